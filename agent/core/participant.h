@@ -1,0 +1,186 @@
+/* participant.h - what one agent has promised, per scope, and its one step. Pure.
+ *
+ * Promise first on disk, then in words (PROTOCOL sections 2, 4 and 6). The participant decides
+ * whether to prepare, obey, revert or ignore; it touches nothing. The loop turns messages and ended
+ * work into events, and effects into LMDB transactions, files, commands and messages.
+ *
+ * Contents (documents) are known here by revision and hash only; a zero hash is revision 0, no
+ * configuration, and is always at hand. Texts (reasons, command output) stay outside: the loop
+ * keeps them per task and puts them into the acknowledgement it writes to the outbox.
+ */
+#ifndef AGENT_CORE_PARTICIPANT_H
+#define AGENT_CORE_PARTICIPANT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/hash.h"
+#include "common/invariant.h"
+
+#define PARTICIPANT_SCOPES_MAX 64 /* scope sets are uint64_t masks */
+#define PARTICIPANT_TASKS_MAX 64
+#define PARTICIPANT_STARTS_MAX 2 /* failed starts in APPLYING before it reverts by itself */
+
+struct content {
+    uint64_t revision;
+    struct hash hash;
+};
+
+enum participant_outcome {
+    OUTCOME_NONE,     /* no decision was ever obeyed */
+    OUTCOME_APPLYING, /* A2 is durable, A3 is not */
+    OUTCOME_OK,
+    OUTCOME_FAILED, /* reverted to the last known good */
+    OUTCOME_BROKEN, /* and the revert failed too */
+};
+
+/* The durable record of one scope: what LMDB holds, nothing else. */
+struct promise {
+    uint32_t gen; /* of the newest decision obeyed */
+    uint64_t obeyed; /* its dseq; 0: none */
+    uint8_t obeyed_kind; /* enum order_kind */
+    uint64_t obeyed_attempt; /* attempt number behind an obeyed ACTIVATE: PREPARE must be above */
+    uint64_t closed; /* highest attempt number closed by ABORT or ANSWER */
+    struct content active;
+    struct content lkg; /* last known good: the newest finalized revision that ran here */
+    bool is_finalized;  /* active is finalized (then lkg may still name the one before) */
+    enum participant_outcome outcome; /* of the newest decision obeyed */
+    uint32_t start_count;             /* starts of the program while APPLYING */
+    uint64_t slot_attempt;            /* 0: the slot is empty */
+    struct content slot;
+    struct content slot_base;
+};
+
+/* The decisions. */
+enum order_kind { ORDER_NONE, ORDER_ACTIVATE, ORDER_ROLLBACK, ORDER_FINALIZE };
+
+/* One scope of a PREPARE or a decision. */
+struct target {
+    unsigned scope; /* index of the participant's scope */
+    struct content content;
+    struct content base; /* PREPARE only */
+};
+
+#define PARTICIPANT_EVENTS(X)                                                                      \
+    X(STARTED)  /* the program started; promises are loaded */                                      \
+    X(TICKED)   /* time went by; at least every 100 ms */                                           \
+    X(CONNECTED) /* WELCOME came: say what is owed */                                               \
+    X(PREPARE)  /* number: attempt; targets; dseq with is_eventual */                               \
+    X(ORDER)    /* order, gen, number: dseq; attempt; targets */                                    \
+    X(ABORT)    /* number: attempt */                                                               \
+    X(ANSWERED) /* number: attempt; is_known: pending or decided; else aborted or unknown */        \
+    X(STAGED)   /* task: contents fetched, verified, validated, rendered aside; is_ok */            \
+    X(SAVED)    /* task: the transaction of its last SAVE is durable */                             \
+    X(APPLIED)  /* task: the apply (or revert) ended; is_ok */
+enum participant_event_type {
+#define X(name) PARTICIPANT_##name,
+    PARTICIPANT_EVENTS(X)
+#undef X
+    PARTICIPANT_EVENT_COUNT
+};
+const char *participant_event_name(enum participant_event_type type);
+
+struct participant_event {
+    enum participant_event_type type;
+    int64_t now_ms;
+    uint64_t chance; /* random bits, for jitter */
+    uint32_t gen;
+    uint64_t number;
+    enum order_kind order;
+    uint64_t attempt;
+    bool is_eventual;
+    uint64_t dseq; /* PREPARE with is_eventual: the decision inside */
+    const struct target *targets;
+    unsigned target_count;
+    unsigned task;
+    bool is_ok;
+    bool is_known;
+};
+
+/* The acknowledgements an agent gives. */
+enum ack_word {
+    ACK_WORD_READY, ACK_WORD_REFUSED, ACK_WORD_APPLIED, ACK_WORD_FAILED, ACK_WORD_ABORTED,
+    ACK_WORD_ROLLED_BACK, ACK_WORD_FINALIZED,
+};
+
+/* STAGE   get the contents of `targets` (fetch what is not at hand), verify hashes, run validate,
+ *         render beside the destination. Answer: STAGED(task, is_ok). is_forced: a decision is
+ *         behind it (FINALIZE, ROLLBACK); validate runs all the same.
+ * SAVE    one durable transaction: the promises of `scopes`, and with `has_ack` an outbox entry
+ *         of `word` and `number` with the next durable outbox id. Answer: SAVED(task). A save that
+ *         fails ends the program (restart, verify, HELLO).
+ * SAY     send an acknowledgement that is not kept: a repeated answer, or REFUSED base / ABORTED.
+ * APPLY   bring files and programs to promise.active of `scopes`, all of them. Answer:
+ *         APPLIED(task, is_ok). is_revert: the content is the last known good after a failure.
+ * CANCEL  end the task's running work and forget its answer; no event follows for it.
+ * DIGEST  send the digest of all scopes (HELLO again): something does not fit.
+ * ASK     send STATUS for attempt `number`. */
+enum participant_effect_type {
+    PARTICIPANT_STAGE, PARTICIPANT_SAVE, PARTICIPANT_SAY, PARTICIPANT_APPLY, PARTICIPANT_CANCEL,
+    PARTICIPANT_DIGEST, PARTICIPANT_ASK,
+};
+
+/* Why a refusal is said by the core itself (others come from the edge with STAGED). */
+enum refusal { REFUSAL_NONE, REFUSAL_BASE, REFUSAL_STAGING, REFUSAL_BUSY };
+
+struct participant_effect {
+    enum participant_effect_type type;
+    unsigned task;
+    uint64_t number;
+    uint64_t scopes; /* mask */
+    bool is_revert, is_forced, has_ack;
+    enum ack_word word;
+    enum refusal refusal;
+    const struct target *targets; /* lent until the next step */
+    unsigned target_count;
+};
+
+#define PARTICIPANT_EFFECTS_MAX 512
+
+struct participant_effects {
+    size_t count;
+    struct participant_effect items[PARTICIPANT_EFFECTS_MAX];
+};
+
+/* What a task is doing. One task per PREPARE or decision at work; scopes of tasks that apply are
+ * disjoint. */
+enum task_state {
+    TASK_FREE,
+    TASK_STAGING,  /* waits for STAGED */
+    TASK_PROMISING, /* A1 is being saved */
+    TASK_SWITCHING, /* A2 is being saved */
+    TASK_APPLYING,  /* waits for APPLIED */
+    TASK_REVERTING, /* waits for APPLIED of the last known good */
+    TASK_CLOSING,   /* A3 (or the slot's end) is being saved */
+};
+
+struct task {
+    enum task_state state;
+    enum order_kind order; /* ORDER_NONE: a PREPARE */
+    uint32_t gen;
+    uint64_t number;  /* attempt of a PREPARE, dseq of a decision */
+    uint64_t attempt; /* behind an ACTIVATE */
+    bool is_eventual;
+    uint64_t dseq; /* PREPARE with a decision inside */
+    uint64_t scopes;
+    unsigned target_count;
+    struct target targets[PARTICIPANT_SCOPES_MAX];
+    int64_t asked_ms, ask_wait_ms; /* STATUS is asked again then */
+};
+
+struct participant {
+    unsigned scope_count;
+    struct promise promises[PARTICIPANT_SCOPES_MAX]; /* as durable, or with a SAVE on its way */
+    struct task tasks[PARTICIPANT_TASKS_MAX];
+    int64_t ask_ms, ask_wait_ms; /* STATUS for slots in doubt: every second, doubling to 60 s, ±50 % */
+};
+
+void participant_init(struct participant *p, unsigned scope_count, const struct promise *loaded);
+void participant_step(struct participant *p, const struct participant_event *ev,
+                      struct participant_effects *out);
+
+/* The scope's content while a task is at it, for the digest and the judge: exactly the record. */
+const struct promise *participant_promise(const struct participant *p, unsigned scope);
+
+#endif

@@ -1,0 +1,29 @@
+/* buffer.h - bytes that grow: how texts and messages of unknown length are put together. */
+#ifndef COMMON_BUFFER_H
+#define COMMON_BUFFER_H
+
+#include <stddef.h>
+
+/* Zero-initialise with {0}; data is always zero-terminated beyond size once anything was added.
+ * Out of memory is a bug (MUST). */
+struct buffer {
+    char *data;
+    size_t size, capacity;
+};
+
+void buffer_fini(struct buffer *b);
+static inline void buffer_fini_scoped(struct buffer *b) { buffer_fini(b); }
+#define SCOPED_BUFFER __attribute__((cleanup(buffer_fini_scoped)))
+
+void buffer_add(struct buffer *b, const void *data, size_t size);
+void buffer_add_text(struct buffer *b, const char *text);
+void buffer_printf(struct buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buffer_clear(struct buffer *b); /* keeps the memory */
+char *buffer_take(struct buffer *b); /* the caller's now (free); b is empty; never NULL */
+
+/* A whole file; size limited to `max` (ERR_TOO_LARGE). "-" is standard input. */
+struct err;
+int buffer_read_file(struct buffer *b, const char *path, size_t max, struct err *e)
+    __attribute__((warn_unused_result));
+
+#endif

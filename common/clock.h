@@ -1,0 +1,14 @@
+/* clock.h - the two clocks, and how times are written (RFC 3339, UTC, milliseconds). */
+#ifndef COMMON_CLOCK_H
+#define COMMON_CLOCK_H
+
+#include <stdint.h>
+
+#define CLOCK_TEXT_SIZE 32
+
+int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void);
+int64_t clock_wall_ms(void);                            /* since 1970, UTC */
+void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]); /* 2026-11-21T00:42:56.123Z */
+
+#endif

@@ -1,0 +1,46 @@
+/* settings.h - INI settings files through inih: a table of known keys, file:line on every error.
+ *
+ * Every key is also an environment variable LOCKSTEP_SECTION_KEY (upper case, '-' and '.' become
+ * '_'), which wins over the file; a key marked secret also LOCKSTEP_SECTION_KEY_FILE. Unknown
+ * sections and keys are errors. Sections with a name behind the word ("[scope payments/prod]")
+ * are handed to the program with that name.
+ */
+#ifndef COMMON_SETTINGS_H
+#define COMMON_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+enum settings_type {
+    SETTINGS_TEXT,     /* char *, malloc'ed */
+    SETTINGS_NUMBER,   /* int64_t */
+    SETTINGS_BOOLEAN,  /* bool: true/false yes/no on/off 1/0 */
+    SETTINGS_DURATION, /* int64_t milliseconds */
+};
+
+struct settings_key {
+    const char *section, *key;
+    enum settings_type type;
+    size_t offset;    /* of the field in the program's struct */
+    const char *preset; /* default as written, NULL: unset (NULL text, 0) */
+    int64_t least, most; /* NUMBER and DURATION; both 0: no limits */
+    bool is_secret;     /* never shown in errors; _FILE variable allowed */
+};
+
+/* Named sections: called for every key of a section that the table does not know; name is what
+ * follows the first word. Return -1 with the reason (file:line is put in front), or 0. */
+typedef int settings_section_fn(void *into, const char *section, const char *name, const char *key,
+                                const char *value, struct err *e);
+
+/* Fill `into` from the presets, then `path` (NULL: none), then the environment. `other` may be
+ * NULL: then named sections are errors too. */
+int settings_load(const char *path, const struct settings_key *keys, size_t key_count, void *into,
+                  settings_section_fn *other, struct err *e) __attribute__((warn_unused_result));
+
+/* Release the malloc'ed texts of `into`. */
+void settings_fini(const struct settings_key *keys, size_t key_count, void *into);
+
+#endif

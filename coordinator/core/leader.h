@@ -1,0 +1,139 @@
+/* leader.h - everything one leader holds in memory, and its one step: event in, effects out. Pure.
+ *
+ * A leader is built from the database when leadership begins (leader_init, then the leader_load_*
+ * functions in any order that respects ids, then leader_begin) and thrown away when it ends.
+ * Between, leader_step is the only way in. The same code runs in lockstepd and in the simulator.
+ *
+ * Servers are process-local indices 0 … servers_max-1 that the caller gives out; scopes likewise.
+ * Rollouts and decisions are named by their database numbers.
+ */
+#ifndef COORDINATOR_CORE_LEADER_H
+#define COORDINATOR_CORE_LEADER_H
+
+#include "coordinator/core/effect.h"
+#include "coordinator/core/fleet.h"
+#include "coordinator/core/rollout.h"
+
+struct leader_limits {
+    uint32_t servers_max, scopes_max, rollouts_max, duties_max;
+    int64_t heartbeat_ms, session_grace_ms, rollback_timeout_ms;
+};
+
+/* What an agent says it durably holds of one scope (HELLO, PONG). */
+struct heard_scope {
+    uint32_t scope;
+    uint64_t obeyed; /* dseq of the newest decision it obeyed */
+    uint64_t slot;   /* attempt number it is prepared for; 0 none */
+    bool is_check_failing;
+};
+
+/* The acknowledgements, as the database has recorded them. */
+#define ACKS(X)                                                                                    \
+    X(READY, "ready") X(REFUSED, "refused") X(APPLIED, "applied") X(FAILED, "failed")              \
+    X(ABORTED, "aborted") X(ROLLED_BACK, "rolled_back") X(FINALIZED, "finalized")
+enum ack_kind {
+#define X(name, text) ACK_##name,
+    ACKS(X)
+#undef X
+    ACK_COUNT
+};
+const char *ack_name(enum ack_kind kind);
+
+struct ack {
+    enum ack_kind kind;
+    uint32_t server;
+    uint64_t number; /* READY, REFUSED, ABORTED: the attempt; others: the decision's dseq */
+    bool is_broken;  /* FAILED: and the revert failed too */
+};
+
+#define LEADER_EVENTS(X)                                                                           \
+    X(TICKED)          /* time went by; at least every 100 ms */                                    \
+    X(HELLO_RECEIVED)  /* server, heard: a session began */                                         \
+    X(PONG_RECEIVED)   /* server, heard */                                                          \
+    X(BASE_REFUSED)    /* server, number: not on the base of this attempt; not recorded */          \
+    X(SLOT_MISSED)     /* server, number: STATUS or ACTIVATE of an attempt it does not hold */      \
+    X(LEFT)            /* server: BYE */                                                            \
+    X(ENROLLED)        /* server */                                                                 \
+    X(REVOKED)         /* server: revoked, excluded or forgotten */                                 \
+    X(JOINED)          /* server, scope: membership recorded */                                     \
+    X(ROLLOUT_STARTED) /* load: a new row, not opened yet */                                        \
+    X(COHORT_CHOSEN)   /* rollout, set */                                                           \
+    X(SAVED)           /* rollout, save_kind, decision, number: a save of this leader is durable */ \
+    X(ACKS_SAVED)      /* acks, ack_count: recorded in the database */                              \
+    X(COMMANDED)       /* rollout, command, action, is_full */
+enum leader_event_type {
+#define X(name) LEADER_##name,
+    LEADER_EVENTS(X)
+#undef X
+    LEADER_EVENT_COUNT
+};
+const char *leader_event_name(enum leader_event_type type);
+
+struct leader_event {
+    enum leader_event_type type;
+    int64_t now_ms;  /* monotonic */
+    uint64_t chance; /* random bits, for jitter */
+    uint32_t server, scope;
+    uint64_t rollout, number;
+    const struct heard_scope *heard;
+    uint32_t heard_count;
+    const struct rollout_load *load;
+    const struct bitset *set;
+    enum save_kind save_kind;
+    enum decision_kind decision; /* SAVED of a DECISION, or of an eventual ATTEMPT (ACTIVATE) */
+    uint64_t dseq;               /* SAVED: the decision's number (an ATTEMPT's is `number`) */
+    const struct ack *acks;
+    uint32_t ack_count;
+    uint64_t command;
+    enum rollout_action action;
+    bool is_full; /* promote: all stages */
+};
+
+struct leader;
+
+size_t leader_size(const struct leader_limits *limits);
+/* `memory`: leader_size bytes, aligned for int64_t, zeroed. The leader lives inside it. */
+struct leader *leader_init(void *memory, const struct leader_limits *limits, int64_t now_ms);
+
+/* Loading. A full table is said (false): the caller keeps the rest in the database for later. */
+void leader_load_server(struct leader *l, uint32_t server);
+void leader_load_scope(struct leader *l, uint32_t scope);
+void leader_load_member(struct leader *l, uint32_t server, uint32_t scope);
+bool leader_load_rollout(struct leader *l, const struct rollout_load *load, int64_t now_ms);
+/* A live decision: the newest of its kind for somebody. `addressed` have it as an obligation (all
+ * servers of the scope for FINALIZE and REASSERT, pass NULL), `confirmed` of them answered. One
+ * call per scope of the decision. */
+bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind kind,
+                          uint64_t rollout, uint32_t scope, const struct bitset *addressed,
+                          const struct bitset *confirmed);
+/* After loading: continue every open rollout. */
+void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out);
+
+/* One event. For COMMANDED the return value says what becomes of it. */
+enum command_verdict {
+    COMMAND_NOT_ONE,  /* the event was no command */
+    COMMAND_TAKEN,    /* a save with its id is on its way, and answers it */
+    COMMAND_REPEATED, /* it is so already: answer with success */
+    COMMAND_LATER,    /* a save of this rollout is on its way: offer the command again after SAVED */
+    COMMAND_REFUSED,  /* wrong state; leader_allowed says what is possible */
+    COMMAND_UNKNOWN,  /* no open rollout of that number here */
+};
+enum command_verdict leader_step(struct leader *l, const struct leader_event *ev,
+                                 struct effects *out);
+
+/* Bit per action (1u << ROLLOUT_ACTION_…) that would be taken now; 0 when not open here. */
+unsigned leader_allowed(const struct leader *l, uint64_t rollout);
+
+/* Looks, for the loop, the API and the simulator's judge. */
+const struct rollout *leader_rollout(const struct leader *l, uint64_t rollout);
+const struct rollout *leader_rollout_of_attempt(const struct leader *l, uint64_t number);
+const struct fleet *leader_fleet(const struct leader *l);
+uint32_t leader_rollout_count(const struct leader *l);
+/* The newest decision addressed to this server in this scope: its dseq, or 0 (PING). */
+uint64_t leader_due(const struct leader *l, uint32_t server, uint32_t scope);
+/* STATUS: what became of an attempt, for a server that holds its slot. Only meaningful between
+ * leader_begin and the end of this leadership. */
+enum attempt_fate { ATTEMPT_PENDING, ATTEMPT_DECIDED, ATTEMPT_ABORTED, ATTEMPT_UNKNOWN };
+enum attempt_fate leader_fate(const struct leader *l, uint64_t attempt_number);
+
+#endif

@@ -1,0 +1,94 @@
+/* pg.h - one PostgreSQL connection: parameters in, rows out, errors as values. The only face of libpq.
+ *
+ * A connection belongs to one thread at a time. Statements are given with their text; each
+ * connection prepares a text once (keyed by its address: pass string literals) and reuses it.
+ * libpq never reconnects by itself: on CONNECTION_BAD and SQLSTATE 25006, 57P01-57P03, 08xxx the
+ * call fails with ERR_UNAVAILABLE and pg_is_broken says so; the owner closes and opens another.
+ * Other SQLSTATEs: 23505 unique, 23P01, 40001, 40P01 -> ERR_CONFLICT (pg_constraint names which);
+ * 55P03, 57014 -> ERR_UNAVAILABLE; anything else ERR_SYSTEM.
+ */
+#ifndef COORDINATOR_STORE_PG_H
+#define COORDINATOR_STORE_PG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/hash.h"
+#include "common/scoped.h"
+
+struct pg;
+struct rows; /* a result */
+
+/* conninfo as libpq takes it, several hosts included. The message names host, port, database and
+ * the reason, never the password. Every session gets application_name, statement_timeout 30 s,
+ * and time zone UTC. */
+int pg_open(const char *conninfo, const char *application_name, struct pg **out, struct err *e)
+    __attribute__((warn_unused_result));
+void pg_close(struct pg *pg);
+SCOPED_FREE(struct pg, pg_close)
+bool pg_is_broken(const struct pg *pg);
+int pg_backend_pid(const struct pg *pg);
+/* Constraint or index of the last ERR_CONFLICT, "" when unknown. */
+const char *pg_constraint(const struct pg *pg);
+
+/* Parameters: text form, or binary for bytea and arrays (pg_array_*). */
+struct param {
+    const char *value; /* NULL: SQL NULL */
+    int size;          /* binary only */
+    bool is_binary;
+};
+#define PARAM_TEXT(text) ((struct param){ .value = (text) })
+#define PARAM_NULL ((struct param){ .value = NULL })
+#define PARAM_BOOL(b) ((struct param){ .value = (b) ? "t" : "f" })
+#define PARAM_INT(n) PARAM_TEXT(pg_int((int64_t)(n), (char[24]){ 0 }))
+#define PARAM_BYTES(at, length)                                                                    \
+    ((struct param){ .value = (const char *)(at), .size = (int)(length), .is_binary = true })
+/* A hash; the zero hash is SQL NULL (revision 0). */
+struct param pg_hash(const struct hash *hash);
+const char *pg_int(int64_t n, char out[24]);
+
+/* Binary arrays (int8[], int4[], text[], bytea[]) for unnest; zero texts are SQL NULLs. The buffer grows and
+ * belongs to the caller. */
+struct buffer;
+struct param pg_array_int8(const int64_t *values, size_t count, struct buffer *memory);
+struct param pg_array_int4(const int32_t *values, size_t count, struct buffer *memory);
+struct param pg_array_text(const char *const *values, size_t count, struct buffer *memory);
+struct param pg_array_bytea(const struct param *values, size_t count, struct buffer *memory);
+
+/* One statement. *out may be NULL when no rows matter. Returns -1 on any error. */
+int pg_query(struct pg *pg, const char *sql, const struct param *params, size_t count,
+             struct rows **out, struct err *e) __attribute__((warn_unused_result));
+#define PG_QUERY(pg, sql, out, e, ...)                                                             \
+    pg_query(pg, sql, (const struct param[]){ __VA_ARGS__ },                                       \
+             sizeof((const struct param[]){ __VA_ARGS__ }) / sizeof(struct param), out, e)
+/* Without parameters, possibly several statements (migrations, BEGIN, SET LOCAL). */
+int pg_exec(struct pg *pg, const char *sql, struct err *e) __attribute__((warn_unused_result));
+/* Always ends an open transaction; errors are of no interest (the connection is marked broken). */
+void pg_rollback(struct pg *pg);
+
+void rows_free(struct rows *rows);
+SCOPED_FREE(struct rows, rows_free)
+size_t rows_count(const struct rows *rows);
+size_t rows_affected(const struct rows *rows);
+bool rows_is_null(const struct rows *rows, size_t row, int column);
+const char *rows_text(const struct rows *rows, size_t row, int column); /* lent; "" for NULL */
+size_t rows_size(const struct rows *rows, size_t row, int column);
+int64_t rows_int(const struct rows *rows, size_t row, int column); /* MUST be a number; NULL is 0 */
+bool rows_bool(const struct rows *rows, size_t row, int column);
+/* A bytea column that was selected as encode(column, 'hex'). NULL gives the zero hash. */
+struct hash rows_hash(const struct rows *rows, size_t row, int column);
+/* Any bytea column (text format \x…): decoded, malloc'ed. */
+char *rows_bytes(const struct rows *rows, size_t row, int column, size_t *size_out);
+
+/* A pool for threads that answer requests: take waits at most wait_ms for a free or a new
+ * connection; give puts it back, or closes it when broken or inside a transaction. */
+struct pg_pool;
+struct pg_pool *pg_pool_new(const char *conninfo, const char *application_name, unsigned max);
+void pg_pool_free(struct pg_pool *pool);
+int pg_pool_take(struct pg_pool *pool, int64_t wait_ms, struct pg **out, struct err *e)
+    __attribute__((warn_unused_result));
+void pg_pool_give(struct pg_pool *pool, struct pg **pg);
+
+#endif

@@ -1,0 +1,103 @@
+/* writer.h - the thread that makes things durable: fenced transactions, first in first out.
+ *
+ * The loop submits requests and gets results back in the same order; nothing is shared. Saves
+ * (C1, C3, C4, moves) are one transaction each. Acknowledgements gather while a transaction
+ * commits and are written together with unnest arrays, one transaction per gathering. Every
+ * transaction starts with the fence and ends with its audit row. A request that fails for any
+ * reason ends the writer's usefulness: it reports WRITER_FAILED once, drops everything after it
+ * unsaid (results for them never come) and waits for the next writer_lead.
+ */
+#ifndef COORDINATOR_STORE_WRITER_H
+#define COORDINATOR_STORE_WRITER_H
+
+#include "common/wire.h"
+#include "coordinator/core/leader.h"
+#include "coordinator/store/load.h"
+
+struct writer;
+
+/* One acknowledgement on its way into the database. */
+struct held_record {
+    int64_t scope_id;
+    uint64_t revision;
+    struct hash hash;
+};
+struct ack_record {
+    struct ack ack;       /* given back unchanged */
+    int64_t server_id;
+    uint64_t outbox_id;   /* 0: no receipt wanted */
+    uint8_t reason, step; /* enum wire_reason, enum wire_step */
+    char *text;           /* malloc'ed, NULL: none; the writer frees it */
+    char steps[96];       /* "files=3ms reload=12ms", "" none */
+    uint32_t held_first, held_count; /* in the batch's held array */
+};
+struct ack_batch {
+    size_t count, capacity;
+    struct ack_record *records;
+    size_t held_count, held_capacity;
+    struct held_record *held;
+};
+struct ack_batch *ack_batch_new(void);
+void ack_batch_free(struct ack_batch *b);
+/* Adds one; held is copied; record->text is taken. */
+void ack_batch_add(struct ack_batch *b, const struct ack_record *record,
+                   const struct held_record *held, uint32_t held_count);
+
+/* A save with the core's sets as database ids. Sets are malloc'ed and taken. */
+struct save_request {
+    struct save save;       /* its set pointers are ignored */
+    int64_t *cohort;        /* ATTEMPT: members that are new to the rollout or asked again */
+    size_t cohort_count;
+    int64_t *silent;
+    size_t silent_count;
+};
+
+/* A server said HELLO: labels, and the scopes that its enrolment allows. */
+struct join_request {
+    int64_t server_id;
+    char *labels, *version; /* malloc'ed, taken */
+    size_t scope_count;
+    struct { int64_t scope_id; } scopes[WIRE_SCOPES_MAX];
+};
+
+enum writer_result_kind {
+    WRITER_SAVED,  /* save, number, dseq, body: of the request */
+    WRITER_ACKS,   /* acks: all of them are recorded (or obsolete); receipts may go out */
+    WRITER_JOINED, /* join: the memberships are recorded */
+    WRITER_FAILED, /* reason; ERR_FENCED when a newer leader is there */
+};
+struct writer_result {
+    enum writer_result_kind kind;
+    uint64_t epoch;          /* of the leadership that asked: results of an old one are ignored */
+    struct save save;        /* SAVED: as requested, sets NULL */
+    uint64_t number;         /* SAVED of ATTEMPT: the attempt's number */
+    uint64_t dseq;           /* SAVED of DECISION and of an eventual ATTEMPT */
+    uint8_t *body;           /* with dseq: the stored bytes, malloc'ed */
+    size_t body_size;
+    struct change_row changes[ROLLOUT_SCOPES_MAX]; /* SAVED of ATTEMPT: the fixed base and target */
+    size_t change_count;
+    struct ack_batch *acks;  /* ACKS: the batch as submitted */
+    struct join_request *join;
+    struct err reason;
+};
+void writer_result_free(struct writer_result *r);
+
+struct lease;
+/* lease: told the backend pid of every connection the writer opens. */
+struct writer *writer_start(const char *conninfo, struct lease *lease);
+void writer_stop(struct writer *w); /* what was submitted and not begun is dropped */
+int writer_fd(const struct writer *w); /* readable when writer_next has something */
+struct writer_result *writer_next(struct writer *w); /* NULL: nothing now */
+
+/* A new leadership: forget what is queued, write with this fence from now on. */
+void writer_lead(struct writer *w, uint32_t gen, uint64_t epoch);
+void writer_save(struct writer *w, struct save_request **request);
+void writer_acks(struct writer *w, struct ack_batch **batch);
+void writer_join(struct writer *w, struct join_request **request);
+/* Answer a command that needs no change: state 'done' (answer "repeated") or 'refused' (what is
+ * allowed, comma-separated). No result comes. */
+void writer_answer(struct writer *w, int64_t command_id, bool is_done, const char *answer);
+/* last_seen of these servers is now; ids taken. No result comes. */
+void writer_seen(struct writer *w, int64_t **server_ids, size_t count);
+
+#endif
