@@ -1,18 +1,32 @@
-# Lockstep. `make help` lists the targets.
+# Lockstep. `make help` lists the targets; `make demo` and `make check` do their own set-up.
 BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
+ifeq ($(origin CC),default)
 CC = gcc
+endif
 
-PACKAGES = libzmq libczmq libpq jansson libmicrohttpd libcurl libcrypto yaml-0.1 libpcre2-8 libzstd
-WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 -Wimplicit-fallthrough -Werror
-HARDEN = -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
-         -ftrivial-auto-var-init=zero -fno-strict-aliasing -fPIE
+# Debian 12 packages: for building, the demo and `make check`; and what `make check-all` adds.
+DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev \
+       libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
+       uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx
+DEPS_ALL = clang libclang-rt-14-dev clang-format llvm cppcheck shellcheck
+
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 \
+       -Wimplicit-fallthrough -Werror
+# Tried one by one with the compiler at hand (clang 14 knows fewer); sanitizers go without.
+HARDEN = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
+         -fcf-protection=full -ftrivial-auto-var-init=zero -fno-strict-aliasing -fPIE
+HARDEN_LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
+
 OPT ?= -O2 -g
-CFLAGS += -std=gnu17 $(OPT) $(WARN) $(HARDEN) $(SANITIZE) -D_GNU_SOURCE -I. -MMD -MP -pthread
-LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code $(SANITIZE) -pthread
+SANITIZE ?=
+ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+COMPILE = $(CC) -std=gnu17 $(OPT) $(WARN) $(HARDENED) $(SANITIZE) $(CFLAGS) -D_GNU_SOURCE -I. \
+          -I/usr/include/postgresql $(CPPFLAGS) -pthread
+LINK = $(CC) $(HARDEN_LINK) $(SANITIZE) $(LDFLAGS) -pthread
 LIBS = -lczmq -lzmq -lpq -ljansson -lmicrohttpd -lcurl -lcrypto -lyaml -linih -llmdb -lpcre2-8 -lzstd -lm
-CPPFLAGS += -I$(shell pg_config --includedir 2>/dev/null || echo /usr/include/postgresql)
+LIBS_CHECK = -lcheck_pic -lsubunit -lrt
 
 COMMON = $(wildcard common/*.c)
 CORE = $(wildcard coordinator/core/*.c)
@@ -22,57 +36,127 @@ AGENT = $(filter-out agent/main.c,$(wildcard agent/*.c))
 CLI = $(wildcard coordinator/cli/*.c)
 UNIT = $(wildcard tests/unit/*.c)
 SIM = $(wildcard tests/sim/*.c)
-DB = $(wildcard tests/db/*.c)
+DB = $(filter-out tests/db/kit.c,$(wildcard tests/db/*.c))
+DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
+FUZZ = $(wildcard tests/fuzz/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+PROGRAMS = $(BUILD)/lockstepd $(BUILD)/lockstep $(BUILD)/lockstep-agent
+UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(UNIT))
+DB_TESTS = $(patsubst %.c,$(BUILD)/%,$(DB))
+SIM_TEST = $(if $(SIM),$(BUILD)/tests/sim)
+BENCHES = $(if $(BENCH),$(BUILD)/tests/bench)
 
 .DEFAULT_GOAL := all
-.PHONY: all help map clean unit check format
+.PHONY: all tests deps deps-all help map tidy unit db system sim mutants fsm check check-all bench \
+        demo fuzz analyze install clean format
 
-all: $(BUILD)/lockstepd $(BUILD)/lockstep $(BUILD)/lockstep-agent ## build the three programs
+# Goals that compile nothing need neither the packages nor the compiler's answers.
+IDLE = deps deps-all help map tidy clean format install-packages
+ifneq ($(filter-out $(IDLE),$(or $(MAKECMDGOALS),all)),)
+include $(BUILD)/hardened-$(notdir $(CC)).mk
+# Objects depend on the command that makes them, archives on the list of sources: both are written
+# down when they have changed.
+note = $(if $(subst x$(strip $(file <$(BUILD)/$(1))),,x$(strip $(2))),$(shell mkdir -p $(BUILD))$(file >$(BUILD)/$(1),$(2)))
+$(call note,command,$(COMPILE))
+$(call note,sources,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT))
+endif
 
-$(BUILD)/obj/%.o: %.c
+all: $(PROGRAMS) ## build the three programs
+tests: $(UNIT_TESTS) $(DB_TESTS) $(SIM_TEST) $(BENCHES) ## build the test programs
+
+deps: ## install the Debian packages that are missing (root or sudo)
+	@sh tests/deps.sh $(DEPS)
+
+deps-all: ## and those that only check-all needs
+	@sh tests/deps.sh $(DEPS) $(DEPS_ALL)
+
+# Looked at again only when packages came or went, or when the list changed.
+$(BUILD)/deps.stamp: Makefile $(wildcard /var/lib/dpkg/status)
+	@sh tests/deps.sh $(DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	@touch $@
+
+$(BUILD)/hardened-$(notdir $(CC)).mk: $(BUILD)/deps.stamp
+	@for flag in $(if $(SANITIZE),-fno-strict-aliasing -fPIE,$(HARDEN)); do \
+	    echo 'int main(void) { return 0; }' | $(CC) -O2 -Werror $$flag -x c -o /dev/null - 2>/dev/null \
+	        && printf '%s ' "$$flag"; done | sed 's/^/HARDENED = /' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/command
+	@mkdir -p $(@D)
+	$(call quiet,CC,$<)$(COMPILE) -MMD -MP -c -o $@ $<
+
+# One short line per file; `make V=1` shows the commands.
+quiet = $(if $(V),,@printf '%-6s %s\n' $(1) $(2);)
 
 $(BUILD)/libcommon.a: $(call obj,$(COMMON))
 $(BUILD)/libcore.a: $(call obj,$(CORE))
 $(BUILD)/libagentcore.a: $(call obj,$(AGENT_CORE))
 $(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR))
 $(BUILD)/libagent.a: $(call obj,$(AGENT))
-$(BUILD)/lib%.a:
+$(BUILD)/lib%.a: $(BUILD)/sources
 	@rm -f $@
-	ar rcs $@ $^
+	$(call quiet,AR,$@)ar rcs $@ $(filter %.o,$^)
 
-$(BUILD)/lockstepd: $(call obj,coordinator/main.c) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
+$(BUILD)/lockstepd: $(call obj,$(wildcard coordinator/main.c)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 $(BUILD)/lockstep: $(call obj,$(CLI)) $(BUILD)/libcommon.a
-$(BUILD)/lockstep-agent: $(call obj,agent/main.c) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
-$(BUILD)/lockstepd $(BUILD)/lockstep $(BUILD)/lockstep-agent:
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(PROGRAMS):
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
 # Each file in tests/unit and tests/db is a program of its own; it links what it names.
-$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
-$(BUILD)/tests/db/%: $(BUILD)/obj/tests/db/%.o $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
+$(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(DB_KIT)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LIBS)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
 $(BUILD)/tests/sim: $(call obj,$(SIM)) $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ -lcrypto -lm
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+$(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-unit: $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(UNIT)) ## build and run the unit tests
-	@for t in $^; do $$t || exit 1; done
+CHECK = BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
+
+tidy: ## the house rules that a compiler cannot check
+	@$(CHECK) tidy
+
+unit: $(UNIT_TESTS) ## build and run the unit tests
+	@$(CHECK) unit
+
+db: $(DB_TESTS) ## the statements, against a throwaway PostgreSQL
+	@$(CHECK) db
+
+system: $(PROGRAMS) ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
+	@ONLY='$(ONLY)' $(CHECK) system
+
+check: all tests ## everything quick: tidy, unit, db, simulator, system
+	@$(CHECK) tidy unit db sim system
+
+install: all ## into $(DESTDIR)$(PREFIX)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	install -m 755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin'
+	for unit in $(wildcard coordinator/*.service agent/*.service); do \
+	    sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}" || exit 1; done
+	for page in $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158]); do \
+	    install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; done
 
 map: ## what every file is for
-	@for f in $$(git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh'); do sed -n '1s|^|'$$f': |p' $$f; done
+	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' | while read -r f; do \
+	    printf '%-36s %s\n' "$$f" "$$(grep -m1 -oE '[a-z0-9_-]+\.(c|h|sql|js|sh|py) - .*' "$$f" | sed 's/^[^ ]* - //; s| \*/$$||')"; done
+
+format: ## lay out the C sources as .clang-format says
+	@clang-format -i $$(git ls-files '*.c' '*.h')
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 clean: ## remove everything built
 	rm -rf $(BUILD)
 
 .SECONDARY:
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+.DELETE_ON_ERROR:
+-include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH))))))

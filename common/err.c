@@ -14,6 +14,7 @@ static const struct {
 #undef X
 };
 
+__attribute__((format(printf, 4, 0)))
 static void say(struct err *e, enum err_kind kind, const char *code, const char *fmt, va_list ap)
 {
     e->kind = kind;

@@ -1,0 +1,68 @@
+#!/bin/bash
+# check.sh - run the named parts of the tests, one line each, and sum up: `N passed, N failed`.
+set -u
+shopt -s nullglob
+cd "$(dirname "$0")/.." || exit 1
+build=${BUILD:-build} ONLY=${ONLY:-} SEED=${SEED:-} AGENTS=${AGENTS:-1000}
+passed=0 failed=0
+log=$(mktemp -t lockstep-check.XXXXXX)
+trap 'rm -f "$log"' EXIT
+
+# Add up what a program said of itself, in the words of libcheck or in ours, and its exit status: one
+# that ended badly without saying what failed, or that ran nothing, is a failure.
+count() { # status
+    local words good=0 bad=0 n f e
+    while read -r words; do
+        case $words in
+            *Checks:*) read -r n f e <<<"$(sed -E 's/.*Checks: ([0-9]+), Failures: ([0-9]+), Errors: ([0-9]+).*/\1 \2 \3/' <<<"$words")"
+                good=$((good + n - f - e)) bad=$((bad + f + e)) ;;
+            *) read -r n f <<<"$(sed -E 's/.*\b([0-9]+) passed, ([0-9]+) failed.*/\1 \2/' <<<"$words")"
+                good=$((good + n)) bad=$((bad + f)) ;;
+        esac
+    done < <(grep -E 'Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+|\b[0-9]+ passed, [0-9]+ failed' "$log")
+    [ "$1" -ne 0 ] && [ $bad -eq 0 ] && bad=1
+    [ $((good + bad)) -eq 0 ] && bad=1
+    part_good=$((part_good + good)) part_bad=$((part_bad + bad))
+    [ $bad -eq 0 ] && [ "$1" -eq 0 ]
+}
+
+# A program whose output matters only when it fails.
+quiet() { # name command…
+    local name=$1 status; shift
+    "$@" >"$log" 2>&1 </dev/null; status=$?
+    count $status && return 0
+    echo "--- $name failed (exit status $status):"
+    sed 's/^/    /' "$log"
+}
+
+# A program that is worth watching: its own summary line is taken out, all is summed at the end.
+loud() { # name command…
+    local name=$1 status; shift
+    "$@" 2>&1 </dev/null | tee "$log" | sed -u -E '/^[0-9]+ passed, [0-9]+ failed$/d; s/^/    /'
+    status=${PIPESTATUS[0]}
+    count "$status" || echo "--- $name failed (exit status $status)"
+}
+
+programs() { # folder: every test program of it
+    local source name
+    for source in tests/"$1"/*.c; do
+        name=$(basename "$source" .c)
+        [ "$1/$name" = db/kit ] || quiet "$1/$name" "$build/tests/$1/$name"
+    done
+}
+
+part_tidy() { quiet tidy bash tests/tidy.sh; }
+part_unit() { programs unit; }
+part_db() { programs db; }
+part_sim() { loud sim "$build/tests/sim" ${SEED:+--seed "$SEED"}; }
+part_system() { loud system env BUILD="$build" python3 -u tests/system/run.py $ONLY; }
+
+for part in "$@"; do
+    part_good=0 part_bad=0 began=$SECONDS
+    case $part in system | sim) echo "$part" ;; esac
+    "part_$part"
+    passed=$((passed + part_good)) failed=$((failed + part_bad))
+    printf '%-9s %6d ok %4s failed %6d s\n' "$part" $part_good "$part_bad" $((SECONDS - began))
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
