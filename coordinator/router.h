@@ -15,14 +15,14 @@
 #include "common/wire.h"
 
 #define ROUTER_KEY_SIZE 41 /* Z85 text with the terminating zero */
-#define ROUTER_ID_MAX 16
+#define ROUTER_ID_MAX 40   /* ours are 5 bytes; in plain mode the agent's key */
 
 struct router_settings {
     const char *bind;          /* tcp://127.0.0.1:7781 */
     const char *secret_key;    /* Z85; NULL with is_plain */
     const char *public_key;
-    bool is_plain;             /* no CURVE: benchmarks only; then the agent's first body frame has
-                                  no User-Id and its key is read from the routing id it set */
+    bool is_plain;             /* no CURVE: benchmarks only, on loopback only; nothing has a
+                                  User-Id then: the key is the routing id the agent set (40 bytes) */
     int io_threads;            /* 0: two */
 };
 
@@ -49,7 +49,9 @@ struct router;
 int router_open(const struct router_settings *settings, struct router **out, struct err *e)
     __attribute__((warn_unused_result));
 void router_close(struct router *r);
-int router_fd(const struct router *r); /* edge-triggered: drain router_next until false */
+/* Edge-triggered, and every call on the socket may take the edge: before sleeping, also after
+ * sending, drain router_next until false. */
+int router_fd(const struct router *r);
 /* The address bound, with the port that was chosen for a wildcard. */
 const char *router_address(const struct router *r);
 
@@ -57,7 +59,8 @@ const char *router_address(const struct router *r);
  * allowed lives on until dropped: the caller checks per message. */
 void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t count);
 
-/* Next message; false: nothing now. Frames that cannot be decoded are counted and skipped. */
+/* Next message; false: nothing now. What is no message of ours (number of frames, envelope, version,
+ * a routing id that the peer chose for itself) is counted and skipped. */
 bool router_next(struct router *r, struct router_message *out);
 uint64_t router_garbage_count(const struct router *r);
 
