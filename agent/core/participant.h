@@ -7,6 +7,15 @@
  * Contents (documents) are known here by revision and hash only; a zero hash is revision 0, no
  * configuration, and is always at hand. Texts (reasons, command output) stay outside: the loop
  * keeps them per task and puts them into the acknowledgement it writes to the outbox.
+ *
+ * What the loop owes: saves are durable in the order they were asked for, and every SAVE is
+ * answered by SAVED; a task's STAGE or APPLY is answered once, unless a CANCEL came; messages of a
+ * leader older than the newest (gen, epoch) seen never get here, and that pair is as durable as the
+ * newest promise (an ANSWER "unknown" of an old leader would break it).
+ *
+ * A promise ends only by a newer PREPARE, a decision above its attempt, ABORT or ANSWERED unknown:
+ * never by time. A decision about some scopes of a task at work takes those scopes out of it: the
+ * older work is cancelled and begins again for the scopes that are left, as the same decision.
  */
 #ifndef AGENT_CORE_PARTICIPANT_H
 #define AGENT_CORE_PARTICIPANT_H
@@ -46,7 +55,9 @@ struct promise {
     struct content lkg; /* last known good: the newest finalized revision that ran here */
     bool is_finalized;  /* active is finalized (then lkg may still name the one before) */
     enum participant_outcome outcome; /* of the newest decision obeyed */
+    bool is_reverting;                /* APPLYING: the pointer is back at lkg after a failure */
     uint32_t start_count;             /* starts of the program while APPLYING */
+    uint64_t refused;                 /* newest attempt refused: a repeat is answered alike */
     uint64_t slot_attempt;            /* 0: the slot is empty */
     struct content slot;
     struct content slot_base;
@@ -64,6 +75,7 @@ struct target {
 
 #define PARTICIPANT_EVENTS(X)                                                                      \
     X(STARTED)  /* the program started; promises are loaded */                                      \
+    X(STOPPING) /* the program stops on purpose: this start does not count as failed */             \
     X(TICKED)   /* time went by; at least every 100 ms */                                           \
     X(CONNECTED) /* WELCOME came: say what is owed */                                               \
     X(PREPARE)  /* number: attempt; targets; dseq with is_eventual */                               \
@@ -110,11 +122,13 @@ enum ack_word {
  * SAVE    one durable transaction: the promises of `scopes`, and with `has_ack` an outbox entry
  *         of `word` and `number` with the next durable outbox id. Answer: SAVED(task). A save that
  *         fails ends the program (restart, verify, HELLO).
+ *         An outbox entry is sent once it is durable, and again until its receipt.
  * SAY     send an acknowledgement that is not kept: a repeated answer, or REFUSED base / ABORTED.
  * APPLY   bring files and programs to promise.active of `scopes`, all of them. Answer:
  *         APPLIED(task, is_ok). is_revert: the content is the last known good after a failure.
- * CANCEL  end the task's running work and forget its answer; no event follows for it.
- * DIGEST  send the digest of all scopes (HELLO again): something does not fit.
+ * CANCEL  end the task's running STAGE or APPLY and forget its answer; no event follows for it. The
+ *         same task may be told to STAGE or APPLY anew right after.
+ * DIGEST  send the digest of all scopes as durable (HELLO again): something does not fit.
  * ASK     send STATUS for attempt `number`. */
 enum participant_effect_type {
     PARTICIPANT_STAGE, PARTICIPANT_SAVE, PARTICIPANT_SAY, PARTICIPANT_APPLY, PARTICIPANT_CANCEL,
@@ -127,9 +141,11 @@ enum refusal { REFUSAL_NONE, REFUSAL_BASE, REFUSAL_STAGING, REFUSAL_BUSY };
 struct participant_effect {
     enum participant_effect_type type;
     unsigned task;
-    uint64_t number;
+    uint32_t gen;    /* with a word: of the decision; 0 for an attempt */
+    uint64_t number; /* with a word: attempt of READY, REFUSED, ABORTED; dseq of the others */
     uint64_t scopes; /* mask */
     bool is_revert, is_forced, has_ack;
+    bool is_broken; /* word FAILED: and the revert failed too */
     enum ack_word word;
     enum refusal refusal;
     const struct target *targets; /* lent until the next step */
@@ -144,16 +160,26 @@ struct participant_effects {
 };
 
 /* What a task is doing. One task per PREPARE or decision at work; scopes of tasks that apply are
- * disjoint. */
+ * disjoint.
+ *
+ * STAGING    waits for STAGED.
+ * PROMISING  A1 is being saved.
+ * SWITCHING  A2 is being saved, or the pointer's way back to the last known good.
+ * APPLYING   waits for APPLIED.
+ * REVERTING  waits for APPLIED of the last known good.
+ * CLOSING    A3, a refusal or the end of a slot is being saved.
+ * ABORTING   the end of a slot is being saved; ABORTED is said after it.
+ * LEAVING    overtaken by a newer decision while a save was on its way. */
+#define TASK_STATES(X)                                                                             \
+    X(FREE) X(STAGING) X(PROMISING) X(SWITCHING) X(APPLYING) X(REVERTING) X(CLOSING) X(ABORTING)   \
+    X(LEAVING)
 enum task_state {
-    TASK_FREE,
-    TASK_STAGING,  /* waits for STAGED */
-    TASK_PROMISING, /* A1 is being saved */
-    TASK_SWITCHING, /* A2 is being saved */
-    TASK_APPLYING,  /* waits for APPLIED */
-    TASK_REVERTING, /* waits for APPLIED of the last known good */
-    TASK_CLOSING,   /* A3 (or the slot's end) is being saved */
+#define X(name) TASK_##name,
+    TASK_STATES(X)
+#undef X
+    TASK_STATE_COUNT
 };
+const char *task_state_name(enum task_state state);
 
 struct task {
     enum task_state state;
@@ -166,21 +192,37 @@ struct task {
     uint64_t scopes;
     unsigned target_count;
     struct target targets[PARTICIPANT_SCOPES_MAX];
-    int64_t asked_ms, ask_wait_ms; /* STATUS is asked again then */
 };
+
+#define PARTICIPANT_CLOSED_MAX 8
 
 struct participant {
     unsigned scope_count;
     struct promise promises[PARTICIPANT_SCOPES_MAX]; /* as durable, or with a SAVE on its way */
     struct task tasks[PARTICIPANT_TASKS_MAX];
+    unsigned task_count; /* none is at work from here on */
+    bool is_started;
+    uint64_t closed_before[PARTICIPANT_CLOSED_MAX]; /* attempts aborted before their PREPARE came */
+    unsigned closed_next;
     int64_t ask_ms, ask_wait_ms; /* STATUS for slots in doubt: every second, doubling to 60 s, ±50 % */
 };
 
+/* Loaded promises are copied; STARTED is the first event. */
 void participant_init(struct participant *p, unsigned scope_count, const struct promise *loaded);
-void participant_step(struct participant *p, const struct participant_event *ev,
-                      struct participant_effects *out);
 
-/* The scope's content while a task is at it, for the digest and the judge: exactly the record. */
+/* One event. Returns why the rule that fired does what it does, or NULL: nothing to do. Adds to
+ * `out`, which the caller empties. */
+const char *participant_step(struct participant *p, const struct participant_event *ev,
+                             struct participant_effects *out);
+
+/* The scope's record: as durable, or as a save on its way will make it. */
 const struct promise *participant_promise(const struct participant *p, unsigned scope);
+
+/* The table of rules, for `make fsm`, the golden matrix and the simulator's coverage: first match
+ * wins. `in` is "-" for messages, which no task need be there for. False: no such row. */
+struct participant_rule_view {
+    const char *in, *on, *guard, *to, *because;
+};
+bool participant_rule(unsigned index, struct participant_rule_view *out);
 
 #endif
