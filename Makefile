@@ -40,6 +40,7 @@ DB = $(filter-out tests/db/kit.c,$(wildcard tests/db/*.c))
 DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
+SQL = $(sort $(wildcard sql/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 PROGRAMS = $(BUILD)/lockstepd $(BUILD)/lockstep $(BUILD)/lockstep-agent
@@ -93,7 +94,7 @@ quiet = $(if $(V),,@printf '%-6s %s\n' $(1) $(2);)
 $(BUILD)/libcommon.a: $(call obj,$(COMMON))
 $(BUILD)/libcore.a: $(call obj,$(CORE))
 $(BUILD)/libagentcore.a: $(call obj,$(AGENT_CORE))
-$(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR))
+$(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o
 $(BUILD)/libagent.a: $(call obj,$(AGENT))
 $(BUILD)/lib%.a: $(BUILD)/sources
 	@rm -f $@
@@ -104,6 +105,19 @@ $(BUILD)/lockstep: $(call obj,$(CLI)) $(BUILD)/libcommon.a
 $(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 $(PROGRAMS):
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+
+# The migrations travel inside lockstepd: sql/NNN_name.sql becomes one row of the table that
+# store/migrate.c reads.
+$(BUILD)/sql/migrations.c: $(SQL) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "coordinator/store/migrate.h"'; n=0; rows=; for f in $(SQL); do n=$$((n + 1)); \
+	echo "__asm__(\".section .rodata; sql_$$n: .incbin \\\"$$f\\\"; sql_end_$$n: .byte 0; .previous\");"; \
+	echo "extern const char sql_$$n[], sql_end_$$n[];"; \
+	rows="$$rows{ \"$$(basename $$f .sql)\", sql_$$n, sql_end_$$n }, "; done; \
+	echo "const struct migration_text migration_texts[] = { $$rows{ 0, 0, 0 } };"; } >$@
+$(BUILD)/obj/sql/migrations.o: $(BUILD)/sql/migrations.c $(BUILD)/command
+	@mkdir -p $(@D)
+	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
 # Each file in tests/unit and tests/db is a program of its own; it links what it names.
 $(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a

@@ -65,8 +65,23 @@ int pg_query(struct pg *pg, const char *sql, const struct param *params, size_t 
              sizeof((const struct param[]){ __VA_ARGS__ }) / sizeof(struct param), out, e)
 /* Without parameters, possibly several statements (migrations, BEGIN, SET LOCAL). */
 int pg_exec(struct pg *pg, const char *sql, struct err *e) __attribute__((warn_unused_result));
+/* The same; *out has the rows of the last statement. For a whole BEGIN … in one round trip. */
+int pg_exec_rows(struct pg *pg, const char *sql, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
 /* Always ends an open transaction; errors are of no interest (the connection is marked broken). */
 void pg_rollback(struct pg *pg);
+bool pg_is_in_transaction(const struct pg *pg);
+
+/* The caller's patience with one call, in place of the usual minute: a server that is stopped, or
+ * a network that is cut, answers never. A call that takes longer breaks the connection. */
+void pg_set_patience(struct pg *pg, int64_t wait_ms);
+
+/* LISTEN: after pg_exec(pg, "LISTEN lockstep"), wait at most wait_ms for the server to say
+ * something or for wake_fd (-1: none) to become readable. -1: the connection is broken. Then take
+ * the payloads one by one; the text is malloc'ed; NULL: no more. */
+int pg_wait(struct pg *pg, int wake_fd, int64_t wait_ms, struct err *e)
+    __attribute__((warn_unused_result));
+char *pg_next_notification(struct pg *pg);
 
 void rows_free(struct rows *rows);
 SCOPED_FREE(struct rows, rows_free)
@@ -83,7 +98,8 @@ struct hash rows_hash(const struct rows *rows, size_t row, int column);
 char *rows_bytes(const struct rows *rows, size_t row, int column, size_t *size_out);
 
 /* A pool for threads that answer requests: take waits at most wait_ms for a free or a new
- * connection; give puts it back, or closes it when broken or inside a transaction. */
+ * connection; give puts it back, or closes it when broken or inside a transaction. The texts of
+ * pg_pool_new are lent while the pool lives. */
 struct pg_pool;
 struct pg_pool *pg_pool_new(const char *conninfo, const char *application_name, unsigned max);
 void pg_pool_free(struct pg_pool *pool);
