@@ -25,6 +25,10 @@ int name_split_scope(const char *text, char service[NAME_BUFFER], char environme
 /* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF; a zero byte is refused. */
 bool name_is_utf8(const char *text, size_t size);
 
+/* Put a '?' for every byte that keeps text from being UTF-8 (the output of a program, say), so
+ * that it can travel and be stored. */
+void name_clean_utf8(char *text, size_t size);
+
 /* fnmatch-like glob with * and ? over whole names ("payments/" "*", "web-?"). */
 bool name_matches(const char *pattern, const char *text);
 

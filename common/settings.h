@@ -2,8 +2,13 @@
  *
  * Every key is also an environment variable LOCKSTEP_SECTION_KEY (upper case, '-' and '.' become
  * '_'), which wins over the file; a key marked secret also LOCKSTEP_SECTION_KEY_FILE. Unknown
- * sections and keys are errors. Sections with a name behind the word ("[scope payments/prod]")
- * are handed to the program with that name.
+ * sections and keys are errors, and so are a key set twice and a section without keys. Sections
+ * with a name behind the word ("[scope payments/prod]") are handed to the program with that name.
+ *
+ * A value is the rest of its line without the blanks around it: commands contain ';' and '#', so a
+ * comment has a line of its own, which begins with one of the two. No quoting, no continuation
+ * lines. Lines have at most 8000 bytes. Call before threads start: inih keeps its options in
+ * global variables.
  */
 #ifndef COMMON_SETTINGS_H
 #define COMMON_SETTINGS_H
@@ -30,12 +35,15 @@ struct settings_key {
     bool is_secret;     /* never shown in errors; _FILE variable allowed */
 };
 
-/* Named sections: called for every key of a section that the table does not know; name is what
- * follows the first word. Return -1 with the reason (file:line is put in front), or 0. */
+/* Called for every key of a section that the table does not know; name is what follows the first
+ * word of the section, "" when nothing does. Return -1 with the reason (file:line is put in front), or 0. */
 typedef int settings_section_fn(void *into, const char *section, const char *name, const char *key,
                                 const char *value, struct err *e);
 
-/* Fill `into` from the presets, then `path` (NULL: none), then the environment. `other` may be
+/* Whatever `into` had before is overwritten unread; on -1 its texts are NULL. A secret in a file
+ * named by …_FILE is that file's first line.
+ *
+ * Fill `into` from the presets, then `path` (NULL: none), then the environment. `other` may be
  * NULL: then named sections are errors too. */
 int settings_load(const char *path, const struct settings_key *keys, size_t key_count, void *into,
                   settings_section_fn *other, struct err *e) __attribute__((warn_unused_result));

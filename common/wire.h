@@ -5,6 +5,7 @@
  * u32 length + bytes, lists u16 count + items. A decoder accepts exactly what an encoder makes:
  * every length and count is checked against the limits below, trailing bytes are an error, and
  * nothing is allocated. Decoded texts and bytes point into the frame and live as long as it does.
+ * When decoding fails the struct's fields are undefined, and nothing is read through them.
  *
  * Encoders write into a caller's buffer and return the number of bytes, or 0 when it is too small
  * or a limit is broken (a bug of the caller: sizes are validated long before).
@@ -23,7 +24,10 @@
 #define WIRE_MESSAGE_MAX 65536 /* both frames together: ZMQ_MAXMSGSIZE of every bound socket */
 #define WIRE_INLINE_MAX 32768  /* documents of a PREPARE travel inside when together at most this */
 #define WIRE_CHUNK_MAX 61440   /* content bytes of one CHUNK */
+#define WIRE_DOCUMENT_MAX (16u << 20)
+#define WIRE_DECISION_MAX 16384 /* a stored decision of WIRE_SCOPES_MAX scopes fits */
 #define WIRE_NAME_MAX 100      /* service, environment, server, label name */
+#define WIRE_SCOPE_MAX 201     /* payments/prod */
 #define WIRE_TEXT_MAX 4000     /* a reason with a command's output */
 #define WIRE_LABEL_MAX 256
 #define WIRE_LABELS_MAX 32

@@ -1,0 +1,338 @@
+/* document.c - the configuration of one scope: typed keys, canonical bytes, differences. */
+#include "common/document.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/canon.h"
+#include "common/digest.h"
+#include "common/invariant.h"
+
+/* Out of memory is a bug everywhere in this program, in a table as well. */
+#define uthash_fatal(message) invariant_broken(message, __FILE__, __LINE__)
+#define HASH_FUNCTION HASH_OAT
+#include <uthash.h>
+
+struct item {
+    struct document_item shown;
+    char *key, *text;
+    size_t size; /* in the canonical bytes */
+    UT_hash_handle hh;
+};
+
+/* A table finds a key; the array has the order, and is sorted only when order is asked for. */
+struct document {
+    struct item *table;
+    struct item **items;
+    size_t count, capacity;
+    size_t size; /* of the canonical bytes */
+    bool is_sorted;
+};
+
+struct document *document_new(void)
+{
+    struct document *d = calloc(1, sizeof(*d));
+
+    MUST(d);
+    d->size = 2; /* {} */
+    d->is_sorted = true;
+    return d;
+}
+
+static void item_free(struct item *item)
+{
+    free(item->key);
+    free(item->text);
+    free(item);
+}
+
+void document_free(struct document *d)
+{
+    if (!d)
+        return;
+    HASH_CLEAR(hh, d->table);
+    for (size_t i = 0; i < d->count; i++)
+        item_free(d->items[i]);
+    free(d->items);
+    free(d);
+}
+
+static struct item *find(const struct document *d, const char *key)
+{
+    struct item *item;
+
+    HASH_FIND(hh, d->table, key, strlen(key), item);
+    return item;
+}
+
+static int compare_items(const void *a, const void *b)
+{
+    return strcmp((*(struct item *const *)a)->key, (*(struct item *const *)b)->key);
+}
+
+/* Order is a matter of representation: a document that is only read may still be put in order. */
+static void settle(const struct document *d)
+{
+    struct document *inner = (struct document *)d;
+
+    if (!d->is_sorted)
+        qsort(inner->items, d->count, sizeof(*d->items), compare_items);
+    inner->is_sorted = true;
+}
+
+static void emit_item(const struct document_item *item, struct buffer *out)
+{
+    canon_quote(out, item->key);
+    buffer_printf(out, ":{\"t\":\"%s\",\"v\":", value_type_name(item->type));
+    if (item->type == VALUE_JSON || item->type == VALUE_BOOLEAN)
+        buffer_add_text(out, item->text);
+    else
+        canon_quote(out, item->text);
+    buffer_add(out, "}", 1);
+}
+
+static char *copy(const char *text)
+{
+    char *made = strdup(text);
+
+    MUST(made);
+    return made;
+}
+
+static struct item *item_new(const char *key, enum value_type type, const char *text)
+{
+    SCOPED_BUFFER struct buffer bytes = { 0 };
+    struct item *item = calloc(1, sizeof(*item));
+
+    MUST(item);
+    item->key = copy(key);
+    item->text = copy(text);
+    item->shown = (struct document_item){ item->key, type, item->text };
+    emit_item(&item->shown, &bytes);
+    item->size = bytes.size + 1; /* the comma */
+    return item;
+}
+
+static void append(struct document *d, struct item *item)
+{
+    if (d->count == d->capacity) {
+        d->capacity = d->capacity ? 2 * d->capacity : 16;
+        d->items = reallocarray(d->items, d->capacity, sizeof(*d->items));
+        MUST(d->items);
+    }
+    if (d->count > 0 && compare_items(&d->items[d->count - 1], &item) > 0)
+        d->is_sorted = false;
+    d->items[d->count++] = item;
+    HASH_ADD_KEYPTR(hh, d->table, item->key, strlen(item->key), item);
+}
+
+int document_set(struct document *d, const char *key, enum value_type type, const char *text,
+                 struct err *e)
+{
+    struct item *old = find(d, key), *item = item_new(key, type, text);
+    size_t size = d->size - (old ? old->size : 0) + item->size;
+
+    if (size > DOCUMENT_SIZE_MAX) {
+        item_free(item);
+        return err_set(e, ERR_TOO_LARGE,
+                       "with key %.200s the document has more than the %u bytes allowed", key,
+                       DOCUMENT_SIZE_MAX);
+    }
+    d->size = size;
+    if (old) {
+        /* The key stays where it is; only what it says is replaced. */
+        char *spent = old->text;
+
+        old->text = item->text;
+        old->size = item->size;
+        old->shown = (struct document_item){ old->key, type, old->text };
+        item->text = spent;
+        item_free(item);
+        return 0;
+    }
+    append(d, item);
+    return 0;
+}
+
+void document_unset(struct document *d, const char *key)
+{
+    struct item *item = find(d, key), **at;
+    size_t index;
+
+    if (!item)
+        return;
+    settle(d);
+    at = bsearch(&item, d->items, d->count, sizeof(*d->items), compare_items);
+    MUST(at);
+    index = (size_t)(at - d->items);
+    memmove(at, at + 1, (d->count - index - 1) * sizeof(*d->items));
+    d->count--;
+    d->size -= item->size;
+    HASH_DEL(d->table, item);
+    item_free(item);
+}
+
+size_t document_count(const struct document *d)
+{
+    return d->count;
+}
+
+bool document_get(const struct document *d, const char *key, struct document_item *out)
+{
+    const struct item *item = find(d, key);
+
+    if (item)
+        *out = item->shown;
+    return item != NULL;
+}
+
+void document_at(const struct document *d, size_t index, struct document_item *out)
+{
+    MUST(index < d->count);
+    settle(d);
+    *out = d->items[index]->shown;
+}
+
+int document_encode(const struct document *d, char **bytes_out, size_t *size_out,
+                    struct hash *hash_out, struct err *e)
+{
+    struct buffer out = { 0 };
+
+    (void)e; /* document_set keeps every document within its limit */
+    settle(d);
+    buffer_add(&out, "{", 1);
+    for (size_t i = 0; i < d->count; i++) {
+        if (i > 0)
+            buffer_add(&out, ",", 1);
+        emit_item(&d->items[i]->shown, &out);
+    }
+    buffer_add(&out, "}", 1);
+    MUST(out.size <= DOCUMENT_SIZE_MAX);
+    digest_sha256(out.data, out.size, hash_out);
+    *size_out = out.size;
+    *bytes_out = buffer_take(&out);
+    return 0;
+}
+
+static int wrong_item(const char *key, const char *reason, struct err *e)
+{
+    return err_set(e, ERR_MALFORMED, "document: key %.200s %s", key, reason);
+}
+
+/* The canonical text of a value as it stands in the bytes; what fits no type is an error. */
+static int decode_value(const char *key, enum value_type type, const json_t *v, char **out,
+                        struct err *e)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct err inner;
+
+    if (type == VALUE_BOOLEAN ? !json_is_boolean(v) : type != VALUE_JSON && !canon_string(v))
+        return wrong_item(key, "has a value that does not fit its type", e);
+    if (type == VALUE_BOOLEAN || type == VALUE_JSON)
+        canon_emit(v, &text);
+    else
+        buffer_add_text(&text, canon_string(v));
+    if (value_normalize(type, text.data ? text.data : "", text.size, out, &inner))
+        return wrong_item(key, inner.text, e);
+    return 0;
+}
+
+static int decode_item(struct document *d, const char *key, const json_t *node, struct err *e)
+{
+    const json_t *v = canon_member(node, "v");
+    const char *type_name = canon_string(canon_member(node, "t"));
+    enum value_type type;
+    struct err inner;
+    char *text;
+    int result;
+
+    if (document_check_key(key, strlen(key), &inner))
+        return wrong_item(key, inner.text, e);
+    if (json_object_size(node) != 2 || !type_name || !v)
+        return wrong_item(key, "is not of the form {\"t\":TYPE,\"v\":VALUE}", e);
+    if (value_type_parse(type_name, &type, &inner))
+        return wrong_item(key, inner.text, e);
+    if (decode_value(key, type, v, &text, e))
+        return -1;
+    result = document_set(d, key, type, text, e);
+    free(text);
+    return result;
+}
+
+static int fill(struct document *d, const char *bytes, size_t size, struct err *e)
+{
+    json_t *root = NULL, *node;
+    const char *key;
+    int result = 0;
+
+    if (canon_parse("document", bytes, size, &root, e))
+        return -1;
+    if (!json_is_object(root))
+        result = err_set(e, ERR_MALFORMED, "document: it is not a JSON object of keys");
+    json_object_foreach(root, key, node) {
+        result = decode_item(d, key + 1, node, e);
+        if (result)
+            break;
+    }
+    json_decref(root);
+    return result;
+}
+
+/* Two spellings of one content would have two hashes, so only the canonical one is a document. */
+static int check_canonical(const struct document *d, const char *bytes, size_t size,
+                           struct err *e)
+{
+    struct hash hash;
+    char *made;
+    size_t made_size;
+    int result;
+
+    if (document_encode(d, &made, &made_size, &hash, e))
+        return -1;
+    result = made_size == size && !memcmp(made, bytes, size) ? 0 : -1;
+    free(made);
+    return result ? err_set(e, ERR_MALFORMED, "document: its bytes are not in canonical form") : 0;
+}
+
+int document_decode(const char *bytes, size_t size, struct document **out, struct err *e)
+{
+    SCOPED(document_free) struct document *d = document_new();
+
+    if (size > DOCUMENT_SIZE_MAX)
+        return err_set(e, ERR_TOO_LARGE, "document: %zu bytes, at most %u are allowed", size,
+                       DOCUMENT_SIZE_MAX);
+    if (fill(d, bytes, size, e) || check_canonical(d, bytes, size, e))
+        return -1;
+    *out = MOVE(d);
+    return 0;
+}
+
+static bool is_same(const struct document_item *a, const struct document_item *b)
+{
+    return a->type == b->type && !strcmp(a->text, b->text);
+}
+
+void document_diff(const struct document *before, const struct document *after,
+                   document_diff_fn *visit, void *ctx)
+{
+    size_t i = 0, j = 0;
+
+    settle(before);
+    settle(after);
+    while (i < before->count || j < after->count) {
+        const struct document_item *a = i < before->count ? &before->items[i]->shown : NULL;
+        const struct document_item *b = j < after->count ? &after->items[j]->shown : NULL;
+        int order = !a ? 1 : !b ? -1 : strcmp(a->key, b->key);
+
+        if (order < 0)
+            visit(ctx, a->key, a, NULL);
+        else if (order > 0)
+            visit(ctx, b->key, NULL, b);
+        else if (!is_same(a, b))
+            visit(ctx, a->key, a, b);
+        i += order <= 0;
+        j += order >= 0;
+    }
+}

@@ -1,0 +1,401 @@
+/* settings.c - INI settings files: presets, then the file, then the environment. */
+#include "common/settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/duration.h"
+#include "common/invariant.h"
+#include "common/name.h"
+
+#define FILE_MAX (1u << 20)
+#define SECRET_FILE_MAX 65536
+#define LINE_SIZE 8192
+#define VARIABLE_SIZE 160
+
+/* inih cuts section names at 49 bytes and does not tell line numbers, so the reader that feeds it
+ * line by line keeps both. */
+struct source {
+    const char *path, *at;
+    int line, section_line;
+    char section[LINE_SIZE];
+    bool is_section_empty;
+    const struct settings_key *keys;
+    size_t key_count;
+    bool *seen;
+    void *into;
+    settings_section_fn *other;
+    struct err *e;
+    bool is_failed;
+};
+
+static void *field_of(const struct settings_key *key, void *into)
+{
+    return (char *)into + key->offset;
+}
+
+static int parse_number(const char *text, int64_t *out, struct err *e)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    if (end == text || *end || errno || isspace((unsigned char)*text))
+        return err_set(e, ERR_INVALID, "\"%.60s\" is not a whole number", text);
+    return 0;
+}
+
+static int parse_boolean(const char *text, bool *out, struct err *e)
+{
+    static const char *const words[][2] = {
+        { "false", "true" }, { "no", "yes" }, { "off", "on" }, { "0", "1" }
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(text, words[i][0]) && strcmp(text, words[i][1]))
+            continue;
+        *out = !strcmp(text, words[i][1]);
+        return 0;
+    }
+    return err_set(e, ERR_INVALID, "\"%.60s\" is neither true nor false", text);
+}
+
+static int check_limits(const struct settings_key *key, int64_t value, struct err *e)
+{
+    char least[32], most[32];
+
+    if ((!key->least && !key->most) || (value >= key->least && value <= key->most))
+        return 0;
+    if (key->type == SETTINGS_DURATION) {
+        duration_format(key->least, least);
+        duration_format(key->most, most);
+    } else {
+        snprintf(least, sizeof(least), "%lld", (long long)key->least);
+        snprintf(most, sizeof(most), "%lld", (long long)key->most);
+    }
+    return err_set(e, ERR_INVALID, "it must be %s to %s", least, most);
+}
+
+static int set_field(const struct settings_key *key, void *into, const char *text, struct err *e)
+{
+    void *field = field_of(key, into);
+    int64_t number = 0;
+    int result = 0;
+
+    switch (key->type) {
+    case SETTINGS_TEXT:
+        free(*(char **)field);
+        *(char **)field = strdup(text);
+        MUST(*(char **)field);
+        return 0;
+    case SETTINGS_BOOLEAN:
+        result = parse_boolean(text, field, e);
+        break;
+    case SETTINGS_NUMBER:
+        result = parse_number(text, &number, e) || check_limits(key, number, e);
+        break;
+    case SETTINGS_DURATION:
+        result = duration_parse(text, &number, e) || check_limits(key, number, e);
+        break;
+    }
+    if (result && key->is_secret)
+        return err_set(e, ERR_INVALID, "the value does not fit");
+    if (result)
+        return -1;
+    if (key->type != SETTINGS_BOOLEAN)
+        *(int64_t *)field = number;
+    return 0;
+}
+
+static void set_presets(const struct settings_key *keys, size_t key_count, void *into)
+{
+    struct err e;
+
+    for (size_t i = 0; i < key_count; i++) {
+        void *field = field_of(&keys[i], into);
+
+        if (keys[i].type == SETTINGS_TEXT)
+            *(char **)field = NULL;
+        else if (keys[i].type == SETTINGS_BOOLEAN)
+            *(bool *)field = false;
+        else
+            *(int64_t *)field = 0;
+        MUST(!keys[i].preset || set_field(&keys[i], into, keys[i].preset, &e) == 0);
+    }
+}
+
+/* Fail with file:line in front of the sentence. */
+static int fail(struct source *s, int line, const char *sentence)
+{
+    s->is_failed = true;
+    return err_set(s->e, ERR_INVALID, "%s:%d: %s", s->path, line, sentence);
+}
+
+static bool is_known_section(const struct source *s)
+{
+    for (size_t i = 0; i < s->key_count; i++)
+        if (!strcmp(s->keys[i].section, s->section))
+            return true;
+    return false;
+}
+
+static int unknown_key(struct source *s, const char *name)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    const char *between = "";
+
+    buffer_printf(&text, "unknown key \"%.60s\" in [%.60s]; known are ", name, s->section);
+    for (size_t i = 0; i < s->key_count; i++) {
+        if (strcmp(s->keys[i].section, s->section))
+            continue;
+        buffer_printf(&text, "%s%s", between, s->keys[i].key);
+        between = ", ";
+    }
+    return fail(s, s->line, text.data);
+}
+
+static int known_section(struct source *s, const char *name, const char *value)
+{
+    size_t i = 0;
+
+    while (i < s->key_count &&
+           (strcmp(s->keys[i].section, s->section) || strcmp(s->keys[i].key, name)))
+        i++;
+    if (i == s->key_count)
+        return unknown_key(s, name);
+    if (s->seen[i])
+        return fail(s, s->line, "this key was set before in this file");
+    s->seen[i] = true;
+    if (set_field(&s->keys[i], s->into, value, s->e) == 0)
+        return 0;
+    s->is_failed = true;
+    return err_wrap(s->e, "%s:%d: [%s] %s", s->path, s->line, s->section, name);
+}
+
+static int other_section(struct source *s, const char *name, const char *value)
+{
+    char word[LINE_SIZE];
+    const char *rest = s->section + strcspn(s->section, " \t");
+    size_t size = (size_t)(rest - s->section);
+
+    memcpy(word, s->section, size);
+    word[size] = '\0';
+    rest += strspn(rest, " \t");
+    if (s->other(s->into, word, rest, name, value, s->e) == 0)
+        return 0;
+    s->is_failed = true;
+    return err_wrap(s->e, "%s:%d", s->path, s->line);
+}
+
+static int take_key(struct source *s, const char *name, const char *value)
+{
+    char sentence[160];
+
+    s->is_section_empty = false;
+    if (is_known_section(s))
+        return known_section(s, name, value);
+    if (s->other && s->section[0])
+        return other_section(s, name, value);
+    if (!s->section[0])
+        return fail(s, s->line, "a key stands before the first [section]");
+    snprintf(sentence, sizeof(sentence), "unknown section [%.100s]", s->section);
+    return fail(s, s->line, sentence);
+}
+
+/* inih's handler: nonzero is success there. */
+static int on_key(void *ctx, const char *section, const char *name, const char *value)
+{
+    struct source *s = ctx;
+
+    (void)section;
+    return !s->is_failed && take_key(s, name, value) == 0;
+}
+
+/* A section without keys would be dropped in silence, and with it a scope somebody counts on. */
+static int leave_section(struct source *s)
+{
+    if (!s->is_section_empty)
+        return 0;
+    s->is_section_empty = false;
+    return fail(s, s->section_line, "this section has no keys");
+}
+
+static int enter_section(struct source *s, const char *line, size_t size)
+{
+    const char *end = memchr(line, ']', size);
+    size_t length;
+
+    if (!end)
+        return fail(s, s->line, "the section's ] is missing");
+    if (end + 1 != line + size)
+        return fail(s, s->line, "something stands behind the section's ]");
+    if (leave_section(s))
+        return -1;
+    line++;
+    while (line < end && isspace((unsigned char)*line))
+        line++;
+    while (end > line && isspace((unsigned char)end[-1]))
+        end--;
+    length = (size_t)(end - line);
+    if (length == 0)
+        return fail(s, s->line, "the section has no name");
+    memcpy(s->section, line, length);
+    s->section[length] = '\0';
+    s->section_line = s->line;
+    s->is_section_empty = true;
+    return 0;
+}
+
+static int check_line(struct source *s, const char *line, size_t size)
+{
+    if (size + 3 > LINE_SIZE)
+        return fail(s, s->line, "the line is longer than 8000 bytes");
+    if (!name_is_utf8(line, size))
+        return fail(s, s->line, "the line is not UTF-8 text");
+    while (size > 0 && isspace((unsigned char)line[size - 1]))
+        size--;
+    while (size > 0 && isspace((unsigned char)*line)) {
+        line++;
+        size--;
+    }
+    if (size > 0 && *line == '[')
+        return enter_section(s, line, size);
+    return 0;
+}
+
+/* inih's reader: one line into `out`, NULL at the end or after the first mistake. */
+static char *next_line(char *out, int room, void *ctx)
+{
+    struct source *s = ctx;
+    const char *end = s->at + strcspn(s->at, "\n");
+    size_t size = (size_t)(end - s->at);
+
+    if (s->is_failed || !*s->at)
+        return NULL;
+    s->line++;
+    if (check_line(s, s->at, size))
+        return NULL;
+    MUST(size < (size_t)room);
+    memcpy(out, s->at, size);
+    out[size] = '\0';
+    s->at = *end ? end + 1 : end;
+    return out;
+}
+
+static int parse(struct source *s, const char *text)
+{
+    int line;
+
+    /* A value goes to the end of its line: commands contain ';' and '#'. */
+    ini_allow_inline_comments = false;
+    ini_allow_multiline = false;
+    ini_allow_bom = false;
+    ini_allow_no_value = false;
+    ini_stop_on_first_error = true;
+    ini_use_stack = false;
+    ini_max_line = LINE_SIZE;
+    ini_initial_alloc = LINE_SIZE;
+    s->at = strncmp(text, "\xEF\xBB\xBF", 3) ? text : text + 3;
+    line = ini_parse_stream(next_line, s, on_key, s);
+    if (s->is_failed)
+        return -1;
+    if (line > 0)
+        return fail(s, line, "this is neither KEY = VALUE, nor a [section], nor a comment");
+    MUST(line == 0);
+    return leave_section(s);
+}
+
+static int load_file(const char *path, const struct settings_key *keys, size_t key_count,
+                     void *into, settings_section_fn *other, struct err *e)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct source s = { .path = path, .keys = keys, .key_count = key_count, .into = into,
+                        .other = other, .e = e };
+    int result;
+
+    if (buffer_read_file(&text, path, FILE_MAX, e))
+        return err_wrap(e, "settings");
+    buffer_add(&text, "", 0);
+    if (strlen(text.data) != text.size)
+        return err_set(e, ERR_INVALID, "%s: the file has zero bytes: it is not text", path);
+    s.seen = calloc(key_count + 1, sizeof(*s.seen));
+    MUST(s.seen);
+    result = parse(&s, text.data);
+    free(s.seen);
+    return result;
+}
+
+static void variable_name(const struct settings_key *key, const char *suffix,
+                          char out[VARIABLE_SIZE])
+{
+    int n = snprintf(out, VARIABLE_SIZE, "LOCKSTEP_%s%s%s%s", key->section,
+                     key->section[0] ? "_" : "", key->key, suffix);
+
+    MUST(n > 0 && n < VARIABLE_SIZE);
+    for (char *c = out; *c; c++)
+        *c = *c == '-' || *c == '.' ? '_' : (char)toupper((unsigned char)*c);
+}
+
+static int set_from_secret_file(const struct settings_key *key, void *into, const char *variable,
+                                const char *path, struct err *e)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+
+    if (buffer_read_file(&text, path, SECRET_FILE_MAX, e))
+        return err_wrap(e, "%s", variable);
+    buffer_add(&text, "", 0);
+    text.data[strcspn(text.data, "\r\n")] = '\0';
+    if (set_field(key, into, text.data, e))
+        return err_wrap(e, "%s", variable);
+    return 0;
+}
+
+static int set_from_environment(const struct settings_key *key, void *into, struct err *e)
+{
+    char name[VARIABLE_SIZE], file_name[VARIABLE_SIZE];
+    const char *value, *path;
+
+    variable_name(key, "", name);
+    variable_name(key, "_FILE", file_name);
+    value = getenv(name);
+    path = key->is_secret ? getenv(file_name) : NULL;
+    if (value && path)
+        return err_set(e, ERR_INVALID, "%s and %s are both set: keep one", name, file_name);
+    if (path)
+        return set_from_secret_file(key, into, file_name, path, e);
+    if (value && set_field(key, into, value, e))
+        return err_wrap(e, "%s", name);
+    return 0;
+}
+
+int settings_load(const char *path, const struct settings_key *keys, size_t key_count, void *into,
+                  settings_section_fn *other, struct err *e)
+{
+    int result = 0;
+
+    set_presets(keys, key_count, into);
+    if (path)
+        result = load_file(path, keys, key_count, into, other, e);
+    for (size_t i = 0; i < key_count && result == 0; i++)
+        result = set_from_environment(&keys[i], into, e);
+    if (result)
+        settings_fini(keys, key_count, into);
+    return result;
+}
+
+void settings_fini(const struct settings_key *keys, size_t key_count, void *into)
+{
+    for (size_t i = 0; i < key_count; i++) {
+        char **field = field_of(&keys[i], into);
+
+        if (keys[i].type != SETTINGS_TEXT)
+            continue;
+        free(*field);
+        *field = NULL;
+    }
+}

@@ -1,0 +1,191 @@
+/* yamltext.c - is a text YAML, and harmless to whoever reads it? */
+#include "common/yamltext.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+#include "common/invariant.h"
+
+struct anchor {
+    char *name;
+    uint64_t nodes; /* written out */
+    bool is_complete;
+};
+
+struct open_node {
+    uint64_t nodes;
+    struct anchor *anchor; /* NULL: none */
+};
+
+struct walk {
+    struct open_node open[YAMLTEXT_DEPTH_MAX];
+    unsigned depth;
+    struct anchor anchors[YAMLTEXT_ANCHORS_MAX];
+    unsigned anchor_count;
+    uint64_t aliased;
+    size_t line;
+    struct err *e;
+};
+
+static void forget_anchors(struct walk *w)
+{
+    for (unsigned i = 0; i < w->anchor_count; i++)
+        free(w->anchors[i].name);
+    w->anchor_count = 0;
+}
+
+static struct anchor *find_anchor(struct walk *w, const yaml_char_t *name)
+{
+    /* An anchor may be set again: the newest counts. */
+    for (unsigned i = w->anchor_count; i > 0; i--)
+        if (!strcmp(w->anchors[i - 1].name, (const char *)name))
+            return &w->anchors[i - 1];
+    return NULL;
+}
+
+static int add_anchor(struct walk *w, const yaml_char_t *name, struct anchor **out)
+{
+    struct anchor *a = &w->anchors[w->anchor_count];
+
+    *out = NULL;
+    if (!name)
+        return 0;
+    if (w->anchor_count == YAMLTEXT_ANCHORS_MAX)
+        return err_set(w->e, ERR_INVALID, "YAML line %zu: more than %d anchors", w->line,
+                       YAMLTEXT_ANCHORS_MAX);
+    *a = (struct anchor){ .name = strdup((const char *)name) };
+    MUST(a->name);
+    w->anchor_count++;
+    *out = a;
+    return 0;
+}
+
+static void count(struct walk *w, uint64_t nodes)
+{
+    if (w->depth > 0)
+        w->open[w->depth - 1].nodes += nodes;
+}
+
+static int scalar(struct walk *w, const yaml_char_t *name)
+{
+    struct anchor *a;
+
+    if (add_anchor(w, name, &a))
+        return -1;
+    if (a) {
+        a->nodes = 1;
+        a->is_complete = true;
+    }
+    count(w, 1);
+    return 0;
+}
+
+static int alias(struct walk *w, const yaml_char_t *name)
+{
+    struct anchor *a = find_anchor(w, name);
+
+    if (!a)
+        return err_set(w->e, ERR_MALFORMED, "YAML line %zu: alias *%.60s has no anchor before it",
+                       w->line, (const char *)name);
+    if (!a->is_complete)
+        return err_set(w->e, ERR_INVALID, "YAML line %zu: alias *%.60s contains itself", w->line,
+                       (const char *)name);
+    w->aliased += a->nodes;
+    if (w->aliased > YAMLTEXT_ALIASED_MAX)
+        return err_set(w->e, ERR_INVALID,
+                       "YAML line %zu: aliases stand for more than %d nodes: write them out",
+                       w->line, YAMLTEXT_ALIASED_MAX);
+    count(w, a->nodes);
+    return 0;
+}
+
+static int enter(struct walk *w, const yaml_char_t *name)
+{
+    struct anchor *a;
+
+    if (w->depth == YAMLTEXT_DEPTH_MAX)
+        return err_set(w->e, ERR_INVALID, "YAML line %zu: nested deeper than %d levels", w->line,
+                       YAMLTEXT_DEPTH_MAX);
+    if (add_anchor(w, name, &a))
+        return -1;
+    w->open[w->depth++] = (struct open_node){ .nodes = 1, .anchor = a };
+    return 0;
+}
+
+static void leave(struct walk *w)
+{
+    struct open_node *node = &w->open[--w->depth];
+
+    if (node->anchor) {
+        node->anchor->nodes = node->nodes;
+        node->anchor->is_complete = true;
+    }
+    count(w, node->nodes);
+}
+
+static int event(struct walk *w, const yaml_event_t *ev)
+{
+    w->line = ev->start_mark.line + 1;
+    switch (ev->type) {
+    case YAML_DOCUMENT_START_EVENT:
+        forget_anchors(w);
+        return 0;
+    case YAML_SCALAR_EVENT:
+        return scalar(w, ev->data.scalar.anchor);
+    case YAML_ALIAS_EVENT:
+        return alias(w, ev->data.alias.anchor);
+    case YAML_SEQUENCE_START_EVENT:
+        return enter(w, ev->data.sequence_start.anchor);
+    case YAML_MAPPING_START_EVENT:
+        return enter(w, ev->data.mapping_start.anchor);
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT:
+        leave(w);
+        return 0;
+    case YAML_NO_EVENT:
+    case YAML_STREAM_START_EVENT:
+    case YAML_STREAM_END_EVENT:
+    case YAML_DOCUMENT_END_EVENT:
+        return 0;
+    }
+    return 0;
+}
+
+static int walk(struct walk *w, yaml_parser_t *parser)
+{
+    for (bool is_over = false; !is_over;) {
+        yaml_event_t ev;
+        int result;
+
+        if (!yaml_parser_parse(parser, &ev)) {
+            MUST(parser->error != YAML_MEMORY_ERROR);
+            return err_set(w->e, ERR_MALFORMED, "YAML is broken in line %zu: %s",
+                           parser->problem_mark.line + 1,
+                           parser->problem ? parser->problem : "it cannot be read");
+        }
+        is_over = ev.type == YAML_STREAM_END_EVENT;
+        result = event(w, &ev);
+        yaml_event_delete(&ev);
+        if (result)
+            return -1;
+    }
+    return 0;
+}
+
+int yamltext_check(const char *text, size_t size, struct err *e)
+{
+    struct walk w = { .e = e };
+    yaml_parser_t parser;
+    int result;
+
+    MUST(yaml_parser_initialize(&parser));
+    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);
+    result = walk(&w, &parser);
+    forget_anchors(&w);
+    yaml_parser_delete(&parser);
+    return result;
+}
