@@ -53,8 +53,8 @@ done | rule "a .c file includes its own header first, so that every header stand
 
 for f in "${sources[@]}"; do
     case $f in *.h) ;; *) continue;; esac
-    guard=$(tr 'a-z/.-' 'A-Z___' <<<"$f")
-    grep -q "^#ifndef $guard\$" "$f" && grep -q "^#define $guard\$" "$f" || echo "$f: $guard"
+    full=$(tr 'a-z/.-' 'A-Z___' <<<"$f") guard=$(sed -nE 's/^#ifndef ([A-Z0-9_]+_H)$/\1/p;T;q' "$f")
+    case _$full in *_"${guard:-none}") grep -q "^#define $guard\$" "$f" || echo "$f" ;; *) echo "$f: $full" ;; esac
 done | rule "a header is guarded by its path in capitals"
 
 only() { # library pattern, then the files (globs) that may include it

@@ -1,0 +1,287 @@
+"""bad_input.py - everything malformed is refused with a clear message, and nothing is half done."""
+import os
+import socket
+import subprocess
+
+from kit import BUILD, Agent, Coordinator, Process, World, check, contains, equal, free_port, read, wait_until, write
+
+SCOPE = "demo/prod"
+
+
+def setup():
+    world = World("bad").start()
+    world.set(SCOPE, {"greeting": "hello"}, "first")
+    return world
+
+
+def refused(answer, status, *parts, code=None):
+    """An RFC 9457 problem with these words in its detail or its field errors."""
+    equal(answer.status, status, f"HTTP status of {answer}")
+    contains(answer.headers.get("Content-Type", ""), "application/problem+json")
+    for name in ("type", "title", "status", "detail", "code"):
+        check(name in answer.body, f"no {name} in {answer}")
+    contains(answer.raw.decode(), *parts)
+    if code:
+        equal(answer["code"], code, "problem code")
+
+
+def rows(world, table):
+    return int(world.postgres.sql(f"SELECT count(*) FROM {table}")[0][0])
+
+
+def unchanged(world, *tables):
+    before = {t: rows(world, t) for t in tables}
+
+    def ask():
+        equal({t: rows(world, t) for t in tables}, before, "rows")
+    return ask
+
+
+def rollout_of(strategy="all-at-once", **more):
+    return {"changes": [{"service": "demo", "environment": "prod"}], "strategy": strategy, **more}
+
+
+def test_requests(world):
+    """unknown fields, wrong types, unknown service and strategy: said by name"""
+    same = unchanged(world, "rollout", "config_version", "audit", "scope", "strategy")
+    post = lambda body: world.api("POST", "/rollouts", body)
+    refused(post(rollout_of(stratgey="x")), 422, "stratgey")
+    refused(post({"strategy": "all-at-once"}), 422, "changes")
+    refused(post({"changes": "demo/prod", "strategy": "all-at-once"}), 422, "changes")
+    refused(post({"changes": [], "strategy": "all-at-once"}), 422, "changes")
+    refused(post({"changes": [{"service": "demo", "environment": "prod", "to_revison": 1}], "strategy": "all-at-once"}), 422, "to_revison")
+    refused(post({"changes": [{"service": "demo", "environment": "prod", "to_revision": "one"}], "strategy": "all-at-once"}), 422, "to_revision")
+    refused(post({"changes": [{"service": "demo", "environment": "prod", "to_revision": 99}], "strategy": "all-at-once"}), 422, "99")
+    refused(post({"changes": [{"service": "nosuch", "environment": "prod"}], "strategy": "all-at-once"}), 404, "nosuch", code="unknown_scope")
+    refused(post({"changes": [{"service": "demo", "environment": "moon"}], "strategy": "all-at-once"}), 404, "moon")
+    refused(post(rollout_of("nosuch")), 422, "nosuch")
+    refused(post(rollout_of(17)), 422, "strategy")
+    refused(post([1, 2]), 422, "object")
+    refused(world.api("PUT", f"/config/{SCOPE}/a", {"config_value": "1", "value_typ": "number"}), 422, "value_typ")
+    refused(world.api("PUT", f"/config/{SCOPE}/a", {"config_value": "one", "value_type": "number"}), 422, "number")
+    refused(world.api("PUT", f"/config/{SCOPE}/a", {"config_value": "1", "value_type": "integral"}), 422, "value_type")
+    refused(world.api("GET", "/config/nosuch/prod/a"), 404, "nosuch")
+    refused(world.api("GET", f"/config/{SCOPE}/nosuch"), 404, "nosuch")
+    refused(world.api("GET", "/rollouts/nosuch"), 404, "nosuch")
+    refused(world.api("POST", "/rollouts/nosuch/pause", {}), 404)
+    refused(world.api("GET", "/nosuch"), 404)
+    equal(world.api("PATCH", "/rollouts").status in (404, 405), True, "PATCH /rollouts is refused")
+    same()
+
+
+def test_strategies(world):
+    """percentages that fall, exceed 100 or leave servers out; empty and unknown stages"""
+    same = unchanged(world, "strategy", "rollout")
+    put = lambda *stages, **more: world.api("PUT", "/strategies/bad", {"stages": list(stages), **more})
+    refused(put({"percent": 50}, {"percent": 20}, {"percent": 100}), 422, "stage", "fall")
+    refused(put({"percent": 10}, {"percent": 101}), 422, "101")
+    refused(put({"percent": 0}, {"percent": 100}), 422, "percent")
+    refused(put({"percent": -5}, {"percent": 100}), 422, "percent")
+    refused(put({"percent": 50}), 422, "100")
+    refused(put(), 422, "stages")
+    refused(put({"percent": 100, "count": 3}), 422, "count")
+    refused(put({}), 422, "percent")
+    refused(put({"percent": "ten"}), 422, "percent")
+    refused(put({"percent": 100, "bake": "soon"}), 422, "bake", "soon")
+    refused(put({"percent": 100, "max_failed": "many"}), 422, "max_failed")
+    refused(put({"percent": 100, "max_failed": "120%"}), 422, "max_failed")
+    refused(put({"percent": 100}, mode="three-phase"), 422, "mode")
+    refused(put({"percent": 100}, unreachabel="skip"), 422, "unreachabel")
+    refused(world.api("PUT", "/strategies/canary", {"stages": [{"percent": 100}]}), 409, "canary")
+    same()
+
+
+def test_names(world):
+    """over-long and forbidden names, keys and invalid UTF-8"""
+    same = unchanged(world, "scope", "config_version", "server", "audit")
+    long = "x" * 101
+    refused(world.api("PUT", f"/config/{long}/prod/a", {"config_value": "1"}), 422, "100")
+    refused(world.api("PUT", "/config/De%20mo/prod/a", {"config_value": "1"}), 422, "service")
+    refused(world.api("PUT", f"/config/demo/{long}/a", {"config_value": "1"}), (422), "environment")
+    refused(world.api("PUT", f"/config/{SCOPE}/{'k' * 501}", {"config_value": "1"}), 422, "500")
+    refused(world.api("POST", "/servers", {"name": long, "public_key": "x" * 40}), 422, "name")
+    refused(world.api("POST", "/servers", {"name": "fine", "public_key": "short"}), 422, "public_key")
+    refused(world.api("PUT", f"/config/{SCOPE}/%ff%fe", {"config_value": "1"}), 400, "UTF-8")
+    refused(world.api("PUT", f"/config/{SCOPE}/a%00b", {"config_value": "1"}), 400, "zero")
+    refused(world.api("PUT", f"/config/{SCOPE}/a", raw_body=b'{"config_value":"\xff\xfe"}', headers={"Content-Type": "application/json"}), 400)
+    refused(world.api("PUT", f"/config/{SCOPE}/a", raw_body=b'{"config_value":"a\\u0000b"}', headers={"Content-Type": "application/json"}), 400)
+    same()
+
+
+def test_broken_json(world):
+    """broken JSON with its line, doubled fields, the wrong content type, no token, a cut token"""
+    same = unchanged(world, "config_version", "rollout", "audit")
+    raw = lambda body, **h: world.api("POST", "/rollouts", raw_body=body, headers={"Content-Type": "application/json", **h})
+    refused(raw(b'{"changes":[],\n "strategy" "canary"}'), 400, "line 2")
+    refused(raw(b""), 400)
+    refused(raw(b'{"note":"a","note":"b","changes":[{"service":"demo","environment":"prod"}],"strategy":"canary"}'), 400, "note")
+    refused(raw(b"<xml/>", **{"Content-Type": "text/xml"}), 415)
+    refused(raw(b"[" * 100000), 400)
+    refused(world.api("GET", "/rollouts", token=None), 401)
+    refused(world.api("GET", "/rollouts", token=world.token[:-1]), 401)
+    refused(world.api("GET", "/rollouts", token="nonsense"), 401)
+    check(world.token.split("_")[2] not in "".join(c.process.log_text() for c in world.coordinators), "a secret is in the log")
+    same()
+
+
+def test_import(world):
+    """import of broken JSON and YAML says the line; several documents and a byte-order mark are fine"""
+    f = f"{world.folder}/import"
+    cases = {"broken.yaml": (b"a: 1\nb: [1, 2\nc: 3\n", ":3"), "broken.json": (b'{"a": 1,\n "b" 2}', ":2"),
+             "twice.yaml": (b"a:\n  b: 1\na.b: 2\n", "a.b"), "latin.yaml": (b"a: \xff\xfe\n", "UTF-8")}
+    same = unchanged(world, "config_version", "audit")
+    os.makedirs(f)
+    for name, (text, said) in cases.items():
+        with open(f"{f}/{name}", "wb") as out:
+            out.write(text)
+        done = world.cli("config", "import", SCOPE, f"{f}/{name}")
+        equal(done.returncode, 7, f"exit code for {name} ({done.stdout} {done.stderr})")
+        contains(done.stderr, name, said)
+    missing = world.cli("config", "import", SCOPE, f"{f}/nosuch.yaml")
+    check(missing.returncode not in (0, 7), "a missing file is no success")
+    contains(missing.stderr, "nosuch.yaml")
+    same()
+    with open(f"{f}/real.yaml", "wb") as out:
+        out.write(b"\xef\xbb\xbfdatabase:\n  url: postgres://one\n  pool: 5\n---\ndatabase:\n  pool: 9\n")
+    done = world.cli("config", "import", SCOPE, f"{f}/real.yaml")
+    equal(done.returncode, 0, f"import of a real file ({done.stderr})")
+    contains(done.stderr, "database.pool")
+    equal(world.ok("GET", f"/config/{SCOPE}/database.pool?revision=head")["config_value"], "9", "overlaid value")
+    equal(world.ok("GET", f"/config/{SCOPE}/database.url?revision=head")["config_value"], "postgres://one", "value")
+
+
+def test_usage(world):
+    """the command line: unknown words and options are exit code 2, with what there is"""
+    for words, said in ((["rollout", "strat"], "strat"), (["nosuch"], "nosuch"), (["rollout", "start", SCOPE, "--stratgey", "x"], "stratgey"),
+                        (["config", "set", SCOPE], "usage"), (["rollout", "start", "noslash"], "SERVICE/ENV")):
+        done = world.cli(*words)
+        equal(done.returncode, 2, f"exit code of lockstep {' '.join(words)} ({done.stderr})")
+        contains(done.stderr, said)
+    equal(world.cli("rollout", "get", "nosuch").returncode, 3, "exit code for what is not there")
+    done = world.cli("server", "list", env={"LOCKSTEP_TOKEN": "nonsense"})
+    equal(done.returncode, 5, f"exit code without a right ({done.stderr})")
+    done = world.cli("server", "list", env={"LOCKSTEP_ADDR": f"http://127.0.0.1:{free_port()}"})
+    equal(done.returncode, 1, "exit code when nobody answers")
+    contains(done.stderr, "127.0.0.1")
+
+
+def test_settings_files(world):
+    """a settings file with an unknown key or a wrong value: file and line, and no start"""
+    good = read(world.coordinators[0].settings)
+    for text, line, said in ((good + "\n[http]\nlisen = 1\n", None, "lisen"), ("[nosuch]\na = 1\n", 2, "nosuch"), ("[coordinator]\nlease = soon\n", 2, "soon"),
+                             ("[http\n", 1, "")):
+        path = f"{world.folder}/bad.ini"
+        write(path, text, 0o600)
+        done = subprocess.run([f"{BUILD}/lockstepd", "--config", path], capture_output=True, text=True, timeout=20, check=False)
+        check(done.returncode not in (0, -6), f"lockstepd starts with {text!r}")
+        contains(done.stderr, f"bad.ini:{line or len(text.splitlines())}", said)
+    agent = Agent(world, "settings")
+    agent.make_key()
+    good = read(agent.settings)
+    for text, said in ((good + "relaod = true\n", "relaod"), (good + "file = x -> relative/path\n", "relative/path"),
+                       (good.replace("[scope demo/prod]", "[scope demo]"), "demo"), (good + "check_timeout = 1 fortnight\n", "check_timeout")):
+        write(agent.settings, text, 0o600)
+        done = subprocess.run(agent.process.argv, capture_output=True, text=True, timeout=20, check=False)
+        check(done.returncode not in (0, -6), f"the agent starts with {text!r}")
+        contains(done.stderr, "agent.ini:", said)
+
+
+def test_missing_database(world):
+    """a missing database: says which host and why, waits, and works when it is there"""
+    c = Coordinator(world, "early")
+    text = read(c.settings).replace(world.postgres.url, f"host={world.postgres.sockets} port=1 user=lockstep password=hush dbname=lockstep")
+    write(c.settings, text, 0o600)
+    c.start(wait=False)
+    try:
+        wait_until(lambda: c.process.log_has(world.postgres.sockets) or not c.process.is_running(), lambda: f"says so: {c.process.log_text()}", 20)
+        check(c.process.is_running(), f"it waits: {c.process.log_text()}")
+        check("hush" not in c.process.log_text(), "the password is in the log")
+        c.process.stop()
+        write(c.settings, read(c.settings).replace("port=1 user=lockstep password=hush", "port=5432 user=lockstep").replace("dbname=lockstep", "dbname=later"), 0o600)
+        c.start(wait=False)
+        wait_until(lambda: c.process.log_has("later"), lambda: f"names the database: {c.process.log_text()}", 20)
+        world.postgres.sql("CREATE DATABASE later", "postgres")
+        c.wait_ready()
+    finally:
+        c.process.stop()
+
+
+def test_busy_scope(world):
+    """a second rollout on a busy scope: 409 that names the open one; a stage without servers completes"""
+    agent = Agent(world, "busy-1").enroll().start()
+    world.wait_agents(SCOPE, 1)
+    world.set(SCOPE, {"greeting": "busy"})
+    first = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
+    world.set(SCOPE, {"greeting": "busier"})
+    refused(world.api("POST", "/rollouts", rollout_of()), 409, first, code="scope_busy")
+    done = world.cli("rollout", "start", SCOPE, "--strategy", "all-at-once")
+    equal(done.returncode, 4, f"exit code of a conflict ({done.stderr})")
+    contains(done.stderr, first)
+    wait_until(lambda: world.rollout(first)["phase"] == "baking", "the first one bakes")
+    refused(world.api("POST", f"/rollouts/{first}/abort", {"reason": "too late"}), 409, "rollback", code="wrong_state")
+    world.ok("POST", f"/rollouts/{first}/rollback", {"reason": "test"})
+    world.wait_state(first, "rolled_back")
+    refused(world.api("POST", "/rollouts", rollout_of({"stages": [{"select": {"zone": "nowhere"}}, {"percent": 100}]})), 422, "zone")
+    agent.process.stop()
+
+
+def test_not_enrolled(world):
+    """an agent whose key is not enrolled, or revoked: it says so and goes on trying; the coordinator keeps nothing"""
+    agent = Agent(world, "stranger")
+    key = agent.make_key()
+    agent.start()
+    try:
+        wait_until(lambda: agent.process.log_has("enroll"), lambda: f"says so: {agent.process.log_text()}", 20)
+        check(agent.process.is_running(), "it goes on trying")
+        contains(agent.process.log_text(), key)
+        equal(world.postgres.sql("SELECT count(*) FROM server WHERE name = 'stranger'"), [["0"]], "rows of the stranger")
+        world.ok("POST", "/servers", {"name": "stranger", "public_key": key})
+        wait_until(lambda: world.postgres.sql("SELECT 1 FROM server JOIN server_scope USING (server_id) WHERE name = 'stranger'"), "it gets in once enrolled", 45)
+        refused(world.api("POST", "/servers", {"name": "stranger", "public_key": key}), 409, "stranger")
+        world.ok("POST", "/servers/stranger/revoke", {"reason": "test"})
+        wait_until(lambda: agent.process.log_has("revoked"), lambda: f"says that it is revoked: {agent.process.log_text()[-1500:]}", 45)
+    finally:
+        agent.process.stop()
+
+
+def test_corrupt_store(world):
+    """a corrupt LMDB: the agent says which file and what to do, and does not invent a state"""
+    agent = Agent(world, "corrupt").enroll().start()
+    world.wait_agents(SCOPE, 1)
+    wait_until(lambda: os.path.exists(f"{agent.folder}/state/data.mdb"), "the store is there")
+    agent.kill()
+    with open(f"{agent.folder}/state/data.mdb", "r+b") as f:
+        f.write(os.urandom(16384))
+    agent.start()
+    status = wait_until(lambda: agent.process.popen.poll(), "the agent gives up", 20)
+    check(status > 0, f"it ends with a status of its own, not by signal {-status}")
+    contains(agent.process.log_text().splitlines()[-1], f"{agent.folder}/state")
+
+
+def test_random_frames(world):
+    """random bytes and half a handshake on every port: nothing stops"""
+    c = world.coordinators[0]
+    for port in (c.router, c.http):
+        for size in (1, 64, 1024, 100000):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+                try:
+                    s.sendall(os.urandom(size))
+                    s.settimeout(0.3)
+                    s.recv(1000)
+                except OSError:
+                    pass
+    with socket.create_connection(("127.0.0.1", c.router), timeout=5) as s:
+        s.sendall(b"\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE" + bytes(15) + os.urandom(500))
+    check(c.process.is_running(), f"it runs on: {c.process.log_text()[-1000:]}")
+    equal(c.api("GET", "/healthz", raw_path=True, token=None).status, 200, "healthz")
+
+
+def test_at_the_end(world):
+    """after all that: the same process still runs, and a rollout goes through"""
+    check(all(c.process.is_running() for c in world.coordinators), "the coordinator was not restarted")
+    agent = Agent(world, "last").enroll().start()
+    world.set(SCOPE, {"greeting": "still here"})
+    wait_until(lambda: world.postgres.sql("SELECT 1 FROM server JOIN server_scope USING (server_id) WHERE name = 'last'"), "the agent is known")
+    done = world.cli("rollout", "start", SCOPE, "--strategy", "all-at-once", "--wait", "--timeout", "60s")
+    equal(done.returncode, 0, f"exit code ({done.stdout} {done.stderr})")
+    agent.process.stop()

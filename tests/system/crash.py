@@ -1,0 +1,157 @@
+"""crash.py - kill -9 at 30 random moments of rollouts with 50 agents; then everybody must agree.
+
+The seed is printed; SEED=n runs the same choices again (the moments are as exact as the machine is).
+"""
+import json
+import os
+import random
+import time
+
+import judge
+from kit import Agent, World, check, equal, read, wait_until, write
+
+SCOPE = "demo/prod"
+AGENTS = int(os.environ.get("CRASH_AGENTS", "50"))
+KILLS = int(os.environ.get("CRASH_KILLS", "30"))
+
+# What a rollout of this test may be like: a value, a strategy, and how it may end. Members that are
+# silent when a stage is decided are waited for, so that only a bad value or the operator turns it.
+STAGES = [{"count": 1, "bake": "200ms"}, {"percent": 30, "bake": "200ms"}, {"percent": 100}]
+KINDS = {
+    "good": ({"stages": STAGES, "unreachable": "wait"}, {"completed"}),
+    "skipping": ({"stages": STAGES, "unreachable": "skip"}, {"completed", "rolled_back", "aborted"}),
+    "refused": ({"stages": [{"percent": 100}], "unreachable": "wait"}, {"aborted"}),
+    "unhealthy": ({"stages": STAGES, "unreachable": "wait"}, {"rolled_back"}),
+    "recalled": ({"stages": [*STAGES[:2], {"percent": 100, "hold": True}], "unreachable": "wait"}, {"rolled_back", "aborted"}),
+}
+
+
+def setup():
+    world = World("crash", lease="2s")
+    world.seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
+    world.random = random.Random(world.seed)
+    print(f"     seed {world.seed}")
+    world.start(coordinators=2)
+    world.set(SCOPE, {"value": "first"})
+    for i in range(AGENTS):
+        name = f"server-{i + 1}"
+        target = f"{world.folder}/{name}/value.conf"
+        Agent(world, name, [SCOPE], labels=f"zone={'abc'[i % 3]}", scope_settings=f"""file = value -> {target} optional
+validate = ! grep -q refused {{file}}
+check = ! grep -q unhealthy {target}
+check_attempts = 1
+check_interval = 1s
+""").enroll().start()
+    world.wait_agents(SCOPE, AGENTS)
+    world.kills, world.rollouts = 0, {}
+    return world
+
+
+def victim(world):
+    """A coordinator three times in ten, else an agent."""
+    up = [c for c in world.coordinators if c.process.is_running()]
+    if up and world.random.random() < 0.3:
+        return world.leader() or up[0]
+    return world.random.choice(list(world.agents.values()))
+
+
+def kill_some(world):
+    """At a random moment: kill one to three processes; start them again a random while later."""
+    time.sleep(world.random.uniform(0, 0.6))
+    down = []
+    for _ in range(min(world.random.choice([1, 1, 2, 3]), KILLS - world.kills)):
+        one = victim(world)
+        if one.process.is_running():
+            one.process.kill()
+            down.append(one.process)
+            world.kills += 1
+    time.sleep(world.random.uniform(0, 0.8))
+    for process in down:
+        process.start()
+
+
+def send(world, method, path, body=None):
+    """A request that is repeated until somebody answers it: coordinators die here."""
+    def ask():
+        try:
+            answer = world.api(method, path, body)
+        except (OSError, StopIteration, __import__("http.client").client.HTTPException):
+            return None
+        return answer if answer.status < 500 else None
+    return wait_until(ask, f"an answer to {method} {path}")
+
+
+def one_rollout(world, number):
+    kind = world.random.choice(list(KINDS)) if number else "good"
+    strategy, endings = KINDS[kind]
+    send(world, "POST", f"/config/{SCOPE}", {"set": {"value": f"{kind} {number}"}})
+    answer = send(world, "POST", "/rollouts", {"changes": [{"service": "demo", "environment": "prod"}], "strategy": strategy, "note": kind})
+    if answer.status == 409:  # created by a request whose answer was lost
+        answer = send(world, "GET", "/rollouts?state=open")
+        rollout = answer["rollouts"][0]["id"]
+    else:
+        equal(answer.status, 201, f"start of a rollout: {answer}")
+        rollout = answer["id"]
+    world.rollouts[rollout] = (kind, endings)
+    moments = world.random.randrange(1, 4)
+    for _ in range(moments):
+        if world.kills < KILLS:
+            kill_some(world)
+    if kind == "recalled":
+        wait_until(lambda: send(world, "POST", f"/rollouts/{rollout}/rollback", {"reason": "recalled"}).status in (200, 409), "rollback")
+    ended = lambda: send(world, "GET", f"/rollouts/{rollout}")["state"] in ("completed", "aborted", "rolled_back", "failed")
+    wait_until(ended, lambda: f"rollout {rollout} ({kind}) ends: {send(world, 'GET', f'/rollouts/{rollout}').raw.decode()}", 120)
+
+
+def test_killed(world):
+    """coordinators and agents are killed at random moments; every rollout ends as it may"""
+    number = 0
+    while world.kills < KILLS:
+        one_rollout(world, number)
+        number += 1
+    one_rollout(world, number)
+    for rollout, (kind, endings) in world.rollouts.items():
+        state = world.rollout(rollout)["state"]
+        check(state in endings, f"rollout {rollout} ({kind}) ended {state}, allowed: {endings}; seed {world.seed}")
+    print(f"     {world.kills} kills in {len(world.rollouts)} rollouts")
+
+
+def recorded(world):
+    """server: (obeyed, hash, outcome) as the database has it."""
+    return {r["name"]: (r["obeyed"], r["hash"] or "", r["outcome"]) for r in world.postgres.json(
+        "SELECT name, obeyed, encode(hash, 'hex') AS hash, outcome FROM server_scope JOIN server USING (server_id)")}
+
+
+def held(agent):
+    """The same as its LMDB has it."""
+    scope = agent.dump()["scopes"][SCOPE]
+    return scope["obeyed"], scope["active"]["hash"], scope["outcome"]
+
+
+def test_agree(world):
+    """the database, every agent's LMDB and every rendered file agree, and the outboxes are empty"""
+    for one in [*world.coordinators, *world.agents.values()]:
+        if not one.process.is_running():
+            one.process.start()
+
+    def differences():
+        database = recorded(world)
+        return {n: (database.get(n), held(a)) for n, a in world.agents.items() if database.get(n) != held(a)}
+    wait_until(lambda: not differences(), lambda: f"database and agents agree: {differences()}; seed {world.seed}", 90)
+    wait_until(lambda: not any(a.dump()["outbox"] for a in world.agents.values()), "the outboxes are empty", 90)
+    value = world.ok("GET", f"/config/{SCOPE}/value")["config_value"]
+    released = world.postgres.sql("SELECT encode(hash, 'hex') FROM revision JOIN scope USING (scope_id) WHERE revision = released")[0][0]
+    for name, agent in world.agents.items():
+        equal(held(agent)[1], released, f"content of {name} (seed {world.seed})")
+        equal(read(f"{agent.folder}/value.conf"), value, f"file of {name}")
+
+
+def test_acks(world):
+    """no acknowledgement is lost or invented: what agents made durable and what members say is the same"""
+    judge.acks(world)
+
+
+def test_audit(world):
+    """the audit trail and the tables keep S1, S2, S6, S10, S11, S12, S14"""
+    judge.tables(world)
+    judge.trail(world)
