@@ -1,0 +1,107 @@
+/* dispatch.c - takes a request through token, body and handler, and errors into problems. */
+#include "coordinator/http/dispatch.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "common/log.h"
+#include "coordinator/store/pg.h"
+
+#define POOL_WAIT_MS 3000
+
+/* Roles come later; until then a token may everything or nothing. */
+static int check_right(const struct request *rq, struct err *e)
+{
+    if (strcmp(rq->owner.role, "admin") == 0)
+        return 0;
+    return err_set(e, ERR_FORBIDDEN, "the token %s lacks the right %s", rq->owner.name,
+                   rq->match.route->right);
+}
+
+static int check_token(struct request *rq, struct err *e)
+{
+    const char *header = rq->authorization;
+
+    if (!header || strncasecmp(header, "Bearer ", 7) != 0)
+        return err_set(e, ERR_UNAUTHORIZED,
+                       "this needs an access token: send the header Authorization: Bearer lst_…");
+    header += 7;
+    header += strspn(header, " ");
+    if (tokens_check(rq->pg, header, &rq->owner, e) < 0)
+        return -1;
+    return check_right(rq, e);
+}
+
+static int check_body(struct request *rq, struct err *e)
+{
+    if (rq->json || rq->body.size == 0)
+        return 0;
+    if (!rq->match.route->takes_body)
+        return err_set(e, ERR_MALFORMED, "%s takes no body here", rq->match.route->method);
+    return request_parse_body(rq, e);
+}
+
+static int serve(struct request *rq, struct reply *re, struct err *e)
+{
+    if (rq->match.route->right && check_token(rq, e) < 0)
+        return -1;
+    if (check_body(rq, e) < 0)
+        return -1;
+    return rq->match.route->handler(rq, re, e);
+}
+
+static int serve_with_database(struct request *rq, struct reply *re, bool *is_lost, struct err *e)
+{
+    int rc;
+
+    *is_lost = false;
+    if (pg_pool_take(rq->deps->pool, POOL_WAIT_MS, &rq->pg, e) < 0)
+        return -1;
+    rc = serve(rq, re, e);
+    *is_lost = pg_is_broken(rq->pg);
+    pg_pool_give(rq->deps->pool, &rq->pg);
+    rq->pg = NULL;
+    return rc;
+}
+
+/* A read whose connection turned out dead is asked again on another: nobody has to see that the
+ * database moved. Writes are not: they may have happened. */
+static int serve_surely(struct request *rq, struct reply *re, struct err *e)
+{
+    bool is_lost;
+    int rc = serve_with_database(rq, re, &is_lost, e);
+
+    if (rc < 0 && is_lost && strcmp(rq->match.route->method, "GET") == 0) {
+        reply_clear(re);
+        rc = serve_with_database(rq, re, &is_lost, e);
+    }
+    return rc;
+}
+
+static void fail(const struct request *rq, struct reply *re, const struct err *e)
+{
+    if (err_status(e->kind) == 500)
+        log_error("request failed", "method", rq->method, "route", rq->match.route->pattern,
+                  "reason", e->text);
+    reply_error(re, e);
+}
+
+bool dispatch(struct request *rq, struct reply *re, bool is_stopping)
+{
+    struct err e = { 0 };
+    int rc;
+
+    if (is_stopping) {
+        err_set(&e, ERR_UNAVAILABLE, "this coordinator is stopping; ask again, or another one");
+        fail(rq, re, &e);
+        return false;
+    }
+    rc = rq->match.route->is_quick ? serve(rq, re, &e) : serve_surely(rq, re, &e);
+    if (rc < 0)
+        fail(rq, re, &e);
+    else if (re->is_waiting) {
+        re->is_waiting = false;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,30 @@
+/* exchange.h - one request and its answer while they travel between I/O threads and workers.
+ *
+ * An exchange belongs to the I/O thread of its connection, except between workers_submit and the
+ * moment the worker resumes the connection: then to the worker.
+ */
+#ifndef COORDINATOR_HTTP_EXCHANGE_H
+#define COORDINATOR_HTTP_EXCHANGE_H
+
+#include "coordinator/http/reply.h"
+#include "coordinator/http/request.h"
+
+struct MHD_Connection;
+struct http;
+
+/* NEW        the request line was seen.
+ * RECEIVING  headers are complete, the body comes in.
+ * WORKING    suspended; a worker has it, or it waits to be looked at again.
+ * ANSWERED   the reply is complete and can be queued. */
+enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WORKING, EXCHANGE_ANSWERED };
+
+struct exchange {
+    struct exchange *next; /* in a queue of the workers */
+    enum exchange_state state;
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct request request;
+    struct reply reply;
+};
+
+#endif

@@ -1,0 +1,81 @@
+/* health.c - handlers of /healthz, /readyz, /metrics and /version. */
+#include "coordinator/http/health.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+
+#include "coordinator/http/counters.h"
+#include "coordinator/http/reply.h"
+#include "coordinator/http/request.h"
+#include "coordinator/store/pg.h"
+
+int health_alive(struct request *rq, struct reply *re, struct err *e)
+{
+    (void)rq;
+    (void)e;
+    return reply_json(re, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+int health_version(struct request *rq, struct reply *re, struct err *e)
+{
+    (void)e;
+    return reply_json(re, 200, json_pack("{s:s,s:s}", "name", "lockstepd", "version",
+                                         rq->deps->version));
+}
+
+/* The connection was taken before; the statement proves that it lives. */
+int health_ready(struct request *rq, struct reply *re, struct err *e)
+{
+    struct http_status status = { 0 };
+
+    if (pg_exec(rq->pg, "SELECT 1", e) < 0)
+        return err_set(e, ERR_UNAVAILABLE, "the database does not answer");
+    rq->deps->status(rq->deps->status_ctx, &status);
+    if (!status.is_ready)
+        return err_code(e, ERR_UNAVAILABLE, "not_ready", "%s",
+                        status.why[0] ? status.why : "this coordinator is starting");
+    return reply_json(re, 200,
+                      json_pack("{s:s,s:s,s:b}", "status", "ready", "leader", status.leader,
+                                "is_leading", status.is_leading));
+}
+
+static void metric(struct buffer *to, const char *name, const char *type, const char *help,
+                   uint64_t value)
+{
+    buffer_printf(to, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", name, help, name, type, name,
+                  value);
+}
+
+static void add_answers(struct buffer *to, const struct counters *counters)
+{
+    buffer_add_text(to, "# HELP lockstep_http_answers_total Answers given, by class of status.\n"
+                        "# TYPE lockstep_http_answers_total counter\n");
+    for (int i = 2; i < 6; i++)
+        buffer_printf(to, "lockstep_http_answers_total{class=\"%dxx\"} %" PRIu64 "\n", i,
+                      atomic_load(&counters->answers[i]));
+}
+
+int health_metrics(struct request *rq, struct reply *re, struct err *e)
+{
+    struct http_status status = { 0 };
+
+    (void)e;
+    rq->deps->status(rq->deps->status_ctx, &status);
+    metric(&re->body, "lockstep_leading", "gauge", "1 when this coordinator leads.",
+           status.is_leading);
+    metric(&re->body, "lockstep_ready", "gauge", "1 when this coordinator may take traffic.",
+           status.is_ready);
+    metric(&re->body, "lockstep_leader_epoch", "gauge", "Epoch of the leadership last known.",
+           status.epoch);
+    metric(&re->body, "lockstep_servers_connected", "gauge",
+           "Servers with a session at this coordinator.", status.servers_connected);
+    metric(&re->body, "lockstep_garbage_frames_total", "counter",
+           "Messages of agents that could not be decoded.", status.garbage_frames);
+    metric(&re->body, "lockstep_http_waiting_commands", "gauge",
+           "Commands that wait for the leader's answer.",
+           atomic_load(&rq->counters->waiting_commands));
+    add_answers(&re->body, rq->counters);
+    re->status = 200;
+    re->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    return 0;
+}

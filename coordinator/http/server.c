@@ -1,0 +1,442 @@
+/* server.c - libmicrohttpd: receives requests, hands them to workers, sends their answers. */
+#include "coordinator/http/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "common/invariant.h"
+#include "common/log.h"
+#include "common/scoped.h"
+#include "coordinator/http/counters.h"
+#include "coordinator/http/deadline.h"
+#include "coordinator/http/dispatch.h"
+#include "coordinator/http/exchange.h"
+#include "coordinator/http/streams.h"
+#include "coordinator/http/workers.h"
+#include "coordinator/store/listener.h"
+
+#define IO_THREADS 2
+#define WORKERS 8
+#define COMMAND_WAIT_MS 10000
+#define CONNECTIONS_MAX 10000
+#define INACTIVITY_S 120
+
+struct http {
+    struct http_settings settings;
+    struct http_deps deps;
+    struct MHD_Daemon *daemon;
+    struct workers *workers;
+    struct deadlines *deadlines;
+    struct streams *streams;
+    struct counters counters;
+    char address[300];
+};
+
+/* ---------------------------------------------------------------- one exchange */
+
+static void *begin_exchange(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    struct exchange *ex = calloc(1, sizeof(*ex));
+
+    MUST(ex);
+    ex->http = cls;
+    ex->connection = connection;
+    ex->request.target = strdup(uri);
+    MUST(ex->request.target);
+    return ex;
+}
+
+static struct deadline *deadline_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+static void set_deadline(struct MHD_Connection *connection, int64_t in_ms)
+{
+    struct deadline *of = deadline_of(connection);
+
+    if (of)
+        deadline_set(of, in_ms);
+}
+
+static void end_exchange(void *cls, struct MHD_Connection *connection, void **con_cls,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct exchange *ex = *con_cls;
+
+    (void)cls;
+    (void)code;
+    *con_cls = NULL;
+    if (!ex)
+        return;
+    set_deadline(connection, DEADLINE_HEADERS_MS);
+    request_fini(&ex->request);
+    reply_fini(&ex->reply);
+    free(ex);
+}
+
+static void watch_connection(void *cls, struct MHD_Connection *connection, void **context,
+                             enum MHD_ConnectionNotificationCode code)
+{
+    struct http *h = cls;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+        *context = info ? deadline_add(h->deadlines, info->connect_fd) : NULL;
+    } else if (*context) {
+        deadline_remove(h->deadlines, *context);
+        *context = NULL;
+    }
+}
+
+/* ---------------------------------------------------------------- receiving */
+
+struct framing {
+    unsigned lengths, encodings;
+};
+
+static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    struct framing *f = cls;
+
+    (void)kind;
+    (void)value;
+    f->lengths += strcasecmp(name, "Content-Length") == 0;
+    f->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
+    return MHD_YES;
+}
+
+static char *header(struct MHD_Connection *connection, const char *name)
+{
+    const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+    char *copy = value ? strdup(value) : NULL;
+
+    MUST(!value || copy);
+    return copy;
+}
+
+static void take_headers(struct request *rq, struct MHD_Connection *connection)
+{
+    rq->authorization = header(connection, "Authorization");
+    rq->content_type = header(connection, "Content-Type");
+    rq->if_match = header(connection, "If-Match");
+    rq->if_none_match = header(connection, "If-None-Match");
+    rq->accept = header(connection, "Accept");
+    rq->last_event_id = header(connection, "Last-Event-ID");
+}
+
+/* Two readings of where a body ends are how requests are smuggled: refused (RFC 9112, 6.3). */
+static int check_framing(struct MHD_Connection *connection, struct err *e)
+{
+    struct framing f = { 0 };
+    const char *length;
+
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_framing, &f);
+    if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings))
+        return err_set(e, ERR_MALFORMED,
+                       "send one Content-Length or one Transfer-Encoding, not several of them");
+    length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+    if (length && strtoull(length, NULL, 10) > REQUEST_BODY_MAX)
+        return err_set(e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
+    return 0;
+}
+
+static int open_request(struct exchange *ex, struct err *e)
+{
+    struct request *rq = &ex->request;
+
+    rq->deps = &ex->http->deps;
+    rq->settings = &ex->http->settings;
+    rq->streams = ex->http->streams;
+    rq->counters = &ex->http->counters;
+    take_headers(rq, ex->connection);
+    if (check_framing(ex->connection, e) < 0)
+        return -1;
+    if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
+                   &rq->match, e) < 0)
+        return -1;
+    return request_parse_query(rq, e);
+}
+
+static void refuse(struct exchange *ex, const struct err *e)
+{
+    reply_clear(&ex->reply);
+    reply_error(&ex->reply, e);
+    if (ex->request.match.allow[0])
+        reply_header(&ex->reply, "Allow", ex->request.match.allow);
+}
+
+/* Add a part of the body. What comes after a refusal is read and dropped. */
+static void receive(struct exchange *ex, const char *data, size_t size)
+{
+    struct err e = { 0 };
+
+    if (ex->reply.status)
+        return;
+    if (ex->request.body.size + size > REQUEST_BODY_MAX) {
+        buffer_fini(&ex->request.body);
+        err_set(&e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
+        refuse(ex, &e);
+        return;
+    }
+    buffer_add(&ex->request.body, data, size);
+}
+
+/* ---------------------------------------------------------------- answering */
+
+static struct MHD_Response *make_response(struct reply *re)
+{
+    struct MHD_Response *response;
+    size_t size = re->body.size;
+
+    if (re->stream)
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, stream_read,
+                                                     MOVE(re->stream), stream_close);
+    else
+        response = MHD_create_response_from_buffer(size, buffer_take(&re->body),
+                                                   MHD_RESPMEM_MUST_FREE);
+    MUST(response);
+    if (re->content_type)
+        MHD_add_response_header(response, "Content-Type", re->content_type);
+    MHD_add_response_header(response, "Cache-Control", "no-cache");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    for (unsigned i = 0; i < re->header_count; i++)
+        MHD_add_response_header(response, re->headers[i].name, re->headers[i].value);
+    return response;
+}
+
+static enum MHD_Result answer(struct exchange *ex)
+{
+    bool is_stream = ex->reply.stream != NULL;
+    struct MHD_Response *response;
+    enum MHD_Result rc;
+
+    if (is_stream)
+        stream_attach(ex->reply.stream, ex->connection);
+    atomic_fetch_add(&ex->http->counters.answers[ex->reply.status / 100], 1);
+    response = make_response(&ex->reply);
+    set_deadline(ex->connection, is_stream ? DEADLINE_NEVER : DEADLINE_ANSWER_MS);
+    rc = MHD_queue_response(ex->connection, (unsigned)ex->reply.status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+static bool run_exchange(struct exchange *ex, bool is_stopping)
+{
+    if (dispatch(&ex->request, &ex->reply, is_stopping))
+        return true;
+    ex->state = EXCHANGE_ANSWERED;
+    MHD_resume_connection(ex->connection);
+    return false;
+}
+
+static void suspend(struct exchange *ex)
+{
+    ex->state = EXCHANGE_WORKING;
+    set_deadline(ex->connection, DEADLINE_NEVER);
+    MHD_suspend_connection(ex->connection);
+}
+
+/* The request is complete. */
+static enum MHD_Result begin_work(struct exchange *ex)
+{
+    if (!ex->reply.status && !ex->request.match.route->is_quick) {
+        if (workers_submit(ex->http->workers, ex, suspend))
+            return MHD_YES;
+        dispatch(&ex->request, &ex->reply, true);
+    }
+    if (!ex->reply.status)
+        dispatch(&ex->request, &ex->reply, false);
+    ex->state = EXCHANGE_ANSWERED;
+    return answer(ex);
+}
+
+/* Called when the headers are there, for every part of the body, when it is complete, and after
+ * every resume. Answers are queued after the first call only: on the first, the connection would
+ * be closed with it; a body that is too large is the one case where that is wanted. */
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *size, void **con_cls)
+{
+    struct exchange *ex = *con_cls;
+    struct err e = { 0 };
+
+    (void)cls;
+    (void)url;
+    (void)version;
+    if (ex->state == EXCHANGE_NEW) {
+        ex->state = EXCHANGE_RECEIVING;
+        ex->request.method = method;
+        set_deadline(connection, DEADLINE_BODY_MS);
+        if (open_request(ex, &e) == 0)
+            return MHD_YES;
+        refuse(ex, &e);
+        return e.kind == ERR_TOO_LARGE ? answer(ex) : MHD_YES;
+    }
+    if (*size) {
+        receive(ex, data, *size);
+        *size = 0;
+        return MHD_YES;
+    }
+    return ex->state == EXCHANGE_ANSWERED ? answer(ex) : begin_work(ex);
+}
+
+/* ---------------------------------------------------------------- start and stop */
+
+static void on_commit(void *ctx, uint64_t audit_number)
+{
+    struct http *h = ctx;
+
+    (void)audit_number;
+    workers_wake(h->workers);
+    streams_wake(h->streams);
+}
+
+static void log_library(void *cls, const char *fmt, va_list ap)
+{
+    char text[256];
+
+    (void)cls;
+    vsnprintf(text, sizeof(text), fmt, ap);
+    text[strcspn(text, "\n")] = '\0';
+    log_debug("http library", "says", text);
+}
+
+/* "[::1]:80" or "host:80" -> host and port. */
+static int split_address(const char *text, char host[256], char port[16], struct err *e)
+{
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+
+    if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
+        text++;
+        size -= 2;
+    }
+    if (!colon || size == 0 || size > 255 || !colon[1] || strlen(colon) > 15)
+        return err_set(e, ERR_INVALID, "HTTP address %.200s: write HOST:PORT", text);
+    memcpy(host, text, size);
+    host[size] = '\0';
+    snprintf(port, 16, "%s", colon + 1);
+    return 0;
+}
+
+static int resolve(const char *bind, struct addrinfo **out, struct err *e)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+    char host[256], port[16];
+    int rc;
+
+    if (split_address(bind, host, port, e) < 0)
+        return -1;
+    rc = getaddrinfo(host, port, &hints, out);
+    if (rc != 0)
+        return err_set(e, ERR_INVALID, "HTTP address %.200s: %s", bind, gai_strerror(rc));
+    return 0;
+}
+
+static void note_address(struct http *h, const struct addrinfo *at)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    char host[INET6_ADDRSTRLEN] = "";
+
+    getnameinfo(at->ai_addr, at->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
+    snprintf(h->address, sizeof(h->address), at->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+             info ? info->port : 0);
+}
+
+static int start_daemon(struct http *h, struct err *e)
+{
+    struct addrinfo *at = NULL;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+    if (resolve(h->settings.bind, &at, e) < 0)
+        return -1;
+    if (at->ai_family == AF_INET6)
+        flags |= MHD_USE_IPv6;
+    errno = 0;
+    h->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, log_library, h,
+        MHD_OPTION_SOCK_ADDR, at->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, h->settings.io_threads,
+        MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, h, MHD_OPTION_NOTIFY_COMPLETED, end_exchange,
+        h, MHD_OPTION_NOTIFY_CONNECTION, watch_connection, h, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)INACTIVITY_S,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
+    if (h->daemon)
+        note_address(h, at);
+    freeaddrinfo(at);
+    return h->daemon ? 0
+                     : err_set(e, ERR_UNAVAILABLE, "cannot listen for HTTP on %.200s: %s",
+                               h->settings.bind, errno ? strerror(errno) : "refused");
+}
+
+static void http_free(struct http *h)
+{
+    deadlines_stop(h->deadlines);
+    workers_free(h->workers);
+    streams_free(h->streams);
+    free(h);
+}
+
+int http_start(const struct http_settings *settings, const struct http_deps *deps,
+               struct http **out, struct err *e)
+{
+    struct http *h = calloc(1, sizeof(*h));
+
+    MUST(h);
+    h->settings = *settings;
+    h->deps = *deps;
+    if (h->settings.io_threads < IO_THREADS)
+        h->settings.io_threads = IO_THREADS;
+    if (!h->settings.workers)
+        h->settings.workers = WORKERS;
+    if (!h->settings.command_wait_ms)
+        h->settings.command_wait_ms = COMMAND_WAIT_MS;
+    h->deadlines = deadlines_start();
+    h->streams = streams_start(deps->pool);
+    h->workers = workers_start(h->settings.workers, run_exchange);
+    if (start_daemon(h, e) < 0) {
+        workers_stop(h->workers);
+        streams_stop(h->streams);
+        http_free(h);
+        return -1;
+    }
+    if (deps->listener)
+        listener_add(deps->listener, on_commit, h);
+    *out = h;
+    return 0;
+}
+
+void http_stop(struct http *h)
+{
+    int listening;
+
+    if (!h)
+        return;
+    listening = MHD_quiesce_daemon(h->daemon);
+    workers_stop(h->workers);
+    streams_stop(h->streams);
+    MHD_stop_daemon(h->daemon);
+    if (listening >= 0)
+        close(listening);
+    http_free(h);
+}
+
+const char *http_address(const struct http *h)
+{
+    return h->address;
+}

@@ -1,0 +1,28 @@
+/* workers.h - the threads that run handlers, and the requests that wait for something to happen.
+ *
+ * First come, first served. An exchange whose handler wants to wait is kept aside without a
+ * thread and run again after workers_wake, at the latest after a second.
+ */
+#ifndef COORDINATOR_HTTP_WORKERS_H
+#define COORDINATOR_HTTP_WORKERS_H
+
+#include <stdbool.h>
+
+struct exchange;
+struct workers;
+
+/* Runs on a worker's thread. true: wait, and run it again later; with is_stopping it must be
+ * finished. After false the exchange is not touched again. */
+typedef bool workers_fn(struct exchange *ex, bool is_stopping);
+
+struct workers *workers_start(unsigned count, workers_fn *run);
+/* Runs what is queued or waiting a last time and ends the threads; NULL is fine. */
+void workers_stop(struct workers *w);
+void workers_free(struct workers *w);
+/* `prepare` is called under the queue's lock, before any worker can see the exchange. false: no
+ * longer taking work; prepare was not called. */
+bool workers_submit(struct workers *w, struct exchange *ex, void (*prepare)(struct exchange *ex));
+/* Something was committed: look at everybody who waits. Quick, from any thread. */
+void workers_wake(struct workers *w);
+
+#endif
