@@ -24,47 +24,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/hash.h"
+#include "agent/core/promise.h"
 #include "common/invariant.h"
 
 #define PARTICIPANT_SCOPES_MAX 64 /* scope sets are uint64_t masks */
 #define PARTICIPANT_TASKS_MAX 64
 #define PARTICIPANT_STARTS_MAX 2 /* failed starts in APPLYING before it reverts by itself */
-
-struct content {
-    uint64_t revision;
-    struct hash hash;
-};
-
-enum participant_outcome {
-    OUTCOME_NONE,     /* no decision was ever obeyed */
-    OUTCOME_APPLYING, /* A2 is durable, A3 is not */
-    OUTCOME_OK,
-    OUTCOME_FAILED, /* reverted to the last known good */
-    OUTCOME_BROKEN, /* and the revert failed too */
-};
-
-/* The durable record of one scope: what LMDB holds, nothing else. */
-struct promise {
-    uint32_t gen; /* of the newest decision obeyed */
-    uint64_t obeyed; /* its dseq; 0: none */
-    uint8_t obeyed_kind; /* enum order_kind */
-    uint64_t obeyed_attempt; /* attempt number behind an obeyed ACTIVATE: PREPARE must be above */
-    uint64_t closed; /* highest attempt number closed by ABORT or ANSWER */
-    struct content active;
-    struct content lkg; /* last known good: the newest finalized revision that ran here */
-    bool is_finalized;  /* active is finalized (then lkg may still name the one before) */
-    enum participant_outcome outcome; /* of the newest decision obeyed */
-    bool is_reverting;                /* APPLYING: the pointer is back at lkg after a failure */
-    uint32_t start_count;             /* starts of the program while APPLYING */
-    uint64_t refused;                 /* newest attempt refused: a repeat is answered alike */
-    uint64_t slot_attempt;            /* 0: the slot is empty */
-    struct content slot;
-    struct content slot_base;
-};
-
-/* The decisions. */
-enum order_kind { ORDER_NONE, ORDER_ACTIVATE, ORDER_ROLLBACK, ORDER_FINALIZE };
 
 /* One scope of a PREPARE or a decision. */
 struct target {
