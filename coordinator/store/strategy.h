@@ -35,7 +35,10 @@ struct strategy_problems {
 };
 
 /* Parse and check. -1: e has one sentence, problems (may be NULL) all of them. Unknown fields,
- * falling sizes, percentages above 100, a last stage that does not cover everyone: ERR_INVALID. */
+ * falling sizes, percentages above 100, a last stage that does not cover everyone: ERR_INVALID.
+ * Text that is no JSON: ERR_MALFORMED with its line, and no problems. What is not offered yet
+ * (checks, staged rollback, the fleet prepared at once, a time to activate, budgets per domain or
+ * class of failure) is refused, never ignored. */
 int strategy_parse(const char *json, struct strategy_spec *out, struct strategy_problems *problems,
                    struct err *e) __attribute__((warn_unused_result));
 /* Complete JSON, every default written out; malloc'ed. */
