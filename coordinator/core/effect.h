@@ -91,8 +91,7 @@ struct choose {
 /* A transition happened: one log line. */
 struct report {
     uint64_t rollout;
-    enum phase from, to;
-    const char *on, *because;
+    const char *from, *to, *on, *because; /* states of the round or the rollout */
 };
 
 enum effect_type { EFFECT_SAVE, EFFECT_SEND, EFFECT_CHOOSE, EFFECT_REPORT };

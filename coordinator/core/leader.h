@@ -1,7 +1,8 @@
 /* leader.h - everything one leader holds in memory, and its one step: event in, effects out. Pure.
  *
- * A leader is built from the database when leadership begins (leader_init, then the leader_load_*
- * functions in any order that respects ids, then leader_begin) and thrown away when it ends.
+ * A leader is built from the database when leadership begins (leader_init; leader_load_scope and
+ * _server, _member, _rollout, then _decision in ascending dseq; leader_begin) and thrown away when
+ * it ends.
  * Between, leader_step is the only way in. The same code runs in lockstepd and in the simulator.
  *
  * Servers are process-local indices 0 … servers_max-1 that the caller gives out; scopes likewise.
@@ -51,7 +52,6 @@ struct ack {
     X(HELLO_RECEIVED)  /* server, heard: a session began */                                         \
     X(PONG_RECEIVED)   /* server, heard */                                                          \
     X(BASE_REFUSED)    /* server, number: not on the base of this attempt; not recorded */          \
-    X(SLOT_MISSED)     /* server, number: STATUS or ACTIVATE of an attempt it does not hold */      \
     X(LEFT)            /* server: BYE */                                                            \
     X(ENROLLED)        /* server */                                                                 \
     X(REVOKED)         /* server: revoked, excluded or forgotten */                                 \
@@ -100,12 +100,12 @@ void leader_load_server(struct leader *l, uint32_t server);
 void leader_load_scope(struct leader *l, uint32_t scope);
 void leader_load_member(struct leader *l, uint32_t server, uint32_t scope);
 bool leader_load_rollout(struct leader *l, const struct rollout_load *load, int64_t now_ms);
-/* A live decision: the newest of its kind for somebody. `addressed` have it as an obligation (all
- * servers of the scope for FINALIZE and REASSERT, pass NULL), `confirmed` of them answered. One
- * call per scope of the decision. */
+/* A live decision: the newest of its kind for somebody. `addressed` have it as an obligation (NULL:
+ * all servers of the scope; FINALIZE and REASSERT), `confirmed` of them answered. `attempt` is the
+ * number behind an ACTIVATE, else 0. One call per scope of the decision. */
 bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind kind,
-                          uint64_t rollout, uint32_t scope, const struct bitset *addressed,
-                          const struct bitset *confirmed);
+                          uint64_t rollout, uint64_t attempt, uint32_t scope,
+                          const struct bitset *addressed, const struct bitset *confirmed);
 /* After loading: continue every open rollout. */
 void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out);
 

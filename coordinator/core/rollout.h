@@ -86,9 +86,10 @@ const char *rollout_event_name(enum rollout_event event);
 /* A row of member as it was found in the database. */
 struct member_load {
     uint32_t server;
-    unsigned stage, attempt;
-    bool is_ready;   /* READY recorded for its attempt, or further */
-    bool is_applied, is_failed, is_rolled_back, is_aborted, is_silent;
+    unsigned stage;
+    uint64_t attempt_number; /* of the newest attempt that asked it */
+    bool is_ready;           /* READY recorded for its attempt, or further */
+    bool is_applied, is_failed, is_broken, is_rolled_back, is_aborted, is_silent;
 };
 
 /* A rollout as it was found in the database. */
@@ -103,35 +104,77 @@ struct rollout_load {
     unsigned stage, attempt;
     uint64_t attempt_number;   /* of the current attempt */
     bool is_attempt_decided;   /* its ACTIVATE exists */
-    uint64_t activate_number;  /* its dseq */
+    bool was_activated;        /* some attempt of this rollout has an ACTIVATE */
     uint64_t decision_number;  /* of ROLLBACK or FINALIZE, when in such a phase */
     const struct member_load *members;
     uint32_t member_count;
 };
 
+/* `state` is what the machine does, `phase` what the database row says. */
 struct rollout {
-    uint64_t id;
+    uint64_t id; /* 0: a free place */
     enum rollout_state state;
-    enum phase phase; /* what the row says, or will when the save on its way is done */
+    enum phase phase;
     enum phase ending; /* ENDING: the final phase being written */
     struct strategy strategy;
     unsigned scope_count;
     uint32_t scopes[ROLLOUT_SCOPES_MAX];
-    unsigned stage;           /* the open one, from 0; equals opened_count - 1 */
-    unsigned opened_count;    /* stages that had a C1 */
+    unsigned stage;   /* the one that is open or being chosen, from 0 */
+    bool is_opened;   /* some stage had a C1 */
     bool is_paused;
-    bool is_promoted, is_promoted_fully; /* this bake or hold is to end; and every later one */
-    bool was_activated;       /* some stage has an ACTIVATE decision (or its save is on its way) */
-    uint64_t decision_number; /* dseq of ROLLBACK or FINALIZE */
-    unsigned save_count;      /* saves on their way */
-    int64_t deadline_ms;      /* BAKING: end of the bake; ABORTING, ROLLING_BACK, FINALIZING: patience */
-    int64_t repeat_ms, repeat_wait_ms;
+    bool is_promoted; /* every later bake and hold is passed over as well */
+    bool was_activated;       /* some stage has an ACTIVATE decision */
+    uint64_t decision_number; /* dseq of ROLLBACK or FINALIZE; 0 before */
+    uint64_t command;         /* the next save answers it; 0: none */
+    unsigned save_count;      /* saves on their way; while there are any no rule fires on facts */
+    int64_t deadline_ms; /* BAKING: end of the bake; ABORTING, ROLLING_BACK, FINALIZING: patience */
+    int64_t repeat_ms, repeat_wait_ms; /* of ABORT */
     struct round round;
+    struct bitset stage_members[ROLLOUT_STAGES_MAX];
     struct bitset scope_members; /* every server of the rollout's scopes */
     struct bitset opened;        /* members of all opened stages */
-    struct bitset stage_members[ROLLOUT_STAGES_MAX];
-    struct bitset applied, failed, failing, silent, rolled_back, broken, aborted;
-    struct bitset scratch; /* the set an effect lends until the next step */
+    struct bitset applied, failed, silent, failing; /* failing: the local check says no by now */
+    struct bitset behind; /* said they are not on the base; they are caught up and asked again */
+    struct bitset rolled_back, broken, aborted, finalized;
+    struct bitset unanswered, late, told; /* what effects lend until the next step */
+    struct bitset fresh;   /* READY came after the decision: told at once */
+    struct bitset scratch; /* whom a retry would ask */
+    bool is_touched;       /* this step changed its facts */
 };
+
+#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 16) /* the round's two among them */
+
+/* What the guards look at: counted before every step (tally.h). */
+struct rollout_facts {
+    int64_t now_ms, rollback_timeout_ms;
+    bool is_paused, is_opened, was_activated;
+    bool pauses_on_failure;
+    bool is_lost;       /* the round is lost, or some opened stage is over its budget */
+    bool is_passed;     /* the round passed */
+    bool is_baked;      /* the bake is over and nobody holds it */
+    bool is_last_stage;
+    bool is_cohort_empty; /* CHOSEN: the stage adds nobody */
+    bool is_everyone_done; /* ABORTING, ROLLING_BACK, FINALIZING: every reachable server confirmed */
+    bool is_any_broken;
+    bool is_patience_over;
+    bool has_failures;  /* RETRY has somebody to ask again */
+    uint32_t previous_failed_max; /* what the stage opened before this one tolerates */
+    uint32_t failed_max;          /* and the open one */
+    uint64_t chance;
+};
+
+/* Place a rollout: `words` is memory for ROLLOUT_SET_COUNT sets of word_count words each. All sets
+ * are cleared; id, strategy and scopes come from `load`, the rest of it from rollout_restore. */
+void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *words,
+                  uint32_t word_count);
+
+/* One event. Returns why the matching rule fired, or NULL. */
+const char *rollout_step(struct rollout *r, enum rollout_event event,
+                         const struct rollout_facts *facts, struct effects *out);
+/* Would a rule fire? For the list of what is allowed. */
+bool rollout_would(const struct rollout *r, enum rollout_event event,
+                   const struct rollout_facts *facts);
+/* The table, for the matrix and `make fsm`: row i, false behind the last. */
+bool rollout_rule(unsigned i, struct rule_row *out);
 
 #endif

@@ -1,0 +1,229 @@
+/* delivery.c - duties: added by decisions, ended by outcomes, repeated in between. */
+#include "coordinator/core/delivery.h"
+
+#include <stddef.h>
+
+int64_t repeat_after(int64_t *wait_ms, uint64_t chance)
+{
+    int64_t wait = *wait_ms ? *wait_ms : REPEAT_FIRST_MS;
+
+    *wait_ms = wait * 2 < REPEAT_MOST_MS ? wait * 2 : REPEAT_MOST_MS;
+    return wait / 2 + (int64_t)(chance % (uint64_t)wait);
+}
+
+static void release(struct duty *duty)
+{
+    duty->dseq = 0;
+}
+
+/* FINALIZE addresses the whole scope, those to come included: it ends only by a newer one. */
+static bool is_for_all(const struct duty *duty)
+{
+    return duty->kind == DECISION_FINALIZE || duty->kind == DECISION_REASSERT;
+}
+
+static void supersede(struct delivery *d, const struct duty *by)
+{
+    if (by->kind == DECISION_ACTIVATE)
+        return;
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *old = &d->duties[i];
+
+        if (!old->dseq || old->scope != by->scope || old->dseq >= by->dseq)
+            continue;
+        bitset_subtract(&old->owed, &by->addressed);
+        if (!is_for_all(old))
+            bitset_subtract(&old->addressed, &by->addressed);
+        if (is_for_all(by) || (!is_for_all(old) && bitset_is_empty(&old->addressed)))
+            release(old);
+    }
+}
+
+static struct duty *free_place(struct delivery *d)
+{
+    for (uint32_t i = 0; i < d->used; i++)
+        if (!d->duties[i].dseq)
+            return &d->duties[i];
+    return d->used < d->duty_max ? &d->duties[d->used++] : NULL;
+}
+
+struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
+                          uint64_t rollout, uint64_t attempt, uint32_t scope,
+                          const struct bitset *addressed)
+{
+    struct duty *duty = free_place(d);
+
+    if (!duty)
+        return NULL;
+    duty->dseq = dseq;
+    duty->kind = kind;
+    duty->rollout = rollout;
+    duty->attempt = attempt;
+    duty->scope = scope;
+    duty->is_settled = false;
+    duty->repeat_ms = 0;
+    duty->repeat_wait_ms = 0;
+    bitset_copy(&duty->addressed, addressed);
+    bitset_copy(&duty->owed, addressed);
+    bitset_clear(&duty->lent);
+    supersede(d, duty);
+    return duty;
+}
+
+struct duty *delivery_find(struct delivery *d, uint64_t dseq)
+{
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq == dseq && dseq)
+            return &d->duties[i];
+    return NULL;
+}
+
+struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt)
+{
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq && d->duties[i].attempt == attempt && attempt)
+            return &d->duties[i];
+    return NULL;
+}
+
+void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server)
+{
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq == dseq && dseq)
+            bitset_remove(&d->duties[i].owed, server);
+}
+
+void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *duty = &d->duties[i];
+
+        if (duty->dseq && duty->attempt == attempt && bitset_has(&duty->addressed, server))
+            bitset_add(&duty->owed, server);
+    }
+}
+
+/* An ACTIVATE is owed to who holds its slot; the others are asked to prepare first. */
+void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
+                    uint64_t slot)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *duty = &d->duties[i];
+
+        if (!duty->dseq || duty->scope != scope || !bitset_has(&duty->addressed, server))
+            continue;
+        if (duty->dseq > obeyed && (!duty->attempt || duty->attempt == slot))
+            bitset_add(&duty->owed, server);
+        else
+            bitset_remove(&duty->owed, server);
+    }
+}
+
+void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *duty = &d->duties[i];
+
+        if (!duty->dseq || duty->scope != scope || !is_for_all(duty))
+            continue;
+        bitset_add(&duty->addressed, server);
+        bitset_add(&duty->owed, server);
+    }
+}
+
+void delivery_forget(struct delivery *d, uint32_t server)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        if (!d->duties[i].dseq)
+            continue;
+        bitset_remove(&d->duties[i].addressed, server);
+        bitset_remove(&d->duties[i].owed, server);
+    }
+}
+
+uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
+{
+    uint64_t newest = 0;
+
+    for (uint32_t i = 0; i < d->used; i++) {
+        const struct duty *duty = &d->duties[i];
+
+        if (duty->dseq > newest && duty->scope == scope && bitset_has(&duty->addressed, server))
+            newest = duty->dseq;
+    }
+    return newest;
+}
+
+static void send(struct duty *duty, const struct bitset *to, struct effects *out)
+{
+    effects_add(out, (struct effect){ .type = EFFECT_SEND,
+                                      .send = { .kind = SEND_DECISION,
+                                                .rollout = duty->rollout,
+                                                .number = duty->dseq,
+                                                .to = to } });
+}
+
+/* The scopes of one decision go out together: its first duty gathers for all of them. */
+void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *connected,
+                   int64_t now_ms, uint64_t chance, struct effects *out)
+{
+    bitset_clear(&duty->lent);
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *other = &d->duties[i];
+
+        if (other->dseq != duty->dseq)
+            continue;
+        bitset_unite(&duty->lent, &other->owed);
+        if (other == duty)
+            other->repeat_ms = now_ms + repeat_after(&other->repeat_wait_ms, chance);
+        else
+            other->repeat_ms = INT64_MAX;
+    }
+    bitset_intersect(&duty->lent, connected);
+    if (!bitset_is_empty(&duty->lent))
+        send(duty, &duty->lent, out);
+}
+
+void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
+                      struct effects *out)
+{
+    uint64_t said = 0;
+
+    for (;;) {
+        struct duty *next = NULL;
+
+        for (uint32_t i = 0; i < d->used; i++) {
+            struct duty *duty = &d->duties[i];
+
+            if (duty->dseq > said && bitset_has(&duty->owed, server) &&
+                (!next || duty->dseq < next->dseq))
+                next = duty;
+        }
+        if (!next)
+            return;
+        send(next, one, out);
+        said = next->dseq;
+    }
+}
+
+void delivery_settle(struct delivery *d, uint64_t rollout)
+{
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq && d->duties[i].rollout == rollout)
+            d->duties[i].is_settled = true;
+}
+
+void delivery_tick(struct delivery *d, const struct bitset *connected, int64_t now_ms,
+                   uint64_t chance, struct effects *out)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *duty = &d->duties[i];
+
+        if (!duty->dseq)
+            continue;
+        if (duty->is_settled && !is_for_all(duty) && bitset_is_empty(&duty->owed))
+            release(duty);
+        else if (duty->repeat_ms <= now_ms)
+            delivery_send(d, duty, connected, now_ms, chance, out);
+    }
+}

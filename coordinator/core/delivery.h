@@ -1,0 +1,74 @@
+/* delivery.h - which decisions are still owed to which servers, and when to say them again. Pure.
+ *
+ * A duty is one decision in one scope: the servers it is addressed to, and of them those that did
+ * not answer yet. FINALIZE and ROLLBACK supersede what older duties of their scope owe to the
+ * servers they address; ACTIVATE supersedes nothing, since a server that lost everything must be
+ * brought to its base by the FINALIZE before. The newest FINALIZE of a scope stays for ever:
+ * newcomers and re-imaged servers are addressed by it. A ROLLBACK whose rollout ended goes when
+ * nobody owes an answer: its content is that of the newest FINALIZE.
+ */
+#ifndef COORDINATOR_CORE_DELIVERY_H
+#define COORDINATOR_CORE_DELIVERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/bitset.h"
+#include "coordinator/core/effect.h"
+
+#define REPEAT_FIRST_MS 1000
+#define REPEAT_MOST_MS 60000
+
+struct duty {
+    uint64_t dseq; /* 0: a free place */
+    enum decision_kind kind;
+    uint64_t rollout;
+    uint64_t attempt; /* ACTIVATE: its number; 0 else */
+    uint32_t scope;
+    bool is_settled; /* its rollout ended */
+    struct bitset addressed, owed;
+    struct bitset lent; /* what a SEND lends until the next step */
+    int64_t repeat_ms, repeat_wait_ms;
+};
+
+struct delivery {
+    struct duty *duties;
+    uint32_t duty_max;
+    uint32_t used; /* places 0 … used-1 may be taken */
+};
+
+/* The next repetition: doubling from 1 s to 60 s, jittered by half either way. */
+int64_t repeat_after(int64_t *wait_ms, uint64_t chance);
+
+/* A new decision in one scope, or a loaded one (in ascending order of dseq). Superseded duties are
+ * released. NULL: the table is full. */
+struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
+                          uint64_t rollout, uint64_t attempt, uint32_t scope,
+                          const struct bitset *addressed);
+struct duty *delivery_find(struct delivery *d, uint64_t dseq);
+struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt);
+/* The outcome of `dseq` on this server is recorded. */
+void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server);
+/* READY of an attempt that is decided: its ACTIVATE is owed now. */
+void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server);
+/* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. */
+void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
+                    uint64_t slot);
+/* A server joined the scope: the newest FINALIZE addresses it. */
+void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
+void delivery_forget(struct delivery *d, uint32_t server); /* revoked */
+uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope);
+
+/* Send now what duty's decision owes to connected servers; repeats are planned from now. */
+void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *connected,
+                   int64_t now_ms, uint64_t chance, struct effects *out);
+/* Everything owed to one server, lowest number first; `one` holds just that server and is lent. */
+void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
+                      struct effects *out);
+/* The rollout behind these decisions ended. */
+void delivery_settle(struct delivery *d, uint64_t rollout);
+/* Repeat what is due, and release what nobody owes any more. */
+void delivery_tick(struct delivery *d, const struct bitset *connected, int64_t now_ms,
+                   uint64_t chance, struct effects *out);
+
+#endif

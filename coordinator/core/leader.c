@@ -1,0 +1,589 @@
+/* leader.c - one step of the leader: what happened is handed to the machines it concerns. */
+#include "coordinator/core/leader_state.h"
+
+/* More rules in one go than any rollout can fire: a loop in the tables is a bug. */
+#define PUMP_MAX 64
+
+/* ---------------------------------------------------------------- finding */
+
+struct rollout *leader_find(struct leader *l, uint64_t rollout)
+{
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (rollout && l->rollouts[i].id == rollout)
+            return &l->rollouts[i];
+    return NULL;
+}
+
+struct rollout *leader_find_round(struct leader *l, uint64_t number)
+{
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (number && l->rollouts[i].id && l->rollouts[i].round.number == number)
+            return &l->rollouts[i];
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- stepping the machines */
+
+static void report(const struct rollout *r, const char *from, const char *to, const char *on,
+                   const char *because, struct effects *out)
+{
+    effects_add(
+        out,
+        (struct effect){
+            .type = EFFECT_REPORT,
+            .report = { .rollout = r->id, .from = from, .to = to, .on = on, .because = because } });
+}
+
+/* Whoever did not answer by the deadline that moved the round counts as a failure from now on. */
+bool leader_step_round(struct rollout *r, enum round_event event, const struct round_view *view,
+                       struct effects *out)
+{
+    enum round_state from = r->round.state;
+    const char *because = round_step(&r->round, event, view, out);
+
+    if (!because)
+        return false;
+    if (r->round.state == ROUND_DECIDING)
+        r->save_count++;
+    if (event == ROUND_EV_FACTS_CHANGED && view->is_late && !view->is_complete && view->silent)
+        bitset_unite(&r->silent, view->silent);
+    report(r, round_state_name(from), round_state_name(r->round.state), round_event_name(event),
+           because, out);
+    return true;
+}
+
+bool leader_step_rollout(struct rollout *r, enum rollout_event event,
+                         const struct rollout_facts *facts, struct effects *out)
+{
+    enum rollout_state from = r->state;
+    const char *because = rollout_step(r, event, facts, out);
+
+    if (!because)
+        return false;
+    report(r, rollout_state_name(from), rollout_state_name(r->state), rollout_event_name(event),
+           because, out);
+    return true;
+}
+
+void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
+                 struct round_view *view, struct rollout_facts *facts)
+{
+    tally(r, &l->fleet, now_ms, l->limits.rollback_timeout_ms, chance, view, facts);
+}
+
+void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
+                 struct effects *out)
+{
+    struct round_view view;
+    struct rollout_facts facts;
+
+    for (int i = 0; i < PUMP_MAX; i++) {
+        if (r->save_count || r->state == ROLLOUT_ENDED)
+            return;
+        leader_look(l, r, now_ms, chance, &view, &facts);
+        if (r->state == ROLLOUT_STAGING && leader_step_round(r, ROUND_EV_FACTS_CHANGED, &view, out))
+            continue;
+        if (!leader_step_rollout(r, ROLLOUT_EV_FACTS_CHANGED, &facts, out))
+            return;
+    }
+    MUST(!"the rules of a rollout go round in a circle");
+}
+
+static void pump_touched(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    for (uint32_t i = 0; i < l->rollout_used; i++) {
+        struct rollout *r = &l->rollouts[i];
+
+        if (r->id && r->is_touched)
+            leader_pump(l, r, ev->now_ms, ev->chance, out);
+        r->is_touched = false;
+    }
+}
+
+/* ---------------------------------------------------------------- sessions and digests */
+
+static void hear_check(struct rollout *r, uint32_t server, bool is_failing)
+{
+    if (!bitset_has(&r->applied, server) || bitset_has(&r->failing, server) == is_failing)
+        return;
+    if (is_failing)
+        bitset_add(&r->failing, server);
+    else
+        bitset_remove(&r->failing, server);
+    r->is_touched = true;
+}
+
+/* A server that lost its slot (re-imaged) is asked again. One that obeyed what it was due speaks,
+ * with its check, of the newest content. */
+static void hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
+{
+    delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
+    for (uint32_t i = 0; i < l->rollout_used; i++) {
+        struct rollout *r = &l->rollouts[i];
+        const struct duty *activate;
+        bool is_concerned = false;
+
+        for (unsigned s = 0; r->id && s < r->scope_count; s++)
+            is_concerned |= r->scopes[s] == h->scope;
+        if (!is_concerned || !bitset_has(&r->opened, server))
+            continue;
+        if (h->obeyed >= delivery_due(&l->delivery, server, h->scope))
+            hear_check(r, server, h->is_check_failing);
+        activate = delivery_find_attempt(&l->delivery, r->round.number);
+        if (h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq))
+            bitset_remove(&r->round.ready, server);
+    }
+}
+
+/* What a server that just connected is owed: decisions, and the PREPAREs of open rounds. */
+static void greet(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    struct round_view view;
+    struct rollout_facts facts;
+
+    delivery_send_to(&l->delivery, &l->one, ev->server, out);
+    for (uint32_t i = 0; i < l->rollout_used; i++) {
+        struct rollout *r = &l->rollouts[i];
+
+        if (!r->id || r->state != ROLLOUT_STAGING || !r->round.number)
+            continue;
+        leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+        if (bitset_has(&r->unanswered, ev->server))
+            effects_add(out, (struct effect){ .type = EFFECT_SEND,
+                                              .send = { .kind = SEND_PREPARE,
+                                                        .rollout = r->id,
+                                                        .number = r->round.number,
+                                                        .is_first = true,
+                                                        .to = &l->one } });
+    }
+}
+
+static void on_heard(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    if (!bitset_has(&l->fleet.enrolled, ev->server))
+        return;
+    bitset_clear(&l->one);
+    bitset_add(&l->one, ev->server);
+    fleet_heard(&l->fleet, ev->server, ev->now_ms);
+    for (uint32_t i = 0; i < ev->heard_count; i++)
+        hear_scope(l, ev->server, &ev->heard[i]);
+    if (ev->type == LEADER_HELLO_RECEIVED)
+        greet(l, ev, out);
+    else
+        delivery_send_to(&l->delivery, &l->one, ev->server, out);
+    pump_touched(l, ev, out);
+}
+
+static void on_base_refused(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    struct rollout *r = leader_find_round(l, ev->number);
+
+    if (!r || !bitset_has(&r->round.cohort, ev->server))
+        return;
+    bitset_add(&r->behind, ev->server);
+    bitset_clear(&l->one);
+    bitset_add(&l->one, ev->server);
+    delivery_send_to(&l->delivery, &l->one, ev->server, out);
+}
+
+static void on_joined(struct leader *l, const struct leader_event *ev)
+{
+    leader_load_scope(l, ev->scope);
+    if (bitset_has(&l->scopes[ev->scope].members, ev->server))
+        return;
+    leader_load_member(l, ev->server, ev->scope);
+    delivery_join(&l->delivery, ev->server, ev->scope);
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        for (unsigned s = 0; l->rollouts[i].id && s < l->rollouts[i].scope_count; s++)
+            if (l->rollouts[i].scopes[s] == ev->scope)
+                bitset_add(&l->rollouts[i].scope_members, ev->server);
+}
+
+static void on_revoked(struct leader *l, const struct leader_event *ev)
+{
+    fleet_remove(&l->fleet, ev->server);
+    delivery_forget(&l->delivery, ev->server);
+}
+
+/* ---------------------------------------------------------------- acknowledgements */
+
+static void on_vote(struct leader *l, const struct ack *a)
+{
+    struct rollout *r = leader_find_round(l, a->number);
+
+    if (a->kind == ACK_READY)
+        delivery_ready(&l->delivery, a->number, a->server);
+    if (!r || !bitset_has(&r->round.cohort, a->server))
+        return;
+    r->is_touched = true;
+    if (a->kind == ACK_REFUSED) {
+        if (!r->round.is_decided || !bitset_has(&r->applied, a->server))
+            bitset_add(&r->failed, a->server);
+        return;
+    }
+    bitset_add(&r->round.ready, a->server);
+    bitset_remove(&r->silent, a->server);
+    bitset_remove(&r->behind, a->server);
+    if (r->round.is_decided)
+        bitset_add(&r->fresh, a->server);
+}
+
+static void on_activate_outcome(struct rollout *r, const struct ack *a)
+{
+    bitset_remove(&r->silent, a->server);
+    bitset_remove(&r->behind, a->server);
+    if (bitset_has(&r->round.cohort, a->server))
+        bitset_add(&r->round.ready, a->server);
+    if (a->kind == ACK_FAILED) {
+        bitset_add(&r->failed, a->server);
+        bitset_remove(&r->applied, a->server);
+    } else {
+        bitset_add(&r->applied, a->server);
+        bitset_remove(&r->failed, a->server);
+    }
+}
+
+static void on_rollback_outcome(struct rollout *r, const struct ack *a)
+{
+    if (a->kind == ACK_FAILED) {
+        bitset_add(&r->broken, a->server);
+    } else {
+        bitset_add(&r->rolled_back, a->server);
+        bitset_remove(&r->broken, a->server);
+    }
+}
+
+static void on_outcome(struct leader *l, const struct ack *a)
+{
+    const struct duty *duty = delivery_find(&l->delivery, a->number);
+    struct rollout *r = duty ? leader_find(l, duty->rollout) : NULL;
+
+    delivery_confirm(&l->delivery, a->number, a->server);
+    if (!r)
+        return;
+    r->is_touched = true;
+    if (duty->kind == DECISION_ACTIVATE) {
+        if (bitset_has(&r->opened, a->server))
+            on_activate_outcome(r, a);
+    } else if (duty->kind == DECISION_ROLLBACK) {
+        on_rollback_outcome(r, a);
+    } else {
+        bitset_add(&r->finalized, a->server);
+    }
+}
+
+static void on_ack(struct leader *l, const struct ack *a)
+{
+    struct rollout *r;
+
+    switch (a->kind) {
+    case ACK_READY:
+    case ACK_REFUSED:
+        on_vote(l, a);
+        break;
+    case ACK_ABORTED:
+        r = leader_find_round(l, a->number);
+        if (r && r->state == ROLLOUT_ABORTING) {
+            bitset_add(&r->aborted, a->server);
+            r->is_touched = true;
+        }
+        break;
+    case ACK_APPLIED:
+    case ACK_FAILED:
+    case ACK_ROLLED_BACK:
+    case ACK_FINALIZED:
+        on_outcome(l, a);
+        break;
+    case ACK_COUNT:
+        MUST(!"an acknowledgement has a kind");
+    }
+}
+
+/* A decision binds all frozen members: who got ready after it is told at once. */
+static void tell_fresh(struct leader *l, struct rollout *r, struct effects *out)
+{
+    const struct duty *duty = delivery_find_attempt(&l->delivery, r->round.number);
+
+    if (duty && !r->strategy.is_eventual && !bitset_is_empty(&r->fresh))
+        effects_add(out, (struct effect){ .type = EFFECT_SEND,
+                                          .send = { .kind = SEND_DECISION,
+                                                    .rollout = r->id,
+                                                    .number = duty->dseq,
+                                                    .is_first = true,
+                                                    .to = &r->fresh } });
+}
+
+static void on_acks_saved(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (l->rollouts[i].id)
+            bitset_clear(&l->rollouts[i].fresh);
+    for (uint32_t i = 0; i < ev->ack_count; i++)
+        on_ack(l, &ev->acks[i]);
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (l->rollouts[i].id && l->rollouts[i].is_touched)
+            tell_fresh(l, &l->rollouts[i], out);
+    pump_touched(l, ev, out);
+}
+
+/* ---------------------------------------------------------------- what became durable */
+
+/* One duty per scope, each for those servers of `to` that belong to the scope. */
+static void owe(struct leader *l, struct rollout *r, const struct leader_event *ev,
+                const struct bitset *to, uint64_t attempt, struct effects *out)
+{
+    struct duty *first = NULL;
+
+    for (unsigned s = 0; s < r->scope_count; s++) {
+        struct duty *duty;
+
+        bitset_copy(&l->scratch, to);
+        bitset_intersect(&l->scratch, &l->scopes[r->scopes[s]].members);
+        duty = delivery_add(&l->delivery, ev->dseq, ev->decision, r->id, attempt, r->scopes[s],
+                            &l->scratch);
+        MUST(duty != NULL);
+        if (ev->decision == DECISION_ACTIVATE)
+            bitset_intersect(&duty->owed, &r->round.ready);
+        first = first ? first : duty;
+    }
+    delivery_send(&l->delivery, first, &l->fleet.connected, ev->now_ms, ev->chance, out);
+}
+
+static void on_attempt_saved(struct leader *l, struct rollout *r, const struct leader_event *ev,
+                             struct effects *out)
+{
+    struct round_view view;
+    struct rollout_facts facts;
+
+    r->round.number = ev->number;
+    r->phase = PHASE_PREPARING;
+    if (r->strategy.is_eventual) {
+        r->phase = PHASE_ACTIVATING;
+        r->was_activated = true;
+        owe(l, r, ev, &r->round.cohort, ev->number, out);
+    }
+    leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+    leader_step_round(r, ROUND_EV_SAVED, &view, out);
+}
+
+static void on_decision_saved(struct leader *l, struct rollout *r, const struct leader_event *ev,
+                              struct effects *out)
+{
+    struct round_view view;
+    struct rollout_facts facts;
+
+    if (ev->decision == DECISION_ACTIVATE) {
+        r->phase = PHASE_ACTIVATING;
+        r->was_activated = true;
+        leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+        leader_step_round(r, ROUND_EV_SAVED, &view, out);
+        owe(l, r, ev, &r->round.cohort, r->round.number, out);
+        return;
+    }
+    r->decision_number = ev->dseq;
+    r->phase = ev->decision == DECISION_ROLLBACK ? PHASE_ROLLING_BACK : PHASE_FINALIZING;
+    leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+    leader_step_rollout(r, ROLLOUT_EV_SAVED, &facts, out);
+    owe(l, r, ev, ev->decision == DECISION_ROLLBACK ? &r->opened : &r->scope_members, 0, out);
+}
+
+static void on_saved(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    struct rollout *r = leader_find(l, ev->rollout);
+    struct round_view view;
+    struct rollout_facts facts;
+
+    MUST(r && r->save_count > 0);
+    r->save_count--;
+    switch (ev->save_kind) {
+    case SAVE_ATTEMPT:
+        on_attempt_saved(l, r, ev, out);
+        break;
+    case SAVE_DECISION:
+        on_decision_saved(l, r, ev, out);
+        break;
+    case SAVE_MOVE:
+        r->phase = r->state == ROLLOUT_SETTLING ? PHASE_BAKING : PHASE_ABORTING;
+        leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+        leader_step_rollout(r, ROLLOUT_EV_SAVED, &facts, out);
+        break;
+    case SAVE_PAUSE:
+        break;
+    case SAVE_END:
+        r->phase = r->ending;
+        leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+        leader_step_rollout(r, ROLLOUT_EV_SAVED, &facts, out);
+        delivery_settle(&l->delivery, r->id);
+        r->id = 0;
+        return;
+    }
+    leader_pump(l, r, ev->now_ms, ev->chance, out);
+}
+
+static void on_cohort_chosen(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    struct rollout *r = leader_find(l, ev->rollout);
+    struct round_view view;
+    struct rollout_facts facts;
+
+    if (!r || r->state != ROLLOUT_CHOOSING)
+        return;
+    leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+    bitset_copy(&r->round.cohort, ev->set);
+    facts.is_cohort_empty = bitset_is_empty(ev->set);
+    leader_step_rollout(r, ROLLOUT_EV_CHOSEN, &facts, out);
+    leader_pump(l, r, ev->now_ms, ev->chance, out);
+}
+
+/* ---------------------------------------------------------------- time */
+
+static void repeat(struct leader *l, struct rollout *r, const struct leader_event *ev,
+                   struct effects *out)
+{
+    struct round_view view;
+    struct rollout_facts facts;
+    struct send send = { .rollout = r->id, .number = r->round.number };
+
+    if (r->state == ROLLOUT_ABORTING && r->repeat_ms <= ev->now_ms) {
+        r->repeat_ms = ev->now_ms + repeat_after(&r->repeat_wait_ms, ev->chance);
+        bitset_copy(&r->told, &r->opened);
+        bitset_intersect(&r->told, &l->fleet.connected);
+        bitset_subtract(&r->told, &r->aborted);
+        send.kind = SEND_ABORT;
+        send.to = &r->told;
+    } else if ((r->state == ROLLOUT_STAGING || r->state == ROLLOUT_BAKING) && r->round.number &&
+               r->round.repeat_ms <= ev->now_ms) {
+        r->round.repeat_ms = ev->now_ms + repeat_after(&r->round.repeat_wait_ms, ev->chance);
+        leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+        send.kind = SEND_PREPARE;
+        send.to = &r->unanswered;
+    }
+    if (send.to && !bitset_is_empty(send.to))
+        effects_add(out, (struct effect){ .type = EFFECT_SEND, .send = send });
+}
+
+static void on_tick(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    fleet_tick(&l->fleet, ev->now_ms);
+    for (uint32_t i = 0; i < l->rollout_used; i++) {
+        if (!l->rollouts[i].id)
+            continue;
+        leader_pump(l, &l->rollouts[i], ev->now_ms, ev->chance, out);
+        repeat(l, &l->rollouts[i], ev, out);
+    }
+    delivery_tick(&l->delivery, &l->fleet.connected, ev->now_ms, ev->chance, out);
+}
+
+/* ---------------------------------------------------------------- the step */
+
+enum command_verdict leader_step(struct leader *l, const struct leader_event *ev,
+                                 struct effects *out)
+{
+    switch (ev->type) {
+    case LEADER_TICKED:
+        on_tick(l, ev, out);
+        break;
+    case LEADER_HELLO_RECEIVED:
+    case LEADER_PONG_RECEIVED:
+        on_heard(l, ev, out);
+        break;
+    case LEADER_BASE_REFUSED:
+        on_base_refused(l, ev, out);
+        break;
+    case LEADER_LEFT:
+        fleet_left(&l->fleet, ev->server);
+        break;
+    case LEADER_ENROLLED:
+        leader_load_server(l, ev->server);
+        break;
+    case LEADER_REVOKED:
+        on_revoked(l, ev);
+        break;
+    case LEADER_JOINED:
+        on_joined(l, ev);
+        break;
+    case LEADER_ROLLOUT_STARTED:
+        if (leader_load_rollout(l, ev->load, ev->now_ms))
+            leader_pump(l, leader_find(l, ev->load->id), ev->now_ms, ev->chance, out);
+        break;
+    case LEADER_COHORT_CHOSEN:
+        on_cohort_chosen(l, ev, out);
+        break;
+    case LEADER_SAVED:
+        on_saved(l, ev, out);
+        break;
+    case LEADER_ACKS_SAVED:
+        on_acks_saved(l, ev, out);
+        break;
+    case LEADER_COMMANDED:
+        return leader_command(l, ev, out);
+    case LEADER_EVENT_COUNT:
+        MUST(!"an event has a type");
+    }
+    return COMMAND_NOT_ONE;
+}
+
+/* ---------------------------------------------------------------- looks */
+
+const struct rollout *leader_rollout(const struct leader *l, uint64_t rollout)
+{
+    return leader_find((struct leader *)(uintptr_t)l, rollout);
+}
+
+const struct rollout *leader_rollout_of_attempt(const struct leader *l, uint64_t number)
+{
+    return leader_find_round((struct leader *)(uintptr_t)l, number);
+}
+
+const struct fleet *leader_fleet(const struct leader *l)
+{
+    return &l->fleet;
+}
+
+uint32_t leader_rollout_count(const struct leader *l)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        count += l->rollouts[i].id != 0;
+    return count;
+}
+
+uint64_t leader_due(const struct leader *l, uint32_t server, uint32_t scope)
+{
+    return delivery_due(&l->delivery, server, scope);
+}
+
+enum attempt_fate leader_fate(const struct leader *l, uint64_t attempt_number)
+{
+    struct leader *own = (struct leader *)(uintptr_t)l;
+    const struct rollout *r = leader_find_round(own, attempt_number);
+
+    if (delivery_find_attempt(&own->delivery, attempt_number))
+        return ATTEMPT_DECIDED;
+    if (!r)
+        return ATTEMPT_UNKNOWN;
+    if (r->state == ROLLOUT_ABORTING)
+        return ATTEMPT_ABORTED;
+    return ATTEMPT_PENDING;
+}
+
+const char *leader_event_name(enum leader_event_type type)
+{
+    static const char *const names[] = {
+#define X(name) [LEADER_##name] = #name,
+        LEADER_EVENTS(X)
+#undef X
+    };
+    return names[type];
+}
+
+const char *ack_name(enum ack_kind kind)
+{
+    static const char *const names[] = {
+#define X(name, text) [ACK_##name] = text,
+        ACKS(X)
+#undef X
+    };
+    return names[kind];
+}

@@ -1,0 +1,44 @@
+/* leader_state.h - the inside of struct leader, shared by leader*.c and nobody else. */
+#ifndef COORDINATOR_CORE_LEADER_STATE_H
+#define COORDINATOR_CORE_LEADER_STATE_H
+
+#include "coordinator/core/delivery.h"
+#include "coordinator/core/leader.h"
+#include "coordinator/core/tally.h"
+
+struct scope_state {
+    bool is_known;
+    struct bitset members; /* servers that read the scope and may */
+};
+
+struct leader {
+    struct leader_limits limits;
+    uint32_t word_count; /* of every set */
+    struct fleet fleet;
+    struct scope_state *scopes;
+    struct rollout *rollouts;
+    uint64_t *rollout_words; /* ROLLOUT_SET_COUNT sets per place */
+    uint32_t rollout_used;   /* places 0 … used-1 may be taken */
+    struct delivery delivery;
+    struct bitset one;     /* the one server a step sends to; lent */
+    struct bitset scratch; /* within one function only */
+};
+
+struct rollout *leader_find(struct leader *l, uint64_t rollout);
+struct rollout *leader_find_round(struct leader *l, uint64_t number);
+/* Every rule that the present facts allow, one after the other, until none fires. */
+void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
+                 struct effects *out);
+
+/* Counts the facts of a rollout. */
+void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
+                 struct round_view *view, struct rollout_facts *facts);
+/* One event for one machine, reported when a rule fired. */
+bool leader_step_round(struct rollout *r, enum round_event event, const struct round_view *view,
+                       struct effects *out);
+bool leader_step_rollout(struct rollout *r, enum rollout_event event,
+                         const struct rollout_facts *facts, struct effects *out);
+enum command_verdict leader_command(struct leader *l, const struct leader_event *ev,
+                                    struct effects *out);
+
+#endif

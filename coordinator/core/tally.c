@@ -1,0 +1,197 @@
+/* tally.c - who is waited for, who counts as a failure, and whether a stage is over its budget. */
+#include "coordinator/core/tally.h"
+
+struct count {
+    uint32_t ok, failed, missing, blocking, late;
+};
+
+static uint64_t failures(const struct rollout *r, uint32_t w)
+{
+    return r->failed.words[w] | r->failing.words[w] | r->silent.words[w];
+}
+
+static uint32_t count_failures(const struct rollout *r, const struct bitset *members)
+{
+    uint32_t n = 0;
+
+    for (uint32_t w = 0; w < members->word_count; w++)
+        n += (uint32_t)__builtin_popcountll(failures(r, w) & members->words[w]);
+    return n;
+}
+
+static uint32_t allowed(const struct rollout *r, unsigned stage, const struct fleet *fleet)
+{
+    const struct bitset *members = &r->stage_members[stage];
+    uint32_t count = bitset_count(members);
+
+    return budget_allows(&r->strategy.stages[stage].max_failed, count,
+                         count - bitset_count_both(members, &fleet->unreachable));
+}
+
+/* Of the stage that was opened before the present one; stages that added nobody are passed over. */
+static uint32_t previous_allowed(const struct rollout *r, const struct fleet *fleet)
+{
+    for (unsigned s = r->stage; s > 0; s--)
+        if (!bitset_is_empty(&r->stage_members[s - 1]))
+            return allowed(r, s - 1, fleet);
+    return 0;
+}
+
+static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet)
+{
+    if (!r->is_opened)
+        return false;
+    for (unsigned s = 0; s <= r->stage; s++)
+        if (count_failures(r, &r->stage_members[s]) > allowed(r, s, fleet))
+            return true;
+    return false;
+}
+
+/* The round's members word by word. Not enrolled any more: excused for good. Not on the base by
+ * the deadline: treated as unreachable. */
+static struct count count_round(struct rollout *r, const struct fleet *fleet, bool is_late)
+{
+    enum unreachable_policy policy = r->strategy.unreachable;
+    const struct round *round = &r->round;
+    struct count n = { 0 };
+
+    for (uint32_t w = 0; w < round->cohort.word_count; w++) {
+        uint64_t cohort = round->cohort.words[w];
+        uint64_t ok = (round->is_decided ? r->applied.words[w] : round->ready.words[w]) & cohort &
+                      ~r->failed.words[w];
+        uint64_t pending = cohort & ~ok & ~r->failed.words[w] & fleet->enrolled.words[w];
+        uint64_t gone =
+            pending & (fleet->unreachable.words[w] | (is_late ? r->behind.words[w] : 0));
+        uint64_t waited = pending & ~gone;
+        uint64_t late = waited | (policy == UNREACHABLE_FAIL ? gone : 0);
+
+        r->late.words[w] = is_late ? late : 0;
+        n.ok += (uint32_t)__builtin_popcountll(ok);
+        n.missing +=
+            (uint32_t)__builtin_popcountll(waited | (policy == UNREACHABLE_SKIP ? 0 : gone));
+        n.blocking += (uint32_t)__builtin_popcountll(policy == UNREACHABLE_WAIT ? gone : 0);
+        n.late += (uint32_t)__builtin_popcountll(late & ~failures(r, w));
+    }
+    return n;
+}
+
+/* Members that should hear PREPARE: in a two-phase round whoever does not hold the slot, in an
+ * eventual one whoever has no outcome yet. */
+static void find_unanswered(struct rollout *r, const struct fleet *fleet)
+{
+    const struct bitset *done = r->strategy.is_eventual ? &r->applied : &r->round.ready;
+
+    bitset_copy(&r->unanswered, &r->round.cohort);
+    bitset_intersect(&r->unanswered, &fleet->connected);
+    bitset_subtract(&r->unanswered, done);
+    bitset_subtract(&r->unanswered, &r->failed);
+}
+
+static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
+                       struct round_view *v)
+{
+    const struct stage_rule *rule = &r->strategy.stages[r->stage];
+    bool is_late = now_ms >= r->round.deadline_ms;
+    struct count n = count_round(r, fleet, is_late);
+    uint32_t failed = count_failures(r, &r->stage_members[r->stage]);
+    uint32_t failed_max = allowed(r, r->stage, fleet);
+
+    find_unanswered(r, fleet);
+    *v = (struct round_view){
+        .rollout = r->id,
+        .command = r->command,
+        .stage = r->stage,
+        .is_eventual = r->strategy.is_eventual,
+        .is_paused = r->is_paused,
+        .is_decided = r->round.is_decided,
+        .is_over_budget = failed > failed_max,
+        .is_complete = n.missing == 0 && n.ok > 0,
+        .is_late = is_late && n.blocking == 0,
+        .is_enough = n.ok > 0 && failed + n.late <= failed_max,
+        .ok_count = n.ok,
+        .failed_max = failed_max,
+        .unanswered = &r->unanswered,
+        .silent = is_late && !bitset_is_empty(&r->late) ? &r->late : NULL,
+        .now_ms = now_ms,
+        .ready_timeout_ms = rule->ready_timeout_ms,
+        .apply_timeout_ms = rule->apply_timeout_ms,
+    };
+}
+
+/* Everybody in `asked` who is enrolled and not unreachable is in one of the two sets. */
+static bool is_done(const struct bitset *asked, const struct bitset *done,
+                    const struct bitset *also_done, const struct fleet *fleet)
+{
+    for (uint32_t w = 0; w < asked->word_count; w++)
+        if (asked->words[w] & fleet->enrolled.words[w] & ~fleet->unreachable.words[w] &
+            ~done->words[w] & ~also_done->words[w])
+            return false;
+    return true;
+}
+
+static bool is_everyone_done(const struct rollout *r, const struct fleet *fleet)
+{
+    if (r->state == ROLLOUT_ABORTING)
+        return is_done(&r->opened, &r->aborted, &r->aborted, fleet);
+    if (r->state == ROLLOUT_ROLLING_BACK)
+        return is_done(&r->opened, &r->rolled_back, &r->broken, fleet);
+    if (r->state == ROLLOUT_FINALIZING)
+        return is_done(&r->scope_members, &r->finalized, &r->finalized, fleet);
+    return false;
+}
+
+/* Bake counts observed time: after a leader's start members that are not back yet are waited for.
+ */
+static bool is_observed(const struct rollout *r, const struct fleet *fleet, int64_t now_ms)
+{
+    return !fleet_in_grace(fleet, now_ms) ||
+           is_done(&r->opened, &fleet->connected, &fleet->connected, fleet);
+}
+
+static bool is_baked(const struct rollout *r, const struct fleet *fleet, int64_t now_ms)
+{
+    if (r->state != ROLLOUT_BAKING || r->is_paused)
+        return false;
+    if (r->is_promoted)
+        return true;
+    return !r->strategy.stages[r->stage].is_hold && now_ms >= r->deadline_ms &&
+           is_observed(r, fleet, now_ms);
+}
+
+void tally_retry(const struct rollout *r, const struct fleet *fleet, struct bitset *out)
+{
+    bool is_undecided = r->state == ROLLOUT_STAGING && !r->round.is_decided;
+
+    for (uint32_t w = 0; w < out->word_count; w++)
+        out->words[w] =
+            (is_undecided ? r->round.cohort.words[w]
+                          : (r->failed.words[w] | r->silent.words[w]) & r->opened.words[w]) &
+            fleet->enrolled.words[w];
+}
+
+void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
+           int64_t rollback_timeout_ms, uint64_t chance, struct round_view *view,
+           struct rollout_facts *facts)
+{
+    view_round(r, fleet, now_ms, view);
+    tally_retry(r, fleet, &r->scratch);
+    *facts = (struct rollout_facts){
+        .now_ms = now_ms,
+        .rollback_timeout_ms = rollback_timeout_ms,
+        .is_paused = r->is_paused,
+        .is_opened = r->is_opened,
+        .was_activated = r->was_activated,
+        .pauses_on_failure = r->strategy.on_failure == ON_FAILURE_PAUSE,
+        .is_lost = r->round.state == ROUND_LOST || is_any_stage_over(r, fleet),
+        .is_passed = r->round.state == ROUND_PASSED,
+        .is_baked = is_baked(r, fleet, now_ms),
+        .is_last_stage = r->stage + 1 >= r->strategy.stage_count,
+        .is_everyone_done = is_everyone_done(r, fleet),
+        .is_any_broken = bitset_count_both(&r->broken, &fleet->enrolled) > 0,
+        .is_patience_over = now_ms >= r->deadline_ms,
+        .has_failures = !bitset_is_empty(&r->scratch),
+        .previous_failed_max = previous_allowed(r, fleet),
+        .failed_max = view->failed_max,
+        .chance = chance,
+    };
+}
