@@ -1,0 +1,47 @@
+/* record.h - promises and the agent's own facts as bytes at rest: versioned, little-endian, sealed.
+ *
+ * A sealed record ends with the first RECORD_SEAL_SIZE bytes of the SHA-256 of everything before, so
+ * that a flipped bit is found when it is read and never obeyed. Pure.
+ */
+#ifndef AGENT_RECORD_H
+#define AGENT_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/core/participant.h"
+#include "common/buffer.h"
+#include "common/wire.h"
+
+#define RECORD_VERSION 1
+#define RECORD_SEAL_SIZE 8
+
+/* What the agent knows beside its scopes. */
+struct agent_facts {
+    uint32_t gen; /* highest (gen, epoch) seen */
+    uint64_t epoch;
+    uint8_t cluster_id[WIRE_CLUSTER_ID_SIZE]; /* of the first WELCOME; zero before */
+    uint64_t next_outbox_id;
+};
+
+/* A promise, and the content that was active before: it stays warm for a rollback. */
+struct kept_promise {
+    struct promise promise;
+    struct content previous;
+};
+
+void record_put_promise(struct buffer *out, const struct kept_promise *kept);
+void record_put_facts(struct buffer *out, const struct agent_facts *facts);
+/* Any bytes, sealed. */
+void record_put_bytes(struct buffer *out, const void *data, size_t size);
+
+/* -1: the seal or the version does not fit, or values are out of range. */
+int record_get_promise(const void *data, size_t size, struct kept_promise *out)
+    __attribute__((warn_unused_result));
+int record_get_facts(const void *data, size_t size, struct agent_facts *out)
+    __attribute__((warn_unused_result));
+/* *size_out: of the bytes without their seal. */
+int record_get_bytes(const void *data, size_t size, size_t *size_out)
+    __attribute__((warn_unused_result));
+
+#endif
