@@ -1,0 +1,57 @@
+/* files.h - a scope's files on this server: candidates beside them, replaced as a group, put back.
+ *
+ * A candidate lies in the folder of its destination as .lockstep-NAME.HASH (the first 16 hex digits
+ * of the document's hash), written and synced, so that taking it over is one rename and needs no
+ * space. A destination that is a symbolic link is followed. Mode and owner are those of the
+ * settings, else of the file that is replaced, else 0644 and the agent's own.
+ *
+ * What was there when Lockstep took over (a file, or nothing) is kept in STATE_DIR/originals and
+ * comes back with revision 0. Every function can be repeated after a crash at any point.
+ */
+#ifndef AGENT_FILES_H
+#define AGENT_FILES_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/settings.h"
+#include "common/document.h"
+#include "common/err.h"
+#include "common/hash.h"
+
+/* Keep what lies at the destinations as originals. Kept ones stay unless `again`: revision 0 is
+ * active, so the files are the server's own. */
+int files_keep_originals(const struct agent_scope *scope, const char *state_dir, bool again,
+                         struct err *e) __attribute__((warn_unused_result));
+
+/* Write the candidates. The code of an error is "schema", "nospace" or "io". */
+int files_stage(const struct agent_scope *scope, const struct document *document,
+                const struct hash *hash, struct err *e) __attribute__((warn_unused_result));
+
+/* The path of a file's candidate. */
+int files_candidate(const struct agent_file *file, const struct hash *hash, char out[PATH_MAX],
+                    struct err *e) __attribute__((warn_unused_result));
+
+/* A folder with a link to each candidate under the name of its destination (of two files with one
+ * name the first), for `validate`. It is made anew. */
+int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
+               struct err *e) __attribute__((warn_unused_result));
+
+/* Bring the destinations to the document; NULL: revision 0, back to the originals. All candidates
+ * are there before the first rename. */
+int files_apply(const struct agent_scope *scope, const char *state_dir,
+                const struct document *document, const struct hash *hash, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* -1 names the first file that does not hold what the document says. */
+int files_verify(const struct agent_scope *scope, const struct document *document, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* True when at least one of the files was there before Lockstep took over. */
+bool files_have_originals(const struct agent_scope *scope, const char *state_dir);
+
+/* Remove candidates of other documents than these. */
+void files_sweep(const struct agent_scope *scope, const struct hash *keep, unsigned keep_count);
+
+#endif
