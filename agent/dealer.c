@@ -136,9 +136,12 @@ int dealer_open(const struct dealer_settings *settings, struct dealer **out, str
     return 0;
 }
 
-/* What was sent may still go out for a moment: a BYE, an outcome. */
+/* What was sent may still go out for a moment: a BYE, an outcome. The monitor is ended first: an
+ * event for a monitor that nobody holds any more would block the library's thread for ever. */
 static void drop_socket(struct dealer *d)
 {
+    if (d->socket)
+        zmq_socket_monitor(d->socket, NULL, 0);
     if (d->monitor)
         zmq_close(d->monitor);
     if (d->socket)

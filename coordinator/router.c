@@ -186,8 +186,11 @@ static int prove_guarded(struct router *r, const char *server_key, struct err *e
     void *monitor = zmq_socket(r->context, ZMQ_PAIR);
     int event = socket && monitor ? knock(r, socket, monitor, server_key) : 0;
 
-    zmq_close(socket);
+    /* In this order: an event for a monitor that nobody holds blocks the library's thread. */
+    if (socket)
+        zmq_socket_monitor(socket, NULL, 0);
     zmq_close(monitor);
+    zmq_close(socket);
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
         return 0;
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
