@@ -265,7 +265,7 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_rollout ON audit (rollout_id, number) WHERE rollout_id IS NOT NULL;
 
--- Append one row and say so to whoever listens. Call it last in a transaction.
+-- Append one row and say so ("NUMBER ACTION") to whoever listens. Call it last in a transaction.
 CREATE FUNCTION audit_append(p_actor text, p_action text, p_rollout bigint, p_server bigint, p_scope bigint, p_data jsonb)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE n bigint;
@@ -273,7 +273,7 @@ BEGIN
     UPDATE audit_head SET number = number + 1 RETURNING number INTO n;
     INSERT INTO audit (number, actor, action, rollout_id, server_id, scope_id, data)
         VALUES (n, p_actor, p_action, p_rollout, p_server, p_scope, p_data);
-    PERFORM pg_notify('lockstep', n::text);
+    PERFORM pg_notify('lockstep', n || ' ' || p_action);
     RETURN n;
 END $$;
 

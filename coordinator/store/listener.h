@@ -8,9 +8,11 @@
 
 #include <stdint.h>
 
-/* Called on the listener's thread: be quick, do not block. audit_number: the newest event heard
- * of, 0 when only time passed. */
-typedef void listener_fn(void *ctx, uint64_t audit_number);
+/* Called on the listener's thread: be quick, do not block. audit_number and action: those of the
+ * audit row heard of ("server.enroll", "rollout.acks" …; "command" with number 0 for a command
+ * row); 0 and "" when only time passed, or the connection was new. The payload of the channel
+ * `lockstep` is "NUMBER ACTION". */
+typedef void listener_fn(void *ctx, uint64_t audit_number, const char *action);
 
 struct listener;
 struct listener *listener_start(const char *conninfo);

@@ -99,10 +99,11 @@ struct snapshot {
 };
 
 struct pg;
-/* What the loop asks for again while it leads: enrolments and scopes that came since (servers,
- * scopes, memberships: all of them; cheap enough), rollouts not opened yet, waiting commands. With
- * is_whole also members of open rollouts and live decisions: a takeover. */
-int load_snapshot(struct pg *pg, bool is_whole, struct snapshot **out, struct err *e)
+/* WORK: rollouts that are not opened yet, and waiting commands (asked for every second).
+ * ROSTER: servers, scopes, memberships (asked for when one of them changed).
+ * WHOLE: both, members of open rollouts and live decisions: a takeover. */
+enum load_what { LOAD_WORK, LOAD_ROSTER, LOAD_WHOLE };
+int load_snapshot(struct pg *pg, enum load_what what, struct snapshot **out, struct err *e)
     __attribute__((warn_unused_result));
 void snapshot_free(struct snapshot *s);
 SCOPED_FREE(struct snapshot, snapshot_free)
