@@ -297,11 +297,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 /* ---------------------------------------------------------------- start and stop */
 
-static void on_commit(void *ctx, uint64_t audit_number)
+static void on_commit(void *ctx, uint64_t audit_number, const char *action)
 {
     struct http *h = ctx;
 
     (void)audit_number;
+    (void)action;
     workers_wake(h->workers);
     streams_wake(h->streams);
 }
