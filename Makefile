@@ -47,11 +47,12 @@ PROGRAMS = $(BUILD)/lockstepd $(BUILD)/lockstep $(BUILD)/lockstep-agent
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(UNIT))
 DB_TESTS = $(patsubst %.c,$(BUILD)/%,$(DB))
 SIM_TEST = $(if $(SIM),$(BUILD)/tests/sim)
+FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 BENCHES = $(if $(BENCH),$(BUILD)/tests/bench)
 
 .DEFAULT_GOAL := all
 .PHONY: all tests deps deps-all help map tidy unit db system sim mutants fsm check check-all bench \
-        demo fuzz analyze install clean format
+        demo fuzz fuzzers analyze install clean format
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
 IDLE = deps deps-all help map tidy clean format install-packages
@@ -133,7 +134,7 @@ $(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libagent.a $(BUILD)/libagent
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-CHECK = BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
+CHECK = MAKE='$(MAKE)' BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
 
 tidy: ## the house rules that a compiler cannot check
 	@$(CHECK) tidy
@@ -149,6 +150,20 @@ system: $(PROGRAMS) ## real processes: nginx, crashes, takeovers, bad input (ONL
 
 check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
+
+check-all: deps-all check ## and clang, sanitizers, fuzzing, deliberate mistakes, static analysis, a small benchmark
+	@$(CHECK) clang asan fuzz mutants analyze bench
+
+$(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+fuzzers: $(FUZZERS)
+fuzz: deps-all ## feed the decoders random bytes (FUZZ_SECONDS=20 each)
+	@$(CHECK) fuzz
+
+analyze: ## cppcheck over everything
+	@cppcheck -q -j 2 --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=unknownMacro \
+	    --suppress=missingIncludeSystem -I. -D_GNU_SOURCE coordinator agent common
 
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'

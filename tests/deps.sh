@@ -19,14 +19,18 @@ echo "installing: $missing"
 # shellcheck disable=SC2016  # the single quotes are for the inner shell
 exec $as_root env DEBIAN_FRONTEND=noninteractive sh -c '
 policy=/usr/sbin/policy-rc.d
+log=$(mktemp)
+trap "rm -f $log" EXIT
+trap "exit 1" INT TERM
 if [ ! -e $policy ]; then
-    trap "rm -f $policy" EXIT
-    trap "exit 1" INT TERM
+    trap "rm -f $log $policy" EXIT
     printf "#!/bin/sh\nexit 101\n" > $policy && chmod 755 $policy
 fi
-install() { apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" >/dev/null; }
+install() {
+    apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+}
 had_nginx=$(command -v nginx)
-apt-get -qq update || echo "apt-get update failed: trying with the lists there are" >&2
+apt-get -qq update >"$log" 2>&1 || echo "apt-get update failed: trying with the lists there are" >&2
 case " $* " in *" postgresql-15 "*)
     if ! [ -d /etc/postgresql-common ]; then
         install postgresql-common || exit 1
