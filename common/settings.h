@@ -36,7 +36,8 @@ struct settings_key {
 };
 
 /* Called for every key of a section that the table does not know; name is what follows the first
- * word of the section, "" when nothing does. Return -1 with the reason (file:line is put in front), or 0. */
+ * word of the section, "" when nothing does. Return 0, or -1 with the reason (file:line is put in
+ * front). */
 typedef int settings_section_fn(void *into, const char *section, const char *name, const char *key,
                                 const char *value, struct err *e);
 

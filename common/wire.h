@@ -140,7 +140,8 @@ struct wire_digest {
     uint8_t is_drifted;
 };
 
-#define WIRE_OUTCOMES(X) X(NONE, "none") X(APPLYING, "applying") X(OK, "ok") X(FAILED, "failed") X(BROKEN, "broken")
+#define WIRE_OUTCOMES(X)                                                                           \
+    X(NONE, "none") X(APPLYING, "applying") X(OK, "ok") X(FAILED, "failed") X(BROKEN, "broken")
 enum wire_outcome {
 #define X(name, text) WIRE_OUTCOME_##name,
     WIRE_OUTCOMES(X)

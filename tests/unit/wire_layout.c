@@ -1,0 +1,140 @@
+/* wire_layout.c - the codec's fixed layouts, limits, sentences and texts, case by case. */
+#include "common/wire.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(test_the_envelope_has_a_fixed_layout)
+{
+    struct wire_envelope sent = { .version = WIRE_VERSION,
+                                  .type = WIRE_READY,
+                                  .gen = 0x04030201,
+                                  .epoch = UINT64_C(0x0807060504030201),
+                                  .message_id = 3,
+                                  .session = 4 };
+    uint8_t frame[WIRE_ENVELOPE_SIZE] = { 0 };
+    struct wire_envelope got;
+    struct err e;
+
+    memset(sent.cluster_id, 0xAA, WIRE_CLUSTER_ID_SIZE);
+    ck_assert_uint_eq(wire_encode_envelope(&sent, frame), WIRE_ENVELOPE_SIZE);
+    ck_assert_mem_eq(frame,
+                     "\x01\x07\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA"
+                     "\x01\x02\x03\x04\x01\x02\x03\x04\x05\x06\x07\x08"
+                     "\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0",
+                     WIRE_ENVELOPE_SIZE);
+    ck_assert_int_eq(wire_decode_envelope(frame, sizeof(frame), &got, &e), 0);
+    ck_assert_int_eq(got.type, WIRE_READY);
+    ck_assert_uint_eq(got.epoch, sent.epoch);
+    for (size_t cut = 0; cut < sizeof(frame); cut++)
+        ck_assert_int_eq(wire_decode_envelope(frame, cut, &got, &e), -1);
+    frame[1] = WIRE_TYPE_COUNT;
+    ck_assert_int_eq(wire_decode_envelope(frame, sizeof(frame), &got, &e), -1);
+    frame[1] = WIRE_NONE;
+    ck_assert_int_eq(wire_decode_envelope(frame, sizeof(frame), &got, &e), -1);
+    frame[1] = WIRE_READY;
+    frame[0] = WIRE_VERSION + 1;
+    ck_assert_int_eq(wire_decode_envelope(frame, sizeof(frame), &got, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "version"));
+}
+END_TEST
+
+/* Decisions are stored as bytes and sent for ever: their layout may never change. */
+START_TEST(test_a_decision_has_a_fixed_layout)
+{
+    struct wire_decision d = { .type = WIRE_ROLLBACK, .gen = 1, .dseq = 2, .rollout = { "r1", 2 },
+                               .at_ms = -1, .scope_count = 1 };
+    static const char expected[] = "\x0F\x01\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x02\0r1"
+                                   "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\0\x02\0ab\x01\0c"
+                                   "\x2A\0\0\0\0\0\0\0"
+                                   "\x11\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+                                   "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x22\x07\0\0";
+    uint8_t frame[200];
+
+    d.scopes[0] = (struct wire_scope){ { "ab", 2 }, { "c", 1 }, 42, { { 0 } }, 7 };
+    d.scopes[0].hash.bytes[0] = 0x11;
+    d.scopes[0].hash.bytes[31] = 0x22;
+    ck_assert_uint_eq(wire_encode_decision(&d, frame, sizeof(frame)), sizeof(expected));
+    ck_assert_mem_eq(frame, expected, sizeof(expected));
+}
+END_TEST
+
+START_TEST(test_limits_hold_for_encoders)
+{
+    static struct wire_receipt receipt = { .id_count = WIRE_IDS_MAX + 1 };
+    static uint8_t out[WIRE_MESSAGE_MAX], content[WIRE_CHUNK_MAX + 1];
+    struct wire_chunk chunk = { .total = 1u << 20, .content = { content, sizeof(content) } };
+    struct wire_abort abort_ = { .rollout = { "a\0b", 3 } };
+    struct wire_check check = { .service = { "a", 1 }, .name = { "b", 1 } };
+    struct wire_answer_to answer = { .answer = WIRE_ANSWER_COUNT };
+    struct wire_decision decision = { .type = WIRE_READY };
+    struct wire_ack ack = { .type = WIRE_PING };
+
+    ck_assert_uint_eq(wire_encode_receipt(&receipt, out, sizeof(out)), 0);
+    receipt.id_count--;
+    ck_assert_uint_eq(wire_encode_receipt(&receipt, out, sizeof(out)), 2 + 8 * WIRE_IDS_MAX);
+    ck_assert_uint_eq(wire_encode_chunk(&chunk, out, sizeof(out)), 0);
+    chunk.content.size--;
+    ck_assert_uint_gt(wire_encode_chunk(&chunk, out, sizeof(out)), WIRE_CHUNK_MAX);
+    chunk.offset = chunk.total - chunk.content.size + 1;
+    ck_assert_uint_eq(wire_encode_chunk(&chunk, out, sizeof(out)), 0);
+    ck_assert_uint_eq(wire_encode_abort(&abort_, out, sizeof(out)), 0);
+    abort_.rollout = (struct wire_text){ "\xC0\x80", 2 };
+    ck_assert_uint_eq(wire_encode_abort(&abort_, out, sizeof(out)), 0);
+    ck_assert_msg(wire_encode_check(&check, out, sizeof(out)) == 0, "an empty environment");
+    ck_assert_uint_eq(wire_encode_answer(&answer, out, sizeof(out)), 0);
+    ck_assert_uint_eq(wire_encode_decision(&decision, out, sizeof(out)), 0);
+    ck_assert_uint_eq(wire_encode_ack(&ack, out, sizeof(out)), 0);
+}
+END_TEST
+
+START_TEST(test_a_broken_body_names_message_and_field)
+{
+    static struct wire_hello hello;
+    static uint8_t frame[WIRE_MESSAGE_MAX];
+    struct err e;
+
+    hello = (struct wire_hello){ .label_count = 1, .labels = { { { "zone", 4 }, { "a", 1 } } } };
+    ck_assert_uint_eq(wire_encode_hello(&hello, frame, sizeof(frame)), 23);
+    ck_assert_int_eq(wire_decode_hello(frame, 19, &hello, &e), -1);
+    ck_assert_str_eq(e.text, "HELLO: labels[0].value is cut off (byte 18)");
+}
+END_TEST
+
+START_TEST(test_texts_are_cut_at_characters)
+{
+    struct wire_text t = wire_text_of("caf\xC3\xA9");
+    char out[8];
+
+    wire_text_copy(t, out, 5);
+    ck_assert_str_eq(out, "caf");
+    wire_text_copy(t, out, 6);
+    ck_assert_str_eq(out, "caf\xC3\xA9");
+    wire_text_copy((struct wire_text){ NULL, 0 }, out, 1);
+    ck_assert_str_eq(out, "");
+    ck_assert(wire_text_is(t, "caf\xC3\xA9") && !wire_text_is(t, "caf"));
+    ck_assert_str_eq(wire_type_name(WIRE_BYE), "BYE");
+    ck_assert_str_eq(wire_reason_name(WIRE_REASON_UNFIT), "unfit");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("wire_layout");
+    TCase *tc = tcase_create("wire_layout");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tc, test_the_envelope_has_a_fixed_layout);
+    tcase_add_test(tc, test_a_decision_has_a_fixed_layout);
+    tcase_add_test(tc, test_limits_hold_for_encoders);
+    tcase_add_test(tc, test_a_broken_body_names_message_and_field);
+    tcase_add_test(tc, test_texts_are_cut_at_characters);
+    suite_add_tcase(s, tc);
+    runner = srunner_create(s);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
