@@ -1,4 +1,4 @@
-/* dealer.c - the DEALER socket towards one coordinator at a time: CURVE, reconnecting with jitter. */
+/* dealer.c - the DEALER socket towards one coordinator at a time, reconnecting with jitter. */
 #include "agent/dealer.h"
 
 #include <errno.h>
@@ -30,11 +30,11 @@ struct dealer {
     char address[ADDRESS_MAX];  /* talks to, or tries */
     char redirect[ADDRESS_MAX]; /* where to go next; "": the next of the list */
     char trouble[512];
-    unsigned failures;   /* since the last WELCOME */
-    int64_t wait_ms;     /* asked by dealer_move_on, not yet turned into a time; -1: none */
+    unsigned failures; /* since the last WELCOME */
+    int64_t wait_ms;   /* asked by dealer_move_on, not yet turned into a time; -1: none */
     int64_t wake_ms;
-    bool is_changed;     /* since the last dealer_step */
-    uint64_t endpoints;  /* counts the monitors: each has a name of its own */
+    bool is_changed;    /* since the last dealer_step */
+    uint64_t endpoints; /* counts the monitors: each has a name of its own */
     uint64_t garbage_count;
     zmq_msg_t body; /* of the message lent by dealer_next */
 };
@@ -88,8 +88,10 @@ static int copy_keys(struct dealer *d, const struct dealer_settings *s, struct e
         return -1;
     MUST(zmq_curve_public(derived, d->secret_key) == 0);
     if (strcmp(derived, d->public_key) != 0)
-        return err_set(e, ERR_INVALID, "the agent's public key does not belong to its secret key: "
-                                       "it should be %s", derived);
+        return err_set(e, ERR_INVALID,
+                       "the agent's public key does not belong to its secret key: "
+                       "it should be %s",
+                       derived);
     return 0;
 }
 
@@ -100,8 +102,10 @@ static int copy_coordinators(struct dealer *d, const struct dealer_settings *s, 
                        s->coordinator_count, DEALER_COORDINATORS_MAX);
     for (unsigned i = 0; i < s->coordinator_count; i++) {
         if (!is_address(s->coordinators[i]))
-            return err_set(e, ERR_INVALID, "the coordinator address '%s' is none: write "
-                                           "tcp://host:port", s->coordinators[i]);
+            return err_set(e, ERR_INVALID,
+                           "the coordinator address '%s' is none: write "
+                           "tcp://host:port",
+                           s->coordinators[i]);
         MUST((d->coordinators[i] = strdup(s->coordinators[i])));
         d->coordinator_count++;
     }
@@ -276,7 +280,8 @@ static void be_refused(struct dealer *d, int64_t now_ms)
 {
     snprintf(d->trouble, sizeof(d->trouble),
              "the coordinator at %s does not know this agent's key: run `lockstep server enroll "
-             "NAME %s` with a name for this server", d->address, d->public_key);
+             "NAME %s` with a name for this server",
+             d->address, d->public_key);
     back_off(d, DEALER_REFUSED, now_ms);
 }
 
@@ -304,15 +309,18 @@ static void hear(struct dealer *d, uint16_t event, int64_t now_ms)
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
     case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        be_unlucky(d, "broke off the handshake: is its public key the one in this agent's "
-                      "settings?", now_ms);
+        be_unlucky(d,
+                   "broke off the handshake: is its public key the one in this agent's "
+                   "settings?",
+                   now_ms);
         break;
     case ZMQ_EVENT_CLOSED:
         be_unlucky(d, "does not answer: is it running, and is the address right?", now_ms);
         break;
     case ZMQ_EVENT_DISCONNECTED:
-        be_unlucky(d, d->state == DEALER_OPEN ? "ended the connection"
-                                              : "ended the connection before the handshake was done",
+        be_unlucky(d,
+                   d->state == DEALER_OPEN ? "ended the connection"
+                                           : "ended the connection before the handshake was done",
                    now_ms);
         break;
     default:

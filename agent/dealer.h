@@ -1,4 +1,4 @@
-/* dealer.h - the DEALER socket towards one coordinator at a time: CURVE, reconnecting with jitter.
+/* dealer.h - the DEALER socket towards one coordinator at a time, reconnecting with jitter.
  *
  * Goes round the coordinators it was given, in an order shuffled at start. A connection that fails,
  * is refused or ends moves it on, and so does the caller's dealer_move_on (a REJECT, silence for
@@ -21,8 +21,8 @@
 struct dealer_settings {
     unsigned coordinator_count;
     const char *coordinators[DEALER_COORDINATORS_MAX]; /* tcp://host:port */
-    const char *server_key;             /* the coordinators' public key, Z85 */
-    const char *public_key, *secret_key; /* this agent's, Z85 */
+    const char *server_key;                            /* the coordinators' public key, Z85 */
+    const char *public_key, *secret_key;               /* this agent's, Z85 */
 };
 
 struct dealer_message {
@@ -32,10 +32,10 @@ struct dealer_message {
 };
 
 enum dealer_state {
-    DEALER_WAITING,   /* backing off */
+    DEALER_WAITING, /* backing off */
     DEALER_CONNECTING,
-    DEALER_OPEN,      /* the handshake is done: say HELLO */
-    DEALER_REFUSED,   /* the coordinator refused this key: not enrolled; backing off */
+    DEALER_OPEN,    /* the handshake is done: say HELLO */
+    DEALER_REFUSED, /* the coordinator refused this key: not enrolled; backing off */
 };
 
 struct dealer;
@@ -44,7 +44,8 @@ int dealer_open(const struct dealer_settings *settings, struct dealer **out, str
 void dealer_close(struct dealer *d); /* lingers at most 200 ms, for a BYE */
 /* Descriptors to poll for reading (messages, socket monitor), none while it backs off. They are
  * edge-triggered, and sending may take the edge: before sleeping call dealer_step and drain
- * dealer_next until false. They change when dealer_step returns true or dealer_move_on is called. */
+ * dealer_next until false. They change when dealer_step returns true or dealer_move_on is called.
+ */
 unsigned dealer_fds(const struct dealer *d, int fds[2]);
 /* Time passed or a descriptor woke: true when the state changed. */
 bool dealer_step(struct dealer *d, int64_t now_ms);
@@ -58,7 +59,8 @@ int64_t dealer_wake_ms(const struct dealer *d);
 bool dealer_next(struct dealer *d, struct dealer_message *out);
 uint64_t dealer_garbage_count(const struct dealer *d);
 /* -1: dropped (not open, or the queue is full); nothing else happened. */
-int dealer_send(struct dealer *d, const struct wire_envelope *envelope, const void *body, size_t size);
+int dealer_send(struct dealer *d, const struct wire_envelope *envelope, const void *body,
+                size_t size);
 /* WELCOME came: the back-off starts over. */
 void dealer_welcomed(struct dealer *d);
 /* Leave this coordinator: for `address` next (NULL, "" or no address at all: the next of the list),

@@ -73,11 +73,14 @@ static int check_keys(const struct router_settings *s, char public_key[ROUTER_KE
 {
     if (!s->secret_key || strlen(s->secret_key) != ROUTER_KEY_SIZE - 1 ||
         zmq_curve_public(public_key, s->secret_key) != 0)
-        return err_set(e, ERR_INVALID, "the router's secret key is not a CURVE key: it must be 40 "
-                                       "characters of Z85");
+        return err_set(e, ERR_INVALID,
+                       "the router's secret key is not a CURVE key: it must be 40 "
+                       "characters of Z85");
     if (s->public_key && strcmp(s->public_key, public_key) != 0)
-        return err_set(e, ERR_INVALID, "the router's public key does not belong to its secret key: "
-                                       "it should be %s", public_key);
+        return err_set(e, ERR_INVALID,
+                       "the router's public key does not belong to its secret key: "
+                       "it should be %s",
+                       public_key);
     return 0;
 }
 
@@ -194,10 +197,13 @@ static int prove_guarded(struct router *r, const char *server_key, struct err *e
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
         return 0;
     if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-        return err_set(e, ERR_SYSTEM, "the router at %s accepted a key that is not enrolled: the "
-                                      "ZeroMQ library does not enforce authentication", r->address);
-    return err_set(e, ERR_SYSTEM, "the router at %s did not refuse a key that is not enrolled "
-                                  "(monitor event %d): is the address reachable from this machine?",
+        return err_set(e, ERR_SYSTEM,
+                       "the router at %s accepted a key that is not enrolled: the "
+                       "ZeroMQ library does not enforce authentication",
+                       r->address);
+    return err_set(e, ERR_SYSTEM,
+                   "the router at %s did not refuse a key that is not enrolled "
+                   "(monitor event %d): is the address reachable from this machine?",
                    r->address, event);
 }
 
@@ -214,8 +220,9 @@ static int open_guarded(struct router *r, const struct router_settings *s, struc
 static int open_plain(struct router *r, const struct router_settings *s, struct err *e)
 {
     if (!is_loopback(s->bind))
-        return err_set(e, ERR_INVALID, "the router is plain (no authentication) and its address %s "
-                                       "is not on loopback: bind 127.0.0.1, or leave out `plain`",
+        return err_set(e, ERR_INVALID,
+                       "the router is plain (no authentication) and its address %s "
+                       "is not on loopback: bind 127.0.0.1, or leave out `plain`",
                        s->bind);
     return open_socket(r, s, e);
 }

@@ -1,4 +1,4 @@
-/* router.h - the ROUTER socket towards all agents: CURVE, identities, shared frames. Decides nothing.
+/* router.h - the ROUTER socket towards all agents: CURVE, identities, shared frames.
  *
  * A peer is known by its CURVE public key (ZAP's User-Id on the first body frame of every message)
  * and for the moment by the routing id ROUTER gave it. Every send is DONTWAIT; a full or vanished
@@ -18,12 +18,12 @@
 #define ROUTER_ID_MAX 40   /* ours are 5 bytes; in plain mode the agent's key */
 
 struct router_settings {
-    const char *bind;          /* tcp://127.0.0.1:7781 */
-    const char *secret_key;    /* Z85; NULL with is_plain */
+    const char *bind;       /* tcp://127.0.0.1:7781 */
+    const char *secret_key; /* Z85; NULL with is_plain */
     const char *public_key;
-    bool is_plain;             /* no CURVE: benchmarks only, on loopback only; nothing has a
-                                  User-Id then: the key is the routing id the agent set (40 bytes) */
-    int io_threads;            /* 0: two */
+    bool is_plain;  /* no CURVE: benchmarks only, on loopback only; nothing has a
+                       User-Id then: the key is the routing id the agent set (40 bytes) */
+    int io_threads; /* 0: two */
 };
 
 struct router_peer {
@@ -59,8 +59,8 @@ const char *router_address(const struct router *r);
  * allowed lives on until dropped: the caller checks per message. */
 void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t count);
 
-/* Next message; false: nothing now. What is no message of ours (number of frames, envelope, version,
- * a routing id that the peer chose for itself) is counted and skipped. */
+/* Next message; false: nothing now. What is no message of ours (number of frames, envelope,
+ * version, a routing id that the peer chose for itself) is counted and skipped. */
 bool router_next(struct router *r, struct router_message *out);
 uint64_t router_garbage_count(const struct router *r);
 

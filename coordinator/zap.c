@@ -1,4 +1,4 @@
-/* zap.c - who may connect: answers ZeroMQ's authentication requests (ZAP 1.0) from a set of keys. */
+/* zap.c - who may connect: answers authentication requests (ZAP 1.0) from a set of keys. */
 #include "coordinator/zap.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* zap.h - who may connect: answers ZeroMQ's authentication requests (ZAP 1.0) from a set of keys.
+/* zap.h - who may connect: answers authentication requests (ZAP 1.0) from a set of keys.
  *
  * Implements ZeroMQ RFC 27. A thread of its own holds the set; it learns of a new one by message,
  * and looks for one before each answer: a key is known to every connection made after zap_allow.

@@ -1,0 +1,496 @@
+/* router.c - tests of the ROUTER socket: who may speak, who is speaking, garbage, shared frames. */
+#include "coordinator/router.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/unit/loopback.h"
+
+#define ANY_PORT "tcp://127.0.0.1:*"
+#define PEERS 200
+
+static void *context;
+static struct keys server, agents[2];
+static struct router *router;
+
+static void open_all(void)
+{
+    server = keys_new();
+    agents[0] = keys_new();
+    agents[1] = keys_new();
+    context = zmq_ctx_new();
+    router = router_on(ANY_PORT, &server);
+    allow(router, 2, agents);
+}
+
+static void close_all(void)
+{
+    router_close(router);
+    zmq_ctx_term(context);
+}
+
+static void *agent(unsigned i)
+{
+    return raw_dealer(context, router_address(router), server.public_key, &agents[i], NULL);
+}
+
+START_TEST(test_enrolled_key_speaks_and_is_answered)
+{
+    void *a = agent(0);
+    struct wire_envelope answer = envelope_of(WIRE_WELCOME, 5);
+    struct router_message m;
+    uint8_t got[64];
+
+    raw_send(a, 1, 100);
+    expect_message(router, 1, &m);
+    ck_assert_str_eq(m.key, agents[0].public_key);
+    ck_assert_int_eq(m.envelope.type, WIRE_HELLO);
+    ck_assert_uint_eq(m.body_size, 100);
+    ck_assert_int_eq(((const uint8_t *)m.body)[99], 1);
+    ck_assert_int_eq(router_send_bytes(router, &m.peer, &answer, "hello", 5), 0);
+    ck_assert_int_eq(zmq_recv(a, got, sizeof(got), 0), WIRE_ENVELOPE_SIZE);
+    ck_assert_int_eq(zmq_recv(a, got, sizeof(got), 0), 5);
+    ck_assert_mem_eq(got, "hello", 5);
+    zmq_close(a);
+}
+END_TEST
+
+START_TEST(test_empty_body_keeps_the_identity)
+{
+    void *a = agent(1);
+    struct router_message m;
+
+    raw_send(a, 3, 0);
+    expect_message(router, 3, &m);
+    ck_assert_str_eq(m.key, agents[1].public_key);
+    ck_assert_uint_eq(m.body_size, 0);
+    zmq_close(a);
+}
+END_TEST
+
+/* What a monitor says of the end of a handshake. */
+static int handshake_of(void *monitor)
+{
+    for (;;) {
+        uint8_t head[6];
+        char address[256];
+        uint16_t event;
+
+        if (zmq_recv(monitor, head, sizeof(head), 0) < 0 ||
+            zmq_recv(monitor, address, sizeof(address), 0) < 0)
+            return 0;
+        memcpy(&event, head, sizeof(event));
+        if (event & (ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH))
+            return event;
+    }
+}
+
+static int knock(const struct keys *keys)
+{
+    void *s = zmq_socket(context, ZMQ_DEALER), *monitor = zmq_socket(context, ZMQ_PAIR);
+    int zero = 0, limit = PATIENCE_MS, event;
+    static unsigned count;
+    char endpoint[32];
+
+    snprintf(endpoint, sizeof(endpoint), "inproc://knock.%u", count++);
+    zmq_setsockopt(s, ZMQ_LINGER, &zero, sizeof(zero));
+    zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &limit, sizeof(limit));
+    zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, server.public_key, 41);
+    zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, keys->public_key, 41);
+    zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, keys->secret_key, 41);
+    ck_assert_int_eq(zmq_socket_monitor(s, endpoint, ZMQ_EVENT_ALL), 0);
+    ck_assert_int_eq(zmq_connect(monitor, endpoint), 0);
+    ck_assert_int_eq(zmq_connect(s, router_address(router)), 0);
+    event = handshake_of(monitor);
+    zmq_socket_monitor(s, NULL, 0);
+    zmq_close(monitor);
+    zmq_close(s);
+    return event;
+}
+
+START_TEST(test_random_key_is_refused)
+{
+    struct keys stranger = keys_new();
+
+    ck_assert_int_eq(knock(&stranger), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+}
+END_TEST
+
+START_TEST(test_new_set_counts_for_the_next_connection)
+{
+    struct keys newcomer = keys_new();
+
+    for (int i = 0; i < 20; i++) {
+        allow(router, 1, i % 2 ? &agents[0] : &newcomer);
+        ck_assert_int_eq(knock(&newcomer),
+                         i % 2 ? ZMQ_EVENT_HANDSHAKE_FAILED_AUTH : ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+    }
+}
+END_TEST
+
+START_TEST(test_no_keys_means_nobody)
+{
+    router_allow(router, NULL, 0);
+    ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+}
+END_TEST
+
+START_TEST(test_client_without_curve_is_not_heard)
+{
+    void *stranger = raw_dealer(context, router_address(router), NULL, NULL, NULL);
+    void *a = agent(0);
+    struct router_message m;
+
+    raw_send(stranger, 66, 10);
+    for (uint64_t i = 1; i <= 50; i++) {
+        raw_send(a, i, 10);
+        expect_message(router, i, &m);
+        ck_assert_str_eq(m.key, agents[0].public_key);
+    }
+    zmq_close(stranger);
+    zmq_close(a);
+}
+END_TEST
+
+START_TEST(test_revoked_key_is_still_named_on_every_message)
+{
+    void *a = agent(0);
+    struct router_message m;
+
+    raw_send(a, 1, 10);
+    expect_message(router, 1, &m);
+    allow(router, 1, &agents[1]);
+    raw_send(a, 2, 10);
+    expect_message(router, 2, &m);
+    ck_assert_str_eq(m.key, agents[0].public_key);
+    zmq_close(a);
+}
+END_TEST
+
+START_TEST(test_two_clients_with_one_key_are_two_peers)
+{
+    void *a = agent(0), *b = agent(0);
+    struct wire_envelope answer = envelope_of(WIRE_WELCOME, 5);
+    struct router_message first, second;
+    char got[64];
+
+    raw_send(a, 1, 10);
+    expect_message(router, 1, &first);
+    raw_send(b, 2, 10);
+    expect_message(router, 2, &second);
+    ck_assert_str_eq(first.key, second.key);
+    ck_assert(first.peer.id_size != second.peer.id_size ||
+              memcmp(first.peer.id, second.peer.id, first.peer.id_size) != 0);
+    ck_assert_int_eq(router_send_bytes(router, &first.peer, &answer, "to a", 4), 0);
+    ck_assert_int_eq(router_send_bytes(router, &second.peer, &answer, "to b", 4), 0);
+    ck_assert_int_eq(zmq_recv(a, got, sizeof(got), 0), WIRE_ENVELOPE_SIZE);
+    ck_assert_int_eq(zmq_recv(a, got, sizeof(got), 0), 4);
+    ck_assert_mem_eq(got, "to a", 4);
+    ck_assert_int_eq(zmq_recv(b, got, sizeof(got), 0), WIRE_ENVELOPE_SIZE);
+    ck_assert_int_eq(zmq_recv(b, got, sizeof(got), 0), 4);
+    ck_assert_mem_eq(got, "to b", 4);
+    zmq_close(a);
+    zmq_close(b);
+}
+END_TEST
+
+START_TEST(test_garbage_frames_are_counted_and_skipped)
+{
+    void *a = agent(0);
+    uint8_t bytes[WIRE_ENVELOPE_SIZE];
+    struct wire_envelope envelope = envelope_of(WIRE_HELLO, 1);
+    struct router_message m;
+
+    zmq_send(a, "x", 1, 0);
+    expect_garbage(router, 1);
+    for (int i = 0; i < 9; i++)
+        zmq_send(a, "many frames", 11, ZMQ_SNDMORE);
+    zmq_send(a, "", 0, 0);
+    expect_garbage(router, 2);
+    zmq_send(a, "no envelope at all", 18, ZMQ_SNDMORE);
+    zmq_send(a, "body", 4, 0);
+    expect_garbage(router, 3);
+    zmq_send(a, "", 0, ZMQ_SNDMORE);
+    zmq_send(a, "", 0, 0);
+    expect_garbage(router, 4);
+    wire_encode_envelope(&envelope, bytes);
+    zmq_send(a, bytes, sizeof(bytes), 0);
+    expect_garbage(router, 5);
+    bytes[0] = WIRE_VERSION + 1;
+    zmq_send(a, bytes, sizeof(bytes), ZMQ_SNDMORE);
+    zmq_send(a, "body", 4, 0);
+    expect_garbage(router, 6);
+    raw_send(a, 9, 10);
+    expect_message(router, 9, &m);
+    ck_assert_uint_eq(router_garbage_count(router), 6);
+    zmq_close(a);
+}
+END_TEST
+
+START_TEST(test_chosen_routing_id_is_not_heard)
+{
+    void *a =
+        raw_dealer(context, router_address(router), server.public_key, &agents[0], "server-1");
+    void *b = agent(1);
+    struct router_message m;
+
+    raw_send(a, 1, 10);
+    expect_garbage(router, 1);
+    raw_send(b, 2, 10);
+    expect_message(router, 2, &m);
+    zmq_close(a);
+    zmq_close(b);
+}
+END_TEST
+
+static int tcp_to(const char *address)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET };
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    in.sin_port = htons((uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10));
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    return fd;
+}
+
+START_TEST(test_raw_bytes_do_not_disturb)
+{
+    void *a = agent(0);
+    struct router_message m;
+    char bytes[4096];
+    unsigned seed = 1;
+
+    for (uint64_t i = 1; i <= 30; i++) {
+        int fd = tcp_to(router_address(router));
+
+        for (size_t n = 0; n < sizeof(bytes); n++)
+            bytes[n] = (char)rand_r(&seed);
+        if (i % 3 == 1)
+            memcpy(bytes, "GET / HTTP/1.1\r\n", 16);
+        if (i % 3 == 2) /* a greeting as it should be, then noise */
+            memcpy(bytes, "\xff\0\0\0\0\0\0\0\1\x7f\3\0CURVE\0\0\0", 20);
+        ck_assert_int_gt(send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL), 0);
+        raw_send(a, i, 10);
+        expect_message(router, i, &m);
+        close(fd);
+    }
+    ck_assert_uint_eq(router_garbage_count(router), 0);
+    zmq_close(a);
+}
+END_TEST
+
+START_TEST(test_oversized_message_ends_its_connection_only)
+{
+    void *a = agent(0), *b = agent(1);
+    struct router_message m;
+
+    raw_send(b, 1, WIRE_MESSAGE_MAX - WIRE_ENVELOPE_SIZE - 100);
+    expect_message(router, 1, &m);
+    raw_send(a, 2, 4 * WIRE_MESSAGE_MAX);
+    raw_send(b, 3, 10);
+    expect_message(router, 3, &m);
+    raw_send(b, 4, 10);
+    expect_message(router, 4, &m);
+    zmq_close(a);
+    zmq_close(b);
+}
+END_TEST
+
+START_TEST(test_send_to_vanished_peer_is_dropped)
+{
+    void *a = agent(0);
+    struct wire_envelope answer = envelope_of(WIRE_PING, 5);
+    int64_t until = clock_monotonic_ms() + PATIENCE_MS;
+    struct router_message m, other;
+
+    raw_send(a, 1, 10);
+    expect_message(router, 1, &m);
+    zmq_close(a);
+    while (router_send_bytes(router, &m.peer, &answer, "x", 1) == 0) {
+        ck_assert_int_lt(clock_monotonic_ms(), until);
+        ck_assert(!router_next(router, &other));
+        wait_for(router_fd(router));
+    }
+    a = agent(0);
+    raw_send(a, 2, 10);
+    expect_message(router, 2, &m);
+    ck_assert_int_eq(router_send_bytes(router, &m.peer, &answer, "x", 1), 0);
+    zmq_close(a);
+}
+END_TEST
+
+START_TEST(test_send_to_unknown_peer_is_dropped)
+{
+    struct wire_envelope answer = envelope_of(WIRE_PING, 5);
+    struct router_frame *frame = router_frame_new("x", 1);
+    struct router_peer nobody = { .id = { 0, 1, 2, 3, 4 }, .id_size = 5 };
+
+    ck_assert_int_eq(router_send(router, &nobody, &answer, frame), -1);
+    ck_assert_int_eq(router_send_bytes(router, &nobody, &answer, NULL, 0), -1);
+    router_frame_free(frame);
+}
+END_TEST
+
+/* The agent does not read: its queues fill, and then the router must not wait. */
+START_TEST(test_full_queue_is_dropped_and_others_are_served)
+{
+    void *slow = agent(0), *b = agent(1);
+    struct wire_envelope answer = envelope_of(WIRE_CHUNK, 5);
+    static uint8_t chunk[32768];
+    struct router_frame *frame = router_frame_new(chunk, sizeof(chunk));
+    struct router_message m, other;
+    int sent = 0;
+
+    raw_send(slow, 1, 10);
+    expect_message(router, 1, &m);
+    while (router_send(router, &m.peer, &answer, frame) == 0)
+        ck_assert_int_lt(++sent, 100000);
+    raw_send(b, 2, 10);
+    expect_message(router, 2, &other);
+    ck_assert_int_eq(router_send(router, &other.peer, &answer, frame), 0);
+    router_frame_free(frame);
+    zmq_close(slow);
+    zmq_close(b);
+}
+END_TEST
+
+/* Two hundred plain peers, of which some leave at once: sanitizers see a frame freed twice or
+ * never. */
+START_TEST(test_frame_is_shared_by_many)
+{
+    struct router *plain = router_on(ANY_PORT, NULL);
+    struct router_peer peers[PEERS];
+    void *dealers[PEERS];
+    struct router_message m;
+    struct wire_envelope answer = envelope_of(WIRE_PREPARE, 5);
+    static uint8_t body[4096], got[8192];
+    struct router_frame *frame;
+
+    for (unsigned i = 0; i < PEERS; i++) {
+        char key[41];
+
+        snprintf(key, sizeof(key), "%040u", i);
+        dealers[i] = raw_dealer(context, router_address(plain), NULL, NULL, key);
+        raw_send(dealers[i], i, 10);
+        expect_message(plain, i, &m);
+        ck_assert_str_eq(m.key, key);
+        peers[i] = m.peer;
+    }
+    memset(body, 42, sizeof(body));
+    frame = router_frame_new(body, sizeof(body));
+    for (unsigned i = 0; i < PEERS; i++)
+        ck_assert_int_eq(router_send(plain, &peers[i], &answer, frame), 0);
+    router_frame_free(frame);
+    for (unsigned i = 0; i < PEERS; i++) {
+        if (i % 10 > 0) {
+            ck_assert_int_eq(zmq_recv(dealers[i], got, sizeof(got), 0), WIRE_ENVELOPE_SIZE);
+            ck_assert_int_eq(zmq_recv(dealers[i], got, sizeof(got), 0), sizeof(body));
+            ck_assert_mem_eq(got, body, sizeof(body));
+        }
+        zmq_close(dealers[i]);
+    }
+    router_close(plain);
+}
+END_TEST
+
+START_TEST(test_plain_id_must_be_a_key)
+{
+    struct router *plain = router_on(ANY_PORT, NULL);
+    void *a = raw_dealer(context, router_address(plain), NULL, NULL, "short");
+    void *b = raw_dealer(context, router_address(plain), NULL, NULL, NULL);
+
+    raw_send(a, 1, 10);
+    expect_garbage(plain, 1);
+    raw_send(b, 1, 10);
+    expect_garbage(plain, 2);
+    zmq_close(a);
+    zmq_close(b);
+    router_close(plain);
+}
+END_TEST
+
+static void expect_error(struct router_settings s, const char *part)
+{
+    struct router *r = NULL;
+    struct err e = { 0 };
+
+    ck_assert_int_eq(router_open(&s, &r, &e), -1);
+    ck_assert_ptr_null(r);
+    ck_assert_msg(strstr(e.text, part) != NULL, "'%s' lacks '%s'", e.text, part);
+    ck_assert_ptr_null(strstr(e.text, server.secret_key));
+}
+
+START_TEST(test_errors_name_the_field)
+{
+    struct router_settings good = { .bind = ANY_PORT,
+                                    .secret_key = server.secret_key,
+                                    .public_key = server.public_key };
+    struct router_settings s = good;
+
+    s.bind = router_address(router);
+    expect_error(s, router_address(router));
+    s = good;
+    s.bind = "nonsense";
+    expect_error(s, "nonsense");
+    s = good;
+    s.secret_key = "too short";
+    expect_error(s, "secret key");
+    s.secret_key = NULL;
+    expect_error(s, "secret key");
+    s = good;
+    s.public_key = agents[0].public_key;
+    expect_error(s, server.public_key);
+    s = (struct router_settings){ .bind = "tcp://0.0.0.0:*", .is_plain = true };
+    expect_error(s, "loopback");
+}
+END_TEST
+
+START_TEST(test_wildcard_address_can_be_proved)
+{
+    struct router *r = router_on("tcp://*:*", &server);
+
+    ck_assert_ptr_nonnull(strstr(router_address(r), "tcp://0.0.0.0:"));
+    router_close(r);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("router");
+    TCase *tests = tcase_create("router");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, open_all, close_all);
+    tcase_add_test(tests, test_enrolled_key_speaks_and_is_answered);
+    tcase_add_test(tests, test_empty_body_keeps_the_identity);
+    tcase_add_test(tests, test_random_key_is_refused);
+    tcase_add_test(tests, test_new_set_counts_for_the_next_connection);
+    tcase_add_test(tests, test_no_keys_means_nobody);
+    tcase_add_test(tests, test_client_without_curve_is_not_heard);
+    tcase_add_test(tests, test_revoked_key_is_still_named_on_every_message);
+    tcase_add_test(tests, test_two_clients_with_one_key_are_two_peers);
+    tcase_add_test(tests, test_garbage_frames_are_counted_and_skipped);
+    tcase_add_test(tests, test_chosen_routing_id_is_not_heard);
+    tcase_add_test(tests, test_raw_bytes_do_not_disturb);
+    tcase_add_test(tests, test_oversized_message_ends_its_connection_only);
+    tcase_add_test(tests, test_send_to_vanished_peer_is_dropped);
+    tcase_add_test(tests, test_send_to_unknown_peer_is_dropped);
+    tcase_add_test(tests, test_full_queue_is_dropped_and_others_are_served);
+    tcase_add_test(tests, test_frame_is_shared_by_many);
+    tcase_add_test(tests, test_plain_id_must_be_a_key);
+    tcase_add_test(tests, test_errors_name_the_field);
+    tcase_add_test(tests, test_wildcard_address_can_be_proved);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
