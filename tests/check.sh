@@ -1,6 +1,7 @@
 #!/bin/bash
 # check.sh - run the named parts of the tests, one line each, and sum up: `N passed, N failed`.
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL # what is made here has jobs of its own
 shopt -s nullglob
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build} ONLY=${ONLY:-} SEED=${SEED:-} AGENTS=${AGENTS:-1000}

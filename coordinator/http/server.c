@@ -307,6 +307,7 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     streams_wake(h->streams);
 }
 
+__attribute__((format(printf, 2, 0)))
 static void log_library(void *cls, const char *fmt, va_list ap)
 {
     char text[256];
