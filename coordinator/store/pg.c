@@ -243,9 +243,11 @@ static int set_up_session(struct pg *pg, struct err *e)
     if (PQsetnonblocking(pg->conn, 1))
         return say_connection(pg, "connect to", e);
     PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
-    /* synchronous_commit: a stronger setting of the administrator stays as it is. */
+    /* A process that is stopped inside a transaction must not hold everybody else up for long.
+     * synchronous_commit: a stronger setting of the administrator stays as it is. */
     return pg_exec(pg,
                    "SET statement_timeout = '30s'; SET timezone = 'UTC';"
+                   "SET idle_in_transaction_session_timeout = '5s';"
                    "SET client_encoding = 'UTF8'; SET bytea_output = 'hex';"
                    "SELECT set_config('synchronous_commit', 'on', false)"
                    " WHERE current_setting('synchronous_commit') IN ('off', 'local')",

@@ -23,7 +23,7 @@ struct rows; /* a result */
 
 /* conninfo as libpq takes it, several hosts included. The message names host, port, database and
  * the reason, never the password. Every session gets application_name, statement_timeout 30 s,
- * and time zone UTC. */
+ * idle_in_transaction_session_timeout 5 s, and time zone UTC. */
 int pg_open(const char *conninfo, const char *application_name, struct pg **out, struct err *e)
     __attribute__((warn_unused_result));
 void pg_close(struct pg *pg);

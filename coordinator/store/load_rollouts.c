@@ -1,0 +1,121 @@
+/* load_rollouts.c - open rollouts as the core wants them: phase, attempt, changes, members. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "coordinator/store/load_part.h"
+
+static int phase_of(const char *text, enum phase *out, struct err *e)
+{
+    for (int i = 0; i < PHASE_COUNT; i++)
+        if (strcmp(phase_name((enum phase)i), text) == 0) {
+            *out = (enum phase)i;
+            return 0;
+        }
+    return err_set(e, ERR_CORRUPT, "a rollout is in phase \"%s\", which no program knows", text);
+}
+
+int load_changes(struct pg *pg, int64_t rollout_id, struct change_row out[ROLLOUT_SCOPES_MAX],
+                 size_t *count_out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT c.scope_id, c.from_revision, c.to_revision, encode(c.from_hash, 'hex'),"
+                 " encode(c.to_hash, 'hex'), length(f.bytes), length(t.bytes)"
+                 " FROM rollout_change AS c LEFT JOIN document AS f ON f.hash = c.from_hash"
+                 " LEFT JOIN document AS t ON t.hash = c.to_hash"
+                 " WHERE c.rollout_id = $1 ORDER BY c.scope_id",
+                 &rows, e, PARAM_INT(rollout_id)))
+        return -1;
+    *count_out = rows_count(rows);
+    if (*count_out > ROLLOUT_SCOPES_MAX)
+        return err_set(e, ERR_CORRUPT, "a rollout changes %zu scopes; at most %d are possible",
+                       *count_out, ROLLOUT_SCOPES_MAX);
+    for (size_t i = 0; i < *count_out; i++)
+        out[i] = (struct change_row){ .scope_id = rows_int(rows, i, 0),
+                                      .from_revision = (uint64_t)rows_int(rows, i, 1),
+                                      .to_revision = (uint64_t)rows_int(rows, i, 2),
+                                      .from_hash = rows_hash(rows, i, 3),
+                                      .to_hash = rows_hash(rows, i, 4),
+                                      .from_size = (uint32_t)rows_int(rows, i, 5),
+                                      .to_size = (uint32_t)rows_int(rows, i, 6) };
+    return 0;
+}
+
+static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT m.server_id, m.stage, a.attempt,"
+                 " m.state IN ('ready', 'applied') OR m.ready_at IS NOT NULL,"
+                 " m.state = 'applied', m.state = 'failed', m.state = 'rolled_back',"
+                 " m.detail = 'aborted',"
+                 " m.detail = 'silent' AND m.state IN ('pending', 'ready')"
+                 " FROM member AS m JOIN attempt AS a ON a.number = m.attempt_number"
+                 " WHERE m.rollout_id = $1 ORDER BY m.server_id",
+                 &rows, e, PARAM_INT(r->rollout_id)))
+        return -1;
+    r->member_count = rows_count(rows);
+    r->members = load_array(r->member_count, sizeof(*r->members));
+    for (size_t i = 0; i < r->member_count; i++) {
+        r->members[i].server_id = rows_int(rows, i, 0);
+        r->members[i].load = (struct member_load){ .stage = (unsigned)rows_int(rows, i, 1),
+                                                   .attempt = (unsigned)rows_int(rows, i, 2),
+                                                   .is_ready = rows_bool(rows, i, 3),
+                                                   .is_applied = rows_bool(rows, i, 4),
+                                                   .is_failed = rows_bool(rows, i, 5),
+                                                   .is_rolled_back = rows_bool(rows, i, 6),
+                                                   .is_aborted = rows_bool(rows, i, 7),
+                                                   .is_silent = rows_bool(rows, i, 8) };
+    }
+    return 0;
+}
+
+static int read_rollout(const struct rows *rows, size_t i, struct rollout_row *r, struct err *e)
+{
+    struct rollout_load *load = &r->load;
+
+    r->rollout_id = rows_int(rows, i, 0);
+    snprintf(r->public_id, sizeof(r->public_id), "%s", rows_text(rows, i, 1));
+    snprintf(r->salt, sizeof(r->salt), "%s", rows_text(rows, i, 2));
+    r->strategy = load_text(rows, i, 3);
+    load->id = (uint64_t)r->rollout_id;
+    load->is_opened = rows_bool(rows, i, 4);
+    load->is_paused = rows_bool(rows, i, 6);
+    load->stage = (unsigned)rows_int(rows, i, 7);
+    load->attempt = (unsigned)rows_int(rows, i, 8);
+    load->attempt_number = (uint64_t)rows_int(rows, i, 9);
+    load->activate_number = (uint64_t)rows_int(rows, i, 10);
+    load->is_attempt_decided = load->activate_number > 0;
+    load->decision_number = (uint64_t)rows_int(rows, i, 11);
+    return phase_of(rows_text(rows, i, 5), &load->phase, e);
+}
+
+int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT r.rollout_id, r.public_id, r.salt, r.strategy, r.is_opened, r.phase,"
+                 " r.is_paused, r.stage, r.attempt, r.attempt_number,"
+                 " (SELECT d.dseq FROM decision AS d WHERE d.attempt_number = r.attempt_number),"
+                 " (SELECT max(d.dseq) FROM decision AS d WHERE d.rollout_id = r.rollout_id AND"
+                 "  d.kind = CASE r.phase WHEN 'finalizing' THEN 'finalize' ELSE 'rollback' END)"
+                 " FROM rollout AS r WHERE r.state IN ('running', 'rolling_back')"
+                 " AND ($1 OR NOT r.is_opened) ORDER BY r.rollout_id",
+                 &rows, e, PARAM_BOOL(is_whole)))
+        return -1;
+    s->rollout_count = rows_count(rows);
+    s->rollouts = load_array(s->rollout_count, sizeof(*s->rollouts));
+    for (size_t i = 0; i < s->rollout_count; i++) {
+        struct rollout_row *r = &s->rollouts[i];
+
+        if (read_rollout(rows, i, r, e) ||
+            load_changes(pg, r->rollout_id, r->changes, &r->change_count, e) ||
+            (is_whole && load_members(pg, r, e)))
+            return -1;
+    }
+    return 0;
+}
