@@ -221,7 +221,7 @@ static int lead(struct lease *l, int64_t asked_ms, struct err *e)
     l->end_ms = asked_ms + l->settings.lease_ms;
     l->is_leading = true;
     pg_set_patience(l->pg, LOAD_PATIENCE_MS);
-    if (load_snapshot(l->pg, true, &n->snapshot, e)) {
+    if (load_snapshot(l->pg, LOAD_WHOLE, &n->snapshot, e)) {
         free_news(n);
         l->is_leading = false;
         give_up(l);

@@ -143,16 +143,26 @@ static int load_commands(struct pg *pg, struct snapshot *s, struct err *e)
     return 0;
 }
 
-int load_snapshot(struct pg *pg, bool is_whole, struct snapshot **out, struct err *e)
+static int load_roster(struct pg *pg, struct snapshot *s, struct err *e)
+{
+    return load_servers(pg, s, e) || load_scopes(pg, s, e) || load_memberships(pg, s, e) ? -1 : 0;
+}
+
+static int load_work(struct pg *pg, bool is_whole, struct snapshot *s, struct err *e)
+{
+    return load_rollouts(pg, is_whole, s, e) || load_commands(pg, s, e) ? -1 : 0;
+}
+
+int load_snapshot(struct pg *pg, enum load_what what, struct snapshot **out, struct err *e)
 {
     SCOPED(snapshot_free) struct snapshot *s = load_array(1, sizeof(*s));
+    bool is_whole = what == LOAD_WHOLE;
 
     if (pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e))
         return -1;
-    if (load_cluster(pg, s, e) || load_servers(pg, s, e) || load_scopes(pg, s, e) ||
-        load_memberships(pg, s, e) || load_rollouts(pg, is_whole, s, e) ||
-        (is_whole && load_decisions(pg, s, e)) || load_commands(pg, s, e) ||
-        pg_exec(pg, "COMMIT", e)) {
+    if (load_cluster(pg, s, e) || (what != LOAD_WORK && load_roster(pg, s, e)) ||
+        (what != LOAD_ROSTER && load_work(pg, is_whole, s, e)) ||
+        (is_whole && load_decisions(pg, s, e)) || pg_exec(pg, "COMMIT", e)) {
         pg_rollback(pg);
         return -1;
     }

@@ -48,27 +48,28 @@ static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT m.server_id, m.stage, a.attempt,"
-                 " m.state IN ('ready', 'applied') OR m.ready_at IS NOT NULL,"
-                 " m.state = 'applied', m.state = 'failed', m.state = 'rolled_back',"
-                 " m.detail = 'aborted',"
-                 " m.detail = 'silent' AND m.state IN ('pending', 'ready')"
-                 " FROM member AS m JOIN attempt AS a ON a.number = m.attempt_number"
-                 " WHERE m.rollout_id = $1 ORDER BY m.server_id",
+                 "SELECT server_id, stage, attempt_number,"
+                 " state IN ('ready', 'applied') OR ready_at IS NOT NULL,"
+                 " state = 'applied', state = 'failed', state = 'failed' AND detail = 'broken',"
+                 " state = 'rolled_back', detail = 'aborted',"
+                 " detail = 'silent' AND state IN ('pending', 'ready')"
+                 " FROM member WHERE rollout_id = $1 ORDER BY server_id",
                  &rows, e, PARAM_INT(r->rollout_id)))
         return -1;
     r->member_count = rows_count(rows);
     r->members = load_array(r->member_count, sizeof(*r->members));
     for (size_t i = 0; i < r->member_count; i++) {
         r->members[i].server_id = rows_int(rows, i, 0);
-        r->members[i].load = (struct member_load){ .stage = (unsigned)rows_int(rows, i, 1),
-                                                   .attempt = (unsigned)rows_int(rows, i, 2),
-                                                   .is_ready = rows_bool(rows, i, 3),
-                                                   .is_applied = rows_bool(rows, i, 4),
-                                                   .is_failed = rows_bool(rows, i, 5),
-                                                   .is_rolled_back = rows_bool(rows, i, 6),
-                                                   .is_aborted = rows_bool(rows, i, 7),
-                                                   .is_silent = rows_bool(rows, i, 8) };
+        r->members[i].load =
+            (struct member_load){ .stage = (unsigned)rows_int(rows, i, 1),
+                                  .attempt_number = (uint64_t)rows_int(rows, i, 2),
+                                  .is_ready = rows_bool(rows, i, 3),
+                                  .is_applied = rows_bool(rows, i, 4),
+                                  .is_failed = rows_bool(rows, i, 5),
+                                  .is_broken = rows_bool(rows, i, 6),
+                                  .is_rolled_back = rows_bool(rows, i, 7),
+                                  .is_aborted = rows_bool(rows, i, 8),
+                                  .is_silent = rows_bool(rows, i, 9) };
     }
     return 0;
 }
@@ -87,8 +88,8 @@ static int read_rollout(const struct rows *rows, size_t i, struct rollout_row *r
     load->stage = (unsigned)rows_int(rows, i, 7);
     load->attempt = (unsigned)rows_int(rows, i, 8);
     load->attempt_number = (uint64_t)rows_int(rows, i, 9);
-    load->activate_number = (uint64_t)rows_int(rows, i, 10);
-    load->is_attempt_decided = load->activate_number > 0;
+    load->is_attempt_decided = rows_bool(rows, i, 10);
+    load->was_activated = rows_bool(rows, i, 12);
     load->decision_number = (uint64_t)rows_int(rows, i, 11);
     return phase_of(rows_text(rows, i, 5), &load->phase, e);
 }
@@ -100,9 +101,11 @@ int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *
     if (PG_QUERY(pg,
                  "SELECT r.rollout_id, r.public_id, r.salt, r.strategy, r.is_opened, r.phase,"
                  " r.is_paused, r.stage, r.attempt, r.attempt_number,"
-                 " (SELECT d.dseq FROM decision AS d WHERE d.attempt_number = r.attempt_number),"
+                 " EXISTS (SELECT 1 FROM decision AS d WHERE d.attempt_number = r.attempt_number),"
                  " (SELECT max(d.dseq) FROM decision AS d WHERE d.rollout_id = r.rollout_id AND"
-                 "  d.kind = CASE r.phase WHEN 'finalizing' THEN 'finalize' ELSE 'rollback' END)"
+                 "  d.kind = CASE r.phase WHEN 'finalizing' THEN 'finalize' ELSE 'rollback' END),"
+                 " EXISTS (SELECT 1 FROM attempt AS a WHERE a.rollout_id = r.rollout_id"
+                 "  AND a.outcome = 'activate')"
                  " FROM rollout AS r WHERE r.state IN ('running', 'rolling_back')"
                  " AND ($1 OR NOT r.is_opened) ORDER BY r.rollout_id",
                  &rows, e, PARAM_BOOL(is_whole)))
