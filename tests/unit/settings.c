@@ -74,6 +74,7 @@ static int on_other(void *into, const char *section, const char *name, const cha
 
 static int load(const char *text)
 {
+    settings_fini(keys, KEY_COUNT, &got);
     write_file(path, text);
     return settings_load(path, keys, KEY_COUNT, &got, on_other, &e);
 }
@@ -196,7 +197,6 @@ START_TEST(test_the_environment_wins)
     ck_assert_int_eq(got.threads, 9);
     ck_assert_str_eq(got.command, "true");
     ck_assert_int_eq(got.timeout_ms, 5000);
-    settings_fini(keys, KEY_COUNT, &got);
     setenv("LOCKSTEP_HTTP_THREADS", "99", 1);
     ck_assert_int_eq(load(""), -1);
     ck_assert_str_eq(e.text, "LOCKSTEP_HTTP_THREADS: it must be 1 to 64");
@@ -212,7 +212,6 @@ START_TEST(test_secrets_may_come_from_a_file)
     setenv("LOCKSTEP_STORE_PASSWORD_FILE", secret, 1);
     ck_assert_int_eq(load("[store]\npassword = old\n"), 0);
     ck_assert_str_eq(got.secret, "hunter2 ");
-    settings_fini(keys, KEY_COUNT, &got);
     setenv("LOCKSTEP_STORE_PASSWORD", "other", 1);
     ck_assert_int_eq(load(""), -1);
     ck_assert_ptr_nonnull(strstr(e.text, "both set"));

@@ -22,7 +22,8 @@ static struct err e;
 START_TEST(test_names)
 {
     static const char *const good[] = { "a", "0", "web-1", "a.b_c-d", "prod" };
-    static const char *const bad[] = { "", "A", "-a", ".a", "_a", "a b", "a/b", "caf\xC3\xA9", "a\n" };
+    static const char *const bad[] = { "",    "A",   "-a",           ".a", "_a",
+                                       "a b", "a/b", "caf\xC3\xA9", "a\n" };
     char longest[102];
 
     memset(longest, 'a', sizeof(longest));
@@ -125,9 +126,10 @@ START_TEST(test_durations)
         { "1m1ms", 60001, "1m1ms" }, { "3650d", 315360000000, "3650d" },
         { "1w1d1h1m1s1ms", 694861001, "8d1h1m1s1ms" }, { "010s", 10000, "10s" },
     };
-    static const char *const bad[] = { "", "1", "s", "1x", "1.5s", "-1s", " 1s", "1s ", "1s1m", "1s1s",
-                                       "00", "3651d", "999999999999999d", "9999999999999999s", "1S",
-                                       "1 s", "3650d1ms", "1ms1s", "1hm", "1mss" };
+    static const char *const bad[] = {
+        "", "1", "s", "1x", "1.5s", "-1s", " 1s", "1s ", "1s1m", "1s1s", "00", "3651d",
+        "999999999999999d", "9999999999999999s", "1S", "1 s", "3650d1ms", "1ms1s", "1hm", "1mss"
+    };
     char text[32];
     int64_t ms = 7;
 
@@ -288,8 +290,8 @@ static const char *logged(bool is_json)
     close(ends[1]);
     log_init("tester", LOG_INFO_, is_json);
     log_debug("not this", "a", "b");
-    log_warn("two words", "plain", "a-b", "number", LOG_NUMBER(-5), "none", (const char *)NULL, "odd",
-             "x\n\"\\=\x01", "empty", "", "latin", "\xE9", "wide", "\xC3\xA9");
+    log_warn("two words", "plain", "a-b", "number", LOG_NUMBER(-5), "none", (const char *)NULL,
+             "odd", "x\n\"\\=\x01", "empty", "", "latin", "\xE9", "wide", "\xC3\xA9");
     ck_assert_int_ge(dup2(saved, STDERR_FILENO), 0);
     close(saved);
     n = read(ends[0], line, sizeof(line) - 1);
