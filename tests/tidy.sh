@@ -41,8 +41,8 @@ done | rule "a script or page says on its first line (after #!) what it is for"
 
 for f in "${sources[@]}"; do
     LC_ALL=C awk -v f="$f" '{ text = $0; sub(/ *\\$/, "", text); gsub(/[\200-\277]/, "", text) }
-        length(text) > 100 && !/^ *\{.*\},?$/ { print f ":" FNR ": " length(text) " columns" }' "$f"
-done | rule "lines have at most 100 columns (rows of tables may be longer)"
+        length(text) > (FNR == 1 ? 110 : 100) && !/^ *\{.*\},?$/ { print f ":" FNR ": " length(text) " columns" }' "$f"
+done | rule "lines have at most 100 columns, the first one 110 (rows of tables may be longer)"
 
 for f in "${sources[@]}"; do
     awk -v f="$f" '/^\{$/ { start = FNR } /^\}/ && start { if (FNR - start - 1 > 70) print f ":" start ": " FNR - start - 1 " lines"; start = 0 }' "$f"
@@ -78,7 +78,7 @@ only() { # library pattern, then the files (globs) that may include it
 only 'libpq|postgres' coordinator/store/pg.c
 only 'microhttpd' 'coordinator/http/*'
 only 'curl/' 'coordinator/courier/*' 'coordinator/cli/*' 'agent/apply*.c'
-only 'lmdb' agent/cache.c
+only 'lmdb' 'agent/cache*'
 only 'openssl/' common/digest.c common/random.c coordinator/store/tokens.c
 only 'zmq|czmq' coordinator/router.c coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/system/*'
 only 'yaml' 'common/yaml*.c' 'common/document*.c' 'coordinator/cli/*'
@@ -127,7 +127,7 @@ in_code '^\s*typedef (struct|union|enum)|MDB_(NOSYNC|NOMETASYNC|WRITEMAP)|ROUTER
     rule "never a typedef of a struct, LMDB without its sync, ROUTER_HANDOVER, PREPARE TRANSACTION"
 found '\b(TODO|FIXME|XXX|HACK)\b|not implemented' "${sources[@]}" "${scripts[@]}" | grep -v '^tests/tidy\.sh:' |
     rule "nothing is left open in comments: TODO, FIXME, XXX"
-in_code '\busleep\(|\bsleep\(' "${sources[@]}" | rule "no sleep as synchronisation"
+in_code '\bsleep\(' "${sources[@]}" | rule "no sleep() as synchronisation: poll with a limit"
 found '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" README.md | rule "no blanks at line ends"
 
 n=0
