@@ -63,6 +63,7 @@ CREATE TABLE revision (
     scope_id    bigint NOT NULL REFERENCES scope,
     revision    bigint NOT NULL CHECK (revision > 0),
     hash        bytea REFERENCES document,
+    size        bigint NOT NULL DEFAULT 2, -- bytes of its canonical document, or one more
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text NOT NULL,
     description text NOT NULL DEFAULT '',

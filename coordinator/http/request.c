@@ -86,7 +86,9 @@ int request_parse_body(struct request *rq, struct err *e)
                         "the body must be application/json, not %.80s", rq->content_type);
     if (!name_is_utf8(rq->body.data, rq->body.size))
         return err_set(e, ERR_MALFORMED, "the body is not valid UTF-8");
-    rq->json = json_loadb(rq->body.data, rq->body.size, JSON_REJECT_DUPLICATES, &why);
+    /* Integers as doubles: their written text is taken from the body itself where it matters. */
+    rq->json = json_loadb(rq->body.data, rq->body.size,
+                          JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
     if (!rq->json)
         return err_set(e, ERR_MALFORMED, "the body is not JSON: line %d, column %d: %s", why.line,
                        why.column, why.text);

@@ -146,6 +146,7 @@ int route_find(const struct route *table, size_t count, const char *method, cons
     }
     if (out->allow[0])
         return err_code(e, ERR_NOT_FOUND, "method_not_allowed",
-                        "this path does not know the method %.16s; it knows %s", method, out->allow);
+                        "this path does not know the method %.16s; it knows %s", method,
+                        out->allow);
     return err_set(e, ERR_NOT_FOUND, "there is nothing at this path");
 }

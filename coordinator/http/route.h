@@ -1,4 +1,4 @@
-/* route.h - from method and raw path to a handler: the table of the API, percent-decoding, 404 and 405.
+/* route.h - from method and raw path to a handler: the table of the API, decoding, 404 and 405.
  *
  * Paths are matched as they were sent, segment by segment, and decoded afterwards: a key such as
  * "a/history" travels as "a%2Fhistory" in one segment. The same table describes the API.

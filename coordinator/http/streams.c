@@ -1,4 +1,4 @@
-/* streams.c - the thread behind the event streams, and the buffers between it and the I/O threads. */
+/* streams.c - the thread behind the event streams, and the buffers between it and the I/O side. */
 #include "coordinator/http/streams.h"
 
 #include <inttypes.h>

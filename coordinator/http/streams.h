@@ -1,4 +1,4 @@
-/* streams.h - live event streams (text/event-stream): who listens to which rollout, what he has seen.
+/* streams.h - live event streams (text/event-stream): who listens to what, and has seen what.
  *
  * One thread reads new audit rows and appends them to each stream's bounded buffer; the I/O
  * threads send from there. A stream whose client does not keep up is closed: it comes back with

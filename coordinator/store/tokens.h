@@ -1,4 +1,4 @@
-/* tokens.h - access tokens: lst_<id>_<secret>_<crc32>; the database keeps the secret's SHA-256 only.
+/* tokens.h - access tokens, lst_<id>_<secret>_<crc32>: the database keeps the secret's SHA-256.
  *
  * The checksum tells a mistyped token from a revoked one without asking the database, and lets
  * secret scanners recognise one.

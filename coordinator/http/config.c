@@ -1,0 +1,406 @@
+/* config.c - handlers of single keys, and what all writes share. */
+#include "coordinator/http/config.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/canon.h"
+#include "common/invariant.h"
+#include "common/name.h"
+#include "coordinator/http/release.h"
+#include "coordinator/http/transaction.h"
+#include "coordinator/store/audit.h"
+
+/* ---------------------------------------------------------------- what the request names */
+
+int config_names_of(const struct request *rq, const char **service_out,
+                    const char **environment_out, struct err *e)
+{
+    *service_out = request_param(rq, 0);
+    *environment_out = name_environment(request_param(rq, 1));
+    if (name_check("service", *service_out, e) < 0 ||
+        name_check("environment", *environment_out, e) < 0)
+        return -1;
+    return 0;
+}
+
+int config_scope_of(const struct request *rq, struct scope *out, struct err *e)
+{
+    const char *service, *environment;
+
+    if (config_names_of(rq, &service, &environment, e) < 0)
+        return -1;
+    return scopes_find(rq->pg, service, environment, out, e);
+}
+
+int config_revision_of(const struct request *rq, const char *name, const struct scope *scope,
+                       uint64_t preset, uint64_t *out, struct err *e)
+{
+    const char *text = request_query(rq, name);
+    char *end;
+
+    *out = preset;
+    if (!text)
+        return 0;
+    if (strcmp(text, "head") == 0)
+        *out = scope->head;
+    else if (strcmp(text, "released") == 0)
+        *out = scope->released;
+    else {
+        *out = strtoull(text, &end, 10);
+        if (*text < '0' || *text > '9' || *end)
+            return err_set(e, ERR_INVALID, "?%s= must be head, released or the number of a revision",
+                           name);
+    }
+    if (*out > scope->head)
+        return err_code(e, ERR_NOT_FOUND, "unknown_revision",
+                        "%s/%s has no revision %s; its head is %" PRIu64, scope->service,
+                        scope->environment, text, scope->head);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- items */
+
+static json_t *text(const char *s)
+{
+    json_t *t = json_string(s);
+
+    MUST(t);
+    return t;
+}
+
+struct json_t *config_item_json(const struct scope *scope, const struct config_item *item)
+{
+    return json_pack("{s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:s,s:o}", "service_name", scope->service,
+                     "environment", scope->environment, "config_key", text(item->key),
+                     "config_value", text(item->value), "value_type", item->value_type, "version",
+                     (json_int_t)item->version, "head_version", (json_int_t)item->head_version,
+                     "revision", (json_int_t)item->revision, "updated_at", item->updated_at,
+                     "description", text(item->description));
+}
+
+static int find_item(struct request *rq, const struct scope *scope, const char *key,
+                     uint64_t revision, struct rows **rows, struct config_item *out, struct err *e)
+{
+    if (config_get(rq->pg, scope->scope_id, key, revision, rows, e) < 0)
+        return -1;
+    if (rows_count(*rows)) {
+        *out = config_item_at(*rows, 0);
+        if (!out->is_deleted)
+            return 0;
+    }
+    return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
+                   scope->service, scope->environment, key, revision,
+                   revision < scope->head ? "; ?revision=head looks at the newest one" : "");
+}
+
+/* ---------------------------------------------------------------- GET */
+
+static int reply_raw(struct reply *re, const struct config_item *item)
+{
+    re->status = 200;
+    re->content_type = "application/octet-stream";
+    buffer_add_text(&re->body, item->value);
+    return 0;
+}
+
+int config_get_key(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct config_item item;
+    struct scope scope;
+    uint64_t revision;
+    char etag[48];
+
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "raw") < 0 || config_scope_of(rq, &scope, e) < 0 ||
+        config_revision_of(rq, "revision", &scope, scope.released, &revision, e) < 0 ||
+        find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
+        return -1;
+    snprintf(etag, sizeof(etag), "\"%" PRIu64 "%s\"", item.version,
+             request_flag(rq, "raw") ? "-raw" : "");
+    reply_header(re, "ETag", etag);
+    if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
+        re->status = 304;
+        return 0;
+    }
+    return request_flag(rq, "raw") ? reply_raw(re, &item)
+                                   : reply_json(re, 200, config_item_json(&scope, &item));
+}
+
+int config_get_history(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    json_t *versions, *body;
+    struct scope scope;
+    int64_t limit, before = 0;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
+        request_query_number(rq, "cursor", 1, INT64_MAX, &before, e) < 0 ||
+        config_scope_of(rq, &scope, e) < 0 ||
+        config_history(rq->pg, scope.scope_id, request_param(rq, 2), (uint64_t)before, limit + 1,
+                       &rows, e) < 0)
+        return -1;
+    if (rows_count(rows) == 0 && !before)
+        return err_set(e, ERR_NOT_FOUND, "%s/%s never had a key %.200s", scope.service,
+                       scope.environment, request_param(rq, 2));
+    versions = json_array();
+    for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
+        struct config_item v = config_item_at(rows, i);
+
+        json_array_append_new(
+            versions,
+            json_pack("{s:I,s:o,s:s,s:b,s:o,s:s,s:o,s:I}", "version", (json_int_t)v.version,
+                      "config_value", v.is_deleted ? json_null() : text(v.value), "value_type",
+                      v.value_type, "deleted", v.is_deleted, "change_description",
+                      text(v.change_description), "created_at", v.updated_at, "created_by",
+                      text(v.created_by), "revision", (json_int_t)v.revision));
+    }
+    body = json_pack("{s:s,s:s,s:o,s:o}", "service_name", scope.service, "environment",
+                     scope.environment, "config_key", text(request_param(rq, 2)), "versions",
+                     versions);
+    json_object_set_new(body, "next",
+                        rows_count(rows) > (size_t)limit
+                            ? json_sprintf("%" PRIu64, config_item_at(rows, (size_t)limit - 1).version)
+                            : json_null());
+    return reply_json(re, 200, body);
+}
+
+/* ---------------------------------------------------------------- reading changes */
+
+static void take_text(struct json_t *value, struct json_t *marked, struct config_change *out)
+{
+    struct buffer b = { 0 };
+
+    if (json_is_string(value))
+        buffer_add(&b, json_string_value(value), json_string_length(value));
+    else
+        canon_emit(marked, &b);
+    out->size = b.size;
+    out->text = buffer_take(&b);
+}
+
+/* A native value sets the type; a string is a value of whatever type the key has. */
+void config_read_value(const struct fields *f, const char *name, struct json_t *value,
+                       struct json_t *marked, struct config_change *out)
+{
+    if (json_is_null(value) && !out->is_typed) {
+        fields_problem(f, name, "null is no value: delete the key, or say value_type json");
+        return;
+    }
+    take_text(value, marked, out);
+    if (out->is_typed || json_is_string(value))
+        return;
+    out->is_typed = true;
+    out->type = json_is_number(value)    ? VALUE_NUMBER
+                : json_is_boolean(value) ? VALUE_BOOLEAN
+                                         : VALUE_JSON;
+}
+
+void config_read_object(const struct fields *f, struct json_t *marked, struct config_change *out)
+{
+    const char *type = fields_text(f, "value_type", false, 20);
+    json_t *value = json_object_get(f->object, "config_value");
+    struct err e;
+
+    if (type && value_type_parse(type, &out->type, &e) < 0)
+        fields_problem(f, "value_type", "%.200s", e.text);
+    out->is_typed = type != NULL;
+    if (fields_flag(f, "encrypt"))
+        fields_problem(f, "encrypt", "encrypted values are not offered yet");
+    out->description = fields_text(f, "description", false, 4096);
+    out->expected_version =
+        fields_number(f, "expected_version", 0, INT64_C(1) << 53, CONFIG_ANY_VERSION);
+    if (!value)
+        fields_problem(f, "config_value", "config_value is missing");
+    else
+        config_read_value(f, "config_value", value, canon_member(marked, "config_value"), out);
+}
+
+/* If-Match and If-None-Match compare with the head. */
+static int read_preconditions(const struct request *rq, struct config_change *c, struct err *e)
+{
+    const char *match = rq->if_match;
+    char *end;
+
+    if (rq->if_none_match && strcmp(rq->if_none_match, "*") == 0)
+        c->expected_version = 0;
+    else if (match && strcmp(match, "*") == 0)
+        c->expected_version = CONFIG_MUST_EXIST;
+    else if (match) {
+        c->expected_version = *match == '"' ? strtoll(match + 1, &end, 10) : 0;
+        if (*match != '"' || end == match + 1)
+            return err_set(e, ERR_STALE, "If-Match names no version of this key");
+    } else
+        return 0;
+    c->is_if_match = true;
+    return 0;
+}
+
+/* ---------------------------------------------------------------- PUT and DELETE */
+
+static json_t *audit_keys(const struct config_write *write, const struct config_result *result)
+{
+    json_t *keys = json_array();
+
+    for (size_t i = 0; i < write->count && json_array_size(keys) < 100; i++)
+        if (result->outcomes[i].is_changed)
+            json_array_append_new(keys, text(write->changes[i].key));
+    return keys;
+}
+
+int config_settle(struct request *rq, const struct scope *scope, const char *action,
+                  const struct config_write *write, const struct config_result *result,
+                  char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
+{
+    json_t *data = json_pack("{s:I,s:o}", "revision", (json_int_t)result->revision, "keys",
+                             audit_keys(write, result));
+    char *dump = json_dumps(data, JSON_COMPACT);
+    int rc;
+
+    json_decref(data);
+    rc = audit_append(rq->pg,
+                      &(struct audit_entry){ .actor = write->actor,
+                                             .action = action,
+                                             .scope_id = scope->scope_id,
+                                             .data = dump },
+                      e);
+    free(dump);
+    rollout_out[0] = '\0';
+    return rc < 0 ? -1 : release_if_automatic(rq, scope, rollout_out, e);
+}
+
+/* The conflict's current version goes into the problem. */
+static void note_conflict(struct reply *re, const struct config_result *result, const struct err *e)
+{
+    if (e->kind == ERR_CONFLICT || e->kind == ERR_STALE)
+        reply_extra(re, "current_version", json_integer((json_int_t)result->current_version));
+    for (unsigned i = 0; i < result->problem_count; i++)
+        reply_problem(re, "/config_value", "%s", result->problems[i].detail);
+}
+
+struct key_write {
+    const char *service, *environment, *action;
+    bool is_delete;
+    struct config_change change;
+    struct config_write write;
+    struct config_result result;
+    struct scope scope;
+    char rollout[CONFIG_ROLLOUT_ID_SIZE];
+};
+
+static int write_inside(struct request *rq, struct key_write *w, struct err *e)
+{
+    if (scopes_lock(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
+        config_write(rq->pg, &w->scope, &w->write, &w->result, e) < 0)
+        return -1;
+    if (!w->result.revision)
+        return 0;
+    return config_settle(rq, &w->scope, w->action, &w->write, &w->result, w->rollout, e);
+}
+
+static int write_key(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+
+    w->write.actor = rq->owner.name;
+    w->write.changes = &w->change;
+    w->write.count = 1;
+    if (transaction_begin(&t, rq->pg, e) < 0)
+        return -1;
+    if (write_inside(rq, w, e) < 0) {
+        note_conflict(re, &w->result, e);
+        return -1;
+    }
+    return w->result.revision ? transaction_commit(&t, e) : 0;
+}
+
+static int reply_written(struct request *rq, struct reply *re, const struct key_write *w,
+                         struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct config_item item;
+    json_t *body;
+
+    if (find_item(rq, &w->scope, w->change.key, w->scope.head, &rows, &item, e) < 0)
+        return -1;
+    body = config_item_json(&w->scope, &item);
+    json_object_set_new(body, "config_id",
+                        json_sprintf("%s/%s/%s", w->scope.service, w->scope.environment,
+                                     w->change.key));
+    json_object_set_new(body, "changed", json_boolean(w->result.revision != 0));
+    json_object_set_new(body, "released", json_boolean(item.revision <= w->scope.released));
+    json_object_set_new(body, "rollout", w->rollout[0] ? text(w->rollout) : json_null());
+    if (w->result.outcomes[0].was_present)
+        return reply_json(re, 200, body);
+    reply_header(re, "Location", rq->target);
+    return reply_json(re, 201, body);
+}
+
+static int put_key(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
+{
+    struct fields f;
+    json_t *marked;
+
+    if (fields_open(rq, re, false, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, CONFIG_OBJECT_FIELDS, "change_description", "base");
+    if (fields_text(&f, "base", false, 20))
+        fields_problem(&f, "base", "writing on another base is not offered yet");
+    w->write.change_description = fields_text(&f, "change_description", false, 4096);
+    if (!w->write.change_description)
+        w->write.change_description = "";
+    if (canon_parse("the body", rq->body.data, rq->body.size, &marked, e) < 0)
+        return -1;
+    config_read_object(&f, marked, &w->change);
+    json_decref(marked);
+    if (fields_done(re, e) < 0 || read_preconditions(rq, &w->change, e) < 0 ||
+        write_key(rq, re, w, e) < 0)
+        return -1;
+    return reply_written(rq, re, w, e);
+}
+
+static int open_write(struct request *rq, struct key_write *w, struct err *e)
+{
+    w->change.key = request_param(rq, 2);
+    w->change.expected_version = CONFIG_ANY_VERSION;
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 ||
+        config_names_of(rq, &w->service, &w->environment, e) < 0)
+        return -1;
+    return document_check_key(w->change.key, strlen(w->change.key), e);
+}
+
+int config_put_key(struct request *rq, struct reply *re, struct err *e)
+{
+    struct key_write w = { .action = "config.set" };
+    int rc = open_write(rq, &w, e) < 0 ? -1 : put_key(rq, re, &w, e);
+
+    free((char *)w.change.text);
+    config_result_fini(&w.result);
+    return rc;
+}
+
+int config_delete_key(struct request *rq, struct reply *re, struct err *e)
+{
+    struct key_write w = { .action = "config.unset", .is_delete = true };
+    int rc = -1;
+
+    w.write.change_description = "";
+    w.change.is_delete = true;
+    if (open_write(rq, &w, e) == 0 && read_preconditions(rq, &w.change, e) == 0)
+        rc = write_key(rq, re, &w, e);
+    if (rc == 0 && !w.result.revision)
+        rc = err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s", w.service, w.environment,
+                     w.change.key);
+    if (rc == 0)
+        rc = reply_json(re, 200,
+                        json_pack("{s:b,s:o,s:I,s:o}", "success", 1, "message",
+                                  json_sprintf("deleted %s in revision %" PRIu64, w.change.key,
+                                               w.result.revision),
+                                  "revision", (json_int_t)w.result.revision, "rollout",
+                                  w.rollout[0] ? text(w.rollout) : json_null()));
+    config_result_fini(&w.result);
+    return rc;
+}

@@ -1,0 +1,42 @@
+/* config.h - handlers of single keys (read, write, delete, history), and what all writes share. */
+#ifndef COORDINATOR_HTTP_CONFIG_H
+#define COORDINATOR_HTTP_CONFIG_H
+
+#include "coordinator/http/fields.h"
+#include "coordinator/http/route.h"
+#include "coordinator/store/config.h"
+
+route_handler config_get_key, config_put_key, config_delete_key, config_get_history;
+
+/* Names of the path, checked, aliases resolved; nothing looked up. Texts are lent. */
+int config_names_of(const struct request *rq, const char **service_out,
+                    const char **environment_out, struct err *e)
+    __attribute__((warn_unused_result));
+/* The scope that the path names. */
+int config_scope_of(const struct request *rq, struct scope *out, struct err *e)
+    __attribute__((warn_unused_result));
+/* ?NAME=: "head", "released" or a number up to the head; `preset` when absent. */
+int config_revision_of(const struct request *rq, const char *name, const struct scope *scope,
+                       uint64_t preset, uint64_t *out, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* A value that a body gives for a key, bare or as {"config_value":…}; `marked` is the same node of
+ * the body parsed by canon_parse, which keeps numbers as written. What is wrong is noted. The
+ * change's text is malloc'ed; its key is left alone. */
+void config_read_value(const struct fields *f, const char *name, struct json_t *value,
+                       struct json_t *marked, struct config_change *out);
+void config_read_object(const struct fields *f, struct json_t *marked, struct config_change *out);
+#define CONFIG_OBJECT_FIELDS                                                                       \
+    "config_value", "value_type", "description", "expected_version", "encrypt"
+
+/* What every write does after config_write: rollout where the environment releases by itself,
+ * audit row. rollout_out gets the public id, "" when none was opened. */
+#define CONFIG_ROLLOUT_ID_SIZE 32
+int config_settle(struct request *rq, const struct scope *scope, const char *action,
+                  const struct config_write *write, const struct config_result *result,
+                  char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
+    __attribute__((warn_unused_result));
+
+struct json_t *config_item_json(const struct scope *scope, const struct config_item *item);
+
+#endif

@@ -1,0 +1,234 @@
+/* render_yaml.c - writes a document as nested YAML through libyaml. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <yaml.h>
+
+#include "common/canon.h"
+#include "common/invariant.h"
+#include "coordinator/http/render.h"
+
+static int sink(void *ctx, unsigned char *data, size_t size)
+{
+    buffer_add(ctx, data, size);
+    return 1;
+}
+
+static void emit(yaml_emitter_t *to, yaml_event_t *event)
+{
+    MUST(yaml_emitter_emit(to, event));
+}
+
+/* A plain scalar (numbers, true) or one that must stay a string: quoted, or a block of lines. */
+static void emit_scalar(yaml_emitter_t *to, const char *text, bool is_string)
+{
+    yaml_scalar_style_t style = YAML_PLAIN_SCALAR_STYLE;
+    yaml_event_t event;
+
+    if (is_string)
+        style = strchr(text, '\n') ? YAML_LITERAL_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE;
+    MUST(yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text,
+                                      (int)strlen(text), !is_string, is_string, style));
+    emit(to, &event);
+}
+
+/* Keys are texts: one that a reader could take for a number, a truth or an operator is quoted. */
+static void emit_key(yaml_emitter_t *to, const char *key)
+{
+    static const char *const words[] = { "true", "false", "yes", "no",   "on",
+                                         "off",  "y",     "n",   "null", NULL };
+    bool is_plain = strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
+                    == strlen(key) && strchr("0123456789.-/", *key) == NULL;
+
+    for (unsigned i = 0; words[i]; i++)
+        is_plain &= strcasecmp(key, words[i]) != 0;
+    emit_scalar(to, key, !is_plain);
+}
+
+static void emit_map(yaml_emitter_t *to, bool is_start, yaml_mapping_style_t style)
+{
+    yaml_event_t event;
+
+    if (is_start)
+        MUST(yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, style));
+    else
+        MUST(yaml_mapping_end_event_initialize(&event));
+    emit(to, &event);
+}
+
+static void emit_list(yaml_emitter_t *to, bool is_start)
+{
+    yaml_event_t event;
+
+    if (is_start)
+        MUST(yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_FLOW_SEQUENCE_STYLE));
+    else
+        MUST(yaml_sequence_end_event_initialize(&event));
+    emit(to, &event);
+}
+
+/* A tree of canon_parse: names and scalars are texts behind a mark, "s" for strings. */
+static void emit_json(yaml_emitter_t *to, const json_t *node)
+{
+    const char *name, *text;
+    json_t *child;
+    size_t i;
+
+    switch (json_typeof(node)) {
+    case JSON_OBJECT:
+        emit_map(to, true, YAML_FLOW_MAPPING_STYLE);
+        json_object_foreach((json_t *)(uintptr_t)node, name, child) {
+            emit_key(to, name + 1);
+            emit_json(to, child);
+        }
+        emit_map(to, false, YAML_ANY_MAPPING_STYLE);
+        break;
+    case JSON_ARRAY:
+        emit_list(to, true);
+        json_array_foreach(node, i, child)
+            emit_json(to, child);
+        emit_list(to, false);
+        break;
+    case JSON_STRING:
+        text = canon_string(node);
+        emit_scalar(to, text ? text : json_string_value(node) + 1, text != NULL);
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        emit_scalar(to, json_is_true(node) ? "true" : "false", false);
+        break;
+    case JSON_INTEGER: /* the parser makes texts of numbers */
+    case JSON_REAL:
+    case JSON_NULL:
+        emit_scalar(to, "null", false);
+        break;
+    }
+}
+
+static void emit_value(yaml_emitter_t *to, const struct document_item *item)
+{
+    struct err e;
+    json_t *node;
+
+    switch (item->type) {
+    case VALUE_STRING:
+    case VALUE_YAML:
+        emit_scalar(to, item->text, true);
+        break;
+    case VALUE_NUMBER:
+    case VALUE_BOOLEAN:
+        emit_scalar(to, item->text, false);
+        break;
+    case VALUE_JSON:
+        MUST(canon_parse("a stored value", item->text, strlen(item->text), &node, &e) == 0);
+        emit_json(to, node);
+        json_decref(node);
+        break;
+    }
+}
+
+/* One level: items first … end-1, whose keys share their first `depth` bytes. Keys are in byte
+ * order, so those with one beginning stand together. */
+struct level {
+    const struct document *d;
+    size_t first, end;
+    size_t depth;
+};
+
+static const char *key_at(const struct level *l, size_t i)
+{
+    struct document_item item;
+
+    document_at(l->d, i, &item);
+    return item.key + l->depth;
+}
+
+/* The range of keys that begin with the same word and a dot as the one at i. */
+static size_t same_word_end(const struct level *l, size_t i, size_t word)
+{
+    const char *key = key_at(l, i);
+    size_t end = i + 1;
+
+    while (end < l->end && strncmp(key_at(l, end), key, word + 1) == 0)
+        end++;
+    return end;
+}
+
+/* A word that is a key of its own cannot also be a map; empty words ("a..b", ".a") stay flat. */
+static bool is_nested(const struct level *l, size_t i, size_t word)
+{
+    struct document_item item, alone;
+    char *name;
+    bool is_key;
+
+    if (word == 0 || key_at(l, i)[word + 1] == '\0' || key_at(l, i)[word + 1] == '.')
+        return false;
+    document_at(l->d, i, &item);
+    name = strndup(item.key, l->depth + word);
+    MUST(name);
+    is_key = document_get(l->d, name, &alone);
+    free(name);
+    return !is_key;
+}
+
+static void emit_level(yaml_emitter_t *to, const struct level *l)
+{
+    for (size_t i = l->first; i < l->end;) {
+        const char *key = key_at(l, i), *dot = strchr(key, '.');
+        size_t word = dot ? (size_t)(dot - key) : 0;
+        struct document_item item;
+
+        if (dot && is_nested(l, i, word)) {
+            struct level inner = { l->d, i, same_word_end(l, i, word), l->depth + word + 1 };
+            char *name = strndup(key, word);
+
+            MUST(name);
+            emit_key(to, name);
+            free(name);
+            emit_map(to, true, YAML_BLOCK_MAPPING_STYLE);
+            emit_level(to, &inner);
+            emit_map(to, false, YAML_ANY_MAPPING_STYLE);
+            i = inner.end;
+            continue;
+        }
+        document_at(l->d, i, &item);
+        emit_key(to, key);
+        emit_value(to, &item);
+        i++;
+    }
+}
+
+static void emit_frame(yaml_emitter_t *to, bool is_start)
+{
+    yaml_event_t event;
+
+    if (is_start) {
+        MUST(yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
+        emit(to, &event);
+        MUST(yaml_document_start_event_initialize(&event, NULL, NULL, NULL, 1));
+        emit(to, &event);
+        return;
+    }
+    MUST(yaml_document_end_event_initialize(&event, 1));
+    emit(to, &event);
+    MUST(yaml_stream_end_event_initialize(&event));
+    emit(to, &event);
+}
+
+void render_yaml(const struct document *d, struct buffer *out)
+{
+    struct level top = { d, 0, document_count(d), 0 };
+    yaml_emitter_t to;
+
+    MUST(yaml_emitter_initialize(&to));
+    yaml_emitter_set_output(&to, sink, out);
+    yaml_emitter_set_unicode(&to, 1);
+    yaml_emitter_set_width(&to, -1);
+    emit_frame(&to, true);
+    emit_map(&to, true, YAML_BLOCK_MAPPING_STYLE);
+    emit_level(&to, &top);
+    emit_map(&to, false, YAML_ANY_MAPPING_STYLE);
+    emit_frame(&to, false);
+    yaml_emitter_delete(&to);
+}

@@ -1,0 +1,191 @@
+/* whole.c - handlers that read whole scopes: the document, revisions, differences, services. */
+#include "coordinator/http/whole.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/http/config.h"
+#include "coordinator/http/render.h"
+#include "coordinator/store/documents.h"
+#include "coordinator/store/pg.h"
+
+/* ---------------------------------------------------------------- GET the document */
+
+static json_t *snapshot_json(const struct scope *scope, uint64_t revision, const struct rows *rows)
+{
+    json_t *configs = json_array();
+
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct config_item item = config_item_at(rows, i);
+
+        json_array_append_new(configs, config_item_json(scope, &item));
+    }
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o}", "service_name", scope->service, "environment",
+                     scope->environment, "revision", (json_int_t)revision, "head",
+                     (json_int_t)scope->head, "released", (json_int_t)scope->released, "configs",
+                     configs);
+}
+
+static int reply_items(struct request *rq, struct reply *re, const struct scope *scope,
+                       uint64_t revision, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0)
+        return -1;
+    return reply_json(re, 200, snapshot_json(scope, revision, rows));
+}
+
+static int reply_rendered(struct reply *re, const struct document *d, const char *format,
+                          struct err *e)
+{
+    re->status = 200;
+    if (strcmp(format, "json") == 0) {
+        re->content_type = "application/json";
+        render_json(d, &re->body);
+        return 0;
+    }
+    if (strcmp(format, "yaml") == 0) {
+        re->content_type = "application/yaml";
+        render_yaml(d, &re->body);
+        return 0;
+    }
+    re->content_type = "text/plain; charset=utf-8";
+    return render_env(d, &re->body, e);
+}
+
+int whole_get(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(document_free) struct document *d = NULL;
+    const char *format = request_query(rq, "format");
+    struct scope scope;
+    uint64_t revision;
+    char etag[32];
+
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "format") < 0)
+        return -1;
+    if (format && strcmp(format, "json") && strcmp(format, "yaml") && strcmp(format, "env"))
+        return err_set(e, ERR_INVALID, "?format= is json, yaml or env");
+    if (config_scope_of(rq, &scope, e) < 0 ||
+        config_revision_of(rq, "revision", &scope, scope.released, &revision, e) < 0)
+        return -1;
+    if (!format)
+        return reply_items(rq, re, &scope, revision, e);
+    snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s\"", revision, format);
+    reply_header(re, "ETag", etag);
+    if (revision_snapshot(rq->pg, scope.scope_id, revision, &d, e) < 0)
+        return -1;
+    return reply_rendered(re, d, format, e);
+}
+
+/* ---------------------------------------------------------------- revisions and differences */
+
+int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    json_t *items;
+    struct scope scope;
+    int64_t limit, before = 0;
+    char cursor[24];
+    bool is_more;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
+        request_query_number(rq, "cursor", 1, INT64_MAX, &before, e) < 0 ||
+        config_scope_of(rq, &scope, e) < 0 ||
+        revisions_list(rq->pg, scope.scope_id, (uint64_t)before, limit + 1, &rows, e) < 0)
+        return -1;
+    is_more = rows_count(rows) > (size_t)limit;
+    items = json_array();
+    for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
+        struct revision_item r = revision_at(rows, i);
+
+        json_array_append_new(
+            items, json_pack("{s:I,s:s,s:s,s:s,s:I,s:b}", "revision", (json_int_t)r.revision,
+                             "created_at", r.created_at, "created_by", r.created_by, "description",
+                             r.description, "keys_changed", (json_int_t)r.keys_changed, "released",
+                             r.revision <= scope.released));
+        pg_int((int64_t)r.revision, cursor);
+    }
+    return reply_list(re, "revisions", items, is_more ? cursor : NULL);
+}
+
+static json_t *side(bool is_there, const char *value)
+{
+    return is_there ? json_string(value) : json_null();
+}
+
+struct json_t *whole_difference_json(const struct rows *rows, size_t row)
+{
+    struct config_difference d = config_difference_at(rows, row);
+    const char *change = !d.is_before ? "added" : d.is_after ? "changed" : "deleted";
+
+    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s}", "key", d.key, "change", change,
+                     "old", side(d.is_before, d.old_value), "old_type",
+                     side(d.is_before, d.old_type), "old_version",
+                     d.is_before ? json_integer((json_int_t)d.old_version) : json_null(), "new",
+                     side(d.is_after, d.new_value), "new_type", side(d.is_after, d.new_type),
+                     "new_version",
+                     d.is_after ? json_integer((json_int_t)d.new_version) : json_null(), "author",
+                     d.author, "changed_at", d.changed_at);
+}
+
+int whole_get_diff(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    json_t *changes;
+    struct scope scope;
+    uint64_t from, to;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "from", "to") < 0 || config_scope_of(rq, &scope, e) < 0 ||
+        config_revision_of(rq, "from", &scope, scope.released, &from, e) < 0 ||
+        config_revision_of(rq, "to", &scope, scope.head, &to, e) < 0 ||
+        config_diff(rq->pg, scope.scope_id, from, to, &rows, e) < 0)
+        return -1;
+    changes = json_array();
+    for (size_t i = 0; i < rows_count(rows); i++)
+        json_array_append_new(changes, whole_difference_json(rows, i));
+    return reply_json(re, 200,
+                      json_pack("{s:s,s:s,s:I,s:I,s:o}", "service_name", scope.service,
+                                "environment", scope.environment, "from", (json_int_t)from, "to",
+                                (json_int_t)to, "changes", changes));
+}
+
+/* ---------------------------------------------------------------- services */
+
+/* The cursor is "service/environment" of the last one shown. */
+static int read_cursor(const struct request *rq, char *service, char *environment, struct err *e)
+{
+    const char *cursor = request_query(rq, "cursor");
+
+    service[0] = environment[0] = '\0';
+    return cursor ? name_split_scope(cursor, service, environment, e) : 0;
+}
+
+int whole_list_services(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    char service[NAME_BUFFER], environment[NAME_BUFFER], cursor[SCOPE_BUFFER];
+    json_t *items;
+    int64_t limit;
+    bool is_more;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
+        read_cursor(rq, service, environment, e) < 0 ||
+        scopes_list(rq->pg, service, environment, limit + 1, &rows, e) < 0)
+        return -1;
+    is_more = rows_count(rows) > (size_t)limit;
+    items = json_array();
+    for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
+        struct scope_summary s = scopes_at(rows, i);
+
+        json_array_append_new(
+            items, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:o}", "service", s.service, "environment",
+                             s.environment, "head", (json_int_t)s.head, "released",
+                             (json_int_t)s.released, "drafts", (json_int_t)s.drafts, "servers",
+                             (json_int_t)s.servers, "rollout", side(*s.rollout, s.rollout)));
+        snprintf(cursor, sizeof(cursor), "%s/%s", s.service, s.environment);
+    }
+    return reply_list(re, "services", items, is_more ? cursor : NULL);
+}

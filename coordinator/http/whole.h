@@ -1,0 +1,14 @@
+/* whole.h - handlers of whole scopes: many changes, the document, revisions, differences. */
+#ifndef COORDINATOR_HTTP_WHOLE_H
+#define COORDINATOR_HTTP_WHOLE_H
+
+#include "coordinator/http/route.h"
+
+route_handler whole_write, whole_get, whole_rollback, whole_list_revisions,
+    whole_get_diff, whole_list_services;
+
+struct rows;
+/* A row of config_diff: {"key","change","old","new",…}. */
+struct json_t *whole_difference_json(const struct rows *rows, size_t row);
+
+#endif

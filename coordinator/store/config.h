@@ -1,0 +1,125 @@
+/* config.h - statements about keys, versions and revisions: read, write, compare.
+ *
+ * Nothing is updated in place: a write appends versions and makes the next revision. Functions
+ * that write run inside the caller's transaction, under the scope's lock (scopes_lock).
+ */
+#ifndef COORDINATOR_STORE_CONFIG_H
+#define COORDINATOR_STORE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/document.h"
+#include "common/err.h"
+#include "coordinator/store/scopes.h"
+
+#define CONFIG_PROBLEMS_MAX 16
+#define CONFIG_ANY_VERSION (-1)
+#define CONFIG_MUST_EXIST (-2)
+
+struct pg;
+struct rows;
+
+/* ---------------------------------------------------------------- reading */
+
+/* A version of a key; texts are lent by the rows they came from. */
+struct config_item {
+    const char *key, *value, *value_type;
+    uint64_t version, head_version, revision;
+    bool is_deleted;
+    const char *updated_at, *description, *change_description, *created_by;
+};
+/* The key at a revision: one row, or none when it was never written up to there. */
+int config_get(struct pg *pg, int64_t scope_id, const char *key, uint64_t revision,
+               struct rows **out, struct err *e) __attribute__((warn_unused_result));
+/* Its versions below `before` (0: all), newest first. */
+int config_history(struct pg *pg, int64_t scope_id, const char *key, uint64_t before,
+                   int64_t limit, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* All keys that are there at a revision, ascending. */
+int config_snapshot(struct pg *pg, int64_t scope_id, uint64_t revision, struct rows **out,
+                    struct err *e) __attribute__((warn_unused_result));
+struct config_item config_item_at(const struct rows *rows, size_t row);
+
+struct revision_item {
+    uint64_t revision;
+    const char *created_at, *created_by, *description;
+    uint64_t keys_changed;
+};
+int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t limit,
+                   struct rows **out, struct err *e) __attribute__((warn_unused_result));
+struct revision_item revision_at(const struct rows *rows, size_t row);
+
+/* Per key that differs between two revisions, ascending. */
+struct config_difference {
+    const char *key;
+    bool is_before, is_after; /* present there */
+    const char *old_type, *old_value, *new_type, *new_value;
+    uint64_t old_version, new_version;
+    const char *author, *changed_at; /* of the newer of the two */
+};
+int config_diff(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, struct rows **out,
+                struct err *e) __attribute__((warn_unused_result));
+struct config_difference config_difference_at(const struct rows *rows, size_t row);
+
+/* ---------------------------------------------------------------- writing */
+
+/* What is asked for one key. */
+struct config_change {
+    const char *key;
+    bool is_delete;
+    bool is_typed; /* type was said; else the key keeps its own, a new key is a string */
+    enum value_type type;
+    const char *text; /* as written; checked and normalised here */
+    size_t size;
+    const char *description;       /* of the key; NULL: keeps its own */
+    int64_t expected_version;      /* CONFIG_ANY_VERSION, CONFIG_MUST_EXIST, 0: must be absent */
+    bool is_if_match;              /* a wrong expected_version is ERR_STALE, not ERR_CONFLICT */
+};
+
+/* What became of it. */
+struct config_outcome {
+    bool is_changed;
+    uint64_t version; /* the key's newest; 0: there never was one */
+    enum value_type type;
+    char *value;       /* malloc'ed; NULL when deleted */
+    char *description; /* malloc'ed */
+    bool was_present;
+    char *old_value; /* malloc'ed; NULL when it was absent */
+    enum value_type old_type;
+};
+
+struct config_write {
+    const char *actor, *change_description;
+    const struct config_change *changes;
+    size_t count;
+};
+
+struct config_result {
+    uint64_t revision; /* the one made; 0 when nothing changed */
+    size_t count;
+    struct config_outcome *outcomes;
+    unsigned problem_count;
+    struct {
+        size_t change;
+        char detail[256];
+    } problems[CONFIG_PROBLEMS_MAX];
+    uint64_t current_version; /* with ERR_CONFLICT or ERR_STALE: of the key that moved on */
+};
+void config_result_fini(struct config_result *r);
+
+/* Append versions, make the next revision, advance scope->head. Unchanged values make no version,
+ * and no revision when all are unchanged. Keys must differ. On -1 the caller rolls back; result
+ * has the problems. Finish result in any case. */
+int config_write(struct pg *pg, struct scope *scope, const struct config_write *write,
+                 struct config_result *result, struct err *e) __attribute__((warn_unused_result));
+
+/* Make a revision whose content equals that of `target`; false in *is_changed when the head does
+ * already. With is_keeping_drafts, a second revision puts the drafts (what was written after
+ * `released`) back on top. revision_out: the one that equals the target. */
+int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_keeping_drafts,
+                  const char *actor, const char *description, uint64_t *revision_out,
+                  bool *is_changed, struct err *e) __attribute__((warn_unused_result));
+
+#endif

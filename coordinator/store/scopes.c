@@ -1,0 +1,105 @@
+/* scopes.c - statements about scopes. */
+#include "coordinator/store/scopes.h"
+
+#include <stdio.h>
+
+#include "coordinator/store/pg.h"
+
+static int take_scope(const struct rows *rows, const char *service, const char *environment,
+                      struct scope *out, struct err *e)
+{
+    if (rows_count(rows) == 0)
+        return err_code(e, ERR_NOT_FOUND, "unknown_scope",
+                        "there is no configuration for %s/%s; its first write makes it", service,
+                        environment);
+    out->scope_id = rows_int(rows, 0, 0);
+    out->head = (uint64_t)rows_int(rows, 0, 1);
+    out->released = (uint64_t)rows_int(rows, 0, 2);
+    snprintf(out->service, sizeof(out->service), "%s", service);
+    snprintf(out->environment, sizeof(out->environment), "%s", environment);
+    return 0;
+}
+
+int scopes_find(struct pg *pg, const char *service, const char *environment, struct scope *out,
+                struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT scope_id, head, released FROM scope "
+                 "WHERE service = $1 AND environment = $2",
+                 &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
+        return -1;
+    return take_scope(rows, service, environment, out, e);
+}
+
+static int create(struct pg *pg, const char *service, const char *environment, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "SELECT 1 FROM environment WHERE name = $1", &rows, e,
+                 PARAM_TEXT(environment)) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return err_code(e, ERR_NOT_FOUND, "unknown_environment", "there is no environment %s",
+                        environment);
+    return PG_QUERY(pg,
+                    "INSERT INTO scope (service, environment) VALUES ($1, $2) "
+                    "ON CONFLICT DO NOTHING",
+                    NULL, e, PARAM_TEXT(service), PARAM_TEXT(environment));
+}
+
+static int lock(struct pg *pg, const char *service, const char *environment, struct scope *out,
+                struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT scope_id, head, released FROM scope "
+                 "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
+                 &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
+        return -1;
+    return take_scope(rows, service, environment, out, e);
+}
+
+int scopes_lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
+                struct scope *out, struct err *e)
+{
+    if (lock(pg, service, environment, out, e) == 0)
+        return 0;
+    if (!is_creating || e->kind != ERR_NOT_FOUND)
+        return -1;
+    if (create(pg, service, environment, e) < 0)
+        return -1;
+    return lock(pg, service, environment, out, e);
+}
+
+int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,
+                int64_t limit, struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "SELECT s.service, s.environment, s.head, s.released, "
+                    "(SELECT count(*) FROM server_scope m JOIN server v USING (server_id) "
+                    " WHERE m.scope_id = s.scope_id AND v.state = 'enrolled'), "
+                    "(SELECT r.public_id FROM rollout_change c JOIN rollout r USING (rollout_id) "
+                    " WHERE c.scope_id = s.scope_id AND c.is_open) "
+                    "FROM scope s WHERE (s.service, s.environment) > ($1, $2) "
+                    "ORDER BY s.service, s.environment LIMIT $3",
+                    out, e, PARAM_TEXT(after_service), PARAM_TEXT(after_environment),
+                    PARAM_INT(limit));
+}
+
+struct scope_summary scopes_at(const struct rows *rows, size_t row)
+{
+    uint64_t head = (uint64_t)rows_int(rows, row, 2), released = (uint64_t)rows_int(rows, row, 3);
+
+    return (struct scope_summary){
+        .service = rows_text(rows, row, 0),
+        .environment = rows_text(rows, row, 1),
+        .rollout = rows_text(rows, row, 5),
+        .head = head,
+        .released = released,
+        .drafts = head - released,
+        .servers = (uint64_t)rows_int(rows, row, 4),
+    };
+}

@@ -1,0 +1,40 @@
+/* scopes.h - finding, creating and locking scopes; listing them; environments' policies. */
+#ifndef COORDINATOR_STORE_SCOPES_H
+#define COORDINATOR_STORE_SCOPES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/name.h"
+
+struct pg;
+struct rows;
+
+struct scope {
+    int64_t scope_id;
+    char service[NAME_BUFFER], environment[NAME_BUFFER];
+    uint64_t head, released;
+};
+
+/* ERR_NOT_FOUND unknown_scope. */
+int scopes_find(struct pg *pg, const char *service, const char *environment, struct scope *out,
+                struct err *e) __attribute__((warn_unused_result));
+/* The same inside a transaction, holding the row; with is_creating it is made when it is not
+ * there (ERR_NOT_FOUND unknown_environment when that cannot be). */
+int scopes_lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
+                struct scope *out, struct err *e) __attribute__((warn_unused_result));
+
+/* GET /services, ascending by service and environment after the given pair ("" from the start). */
+struct scope_summary {
+    const char *service, *environment; /* lent by the rows, as the next */
+    const char *rollout;               /* public id of the open one, "" none */
+    uint64_t head, released, drafts, servers;
+};
+int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,
+                int64_t limit, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+struct scope_summary scopes_at(const struct rows *rows, size_t row);
+
+#endif
