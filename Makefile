@@ -132,7 +132,7 @@ $(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(DB_KIT)) $(BU
 $(BUILD)/tests/sim: $(call obj,$(SIM)) $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
-$(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
