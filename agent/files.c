@@ -156,6 +156,12 @@ static void empty_folder(const char *folder)
     closedir(dir);
 }
 
+void files_unlink(const char *folder)
+{
+    empty_folder(folder);
+    rmdir(folder);
+}
+
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                struct err *e)
 {

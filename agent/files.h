@@ -38,6 +38,8 @@ int files_candidate(const struct agent_file *file, const struct hash *hash, char
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                struct err *e) __attribute__((warn_unused_result));
 
+void files_unlink(const char *folder); /* that folder away */
+
 /* Bring the destinations to the document; NULL: revision 0, back to the originals. All candidates
  * are there before the first rename. */
 int files_apply(const struct agent_scope *scope, const char *state_dir,

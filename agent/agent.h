@@ -1,0 +1,125 @@
+/* agent.h - what the rooms of the loop share: the agent's state, its queue of ended work, sending.
+ *
+ * The loop turns messages and ended work into participant events, and effects into transactions,
+ * work and messages. Rooms, low to high: agent, say, stage, apply, watch, hear, loop.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/cache.h"
+#include "agent/command.h"
+#include "agent/core/participant.h"
+#include "agent/dealer.h"
+#include "agent/fetch.h"
+#include "agent/outbox.h"
+#include "agent/settings.h"
+#include "common/buffer.h"
+#include "common/wire.h"
+
+#define AGENT_VERSION "0.1.0"
+#define AGENT_QUEUE_MAX 512
+
+/* What there is to tell about a task: kept from its staging to its acknowledgement. */
+struct story {
+    uint32_t gen; /* whose story it is: a task's place is used again by others */
+    uint64_t number;
+    enum wire_reason reason;
+    enum wire_step step;
+    char text[WIRE_TEXT_MAX + 1];
+    uint16_t step_count;
+    struct wire_step_time steps[WIRE_STEPS_MAX];
+};
+
+enum work_phase { WORK_IDLE, WORK_FETCHING, WORK_VALIDATING, WORK_RELOADING, WORK_CHECKING };
+
+/* A task's running work. */
+struct work {
+    enum work_phase phase;
+    bool is_apply, is_forced, is_revert;
+    unsigned target_count, at; /* targets before `at` are done with this phase */
+    struct target targets[PARTICIPANT_SCOPES_MAX];
+    uint32_t sizes[PARTICIPANT_SCOPES_MAX]; /* announced; 0: not known */
+    struct fetch fetch;
+    struct command *command;
+    int64_t phase_began_ms, retry_ms;
+    int64_t attempts_left;
+    uint32_t pointer_ms;
+    struct story story;
+    struct buffer decision; /* the body of the decision behind it */
+    uint64_t decision_dseq;
+};
+
+/* The local check of a scope between rollouts, and whether its files are still as they should be. */
+struct watch {
+    struct command *command;
+    int64_t next_ms, verify_ms;
+    uint64_t sequence;
+    bool is_failing, is_drifted;
+    char detail[WIRE_TEXT_MAX + 1];
+};
+
+struct agent {
+    const struct agent_settings *settings;
+    struct cache *cache;
+    struct dealer *dealer;
+    struct participant participant;
+    struct promise durable[PARTICIPANT_SCOPES_MAX];
+    struct participant_effects effects;
+    struct participant_event queue[AGENT_QUEUE_MAX]; /* work that ended */
+    unsigned queue_from, queue_count;
+    struct work works[PARTICIPANT_TASKS_MAX];
+    struct watch watches[AGENT_SCOPES_MAX];
+    struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */
+    struct outbox outbox;
+    struct fetch repair; /* a document that a promise names and the cache lost */
+    int64_t repair_ms;
+
+    uint64_t boot_nonce, session, message_id;
+    bool is_welcomed;
+    int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms;
+    char said_trouble[512]; /* of the connection, so that it is logged once */
+
+    const struct wire_prepare *incoming_prepare; /* while its event is handled */
+    const struct wire_decision *incoming_decision;
+    struct wire_bytes incoming_body; /* the decision's bytes */
+
+    bool is_broken; /* a save failed: end, restart, verify */
+    uint8_t out[WIRE_MESSAGE_MAX];
+};
+
+uint64_t agent_chance(void);
+
+/* STAGED, SAVED and APPLIED wait for the end of the step that caused them. */
+void agent_post(struct agent *a, enum participant_event_type type, unsigned task, bool is_ok);
+bool agent_next_posted(struct agent *a, struct participant_event *out);
+/* Forget STAGED and APPLIED of a task that was cancelled. */
+void agent_forget_posted(struct agent *a, unsigned task);
+
+/* The first `size` bytes of a->out as a message; lost when there is no connection. */
+void agent_send_out(struct agent *a, enum wire_type type, size_t size);
+void agent_send(struct agent *a, enum wire_type type, const void *body, size_t size);
+
+const struct agent_scope *agent_scope(const struct agent *a, unsigned scope);
+unsigned agent_task_of(const struct agent *a, const struct work *w);
+/* The story of the task as it is now: emptied when the place belonged to another. */
+struct story *agent_story(struct agent *a, unsigned task);
+void agent_story_step(struct story *s, enum wire_step step, int64_t took_ms);
+
+/* End what runs; the story stays. */
+void agent_stop_work(struct work *w);
+
+/* The document of a content; *out NULL for revision 0. */
+struct document;
+int agent_document(struct agent *a, const struct content *content, struct document **out,
+                   struct err *e) __attribute__((warn_unused_result));
+
+/* A command of a scope's settings with the environment that tells it what it is about; staged: the
+ * folder of the candidates, or NULL. */
+int agent_command(const struct agent_scope *scope, const struct content *content,
+                  const char *text, const char *staged, int64_t limit_ms, struct command **out,
+                  struct err *e) __attribute__((warn_unused_result));
+
+#endif

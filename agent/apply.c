@@ -1,0 +1,250 @@
+/* apply.c - applying a task: files, reload, first check; what fails is told with its step. */
+#include "agent/apply.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/files.h"
+#include "agent/watch.h"
+#include "common/clock.h"
+#include "common/document.h"
+#include "common/log.h"
+
+static void end(struct agent *a, struct work *w, bool is_ok)
+{
+    agent_stop_work(w);
+    agent_post(a, PARTICIPANT_APPLIED, agent_task_of(a, w), is_ok);
+}
+
+/* The first failure is the story; a revert that fails too is added to it. */
+static void fail(struct agent *a, struct work *w, enum wire_step step, const char *text)
+{
+    struct story *s = agent_story(a, agent_task_of(a, w));
+    size_t size = strlen(s->text);
+
+    if (w->is_revert) {
+        char added[1500];
+
+        snprintf(added, sizeof(added), "%sgoing back failed in step %s: %.1300s",
+                 size ? "\n" : "", wire_step_name(step), text);
+        if (size + strlen(added) > WIRE_TEXT_MAX)
+            size = WIRE_TEXT_MAX - strlen(added);
+        snprintf(s->text + size, sizeof(s->text) - size, "%s", added);
+        name_clean_utf8(s->text, strlen(s->text));
+        if (s->step == WIRE_STEP_NONE)
+            s->step = WIRE_STEP_REVERT;
+    } else {
+        s->step = step;
+        snprintf(s->text, sizeof(s->text), "%s", text);
+    }
+    log_warn("apply failed", "scope", agent_scope(a, w->targets[0].scope)->name, "step",
+             wire_step_name(w->is_revert ? WIRE_STEP_REVERT : step), "reason", text);
+    end(a, w, false);
+}
+
+static void took(struct agent *a, struct work *w, enum wire_step step)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!w->is_revert)
+        agent_story_step(agent_story(a, agent_task_of(a, w)), step, now_ms - w->phase_began_ms);
+    w->phase_began_ms = now_ms;
+}
+
+/* ---- first check ---- */
+
+static void succeed(struct agent *a, struct work *w)
+{
+    for (unsigned i = 0; i < w->target_count; i++)
+        watch_applied(a, w->targets[i].scope);
+    end(a, w, true);
+}
+
+static int start_check(struct work *w, const struct agent_scope *scope, const struct target *t,
+                       struct err *e)
+{
+    return agent_command(scope, &t->content, scope->check, NULL, scope->check_timeout_ms,
+                         &w->command, e);
+}
+
+static void check_next(struct agent *a, struct work *w)
+{
+    struct err e;
+
+    w->phase = WORK_CHECKING;
+    for (; w->at < w->target_count; w->at++) {
+        const struct target *t = &w->targets[w->at];
+        const struct agent_scope *scope = agent_scope(a, t->scope);
+
+        if (!scope->check || hash_is_zero(&t->content.hash))
+            continue;
+        w->attempts_left = scope->check_attempts;
+        if (start_check(w, scope, t, &e))
+            fail(a, w, WIRE_STEP_CHECK, e.text);
+        return;
+    }
+    took(a, w, WIRE_STEP_CHECK);
+    succeed(a, w);
+}
+
+/* A reload may take a moment until the program answers: the first check has a few tries. */
+static void check_failed(struct agent *a, struct work *w, int64_t now_ms)
+{
+    const struct target *t = &w->targets[w->at];
+    const struct agent_scope *scope = agent_scope(a, t->scope);
+    char reason[WIRE_TEXT_MAX + 1];
+
+    if (--w->attempts_left > 0) {
+        w->retry_ms = now_ms + scope->check_grace_ms / (scope->check_attempts - 1);
+        command_free(w->command);
+        w->command = NULL;
+        return;
+    }
+    command_reason(w->command, "check", reason, sizeof(reason));
+    if (w->is_revert)
+        watch_failed(a, t->scope, reason);
+    took(a, w, WIRE_STEP_CHECK);
+    fail(a, w, WIRE_STEP_CHECK, reason);
+}
+
+static void check_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    const struct target *t = &w->targets[w->at];
+    struct err e;
+
+    if (!w->command) {
+        if (now_ms >= w->retry_ms && start_check(w, agent_scope(a, t->scope), t, &e))
+            fail(a, w, WIRE_STEP_CHECK, e.text);
+        return;
+    }
+    if (!command_step(w->command, now_ms))
+        return;
+    if (!command_succeeded(w->command)) {
+        check_failed(a, w, now_ms);
+        return;
+    }
+    command_free(w->command);
+    w->command = NULL;
+    w->at++;
+    check_next(a, w);
+}
+
+/* ---- reload ---- */
+
+static bool is_reloaded(const struct agent *a, const struct agent_scope *scope,
+                        const struct target *t)
+{
+    if (!scope->reload)
+        return false;
+    return !hash_is_zero(&t->content.hash) ||
+           files_have_originals(scope, a->settings->state_dir);
+}
+
+static void reload_next(struct agent *a, struct work *w)
+{
+    struct err e;
+
+    w->phase = WORK_RELOADING;
+    for (; w->at < w->target_count; w->at++) {
+        const struct target *t = &w->targets[w->at];
+        const struct agent_scope *scope = agent_scope(a, t->scope);
+
+        if (!is_reloaded(a, scope, t))
+            continue;
+        if (agent_command(scope, &t->content, scope->reload, NULL, scope->reload_timeout_ms,
+                          &w->command, &e))
+            fail(a, w, WIRE_STEP_RELOAD, e.text);
+        return;
+    }
+    took(a, w, WIRE_STEP_RELOAD);
+    w->at = 0;
+    check_next(a, w);
+}
+
+static void reload_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    char reason[WIRE_TEXT_MAX + 1];
+
+    if (!command_step(w->command, now_ms))
+        return;
+    if (!command_succeeded(w->command)) {
+        command_reason(w->command, "reload", reason, sizeof(reason));
+        took(a, w, WIRE_STEP_RELOAD);
+        fail(a, w, WIRE_STEP_RELOAD, reason);
+        return;
+    }
+    command_free(w->command);
+    w->command = NULL;
+    w->at++;
+    reload_next(a, w);
+}
+
+/* ---- files ---- */
+
+static int replace_files(struct agent *a, const struct work *w, struct err *e)
+{
+    for (unsigned i = 0; i < w->target_count; i++) {
+        const struct target *t = &w->targets[i];
+        SCOPED(document_free) struct document *document = NULL;
+
+        if (agent_document(a, &t->content, &document, e) ||
+            files_apply(agent_scope(a, t->scope), a->settings->state_dir, document,
+                        &t->content.hash, e))
+            return err_wrap(e, "%s@%llu", agent_scope(a, t->scope)->name,
+                            (unsigned long long)t->content.revision);
+    }
+    return 0;
+}
+
+static void collect_targets(const struct agent *a, struct work *w, uint64_t scopes)
+{
+    w->target_count = 0;
+    for (unsigned i = 0; i < a->settings->scope_count; i++)
+        if (scopes >> i & 1)
+            w->targets[w->target_count++] =
+                (struct target){ .scope = i, .content = a->participant.promises[i].active };
+}
+
+void apply_begin(struct agent *a, const struct participant_effect *effect)
+{
+    struct work *w = &a->works[effect->task];
+    struct err e;
+
+    agent_stop_work(w);
+    w->is_apply = true;
+    w->is_revert = effect->is_revert;
+    w->at = 0;
+    collect_targets(a, w, effect->scopes);
+    MUST(w->target_count > 0);
+    for (unsigned i = 0; i < w->target_count; i++)
+        watch_pause(a, w->targets[i].scope);
+    if (!w->is_revert)
+        agent_story_step(agent_story(a, effect->task), WIRE_STEP_POINTER, w->pointer_ms);
+    w->pointer_ms = 0;
+    w->phase_began_ms = clock_monotonic_ms();
+    if (replace_files(a, w, &e)) {
+        fail(a, w, WIRE_STEP_FILES, e.text);
+        return;
+    }
+    took(a, w, WIRE_STEP_FILES);
+    reload_next(a, w);
+}
+
+void apply_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    if (w->phase == WORK_RELOADING)
+        reload_step(a, w, now_ms);
+    else if (w->phase == WORK_CHECKING)
+        check_step(a, w, now_ms);
+}
+
+uint64_t apply_scopes(const struct agent *a)
+{
+    uint64_t scopes = 0;
+
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
+        for (unsigned k = 0; k < a->works[i].target_count; k++)
+            if (a->works[i].phase != WORK_IDLE && a->works[i].is_apply)
+                scopes |= UINT64_C(1) << a->works[i].targets[k].scope;
+    return scopes;
+}

@@ -1,0 +1,15 @@
+/* apply.h - applying a task: files, reload, first check; what fails is told with its step. */
+#ifndef AGENT_APPLY_H
+#define AGENT_APPLY_H
+
+#include "agent/agent.h"
+
+/* Ends with agent_post(APPLIED). Revision 0 brings the originals back; its reload runs when there
+ * were any, and nothing is checked: nobody said what a server without configuration answers. */
+void apply_begin(struct agent *a, const struct participant_effect *effect);
+void apply_step(struct agent *a, struct work *w, int64_t now_ms);
+
+/* Scopes that are being applied. */
+uint64_t apply_scopes(const struct agent *a);
+
+#endif

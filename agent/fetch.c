@@ -1,0 +1,84 @@
+/* fetch.c - one document on its way here in chunks: asked for by offset, verified at the end. Pure. */
+#include "agent/fetch.h"
+
+#include "common/digest.h"
+#include "common/document.h"
+
+#define ASK_FIRST_MS 2000
+#define ASK_MAX_MS 30000
+#define MISMATCHES_MAX 3
+
+void fetch_begin(struct fetch *f, const struct hash *hash, uint32_t size)
+{
+    fetch_end(f);
+    f->is_on = true;
+    f->hash = *hash;
+    f->size = size;
+    f->wait_ms = ASK_FIRST_MS;
+}
+
+void fetch_end(struct fetch *f)
+{
+    buffer_fini(&f->content);
+    *f = (struct fetch){ 0 };
+}
+
+void fetch_wake(struct fetch *f)
+{
+    f->ask_ms = 0;
+    f->wait_ms = ASK_FIRST_MS;
+}
+
+bool fetch_is_due(struct fetch *f, int64_t now_ms, struct wire_fetch *ask)
+{
+    if (!f->is_on || now_ms < f->ask_ms)
+        return false;
+    *ask = (struct wire_fetch){ .hash = f->hash, .offset = (uint32_t)f->content.size };
+    f->ask_ms = now_ms + f->wait_ms;
+    f->wait_ms = f->wait_ms * 2 > ASK_MAX_MS ? ASK_MAX_MS : f->wait_ms * 2;
+    return true;
+}
+
+static enum fetch_result fail(struct fetch *f, struct err *e, const char *why)
+{
+    char hex[HASH_HEX_SIZE];
+
+    hash_to_hex(&f->hash, hex);
+    err_set(e, ERR_INVALID, "document %.12s: %s", hex, why);
+    return FETCH_FAILED;
+}
+
+static enum fetch_result finish(struct fetch *f, struct err *e)
+{
+    struct hash hash;
+
+    digest_sha256(f->content.data, f->content.size, &hash);
+    if (hash_equal(&hash, &f->hash))
+        return FETCH_DONE;
+    if (++f->mismatches == MISMATCHES_MAX)
+        return fail(f, e, "what the coordinator sends does not match its hash");
+    buffer_clear(&f->content);
+    f->total = 0;
+    fetch_wake(f);
+    return FETCH_MORE;
+}
+
+enum fetch_result fetch_take(struct fetch *f, const struct wire_chunk *chunk, struct err *e)
+{
+    if (!f->is_on || !hash_equal(&chunk->hash, &f->hash))
+        return FETCH_IGNORED;
+    if (chunk->total == 0)
+        return fail(f, e, "the coordinator does not have it, or not for this server");
+    if (chunk->offset != f->content.size)
+        return FETCH_IGNORED; /* a repeat, or late */
+    if (chunk->total > DOCUMENT_SIZE_MAX || (f->size && chunk->total != f->size))
+        return fail(f, e, "its size is not the announced one");
+    if (f->total && chunk->total != f->total)
+        return fail(f, e, "its size changed on the way");
+    if (chunk->content.size == 0 || chunk->content.size > chunk->total - chunk->offset)
+        return fail(f, e, "the coordinator sends more or less than its size");
+    f->total = chunk->total;
+    buffer_add(&f->content, chunk->content.at, chunk->content.size);
+    fetch_wake(f);
+    return f->content.size == f->total ? finish(f, e) : FETCH_MORE;
+}

@@ -1,0 +1,14 @@
+/* hear.h - what the coordinator says becomes participant events, or is answered at once. */
+#ifndef AGENT_HEAR_H
+#define AGENT_HEAR_H
+
+#include "agent/agent.h"
+
+/* One event for the participant, with its effects carried out before this returns. */
+typedef void hear_event_fn(struct agent *a, const struct participant_event *ev);
+
+/* The message is lent. What is malformed, of another cluster or of an older leader is logged or
+ * answered STALE, and goes no further. */
+void hear_message(struct agent *a, const struct dealer_message *message, hear_event_fn *happen);
+
+#endif

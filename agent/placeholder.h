@@ -1,0 +1,16 @@
+/* placeholder.h - {file}, {KEY}, {document} and {dir} in a validate command become paths. */
+#ifndef AGENT_PLACEHOLDER_H
+#define AGENT_PLACEHOLDER_H
+
+#include "agent/settings.h"
+#include "common/buffer.h"
+#include "common/err.h"
+#include "common/hash.h"
+
+/* {file}: the candidate of the scope's first file; {KEY}: of the file written from that key;
+ * {dir}: `folder`. Other braces stay: they are the shell's. */
+int placeholder_fill(const struct agent_scope *scope, const struct hash *hash, const char *folder,
+                     const char *text, struct buffer *out, struct err *e)
+    __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,276 @@
+/* stage.c - staging a task: fetch what is missing, verify, reserve, render aside, validate. */
+#include "agent/stage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/files.h"
+#include "agent/placeholder.h"
+#include "agent/say.h"
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/document.h"
+
+static void fail(struct agent *a, struct work *w, enum wire_reason reason, const char *text)
+{
+    struct story *s = agent_story(a, agent_task_of(a, w));
+
+    s->reason = reason;
+    s->step = WIRE_STEP_NONE;
+    snprintf(s->text, sizeof(s->text), "%s", text);
+    agent_stop_work(w);
+    agent_post(a, PARTICIPANT_STAGED, agent_task_of(a, w), false);
+}
+
+static void fail_with(struct agent *a, struct work *w, const struct err *e)
+{
+    enum wire_reason reason = WIRE_REASON_IO;
+
+    if (e->code && strcmp(e->code, "nospace") == 0)
+        reason = WIRE_REASON_NOSPACE;
+    else if ((e->code && strcmp(e->code, "schema") == 0) || e->kind == ERR_MALFORMED)
+        reason = WIRE_REASON_SCHEMA;
+    fail(a, w, reason, e->text);
+}
+
+/* ---- validating ---- */
+
+static void staging_folder(const struct agent *a, const struct work *w, char out[PATH_MAX])
+{
+    if (snprintf(out, PATH_MAX, "%s/staging/%u", a->settings->state_dir, agent_task_of(a, w)) >=
+        PATH_MAX)
+        out[PATH_MAX - 1] = '\0';
+}
+
+static int start_validate(struct agent *a, struct work *w, const struct target *t, struct err *e)
+{
+    const struct agent_scope *scope = agent_scope(a, t->scope);
+    SCOPED_BUFFER struct buffer text = { 0 };
+    char folder[PATH_MAX];
+
+    staging_folder(a, w, folder);
+    if (files_link(scope, &t->content.hash, folder, e) ||
+        placeholder_fill(scope, &t->content.hash, folder, scope->validate, &text, e))
+        return -1;
+    return agent_command(scope, &t->content, text.data, folder, scope->validate_timeout_ms,
+                         &w->command, e);
+}
+
+static void validate_next(struct agent *a, struct work *w)
+{
+    char folder[PATH_MAX];
+    struct err e;
+
+    w->phase = WORK_VALIDATING;
+    for (; w->at < w->target_count; w->at++) {
+        const struct target *t = &w->targets[w->at];
+
+        if (!agent_scope(a, t->scope)->validate || hash_is_zero(&t->content.hash))
+            continue;
+        if (start_validate(a, w, t, &e))
+            fail_with(a, w, &e);
+        return;
+    }
+    staging_folder(a, w, folder);
+    files_unlink(folder);
+    agent_stop_work(w);
+    agent_post(a, PARTICIPANT_STAGED, agent_task_of(a, w), true);
+}
+
+static void validate_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    char reason[WIRE_TEXT_MAX + 1];
+
+    if (!command_step(w->command, now_ms))
+        return;
+    if (!command_succeeded(w->command)) {
+        command_reason(w->command, "validate", reason, sizeof(reason));
+        fail(a, w, WIRE_REASON_VALIDATE, reason);
+        return;
+    }
+    command_free(w->command);
+    w->command = NULL;
+    w->at++;
+    validate_next(a, w);
+}
+
+/* ---- rendering ---- */
+
+static int render_target(struct agent *a, const struct target *t, struct err *e)
+{
+    const struct agent_scope *scope = agent_scope(a, t->scope);
+    const struct promise *p = &a->durable[t->scope];
+    SCOPED(document_free) struct document *document = NULL;
+    bool is_untouched = hash_is_zero(&p->active.hash) &&
+                        (p->outcome == OUTCOME_NONE || p->outcome == OUTCOME_OK);
+
+    if (agent_document(a, &t->content, &document, e))
+        return -1;
+    if (!document)
+        return 0; /* revision 0 has nothing to lay out */
+    if (files_keep_originals(scope, a->settings->state_dir, is_untouched, e))
+        return -1;
+    return files_stage(scope, document, &t->content.hash, e);
+}
+
+static void render_all(struct agent *a, struct work *w)
+{
+    struct err e;
+
+    if (cache_put_documents(a->cache, NULL, 0, &e)) { /* reserves for the saves to come */
+        fail_with(a, w, &e);
+        return;
+    }
+    for (unsigned i = 0; i < w->target_count; i++)
+        if (render_target(a, &w->targets[i], &e)) {
+            fail_with(a, w, &e);
+            return;
+        }
+    w->at = 0;
+    validate_next(a, w);
+}
+
+/* ---- getting the documents ---- */
+
+static void fetch_next(struct agent *a, struct work *w)
+{
+    struct wire_fetch ask;
+
+    w->phase = WORK_FETCHING;
+    for (; w->at < w->target_count; w->at++) {
+        const struct hash *hash = &w->targets[w->at].content.hash;
+
+        if (hash_is_zero(hash) || cache_has_document(a->cache, hash))
+            continue;
+        fetch_begin(&w->fetch, hash, w->sizes[w->at]);
+        if (a->is_welcomed && fetch_is_due(&w->fetch, clock_monotonic_ms(), &ask))
+            say_fetch(a, &ask);
+        return;
+    }
+    render_all(a, w);
+}
+
+static void fetched(struct agent *a, struct work *w)
+{
+    struct cache_document document = { w->fetch.hash, w->fetch.content.data,
+                                       w->fetch.content.size };
+    struct err e;
+
+    if (cache_put_documents(a->cache, &document, 1, &e)) {
+        fail_with(a, w, &e);
+        return;
+    }
+    fetch_end(&w->fetch);
+    w->at++;
+    fetch_next(a, w);
+}
+
+void stage_take_chunk(struct agent *a, const struct wire_chunk *chunk)
+{
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
+        struct work *w = &a->works[i];
+        struct wire_fetch ask;
+        struct err e;
+
+        if (w->phase != WORK_FETCHING)
+            continue;
+        switch (fetch_take(&w->fetch, chunk, &e)) {
+        case FETCH_IGNORED:
+            break;
+        case FETCH_MORE:
+            if (fetch_is_due(&w->fetch, clock_monotonic_ms(), &ask))
+                say_fetch(a, &ask);
+            break;
+        case FETCH_DONE:
+            fetched(a, w);
+            break;
+        case FETCH_FAILED:
+            fail(a, w, WIRE_REASON_FETCH, e.text);
+            break;
+        }
+    }
+}
+
+/* ---- beginning ---- */
+
+/* What a PREPARE brought along, when its bytes are what its hash says. */
+static unsigned take_inlined(const struct agent *a, struct work *w,
+                             struct cache_document out[PARTICIPANT_SCOPES_MAX])
+{
+    const struct wire_prepare *prepare = a->incoming_prepare;
+    unsigned count = 0;
+    struct hash hash;
+
+    for (unsigned i = 0; prepare && i < prepare->target_count; i++) {
+        const struct wire_target *t = &prepare->targets[i];
+
+        for (unsigned k = 0; k < w->target_count; k++)
+            if (hash_equal(&w->targets[k].content.hash, &t->hash))
+                w->sizes[k] = t->size;
+        if (!t->document.at || t->document.size != t->size || hash_is_zero(&t->hash))
+            continue;
+        digest_sha256(t->document.at, t->document.size, &hash);
+        if (hash_equal(&hash, &t->hash))
+            out[count++] = (struct cache_document){ hash, t->document.at, t->document.size };
+    }
+    return count;
+}
+
+static void take_sizes(const struct agent *a, struct work *w)
+{
+    const struct wire_decision *decision = a->incoming_decision;
+
+    for (unsigned i = 0; decision && i < decision->scope_count; i++)
+        for (unsigned k = 0; k < w->target_count; k++)
+            if (hash_equal(&w->targets[k].content.hash, &decision->scopes[i].hash))
+                w->sizes[k] = decision->scopes[i].size;
+}
+
+/* A server whose own check fails already would blame the change for it. */
+static int find_unfit(const struct agent *a, const struct work *w)
+{
+    for (unsigned i = 0; i < w->target_count; i++)
+        if (a->watches[w->targets[i].scope].is_failing)
+            return (int)w->targets[i].scope;
+    return -1;
+}
+
+void stage_begin(struct agent *a, const struct participant_effect *effect)
+{
+    struct work *w = &a->works[effect->task];
+    struct cache_document inlined[PARTICIPANT_SCOPES_MAX];
+    unsigned inlined_count;
+    struct err e;
+    int unfit;
+
+    agent_stop_work(w);
+    w->is_apply = false;
+    w->is_forced = effect->is_forced;
+    w->target_count = effect->target_count;
+    memcpy(w->targets, effect->targets, effect->target_count * sizeof(*w->targets));
+    memset(w->sizes, 0, sizeof(w->sizes));
+    w->at = 0;
+    w->phase = WORK_FETCHING;
+    take_sizes(a, w);
+    inlined_count = take_inlined(a, w, inlined);
+    unfit = w->is_forced ? -1 : find_unfit(a, w);
+    if (unfit >= 0) {
+        fail(a, w, WIRE_REASON_UNFIT, a->watches[unfit].detail);
+        return;
+    }
+    if (inlined_count && cache_put_documents(a->cache, inlined, inlined_count, &e)) {
+        fail_with(a, w, &e);
+        return;
+    }
+    fetch_next(a, w);
+}
+
+void stage_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    struct wire_fetch ask;
+
+    if (w->phase == WORK_FETCHING && a->is_welcomed && fetch_is_due(&w->fetch, now_ms, &ask))
+        say_fetch(a, &ask);
+    else if (w->phase == WORK_VALIDATING)
+        validate_step(a, w, now_ms);
+}

@@ -1,0 +1,17 @@
+/* watch.h - between rollouts: a scope's own check at its interval, and whether its files drifted. */
+#ifndef AGENT_WATCH_H
+#define AGENT_WATCH_H
+
+#include "agent/agent.h"
+
+/* At start: look at the files of every scope; check soon. */
+void watch_start(struct agent *a, int64_t now_ms);
+void watch_step(struct agent *a, unsigned scope, bool is_applying, int64_t now_ms);
+/* The scope is about to be applied: its running check ends unheard. */
+void watch_pause(struct agent *a, unsigned scope);
+/* Applied, first check passed. */
+void watch_applied(struct agent *a, unsigned scope);
+/* What it went back to fails its check. */
+void watch_failed(struct agent *a, unsigned scope, const char *reason);
+
+#endif
