@@ -64,7 +64,7 @@ include $(BUILD)/hardened-$(notdir $(CC)).mk
 # down when they have changed.
 note = $(if $(subst x$(strip $(file <$(BUILD)/$(1))),,x$(strip $(2))),$(shell mkdir -p $(BUILD))$(file >$(BUILD)/$(1),$(2)))
 $(call note,command,$(COMPILE))
-$(call note,sources,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT))
+$(call note,sources,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLI))
 endif
 
 all: $(PROGRAMS) ## build the three programs
@@ -99,12 +99,13 @@ $(BUILD)/libcore.a: $(call obj,$(CORE))
 $(BUILD)/libagentcore.a: $(call obj,$(AGENT_CORE))
 $(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o
 $(BUILD)/libagent.a: $(call obj,$(AGENT))
+$(BUILD)/libcli.a: $(call obj,$(filter-out coordinator/cli/main.c,$(CLI)))
 $(BUILD)/lib%.a: $(BUILD)/sources
 	@rm -f $@
 	$(call quiet,AR,$@)ar rcs $@ $(filter %.o,$^)
 
 $(BUILD)/lockstepd: $(call obj,$(wildcard coordinator/main.c)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
-$(BUILD)/lockstep: $(call obj,$(CLI)) $(BUILD)/libcommon.a
+$(BUILD)/lockstep: $(call obj,$(wildcard coordinator/cli/main.c)) $(BUILD)/libcli.a $(BUILD)/libcommon.a
 $(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 $(PROGRAMS):
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
@@ -123,7 +124,7 @@ $(BUILD)/obj/sql/migrations.o: $(BUILD)/sql/migrations.c $(BUILD)/command
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
 # Each file in tests/unit and tests/db is a program of its own; it links what it names.
-$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
 $(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(DB_KIT)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a

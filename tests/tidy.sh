@@ -82,7 +82,7 @@ only 'lmdb' 'agent/cache*'
 only 'openssl/' common/digest.c common/random.c coordinator/store/tokens.c
 only 'zmq|czmq' coordinator/router.c coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/system/*'
 only 'yaml' 'common/yaml*.c' 'common/document*.c' 'coordinator/cli/*'
-only 'ini\.h' common/settings.c
+only 'ini\.h' common/settings.c coordinator/cli/context.c
 only 'check\.h' 'tests/*'
 
 { in_code '#include <(assert|stdio|stdlib|time|unistd|errno|pthread|fcntl|sys/|czmq|zmq|libpq|jansson|microhttpd|curl|lmdb|openssl)' "${core[@]}"

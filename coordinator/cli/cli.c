@@ -1,0 +1,239 @@
+/* cli.c - steps that commands share: connecting, failing, asking, reading members of answers. */
+#include "coordinator/cli/cli.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "coordinator/cli/context.h"
+
+#define JSON_FILE_MAX (16u << 20)
+
+int cli_connect(struct cli *cli, struct err *e)
+{
+    struct context context;
+    struct context_wish wish = {
+        .address = command_option(&cli->line, "addr"),
+        .token_file = command_option(&cli->line, "token-file"),
+        .name = command_option(&cli->line, "context"),
+    };
+
+    if (cli->client)
+        return 0;
+    if (context_find(&wish, &context, e) != 0)
+        return -1;
+    if (cli->is_verbose)
+        cli_note("coordinator %s, from %s, %s token", context.address, context.source,
+                 context.token[0] ? "with a" : "without a");
+    cli->client = client_new(&context, cli->is_verbose);
+    explicit_bzero(context.token, sizeof(context.token));
+    return 0;
+}
+
+int cli_call(struct cli *cli, const char *method, const char *path, const json_t *body,
+             struct client_reply *reply, struct err *e)
+{
+    *reply = (struct client_reply){ 0 };
+    if (cli_connect(cli, e) != 0)
+        return -1;
+    return client_call(cli->client, method, path, body, reply, e);
+}
+
+int cli_exit_code(const struct cli *cli, const struct err *e)
+{
+    switch (e->kind) {
+    case ERR_MALFORMED:
+        return CLI_USAGE;
+    case ERR_NOT_FOUND:
+        return CLI_NOT_FOUND;
+    case ERR_CONFLICT:
+    case ERR_STALE:
+        return CLI_CONFLICT;
+    case ERR_UNAUTHORIZED:
+    case ERR_FORBIDDEN:
+        return CLI_NOT_PERMITTED;
+    case ERR_INVALID:
+    case ERR_TOO_LARGE:
+        return CLI_INVALID;
+    case ERR_NONE:
+    case ERR_UNAVAILABLE:
+    case ERR_FENCED:
+    case ERR_CORRUPT:
+    case ERR_SYSTEM:
+        break;
+    }
+    if (e->code && strcmp(e->code, "interrupted") == 0)
+        return CLI_INTERRUPTED;
+    return cli->is_comparing ? CLI_COMPARE_FAILED : CLI_FAILED;
+}
+
+int cli_fail(const struct cli *cli, const struct err *e)
+{
+    fflush(stdout);
+    if (e->code && strcmp(e->code, "interrupted") == 0)
+        return CLI_INTERRUPTED;
+    fprintf(stderr, "lockstep: %s\n", e->text);
+    if (cli->client)
+        fputs(client_field_errors(cli->client), stderr);
+    return cli_exit_code(cli, e);
+}
+
+int cli_usage(const struct cli *cli, const char *fmt, ...)
+{
+    const struct command *c = cli->line.command;
+    va_list ap;
+
+    fputs("lockstep: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    if (c)
+        fprintf(stderr, "\n`lockstep help %s%s%s` says how it goes.\n", c->noun, c->verb ? " " : "",
+                c->verb ? c->verb : "");
+    else
+        fputs("\n`lockstep help` lists the commands.\n", stderr);
+    return CLI_USAGE;
+}
+
+void cli_note(const char *fmt, ...)
+{
+    va_list ap;
+
+    fflush(stdout);
+    fputs("lockstep: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+void cli_warn(const char *fmt, ...)
+{
+    va_list ap;
+
+    fflush(stdout);
+    fputs("lockstep: warning: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+bool cli_confirm(const struct cli *cli, const char *fmt, ...)
+{
+    char answer[16] = "";
+    va_list ap;
+
+    if (cli->is_yes)
+        return true;
+    if (!isatty(STDIN_FILENO)) {
+        cli_note("nobody to ask; give -y when you mean it");
+        return false;
+    }
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputs(" [y/N] ", stderr);
+    return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+void cli_scope_path(struct buffer *out, const char *noun, const struct ref_scope *scope)
+{
+    buffer_printf(out, "/api/v1/%s/", noun);
+    client_escape(out, scope->service);
+    buffer_add(out, "/", 1);
+    client_escape(out, scope->environment);
+}
+
+int cli_read_json(const char *path, json_t **out, struct err *e)
+{
+    SCOPED_BUFFER struct buffer b = { 0 };
+    json_error_t je;
+
+    if (path[0] == '@')
+        path++;
+    if (buffer_read_file(&b, path, JSON_FILE_MAX, e) != 0)
+        return -1;
+    *out = json_loadb(b.size ? b.data : "", b.size, JSON_REJECT_DUPLICATES, &je);
+    if (!*out)
+        return err_set(e, ERR_INVALID, "%s:%d:%d: %s", path, je.line, je.column, je.text);
+    return 0;
+}
+
+const char *cli_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+
+    return text ? text : "";
+}
+
+long long cli_number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+long long cli_time_ms(const char *time)
+{
+    struct tm tm = { .tm_year = 0 };
+    int ms = 0;
+    const char *rest = strptime(time, "%Y-%m-%dT%H:%M:%S", &tm);
+
+    if (!rest)
+        return 0;
+    if (*rest == '.')
+        ms = (int)strtol(rest + 1, NULL, 10);
+    return (long long)timegm(&tm) * 1000 + ms;
+}
+
+void cli_ago(const char *time, char out[32])
+{
+    long long then = cli_time_ms(time), s = (clock_wall_ms() - then) / 1000;
+
+    if (then == 0)
+        snprintf(out, 32, "never");
+    else if (s < 1)
+        snprintf(out, 32, "now");
+    else if (s < 100)
+        snprintf(out, 32, "%llds ago", s);
+    else if (s < 100 * 60)
+        snprintf(out, 32, "%lldm ago", s / 60);
+    else if (s < 48 * 3600)
+        snprintf(out, 32, "%lldh ago", s / 3600);
+    else
+        snprintf(out, 32, "%.10s", time);
+}
+
+bool cli_print_object(const struct cli *cli, const json_t *object, const char *name_field)
+{
+    if (cli->out.format == OUTPUT_TABLE)
+        return false;
+    if (cli->out.format == OUTPUT_NAME)
+        output_names(object, name_field);
+    else
+        output_value(&cli->out, object);
+    return true;
+}
+
+bool cli_print_list(const struct cli *cli, const char *list_name, json_t *list,
+                    const char *name_field)
+{
+    json_t *wrapped;
+
+    if (cli->out.format == OUTPUT_TABLE)
+        return false;
+    if (cli->out.format == OUTPUT_NAME) {
+        output_names(list, name_field);
+        return true;
+    }
+    wrapped = json_pack("{s:O, s:n}", list_name, list, "next");
+    MUST(wrapped);
+    output_value(&cli->out, wrapped);
+    json_decref(wrapped);
+    return true;
+}

@@ -1,0 +1,303 @@
+/* client.c - the HTTP API through libcurl; problem+json becomes a sentence and its code. */
+#include "coordinator/cli/client.h"
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "coordinator/cli/context.h"
+
+#define CONNECT_SECONDS 5L
+#define REQUEST_SECONDS 60L
+#define ANSWER_MAX (64u << 20) /* a document may have 16 MiB, and JSON escapes blow it up */
+
+struct client {
+    CURL *curl;
+    struct curl_slist *headers; /* of every request */
+    struct context context;
+    struct buffer answer;
+    char code[80];        /* of the last problem */
+    struct buffer fields; /* lines of the last problem's field errors */
+    bool is_verbose;
+    const volatile int *stop;
+};
+
+static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
+{
+    struct client *c = ctx;
+
+    (void)one;
+    if (c->answer.size + count > ANSWER_MAX)
+        return 0;
+    buffer_add(&c->answer, data, count);
+    return count;
+}
+
+static int look_at_stop(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl_off_t f)
+{
+    const struct client *c = ctx;
+
+    (void)a, (void)b, (void)d, (void)f;
+    return c->stop && *c->stop;
+}
+
+struct client *client_new(const struct context *context, bool is_verbose)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    SCOPED_BUFFER struct buffer bearer = { 0 };
+
+    MUST(c && curl_global_init(CURL_GLOBAL_DEFAULT) == 0);
+    c->curl = curl_easy_init();
+    MUST(c->curl);
+    c->context = *context;
+    c->is_verbose = is_verbose;
+    c->headers = curl_slist_append(NULL, "Accept: application/json");
+    c->headers = curl_slist_append(c->headers, "Content-Type: application/json");
+    c->headers = curl_slist_append(c->headers, "Expect:");
+    if (context->token[0]) {
+        buffer_printf(&bearer, "Authorization: Bearer %s", context->token);
+        c->headers = curl_slist_append(c->headers, bearer.data);
+    }
+    MUST(c->headers);
+    return c;
+}
+
+void client_free(struct client *c)
+{
+    if (!c)
+        return;
+    curl_easy_cleanup(c->curl);
+    curl_slist_free_all(c->headers);
+    buffer_fini(&c->answer);
+    buffer_fini(&c->fields);
+    free(c);
+}
+
+void client_reply_fini(struct client_reply *r)
+{
+    json_decref(r->body);
+    free(r->text);
+    *r = (struct client_reply){ 0 };
+}
+
+const char *client_field_errors(const struct client *c)
+{
+    return c->fields.size ? c->fields.data : "";
+}
+
+const char *client_address(const struct client *c)
+{
+    return c->context.address;
+}
+
+void client_stop_on(struct client *c, const volatile int *flag)
+{
+    c->stop = flag;
+}
+
+void client_escape(struct buffer *out, const char *text)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+
+    for (; *text; text++) {
+        if (strchr(plain, *text))
+            buffer_add(out, text, 1);
+        else
+            buffer_printf(out, "%%%02X", (unsigned)(unsigned char)*text);
+    }
+}
+
+/* No answer came at all: which address, why, and what to try. */
+static int no_answer(const struct client *c, CURLcode rc, const char *text, struct err *e)
+{
+    if (rc == CURLE_ABORTED_BY_CALLBACK)
+        return err_code(e, ERR_UNAVAILABLE, "interrupted", "interrupted");
+    if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST)
+        return err_code(e, ERR_UNAVAILABLE, "unreachable",
+                        "no coordinator answers at %s (address from %s): %s.\n"
+                        "Is lockstepd running there? Another address: --addr URL, LOCKSTEP_ADDR "
+                        "or --context. One to play with: `lockstep dev`",
+                        c->context.address, c->context.source, text);
+    return err_code(e, ERR_UNAVAILABLE, "unreachable", "the coordinator at %s: %s",
+                    c->context.address, text);
+}
+
+static enum err_kind kind_of(int status)
+{
+    switch (status) {
+    case 400:
+    case 405:
+    case 415:
+    case 422:
+        return ERR_INVALID;
+    case 401:
+        return ERR_UNAUTHORIZED;
+    case 403:
+        return ERR_FORBIDDEN;
+    case 404:
+    case 410:
+        return ERR_NOT_FOUND;
+    case 409:
+        return ERR_CONFLICT;
+    case 412:
+        return ERR_STALE;
+    case 413:
+        return ERR_TOO_LARGE;
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+        return ERR_UNAVAILABLE;
+    default:
+        return ERR_SYSTEM;
+    }
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static void note_fields(struct client *c, const json_t *problem)
+{
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(json_object_get(problem, "errors"), i, one)
+    {
+        const char *pointer = text_of(one, "pointer"), *detail = text_of(one, "detail");
+
+        buffer_printf(&c->fields, "  %s  %s\n", pointer && *pointer ? pointer : "(whole body)",
+                      detail ? detail : "");
+    }
+}
+
+static int problem(struct client *c, int status, const json_t *body, struct err *e)
+{
+    const char *title = text_of(body, "title"), *detail = text_of(body, "detail");
+    const char *code = text_of(body, "code");
+    const char *say = detail && *detail ? detail : title;
+
+    note_fields(c, body);
+    snprintf(c->code, sizeof(c->code), "%s", code ? code : "");
+    if (!say && status == 401)
+        say = "the coordinator wants a token";
+    err_code(e, kind_of(status), code ? c->code : NULL, "%.400s%s%s%s",
+             say ? say : "the coordinator gave no reason", code ? " (" : "", code ? c->code : "",
+             code ? ")" : "");
+    if (!say || !code) {
+        err_wrap(e, "HTTP %d from %.200s", status, c->context.address);
+    }
+    if (status == 401 && !c->context.token[0])
+        err_wrap(e, "no token was sent (--token-file FILE or LOCKSTEP_TOKEN)");
+    return -1;
+}
+
+static void prepare(struct client *c, const char *method, const char *url, const char *body,
+                    char error[CURL_ERROR_SIZE])
+{
+    curl_easy_reset(c->curl);
+    buffer_clear(&c->answer);
+    buffer_clear(&c->fields);
+    curl_easy_setopt(c->curl, CURLOPT_URL, url);
+    curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
+    curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "lockstep-cli");
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_bytes);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
+    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, look_at_stop);
+    curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
+    if (body) {
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+    } else if (strcmp(method, "POST") == 0) {
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, 0L);
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, "");
+    }
+}
+
+static int take_answer(struct client *c, struct client_reply *reply, struct err *e)
+{
+    const char *type = NULL;
+    json_error_t je;
+
+    curl_easy_getinfo(c->curl, CURLINFO_CONTENT_TYPE, &type);
+    if (c->answer.size == 0)
+        return 0;
+    if (!type || !strstr(type, "json")) {
+        reply->text = buffer_take(&c->answer);
+        return 0;
+    }
+    reply->body = json_loadb(c->answer.data, c->answer.size, JSON_DECODE_ANY, &je);
+    if (!reply->body)
+        return err_set(e, ERR_SYSTEM, "%s answered with broken JSON: %s", c->context.address,
+                       je.text);
+    return 0;
+}
+
+int client_call(struct client *c, const char *method, const char *path, const json_t *body,
+                struct client_reply *reply, struct err *e)
+{
+    SCOPED_BUFFER struct buffer url = { 0 };
+    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char error[CURL_ERROR_SIZE] = "";
+    CURLcode rc;
+    long status = 0;
+
+    *reply = (struct client_reply){ 0 };
+    MUST(!body || text);
+    buffer_printf(&url, "%s%s", c->context.address, path);
+    prepare(c, method, url.data, text, error);
+    rc = curl_easy_perform(c->curl);
+    free(text);
+    if (rc != CURLE_OK)
+        return no_answer(c, rc, *error ? error : curl_easy_strerror(rc), e);
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (c->is_verbose)
+        fprintf(stderr, "lockstep: %s %s: %ld\n", method, url.data, status);
+    reply->status = (int)status;
+    if (take_answer(c, reply, e) != 0)
+        return -1;
+    if (status >= 200 && status < 300)
+        return 0;
+    problem(c, (int)status, reply->body, e);
+    client_reply_fini(reply);
+    return -1;
+}
+
+int client_list(struct client *c, const char *path, const char *name, json_t **list_out,
+                struct err *e)
+{
+    json_t *list = json_array();
+    SCOPED_BUFFER struct buffer page = { 0 };
+
+    buffer_add_text(&page, path);
+    while (page.size) {
+        SCOPED_REPLY struct client_reply reply = { 0 };
+        const char *next;
+
+        if (client_call(c, "GET", page.data, NULL, &reply, e) != 0) {
+            json_decref(list);
+            return -1;
+        }
+        json_array_extend(list, json_object_get(reply.body, name));
+        next = text_of(reply.body, "next");
+        buffer_clear(&page);
+        if (!next)
+            break;
+        buffer_printf(&page, "%s%ccursor=", path, strchr(path, '?') ? '&' : '?');
+        client_escape(&page, next);
+    }
+    *list_out = list;
+    return 0;
+}

@@ -1,0 +1,52 @@
+/* client.h - one conversation with the HTTP API: requests, answers, and what went wrong in words.
+ */
+#ifndef CLI_CLIENT_H
+#define CLI_CLIENT_H
+
+#include <stdbool.h>
+
+#include "common/buffer.h"
+#include "common/err.h"
+#include "common/scoped.h"
+
+struct context;
+struct json_t;
+
+struct client;
+struct client *client_new(const struct context *context, bool is_verbose);
+void client_free(struct client *c);
+SCOPED_FREE(struct client, client_free)
+
+struct client_reply {
+    int status;
+    struct json_t *body; /* NULL when there is none; the caller's (json_decref) */
+    char *text;          /* instead of body when it is not JSON; the caller's (free) */
+};
+void client_reply_fini(struct client_reply *r);
+static inline void client_reply_fini_scoped(struct client_reply *r)
+{
+    client_reply_fini(r);
+}
+#define SCOPED_REPLY __attribute__((cleanup(client_reply_fini_scoped)))
+
+/* path begins with /api/v1/… or another absolute path; body NULL: none (lent). On -1 the kind says
+ * how to go on: UNAVAILABLE may work later; err.code is lent until the next call. Fields the
+ * server found wrong are listed by client_field_errors. */
+int client_call(struct client *c, const char *method, const char *path, const struct json_t *body,
+                struct client_reply *reply, struct err *e) __attribute__((warn_unused_result));
+
+/* The whole list behind a path: follows `next` and joins the pages under `name`. */
+int client_list(struct client *c, const char *path, const char *name, struct json_t **list_out,
+                struct err *e) __attribute__((warn_unused_result));
+
+/* Lines "  pointer  detail" of the last problem; "" when it named no fields. Lent. */
+const char *client_field_errors(const struct client *c);
+const char *client_address(const struct client *c);
+
+/* Append one percent-encoded path segment or query value. */
+void client_escape(struct buffer *out, const char *text);
+
+/* A request under way ends early when *flag becomes true (a signal handler sets it). */
+void client_stop_on(struct client *c, const volatile int *flag);
+
+#endif

@@ -1,0 +1,159 @@
+/* commands.c - the table of all commands: words, options, help, examples. */
+#include "coordinator/cli/nouns.h"
+
+#define ROLLOUT_NAMES                                                                              \
+    "ROLLOUT is an id, the beginning of one that is unique, or SERVICE/ENV: its open rollout,\n"   \
+    "or the latest."
+
+const struct command commands[] = {
+    /* ------------------------------------------------------------ config */
+    { "config", "set", "SERVICE/ENV KEY=VALUE…", "Write keys: one new revision",
+      "One command makes one revision, however many keys it writes. Where the environment's\n"
+      "policy is manual (prod) it is a draft, and `rollout start` brings it to the servers; where\n"
+      "it is auto (dev, staging) it goes out by itself.\n\n"
+      "VALUE may be @FILE or - (standard input). `KEY VALUE` as two words works for one key. A\n"
+      "new key is a string unless --type says otherwise; an old one keeps its type.",
+      "  lockstep config set payments/prod timeout=30s retries=3 -m 'slow bank'\n"
+      "  lockstep config set payments/prod nginx.conf @nginx.conf\n"
+      "  lockstep config set payments/prod workers=8 --type number --plan",
+      config_set_options, 2, -1, config_set },
+    { "config", "get", "SERVICE/ENV[@REV] [KEY]", "Read one value, or all of them",
+      "Prints the released value as it is; -o json the whole item with versions and times.",
+      "  lockstep config get payments/prod timeout\n"
+      "  lockstep config get payments/prod@head timeout\n"
+      "  lockstep config get payments/prod timeout -o json",
+      config_get_options, 1, 2, config_get },
+    { "config", "unset", "SERVICE/ENV KEY…", "Delete keys: one new revision",
+      "A deletion is a version too: the history stays.",
+      "  lockstep config unset payments/prod old.flag older.flag", config_unset_options, 2, -1,
+      config_unset },
+    { "config", "list", "SERVICE/ENV[@REV]", "All keys of a scope, or the document itself", NULL,
+      "  lockstep config list payments/prod\n"
+      "  lockstep config list payments/prod@head --format yaml > payments.yaml",
+      config_list_options, 1, 1, config_list },
+    { "config", "history", "SERVICE/ENV [KEY]", "Versions of a key, or revisions of a scope", NULL,
+      "  lockstep config history payments/prod\n"
+      "  lockstep config history payments/prod timeout",
+      NULL, 1, 2, config_history },
+    { "config", "diff", "SERVICE/ENV", "What differs between two revisions",
+      "Without options: what the drafts would change, released against head.\n"
+      "Exit code 0: nothing differs, 1: something does.",
+      "  lockstep config diff payments/prod\n"
+      "  lockstep config diff payments/prod --from 40 --to 42",
+      config_diff_options, 1, 1, config_diff },
+    { "config", "import", "SERVICE/ENV FILE | DIR", "Merge a YAML or JSON file: one new revision",
+      "Nested keys are joined with dots, lists become json values. true and false are boolean,\n"
+      "numbers keep their written text, null becomes the json value null, all else is a string\n"
+      "(also yes, off and 0644, with a warning, because YAML 1.1 read those otherwise). Several\n"
+      "documents in one file are overlaid in order, with a warning per overridden key; the same\n"
+      "key twice in one document is an error that names both lines. Byte-order marks are skipped.\n"
+      "`!secret N` leaves a stored secret as it is.\n\n"
+      "A folder DIR is read as DIR/SERVICE/ENV.yaml, one revision per scope. FILE - is standard\n"
+      "input.",
+      "  lockstep config import payments/prod prod.yaml --plan\n"
+      "  lockstep config import payments/prod all.yaml --document 1,3 --prune\n"
+      "  lockstep config import ./config",
+      config_import_options, 1, 2, config_import },
+
+    /* ------------------------------------------------------------ rollout */
+    { "rollout", "plan", "SERVICE/ENV[@REV]…", "Show what a rollout would change, and where",
+      "Nothing is started. `rollout start --plan HASH` starts only what was shown here.",
+      "  lockstep rollout plan payments/prod --strategy canary", rollout_plan_options, 1, -1,
+      rollout_plan },
+    { "rollout", "start", "SERVICE/ENV[@REV]…", "Bring a revision to its servers, stage by stage",
+      "Takes the head unless @REV says which revision. Several scopes go out together: a server\n"
+      "that reads two of them switches both at once.\n\n"
+      "With --wait the command follows the rollout to its end and its exit code tells how it\n"
+      "went: 0 completed, 6 refused or taken back, 8 waits for a person, 124 out of time. Ctrl-C\n"
+      "ends the looking on, never the rollout.",
+      "  lockstep rollout start payments/prod\n"
+      "  lockstep rollout start payments/prod@42 search/prod --strategy canary --wait\n"
+      "  lockstep rollout start payments/prod -s @three-stages.json --wait --timeout 10m",
+      rollout_start_options, 1, -1, rollout_start },
+    { "rollout", "list", "", "Rollouts, newest first", NULL,
+      "  lockstep rollout list --state open\n  lockstep rollout list --scope payments/prod",
+      rollout_list_options, 0, 0, rollout_list },
+    { "rollout", "get", "ROLLOUT", "One rollout as it stands", ROLLOUT_NAMES,
+      "  lockstep rollout get payments/prod\n  lockstep rollout get 7f3a -o json", NULL, 1, 1,
+      rollout_get },
+    { "rollout", "status", "ROLLOUT", "Follow a rollout as lines, to its end", ROLLOUT_NAMES,
+      "  lockstep rollout status payments/prod --timeout 5m", rollout_status_options, 1, 1,
+      rollout_status },
+    { "rollout", "watch", "ROLLOUT", "Follow a rollout as a live picture",
+      ROLLOUT_NAMES "\nWhere standard output is no terminal it writes lines, as `status` does.",
+      "  lockstep rollout watch payments/prod", rollout_status_options, 1, 1, rollout_watch },
+    { "rollout", "servers", "ROLLOUT", "What every server did about it, and why", ROLLOUT_NAMES,
+      "  lockstep rollout servers payments/prod --state failed", rollout_servers_options, 1, 1,
+      rollout_servers },
+    { "rollout", "pause", "ROLLOUT", "Open no further stage", ROLLOUT_NAMES,
+      "  lockstep rollout pause payments/prod --reason 'looking at latency'", rollout_act_options,
+      1, 1, rollout_act },
+    { "rollout", "resume", "ROLLOUT", "Go on after a pause", ROLLOUT_NAMES, NULL,
+      rollout_act_options, 1, 1, rollout_act },
+    { "rollout", "promote", "ROLLOUT", "End the bake or hold of this stage now", ROLLOUT_NAMES,
+      "  lockstep rollout promote payments/prod\n"
+      "  lockstep rollout promote payments/prod --full",
+      rollout_promote_options, 1, 1, rollout_act },
+    { "rollout", "abort", "ROLLOUT", "Stop a rollout that nobody activated yet",
+      ROLLOUT_NAMES "\nAfter the first activation it is too late (exit code 4): use rollback.",
+      NULL, rollout_act_options, 1, 1, rollout_act },
+    { "rollout", "rollback", "ROLLOUT", "Take a rollout back, open or completed",
+      ROLLOUT_NAMES "\nAn open one goes back to what it found; of a completed one a new rollout\n"
+                    "takes it back. With --wait, rolled back is exit code 0: that was asked for.",
+      "  lockstep rollout rollback payments/prod --wait", rollout_rollback_options, 1, 1,
+      rollout_act },
+    { "rollout", "retry", "ROLLOUT", "Try the failed servers of the open stages again",
+      ROLLOUT_NAMES, NULL, rollout_act_options, 1, 1, rollout_act },
+
+    /* ------------------------------------------------------------ the rest */
+    { "server", "list", "", "Servers, when they were seen, what they run", NULL,
+      "  lockstep server list --label zone=a", server_list_options, 0, 0, server_list },
+    { "server", "get", "NAME", "One server: what it runs and what it should run", NULL,
+      "  lockstep server get web-1", NULL, 1, 1, server_get },
+    { "server", "enroll", "NAME KEY|@FILE", "Let a server in, by the public key of its agent",
+      "The key is what `lockstep-agent keygen` prints on the server.",
+      "  lockstep server enroll web-1 @web-1.pub --scope 'payments/*'", server_enroll_options, 2, 2,
+      server_enroll },
+    { "server", "revoke", "NAME…", "Shut a server out, at once", NULL, NULL, NULL, 1, -1,
+      server_act },
+    { "server", "exclude", "NAME…", "Leave a server out of rollouts for now", NULL, NULL, NULL, 1,
+      -1, server_act },
+    { "server", "include", "NAME…", "Take an excluded server in again", NULL, NULL, NULL, 1, -1,
+      server_act },
+    { "server", "forget", "NAME…", "Remove a server that is gone for good", NULL, NULL, NULL, 1, -1,
+      server_forget },
+    { "strategy", "list", "", "Ways to roll out, built in and your own", NULL, NULL, NULL, 0, 0,
+      strategy_list },
+    { "strategy", "get", "NAME", "One strategy, with all its defaults written out", NULL,
+      "  lockstep strategy get canary -o json > mine.json", NULL, 1, 1, strategy_get },
+    { "strategy", "set", "NAME FILE", "Keep a strategy (JSON; - is standard input)", NULL,
+      "  lockstep strategy set careful careful.json", NULL, 2, 2, strategy_set },
+    { "strategy", "delete", "NAME", "Delete a strategy; rollouts keep their copies", NULL, NULL,
+      NULL, 1, 1, strategy_delete },
+    { "environment", "list", "", "Environments and their policies", NULL, NULL, NULL, 0, 0,
+      environment_list },
+    { "environment", "get", "NAME", "One environment", NULL, NULL, NULL, 1, 1, environment_get },
+    { "service", "list", "", "Scopes: head, released, drafts, servers, open rollout", NULL, NULL,
+      NULL, 0, 0, service_list },
+    { "dev", NULL, "", "everything on this machine, to play with",
+      "Starts a private PostgreSQL, a coordinator and agents, all under one folder, and stops\n"
+      "them on Ctrl-C. Started again in the same folder it goes on with what is there. The folder\n"
+      "holds a context: in its parent folder every `lockstep` command finds it by itself (as\n"
+      "./.lockstep/context); elsewhere say --context DIR or set LOCKSTEP_CONTEXT=DIR.\n\n"
+      "The agents write the document to DIR/agents/NAME/files. They can be made to say no:\n"
+      "  demo.refuse=true            every agent refuses in PREPARE\n"
+      "  demo.break=true             the check of every agent fails after it was activated\n"
+      "  demo.break=server-3         only that agent's",
+      "  lockstep dev\n"
+      "  lockstep dev --agents 20 --scope payments/prod --scope search/prod\n"
+      "  lockstep dev --dir /tmp/two --http 127.0.0.1:7790 --router 127.0.0.1:7791",
+      dev_options, 0, 0, dev_run },
+    { "completion", NULL, "bash", "completion for your shell",
+      "Prints a script; load it with: source <(lockstep completion bash)", NULL, NULL, 1, 1,
+      about_completion },
+    { "version", NULL, "", "which version this is, and the coordinator's", NULL, NULL, NULL, 0, 0,
+      about_version },
+    { "help", NULL, "[NOUN [VERB]]", "this help, or more on one command", NULL,
+      "  lockstep help rollout start\n  lockstep help exit-codes", NULL, 0, 2, about_help },
+};
+const size_t command_count = sizeof(commands) / sizeof(commands[0]);

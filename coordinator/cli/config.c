@@ -1,0 +1,355 @@
+/* config.c - config set, get, unset, list, history, diff: writing drafts and looking at them. */
+#include "coordinator/cli/nouns.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "coordinator/cli/config_change.h"
+#include "coordinator/cli/table.h"
+
+#define VALUE_FILE_MAX (2u << 20)
+
+const struct command_option config_set_options[] = {
+    { "type", 't', "TYPE", "string, number, boolean, json or yaml (kept when not given)" },
+    { "message", 'm', "TEXT", "why: kept with the revision" },
+    { "expect", 0, "VERSION", "only if the newest version of the key is this one; 0: absent" },
+    { "base", 0, "released", "write on top of what is released, past other people's drafts" },
+    { "literal", 0, NULL, "values as they are: no @FILE, no -" },
+    { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option config_unset_options[] = {
+    { "message", 'm', "TEXT", "why: kept with the revision" },
+    { "base", 0, "released", "write on top of what is released, past other people's drafts" },
+    { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option config_get_options[] = {
+    { "revision", 'r', "REV", "a number, head or released (the default)" },
+    { "server", 0, "NAME", "what this server should run" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option config_list_options[] = {
+    { "revision", 'r', "REV", "a number, head or released (the default)" },
+    { "server", 0, "NAME", "what this server should run" },
+    { "format", 0, "FORMAT", "the document itself: json, yaml (nested) or env" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option config_diff_options[] = {
+    { "from", 0, "REV", "older side (released)" },
+    { "to", 0, "REV", "newer side (head)" },
+    { NULL, 0, NULL, NULL },
+};
+
+/* ---------------------------------------------------------------- writing */
+
+/* "-" and "@FILE" are read; one line end at their end is dropped, as an editor put it there. */
+static int read_value(const struct cli *cli, const char *text, struct buffer *out, struct err *e)
+{
+    bool is_file = text[0] == '@' && text[1];
+
+    if (command_flag(&cli->line, "literal") || (!is_file && strcmp(text, "-") != 0)) {
+        buffer_add_text(out, text);
+        return 0;
+    }
+    if (buffer_read_file(out, is_file ? text + 1 : "-", VALUE_FILE_MAX, e) != 0)
+        return -1;
+    if (out->size && out->data[out->size - 1] == '\n')
+        out->data[--out->size] = 0;
+    buffer_add_text(out, "");
+    return 0;
+}
+
+static int add_pair(struct cli *cli, json_t *set, const char *key, const char *value, struct err *e)
+{
+    const char *type = command_option(&cli->line, "type");
+    const char *expect = command_option(&cli->line, "expect");
+    SCOPED_BUFFER struct buffer text = { 0 };
+    json_t *item;
+
+    if (json_object_get(set, key))
+        return err_set(e, ERR_MALFORMED, "key \"%s\" is given twice", key);
+    if (read_value(cli, value, &text, e) != 0)
+        return -1;
+    item = json_pack("{s:s%}", "config_value", text.data, text.size);
+    if (!item)
+        return err_set(e, ERR_INVALID, "the value of \"%s\" is no UTF-8 text", key);
+    if (type)
+        json_object_set_new(item, "value_type", json_string(type));
+    if (expect)
+        json_object_set_new(item, "expected_version", json_integer(strtoll(expect, NULL, 10)));
+    if (json_object_set_new(set, key, item) != 0)
+        return err_set(e, ERR_INVALID, "a key is no UTF-8 text");
+    return 0;
+}
+
+static int add_pairs(struct cli *cli, json_t *set, int argc, char **argv, struct err *e)
+{
+    for (int i = 1; i < argc; i++) {
+        char *equals = strchr(argv[i], '=');
+
+        if (!equals || equals == argv[i])
+            return err_set(e, ERR_MALFORMED, "\"%s\": give KEY=VALUE, or one KEY and one VALUE",
+                           argv[i]);
+        *equals = 0;
+        if (add_pair(cli, set, argv[i], equals + 1, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int config_set(struct cli *cli, int argc, char **argv)
+{
+    struct ref_scope scope;
+    struct err e = { 0 };
+    json_t *change = json_pack("{s:{}}", "set");
+    json_t *set = json_object_get(change, "set");
+    int rc;
+
+    rc = ref_scope_parse_plain(argv[0], &scope, &e);
+    if (rc == 0 && argc == 3 && !strchr(argv[1], '='))
+        rc = add_pair(cli, set, argv[1], argv[2], &e);
+    else if (rc == 0)
+        rc = add_pairs(cli, set, argc, argv, &e);
+    rc = rc == 0 ? config_change_send(cli, &scope, change) : cli_fail(cli, &e);
+    json_decref(change);
+    return rc;
+}
+
+int config_unset(struct cli *cli, int argc, char **argv)
+{
+    struct ref_scope scope;
+    struct err e = { 0 };
+    json_t *change = json_pack("{s:[]}", "delete");
+    int rc;
+
+    for (int i = 1; i < argc; i++)
+        json_array_append_new(json_object_get(change, "delete"), json_string(argv[i]));
+    if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
+        rc = cli_fail(cli, &e);
+    else
+        rc = config_change_send(cli, &scope, change);
+    json_decref(change);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+/* ?revision=…&server=… as asked by options, or by @REV behind the scope. */
+static int add_query(const struct cli *cli, const struct ref_scope *scope, struct buffer *path,
+                     struct err *e)
+{
+    const char *revision = command_option(&cli->line, "revision");
+    const char *server = command_option(&cli->line, "server");
+    int64_t number = scope->revision;
+    char text[24];
+
+    if (revision && ref_revision_parse(revision, &number, e) != 0)
+        return -1;
+    buffer_add_text(path, "?");
+    if (number != REF_NONE && number != REF_RELEASED) {
+        ref_revision_format(number, text);
+        buffer_printf(path, "revision=%s&", text);
+    }
+    if (server) {
+        buffer_add_text(path, "server=");
+        client_escape(path, server);
+        buffer_add_text(path, "&");
+    }
+    path->data[--path->size] = 0;
+    return 0;
+}
+
+int config_get(struct cli *cli, int argc, char **argv)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct ref_scope scope;
+    struct err e = { 0 };
+
+    if (argc == 1)
+        return config_list(cli, argc, argv);
+    if (ref_scope_parse(argv[0], &scope, &e) != 0)
+        return cli_fail(cli, &e);
+    cli_scope_path(&path, "config", &scope);
+    buffer_add_text(&path, "/");
+    client_escape(&path, argv[1]);
+    if (add_query(cli, &scope, &path, &e) != 0 ||
+        cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_object(cli, reply.body, "config_key"))
+        printf("%s\n", cli_text(reply.body, "config_value"));
+    return CLI_DONE;
+}
+
+/* Short enough for a table; the whole value is one `config get` away. */
+static void value_cell(struct table *t, const char *value)
+{
+    SCOPED_BUFFER struct buffer b = { 0 };
+
+    table_text_add(&b, value, 60, true);
+    table_cell(t, TINT_PLAIN, b.data);
+}
+
+static void list_items(const struct cli *cli, const json_t *body)
+{
+    static const char *const headings[] = { "KEY", "VALUE", "TYPE", ">VERSION", NULL };
+    struct table *t = table_new(headings);
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(json_object_get(body, "configs"), i, item)
+    {
+        table_cell(t, TINT_PLAIN, cli_text(item, "config_key"));
+        value_cell(t, cli_text(item, "config_value"));
+        table_cell(t, TINT_DIM, cli_text(item, "value_type"));
+        table_cellf(t, TINT_DIM, "%lld", cli_number(item, "version"));
+    }
+    if (table_rows(t))
+        output_table(&cli->out, t);
+    cli_note("revision %lld, %zu key%s", cli_number(body, "revision"), table_rows(t),
+             table_rows(t) == 1 ? "" : "s");
+    table_free(t);
+}
+
+int config_list(struct cli *cli, int argc, char **argv)
+{
+    const char *format = command_option(&cli->line, "format");
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct ref_scope scope;
+    struct err e = { 0 };
+
+    (void)argc;
+    if (ref_scope_parse(argv[0], &scope, &e) != 0)
+        return cli_fail(cli, &e);
+    cli_scope_path(&path, "config", &scope);
+    if (add_query(cli, &scope, &path, &e) != 0)
+        return cli_fail(cli, &e);
+    if (format) {
+        buffer_printf(&path, "%cformat=", strchr(path.data, '?') ? '&' : '?');
+        client_escape(&path, format);
+    }
+    if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (reply.text)
+        fputs(reply.text, stdout);
+    else if (format)
+        output_value(&(struct output){ .format = OUTPUT_JSON }, reply.body);
+    else if (cli->out.format == OUTPUT_NAME)
+        output_names(json_object_get(reply.body, "configs"), "config_key");
+    else if (!cli_print_object(cli, reply.body, ""))
+        list_items(cli, reply.body);
+    return CLI_DONE;
+}
+
+static void list_versions(const struct cli *cli, const json_t *versions)
+{
+    static const char *const headings[] = { ">VERSION", ">REVISION", "WHEN", "BY",
+                                            "VALUE",    "WHY",       NULL };
+    struct table *t = table_new(headings);
+    size_t i;
+    json_t *v;
+
+    json_array_foreach(versions, i, v)
+    {
+        char ago[32];
+
+        cli_ago(cli_text(v, "created_at"), ago);
+        table_cellf(t, TINT_PLAIN, "%lld", cli_number(v, "version"));
+        table_cellf(t, TINT_DIM, "%lld", cli_number(v, "revision"));
+        table_cell(t, TINT_DIM, ago);
+        table_cell(t, TINT_PLAIN, cli_text(v, "created_by"));
+        if (json_is_null(json_object_get(v, "config_value")) ||
+            json_is_true(json_object_get(v, "deleted")))
+            table_cell(t, TINT_DIM, "(deleted)");
+        else
+            value_cell(t, cli_text(v, "config_value"));
+        table_cell(t, TINT_PLAIN, cli_text(v, "change_description"));
+    }
+    output_table(&cli->out, t);
+    table_free(t);
+}
+
+static void list_revisions(const struct cli *cli, const json_t *revisions)
+{
+    static const char *const headings[] = { ">REVISION", "WHEN", "BY", ">KEYS", "", "WHY", NULL };
+    struct table *t = table_new(headings);
+    size_t i;
+    json_t *r;
+
+    json_array_foreach(revisions, i, r)
+    {
+        bool is_released = json_is_true(json_object_get(r, "released"));
+        char ago[32];
+
+        cli_ago(cli_text(r, "created_at"), ago);
+        table_cellf(t, TINT_PLAIN, "%lld", cli_number(r, "revision"));
+        table_cell(t, TINT_DIM, ago);
+        table_cell(t, TINT_PLAIN, cli_text(r, "created_by"));
+        table_cellf(t, TINT_PLAIN, "%lld", cli_number(r, "keys_changed"));
+        table_cell(t, is_released ? TINT_DIM : TINT_BACK, is_released ? "released" : "draft");
+        table_cell(t, TINT_PLAIN, cli_text(r, "description"));
+    }
+    output_table(&cli->out, t);
+    table_free(t);
+}
+
+int config_history(struct cli *cli, int argc, char **argv)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    const char *list_name = argc == 2 ? "versions" : "revisions";
+    struct ref_scope scope;
+    struct err e = { 0 };
+    json_t *list;
+
+    if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
+        return cli_fail(cli, &e);
+    cli_scope_path(&path, argc == 2 ? "config" : "revisions", &scope);
+    if (argc == 2) {
+        buffer_add_text(&path, "/");
+        client_escape(&path, argv[1]);
+        buffer_add_text(&path, "/history");
+    }
+    if (cli_connect(cli, &e) != 0 || client_list(cli->client, path.data, list_name, &list, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_list(cli, list_name, list, argc == 2 ? "version" : "revision")) {
+        if (argc == 2)
+            list_versions(cli, list);
+        else
+            list_revisions(cli, list);
+    }
+    json_decref(list);
+    return CLI_DONE;
+}
+
+int config_diff(struct cli *cli, int argc, char **argv)
+{
+    const char *from = command_option(&cli->line, "from"), *to = command_option(&cli->line, "to");
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct ref_scope scope;
+    struct err e = { 0 };
+    int64_t number;
+
+    (void)argc;
+    cli->is_comparing = true;
+    if (ref_scope_parse_plain(argv[0], &scope, &e) != 0 ||
+        (from && ref_revision_parse(from, &number, &e) != 0) ||
+        (to && ref_revision_parse(to, &number, &e) != 0))
+        return cli_fail(cli, &e);
+    cli_scope_path(&path, "revisions", &scope);
+    buffer_add_text(&path, "/diff");
+    if (from)
+        buffer_printf(&path, "?from=%s", from);
+    if (to)
+        buffer_printf(&path, "%cto=%s", from ? '&' : '?', to);
+    if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_object(cli, reply.body, ""))
+        config_change_show(cli, reply.body);
+    return config_change_count(reply.body) ? CLI_FAILED : CLI_DONE;
+}

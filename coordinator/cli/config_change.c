@@ -1,0 +1,112 @@
+/* config_change.c - sends a change of many keys, or shows what it would change. */
+#include "coordinator/cli/config_change.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/cli/table.h"
+
+#define VALUE_CELLS 100
+
+static bool is_change(const json_t *change)
+{
+    return strcmp(cli_text(change, "change"), "unchanged") != 0;
+}
+
+size_t config_change_count(const json_t *answer)
+{
+    size_t i, count = 0;
+    json_t *change;
+
+    json_array_foreach(json_object_get(answer, "changes"), i, change) count += is_change(change);
+    return count;
+}
+
+static void show_side(const struct cli *cli, char sign, enum tint tint, const char *key,
+                      const json_t *value)
+{
+    SCOPED_BUFFER struct buffer line = { 0 };
+    const char *text = json_string_value(value);
+
+    if (!value || json_is_null(value))
+        return;
+    buffer_printf(&line, "%s%c %s = ", tint_on(tint, cli->out.is_colour), sign, key);
+    table_text_add(&line, text ? text : "(not shown)", VALUE_CELLS, cli->out.is_utf8);
+    buffer_printf(&line, "%s\n", tint_off(tint, cli->out.is_colour));
+    output_text(&line);
+}
+
+void config_change_show(const struct cli *cli, const json_t *answer)
+{
+    size_t i;
+    json_t *change;
+
+    json_array_foreach(json_object_get(answer, "changes"), i, change)
+    {
+        const char *key = cli_text(change, "key");
+
+        if (!is_change(change))
+            continue;
+        show_side(cli, '-', TINT_BAD, key, json_object_get(change, "old"));
+        show_side(cli, '+', TINT_GOOD, key, json_object_get(change, "new"));
+    }
+}
+
+static void say_written(const struct ref_scope *scope, const json_t *answer)
+{
+    const char *rollout = json_string_value(json_object_get(answer, "rollout"));
+    json_t *dropped = json_object_get(answer, "dropped_drafts"), *one;
+    long long revision = cli_number(answer, "revision");
+    size_t i;
+
+    if (json_is_false(json_object_get(answer, "changed"))) {
+        cli_note("nothing changed: %s/%s has these values already", scope->service,
+                 scope->environment);
+        return;
+    }
+    if (rollout)
+        cli_note("%s/%s@%lld is being rolled out: lockstep rollout watch %s", scope->service,
+                 scope->environment, revision, rollout);
+    else if (json_is_true(json_object_get(answer, "released")))
+        cli_note("%s/%s@%lld is written and released", scope->service, scope->environment,
+                 revision);
+    else
+        cli_note("%s/%s@%lld is a draft: lockstep rollout start %s/%s", scope->service,
+                 scope->environment, revision, scope->service, scope->environment);
+    json_array_foreach(dropped, i, one)
+        cli_warn("the draft of \"%s\" gave way", json_string_value(one));
+}
+
+int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *change)
+{
+    const char *message = command_option(&cli->line, "message");
+    const char *base = command_option(&cli->line, "base");
+    bool is_plan = command_flag(&cli->line, "plan") || command_flag(&cli->line, "dry-run");
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+
+    cli->is_comparing = is_plan;
+    if (message)
+        json_object_set_new(change, "change_description", json_string(message));
+    if (base)
+        json_object_set_new(change, "base", json_string(base));
+    cli_scope_path(&path, "config", scope);
+    if (is_plan)
+        buffer_add_text(&path, "?dry_run=1");
+    if (cli_call(cli, "POST", path.data, change, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (is_plan) {
+        if (!cli_print_object(cli, reply.body, ""))
+            config_change_show(cli, reply.body);
+        return config_change_count(reply.body) ? CLI_FAILED : CLI_DONE;
+    }
+    if (cli->out.format == OUTPUT_NAME)
+        printf("%s/%s@%lld\n", scope->service, scope->environment,
+               cli_number(reply.body, "revision"));
+    else
+        (void)cli_print_object(cli, reply.body, "");
+    say_written(scope, reply.body);
+    return CLI_DONE;
+}

@@ -1,0 +1,20 @@
+/* config_change.h - one write of many keys: sent or only planned, and how a difference is shown. */
+#ifndef CLI_CONFIG_CHANGE_H
+#define CLI_CONFIG_CHANGE_H
+
+#include <stddef.h>
+
+#include "coordinator/cli/cli.h"
+
+struct json_t;
+
+/* Send {"set":…, "delete":…}; adds what the options --message and --base say. With --plan nothing
+ * is written: the difference is shown and the exit code is 1 when there is any. Returns the exit
+ * code. */
+int config_change_send(struct cli *cli, const struct ref_scope *scope, struct json_t *change);
+
+/* The lines "- key  old" and "+ key  new" of an answer that has `changes`. */
+void config_change_show(const struct cli *cli, const struct json_t *answer);
+size_t config_change_count(const struct json_t *answer);
+
+#endif

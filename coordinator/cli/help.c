@@ -1,0 +1,224 @@
+/* help.c - help and completion, written from the command table so that they cannot lag behind. */
+#include "coordinator/cli/help.h"
+
+#include <string.h>
+
+#define OPTION_WIDTH 28
+
+static void title(struct buffer *out, const char *text, bool is_bold)
+{
+    buffer_printf(out, is_bold ? "\x1b[1m%s\x1b[0m\n" : "%s\n", text);
+}
+
+static void command_line_of(struct buffer *out, const struct command *c)
+{
+    buffer_printf(out, "%s%s%s%s%s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
+                  *c->args ? " " : "", c->args);
+}
+
+static void list_options(struct buffer *out, const struct command_option *options)
+{
+    for (const struct command_option *o = options; o && o->name; o++) {
+        SCOPED_BUFFER struct buffer b = { 0 };
+
+        if (o->letter)
+            buffer_printf(&b, "-%c, ", o->letter);
+        buffer_printf(&b, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+        if (b.size > OPTION_WIDTH)
+            buffer_printf(out, "  %s\n  %-*s  %s\n", b.data, OPTION_WIDTH, "", o->help);
+        else
+            buffer_printf(out, "  %-*s  %s\n", OPTION_WIDTH, b.data, o->help);
+    }
+}
+
+static bool is_first_of_noun(const struct command *table, size_t i)
+{
+    return i == 0 || strcmp(table[i].noun, table[i - 1].noun) != 0;
+}
+
+static void list_verbs(struct buffer *out, const struct command *table, size_t count,
+                       const char *noun)
+{
+    size_t widest = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(table[i].noun, noun) == 0 && table[i].verb && strlen(table[i].verb) > widest)
+            widest = strlen(table[i].verb);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(table[i].noun, noun) == 0)
+            buffer_printf(out, "  %-*s  %s\n", (int)widest, table[i].verb ? table[i].verb : "",
+                          table[i].summary);
+}
+
+void help_overview(struct buffer *out, const struct command *table, size_t count, bool is_bold)
+{
+    buffer_add_text(out, "lockstep changes the configuration of running servers, stage by stage, "
+                         "and takes it\nback when they say no.\n\n");
+    title(out, "Usage", is_bold);
+    buffer_add_text(out, "  lockstep NOUN VERB [ARGUMENTS] [OPTIONS]\n\n");
+    title(out, "First steps", is_bold);
+    buffer_add_text(out,
+                    "  lockstep dev                                   everything on this machine, "
+                    "to play with\n"
+                    "  lockstep config set demo/prod greeting=hello   write a change (a draft)\n"
+                    "  lockstep rollout start demo/prod --wait        bring it to the servers\n"
+                    "  lockstep rollout watch demo/prod               see it happen\n\n");
+    title(out, "Commands", is_bold);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_first_of_noun(table, i))
+            continue;
+        if (!table[i].verb) {
+            buffer_printf(out, "  %-12s %s\n", table[i].noun, table[i].summary);
+            continue;
+        }
+        buffer_printf(out, "  %-12s ", table[i].noun);
+        size_t column = 15;
+        for (size_t j = i; j < count && strcmp(table[j].noun, table[i].noun) == 0; j++) {
+            size_t width = strlen(table[j].verb) + 1;
+
+            if (column + width > 78) {
+                buffer_printf(out, "\n  %-12s ", "");
+                column = 15;
+            }
+            buffer_printf(out, "%s ", table[j].verb);
+            column += width;
+        }
+        out->data[--out->size] = 0;
+        buffer_add_text(out, "\n");
+    }
+    buffer_add_text(out, "\n");
+    title(out, "Options of every command", is_bold);
+    list_options(out, command_globals);
+    buffer_add_text(out, "\n`lockstep help NOUN [VERB]` says more, with examples; "
+                         "`lockstep help exit-codes` what\nscripts may rely on.\n");
+}
+
+void help_noun(struct buffer *out, const struct command *table, size_t count, const char *noun,
+               bool is_bold)
+{
+    title(out, "Usage", is_bold);
+    buffer_printf(out, "  lockstep %s VERB [ARGUMENTS] [OPTIONS]\n\n", noun);
+    title(out, "Verbs", is_bold);
+    list_verbs(out, table, count, noun);
+    buffer_printf(out, "\n`lockstep help %s VERB` says more, with examples.\n", noun);
+}
+
+void help_command(struct buffer *out, const struct command *c, bool is_bold)
+{
+    title(out, "Usage", is_bold);
+    buffer_add_text(out, "  lockstep ");
+    command_line_of(out, c);
+    buffer_printf(out, "%s\n\n%s.\n", c->options ? " [OPTIONS]" : "", c->summary);
+    if (c->details)
+        buffer_printf(out, "\n%s\n", c->details);
+    if (c->options && c->options->name) {
+        buffer_add_text(out, "\n");
+        title(out, "Options", is_bold);
+        list_options(out, c->options);
+    }
+    if (c->examples) {
+        buffer_add_text(out, "\n");
+        title(out, "Examples", is_bold);
+        buffer_printf(out, "%s\n", c->examples);
+    }
+    buffer_add_text(out, "\nOptions of every command: `lockstep help`.\n");
+}
+
+void help_exit_codes(struct buffer *out, bool is_bold)
+{
+    title(out, "Exit codes", is_bold);
+    buffer_add_text(
+        out,
+        "    0  done; as asked\n"
+        "    1  differences found (config diff, --plan), or any error not below\n"
+        "    2  usage: the command line was not understood\n"
+        "    3  not found\n"
+        "    4  conflict: someone was first, the scope is busy, not the time for it\n"
+        "    5  not permitted: no token, a wrong one, or a right is missing\n"
+        "    6  a started rollout ended badly: refused in PREPARE, aborted, rolled back, failed\n"
+        "    7  validation failed before anything started\n"
+        "    8  needs a person: waits for approval, or is paused (with --wait)\n"
+        "    9  a comparing command could not compare (what would be 1 elsewhere)\n"
+        "  124  the time given with --timeout was over; the rollout goes on\n"
+        "  130  interrupted; the rollout goes on\n\n"
+        "`rollout rollback --wait` that ends rolled back is 0: that was asked for.\n");
+}
+
+static void complete_words(struct buffer *out, const struct command_option *options)
+{
+    for (const struct command_option *o = options; o && o->name; o++)
+        buffer_printf(out, " --%s", o->name);
+}
+
+static void complete_nouns(struct buffer *out, const struct command *table, size_t count)
+{
+    buffer_add_text(out, "    local nouns=\"");
+    for (size_t i = 0; i < count; i++)
+        if (is_first_of_noun(table, i))
+            buffer_printf(out, "%s%s", i ? " " : "", table[i].noun);
+    buffer_add_text(out, "\"\n    local globals=\"");
+    complete_words(out, command_globals);
+    buffer_add_text(out, "\"\n");
+}
+
+static void complete_cases(struct buffer *out, const struct command *table, size_t count)
+{
+    buffer_add_text(out, "    case \"$noun\" in\n");
+    for (size_t i = 0; i < count; i++) {
+        if (!is_first_of_noun(table, i) || !table[i].verb)
+            continue;
+        buffer_printf(out, "    %s) verbs=\"", table[i].noun);
+        for (size_t j = i; j < count && strcmp(table[j].noun, table[i].noun) == 0; j++)
+            buffer_printf(out, "%s%s", j > i ? " " : "", table[j].verb);
+        buffer_add_text(out, "\" ;;\n");
+    }
+    buffer_add_text(out, "    esac\n    case \"$noun $verb\" in\n");
+    for (size_t i = 0; i < count; i++) {
+        if (!table[i].options)
+            continue;
+        buffer_printf(out, "    \"%s %s\"%s) options=\"", table[i].noun,
+                      table[i].verb ? table[i].verb : "", table[i].verb ? "" : "*");
+        complete_words(out, table[i].options);
+        buffer_add_text(out, "\" ;;\n");
+    }
+    buffer_add_text(out, "    esac\n");
+}
+
+void help_completion_bash(struct buffer *out, const struct command *table, size_t count)
+{
+    buffer_add_text(out, "# bash completion for lockstep; load it with:\n"
+                         "#   source <(lockstep completion bash)\n"
+                         "_lockstep() {\n"
+                         "    local word=\"${COMP_WORDS[COMP_CWORD]}\"\n"
+                         "    local previous=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+                         "    local noun=\"\" verb=\"\" verbs=\"\" options=\"\" i\n");
+    complete_nouns(out, table, count);
+    buffer_add_text(out, "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+                         "        case \"${COMP_WORDS[i]}\" in\n"
+                         "        -o|--output|--context|--addr|--token-file) ((i++)) ;;\n"
+                         "        -*) ;;\n"
+                         "        *) if [ -z \"$noun\" ]; then noun=\"${COMP_WORDS[i]}\"\n"
+                         "           elif [ -z \"$verb\" ]; then verb=\"${COMP_WORDS[i]}\"; fi ;;\n"
+                         "        esac\n"
+                         "    done\n");
+    complete_cases(out, table, count);
+    buffer_add_text(
+        out, "    case \"$previous\" in\n"
+             "    -o|--output) COMPREPLY=($(compgen -W \"table json yaml name\" -- \"$word\"))"
+             "; return ;;\n"
+             "    --token-file|--dir|--context) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
+             "    esac\n"
+             "    if [[ \"$word\" == -* ]]; then\n"
+             "        COMPREPLY=($(compgen -W \"$options $globals\" -- \"$word\"))\n"
+             "    elif [ -z \"$noun\" ]; then\n"
+             "        COMPREPLY=($(compgen -W \"$nouns\" -- \"$word\"))\n"
+             "    elif [ \"$noun\" = help ]; then\n"
+             "        COMPREPLY=($(compgen -W \"$nouns exit-codes\" -- \"$word\"))\n"
+             "    elif [ -n \"$verbs\" ] && [ -z \"$verb\" ]; then\n"
+             "        COMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n"
+             "    else\n"
+             "        COMPREPLY=($(compgen -f -- \"$word\"))\n"
+             "    fi\n"
+             "}\n"
+             "complete -o filenames -F _lockstep lockstep\n");
+}

@@ -1,0 +1,65 @@
+/* nouns.h - every command's function, one file per noun; the table in commands.c names them. */
+#ifndef CLI_NOUNS_H
+#define CLI_NOUNS_H
+
+#include "coordinator/cli/cli.h"
+
+/* config.c, config_import.c */
+int config_set(struct cli *cli, int argc, char **argv);
+int config_get(struct cli *cli, int argc, char **argv);
+int config_unset(struct cli *cli, int argc, char **argv);
+int config_list(struct cli *cli, int argc, char **argv);
+int config_history(struct cli *cli, int argc, char **argv);
+int config_diff(struct cli *cli, int argc, char **argv);
+int config_import(struct cli *cli, int argc, char **argv);
+extern const struct command_option config_set_options[], config_get_options[],
+    config_unset_options[], config_list_options[], config_diff_options[], config_import_options[];
+
+/* rollout.c, rollout_start.c, rollout_follow.c, rollout_watch.c */
+int rollout_plan(struct cli *cli, int argc, char **argv);
+int rollout_start(struct cli *cli, int argc, char **argv);
+int rollout_list(struct cli *cli, int argc, char **argv);
+int rollout_get(struct cli *cli, int argc, char **argv);
+int rollout_status(struct cli *cli, int argc, char **argv);
+int rollout_watch(struct cli *cli, int argc, char **argv);
+int rollout_servers(struct cli *cli, int argc, char **argv);
+int rollout_act(struct cli *cli, int argc, char **argv); /* pause resume promote … by its verb */
+extern const struct command_option rollout_plan_options[], rollout_start_options[],
+    rollout_list_options[], rollout_status_options[], rollout_servers_options[],
+    rollout_act_options[], rollout_promote_options[], rollout_rollback_options[];
+
+/* server.c */
+int server_enroll(struct cli *cli, int argc, char **argv);
+int server_act(struct cli *cli, int argc, char **argv); /* revoke exclude include */
+int server_forget(struct cli *cli, int argc, char **argv);
+int server_list(struct cli *cli, int argc, char **argv);
+int server_get(struct cli *cli, int argc, char **argv);
+extern const struct command_option server_enroll_options[], server_list_options[];
+
+/* strategy.c */
+int strategy_get(struct cli *cli, int argc, char **argv);
+int strategy_set(struct cli *cli, int argc, char **argv);
+int strategy_list(struct cli *cli, int argc, char **argv);
+int strategy_delete(struct cli *cli, int argc, char **argv);
+
+/* environment.c */
+int environment_get(struct cli *cli, int argc, char **argv);
+int environment_list(struct cli *cli, int argc, char **argv);
+int service_list(struct cli *cli, int argc, char **argv);
+
+/* dev.c */
+int dev_run(struct cli *cli, int argc, char **argv);
+extern const struct command_option dev_options[];
+
+/* about.c */
+int about_version(struct cli *cli, int argc, char **argv);
+int about_help(struct cli *cli, int argc, char **argv);
+int about_completion(struct cli *cli, int argc, char **argv);
+/* A noun alone, or nothing at all: what there is. Returns the exit code. */
+int about_show(struct cli *cli, const char *noun, bool is_asked);
+
+/* commands.c */
+extern const struct command commands[];
+extern const size_t command_count;
+
+#endif

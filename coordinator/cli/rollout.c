@@ -1,0 +1,223 @@
+/* rollout.c - rollout list, get, servers, status, watch, and the actions on one. */
+#include "coordinator/cli/nouns.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "coordinator/cli/picture.h"
+#include "coordinator/cli/rollout_find.h"
+#include "coordinator/cli/rollout_wait.h"
+#include "coordinator/cli/table.h"
+
+const struct command_option rollout_list_options[] = {
+    { "state", 0, "STATES", "only these, with commas between; \"open\": all that are not over" },
+    { "scope", 0, "SERVICE/ENV", "only those that change this scope" },
+    { "since", 0, "TIME", "only those created since (2026-11-21T00:00:00Z)" },
+    { "limit", 0, "N", "at most so many, newest first (20)" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option rollout_status_options[] = {
+    { "timeout", 0, "DURATION", "stop looking after this time, exit 124 (10m, 90s)" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option rollout_servers_options[] = {
+    { "state", 0, "STATES", "pending, ready, applied, failed, rolled_back" },
+    { "stage", 0, "N", "only this stage, from 1" },
+    { "label", 0, "NAME=VALUE", "only servers with this label" },
+    { NULL, 0, NULL, NULL },
+};
+
+/* ---------------------------------------------------------------- list */
+
+static void rollout_row(const struct cli *cli, struct table *t, const json_t *rollout)
+{
+    SCOPED_BUFFER struct buffer changes = { 0 }, legend = { 0 };
+    const char *state = picture_state(rollout);
+    struct bar bar;
+    char ago[32];
+
+    cli_ago(cli_text(rollout, "created_at"), ago);
+    picture_changes(rollout, cli->out.is_utf8, &changes);
+    picture_counts(json_object_get(rollout, "counts"), &bar);
+    if (bar_legend(&bar, &legend, false) == 0)
+        buffer_add_text(&legend, "-");
+    table_cell(t, TINT_PLAIN, cli_text(rollout, "id"));
+    table_cell(t, tint_of_state(state), state);
+    table_cell(t, TINT_PLAIN, changes.data);
+    table_cell(t, TINT_PLAIN, legend.data);
+    table_cell(t, TINT_DIM, cli_text(rollout, "created_by"));
+    table_cell(t, TINT_DIM, ago);
+    table_cell(t, TINT_PLAIN, cli_text(rollout, "reason"));
+}
+
+static int list_path(const struct cli *cli, struct buffer *path, struct err *e)
+{
+    const char *state = command_option(&cli->line, "state");
+    const char *scope = command_option(&cli->line, "scope");
+    const char *since = command_option(&cli->line, "since");
+    const char *limit = command_option(&cli->line, "limit");
+    struct ref_scope parsed;
+
+    buffer_add_text(path, "/api/v1/rollouts?limit=");
+    client_escape(path, limit ? limit : "20");
+    if (state) {
+        buffer_add_text(path, "&state=");
+        client_escape(path, state);
+    }
+    if (since) {
+        buffer_add_text(path, "&since=");
+        client_escape(path, since);
+    }
+    if (scope) {
+        if (ref_scope_parse_plain(scope, &parsed, e) != 0)
+            return -1;
+        buffer_printf(path, "&service=%s&environment=%s", parsed.service, parsed.environment);
+    }
+    return 0;
+}
+
+int rollout_list(struct cli *cli, int argc, char **argv)
+{
+    static const char *const headings[] = { "ID", "STATE", "CHANGES", "SERVERS",
+                                            "BY", "WHEN",  "REASON",  NULL };
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+    struct table *t;
+    size_t i;
+    json_t *one;
+
+    (void)argc, (void)argv;
+    if (list_path(cli, &path, &e) != 0 || cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (cli->out.format == OUTPUT_NAME)
+        output_names(json_object_get(reply.body, "rollouts"), "id");
+    if (cli->out.format == OUTPUT_NAME || cli_print_object(cli, reply.body, ""))
+        return CLI_DONE;
+    t = table_new(headings);
+    json_array_foreach(json_object_get(reply.body, "rollouts"), i, one) rollout_row(cli, t, one);
+    output_table(&cli->out, t);
+    table_free(t);
+    return CLI_DONE;
+}
+
+/* ---------------------------------------------------------------- get, servers */
+
+static int get_rollout(struct cli *cli, const char *reference, struct client_reply *reply,
+                       struct err *e)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    char id[ROLLOUT_ID_SIZE];
+
+    if (rollout_find(cli, reference, id, e) != 0)
+        return -1;
+    buffer_printf(&path, "/api/v1/rollouts/%s", id);
+    return cli_call(cli, "GET", path.data, NULL, reply, e);
+}
+
+int rollout_get(struct cli *cli, int argc, char **argv)
+{
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct err e = { 0 };
+
+    (void)argc;
+    if (get_rollout(cli, argv[0], &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (cli_print_object(cli, reply.body, "id"))
+        return CLI_DONE;
+    rollout_draw_now(cli, reply.body, &text);
+    output_text(&text);
+    return CLI_DONE;
+}
+
+static int servers_path(struct cli *cli, const char *reference, struct buffer *path, struct err *e)
+{
+    const char *const names[] = { "state", "stage", "label" };
+    char id[ROLLOUT_ID_SIZE];
+
+    if (rollout_find(cli, reference, id, e) != 0)
+        return -1;
+    buffer_printf(path, "/api/v1/rollouts/%s/servers?limit=500", id);
+    for (size_t i = 0; i < 3; i++) {
+        const char *value = command_option(&cli->line, names[i]);
+        char number[24];
+
+        if (!value)
+            continue;
+        if (i == 1) { /* people count from 1, as the pictures do */
+            snprintf(number, sizeof(number), "%ld", strtol(value, NULL, 10) - 1);
+            value = number;
+        }
+        buffer_printf(path, "&%s=", names[i]);
+        client_escape(path, value);
+    }
+    return 0;
+}
+
+static void server_row(struct table *t, const json_t *server)
+{
+    const char *state = cli_text(server, "state"), *detail = cli_text(server, "detail");
+    json_t *stage = json_object_get(server, "stage");
+    char ago[32];
+
+    cli_ago(cli_text(server, "updated_at"), ago);
+    table_cell(t, TINT_PLAIN, cli_text(server, "server"));
+    if (json_is_integer(stage))
+        table_cellf(t, TINT_PLAIN, "%lld", json_integer_value(stage) + 1);
+    else
+        table_cell(t, TINT_DIM, json_is_string(stage) ? json_string_value(stage) : "-");
+    table_cell(t, tint_of_state(state), state);
+    table_cell(t, TINT_PLAIN, detail);
+    table_cell(t, TINT_DIM, ago);
+    table_cell(t, TINT_PLAIN, cli_text(server, "reason"));
+}
+
+int rollout_servers(struct cli *cli, int argc, char **argv)
+{
+    static const char *const headings[] = { "SERVER", ">STAGE", "STATE", "DETAIL",
+                                            "SINCE",  "REASON", NULL };
+    SCOPED_BUFFER struct buffer path = { 0 };
+    struct err e = { 0 };
+    struct table *t;
+    json_t *list, *one;
+    size_t i;
+
+    (void)argc;
+    if (servers_path(cli, argv[0], &path, &e) != 0 ||
+        client_list(cli->client, path.data, "servers", &list, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_list(cli, "servers", list, "server")) {
+        t = table_new(headings);
+        json_array_foreach(list, i, one) server_row(t, one);
+        output_table(&cli->out, t);
+        table_free(t);
+    }
+    json_decref(list);
+    return CLI_DONE;
+}
+
+/* ---------------------------------------------------------------- looking on */
+
+int rollout_status(struct cli *cli, int argc, char **argv)
+{
+    char id[ROLLOUT_ID_SIZE];
+    struct err e = { 0 };
+
+    (void)argc;
+    if (rollout_find(cli, argv[0], id, &e) != 0)
+        return cli_fail(cli, &e);
+    return rollout_wait(cli, id, ROLLOUT_LINES);
+}
+
+int rollout_watch(struct cli *cli, int argc, char **argv)
+{
+    char id[ROLLOUT_ID_SIZE];
+    struct err e = { 0 };
+
+    (void)argc;
+    if (rollout_find(cli, argv[0], id, &e) != 0)
+        return cli_fail(cli, &e);
+    return rollout_wait(cli, id, ROLLOUT_PICTURE);
+}

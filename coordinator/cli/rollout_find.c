@@ -1,0 +1,87 @@
+/* rollout_find.c - asks the API's lists for the rollout that a person named. */
+#include "coordinator/cli/rollout_find.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+static void take_id(const json_t *rollout, char id_out[ROLLOUT_ID_SIZE])
+{
+    snprintf(id_out, ROLLOUT_ID_SIZE, "%s", cli_text(rollout, "id"));
+}
+
+static int find_by_scope(struct cli *cli, const char *reference, char id_out[ROLLOUT_ID_SIZE],
+                         struct err *e)
+{
+    static const char *const states[] = { "&state=open", "" };
+    struct ref_scope scope;
+
+    if (ref_scope_parse_plain(reference, &scope, e) != 0)
+        return -1;
+    for (size_t i = 0; i < 2; i++) {
+        SCOPED_BUFFER struct buffer path = { 0 };
+        SCOPED_REPLY struct client_reply reply = { 0 };
+        const json_t *first;
+
+        buffer_printf(&path, "/api/v1/rollouts?service=%s&environment=%s&limit=1%s", scope.service,
+                      scope.environment, states[i]);
+        if (cli_call(cli, "GET", path.data, NULL, &reply, e) != 0)
+            return -1;
+        first = json_array_get(json_object_get(reply.body, "rollouts"), 0);
+        if (first) {
+            take_id(first, id_out);
+            return 0;
+        }
+    }
+    return err_set(e, ERR_NOT_FOUND, "%s has had no rollout yet", reference);
+}
+
+/* All rollouts are looked through, page by page: a beginning that is unique among the newest may
+ * not be unique at all. */
+static int find_by_beginning(struct cli *cli, const char *beginning, char id_out[ROLLOUT_ID_SIZE],
+                             struct err *e)
+{
+    json_t *all, *one;
+    size_t i, found = 0;
+
+    if (client_list(cli->client, "/api/v1/rollouts?limit=500", "rollouts", &all, e) != 0)
+        return -1;
+    json_array_foreach(all, i, one)
+    {
+        if (strncmp(cli_text(one, "id"), beginning, strlen(beginning)) != 0)
+            continue;
+        if (found++ == 0)
+            take_id(one, id_out);
+    }
+    json_decref(all);
+    if (found == 1)
+        return 0;
+    if (found == 0)
+        return err_set(e, ERR_NOT_FOUND, "no rollout's id is or begins with \"%s\"", beginning);
+    return err_set(e, ERR_CONFLICT, "%zu rollouts begin with \"%s\": write more of the id", found,
+                   beginning);
+}
+
+int rollout_find(struct cli *cli, const char *reference, char id_out[ROLLOUT_ID_SIZE],
+                 struct err *e)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+
+    if (cli_connect(cli, e) != 0)
+        return -1;
+    if (ref_is_scope(reference))
+        return find_by_scope(cli, reference, id_out, e);
+    if (!ref_is_id(reference))
+        return err_set(e, ERR_MALFORMED,
+                       "\"%s\": a rollout is named by its id, a beginning of it, or SERVICE/ENV",
+                       reference);
+    buffer_printf(&path, "/api/v1/rollouts/%s", reference);
+    if (cli_call(cli, "GET", path.data, NULL, &reply, e) == 0) {
+        take_id(reply.body, id_out);
+        return 0;
+    }
+    if (e->kind != ERR_NOT_FOUND)
+        return -1;
+    return find_by_beginning(cli, reference, id_out, e);
+}

@@ -1,0 +1,23 @@
+/* rollout_wait.h - follow one rollout to its end, as lines or as a live picture. */
+#ifndef CLI_ROLLOUT_WAIT_H
+#define CLI_ROLLOUT_WAIT_H
+
+#include "common/buffer.h"
+#include "coordinator/cli/cli.h"
+
+struct json_t;
+
+enum rollout_look {
+    ROLLOUT_LINES,         /* status */
+    ROLLOUT_PICTURE,       /* watch; lines when standard output is no terminal */
+    ROLLOUT_WAIT,          /* --wait: as watch, and ends when a person is needed */
+    ROLLOUT_WAIT_ROLLBACK, /* the same; rolled back is what was asked for */
+};
+
+/* Honours --timeout. Returns the exit code. */
+int rollout_wait(struct cli *cli, const char *id, enum rollout_look look);
+
+/* The picture of a rollout as it is at this moment, with its failures. */
+void rollout_draw_now(struct cli *cli, const struct json_t *rollout, struct buffer *out);
+
+#endif

@@ -1,0 +1,250 @@
+/* server.c - server enroll, revoke, exclude, include, forget, list, get. */
+#include "coordinator/cli/nouns.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/cli/table.h"
+
+#define KEY_FILE_MAX 4096
+#define SCOPES_MAX 64
+
+const struct command_option server_enroll_options[] = {
+    { "scope", 's', "SERVICE/ENV", "what it may read: names or globs, repeatable (everything)" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option server_list_options[] = {
+    { "state", 0, "STATE", "enrolled, excluded or revoked" },
+    { "label", 0, "NAME=VALUE", "only servers with this label" },
+    { NULL, 0, NULL, NULL },
+};
+
+static void server_path(struct buffer *out, const char *name, const char *action)
+{
+    buffer_add_text(out, "/api/v1/servers/");
+    client_escape(out, name);
+    if (action)
+        buffer_printf(out, "/%s", action);
+}
+
+/* A public key, or @FILE with one. */
+static int read_key(const char *text, struct buffer *out, struct err *e)
+{
+    size_t n;
+
+    if (text[0] != '@') {
+        buffer_add_text(out, text);
+        return 0;
+    }
+    if (buffer_read_file(out, text + 1, KEY_FILE_MAX, e) != 0)
+        return -1;
+    n = out->size ? strcspn(out->data, "\r\n") : 0;
+    if (n == 0)
+        return err_set(e, ERR_INVALID, "%s holds no key", text + 1);
+    out->data[n] = 0;
+    out->size = n;
+    return 0;
+}
+
+int server_enroll(struct cli *cli, int argc, char **argv)
+{
+    const char *scopes[SCOPES_MAX];
+    size_t count = command_option_all(&cli->line, "scope", scopes, SCOPES_MAX);
+    SCOPED_BUFFER struct buffer key = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+    json_t *body;
+    int rc;
+
+    (void)argc;
+    if (read_key(argv[1], &key, &e) != 0)
+        return cli_fail(cli, &e);
+    body = json_pack("{s:s, s:s}", "name", argv[0], "public_key", key.data);
+    if (!body)
+        return cli_usage(cli, "names and keys are UTF-8 text");
+    if (count)
+        json_object_set_new(body, "scopes", json_array());
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(json_object_get(body, "scopes"), json_string(scopes[i]));
+    rc = cli_call(cli, "POST", "/api/v1/servers", body, &reply, &e);
+    json_decref(body);
+    if (rc != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_object(cli, reply.body, "name"))
+        printf("server %s is enrolled\n", argv[0]);
+    return CLI_DONE;
+}
+
+/* revoke exclude include */
+int server_act(struct cli *cli, int argc, char **argv)
+{
+    const char *verb = cli->line.command->verb;
+    const char *done = strcmp(verb, "revoke") == 0    ? "revoked"
+                       : strcmp(verb, "exclude") == 0 ? "excluded"
+                                                      : "included";
+
+    for (int i = 0; i < argc; i++) {
+        SCOPED_BUFFER struct buffer path = { 0 };
+        SCOPED_REPLY struct client_reply reply = { 0 };
+        struct err e = { 0 };
+
+        server_path(&path, argv[i], verb);
+        if (cli_call(cli, "POST", path.data, NULL, &reply, &e) != 0)
+            return cli_fail(cli, &e);
+        if (!reply.body || !cli_print_object(cli, reply.body, "name"))
+            printf("server %s is %s\n", argv[i], done);
+    }
+    return CLI_DONE;
+}
+
+int server_forget(struct cli *cli, int argc, char **argv)
+{
+    if (!cli_confirm(cli, "Forget %s%s for good, history and all?", argv[0],
+                     argc > 1 ? " and others" : ""))
+        return CLI_FAILED;
+    for (int i = 0; i < argc; i++) {
+        SCOPED_BUFFER struct buffer path = { 0 };
+        SCOPED_REPLY struct client_reply reply = { 0 };
+        struct err e = { 0 };
+
+        server_path(&path, argv[i], NULL);
+        if (cli_call(cli, "DELETE", path.data, NULL, &reply, &e) != 0)
+            return cli_fail(cli, &e);
+        if (cli->out.format == OUTPUT_TABLE)
+            printf("server %s is forgotten\n", argv[i]);
+    }
+    return CLI_DONE;
+}
+
+/* ---------------------------------------------------------------- looking */
+
+static void add_labels(struct buffer *out, const json_t *labels)
+{
+    const char *name;
+    json_t *value;
+
+    buffer_add_text(out, "");
+    json_object_foreach((json_t *)labels, name, value)
+        buffer_printf(out, "%s%s=%s", out->size ? " " : "", name,
+                      json_is_string(value) ? json_string_value(value) : "?");
+}
+
+/* "payments/prod@42", or "@41 (wants 42)" while they differ. */
+static void add_scopes(struct buffer *out, const json_t *scopes)
+{
+    size_t i;
+    json_t *s;
+
+    buffer_add_text(out, "");
+    json_array_foreach(scopes, i, s)
+    {
+        long long is = cli_number(s, "revision"), wants = is;
+
+        if (json_is_integer(json_object_get(s, "desired_revision")))
+            wants = cli_number(s, "desired_revision");
+        buffer_printf(out, "%s%s/%s@%lld", out->size ? " " : "", cli_text(s, "service"),
+                      cli_text(s, "environment"), is);
+        if (wants != is)
+            buffer_printf(out, " (wants %lld)", wants);
+    }
+}
+
+static const char *presence(const json_t *server)
+{
+    const char *state = cli_text(server, "state");
+
+    if (*state && strcmp(state, "enrolled") != 0)
+        return state;
+    return json_is_false(json_object_get(server, "reachable")) ? "offline" : "online";
+}
+
+static void server_row(struct table *t, const json_t *server)
+{
+    SCOPED_BUFFER struct buffer labels = { 0 }, scopes = { 0 };
+    const char *state = presence(server);
+    char ago[32];
+
+    add_labels(&labels, json_object_get(server, "labels"));
+    add_scopes(&scopes, json_object_get(server, "scopes"));
+    cli_ago(cli_text(server, "last_seen"), ago);
+    table_cell(t, TINT_PLAIN, cli_text(server, "name"));
+    table_cell(t, tint_of_state(state), state);
+    table_cell(t, TINT_DIM, ago);
+    table_cell(t, TINT_DIM, labels.data);
+    table_cell(t, TINT_PLAIN, scopes.data);
+}
+
+int server_list(struct cli *cli, int argc, char **argv)
+{
+    static const char *const headings[] = { "SERVER", "STATE", "SEEN", "LABELS", "RUNS", NULL };
+    const char *const filters[] = { "state", "label" };
+    SCOPED_BUFFER struct buffer path = { 0 };
+    struct err e = { 0 };
+    struct table *t;
+    json_t *list, *one;
+    size_t i;
+
+    (void)argc, (void)argv;
+    buffer_add_text(&path, "/api/v1/servers?limit=500");
+    for (i = 0; i < 2; i++) {
+        const char *value = command_option(&cli->line, filters[i]);
+
+        if (!value)
+            continue;
+        buffer_printf(&path, "&%s=", filters[i]);
+        client_escape(&path, value);
+    }
+    if (cli_connect(cli, &e) != 0 || client_list(cli->client, path.data, "servers", &list, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_list(cli, "servers", list, "name")) {
+        t = table_new(headings);
+        json_array_foreach(list, i, one) server_row(t, one);
+        output_table(&cli->out, t);
+        table_free(t);
+    }
+    json_decref(list);
+    return CLI_DONE;
+}
+
+static void show_scopes(const struct cli *cli, const json_t *scopes)
+{
+    static const char *const headings[] = { "SCOPE", ">RUNS", ">WANTS", "STATE", "REASON", NULL };
+    struct table *t = table_new(headings);
+    size_t i;
+    json_t *s;
+
+    json_array_foreach(scopes, i, s)
+    {
+        const char *state = cli_text(s, "state");
+
+        table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(s, "service"), cli_text(s, "environment"));
+        table_cellf(t, TINT_PLAIN, "%lld", cli_number(s, "revision"));
+        table_cellf(t, TINT_PLAIN, "%lld", cli_number(s, "desired_revision"));
+        table_cell(t, tint_of_state(state), state);
+        table_cell(t, TINT_PLAIN, cli_text(s, "reason"));
+    }
+    output_table(&cli->out, t);
+    table_free(t);
+}
+
+int server_get(struct cli *cli, int argc, char **argv)
+{
+    SCOPED_BUFFER struct buffer path = { 0 }, labels = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+    char ago[32];
+
+    (void)argc;
+    server_path(&path, argv[0], NULL);
+    if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (cli_print_object(cli, reply.body, "name"))
+        return CLI_DONE;
+    add_labels(&labels, json_object_get(reply.body, "labels"));
+    cli_ago(cli_text(reply.body, "last_seen"), ago);
+    printf("%s  %s, seen %s%s%s\n\n", cli_text(reply.body, "name"), presence(reply.body), ago,
+           labels.size ? "  " : "", labels.data);
+    show_scopes(cli, json_object_get(reply.body, "scopes"));
+    return CLI_DONE;
+}
