@@ -44,10 +44,9 @@ size_t canon_number(const char *text, size_t size)
     return at;
 }
 
-/* The bytes of a string behind its opening quote, closing quote included when there is one. */
-static size_t string_rest(const char *text, size_t size)
+size_t canon_string_size(const char *text, size_t size)
 {
-    size_t at = 0;
+    size_t at = 1;
 
     while (at < size && text[at] != '"')
         at += text[at] == '\\' && at + 1 < size ? 2 : 1;
@@ -65,7 +64,7 @@ static void mark(const char *text, size_t size, struct buffer *out)
             buffer_add(out, text + at, n);
             buffer_add(out, "\"", 1);
         } else if (text[at] == '"') {
-            n = 1 + string_rest(text + at + 1, size - at - 1);
+            n = canon_string_size(text + at, size - at);
             buffer_add(out, "\"s", 2);
             buffer_add(out, text + at + 1, n - 1);
         } else {

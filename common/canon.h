@@ -32,5 +32,7 @@ struct json_t *canon_member(const struct json_t *object, const char *key);
 void canon_quote(struct buffer *out, const char *text);
 /* How many bytes of `text` are a JSON number (RFC 8259 section 6); 0 when it starts with none. */
 size_t canon_number(const char *text, size_t size);
+/* The bytes from an opening quote to its closing quote; all of them when there is none. */
+size_t canon_string_size(const char *text, size_t size);
 
 #endif

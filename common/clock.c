@@ -29,18 +29,24 @@ int64_t clock_wall_ms(void)
     return read_us(CLOCK_REALTIME) / 1000;
 }
 
+/* The years 1 to 9999, which is all that RFC 3339 can write. */
+#define FIRST_MS INT64_C(-62135596800000)
+#define LAST_MS INT64_C(253402300799999)
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 {
-    int64_t ms = wall_ms % 1000;
+    int64_t ms;
     time_t seconds;
     struct tm t;
-    size_t n;
+    int n;
 
+    wall_ms = wall_ms < FIRST_MS ? FIRST_MS : wall_ms > LAST_MS ? LAST_MS : wall_ms;
+    ms = wall_ms % 1000;
     if (ms < 0)
         ms += 1000; /* before 1970 the second must be rounded down as well */
     seconds = (time_t)((wall_ms - ms) / 1000);
     MUST(gmtime_r(&seconds, &t) != NULL);
-    n = strftime(out, CLOCK_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &t);
-    MUST(n > 0);
-    snprintf(out + n, CLOCK_TEXT_SIZE - n, ".%03dZ", (int)ms);
+    n = snprintf(out, CLOCK_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900,
+                 t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (int)ms);
+    MUST(n == 24);
 }

@@ -9,6 +9,7 @@
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
 int64_t clock_wall_ms(void);                            /* since 1970, UTC */
-void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]); /* 2026-11-21T00:42:56.123Z */
+/* 2026-11-21T00:42:56.123Z; times before year 1 or after 9999 (a peer's, say) are cut to these. */
+void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE]);
 
 #endif

@@ -1,7 +1,6 @@
 /* document.c - the configuration of one scope: typed keys, canonical bytes, differences. */
 #include "common/document.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,99 +212,6 @@ int document_encode(const struct document *d, char **bytes_out, size_t *size_out
     digest_sha256(out.data, out.size, hash_out);
     *size_out = out.size;
     *bytes_out = buffer_take(&out);
-    return 0;
-}
-
-static int wrong_item(const char *key, const char *reason, struct err *e)
-{
-    return err_set(e, ERR_MALFORMED, "document: key %.200s %s", key, reason);
-}
-
-/* The canonical text of a value as it stands in the bytes; what fits no type is an error. */
-static int decode_value(const char *key, enum value_type type, const json_t *v, char **out,
-                        struct err *e)
-{
-    SCOPED_BUFFER struct buffer text = { 0 };
-    struct err inner;
-
-    if (type == VALUE_BOOLEAN ? !json_is_boolean(v) : type != VALUE_JSON && !canon_string(v))
-        return wrong_item(key, "has a value that does not fit its type", e);
-    if (type == VALUE_BOOLEAN || type == VALUE_JSON)
-        canon_emit(v, &text);
-    else
-        buffer_add_text(&text, canon_string(v));
-    if (value_normalize(type, text.data ? text.data : "", text.size, out, &inner))
-        return wrong_item(key, inner.text, e);
-    return 0;
-}
-
-static int decode_item(struct document *d, const char *key, const json_t *node, struct err *e)
-{
-    const json_t *v = canon_member(node, "v");
-    const char *type_name = canon_string(canon_member(node, "t"));
-    enum value_type type;
-    struct err inner;
-    char *text;
-    int result;
-
-    if (document_check_key(key, strlen(key), &inner))
-        return wrong_item(key, inner.text, e);
-    if (json_object_size(node) != 2 || !type_name || !v)
-        return wrong_item(key, "is not of the form {\"t\":TYPE,\"v\":VALUE}", e);
-    if (value_type_parse(type_name, &type, &inner))
-        return wrong_item(key, inner.text, e);
-    if (decode_value(key, type, v, &text, e))
-        return -1;
-    result = document_set(d, key, type, text, e);
-    free(text);
-    return result;
-}
-
-static int fill(struct document *d, const char *bytes, size_t size, struct err *e)
-{
-    json_t *root = NULL, *node;
-    const char *key;
-    int result = 0;
-
-    if (canon_parse("document", bytes, size, &root, e))
-        return -1;
-    if (!json_is_object(root))
-        result = err_set(e, ERR_MALFORMED, "document: it is not a JSON object of keys");
-    json_object_foreach(root, key, node) {
-        result = decode_item(d, key + 1, node, e);
-        if (result)
-            break;
-    }
-    json_decref(root);
-    return result;
-}
-
-/* Two spellings of one content would have two hashes, so only the canonical one is a document. */
-static int check_canonical(const struct document *d, const char *bytes, size_t size,
-                           struct err *e)
-{
-    struct hash hash;
-    char *made;
-    size_t made_size;
-    int result;
-
-    if (document_encode(d, &made, &made_size, &hash, e))
-        return -1;
-    result = made_size == size && !memcmp(made, bytes, size) ? 0 : -1;
-    free(made);
-    return result ? err_set(e, ERR_MALFORMED, "document: its bytes are not in canonical form") : 0;
-}
-
-int document_decode(const char *bytes, size_t size, struct document **out, struct err *e)
-{
-    SCOPED(document_free) struct document *d = document_new();
-
-    if (size > DOCUMENT_SIZE_MAX)
-        return err_set(e, ERR_TOO_LARGE, "document: %zu bytes, at most %u are allowed", size,
-                       DOCUMENT_SIZE_MAX);
-    if (fill(d, bytes, size, e) || check_canonical(d, bytes, size, e))
-        return -1;
-    *out = MOVE(d);
     return 0;
 }
 

@@ -118,21 +118,33 @@ void name_clean_utf8(char *text, size_t size)
     }
 }
 
+/* The start of the next character. */
+static const char *next(const char *text)
+{
+    do
+        text++;
+    while (((unsigned char)*text & 0xC0) == 0x80);
+    return text;
+}
+
 bool name_matches(const char *pattern, const char *text)
 {
     const char *star = NULL, *resume = NULL;
 
-    /* On a mismatch the newest star takes one byte more: no recursion, no exponential pattern. */
+    /* On a mismatch the newest star takes a character more: no recursion, no explosion. */
     while (*text) {
         if (*pattern == '*') {
             star = pattern++;
             resume = text;
-        } else if (*pattern == '?' || *pattern == *text) {
+        } else if (*pattern == '?') {
+            pattern++;
+            text = next(text);
+        } else if (*pattern == *text) {
             pattern++;
             text++;
         } else if (star) {
             pattern = star + 1;
-            text = ++resume;
+            text = resume = next(resume);
         } else {
             return false;
         }

@@ -29,7 +29,7 @@ bool name_is_utf8(const char *text, size_t size);
  * that it can travel and be stored. */
 void name_clean_utf8(char *text, size_t size);
 
-/* fnmatch-like glob with * and ? over whole names ("payments/" "*", "web-?"). */
+/* Glob over whole names: * is any run of characters (a slash as well), ? is one character. */
 bool name_matches(const char *pattern, const char *text);
 
 #endif

@@ -81,6 +81,14 @@ static int check_limits(const struct settings_key *key, int64_t value, struct er
     return err_set(e, ERR_INVALID, "it must be %s to %s", least, most);
 }
 
+static void release(const struct settings_key *key, char **field)
+{
+    if (*field && key->is_secret)
+        explicit_bzero(*field, strlen(*field));
+    free(*field);
+    *field = NULL;
+}
+
 static int set_field(const struct settings_key *key, void *into, const char *text, struct err *e)
 {
     void *field = field_of(key, into);
@@ -89,7 +97,7 @@ static int set_field(const struct settings_key *key, void *into, const char *tex
 
     switch (key->type) {
     case SETTINGS_TEXT:
-        free(*(char **)field);
+        release(key, field);
         *(char **)field = strdup(text);
         MUST(*(char **)field);
         return 0;
@@ -253,6 +261,8 @@ static int enter_section(struct source *s, const char *line, size_t size)
 
 static int check_line(struct source *s, const char *line, size_t size)
 {
+    const char *equals;
+
     if (size + 3 > LINE_SIZE)
         return fail(s, s->line, "the line is longer than 8000 bytes");
     if (!name_is_utf8(line, size))
@@ -263,8 +273,14 @@ static int check_line(struct source *s, const char *line, size_t size)
         line++;
         size--;
     }
-    if (size > 0 && *line == '[')
+    if (size == 0 || *line == ';' || *line == '#')
+        return 0;
+    if (*line == '[')
         return enter_section(s, line, size);
+    /* inih would take a colon for the '=' as well, and so cut keys and values elsewhere. */
+    equals = memchr(line, '=', size);
+    if (!equals || equals == line || memchr(line, ':', (size_t)(equals - line)))
+        return fail(s, s->line, "this is neither KEY = VALUE, nor a [section], nor a comment");
     return 0;
 }
 
@@ -304,9 +320,7 @@ static int parse(struct source *s, const char *text)
     line = ini_parse_stream(next_line, s, on_key, s);
     if (s->is_failed)
         return -1;
-    if (line > 0)
-        return fail(s, line, "this is neither KEY = VALUE, nor a [section], nor a comment");
-    MUST(line == 0);
+    MUST(line == 0); /* the reader lets no line pass that inih would not take */
     return leave_section(s);
 }
 
@@ -345,14 +359,15 @@ static int set_from_secret_file(const struct settings_key *key, void *into, cons
                                 const char *path, struct err *e)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
+    int result;
 
     if (buffer_read_file(&text, path, SECRET_FILE_MAX, e))
         return err_wrap(e, "%s", variable);
     buffer_add(&text, "", 0);
     text.data[strcspn(text.data, "\r\n")] = '\0';
-    if (set_field(key, into, text.data, e))
-        return err_wrap(e, "%s", variable);
-    return 0;
+    result = set_field(key, into, text.data, e) ? err_wrap(e, "%s", variable) : 0;
+    explicit_bzero(text.data, text.size);
+    return result;
 }
 
 static int set_from_environment(const struct settings_key *key, void *into, struct err *e)
@@ -391,11 +406,7 @@ int settings_load(const char *path, const struct settings_key *keys, size_t key_
 void settings_fini(const struct settings_key *keys, size_t key_count, void *into)
 {
     for (size_t i = 0; i < key_count; i++) {
-        char **field = field_of(&keys[i], into);
-
-        if (keys[i].type != SETTINGS_TEXT)
-            continue;
-        free(*field);
-        *field = NULL;
+        if (keys[i].type == SETTINGS_TEXT)
+            release(&keys[i], field_of(&keys[i], into));
     }
 }

@@ -175,12 +175,30 @@ static int walk(struct walk *w, yaml_parser_t *parser)
     return 0;
 }
 
+/* libyaml compares each %TAG line with all before it: a megabyte of them takes seconds. */
+static int check_tags(const char *text, size_t size, struct err *e)
+{
+    const char *at = text, *end = text + size;
+    unsigned tags = 0;
+
+    while (at && at < end) {
+        tags += end - at >= 4 && !memcmp(at, "%TAG", 4);
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
+    }
+    return tags <= YAMLTEXT_TAGS_MAX ? 0
+                                     : err_set(e, ERR_INVALID, "YAML: more than %d %%TAG lines",
+                                               YAMLTEXT_TAGS_MAX);
+}
+
 int yamltext_check(const char *text, size_t size, struct err *e)
 {
     struct walk w = { .e = e };
     yaml_parser_t parser;
     int result;
 
+    if (check_tags(text, size, e))
+        return -1;
     MUST(yaml_parser_initialize(&parser));
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, size);

@@ -8,6 +8,7 @@
 
 #define YAMLTEXT_DEPTH_MAX 100
 #define YAMLTEXT_ANCHORS_MAX 256
+#define YAMLTEXT_TAGS_MAX 64
 /* Nodes that aliases may add when they are written out ("billion laughs" is a thousand million). */
 #define YAMLTEXT_ALIASED_MAX 100000
 

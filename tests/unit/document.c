@@ -222,6 +222,11 @@ START_TEST(test_yaml_that_explodes_is_refused)
     for (int i = 0; i <= YAMLTEXT_ANCHORS_MAX; i++)
         buffer_printf(&many, "- &n%d x\n", i);
     ck_assert_says(refusal(VALUE_YAML, many.data, many.size), "anchors");
+    buffer_clear(&many);
+    for (int i = 0; i <= YAMLTEXT_TAGS_MAX; i++)
+        buffer_printf(&many, "%%TAG !a%d! b\n", i);
+    buffer_add_text(&many, "--- a\n");
+    ck_assert_says(refusal(VALUE_YAML, many.data, many.size), "%TAG");
 }
 END_TEST
 
@@ -319,6 +324,20 @@ START_TEST(test_other_spellings_are_no_documents)
         "{\"a\":{\"t\":\"json\",\"v\":{\"b\":1,\"a\":2}}}",
         "{\"a\":{\"t\":\"json\",\"v\":[1, 2]}}",
         "{\"a\":{\"t\":1,\"v\":\"\"}}",
+        "{\"a\":{\"t\":\"string\",\"v\":\"\"},}",
+        "{,\"a\":{\"t\":\"string\",\"v\":\"\"}}",
+        "{\"a\":{\"t\":\"string\",\"v\":\"\"}}}",
+        "{\"a\":{\"t\":\"string\",\"v\":\"\"}]",
+        "{\"a\":{\"t\":\"string\",\"v\":\"\"}\"b\":{\"t\":\"string\",\"v\":\"\"}}",
+        "{\"a\":{\"t\":\"json\",\"v\":[}}",
+        "{\"a\":{\"t\":\"json\",\"v\":1}}{}",
+        "{\"a\":\"b\"}",
+        "{\"a\"}",
+        "{\"a",
+        "{\"a\\",
+        "{",
+        "}",
+        "\"{}\"",
     };
     struct document *d;
     struct err e;

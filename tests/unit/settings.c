@@ -167,6 +167,9 @@ START_TEST(test_mistakes_have_their_line)
     check_refused("[http]\nlisten = a\n\nlisten = b\n", 4, "set before");
     check_refused("listen = a\n", 1, "before the first [section]");
     check_refused("[http]\nlisten\n", 2, "neither KEY = VALUE");
+    check_refused("[http]\nlisten: a\n", 2, "neither KEY = VALUE");
+    check_refused("[labels]\na:b = c\n", 2, "neither KEY = VALUE");
+    check_refused("[labels]\n = c\n", 2, "neither KEY = VALUE");
     check_refused("[http\nlisten = a\n", 1, "] is missing");
     check_refused("[http] x\nlisten = a\n", 1, "behind");
     check_refused("[]\nlisten = a\n", 1, "no name");

@@ -95,6 +95,8 @@ START_TEST(test_globs)
         { "payments/*", "search/prod", false },                { "*.url", "database.url", true },
         { "*.url", "database.urls", false },                   { "a*b*c", "aXbYbZc", true },
         { "a*b*c", "aXbYbZ", false }, { "**a", "ba", true },   { "a**", "a", true },
+        { "?", "\xC3\xA9", true },  { "??", "\xC3\xA9", false },   { "*?", "\xC3\xA9", true },
+        { "*??", "\xC3\xA9", false }, { "a*\xC3\xA9?", "a\xC3\xA9\xC3\xA9z", true },
         { "[a]", "a", false },      { "a?", "a", false },      { "*a*a*a", "aa", false },
     };
     char text[3001], pattern[61];
@@ -157,6 +159,9 @@ START_TEST(test_times)
         { 951782399999, "2000-02-28T23:59:59.999Z" },
         { -1, "1969-12-31T23:59:59.999Z" },
         { 253402300799999, "9999-12-31T23:59:59.999Z" },
+        { 253402300800000, "9999-12-31T23:59:59.999Z" },
+        { INT64_MAX, "9999-12-31T23:59:59.999Z" },
+        { INT64_MIN, "0001-01-01T00:00:00.000Z" },
     };
     char text[CLOCK_TEXT_SIZE];
 

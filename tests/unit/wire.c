@@ -27,24 +27,25 @@ static uint32_t below(uint32_t limit)
     return (uint32_t)(draw() % limit);
 }
 
+/* One list of fields per struct, independent of the codec's: it fills a struct at random, or
+ * compares it with another one that stands at a fixed distance. */
+static struct {
+    bool is_filling, is_largest;
+    const char *base, *other;
+    char arena[ARENA_SIZE];
+    size_t used;
+} visit;
+
 /* Small sizes mostly, the limit itself often enough. */
 static uint32_t some(uint32_t most)
 {
     uint32_t kind = below(8);
 
-    return kind == 0 ? most : kind == 1 ? below(most + 1) : below(most < 8 ? most + 1 : 8);
+    return visit.is_largest ? most
+           : kind == 0 ? most : kind == 1 ? below(most + 1) : below(most < 8 ? most + 1 : 8);
 }
 
 #define SURE(cond) ck_assert_msg(cond, "%s (SEED=%llu)", #cond, (unsigned long long)seed)
-
-/* One list of fields per struct, independent of the codec's: it fills a struct at random, or
- * compares it with another one that stands at a fixed distance. */
-static struct {
-    bool is_filling;
-    const char *base, *other;
-    char arena[ARENA_SIZE];
-    size_t used;
-} visit;
 
 static const void *twin(const void *field)
 {
@@ -200,14 +201,14 @@ static void visit_reject(struct wire_rejection *b)
 
 static void visit_prepare(struct wire_prepare *b)
 {
-    uint32_t left = WIRE_INLINE_MAX;
+    uint32_t left = b->is_eventual || visit.is_largest ? 12000 : WIRE_INLINE_MAX;
     uint16_t n;
 
     FIXED(b->attempt);
     text(&b->rollout, 0, WIRE_NAME_MAX);
     FIXED(b->stage);
     flag(&b->is_eventual);
-    bytes(&b->decision, b->is_eventual ? 1 + some(WIRE_DECISION_MAX / 4) : 0);
+    bytes(&b->decision, b->is_eventual ? 1 + some(WIRE_DECISION_MAX - 1) : 0);
     n = count(&b->target_count, WIRE_SCOPES_MAX);
     for (uint16_t i = 0; i < n; i++) {
         struct wire_target *t = &b->targets[i];
@@ -451,6 +452,18 @@ START_TEST(test_every_body_comes_back_as_it_went)
 }
 END_TEST
 
+/* Every list and text at its limit still makes a message (a PREPARE without its documents). */
+START_TEST(test_the_largest_bodies_fit)
+{
+    static uint8_t frame[BODY_MAX], again[BODY_MAX];
+
+    visit.is_largest = true;
+    for (int i = 0; i < 20; i++)
+        check_round_trip(&bodies[_i], frame, again);
+    visit.is_largest = false;
+}
+END_TEST
+
 START_TEST(test_every_cut_and_every_extra_byte_fails)
 {
     static uint8_t frame[WIRE_MESSAGE_MAX];
@@ -528,6 +541,7 @@ int main(void)
     state = seed;
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, test_every_body_comes_back_as_it_went, 0, BODY_COUNT);
+    tcase_add_loop_test(tc, test_the_largest_bodies_fit, 0, BODY_COUNT);
     tcase_add_loop_test(tc, test_every_cut_and_every_extra_byte_fails, 0, BODY_COUNT);
     tcase_add_loop_test(tc, test_spoiled_and_random_bytes_do_no_harm, 0, BODY_COUNT);
     tcase_add_loop_test(tc, test_a_frame_larger_than_a_message_is_refused, 0, BODY_COUNT);

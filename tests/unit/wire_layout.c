@@ -60,6 +60,21 @@ START_TEST(test_a_decision_has_a_fixed_layout)
 }
 END_TEST
 
+START_TEST(test_the_largest_decision_can_be_stored)
+{
+    static struct wire_decision d = { .type = WIRE_FINALIZE, .scope_count = WIRE_SCOPES_MAX };
+    static uint8_t frame[WIRE_DECISION_MAX];
+    char longest[WIRE_NAME_MAX];
+
+    memset(longest, 'a', sizeof(longest));
+    d.rollout = (struct wire_text){ longest, WIRE_NAME_MAX };
+    for (int i = 0; i < WIRE_SCOPES_MAX; i++)
+        d.scopes[i].service = d.scopes[i].environment = d.rollout;
+    ck_assert_uint_gt(wire_encode_decision(&d, frame, sizeof(frame)), 16000);
+    ck_assert_int_eq(WIRE_BYE, 25);
+}
+END_TEST
+
 START_TEST(test_limits_hold_for_encoders)
 {
     static struct wire_receipt receipt = { .id_count = WIRE_IDS_MAX + 1 };
@@ -128,6 +143,7 @@ int main(void)
 
     tcase_add_test(tc, test_the_envelope_has_a_fixed_layout);
     tcase_add_test(tc, test_a_decision_has_a_fixed_layout);
+    tcase_add_test(tc, test_the_largest_decision_can_be_stored);
     tcase_add_test(tc, test_limits_hold_for_encoders);
     tcase_add_test(tc, test_a_broken_body_names_message_and_field);
     tcase_add_test(tc, test_texts_are_cut_at_characters);
