@@ -434,3 +434,8 @@ int router_send_bytes(struct router *r, const struct router_peer *peer,
     copy_frame(&copy, body, size);
     return send_message(r, peer, envelope, &copy);
 }
+
+void router_new_keys(char public_key[ROUTER_KEY_SIZE], char secret_key[ROUTER_KEY_SIZE])
+{
+    MUST(zmq_curve_keypair(public_key, secret_key) == 0);
+}

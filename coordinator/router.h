@@ -71,4 +71,7 @@ int router_send(struct router *r, const struct router_peer *peer,
 int router_send_bytes(struct router *r, const struct router_peer *peer,
                       const struct wire_envelope *envelope, const void *body, size_t size);
 
+/* A fresh CURVE key pair (Z85 with terminating zeros). */
+void router_new_keys(char public_key[ROUTER_KEY_SIZE], char secret_key[ROUTER_KEY_SIZE]);
+
 #endif

@@ -554,6 +554,11 @@ uint64_t leader_due(const struct leader *l, uint32_t server, uint32_t scope)
     return delivery_due(&l->delivery, server, scope);
 }
 
+bool leader_is_live(const struct leader *l, uint64_t dseq)
+{
+    return delivery_find((struct delivery *)(uintptr_t)&l->delivery, dseq) != NULL;
+}
+
 enum attempt_fate leader_fate(const struct leader *l, uint64_t attempt_number)
 {
     struct leader *own = (struct leader *)(uintptr_t)l;

@@ -95,7 +95,8 @@ static void say_trouble(struct lease *l, const struct err *reason)
     mailbox_put(l->news, n);
 }
 
-static void say_other(struct lease *l, uint32_t gen, uint64_t epoch, const char *router)
+static void say_other(struct lease *l, uint32_t gen, uint64_t epoch, const char *http,
+                      const char *router)
 {
     struct lease_news *n;
 
@@ -105,6 +106,7 @@ static void say_other(struct lease *l, uint32_t gen, uint64_t epoch, const char 
     n = news_of(LEASE_OTHER);
     n->gen = gen;
     n->epoch = epoch;
+    snprintf(n->http_address, sizeof(n->http_address), "%s", http);
     snprintf(n->router_address, sizeof(n->router_address), "%s", router);
     mailbox_put(l->news, n);
 }
@@ -242,19 +244,19 @@ static int follow(struct lease *l, int64_t *wait_ms, struct err *e)
 
     pg_set_patience(l->pg, l->settings.lease_ms);
     if (PG_QUERY(l->pg,
-                 "SELECT gen, epoch, router, greatest(0, least(86400000, floor(1000 *"
+                 "SELECT gen, epoch, address, router, greatest(0, least(86400000, floor(1000 *"
                  " extract(epoch FROM lease_until - now()))))::bigint FROM leader"
                  " WHERE lease_until > '-infinity' UNION ALL"
-                 " SELECT gen, epoch, router, 0 FROM leader WHERE lease_until = '-infinity'",
+                 " SELECT gen, epoch, address, router, 0 FROM leader WHERE lease_until = '-infinity'",
                  &rows, e) ||
         rows_count(rows) != 1)
         return rows ? err_set(e, ERR_CORRUPT, "the leader's row is missing") : -1;
-    left_ms = rows_int(rows, 0, 3);
+    left_ms = rows_int(rows, 0, 4);
     *wait_ms = left_ms && left_ms < third(l) ? left_ms + 1 : third(l);
     l->gen = (uint32_t)rows_int(rows, 0, 0);
     l->epoch = (uint64_t)rows_int(rows, 0, 1);
     if (left_ms > 0) {
-        say_other(l, l->gen, l->epoch, rows_text(rows, 0, 2));
+        say_other(l, l->gen, l->epoch, rows_text(rows, 0, 2), rows_text(rows, 0, 3));
         return 0;
     }
     if (clock_monotonic_ms() < l->quiet_ms)

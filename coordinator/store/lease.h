@@ -21,7 +21,7 @@ struct lease_settings {
 enum lease_news_kind {
     LEASE_GAINED,  /* gen, epoch, snapshot */
     LEASE_LOST,    /* reason */
-    LEASE_OTHER,   /* somebody else leads: router_address (may be empty) */
+    LEASE_OTHER,   /* somebody else leads: its addresses (may be empty) */
     LEASE_TROUBLE, /* the database does not answer: reason; repeated at most every 10 s */
 };
 
@@ -30,7 +30,7 @@ struct lease_news {
     uint32_t gen;
     uint64_t epoch;
     struct snapshot *snapshot; /* GAINED: the taker's (snapshot_free) */
-    char router_address[256];
+    char http_address[256], router_address[256];
     struct err reason;
 };
 

@@ -1,0 +1,252 @@
+/* dossier.c - names and bytes around an open rollout. */
+#include "coordinator/dossier.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/digest.h"
+#include "common/invariant.h"
+
+void dossier_free(struct dossier *d)
+{
+    if (!d)
+        return;
+    dossier_set_attempt(d, 0, 0, NULL, 0);
+    free(d->members);
+    free(d);
+}
+
+static int place_changes(struct dossier *d, struct roster *roster, struct err *e)
+{
+    for (size_t i = 0; i < d->change_count; i++) {
+        struct roster_scope *scope = roster_scope_by_id(roster, d->changes[i].row.scope_id);
+
+        if (!scope)
+            return err_set(e, ERR_UNAVAILABLE, "a scope of rollout %s is not loaded yet",
+                           d->public_id);
+        d->changes[i].scope = scope->index;
+        d->load.scopes[i] = scope->index;
+    }
+    d->load.scope_count = (unsigned)d->change_count;
+    return 0;
+}
+
+static void place_members(struct dossier *d, const struct rollout_row *row, struct roster *roster)
+{
+    uint32_t count = 0;
+
+    d->members = calloc(row->member_count + 1, sizeof(*d->members));
+    MUST(d->members);
+    for (size_t i = 0; i < row->member_count; i++) {
+        const struct roster_server *s = roster_by_id(roster, row->members[i].server_id);
+
+        if (!s)
+            continue; /* forgotten meanwhile */
+        d->members[count] = row->members[i].load;
+        d->members[count++].server = s->index;
+    }
+    d->load.members = d->members;
+    d->load.member_count = count;
+}
+
+struct dossier *dossier_new(const struct rollout_row *row, struct roster *roster, struct err *e)
+{
+    struct dossier *d = calloc(1, sizeof(*d));
+
+    MUST(d && row->change_count <= ROLLOUT_SCOPES_MAX);
+    d->rollout = (uint64_t)row->rollout_id;
+    memcpy(d->public_id, row->public_id, sizeof(d->public_id));
+    memcpy(d->salt, row->salt, sizeof(d->salt));
+    d->load = row->load;
+    d->load.id = d->rollout;
+    d->change_count = row->change_count;
+    for (size_t i = 0; i < row->change_count; i++)
+        d->changes[i].row = row->changes[i];
+    if (strategy_parse(row->strategy, &d->spec, NULL, e) != 0 || place_changes(d, roster, e) != 0) {
+        dossier_free(d);
+        return NULL;
+    }
+    d->load.strategy = d->spec.core;
+    place_members(d, row, roster);
+    d->attempt = row->load.attempt_number;
+    d->stage = row->load.stage;
+    return d;
+}
+
+void dossier_set_changes(struct dossier *d, const struct change_row *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < d->change_count; k++)
+            if (d->changes[k].row.scope_id == changes[i].scope_id)
+                d->changes[k].row = changes[i];
+}
+
+void dossier_set_attempt(struct dossier *d, uint64_t number, unsigned stage,
+                         const uint8_t *decision, size_t size)
+{
+    for (unsigned i = 0; i < DOSSIER_FRAMES_MAX; i++) {
+        if (d->frames[i].mask)
+            router_frame_free(d->frames[i].frame);
+        d->frames[i].mask = 0;
+    }
+    free(d->decision);
+    d->decision = NULL;
+    d->decision_size = 0;
+    d->attempt = number;
+    d->stage = stage;
+    if (decision) {
+        d->decision = malloc(size);
+        MUST(d->decision);
+        memcpy(d->decision, decision, size);
+        d->decision_size = size;
+    }
+}
+
+void dossier_entitle(const struct dossier *d, struct roster *roster)
+{
+    for (size_t i = 0; i < d->change_count; i++) {
+        struct roster_scope *scope = roster_scope(roster, d->changes[i].scope);
+
+        roster_entitle(scope, &d->changes[i].row.from_hash);
+        roster_entitle(scope, &d->changes[i].row.to_hash);
+    }
+}
+
+bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out)
+{
+    size_t size;
+
+    for (size_t i = 0; i < d->change_count; i++) {
+        *out = d->changes[i].row.to_hash;
+        if (!hash_is_zero(out) && !contents_get(contents, out, &size))
+            return true;
+    }
+    return false;
+}
+
+uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s)
+{
+    uint32_t mask = 0;
+
+    for (size_t i = 0; i < d->change_count; i++)
+        if (roster_is_member(s, d->changes[i].scope))
+            mask |= 1u << i;
+    return mask;
+}
+
+/* ---------------------------------------------------------------- PREPARE */
+
+static uint64_t total_size(const struct dossier *d, uint32_t mask)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < d->change_count; i++)
+        if (mask >> i & 1)
+            total += d->changes[i].row.to_size;
+    return total;
+}
+
+static struct wire_target target_of(const struct dossier *d, size_t i, bool with_document,
+                                    struct roster *roster, struct contents *contents)
+{
+    const struct change_row *row = &d->changes[i].row;
+    const struct roster_scope *scope = roster_scope(roster, d->changes[i].scope);
+    struct wire_target t = { .service = wire_text_of(scope->service),
+                             .environment = wire_text_of(scope->environment),
+                             .revision = row->to_revision,
+                             .hash = row->to_hash,
+                             .base_revision = row->from_revision,
+                             .base_hash = row->from_hash,
+                             .size = row->to_size };
+    size_t size = 0;
+
+    if (with_document && !hash_is_zero(&row->to_hash)) {
+        t.document.at = contents_get(contents, &row->to_hash, &size);
+        t.document.size = (uint32_t)size;
+    }
+    return t;
+}
+
+static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool with_documents,
+                                   struct roster *roster, struct contents *contents)
+{
+    static uint8_t body[WIRE_MESSAGE_MAX]; /* the loop's thread alone */
+    static struct wire_prepare p;
+    size_t size;
+
+    memset(&p, 0, sizeof(p));
+    p.attempt = d->attempt;
+    p.rollout = wire_text_of(d->public_id);
+    p.stage = d->stage;
+    p.is_eventual = d->decision != NULL;
+    p.decision = (struct wire_bytes){ .at = d->decision, .size = (uint32_t)d->decision_size };
+    for (size_t i = 0; i < d->change_count; i++)
+        if (mask >> i & 1)
+            p.targets[p.target_count++] = target_of(d, i, with_documents, roster, contents);
+    size = wire_encode_prepare(&p, body, sizeof(body) - WIRE_ENVELOPE_SIZE);
+    MUST(size > 0);
+    return router_frame_new(body, size);
+}
+
+const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, bool with_documents,
+                                           struct roster *roster, struct contents *contents)
+{
+    struct dossier_frame *place = NULL;
+    struct hash missing;
+
+    MUST(mask && d->attempt);
+    with_documents = with_documents && total_size(d, mask) <= WIRE_INLINE_MAX &&
+                     !dossier_missing(d, contents, &missing);
+    for (unsigned i = 0; i < DOSSIER_FRAMES_MAX; i++) {
+        if (d->frames[i].mask == mask && d->frames[i].has_documents == with_documents)
+            return d->frames[i].frame;
+        if (!place && !d->frames[i].mask)
+            place = &d->frames[i];
+    }
+    if (!place) { /* more combinations of scopes than places: the first makes room */
+        place = &d->frames[0];
+        router_frame_free(place->frame);
+    }
+    place->mask = mask;
+    place->has_documents = with_documents;
+    place->frame = encode(d, mask, with_documents, roster, contents);
+    return place->frame;
+}
+
+/* ---------------------------------------------------------------- cohorts */
+
+static uint32_t domain_of(const struct dossier *d, const struct roster_server *s,
+                          struct dossier_domains *domains)
+{
+    const char *value = d->spec.spread_by[0] ? labels_get(&s->labels, d->spec.spread_by) : "";
+
+    if (!value)
+        value = "";
+    for (unsigned i = 0; i < domains->count; i++)
+        if (strcmp(domains->values[i], value) == 0)
+            return i;
+    if (domains->count == COHORT_DOMAINS_MAX)
+        return COHORT_DOMAINS_MAX - 1;
+    domains->values[domains->count] = value;
+    return domains->count++;
+}
+
+static bool is_selected(const struct stage_text *text, const struct roster_server *s)
+{
+    for (unsigned i = 0; i < text->selector_count; i++) {
+        const char *value = labels_get(&s->labels, text->selectors[i].name);
+
+        if (!value || strcmp(value, text->selectors[i].value) != 0)
+            return false;
+    }
+    return text->selector_count > 0;
+}
+
+struct candidate dossier_candidate(const struct dossier *d, unsigned stage,
+                                   const struct roster_server *s, struct dossier_domains *domains)
+{
+    return (struct candidate){ .server = s->index,
+                               .domain = domain_of(d, s, domains),
+                               .rank = digest_rank(d->salt, s->name),
+                               .is_selected = is_selected(&d->spec.stages[stage], s) };
+}

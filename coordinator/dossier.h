@@ -1,0 +1,75 @@
+/* dossier.h - what the core does not know of an open rollout: names, changes, and its frames. */
+#ifndef COORDINATOR_DOSSIER_H
+#define COORDINATOR_DOSSIER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coordinator/contents.h"
+#include "coordinator/roster.h"
+#include "coordinator/store/load.h"
+#include "coordinator/store/strategy.h"
+
+#define DOSSIER_FRAMES_MAX 16
+
+struct dossier_change {
+    struct change_row row;
+    uint32_t scope; /* roster index */
+};
+
+/* PREPARE for servers that belong to the same scopes of the rollout. */
+struct dossier_frame {
+    uint32_t mask; /* bit i: changes[i]; 0: a free place */
+    bool has_documents;
+    struct router_frame *frame;
+};
+
+struct dossier {
+    uint64_t rollout;
+    char public_id[32], salt[64];
+    struct strategy_spec spec;
+    size_t change_count;
+    struct dossier_change changes[ROLLOUT_SCOPES_MAX];
+    bool is_in_core; /* the leader has it */
+    struct rollout_load load; /* for the leader; members below */
+    struct member_load *members;
+    /* The attempt whose PREPARE the frames carry. */
+    uint64_t attempt;
+    unsigned stage;
+    uint8_t *decision; /* eventual: the stored ACTIVATE inside the PREPARE */
+    size_t decision_size;
+    struct dossier_frame frames[DOSSIER_FRAMES_MAX];
+};
+
+/* NULL with the reason when the stored strategy cannot be read or a scope is not in the roster. */
+struct dossier *dossier_new(const struct rollout_row *row, struct roster *roster, struct err *e);
+void dossier_free(struct dossier *d);
+
+/* The first C1 fixed the base; later ones repeat it. */
+void dossier_set_changes(struct dossier *d, const struct change_row *changes, size_t count);
+/* A new attempt is durable: frames are made anew. `decision` is copied; NULL: two-phase. */
+void dossier_set_attempt(struct dossier *d, uint64_t number, unsigned stage,
+                         const uint8_t *decision, size_t size);
+
+/* Targets and bases may be fetched by the servers of their scopes. */
+void dossier_entitle(const struct dossier *d, struct roster *roster);
+/* The first target document that is not in `contents`; false: all are there. */
+bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out);
+
+/* Which changes concern this server, as bits. */
+uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s);
+/* PREPARE for such servers; documents inside when wanted, at hand and small. Lent. */
+const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, bool with_documents,
+                                           struct roster *roster, struct contents *contents);
+
+/* A server of the rollout as cohort_choose wants it for this stage. Domains are numbered in order
+ * of appearance in `domains`, at most COHORT_DOMAINS_MAX; the rest shares the last. */
+struct dossier_domains {
+    unsigned count;
+    const char *values[COHORT_DOMAINS_MAX];
+};
+struct candidate dossier_candidate(const struct dossier *d, unsigned stage,
+                                   const struct roster_server *s,
+                                   struct dossier_domains *domains);
+
+#endif

@@ -1,0 +1,36 @@
+/* edges.c - envelopes, and sends that may be lost. */
+#include "coordinator/edges.h"
+
+#include <string.h>
+
+struct wire_envelope edges_envelope(struct edges *e, enum wire_type type,
+                                    const struct roster_server *to)
+{
+    struct wire_envelope envelope = { .version = WIRE_VERSION,
+                                      .type = type,
+                                      .gen = e->gen,
+                                      .epoch = e->epoch,
+                                      .message_id = ++e->message_id,
+                                      .session = to ? to->session : 0 };
+
+    memcpy(envelope.cluster_id, e->cluster_id, sizeof(envelope.cluster_id));
+    return envelope;
+}
+
+void edges_send(struct edges *e, const struct roster_server *to, enum wire_type type,
+                const struct router_frame *body)
+{
+    struct wire_envelope envelope = edges_envelope(e, type, to);
+
+    if (to->has_peer)
+        (void)router_send(e->router, &to->peer, &envelope, body);
+}
+
+void edges_send_bytes(struct edges *e, const struct roster_server *to, enum wire_type type,
+                      const void *body, size_t size)
+{
+    struct wire_envelope envelope = edges_envelope(e, type, to);
+
+    if (to->has_peer)
+        (void)router_send_bytes(e->router, &to->peer, &envelope, body, size);
+}

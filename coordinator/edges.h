@@ -1,0 +1,39 @@
+/* edges.h - what the loop's parts work with: the sockets, threads and tables of this process. */
+#ifndef COORDINATOR_EDGES_H
+#define COORDINATOR_EDGES_H
+
+#include <stdint.h>
+
+#include "common/wire.h"
+#include "coordinator/contents.h"
+#include "coordinator/roster.h"
+#include "coordinator/router.h"
+#include "coordinator/settings.h"
+#include "coordinator/store/lease.h"
+#include "coordinator/store/loader.h"
+#include "coordinator/store/writer.h"
+
+struct edges {
+    const struct coordinator_settings *settings;
+    struct router *router;
+    struct writer *writer;
+    struct loader *loader;
+    struct lease *lease;
+    struct roster *roster;
+    struct contents *contents;
+    uint8_t cluster_id[WIRE_CLUSTER_ID_SIZE];
+    uint32_t gen; /* of the leadership this process speaks for; 0: it does not lead */
+    uint64_t epoch;
+    uint64_t message_id; /* of the newest message sent */
+};
+
+/* The envelope of a message to this server (NULL: to somebody without a session). */
+struct wire_envelope edges_envelope(struct edges *e, enum wire_type type,
+                                    const struct roster_server *to);
+/* Best effort, as every send. */
+void edges_send(struct edges *e, const struct roster_server *to, enum wire_type type,
+                const struct router_frame *body);
+void edges_send_bytes(struct edges *e, const struct roster_server *to, enum wire_type type,
+                      const void *body, size_t size);
+
+#endif

@@ -1,0 +1,485 @@
+/* hearing.c - one function per message; sessions are kept in the roster. */
+#include "coordinator/hearing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "common/log.h"
+
+#define QUARANTINE_MS 300000
+#define CLONE_AFTER_MS 3000 /* answers of an old session this long after a new one began: a clone  \
+                             */
+#define SEEN_MS 10000
+#define REJECT_RETRY_MS 1000
+
+struct hearing {
+    struct edges *edges;
+    struct leading *leading;
+    char leader_router[256];
+    struct ack_batch *batch;
+    uint32_t ping_next; /* roster index the next PING goes to */
+    int64_t ping_ms;
+    int64_t seen_ms;
+    uint8_t body[WIRE_MESSAGE_MAX];
+};
+
+struct hearing *hearing_new(struct edges *edges)
+{
+    struct hearing *h = calloc(1, sizeof(*h));
+
+    MUST(h);
+    h->edges = edges;
+    h->batch = ack_batch_new();
+    h->ping_ms = clock_monotonic_ms();
+    return h;
+}
+
+void hearing_free(struct hearing *h)
+{
+    if (!h)
+        return;
+    ack_batch_free(h->batch);
+    free(h);
+}
+
+void hearing_set_leading(struct hearing *h, struct leading *leading, const char *leader_router)
+{
+    h->leading = leading;
+    snprintf(h->leader_router, sizeof(h->leader_router), "%s", leader_router);
+    if (!leading) {
+        ack_batch_free(h->batch);
+        h->batch = ack_batch_new();
+    }
+}
+
+/* ---------------------------------------------------------------- saying no */
+
+static void reject(struct hearing *h, const struct router_peer *peer, enum wire_reject why)
+{
+    struct wire_rejection body = { .reject = why, .retry_after_ms = REJECT_RETRY_MS };
+    struct wire_envelope envelope = edges_envelope(h->edges, WIRE_REJECT, NULL);
+    size_t size;
+
+    if (why == WIRE_REJECT_NOT_LEADER)
+        body.address = wire_text_of(h->leader_router);
+    size = wire_encode_reject(&body, h->body, sizeof(h->body));
+    MUST(size > 0);
+    (void)router_send_bytes(h->edges->router, peer, &envelope, h->body, size);
+}
+
+static bool is_of_cluster(const struct hearing *h, const struct wire_envelope *envelope)
+{
+    static const uint8_t none[WIRE_CLUSTER_ID_SIZE];
+
+    return memcmp(envelope->cluster_id, none, sizeof(none)) == 0 ||
+           memcmp(envelope->cluster_id, h->edges->cluster_id, sizeof(none)) == 0;
+}
+
+/* ---------------------------------------------------------------- HELLO and PONG */
+
+static uint32_t to_heard(struct hearing *h, const struct wire_digest *digests, unsigned count,
+                         struct heard_scope *out)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const struct roster_scope *scope =
+            roster_scope_by_name(h->edges->roster, digests[i].service, digests[i].environment);
+
+        if (scope)
+            out[n++] = (struct heard_scope){ .scope = scope->index,
+                                             .obeyed = digests[i].obeyed,
+                                             .slot = digests[i].slot,
+                                             .is_check_failing = digests[i].is_check_failing };
+    }
+    return n;
+}
+
+/* Scopes the agent reads, the enrolment allows and nobody recorded yet; labels that are new. */
+static void join(struct hearing *h, const struct roster_server *s,
+                 const struct wire_digest *digests, unsigned count, struct labels *labels,
+                 struct wire_text version)
+{
+    struct join_request *request = calloc(1, sizeof(*request));
+
+    MUST(request);
+    request->server_id = s->server_id;
+    for (unsigned i = 0; i < count; i++) {
+        const struct roster_scope *scope =
+            roster_scope_by_name(h->edges->roster, digests[i].service, digests[i].environment);
+
+        if (scope && !roster_is_member(s, scope->index) && roster_allows(s, scope))
+            request->scopes[request->scope_count++].scope_id = scope->scope_id;
+    }
+    if (labels && !labels_equal(labels, &s->labels)) {
+        request->labels = labels_format(labels);
+        request->version = strndup(version.at, version.size);
+    }
+    if (request->scope_count || request->labels)
+        writer_join(h->edges->writer, &request);
+    else
+        free(request);
+}
+
+static void begin_session(struct roster_server *s, uint64_t nonce)
+{
+    s->session_before = s->session;
+    MUST(getrandom(&s->session, sizeof(s->session), 0) == sizeof(s->session));
+    s->session |= 1; /* never 0 */
+    s->boot_nonce = nonce;
+    s->session_ms = clock_monotonic_ms();
+}
+
+static void welcome(struct hearing *h, const struct roster_server *s,
+                    const struct wire_hello *hello)
+{
+    struct wire_welcome body = { .session = s->session,
+                                 .heartbeat_ms = (uint32_t)h->edges->settings->heartbeat_ms };
+    char refused[WIRE_SCOPES_MAX][SCOPE_BUFFER];
+    size_t size;
+
+    memcpy(body.cluster_id, h->edges->cluster_id, sizeof(body.cluster_id));
+    for (unsigned i = 0; i < hello->scope_count; i++) {
+        struct roster_scope scope = { 0 };
+
+        wire_text_copy(hello->scopes[i].service, scope.service, sizeof(scope.service));
+        wire_text_copy(hello->scopes[i].environment, scope.environment, sizeof(scope.environment));
+        if (roster_allows(s, &scope))
+            continue;
+        snprintf(refused[i], SCOPE_BUFFER, "%s/%s", scope.service, scope.environment);
+        body.refused[body.refused_count++] = wire_text_of(refused[i]);
+    }
+    size = wire_encode_welcome(&body, h->body, sizeof(h->body));
+    MUST(size > 0);
+    edges_send_bytes(h->edges, s, WIRE_WELCOME, h->body, size);
+}
+
+static void on_hello(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    static struct wire_hello hello;
+    struct heard_scope heard[WIRE_SCOPES_MAX];
+    struct labels labels;
+    struct err e;
+
+    if (wire_decode_hello(m->body, m->body_size, &hello, &e) != 0) {
+        log_warn("a HELLO cannot be read", "server", s->name, "reason", e.text);
+        return;
+    }
+    s->has_peer = true;
+    s->peer = m->peer;
+    if (!s->session || s->boot_nonce != hello.boot_nonce)
+        begin_session(s, hello.boot_nonce);
+    s->greeted_epoch = h->edges->epoch;
+    welcome(h, s, &hello);
+    labels_from_wire(hello.labels, hello.label_count, &labels);
+    join(h, s, hello.scopes, hello.scope_count, &labels, hello.version);
+    labels_fini(&labels);
+    leading_heard(h->leading, s, true, heard, to_heard(h, hello.scopes, hello.scope_count, heard));
+}
+
+/* The session before still answers although a new one began a while ago: two machines hold one
+ * key. Both are told, both keep what they run, and neither counts for a while. */
+static bool is_clone(const struct roster_server *s, const struct router_message *m)
+{
+    return s->session_before && m->envelope.session == s->session_before &&
+           clock_monotonic_ms() - s->session_ms > CLONE_AFTER_MS;
+}
+
+static void quarantine(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    s->quarantined_until_ms = clock_monotonic_ms() + QUARANTINE_MS;
+    log_error("two agents answer with one identity; both are ignored for five minutes", "server",
+              s->name, "remedy", "give each server a key of its own");
+    reject(h, &m->peer, WIRE_REJECT_CLONE);
+    reject(h, &s->peer, WIRE_REJECT_CLONE);
+    s->session_before = 0;
+    leading_left(h->leading, s);
+}
+
+static void on_pong(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    static struct wire_pong pong;
+    struct heard_scope heard[WIRE_SCOPES_MAX];
+    bool is_first = s->greeted_epoch != h->edges->epoch;
+    struct err e;
+
+    if (m->envelope.session != s->session ||
+        wire_decode_pong(m->body, m->body_size, &pong, &e) != 0)
+        return;
+    s->greeted_epoch = h->edges->epoch;
+    join(h, s, pong.scopes, pong.scope_count, NULL, (struct wire_text){ 0 });
+    leading_heard(h->leading, s, is_first, heard,
+                  to_heard(h, pong.scopes, pong.scope_count, heard));
+}
+
+/* ---------------------------------------------------------------- acknowledgements */
+
+static const enum ack_kind ack_kinds[WIRE_TYPE_COUNT] = {
+    [WIRE_READY] = ACK_READY,         [WIRE_REFUSED] = ACK_REFUSED,
+    [WIRE_APPLIED] = ACK_APPLIED,     [WIRE_FAILED] = ACK_FAILED,
+    [WIRE_ABORTED] = ACK_ABORTED,     [WIRE_ROLLED_BACK] = ACK_ROLLED_BACK,
+    [WIRE_FINALIZED] = ACK_FINALIZED,
+};
+
+static void format_steps(const struct wire_ack *ack, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = 0;
+    for (unsigned i = 0; i < ack->step_count && used < size; i++) {
+        int n = snprintf(out + used, size - used, "%s%s=%ums", i ? " " : "",
+                         wire_step_name(ack->steps[i].step), ack->steps[i].took_ms);
+
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static uint32_t to_held(struct hearing *h, const struct wire_ack *ack, struct held_record *out)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < ack->held_count; i++) {
+        const struct roster_scope *scope =
+            roster_scope_by_name(h->edges->roster, ack->held[i].service, ack->held[i].environment);
+
+        if (scope)
+            out[n++] = (struct held_record){ .scope_id = scope->scope_id,
+                                             .revision = ack->held[i].revision,
+                                             .hash = ack->held[i].hash };
+    }
+    return n;
+}
+
+static void on_ack(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    static struct wire_ack ack;
+    struct held_record held[WIRE_SCOPES_MAX];
+    struct ack_record record = { 0 };
+    struct err e;
+
+    if (wire_decode_ack(m->body, m->body_size, &ack, &e) != 0) {
+        log_warn("an acknowledgement cannot be read", "server", s->name, "reason", e.text);
+        return;
+    }
+    if (ack.type != m->envelope.type)
+        return;
+    if (ack.type == WIRE_REFUSED && ack.reason == WIRE_REASON_BASE) {
+        leading_base_refused(h->leading, s, ack.number);
+        return;
+    }
+    record.ack = (struct ack){ .kind = ack_kinds[ack.type],
+                               .server = s->index,
+                               .number = ack.number,
+                               .is_broken = ack.is_broken };
+    record.server_id = s->server_id;
+    record.outbox_id = ack.outbox_id;
+    record.reason = (uint8_t)ack.reason;
+    record.step = (uint8_t)ack.step;
+    if (ack.text.size)
+        record.text = strndup(ack.text.at, ack.text.size);
+    format_steps(&ack, record.steps, sizeof(record.steps));
+    ack_batch_add(h->batch, &record, held, to_held(h, &ack, held));
+}
+
+void hearing_flush(struct hearing *h)
+{
+    if (!h->leading || h->batch->count == 0)
+        return;
+    writer_acks(h->edges->writer, &h->batch);
+    h->batch = ack_batch_new();
+}
+
+/* ---------------------------------------------------------------- FETCH, STATUS and the rest */
+
+static void on_fetch(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    struct wire_fetch fetch;
+    struct wire_chunk chunk = { 0 };
+    const uint8_t *bytes = NULL;
+    size_t size = 0, n;
+    struct err e;
+
+    if (wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0)
+        return;
+    chunk.hash = fetch.hash;
+    chunk.offset = fetch.offset;
+    if (roster_is_entitled(h->edges->roster, s, &fetch.hash)) {
+        bytes = contents_get(h->edges->contents, &fetch.hash, &size);
+        if (!bytes) { /* the agent asks again soon */
+            loader_want_document(h->edges->loader, &fetch.hash);
+            return;
+        }
+    }
+    if (bytes && fetch.offset < size) {
+        n = size - fetch.offset;
+        chunk.total = (uint32_t)size;
+        chunk.content =
+            (struct wire_bytes){ .at = bytes + fetch.offset,
+                                 .size = (uint32_t)(n < WIRE_CHUNK_MAX ? n : WIRE_CHUNK_MAX) };
+    }
+    n = wire_encode_chunk(&chunk, h->body, sizeof(h->body));
+    MUST(n > 0);
+    edges_send_bytes(h->edges, s, WIRE_CHUNK, h->body, n);
+}
+
+static void on_status(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    static const enum wire_answer answers[] = {
+        [ATTEMPT_PENDING] = WIRE_ANSWER_PENDING,
+        [ATTEMPT_DECIDED] = WIRE_ANSWER_DECIDED,
+        [ATTEMPT_ABORTED] = WIRE_ANSWER_ABORTED,
+        [ATTEMPT_UNKNOWN] = WIRE_ANSWER_UNKNOWN,
+    };
+    struct wire_status status;
+    struct wire_answer_to body;
+    struct err e;
+    size_t size;
+
+    if (wire_decode_status(m->body, m->body_size, &status, &e) != 0)
+        return;
+    body = (struct wire_answer_to){ .attempt = status.attempt,
+                                    .answer = answers[leading_fate(h->leading, status.attempt)] };
+    size = wire_encode_answer(&body, h->body, sizeof(h->body));
+    MUST(size > 0);
+    edges_send_bytes(h->edges, s, WIRE_ANSWER, h->body, size);
+    leading_heard(h->leading, s, false, NULL, 0); /* what is owed is said again */
+}
+
+static void ping(struct hearing *h, const struct roster_server *s)
+{
+    static struct wire_ping body;
+    size_t size;
+
+    body.at_ms = clock_monotonic_ms();
+    body.due_count = 0;
+    for (uint32_t i = 0; i < s->scope_count; i++) {
+        const struct roster_scope *scope = roster_scope(h->edges->roster, s->scopes[i]);
+
+        body.due[body.due_count++] = (struct wire_due){
+            .service = wire_text_of(scope->service),
+            .environment = wire_text_of(scope->environment),
+            .dseq = leading_due(h->leading, s, s->scopes[i]),
+        };
+    }
+    size = wire_encode_ping(&body, h->body, sizeof(h->body));
+    MUST(size > 0);
+    edges_send_bytes(h->edges, s, WIRE_PING, h->body, size);
+}
+
+/* The claim of a newer leadership. Safety does not hang on it: the fence does. The lease's next
+ * renewal tells this process the truth. */
+static void on_stale(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    struct wire_stale stale;
+    struct err e;
+
+    (void)h;
+    if (wire_decode_stale(m->body, m->body_size, &stale, &e) == 0)
+        log_warn("an agent has heard of a newer leader", "server", s->name, "epoch",
+                 LOG_NUMBER(stale.epoch));
+}
+
+/* A verdict changed: ask for the whole digest at once. */
+static void on_check(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    (void)m;
+    ping(h, s);
+}
+
+static void on_bye(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    (void)m;
+    s->has_peer = false;
+    leading_left(h->leading, s);
+}
+
+/* What coordinators say and agents do not has no handler. */
+typedef void handler(struct hearing *h, struct roster_server *s, const struct router_message *m);
+static handler *const handlers[WIRE_TYPE_COUNT] = {
+    [WIRE_HELLO] = on_hello, [WIRE_PONG] = on_pong,       [WIRE_READY] = on_ack,
+    [WIRE_REFUSED] = on_ack, [WIRE_APPLIED] = on_ack,     [WIRE_FAILED] = on_ack,
+    [WIRE_ABORTED] = on_ack, [WIRE_ROLLED_BACK] = on_ack, [WIRE_FINALIZED] = on_ack,
+    [WIRE_FETCH] = on_fetch, [WIRE_STATUS] = on_status,   [WIRE_CHECK] = on_check,
+    [WIRE_STALE] = on_stale, [WIRE_BYE] = on_bye,
+};
+
+void hearing_message(struct hearing *h, const struct router_message *m)
+{
+    struct roster_server *s = roster_by_key(h->edges->roster, m->key);
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!s)
+        reject(h, &m->peer, WIRE_REJECT_UNKNOWN);
+    else if (s->is_revoked)
+        reject(h, &m->peer, WIRE_REJECT_REVOKED);
+    else if (!is_of_cluster(h, &m->envelope))
+        reject(h, &m->peer, WIRE_REJECT_CLUSTER);
+    else if (!h->leading)
+        reject(h, &m->peer, WIRE_REJECT_NOT_LEADER);
+    else if (s->quarantined_until_ms > now_ms)
+        reject(h, &m->peer, WIRE_REJECT_CLONE);
+    else if (is_clone(s, m))
+        quarantine(h, s, m);
+    else {
+        s->heard_ms = now_ms;
+        if (handlers[m->envelope.type])
+            handlers[m->envelope.type](h, s, m);
+    }
+}
+
+/* ---------------------------------------------------------------- time */
+
+static void note_seen(struct hearing *h, int64_t now_ms)
+{
+    uint32_t count = roster_server_count(h->edges->roster);
+    int64_t *ids = malloc((count + 1) * sizeof(*ids));
+    size_t n = 0;
+
+    MUST(ids);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct roster_server *s = roster_server(h->edges->roster, i);
+
+        if (s->heard_ms && s->heard_ms > now_ms - SEEN_MS - 2000 && !s->is_gone)
+            ids[n++] = s->server_id;
+    }
+    if (n)
+        writer_seen(h->edges->writer, &ids, n);
+    else
+        free(ids);
+}
+
+/* So many of the roster that every server is pinged once per heartbeat. */
+static void ping_some(struct hearing *h, int64_t now_ms)
+{
+    uint32_t count = roster_server_count(h->edges->roster);
+    int64_t heartbeat_ms = h->edges->settings->heartbeat_ms;
+    int64_t passed_ms = now_ms - h->ping_ms;
+    uint32_t due = (uint32_t)((int64_t)count * passed_ms / heartbeat_ms);
+
+    if (count == 0 || (due == 0 && passed_ms < heartbeat_ms))
+        return;
+    h->ping_ms = now_ms;
+    for (due = due > count ? count : due ? due : 1; due > 0; due--) {
+        const struct roster_server *s = roster_server(h->edges->roster, h->ping_next++ % count);
+
+        if (s->has_peer && roster_is_active(s))
+            ping(h, s);
+    }
+}
+
+void hearing_tick(struct hearing *h)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!h->leading)
+        return;
+    ping_some(h, now_ms);
+    if (now_ms - h->seen_ms < SEEN_MS)
+        return;
+    h->seen_ms = now_ms;
+    note_seen(h, now_ms);
+}

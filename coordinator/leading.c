@@ -1,0 +1,535 @@
+/* leading.c - one leadership: begun from a snapshot, fed with news, thrown away. */
+#include "coordinator/leading.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "common/log.h"
+#include "coordinator/leading_state.h"
+
+#define SWEEP_MS 10000
+
+static void remember(struct recent *r, uint64_t id)
+{
+    r->ids[r->next++ % RECENT_MAX] = id;
+}
+
+static bool is_recent(const struct recent *r, uint64_t id)
+{
+    for (uint32_t i = 0; i < RECENT_MAX; i++)
+        if (r->ids[i] == id)
+            return true;
+    return false;
+}
+
+/* ---------------------------------------------------------------- rollouts come and go */
+
+static void add_dossier(struct leading *l, struct dossier *d)
+{
+    if (l->dossier_count == l->dossier_max) {
+        l->dossier_max = l->dossier_max ? 2 * l->dossier_max : 64;
+        l->dossiers = reallocarray(l->dossiers, l->dossier_max, sizeof(*l->dossiers));
+        MUST(l->dossiers);
+    }
+    l->dossiers[l->dossier_count++] = d;
+}
+
+static void remove_dossier(struct leading *l, uint64_t rollout)
+{
+    for (uint32_t i = 0; i < l->dossier_count; i++) {
+        if (l->dossiers[i]->rollout != rollout)
+            continue;
+        dossier_free(l->dossiers[i]);
+        l->dossiers[i] = l->dossiers[--l->dossier_count];
+        return;
+    }
+}
+
+static void want_documents(struct leading *l, const struct dossier *d)
+{
+    for (size_t i = 0; i < d->change_count; i++) {
+        const struct hash *hash = &d->changes[i].row.to_hash;
+        size_t size;
+
+        if (!hash_is_zero(hash) && !contents_get(l->edges->contents, hash, &size))
+            loader_want_document(l->edges->loader, hash);
+    }
+}
+
+/* NULL: it is here already, is over, or cannot be read (then it is said). */
+static struct dossier *open_dossier(struct leading *l, const struct rollout_row *row)
+{
+    struct dossier *d;
+    struct err e = { 0 };
+
+    if (leading_dossier(l, (uint64_t)row->rollout_id) ||
+        is_recent(&l->ended, (uint64_t)row->rollout_id))
+        return NULL;
+    d = dossier_new(row, l->edges->roster, &e);
+    if (!d) {
+        log_warn("a rollout cannot be opened", "rollout", row->public_id, "reason", e.text);
+        return NULL;
+    }
+    dossier_entitle(d, l->edges->roster);
+    want_documents(l, d);
+    add_dossier(l, d);
+    return d;
+}
+
+/* New rollouts enter the core when their documents are at hand, so that the first PREPARE can
+ * carry them, and when the core has room. */
+static void start_waiting(struct leading *l)
+{
+    struct hash missing;
+
+    for (uint32_t i = 0; i < l->dossier_count; i++) {
+        struct dossier *d = l->dossiers[i];
+        struct leader_event ev = { .type = LEADER_ROLLOUT_STARTED, .load = &d->load };
+
+        if (d->is_in_core || dossier_missing(d, l->edges->contents, &missing) ||
+            leader_rollout_count(l->leader) == l->limits.rollouts_max)
+            continue;
+        d->is_in_core = true;
+        leading_step(l, &ev);
+    }
+}
+
+/* ---------------------------------------------------------------- commands */
+
+static void add_command(struct leading *l, const struct command_row *row)
+{
+    for (size_t i = 0; i < l->command_count; i++)
+        if (l->commands[i].command == (uint64_t)row->command_id)
+            return;
+    if (is_recent(&l->commanded, (uint64_t)row->command_id))
+        return;
+    if (l->command_count == l->command_capacity) {
+        l->command_capacity = l->command_capacity ? 2 * l->command_capacity : 16;
+        l->commands = reallocarray(l->commands, l->command_capacity, sizeof(*l->commands));
+        MUST(l->commands);
+    }
+    l->commands[l->command_count++] =
+        (struct pending_command){ .command = (uint64_t)row->command_id,
+                                  .rollout = (uint64_t)row->rollout_id,
+                                  .action = row->action,
+                                  .is_full = row->is_full };
+}
+
+static void refuse_command(struct leading *l, const struct pending_command *c)
+{
+    SCOPED_BUFFER struct buffer allowed = { 0 };
+    unsigned mask = leader_allowed(l->leader, c->rollout);
+
+    for (unsigned a = 0; a < ROLLOUT_ACTION_COUNT; a++)
+        if (mask >> a & 1)
+            buffer_printf(&allowed, "%s%s", allowed.size ? "," : "", rollout_action_name(a));
+    writer_answer(l->edges->writer, (int64_t)c->command, false, allowed.size ? allowed.data : "");
+}
+
+/* true: it is dealt with. */
+static bool offer_command(struct leading *l, const struct pending_command *c)
+{
+    const struct dossier *d = leading_dossier(l, c->rollout);
+    struct leader_event ev = { .type = LEADER_COMMANDED,
+                               .rollout = c->rollout,
+                               .command = c->command,
+                               .action = c->action,
+                               .is_full = c->is_full };
+
+    if (d && !d->is_in_core)
+        return false;
+    switch (leading_step(l, &ev)) {
+    case COMMAND_LATER:
+        return false;
+    case COMMAND_TAKEN:
+        break;
+    case COMMAND_REPEATED:
+        writer_answer(l->edges->writer, (int64_t)c->command, true, "repeated");
+        break;
+    case COMMAND_REFUSED:
+    case COMMAND_UNKNOWN:
+    case COMMAND_NOT_ONE:
+        refuse_command(l, c);
+        break;
+    }
+    return true;
+}
+
+static void offer_commands(struct leading *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->command_count; i++) {
+        struct pending_command c = l->commands[i];
+
+        if (offer_command(l, &c))
+            remember(&l->commanded, c.command);
+        else
+            l->commands[kept++] = c;
+    }
+    l->command_count = kept;
+}
+
+/* ---------------------------------------------------------------- the beginning */
+
+static struct leader_limits limits_of(const struct coordinator_settings *s)
+{
+    return (struct leader_limits){
+        .servers_max = (uint32_t)s->servers_max,
+        .scopes_max = (uint32_t)s->scopes_max,
+        .rollouts_max = (uint32_t)s->rollouts_max,
+        .duties_max = (uint32_t)(2 * s->scopes_max + 64 * s->rollouts_max),
+        .heartbeat_ms = s->heartbeat_ms,
+        .session_grace_ms = s->session_grace_ms,
+        .rollback_timeout_ms = s->rollback_timeout_ms,
+    };
+}
+
+static void load_roster(struct leading *l)
+{
+    struct roster *roster = l->edges->roster;
+
+    for (uint32_t i = 0; i < roster_scope_count(roster); i++)
+        leader_load_scope(l->leader, i);
+    for (uint32_t i = 0; i < roster_server_count(roster); i++) {
+        const struct roster_server *s = roster_server(roster, i);
+
+        if (!roster_is_active(s))
+            continue;
+        leader_load_server(l->leader, i);
+        for (uint32_t k = 0; k < s->scope_count; k++)
+            leader_load_member(l->leader, i, s->scopes[k]);
+    }
+}
+
+/* Opened ones at once, whatever the state of their documents; the others as they can. */
+static void load_rollouts(struct leading *l, const struct snapshot *s)
+{
+    for (size_t i = 0; i < s->rollout_count; i++) {
+        struct dossier *d = open_dossier(l, &s->rollouts[i]);
+
+        if (!d || !d->load.is_opened)
+            continue;
+        d->is_in_core = leader_load_rollout(l->leader, &d->load, clock_monotonic_ms());
+        MUST(d->is_in_core); /* the limit was lowered below what is open: raise it again */
+    }
+}
+
+static struct bitset new_set(const struct leading *l)
+{
+    struct bitset set;
+    uint32_t words = bitset_words(l->limits.servers_max);
+
+    bitset_init(&set, calloc(words, sizeof(uint64_t)), words);
+    MUST(set.words);
+    return set;
+}
+
+static void load_decision(struct leading *l, const struct snapshot *s,
+                          const struct decision_row *row)
+{
+    struct roster *roster = l->edges->roster;
+    struct bitset addressed = new_set(l), confirmed = new_set(l);
+    struct wire_decision body;
+    struct err e;
+
+    for (size_t i = 0; i < row->addressed_count; i++) {
+        const struct roster_server *server = roster_by_id(roster, row->addressed[i]);
+
+        if (server)
+            bitset_add(&addressed, server->index);
+    }
+    for (size_t k = 0; k < row->scope_count; k++) {
+        const struct roster_scope *scope = roster_scope_by_id(roster, row->scope_ids[k]);
+
+        if (!scope)
+            continue;
+        bitset_clear(&confirmed);
+        for (size_t i = 0; i < s->membership_count; i++) {
+            const struct roster_server *server = roster_by_id(roster, s->memberships[i].server_id);
+
+            if (server && s->memberships[i].scope_id == row->scope_ids[k] &&
+                s->memberships[i].obeyed >= row->dseq)
+                bitset_add(&confirmed, server->index);
+        }
+        MUST(leader_load_decision(l->leader, row->dseq, row->kind, (uint64_t)row->rollout_id,
+                                  row->attempt_number, scope->index,
+                                  row->is_for_all ? NULL : &addressed, &confirmed));
+    }
+    orders_put(l->orders, row->dseq, row->kind, row->body, row->body_size);
+    if (wire_decode_decision(row->body, row->body_size, &body, &e) == 0)
+        for (unsigned i = 0; i < body.scope_count; i++) {
+            struct roster_scope *scope =
+                roster_scope_by_name(roster, body.scopes[i].service, body.scopes[i].environment);
+
+            if (scope)
+                roster_entitle(scope, &body.scopes[i].hash);
+        }
+    free(addressed.words);
+    free(confirmed.words);
+}
+
+static int by_dseq(const void *a, const void *b)
+{
+    uint64_t x = ((const struct decision_row *)a)->dseq;
+    uint64_t y = ((const struct decision_row *)b)->dseq;
+
+    return (x > y) - (x < y);
+}
+
+/* An eventual attempt's PREPARE carries its decision. */
+static void restore_eventual(struct leading *l, const struct decision_row *row)
+{
+    struct dossier *d = leading_dossier(l, (uint64_t)row->rollout_id);
+
+    if (d && d->spec.core.is_eventual && row->attempt_number == d->attempt && row->attempt_number)
+        dossier_set_attempt(d, d->attempt, d->stage, row->body, row->body_size);
+}
+
+struct leading *leading_begin(struct edges *edges, const struct snapshot *s)
+{
+    struct leading *l = calloc(1, sizeof(*l));
+
+    MUST(l);
+    l->edges = edges;
+    l->limits = limits_of(edges->settings);
+    l->memory = calloc(1, leader_size(&l->limits));
+    l->effects.max = 16u * (size_t)l->limits.rollouts_max + 2u * l->limits.duties_max + 4096;
+    l->effects.items = malloc(l->effects.max * sizeof(*l->effects.items));
+    l->to_choose = calloc(l->limits.rollouts_max, sizeof(*l->to_choose));
+    MUST(l->memory && l->effects.items && l->to_choose);
+    MUST(getrandom(&l->rng, sizeof(l->rng), 0) == sizeof(l->rng));
+    l->rng |= 1;
+    l->orders = orders_new();
+    l->leader = leader_init(l->memory, &l->limits, clock_monotonic_ms());
+    load_roster(l);
+    load_rollouts(l, s);
+    qsort(s->decisions, s->decision_count, sizeof(*s->decisions), by_dseq);
+    for (size_t i = 0; i < s->decision_count; i++) {
+        load_decision(l, s, &s->decisions[i]);
+        restore_eventual(l, &s->decisions[i]);
+    }
+    leader_begin(l->leader, clock_monotonic_ms(), leading_chance(l), &l->effects);
+    leading_perform(l);
+    leading_work(l, s);
+    return l;
+}
+
+void leading_end(struct leading *l)
+{
+    if (!l)
+        return;
+    while (l->dossier_count)
+        remove_dossier(l, l->dossiers[0]->rollout);
+    orders_free(l->orders);
+    free(l->dossiers);
+    free(l->commands);
+    free(l->to_choose);
+    free(l->effects.items);
+    free(l->memory);
+    free(l);
+}
+
+/* ---------------------------------------------------------------- news of the threads */
+
+static void note_saved(struct leading *l, struct dossier *d, const struct writer_result *r)
+{
+    if (r->body)
+        orders_put(l->orders, r->dseq,
+                   r->save.kind == SAVE_ATTEMPT ? DECISION_ACTIVATE : r->save.decision, r->body,
+                   r->body_size);
+    if (r->save.kind != SAVE_ATTEMPT)
+        return;
+    dossier_set_changes(d, r->changes, r->change_count);
+    dossier_set_attempt(d, r->number, r->save.stage, r->body, r->body_size);
+    dossier_entitle(d, l->edges->roster);
+}
+
+void leading_saved(struct leading *l, const struct writer_result *r)
+{
+    struct dossier *d = leading_dossier(l, r->save.rollout);
+    struct leader_event ev = { .type = LEADER_SAVED,
+                               .rollout = r->save.rollout,
+                               .save_kind = r->save.kind,
+                               .decision = r->save.kind == SAVE_ATTEMPT ? DECISION_ACTIVATE
+                                                                        : r->save.decision,
+                               .number = r->number,
+                               .dseq = r->dseq };
+
+    MUST(d);
+    note_saved(l, d, r);
+    leading_step(l, &ev);
+    if (r->save.kind == SAVE_END) {
+        remember(&l->ended, r->save.rollout);
+        remove_dossier(l, r->save.rollout);
+        start_waiting(l);
+    }
+    offer_commands(l);
+}
+
+static void send_receipt(struct leading *l, const struct ack_record *record)
+{
+    const struct roster_server *s = roster_server(l->edges->roster, record->ack.server);
+    struct wire_receipt receipt = { .id_count = 1, .ids = { record->outbox_id } };
+    uint8_t body[64];
+    size_t size = wire_encode_receipt(&receipt, body, sizeof(body));
+
+    MUST(size > 0);
+    edges_send_bytes(l->edges, s, WIRE_RECEIPT, body, size);
+}
+
+void leading_acks(struct leading *l, const struct ack_batch *batch)
+{
+    struct ack *acks = calloc(batch->count + 1, sizeof(*acks));
+    struct leader_event ev = { .type = LEADER_ACKS_SAVED,
+                               .acks = acks,
+                               .ack_count = (uint32_t)batch->count };
+
+    MUST(acks);
+    for (size_t i = 0; i < batch->count; i++)
+        acks[i] = batch->records[i].ack;
+    leading_step(l, &ev);
+    free(acks);
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->records[i].outbox_id)
+            send_receipt(l, &batch->records[i]);
+}
+
+static void on_joined(void *ctx, uint32_t server, uint32_t scope)
+{
+    struct leader_event ev = { .type = LEADER_JOINED, .server = server, .scope = scope };
+
+    leading_step(ctx, &ev);
+}
+
+void leading_joined(struct leading *l, const struct join_request *join)
+{
+    struct roster *roster = l->edges->roster;
+    struct roster_server *s = roster_by_id(roster, join->server_id);
+
+    for (size_t i = 0; s && i < join->scope_count; i++) {
+        const struct roster_scope *scope = roster_scope_by_id(roster, join->scopes[i].scope_id);
+
+        if (scope && roster_join(roster, s, scope->index))
+            on_joined(l, s->index, scope->index);
+    }
+}
+
+static void on_enrolled(void *ctx, uint32_t server)
+{
+    struct leader_event ev = { .type = LEADER_ENROLLED, .server = server };
+
+    leading_step(ctx, &ev);
+}
+
+static void on_revoked(void *ctx, uint32_t server)
+{
+    struct leader_event ev = { .type = LEADER_REVOKED, .server = server };
+
+    leading_step(ctx, &ev);
+}
+
+static void on_scope(void *ctx, uint32_t scope)
+{
+    struct leading *l = ctx;
+
+    leader_load_scope(l->leader, scope);
+}
+
+void leading_roster(struct leading *l, const struct snapshot *s)
+{
+    struct roster_news news = { .enrolled = on_enrolled,
+                                .revoked = on_revoked,
+                                .scope = on_scope,
+                                .joined = on_joined,
+                                .ctx = l };
+
+    roster_update(l->edges->roster, s, &news);
+}
+
+void leading_work(struct leading *l, const struct snapshot *s)
+{
+    for (size_t i = 0; i < s->rollout_count; i++)
+        if (!s->rollouts[i].load.is_opened)
+            (void)open_dossier(l, &s->rollouts[i]);
+    for (size_t i = 0; i < s->command_count; i++)
+        add_command(l, &s->commands[i]);
+    start_waiting(l);
+    offer_commands(l);
+}
+
+void leading_document(struct leading *l)
+{
+    start_waiting(l);
+}
+
+static bool is_live(void *ctx, uint64_t dseq)
+{
+    const struct leading *l = ctx;
+
+    return leader_is_live(l->leader, dseq);
+}
+
+void leading_tick(struct leading *l)
+{
+    struct leader_event ev = { .type = LEADER_TICKED };
+    int64_t now_ms = clock_monotonic_ms();
+
+    leading_step(l, &ev);
+    offer_commands(l);
+    if (now_ms < l->sweep_ms)
+        return;
+    l->sweep_ms = now_ms + SWEEP_MS;
+    orders_sweep(l->orders, is_live, l);
+}
+
+/* ---------------------------------------------------------------- news of the wire */
+
+void leading_heard(struct leading *l, const struct roster_server *s, bool is_hello,
+                   const struct heard_scope *heard, uint32_t count)
+{
+    struct leader_event ev = { .type = is_hello ? LEADER_HELLO_RECEIVED : LEADER_PONG_RECEIVED,
+                               .server = s->index,
+                               .heard = heard,
+                               .heard_count = count };
+
+    leading_step(l, &ev);
+}
+
+void leading_base_refused(struct leading *l, const struct roster_server *s, uint64_t attempt)
+{
+    struct leader_event ev = { .type = LEADER_BASE_REFUSED, .server = s->index, .number = attempt };
+
+    leading_step(l, &ev);
+}
+
+void leading_left(struct leading *l, const struct roster_server *s)
+{
+    struct leader_event ev = { .type = LEADER_LEFT, .server = s->index };
+
+    leading_step(l, &ev);
+}
+
+enum attempt_fate leading_fate(const struct leading *l, uint64_t attempt)
+{
+    return leader_fate(l->leader, attempt);
+}
+
+uint64_t leading_due(const struct leading *l, const struct roster_server *s, uint32_t scope)
+{
+    return leader_due(l->leader, s->index, scope);
+}
+
+uint32_t leading_connected(const struct leading *l)
+{
+    return bitset_count(&leader_fleet(l->leader)->connected);
+}
+
+bool leading_is_connected(const struct leading *l, const struct roster_server *s)
+{
+    return bitset_has(&leader_fleet(l->leader)->connected, s->index);
+}

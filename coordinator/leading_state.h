@@ -1,0 +1,48 @@
+/* leading_state.h - the inside of struct leading, shared by leading*.c and nobody else. */
+#ifndef COORDINATOR_LEADING_STATE_H
+#define COORDINATOR_LEADING_STATE_H
+
+#include "coordinator/dossier.h"
+#include "coordinator/leading.h"
+#include "coordinator/orders.h"
+
+#define RECENT_MAX 4096 /* ids a snapshot that was read a moment ago may still name */
+
+/* Ids that are done with, so that an older snapshot does not bring them back. */
+struct recent {
+    uint64_t ids[RECENT_MAX];
+    uint32_t next;
+};
+
+struct pending_command {
+    uint64_t command, rollout;
+    enum rollout_action action;
+    bool is_full;
+};
+
+struct leading {
+    struct edges *edges;
+    void *memory;
+    struct leader *leader;
+    struct leader_limits limits;
+    struct effects effects;
+    struct dossier **dossiers;
+    uint32_t dossier_count, dossier_max;
+    struct orders *orders;
+    struct pending_command *commands;
+    size_t command_count, command_capacity;
+    struct recent ended, commanded;
+    uint64_t *to_choose; /* rollouts whose next cohort is to be chosen */
+    uint32_t to_choose_count;
+    uint64_t rng;
+    int64_t sweep_ms;
+};
+
+struct dossier *leading_dossier(struct leading *l, uint64_t rollout);
+uint64_t leading_chance(struct leading *l);
+/* One event and everything that follows from it at once. Time and chance are filled in. */
+enum command_verdict leading_step(struct leading *l, struct leader_event *ev);
+/* Do what stands in l->effects, and choose the cohorts that were asked for. */
+void leading_perform(struct leading *l);
+
+#endif

@@ -1,0 +1,432 @@
+/* loop.c - wait for sockets, threads and time; hand each piece of news to whom it concerns. */
+#include "coordinator/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "common/log.h"
+#include "coordinator/hearing.h"
+#include "coordinator/keys.h"
+#include "coordinator/leading.h"
+#include "coordinator/store/listener.h"
+
+#define TICK_MS 50
+#define DRAIN_MAX 4096 /* messages between two looks at everything else */
+#define WORK_MS 1000   /* a lost notification is found this late */
+#define ROSTER_MS 30000
+#define CONTENTS_MAX ((size_t)512 << 20)
+#define ANSWER_MS 15000 /* a database silent for longer is said on /readyz */
+
+/* What commits said, written by the listener's thread: which looks are wanted. */
+#define WANT_WORK 1u
+#define WANT_ROSTER 2u
+
+struct loop {
+    struct coordinator_settings settings;
+    struct key_pair keys;
+    char holder[160], http_address[256], advertise[256];
+    struct edges edges;
+    struct hearing *hearing;
+    struct leading *leading;
+    int wake_fd, signal_fd;
+    _Atomic unsigned wanted;
+    int64_t tick_ms, work_ms, roster_ms;
+    bool is_stopping;
+    pthread_mutex_t status_lock; /* guards status: the one thing other threads look at */
+    struct http_status status;
+    int64_t answered_ms; /* the database did something for us */
+};
+
+/* ---------------------------------------------------------------- status */
+
+static void publish(struct loop *l)
+{
+    pthread_mutex_lock(&l->status_lock);
+    l->status.is_leading = l->leading != NULL;
+    l->status.epoch = l->edges.epoch;
+    l->status.servers_connected = l->leading ? leading_connected(l->leading) : 0;
+    l->status.garbage_frames = router_garbage_count(l->edges.router);
+    if (clock_monotonic_ms() - l->answered_ms > ANSWER_MS && !l->leading) {
+        l->status.is_ready = false;
+        if (!l->status.why[0])
+            snprintf(l->status.why, sizeof(l->status.why), "the database does not answer");
+    }
+    pthread_mutex_unlock(&l->status_lock);
+}
+
+static void note_leader(struct loop *l, const char *http_address, bool is_known, const char *why)
+{
+    pthread_mutex_lock(&l->status_lock);
+    snprintf(l->status.leader, sizeof(l->status.leader), "%s", http_address);
+    snprintf(l->status.why, sizeof(l->status.why), "%s", why);
+    l->status.is_ready = is_known;
+    pthread_mutex_unlock(&l->status_lock);
+}
+
+void loop_status(void *ctx, struct http_status *out)
+{
+    struct loop *l = ctx;
+
+    pthread_mutex_lock(&l->status_lock);
+    *out = l->status;
+    pthread_mutex_unlock(&l->status_lock);
+}
+
+/* ---------------------------------------------------------------- the lease */
+
+static void stop_leading(struct loop *l, const char *router_address)
+{
+    hearing_set_leading(l->hearing, NULL, router_address);
+    leading_end(l->leading);
+    l->leading = NULL;
+    l->edges.epoch = 0;
+    l->edges.gen = 0;
+}
+
+static void start_leading(struct loop *l, struct lease_news *news)
+{
+    stop_leading(l, "");
+    l->edges.gen = news->gen;
+    l->edges.epoch = news->epoch;
+    memcpy(l->edges.cluster_id, news->snapshot->cluster_id, sizeof(l->edges.cluster_id));
+    roster_update(l->edges.roster, news->snapshot, NULL);
+    roster_allow_keys(l->edges.roster, l->edges.router);
+    writer_lead(l->edges.writer, news->gen, news->epoch);
+    l->leading = leading_begin(&l->edges, news->snapshot);
+    hearing_set_leading(l->hearing, l->leading, "");
+    note_leader(l, l->http_address, true, "");
+    log_info("leading", "epoch", LOG_NUMBER(news->epoch), "rollouts",
+             LOG_NUMBER(news->snapshot->rollout_count), "servers",
+             LOG_NUMBER(news->snapshot->server_count));
+    loader_want(l->edges.loader, LOAD_WORK);
+}
+
+static void on_lease(struct loop *l, struct lease_news *news)
+{
+    switch (news->kind) {
+    case LEASE_GAINED:
+        start_leading(l, news);
+        break;
+    case LEASE_LOST:
+        if (l->leading)
+            log_warn("leadership ended", "epoch", LOG_NUMBER(l->edges.epoch), "reason",
+                     news->reason.text);
+        stop_leading(l, "");
+        note_leader(l, "", false, "no leader is known yet");
+        break;
+    case LEASE_OTHER:
+        if (!l->leading)
+            hearing_set_leading(l->hearing, NULL, news->router_address);
+        note_leader(l, news->http_address, true, "");
+        break;
+    case LEASE_TROUBLE:
+        log_warn("the database does not answer; waiting for it", "reason", news->reason.text);
+        if (!l->leading)
+            note_leader(l, "", false, news->reason.text);
+        break;
+    }
+    if (news->kind != LEASE_TROUBLE)
+        l->answered_ms = clock_monotonic_ms();
+    snapshot_free(news->snapshot);
+}
+
+static void drain_lease(struct loop *l)
+{
+    struct lease_news news;
+
+    while (lease_next(l->edges.lease, &news))
+        on_lease(l, &news);
+}
+
+/* ---------------------------------------------------------------- writer and loader */
+
+/* Something was not written: the next leader, most likely this process, reads the truth. */
+static void abdicate(struct loop *l, const struct writer_result *r)
+{
+    log_error("a write failed: leadership is given up", "epoch", LOG_NUMBER(r->epoch), "reason",
+              r->reason.text);
+    lease_abdicate(l->edges.lease, r->epoch);
+    stop_leading(l, "");
+}
+
+static void on_written(struct loop *l, struct writer_result *r)
+{
+    if (!l->leading || r->epoch != l->edges.epoch)
+        return;
+    switch (r->kind) {
+    case WRITER_SAVED:
+        leading_saved(l->leading, r);
+        break;
+    case WRITER_ACKS:
+        leading_acks(l->leading, r->acks);
+        break;
+    case WRITER_JOINED:
+        leading_joined(l->leading, r->join);
+        break;
+    case WRITER_FAILED:
+        abdicate(l, r);
+        break;
+    }
+    l->answered_ms = clock_monotonic_ms();
+}
+
+static void drain_writer(struct loop *l)
+{
+    struct writer_result *r;
+
+    while ((r = writer_next(l->edges.writer)) != NULL) {
+        on_written(l, r);
+        writer_result_free(r);
+    }
+}
+
+static void on_snapshot(struct loop *l, const struct loader_news *news)
+{
+    if (news->what == LOAD_ROSTER) {
+        if (l->leading)
+            leading_roster(l->leading, news->snapshot);
+        else
+            roster_update(l->edges.roster, news->snapshot, NULL);
+        roster_allow_keys(l->edges.roster, l->edges.router);
+    } else if (l->leading) {
+        leading_work(l->leading, news->snapshot);
+    }
+}
+
+static void drain_loader(struct loop *l)
+{
+    struct loader_news news;
+
+    while (loader_next(l->edges.loader, &news)) {
+        l->answered_ms = clock_monotonic_ms();
+        if (news.snapshot)
+            on_snapshot(l, &news);
+        else if (news.bytes)
+            contents_put(l->edges.contents, &news.hash, &news.bytes, news.size);
+        if (!news.snapshot && l->leading)
+            leading_document(l->leading);
+        snapshot_free(news.snapshot);
+    }
+}
+
+/* ---------------------------------------------------------------- the wire and time */
+
+/* false: there may be more. */
+static bool drain_router(struct loop *l)
+{
+    struct router_message m;
+    int count = 0;
+
+    while (count++ < DRAIN_MAX)
+        if (router_next(l->edges.router, &m))
+            hearing_message(l->hearing, &m);
+        else
+            break;
+    hearing_flush(l->hearing);
+    return count <= DRAIN_MAX;
+}
+
+static void want(struct loop *l, int64_t now_ms)
+{
+    unsigned wanted = atomic_exchange(&l->wanted, 0);
+
+    if ((wanted & WANT_WORK) || now_ms >= l->work_ms) {
+        l->work_ms = now_ms + WORK_MS;
+        if (l->leading)
+            loader_want(l->edges.loader, LOAD_WORK);
+    }
+    if ((wanted & WANT_ROSTER) || now_ms >= l->roster_ms) {
+        l->roster_ms = now_ms + ROSTER_MS;
+        loader_want(l->edges.loader, LOAD_ROSTER);
+    }
+}
+
+static void tick(struct loop *l)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    want(l, now_ms);
+    if (now_ms < l->tick_ms)
+        return;
+    l->tick_ms = now_ms + TICK_MS;
+    if (l->leading)
+        leading_tick(l->leading);
+    hearing_tick(l->hearing);
+    publish(l);
+}
+
+static void empty(int fd)
+{
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof(count));
+
+    (void)n; /* only the waking matters */
+}
+
+static void read_signal(struct loop *l)
+{
+    struct signalfd_siginfo info;
+
+    if (read(l->signal_fd, &info, sizeof(info)) == sizeof(info))
+        l->is_stopping = true;
+}
+
+void loop_run(struct loop *l)
+{
+    struct pollfd fds[] = {
+        { .fd = router_fd(l->edges.router), .events = POLLIN },
+        { .fd = lease_fd(l->edges.lease), .events = POLLIN },
+        { .fd = writer_fd(l->edges.writer), .events = POLLIN },
+        { .fd = loader_fd(l->edges.loader), .events = POLLIN },
+        { .fd = l->wake_fd, .events = POLLIN },
+        { .fd = l->signal_fd, .events = POLLIN },
+    };
+    bool is_drained = true;
+
+    while (!l->is_stopping) {
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), is_drained ? TICK_MS : 0) < 0)
+            MUST(errno == EINTR);
+        if (fds[4].revents)
+            empty(l->wake_fd);
+        if (fds[5].revents)
+            read_signal(l);
+        drain_lease(l);
+        drain_writer(l);
+        drain_loader(l);
+        tick(l);
+        is_drained = drain_router(l);
+    }
+    log_info("stopping");
+}
+
+/* ---------------------------------------------------------------- beginning and end */
+
+/* On the listener's thread. */
+static void on_commit(void *ctx, uint64_t audit_number, const char *action)
+{
+    struct loop *l = ctx;
+    uint64_t one = 1;
+    unsigned wanted = 0;
+
+    (void)audit_number;
+    if (strncmp(action, "server.", 7) == 0 || strncmp(action, "config.", 7) == 0)
+        wanted |= WANT_ROSTER;
+    if (strcmp(action, "command") == 0 || strcmp(action, "rollout.create") == 0)
+        wanted |= WANT_WORK;
+    if (!wanted)
+        return;
+    atomic_fetch_or(&l->wanted, wanted);
+    MUST(write(l->wake_fd, &one, sizeof(one)) == sizeof(one));
+}
+
+void loop_listen(struct loop *l, struct listener *listener)
+{
+    listener_add(listener, on_commit, l);
+}
+
+static int open_router(struct loop *l, struct err *e)
+{
+    struct router_settings settings = { .bind = l->settings.router_bind,
+                                        .secret_key = l->keys.secret_key,
+                                        .public_key = l->keys.public_key,
+                                        .is_plain = l->settings.is_plain };
+
+    if (!l->settings.is_plain && keys_load(l->settings.router_key_file, &l->keys, e) != 0)
+        return -1;
+    if (router_open(&settings, &l->edges.router, e) != 0)
+        return -1;
+    snprintf(l->advertise, sizeof(l->advertise), "%s",
+             l->settings.router_advertise ? l->settings.router_advertise
+                                          : router_address(l->edges.router));
+    return 0;
+}
+
+static void start_threads(struct loop *l)
+{
+    uint64_t random = 0;
+    char host[64] = "host";
+    struct lease_settings lease;
+
+    MUST(getentropy(&random, sizeof(random)) == 0);
+    gethostname(host, sizeof(host) - 1);
+    snprintf(l->holder, sizeof(l->holder), "%s:%d:%016llx", host, (int)getpid(),
+             (unsigned long long)random);
+    lease = (struct lease_settings){ .conninfo = l->settings.database_url,
+                                     .holder = l->holder,
+                                     .http_address = l->http_address,
+                                     .router_address = l->advertise,
+                                     .lease_ms = l->settings.lease_ms };
+    l->edges.loader = loader_start(l->settings.database_url);
+    l->edges.lease = lease_start(&lease);
+    l->edges.writer = writer_start(l->settings.database_url, l->edges.lease);
+    loader_want(l->edges.loader, LOAD_ROSTER);
+}
+
+int loop_open(const struct coordinator_settings *settings, const char *http_address,
+              struct loop **out, struct err *e)
+{
+    struct loop *l = calloc(1, sizeof(*l));
+    sigset_t signals;
+
+    MUST(l);
+    l->settings = *settings;
+    l->edges.settings = &l->settings;
+    snprintf(l->http_address, sizeof(l->http_address), "%s", http_address);
+    if (open_router(l, e) != 0) {
+        free(l);
+        return -1;
+    }
+    pthread_mutex_init(&l->status_lock, NULL);
+    note_leader(l, "", false, "no leader is known yet");
+    l->edges.roster = roster_new((uint32_t)settings->servers_max, (uint32_t)settings->scopes_max);
+    l->edges.contents = contents_new(CONTENTS_MAX);
+    l->hearing = hearing_new(&l->edges);
+    l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    l->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    MUST(l->wake_fd >= 0 && l->signal_fd >= 0);
+    start_threads(l);
+    *out = l;
+    return 0;
+}
+
+void loop_close(struct loop *l)
+{
+    if (!l)
+        return;
+    stop_leading(l, "");
+    writer_stop(l->edges.writer);
+    lease_stop(l->edges.lease);
+    loader_stop(l->edges.loader);
+    hearing_free(l->hearing);
+    router_close(l->edges.router);
+    roster_free(l->edges.roster);
+    contents_free(l->edges.contents);
+    close(l->wake_fd);
+    close(l->signal_fd);
+    pthread_mutex_destroy(&l->status_lock);
+    free(l);
+}
+
+const char *loop_router_address(const struct loop *l)
+{
+    return router_address(l->edges.router);
+}
+
+const char *loop_public_key(const struct loop *l)
+{
+    return l->keys.public_key;
+}

@@ -1,0 +1,27 @@
+/* loop.h - the one thread that joins the edges with the core. */
+#ifndef COORDINATOR_LOOP_H
+#define COORDINATOR_LOOP_H
+
+#include "common/err.h"
+#include "coordinator/http/server.h"
+#include "coordinator/settings.h"
+
+struct loop;
+struct listener;
+
+/* Opens the ROUTER and starts the threads around the database (lease, writer, loader). */
+int loop_open(const struct coordinator_settings *settings, const char *http_address,
+              struct loop **out, struct err *e) __attribute__((warn_unused_result));
+void loop_close(struct loop *l);
+/* Hears of commits from now on. */
+void loop_listen(struct loop *l, struct listener *listener);
+/* Until SIGTERM or SIGINT (blocked in all threads, read here). */
+void loop_run(struct loop *l);
+
+/* An http_status_fn: what this process knows at this moment, from any thread. */
+void loop_status(void *ctx, struct http_status *out);
+/* The address agents connect to, and the public key they need (Z85). */
+const char *loop_router_address(const struct loop *l);
+const char *loop_public_key(const struct loop *l);
+
+#endif

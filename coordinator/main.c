@@ -1,0 +1,194 @@
+/* main.c - lockstepd: read the settings, prepare the database, start the parts, stop them. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/invariant.h"
+#include "common/log.h"
+#include "coordinator/http/server.h"
+#include "coordinator/loop.h"
+#include "coordinator/settings.h"
+#include "coordinator/store/listener.h"
+#include "coordinator/store/migrate.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/tokens.h"
+
+#ifndef LOCKSTEP_VERSION
+#define LOCKSTEP_VERSION "0.1.0"
+#endif
+
+#define POOL_EXTRA 4 /* connections beside the HTTP workers' */
+#define RETRY_S 2
+
+static const char usage[] =
+    "lockstepd - the Lockstep coordinator\n"
+    "\n"
+    "  lockstepd --config FILE                               run\n"
+    "  lockstepd --config FILE bootstrap-token --name NAME   make an administrator's token\n"
+    "  lockstepd --version | --help\n"
+    "\n"
+    "Every setting is also an environment variable, LOCKSTEP_SECTION_KEY, which wins.\n";
+
+struct arguments {
+    const char *config, *name;
+    bool is_bootstrap;
+};
+
+static int refuse(const char *text, const char *what)
+{
+    fprintf(stderr, "lockstepd: %s%s\n", text, what);
+    return 2;
+}
+
+/* -1: go on; else the exit code. */
+static int parse(int argc, char **argv, struct arguments *out)
+{
+    static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+                                             { "name", required_argument, NULL, 'n' },
+                                             { "version", no_argument, NULL, 'V' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { 0 } };
+    int c;
+
+    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (c == 'c')
+            out->config = optarg;
+        else if (c == 'n')
+            out->name = optarg;
+        else if (c == 'V')
+            return printf("lockstepd %s\n", LOCKSTEP_VERSION), 0;
+        else if (c == 'h')
+            return fputs(usage, stdout), 0;
+        else
+            return 2;
+    }
+    if (optind < argc && strcmp(argv[optind], "bootstrap-token") == 0) {
+        out->is_bootstrap = true;
+        optind++;
+    }
+    if (optind < argc)
+        return refuse("unknown argument ", argv[optind]);
+    if (out->is_bootstrap && !out->name)
+        return refuse("bootstrap-token needs --name NAME", "");
+    return -1;
+}
+
+static int prepare_database(const char *url, struct err *e)
+{
+    SCOPED(pg_close) struct pg *pg = NULL;
+
+    return pg_open(url, "lockstepd migrate", &pg, e) != 0 || migrate(pg, e) != 0 ? -1 : 0;
+}
+
+/* A coordinator that starts before its database waits for it and says so. false: asked to stop. */
+static bool wait_for_database(const char *url)
+{
+    const struct timespec pause = { .tv_sec = RETRY_S };
+    sigset_t signals;
+    struct err e = { 0 };
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    while (prepare_database(url, &e) != 0) {
+        if (e.kind != ERR_UNAVAILABLE) {
+            log_error("the database cannot be used", "reason", e.text);
+            exit(1);
+        }
+        log_warn("waiting for the database", "reason", e.text);
+        if (sigtimedwait(&signals, NULL, &pause) > 0)
+            return false;
+    }
+    return true;
+}
+
+static int bootstrap_token(const struct coordinator_settings *s, const char *name)
+{
+    struct pg_pool *pool;
+    char token[TOKEN_TEXT_SIZE];
+    struct err e = { 0 };
+    int rc;
+
+    if (prepare_database(s->database_url, &e) != 0)
+        return fprintf(stderr, "lockstepd: %s\n", e.text), 1;
+    pool = pg_pool_new(s->database_url, "lockstepd bootstrap", 1);
+    rc = tokens_create(pool, name, "admin", token, &e);
+    pg_pool_free(pool);
+    if (rc != 0)
+        return fprintf(stderr, "lockstepd: %s\n", e.text), 1;
+    puts(token);
+    return 0;
+}
+
+/* Signals are read by the loop; every thread inherits the mask. */
+static void block_signals(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGPIPE);
+    MUST(pthread_sigmask(SIG_BLOCK, &signals, NULL) == 0);
+}
+
+static int fail(const struct err *e)
+{
+    log_error("cannot start", "reason", e->text);
+    return 1;
+}
+
+static int run(const struct coordinator_settings *s)
+{
+    unsigned workers = (unsigned)s->http_workers;
+    struct pg_pool *pool = pg_pool_new(s->database_url, "lockstepd http", workers + POOL_EXTRA);
+    struct listener *listener = listener_start(s->database_url);
+    struct http_settings http_settings = { .bind = s->http_listen, .workers = workers };
+    struct http_deps deps = { .pool = pool, .listener = listener, .version = LOCKSTEP_VERSION };
+    struct loop *loop = NULL;
+    struct http *http = NULL;
+    struct err e = { 0 };
+    int rc = 0;
+
+    deps.status = loop_status;
+    if (loop_open(s, s->http_listen, &loop, &e) != 0)
+        rc = fail(&e);
+    deps.status_ctx = loop;
+    if (rc == 0 && http_start(&http_settings, &deps, &http, &e) != 0)
+        rc = fail(&e);
+    if (rc == 0) {
+        loop_listen(loop, listener);
+        log_info("ready", "http", http_address(http), "router", loop_router_address(loop),
+                 "public_key", loop_public_key(loop), "version", LOCKSTEP_VERSION);
+        loop_run(loop);
+    }
+    listener_stop(listener);
+    http_stop(http);
+    loop_close(loop);
+    pg_pool_free(pool);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = { 0 };
+    struct coordinator_settings settings;
+    struct err e = { 0 };
+    int rc = parse(argc, argv, &arguments);
+
+    if (rc >= 0)
+        return rc;
+    if (coordinator_settings_load(arguments.config, &settings, &e) != 0)
+        return refuse(e.text, "");
+    if (arguments.is_bootstrap) {
+        rc = bootstrap_token(&settings, arguments.name);
+    } else {
+        block_signals();
+        rc = wait_for_database(settings.database_url) ? run(&settings) : 0;
+    }
+    coordinator_settings_fini(&settings);
+    return rc;
+}

@@ -1,0 +1,101 @@
+/* orders.c - a hash table of frames. */
+#include "coordinator/orders.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+#include "common/invariant.h"
+
+struct order {
+    uint64_t dseq;
+    enum wire_type type;
+    struct router_frame *frame;
+    UT_hash_handle hh;
+};
+
+struct orders {
+    struct order *table;
+};
+
+struct orders *orders_new(void)
+{
+    struct orders *o = calloc(1, sizeof(*o));
+
+    MUST(o);
+    return o;
+}
+
+static void drop(struct orders *o, struct order *order)
+{
+    HASH_DEL(o->table, order);
+    router_frame_free(order->frame);
+    free(order);
+}
+
+void orders_free(struct orders *o)
+{
+    if (!o)
+        return;
+    while (o->table)
+        drop(o, o->table);
+    free(o);
+}
+
+static enum wire_type type_of(enum decision_kind kind)
+{
+    switch (kind) {
+    case DECISION_ACTIVATE:
+        return WIRE_ACTIVATE;
+    case DECISION_ROLLBACK:
+        return WIRE_ROLLBACK;
+    case DECISION_FINALIZE:
+    case DECISION_REASSERT:
+    case DECISION_COUNT:
+        break;
+    }
+    return WIRE_FINALIZE;
+}
+
+static struct order *find(const struct orders *o, uint64_t dseq)
+{
+    struct order *found;
+
+    HASH_FIND(hh, o->table, &dseq, sizeof(dseq), found);
+    return found;
+}
+
+void orders_put(struct orders *o, uint64_t dseq, enum decision_kind kind, const void *body,
+                size_t size)
+{
+    struct order *order;
+
+    if (find(o, dseq))
+        return; /* the bytes of a decision never change */
+    order = calloc(1, sizeof(*order));
+    MUST(order);
+    order->dseq = dseq;
+    order->type = type_of(kind);
+    order->frame = router_frame_new(body, size);
+    HASH_ADD(hh, o->table, dseq, sizeof(order->dseq), order);
+}
+
+const struct router_frame *orders_get(const struct orders *o, uint64_t dseq,
+                                      enum wire_type *type_out)
+{
+    const struct order *order = find(o, dseq);
+
+    if (!order)
+        return NULL;
+    *type_out = order->type;
+    return order->frame;
+}
+
+void orders_sweep(struct orders *o, orders_live_fn *is_live, void *ctx)
+{
+    struct order *order, *next;
+
+    HASH_ITER(hh, o->table, order, next)
+    if (!is_live(ctx, order->dseq))
+        drop(o, order);
+}

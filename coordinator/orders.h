@@ -1,0 +1,24 @@
+/* orders.h - the stored bytes of live decisions as shared frames, by number. */
+#ifndef COORDINATOR_ORDERS_H
+#define COORDINATOR_ORDERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/core/effect.h"
+#include "coordinator/router.h"
+
+struct orders;
+struct orders *orders_new(void);
+void orders_free(struct orders *o);
+void orders_put(struct orders *o, uint64_t dseq, enum decision_kind kind, const void *body,
+                size_t size);
+/* Lent; NULL: not here. type_out: how the envelope names it. */
+const struct router_frame *orders_get(const struct orders *o, uint64_t dseq,
+                                      enum wire_type *type_out);
+/* Forget those that `is_live` says no to. */
+typedef bool orders_live_fn(void *ctx, uint64_t dseq);
+void orders_sweep(struct orders *o, orders_live_fn *is_live, void *ctx);
+
+#endif

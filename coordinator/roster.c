@@ -1,0 +1,347 @@
+/* roster.c - three hash tables over arrays that only grow. */
+#include "coordinator/roster.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "common/invariant.h"
+#include "common/log.h"
+
+struct server_entry {
+    struct roster_server server;
+    UT_hash_handle by_key, by_id;
+};
+
+struct scope_entry {
+    struct roster_scope scope;
+    char name[SCOPE_BUFFER];
+    UT_hash_handle by_name, by_id;
+};
+
+struct roster {
+    uint32_t servers_max, scopes_max, server_count, scope_count;
+    struct server_entry **servers, *servers_by_key, *servers_by_id;
+    struct scope_entry **scopes, *scopes_by_name, *scopes_by_id;
+    bool was_full;
+};
+
+struct roster *roster_new(uint32_t servers_max, uint32_t scopes_max)
+{
+    struct roster *r = calloc(1, sizeof(*r));
+
+    MUST(r);
+    r->servers_max = servers_max;
+    r->scopes_max = scopes_max;
+    r->servers = calloc(servers_max, sizeof(*r->servers));
+    r->scopes = calloc(scopes_max, sizeof(*r->scopes));
+    MUST(r->servers && r->scopes);
+    return r;
+}
+
+void roster_free(struct roster *r)
+{
+    if (!r)
+        return;
+    HASH_CLEAR(by_key, r->servers_by_key);
+    HASH_CLEAR(by_id, r->servers_by_id);
+    HASH_CLEAR(by_name, r->scopes_by_name);
+    HASH_CLEAR(by_id, r->scopes_by_id);
+    for (uint32_t i = 0; i < r->server_count; i++) {
+        labels_fini(&r->servers[i]->server.labels);
+        free(r->servers[i]->server.globs);
+        free(r->servers[i]);
+    }
+    for (uint32_t i = 0; i < r->scope_count; i++)
+        free(r->scopes[i]);
+    free(r->servers);
+    free(r->scopes);
+    free(r);
+}
+
+uint32_t roster_server_count(const struct roster *r)
+{
+    return r->server_count;
+}
+
+uint32_t roster_scope_count(const struct roster *r)
+{
+    return r->scope_count;
+}
+
+struct roster_server *roster_server(struct roster *r, uint32_t index)
+{
+    MUST(index < r->server_count);
+    return &r->servers[index]->server;
+}
+
+struct roster_scope *roster_scope(struct roster *r, uint32_t index)
+{
+    MUST(index < r->scope_count);
+    return &r->scopes[index]->scope;
+}
+
+struct roster_server *roster_by_key(struct roster *r, const char *key)
+{
+    struct server_entry *found;
+
+    HASH_FIND(by_key, r->servers_by_key, key, strlen(key), found);
+    return found ? &found->server : NULL;
+}
+
+struct roster_server *roster_by_id(struct roster *r, int64_t server_id)
+{
+    struct server_entry *found;
+
+    HASH_FIND(by_id, r->servers_by_id, &server_id, sizeof(server_id), found);
+    return found ? &found->server : NULL;
+}
+
+struct roster_scope *roster_scope_by_id(struct roster *r, int64_t scope_id)
+{
+    struct scope_entry *found;
+
+    HASH_FIND(by_id, r->scopes_by_id, &scope_id, sizeof(scope_id), found);
+    return found ? &found->scope : NULL;
+}
+
+struct roster_scope *roster_scope_by_name(struct roster *r, struct wire_text service,
+                                          struct wire_text environment)
+{
+    char name[SCOPE_BUFFER];
+    struct scope_entry *found;
+    size_t size = (size_t)service.size + 1 + environment.size;
+
+    if (size >= sizeof(name))
+        return NULL;
+    memcpy(name, service.at, service.size);
+    name[service.size] = '/';
+    memcpy(name + service.size + 1, environment.at, environment.size);
+    HASH_FIND(by_name, r->scopes_by_name, name, size, found);
+    return found ? &found->scope : NULL;
+}
+
+bool roster_is_active(const struct roster_server *s)
+{
+    return !s->is_revoked && !s->is_excluded && !s->is_gone;
+}
+
+bool roster_is_member(const struct roster_server *s, uint32_t scope)
+{
+    for (uint32_t i = 0; i < s->scope_count; i++)
+        if (s->scopes[i] == scope)
+            return true;
+    return false;
+}
+
+bool roster_join(struct roster *r, struct roster_server *s, uint32_t scope)
+{
+    MUST(scope < r->scope_count);
+    if (roster_is_member(s, scope) || s->scope_count == WIRE_SCOPES_MAX)
+        return false;
+    s->scopes[s->scope_count++] = scope;
+    return true;
+}
+
+bool roster_allows(const struct roster_server *s, const struct roster_scope *scope)
+{
+    char name[SCOPE_BUFFER], glob[SCOPE_BUFFER];
+    const char *at = s->globs;
+
+    snprintf(name, sizeof(name), "%s/%s", scope->service, scope->environment);
+    while (at && *at) {
+        size_t size = strcspn(at, "\n");
+
+        if (size < sizeof(glob)) {
+            memcpy(glob, at, size);
+            glob[size] = 0;
+            if (name_matches(glob, name))
+                return true;
+        }
+        at += size + (at[size] == '\n');
+    }
+    return false;
+}
+
+void roster_entitle(struct roster_scope *scope, const struct hash *hash)
+{
+    for (uint32_t i = 0; i < ROSTER_SERVABLE_MAX; i++)
+        if (hash_equal(&scope->servable[i], hash))
+            return;
+    scope->servable[scope->servable_next++ % ROSTER_SERVABLE_MAX] = *hash;
+}
+
+bool roster_is_entitled(struct roster *r, const struct roster_server *s, const struct hash *hash)
+{
+    if (hash_is_zero(hash) || !roster_is_active(s))
+        return false;
+    for (uint32_t i = 0; i < s->scope_count; i++) {
+        const struct roster_scope *scope = roster_scope(r, s->scopes[i]);
+
+        for (uint32_t k = 0; k < ROSTER_SERVABLE_MAX; k++)
+            if (hash_equal(&scope->servable[k], hash))
+                return true;
+    }
+    return false;
+}
+
+void roster_allow_keys(struct roster *r, struct router *router)
+{
+    char(*keys)[ROUTER_KEY_SIZE] = calloc(r->server_count + 1, sizeof(*keys));
+    size_t count = 0;
+
+    MUST(keys);
+    for (uint32_t i = 0; i < r->server_count; i++)
+        if (!r->servers[i]->server.is_gone)
+            memcpy(keys[count++], r->servers[i]->server.key, ROUTER_KEY_SIZE);
+    router_allow(router, (const char(*)[ROUTER_KEY_SIZE])keys, count);
+    free(keys);
+}
+
+/* ---------------------------------------------------------------- taking over a snapshot */
+
+static void copy_name(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text);
+}
+
+static struct server_entry *add_server(struct roster *r, const struct server_row *row)
+{
+    struct server_entry *entry = calloc(1, sizeof(*entry));
+    struct roster_server *s;
+
+    MUST(entry);
+    s = &entry->server;
+    s->index = r->server_count;
+    s->server_id = row->server_id;
+    copy_name(s->name, sizeof(s->name), row->name);
+    copy_name(s->key, sizeof(s->key), row->public_key);
+    r->servers[r->server_count++] = entry;
+    HASH_ADD_KEYPTR(by_key, r->servers_by_key, s->key, strlen(s->key), entry);
+    HASH_ADD_KEYPTR(by_id, r->servers_by_id, &s->server_id, sizeof(s->server_id), entry);
+    return entry;
+}
+
+static void set_server(struct roster_server *s, const struct server_row *row)
+{
+    s->is_revoked = row->is_revoked;
+    s->is_excluded = row->is_excluded;
+    labels_fini(&s->labels);
+    labels_parse(row->labels, &s->labels);
+    free(s->globs);
+    s->globs = strdup(row->scopes);
+    MUST(s->globs);
+}
+
+static bool update_server(struct roster *r, const struct server_row *row,
+                          const struct roster_news *news)
+{
+    struct roster_server *s = roster_by_id(r, row->server_id);
+    bool was_active = s && roster_is_active(s);
+
+    if (!s) {
+        if (r->server_count == r->servers_max)
+            return false;
+        s = &add_server(r, row)->server;
+    }
+    set_server(s, row);
+    if (news && roster_is_active(s) && !was_active)
+        news->enrolled(news->ctx, s->index);
+    if (news && !roster_is_active(s) && was_active)
+        news->revoked(news->ctx, s->index);
+    return true;
+}
+
+/* A forgotten server's key is free again: it may be enrolled anew under another id. */
+static void forget_server(struct roster *r, struct server_entry *entry,
+                          const struct roster_news *news)
+{
+    bool was_active = roster_is_active(&entry->server);
+
+    entry->server.is_gone = true;
+    HASH_DELETE(by_key, r->servers_by_key, entry);
+    if (news && was_active)
+        news->revoked(news->ctx, entry->server.index);
+}
+
+static bool contains(const struct snapshot *s, int64_t server_id)
+{
+    size_t low = 0, high = s->server_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (s->servers[middle].server_id < server_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->server_count && s->servers[low].server_id == server_id;
+}
+
+static int by_server_id(const void *a, const void *b)
+{
+    int64_t x = ((const struct server_row *)a)->server_id;
+    int64_t y = ((const struct server_row *)b)->server_id;
+
+    return (x > y) - (x < y);
+}
+
+static void forget_missing(struct roster *r, const struct snapshot *s,
+                           const struct roster_news *news)
+{
+    qsort(s->servers, s->server_count, sizeof(*s->servers), by_server_id);
+    for (uint32_t i = 0; i < r->server_count; i++)
+        if (!r->servers[i]->server.is_gone && !contains(s, r->servers[i]->server.server_id))
+            forget_server(r, r->servers[i], news);
+}
+
+static bool update_scope(struct roster *r, const struct scope_row *row,
+                         const struct roster_news *news)
+{
+    struct scope_entry *entry;
+
+    if (roster_scope_by_id(r, row->scope_id))
+        return true;
+    if (r->scope_count == r->scopes_max)
+        return false;
+    entry = calloc(1, sizeof(*entry));
+    MUST(entry);
+    entry->scope.index = r->scope_count;
+    entry->scope.scope_id = row->scope_id;
+    copy_name(entry->scope.service, NAME_BUFFER, row->service);
+    copy_name(entry->scope.environment, NAME_BUFFER, row->environment);
+    snprintf(entry->name, sizeof(entry->name), "%s/%s", row->service, row->environment);
+    r->scopes[r->scope_count++] = entry;
+    HASH_ADD_KEYPTR(by_name, r->scopes_by_name, entry->name, strlen(entry->name), entry);
+    HASH_ADD_KEYPTR(by_id, r->scopes_by_id, &entry->scope.scope_id, sizeof(int64_t), entry);
+    if (news)
+        news->scope(news->ctx, entry->scope.index);
+    return true;
+}
+
+bool roster_update(struct roster *r, const struct snapshot *s, const struct roster_news *news)
+{
+    bool fits = true;
+
+    forget_missing(r, s, news);
+    for (size_t i = 0; i < s->server_count; i++)
+        fits &= update_server(r, &s->servers[i], news);
+    for (size_t i = 0; i < s->scope_count; i++)
+        fits &= update_scope(r, &s->scopes[i], news);
+    for (size_t i = 0; i < s->membership_count; i++) {
+        struct roster_server *server = roster_by_id(r, s->memberships[i].server_id);
+        struct roster_scope *scope = roster_scope_by_id(r, s->memberships[i].scope_id);
+
+        if (server && scope && roster_join(r, server, scope->index) && news)
+            news->joined(news->ctx, server->index, scope->index);
+    }
+    if (!fits && !r->was_full) {
+        r->was_full = true;
+        log_error("more servers or scopes than [limits] servers and scopes allow; raise them and "
+                  "restart");
+    }
+    return fits;
+}

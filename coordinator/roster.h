@@ -1,0 +1,87 @@
+/* roster.h - names outside the core: servers and scopes by index, id, key and name; their sessions.
+ *
+ * Indices are process-local, given out in the order things become known and never reused, so that
+ * they mean the same in every leader this process ever builds. The loop's alone.
+ */
+#ifndef COORDINATOR_ROSTER_H
+#define COORDINATOR_ROSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "coordinator/router.h"
+#include "coordinator/store/labels.h"
+#include "coordinator/store/load.h"
+
+#define ROSTER_NONE UINT32_MAX
+#define ROSTER_SERVABLE_MAX 64 /* newest contents per scope that its servers may fetch */
+
+struct roster_server {
+    uint32_t index;
+    int64_t server_id;
+    char name[NAME_BUFFER], key[ROUTER_KEY_SIZE];
+    bool is_revoked, is_excluded, is_gone; /* gone: forgotten, or enrolled anew under another id */
+    struct labels labels;
+    char *globs; /* scopes the enrolment allows, one per line */
+    uint32_t scope_count;
+    uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships */
+    /* The session. */
+    bool has_peer;
+    struct router_peer peer;
+    uint64_t boot_nonce, session, session_before;
+    int64_t session_ms;          /* when it began */
+    int64_t heard_ms;
+    int64_t quarantined_until_ms; /* two answer with one key */
+    uint64_t greeted_epoch;      /* the leadership that heard its digest */
+};
+
+struct roster_scope {
+    uint32_t index;
+    int64_t scope_id;
+    char service[NAME_BUFFER], environment[NAME_BUFFER];
+    struct hash servable[ROSTER_SERVABLE_MAX];
+    uint32_t servable_next;
+};
+
+struct roster;
+struct roster *roster_new(uint32_t servers_max, uint32_t scopes_max);
+void roster_free(struct roster *r);
+
+/* What a snapshot changed, one call each; indices are valid in the callback. */
+struct roster_news {
+    void (*enrolled)(void *ctx, uint32_t server);
+    void (*revoked)(void *ctx, uint32_t server); /* revoked, excluded or forgotten */
+    void (*scope)(void *ctx, uint32_t scope);
+    void (*joined)(void *ctx, uint32_t server, uint32_t scope);
+    void *ctx;
+};
+/* Takes over servers, scopes and memberships of a snapshot; news may be NULL. Returns false when
+ * something did not fit (limits): said once in the log. */
+bool roster_update(struct roster *r, const struct snapshot *s, const struct roster_news *news);
+
+uint32_t roster_server_count(const struct roster *r); /* indices below it exist */
+uint32_t roster_scope_count(const struct roster *r);
+struct roster_server *roster_server(struct roster *r, uint32_t index);
+struct roster_scope *roster_scope(struct roster *r, uint32_t index);
+struct roster_server *roster_by_key(struct roster *r, const char *key);
+struct roster_server *roster_by_id(struct roster *r, int64_t server_id);
+struct roster_scope *roster_scope_by_id(struct roster *r, int64_t scope_id);
+struct roster_scope *roster_scope_by_name(struct roster *r, struct wire_text service,
+                                          struct wire_text environment);
+
+/* Recorded: the server belongs to the scope. True when that is new. */
+bool roster_join(struct roster *r, struct roster_server *s, uint32_t scope);
+bool roster_is_member(const struct roster_server *s, uint32_t scope);
+/* Does the enrolment allow the scope? */
+bool roster_allows(const struct roster_server *s, const struct roster_scope *scope);
+/* May this server speak in rollouts? */
+bool roster_is_active(const struct roster_server *s);
+
+/* Contents that servers of the scope may fetch: targets and bases of its rollouts and decisions. */
+void roster_entitle(struct roster_scope *scope, const struct hash *hash);
+bool roster_is_entitled(struct roster *r, const struct roster_server *s, const struct hash *hash);
+
+/* The keys that may connect: everybody who is known, revoked ones too (they are told why). */
+void roster_allow_keys(struct roster *r, struct router *router);
+
+#endif

@@ -1,0 +1,67 @@
+/* settings.c - the table of lockstepd's settings. */
+#include "coordinator/settings.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/settings.h"
+
+#define AT(field) offsetof(struct coordinator_settings, field)
+#define DAY_MS INT64_C(86400000)
+
+static const struct settings_key keys[] = {
+    { "database", "url", SETTINGS_TEXT, AT(database_url), "dbname=lockstep", 0, 0, true },
+    { "http", "listen", SETTINGS_TEXT, AT(http_listen), "127.0.0.1:7780", 0, 0, false },
+    { "http", "workers", SETTINGS_NUMBER, AT(http_workers), "8", 1, 256, false },
+    { "router", "bind", SETTINGS_TEXT, AT(router_bind), "tcp://127.0.0.1:7781", 0, 0, false },
+    { "router", "advertise", SETTINGS_TEXT, AT(router_advertise), NULL, 0, 0, false },
+    { "router", "key_file", SETTINGS_TEXT, AT(router_key_file), "/var/lib/lockstep/router.key", 0,
+      0, false },
+    { "router", "plain", SETTINGS_BOOLEAN, AT(is_plain), "false", 0, 0, false },
+    { "coordinator", "lease", SETTINGS_DURATION, AT(lease_ms), "10s", 1000, DAY_MS, false },
+    { "coordinator", "heartbeat", SETTINGS_DURATION, AT(heartbeat_ms), "5s", 200, 60000, false },
+    { "coordinator", "session_grace", SETTINGS_DURATION, AT(session_grace_ms), "30s", 0, 600000,
+      false },
+    { "coordinator", "rollback_timeout", SETTINGS_DURATION, AT(rollback_timeout_ms), "2m", 1000,
+      DAY_MS, false },
+    { "limits", "servers", SETTINGS_NUMBER, AT(servers_max), "20000", 64, 200000, false },
+    { "limits", "scopes", SETTINGS_NUMBER, AT(scopes_max), "4096", 16, 65536, false },
+    { "limits", "rollouts", SETTINGS_NUMBER, AT(rollouts_max), "256", 1, 4096, false },
+    { "log", "level", SETTINGS_TEXT, AT(log_level), "info", 0, 0, false },
+    { "log", "format", SETTINGS_TEXT, AT(log_format), "text", 0, 0, false },
+};
+
+#define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
+
+static int start_log(const struct coordinator_settings *s, struct err *e)
+{
+    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    bool is_json = strcmp(s->log_format, "json") == 0;
+
+    if (!is_json && strcmp(s->log_format, "text") != 0)
+        return err_set(e, ERR_INVALID, "[log] format is \"%s\"; give text or json", s->log_format);
+    for (unsigned i = 0; i < 4; i++) {
+        if (strcmp(s->log_level, levels[i]) != 0)
+            continue;
+        log_init("lockstepd", (enum log_level)i, is_json);
+        return 0;
+    }
+    return err_set(e, ERR_INVALID, "[log] level is \"%s\"; give debug, info, warn or error",
+                   s->log_level);
+}
+
+int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
+{
+    *out = (struct coordinator_settings){ 0 };
+    if (settings_load(path, keys, KEY_COUNT, out, NULL, e) != 0 || start_log(out, e) != 0) {
+        coordinator_settings_fini(out);
+        return -1;
+    }
+    return 0;
+}
+
+void coordinator_settings_fini(struct coordinator_settings *s)
+{
+    settings_fini(keys, KEY_COUNT, s);
+}

@@ -1,0 +1,28 @@
+/* settings.h - what lockstepd's settings file may say. */
+#ifndef COORDINATOR_SETTINGS_H
+#define COORDINATOR_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct coordinator_settings {
+    char *database_url; /* libpq: URL or key=value; several hosts with target_session_attrs */
+    char *http_listen;  /* 127.0.0.1:7780 */
+    int64_t http_workers;
+    char *router_bind;      /* tcp://127.0.0.1:7781 */
+    char *router_advertise; /* what other coordinators tell agents; default: the bound address */
+    char *router_key_file;  /* CURVE key pair, made at the first start; FILE.pub is the public key */
+    bool is_plain;          /* no CURVE: benchmarks only */
+    int64_t lease_ms, heartbeat_ms, session_grace_ms, rollback_timeout_ms;
+    int64_t servers_max, scopes_max, rollouts_max;
+    char *log_level;  /* debug info warn error */
+    char *log_format; /* text json */
+};
+
+int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
+    __attribute__((warn_unused_result));
+void coordinator_settings_fini(struct coordinator_settings *s);
+
+#endif

@@ -1,0 +1,226 @@
+/* loader.c - one connection, a list of wishes, a list of answers. */
+#include "coordinator/store/loader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/invariant.h"
+#include "common/log.h"
+#include "coordinator/store/mailbox.h"
+#include "coordinator/store/pg.h"
+
+#define RETRY_S 1
+
+struct wish {
+    struct hash hash;
+    struct wish *next;
+};
+
+struct loader {
+    char *conninfo;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool is_stopping;
+    bool is_wanted[2]; /* LOAD_WORK, LOAD_ROSTER */
+    struct wish *documents;
+    struct mailbox *news; /* of struct loader_news */
+};
+
+static void free_news(void *item)
+{
+    struct loader_news *news = item;
+
+    snapshot_free(news->snapshot);
+    free(news->bytes);
+    free(news);
+}
+
+static void answer(struct loader *l, const struct loader_news *news)
+{
+    struct loader_news *copy = malloc(sizeof(*copy));
+
+    MUST(copy);
+    *copy = *news;
+    mailbox_put(l->news, copy);
+}
+
+/* What is to be read next; false: the thread ends. */
+struct task {
+    bool is_document;
+    enum load_what what;
+    struct hash hash;
+};
+
+static bool is_idle(const struct loader *l)
+{
+    return !l->is_wanted[LOAD_WORK] && !l->is_wanted[LOAD_ROSTER] && !l->documents;
+}
+
+static bool next_task(struct loader *l, struct task *out)
+{
+    bool is_there = false;
+
+    pthread_mutex_lock(&l->lock);
+    while (!l->is_stopping && is_idle(l))
+        pthread_cond_wait(&l->wake, &l->lock);
+    if (!l->is_stopping) {
+        is_there = true;
+        *out = (struct task){ 0 };
+        if (l->documents) {
+            struct wish *w = l->documents;
+
+            out->is_document = true;
+            out->hash = w->hash;
+            l->documents = w->next;
+            free(w);
+        } else {
+            out->what = l->is_wanted[LOAD_ROSTER] ? LOAD_ROSTER : LOAD_WORK;
+            l->is_wanted[out->what] = false;
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    return is_there;
+}
+
+static int read_document(struct pg *pg, const struct task *t, struct loader_news *news,
+                         struct err *e)
+{
+    news->hash = t->hash;
+    if (load_document(pg, &t->hash, &news->bytes, &news->size, e) == 0)
+        return 0;
+    return e->kind == ERR_NOT_FOUND ? 0 : -1;
+}
+
+static int perform(struct loader *l, struct pg *pg, const struct task *t, struct err *e)
+{
+    struct loader_news news = { .what = t->what };
+    int rc = t->is_document ? read_document(pg, t, &news, e)
+                            : load_snapshot(pg, t->what, &news.snapshot, e);
+
+    if (rc == 0)
+        answer(l, &news);
+    return rc;
+}
+
+/* Until it worked or the thread is to end. */
+static void insist(struct loader *l, struct pg **pg, const struct task *t)
+{
+    struct err e = { 0 };
+
+    for (;;) {
+        struct timespec until;
+
+        if (*pg && pg_is_broken(*pg)) {
+            pg_close(*pg);
+            *pg = NULL;
+        }
+        if (!*pg && pg_open(l->conninfo, "lockstepd loader", pg, &e) != 0)
+            *pg = NULL;
+        else if (perform(l, *pg, t, &e) == 0)
+            return;
+        log_warn("reading from the database failed; it is tried again", "reason", e.text);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += RETRY_S;
+        pthread_mutex_lock(&l->lock);
+        if (!l->is_stopping)
+            pthread_cond_timedwait(&l->wake, &l->lock, &until);
+        if (l->is_stopping) {
+            pthread_mutex_unlock(&l->lock);
+            return;
+        }
+        pthread_mutex_unlock(&l->lock);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct loader *l = arg;
+    struct pg *pg = NULL;
+    struct task t;
+
+    while (next_task(l, &t))
+        insist(l, &pg, &t);
+    pg_close(pg);
+    return NULL;
+}
+
+struct loader *loader_start(const char *conninfo)
+{
+    struct loader *l = calloc(1, sizeof(*l));
+
+    MUST(l);
+    l->conninfo = strdup(conninfo);
+    l->news = mailbox_new();
+    MUST(l->conninfo);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->wake, NULL);
+    MUST(pthread_create(&l->thread, NULL, run, l) == 0);
+    return l;
+}
+
+void loader_stop(struct loader *l)
+{
+    if (!l)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->is_stopping = true;
+    pthread_cond_broadcast(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+    pthread_join(l->thread, NULL);
+    mailbox_free(l->news, free_news);
+    while (l->documents) {
+        struct wish *w = l->documents;
+
+        l->documents = w->next;
+        free(w);
+    }
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->wake);
+    free(l->conninfo);
+    free(l);
+}
+
+int loader_fd(const struct loader *l)
+{
+    return mailbox_fd(l->news);
+}
+
+bool loader_next(struct loader *l, struct loader_news *out)
+{
+    struct loader_news *news = mailbox_take(l->news);
+
+    if (!news)
+        return false;
+    *out = *news;
+    free(news);
+    return true;
+}
+
+void loader_want(struct loader *l, enum load_what what)
+{
+    MUST(what == LOAD_WORK || what == LOAD_ROSTER);
+    pthread_mutex_lock(&l->lock);
+    l->is_wanted[what] = true;
+    pthread_cond_signal(&l->wake);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void loader_want_document(struct loader *l, const struct hash *hash)
+{
+    struct wish *w;
+
+    pthread_mutex_lock(&l->lock);
+    for (w = l->documents; w && !hash_equal(&w->hash, hash);)
+        w = w->next;
+    if (!w) {
+        w = malloc(sizeof(*w));
+        MUST(w);
+        *w = (struct wish){ .hash = *hash, .next = l->documents };
+        l->documents = w;
+        pthread_cond_signal(&l->wake);
+    }
+    pthread_mutex_unlock(&l->lock);
+}

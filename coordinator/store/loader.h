@@ -1,0 +1,27 @@
+/* loader.h - the thread that reads for the loop: work, roster, documents. Nothing is shared.
+ *
+ * Wishes coalesce: asking twice before the answer gives one answer that is at least as new as the
+ * last wish. A lost database is retried; what was asked for then comes later.
+ */
+#ifndef COORDINATOR_STORE_LOADER_H
+#define COORDINATOR_STORE_LOADER_H
+
+#include "coordinator/store/load.h"
+
+struct loader_news {
+    struct snapshot *snapshot; /* the taker's; NULL: a document */
+    enum load_what what;
+    struct hash hash;
+    uint8_t *bytes; /* of the document, malloc'ed, the taker's; NULL: there is no such document */
+    size_t size;
+};
+
+struct loader;
+struct loader *loader_start(const char *conninfo);
+void loader_stop(struct loader *l); /* NULL is fine */
+int loader_fd(const struct loader *l); /* readable when loader_next has something */
+bool loader_next(struct loader *l, struct loader_news *out);
+void loader_want(struct loader *l, enum load_what what); /* WORK or ROSTER */
+void loader_want_document(struct loader *l, const struct hash *hash);
+
+#endif
