@@ -52,7 +52,7 @@ struct work {
     uint64_t decision_dseq;
 };
 
-/* The local check of a scope between rollouts, and whether its files are still as they should be. */
+/* The local check of a scope between rollouts, and whether its files are as they should be. */
 struct watch {
     struct command *command;
     int64_t next_ms, verify_ms;

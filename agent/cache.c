@@ -93,7 +93,9 @@ static int get_kept(struct cache *c, MDB_txn *txn, const char *scope, struct kep
         return 0;
     if (rc)
         return cache_trouble(c, "reading", rc, e);
-    return record_get_promise(value.mv_data, value.mv_size, out) ? cache_is_corrupt(c, "a promise", e) : 0;
+    if (record_get_promise(value.mv_data, value.mv_size, out))
+        return cache_is_corrupt(c, "a promise", e);
+    return 0;
 }
 
 int cache_get_promise(struct cache *c, const char *scope, struct promise *out, struct err *e)

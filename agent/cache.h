@@ -1,8 +1,8 @@
 /* cache.h - what the agent must not forget: promises, documents, outbox, in LMDB. Sync mode only.
  *
- * One call is one transaction: after 0 it is on the disk, after -1 nothing has changed. Everything is
- * verified when the cache is opened: a record whose seal does not fit is an error that names folder
- * and remedy; a document whose hash does not fit is dropped, counted, and fetched again.
+ * One call is one transaction: after 0 it is on the disk, after -1 nothing has changed. Everything
+ * is verified when the cache is opened: a record whose seal does not fit is an error that names
+ * folder and remedy; a document whose hash does not fit is dropped, counted, and fetched again.
  *
  * Space is reserved before anything is promised: cache_put_documents writes the documents and
  * allocates blocks for the small transactions that follow, so that obeying does not fail on a full
@@ -27,6 +27,9 @@ struct cache;
  * CACHE_MAP_SIZE. Must be called before threads start: a child process tries the file first, since
  * a truncated one kills its reader. */
 int cache_open(const char *state_dir, size_t map_size, struct cache **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* To read beside the agent that has it open: promises and outbox as they are at this moment. */
+int cache_peek(const char *state_dir, struct cache **out, struct err *e)
     __attribute__((warn_unused_result));
 void cache_close(struct cache *c);
 

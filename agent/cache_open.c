@@ -13,7 +13,7 @@
 #include "agent/disk.h"
 #include "common/invariant.h"
 
-static int open_tables(struct cache *c, struct err *e)
+static int open_tables(struct cache *c, unsigned env_flags, unsigned table_flags, struct err *e)
 {
     struct {
         const char *name;
@@ -22,10 +22,10 @@ static int open_tables(struct cache *c, struct err *e)
                    { "outbox", &c->outbox }, { "answers", &c->answers },
                    { "facts", &c->facts_dbi } };
     SCOPED(txn_abort) MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(c->env, NULL, env_flags, &txn);
 
     for (size_t i = 0; !rc && i < sizeof(tables) / sizeof(tables[0]); i++)
-        rc = mdb_dbi_open(txn, tables[i].name, MDB_CREATE, tables[i].dbi);
+        rc = mdb_dbi_open(txn, tables[i].name, table_flags, tables[i].dbi);
     return rc ? cache_trouble(c, "opening the tables", rc, e) : cache_commit(c, &txn, "opening", e);
 }
 
@@ -94,10 +94,8 @@ static int lock_folder(struct cache *c, const char *state_dir, struct err *e)
 
     if (disk_make_folder(state_dir, 0700, e))
         return -1;
-    if (snprintf(c->folder, sizeof(c->folder), "%s/cache", state_dir) >= (int)sizeof(c->folder))
+    if (snprintf(c->folder, sizeof(c->folder), "%s", state_dir) >= (int)sizeof(c->folder))
         return err_set(e, ERR_INVALID, "the path of the state folder is too long");
-    if (disk_make_folder(c->folder, 0700, e))
-        return -1;
     snprintf(path, sizeof(path), "%s/lock", state_dir);
     c->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (c->lock_fd < 0)
@@ -174,7 +172,7 @@ static int verify(struct cache *c, struct err *e)
     return cache_commit(c, &txn, "verifying", e);
 }
 
-static int open_env(struct cache *c, size_t map_size, struct err *e)
+static int open_env(struct cache *c, size_t map_size, unsigned flags, struct err *e)
 {
     int rc = mdb_env_create(&c->env);
 
@@ -183,7 +181,7 @@ static int open_env(struct cache *c, size_t map_size, struct err *e)
     if (!rc)
         rc = mdb_env_set_maxdbs(c->env, 8);
     if (!rc)
-        rc = mdb_env_open(c->env, c->folder, 0, 0600);
+        rc = mdb_env_open(c->env, c->folder, flags, 0600);
     if (rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_VERSION_MISMATCH)
         return cache_is_corrupt(c, "the database", e);
     return rc ? cache_trouble(c, "opening the database", rc, e) : 0;
@@ -197,8 +195,23 @@ int cache_open(const char *state_dir, size_t map_size, struct cache **out, struc
     c->lock_fd = -1;
     if (!map_size)
         map_size = CACHE_MAP_SIZE;
-    if (lock_folder(c, state_dir, e) || try_in_child(c, map_size, e) || open_env(c, map_size, e) ||
-        open_tables(c, e) || verify(c, e)) {
+    if (lock_folder(c, state_dir, e) || try_in_child(c, map_size, e) ||
+        open_env(c, map_size, 0, e) || open_tables(c, 0, MDB_CREATE, e) || verify(c, e)) {
+        cache_close(c);
+        return -1;
+    }
+    *out = c;
+    return 0;
+}
+
+int cache_peek(const char *state_dir, struct cache **out, struct err *e)
+{
+    struct cache *c = calloc(1, sizeof(*c));
+
+    MUST(c);
+    c->lock_fd = -1;
+    snprintf(c->folder, sizeof(c->folder), "%s", state_dir);
+    if (open_env(c, CACHE_MAP_SIZE, MDB_RDONLY, e) || open_tables(c, MDB_RDONLY, 0, e)) {
         cache_close(c);
         return -1;
     }

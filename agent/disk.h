@@ -28,7 +28,8 @@ int disk_write(const char *path, const void *data, size_t size, const struct dis
 /* Mode and owner of a file that is there; nothing is done where they are right already. */
 int disk_set_access(const char *path, const struct disk_access *access, struct err *e)
     __attribute__((warn_unused_result));
-int disk_rename(const char *from, const char *to, struct err *e) __attribute__((warn_unused_result));
+int disk_rename(const char *from, const char *to, struct err *e)
+    __attribute__((warn_unused_result));
 /* Absent already is fine. */
 int disk_remove(const char *path, struct err *e) __attribute__((warn_unused_result));
 /* Make renames and removals in the folder of `path` durable. */

@@ -66,7 +66,8 @@ static bool counts(struct agent *a, const struct dealer_message *m)
 
     if (!is_cluster_known(a))
         return envelope->type == WIRE_WELCOME && remember_leadership(a, envelope);
-    if (memcmp(envelope->cluster_id, cache_facts(a->cache)->cluster_id, WIRE_CLUSTER_ID_SIZE) != 0) {
+    if (memcmp(envelope->cluster_id, cache_facts(a->cache)->cluster_id,
+               sizeof(envelope->cluster_id)) != 0) {
         leave_foreign_cluster(a);
         return false;
     }

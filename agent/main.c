@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/dump.h"
 #include "agent/keys.h"
 #include "agent/loop.h"
 #include "agent/settings.h"
@@ -15,11 +16,12 @@
 
 static const char help[] =
     "usage: lockstep-agent [--config FILE]             run in the foreground\n"
-    "       lockstep-agent keygen --key-file FILE      make a key pair, print the public key\n"
+    "       lockstep-agent keygen [--key-file FILE]    make a key pair, print the public key\n"
     "       lockstep-agent show-key [--key-file FILE]  print the public key\n"
+    "       lockstep-agent dump                        what the agent holds, as JSON\n"
     "\n"
     "  -c, --config FILE    settings (default " CONFIG_PRESET ")\n"
-    "  -k, --key-file FILE  the key pair; show-key reads it from the settings otherwise\n"
+    "  -k, --key-file FILE  the key pair, if not the one of the settings\n"
     "  -V, --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
@@ -41,20 +43,8 @@ static int usage(const char *what, const char *which)
     return EXIT_USAGE;
 }
 
-static int run_keygen(const struct arguments *args)
-{
-    struct keys keys;
-    struct err e;
-
-    if (!args->key_file)
-        return usage("keygen needs --key-file FILE", "");
-    if (keys_make(args->key_file, &keys, &e))
-        return fail(&e);
-    puts(keys.public_key);
-    return EXIT_SUCCESS;
-}
-
-static int run_show_key(const struct arguments *args)
+/* keygen and show-key: the key file of the command line, else that of the settings. */
+static int run_keys(const struct arguments *args, bool is_new)
 {
     struct agent_settings settings = { 0 };
     const char *path = args->key_file;
@@ -67,11 +57,29 @@ static int run_show_key(const struct arguments *args)
             return fail(&e);
         path = settings.key_file;
     }
-    rc = keys_load(path, &keys, &e);
+    rc = is_new ? keys_make(path, &keys, &e) : keys_load(path, &keys, &e);
     agent_settings_fini(&settings);
     if (rc)
         return fail(&e);
     puts(keys.public_key);
+    explicit_bzero(&keys, sizeof(keys));
+    return EXIT_SUCCESS;
+}
+
+static int run_dump(const struct arguments *args)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct agent_settings settings;
+    struct err e;
+    int rc;
+
+    if (agent_settings_load(args->config, &settings, &e))
+        return fail(&e);
+    rc = dump_state(&settings, &text, &e);
+    agent_settings_fini(&settings);
+    if (rc)
+        return fail(&e);
+    puts(text.data);
     return EXIT_SUCCESS;
 }
 
@@ -156,8 +164,10 @@ int main(int argc, char **argv)
     if (!args.verb)
         return run_agent(&args);
     if (strcmp(args.verb, "keygen") == 0)
-        return run_keygen(&args);
+        return run_keys(&args, true);
     if (strcmp(args.verb, "show-key") == 0)
-        return run_show_key(&args);
+        return run_keys(&args, false);
+    if (strcmp(args.verb, "dump") == 0)
+        return run_dump(&args);
     return usage("unknown command ", args.verb);
 }

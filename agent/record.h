@@ -1,7 +1,7 @@
 /* record.h - promises and the agent's own facts as bytes at rest: versioned, little-endian, sealed.
  *
- * A sealed record ends with the first RECORD_SEAL_SIZE bytes of the SHA-256 of everything before, so
- * that a flipped bit is found when it is read and never obeyed. Pure.
+ * A sealed record ends with the first RECORD_SEAL_SIZE bytes of the SHA-256 of everything before,
+ * so that a flipped bit is found when it is read and never obeyed. Pure.
  */
 #ifndef AGENT_RECORD_H
 #define AGENT_RECORD_H

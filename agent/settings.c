@@ -58,15 +58,13 @@ static int on_section(void *into, const char *section, const char *name, const c
     return scope_settings_key(scope, key, value, e);
 }
 
-/* The next item of a comma list without the blanks around it; false at the end. */
+/* The next item of a list, whose items commas or blanks separate; false at the end. */
 static bool next_item(const char **rest, const char **item_out, size_t *size_out)
 {
     const char *at = *rest + strspn(*rest, " \t,");
-    size_t size = strcspn(at, ",");
+    size_t size = strcspn(at, " \t,");
 
     *rest = at + size;
-    while (size && strchr(" \t", at[size - 1]))
-        size--;
     *item_out = at;
     *size_out = size;
     return size > 0;

@@ -1,7 +1,8 @@
 /* settings.h - what the agent was told by its settings file: coordinators, labels, scopes, commands.
  *
- * What may run on a server is said here and nowhere else. [agent] holds the program's own keys; each
- * [scope SERVICE/ENVIRONMENT] names the files of a scope and its validate, reload and check commands:
+ * What may run on a server is said here and nowhere else. [agent] holds the program's own keys;
+ * each [scope SERVICE/ENVIRONMENT] names the files of a scope and its validate, reload and check
+ * commands:
  *
  *     [scope payments/prod]
  *     file = nginx.conf -> /etc/nginx/nginx.conf [mode=0644] [owner=root:www-data] [optional]
@@ -10,9 +11,9 @@
  *     reload = nginx -s reload
  *     check = curl -fsS http://127.0.0.1/health
  *
- * `file` and `document` may be repeated, also as file.1, file.2. In `validate`, {file} stands for the
- * candidate of the first file, {KEY} for the candidate of that key, {document} for that of the first
- * document line, {dir} for a folder with links to all of them; every other brace is left alone.
+ * `file` and `document` may be repeated, also as file.1, file.2. In `validate`, {file} stands for
+ * the candidate of the first file, {KEY} for the candidate of that key, {document} for that of the
+ * first document line, {dir} for a folder with links to all of them; other braces are left alone.
  */
 #ifndef AGENT_SETTINGS_H
 #define AGENT_SETTINGS_H

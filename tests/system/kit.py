@@ -279,7 +279,7 @@ key_file = {self.folder}/agent.key
 state_dir = {self.folder}/state
 labels = {self.labels}
 {self.general}"""
-        write(self.settings, general + "".join(f"[scope {s}]\n{self.scope_settings}\n" for s in self.scopes), 0o600)
+        write(self.settings, general + "".join(f"[scope {s}]\n{self.scope_settings or 'check_interval = 5s'}\n" for s in self.scopes), 0o600)
 
     def run(self, *words, seconds=30):
         """A subcommand of the agent with its own settings."""

@@ -1,0 +1,435 @@
+/* agent_loop.c - tests of a real lockstep-agent: whole rounds, failures, crashes, old leaders. */
+#include "agent/settings.h"
+
+#include <stdarg.h>
+
+#include "tests/unit/agent_kit.h"
+
+static struct kit kit;
+static struct version v1, v2;
+
+static void open_versions(void)
+{
+    v1 = version_of(1, "one\n");
+    v2 = version_of(2, "two\n");
+}
+
+static void close_all(void)
+{
+    version_free(&v1);
+    version_free(&v2);
+    kit_close(&kit);
+}
+
+/* Start the agent with other lines in its scope. */
+__attribute__((format(printf, 1, 2))) static void restart_with(const char *fmt, ...)
+{
+    char lines[4 * KIT_PATH];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(lines, sizeof(lines), fmt, ap);
+    va_end(ap);
+    kit_kill(&kit);
+    kit_settle(&kit, lines);
+    kit_start(&kit);
+    kit_welcome(&kit);
+}
+
+/* An agent that was welcomed. */
+static struct wire_hello begin(const char *scope_lines)
+{
+    open_versions();
+    kit_open(&kit, scope_lines);
+    kit_start(&kit);
+    return kit_welcome(&kit);
+}
+
+START_TEST(test_round_ends_with_the_file)
+{
+    struct wire_hello hello = begin("check_interval = 0");
+    struct wire_ack ack;
+
+    ck_assert_uint_eq(hello.scope_count, 1);
+    ck_assert_uint_eq(hello.label_count, 2);
+    ck_assert(wire_text_is(hello.labels[1].value, "3"));
+    ck_assert_uint_eq(hello.scopes[0].obeyed, 0);
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    ack = kit_expect_ack(&kit, WIRE_READY);
+    ck_assert_uint_eq(ack.number, 10);
+    ck_assert_uint_eq(ack.outbox_id, 1);
+    kit_receipt(&kit, ack.outbox_id);
+    ck_assert(kit_file_is(kit.file, NULL));
+    kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &v1);
+    ack = kit_expect_ack(&kit, WIRE_APPLIED);
+    ck_assert_uint_eq(ack.number, 11);
+    ck_assert_uint_eq(ack.held_count, 1);
+    ck_assert_uint_eq(ack.held[0].revision, 1);
+    ck_assert(hash_equal(&ack.held[0].hash, &v1.hash));
+    ck_assert_uint_ge(ack.step_count, 2);
+    ck_assert(kit_file_is(kit.file, "one\n"));
+    kit_receipt(&kit, ack.outbox_id);
+    kit_decide(&kit, WIRE_FINALIZE, 12, 0, &v1);
+    ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_FINALIZED).number, 12);
+    ck_assert_int_eq(kit_end(&kit, SIGTERM), 0);
+    kit_expect(&kit, WIRE_BYE);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_large_document_is_fetched_in_chunks)
+{
+    struct version large;
+    char *value = malloc(300001);
+
+    begin("check_interval = 0");
+    memset(value, 'x', 300000);
+    value[300000] = '\0';
+    large = version_of(1, value);
+    kit_prepare(&kit, 10, NULL, &large, false);
+    for (size_t served = 0; served < large.size; served += 50000)
+        kit_serve(&kit, &large, 50000);
+    kit_expect_ack(&kit, WIRE_READY);
+    kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &large);
+    kit_expect_ack(&kit, WIRE_APPLIED);
+    ck_assert(kit_file_is(kit.file, value));
+    version_free(&large);
+    free(value);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_fetch_without_document_is_refused)
+{
+    struct wire_chunk chunk = { .total = 0 };
+    struct wire_ack ack;
+
+    begin("check_interval = 0");
+    kit_prepare(&kit, 10, NULL, &v1, false);
+    kit_expect(&kit, WIRE_FETCH);
+    chunk.hash = v1.hash;
+    kit_send(&kit, WIRE_CHUNK, kit.out, wire_encode_chunk(&chunk, kit.out, sizeof(kit.out)));
+    ack = kit_expect_ack(&kit, WIRE_REFUSED);
+    ck_assert_int_eq(ack.reason, WIRE_REASON_FETCH);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_validate_refuses_with_its_output)
+{
+    char text[WIRE_TEXT_MAX + 1];
+    struct wire_ack ack;
+
+    begin("check_interval = 0\n"
+          "validate = grep -q one {value} || { echo \"no one in $LOCKSTEP_SCOPE\" >&2; exit 3; }");
+    kit_prepare(&kit, 10, NULL, &v2, true);
+    ack = kit_expect_ack(&kit, WIRE_REFUSED);
+    ck_assert_int_eq(ack.reason, WIRE_REASON_VALIDATE);
+    wire_text_copy(ack.text, text, sizeof(text));
+    ck_assert_str_eq(text, "validate ended with 3: no one in demo/prod");
+    kit_receipt(&kit, ack.outbox_id);
+    kit_prepare(&kit, 10, NULL, &v2, true); /* asked again: the same answer */
+    ack = kit_expect_ack(&kit, WIRE_REFUSED);
+    ck_assert_int_eq(ack.reason, WIRE_REASON_VALIDATE);
+    kit_prepare(&kit, 11, NULL, &v1, true);
+    kit_expect_ack(&kit, WIRE_READY);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_failed_check_goes_back)
+{
+    char text[WIRE_TEXT_MAX + 1];
+    struct wire_ack ack;
+
+    begin("check_interval = 0");
+    restart_with("check_interval = 0\ncheck_attempts = 2\ncheck_grace = 50ms\n"
+             "check = grep one %s || { cat %s; exit 1; }", kit.file, kit.file);
+    kit_roll(&kit, 10, NULL, &v1);
+    kit_prepare(&kit, 20, &v1, &v2, true);
+    kit_expect_ack(&kit, WIRE_READY);
+    kit_decide(&kit, WIRE_ACTIVATE, 21, 20, &v2);
+    ack = kit_expect_ack(&kit, WIRE_FAILED);
+    ck_assert_int_eq(ack.step, WIRE_STEP_CHECK);
+    ck_assert_uint_eq(ack.is_broken, 0);
+    ck_assert(hash_equal(&ack.held[0].hash, &v1.hash));
+    wire_text_copy(ack.text, text, sizeof(text));
+    ck_assert_str_eq(text, "check ended with 1: two");
+    ck_assert(kit_file_is(kit.file, "one\n"));
+    close_all();
+}
+END_TEST
+
+START_TEST(test_revision_0_brings_the_original_back)
+{
+    struct stat st;
+
+    open_versions();
+    kit_open(&kit, "check_interval = 0");
+    kit_write(kit.file, "mine\n", 0640);
+    kit_start(&kit);
+    kit_welcome(&kit);
+    kit_roll(&kit, 10, NULL, &v1);
+    ck_assert(kit_file_is(kit.file, "one\n"));
+    ck_assert_int_eq(stat(kit.file, &st), 0);
+    ck_assert_int_eq(st.st_mode & 07777, 0640);
+    kit_decide(&kit, WIRE_ROLLBACK, 20, 0, NULL);
+    kit_expect_ack(&kit, WIRE_ROLLED_BACK);
+    ck_assert(kit_file_is(kit.file, "mine\n"));
+    close_all();
+}
+END_TEST
+
+START_TEST(test_killed_agent_keeps_promise_and_outbox)
+{
+    struct wire_hello hello;
+    struct wire_ack ack;
+    uint64_t id;
+
+    begin("check_interval = 0");
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    id = kit_expect_ack(&kit, WIRE_READY).outbox_id;
+    kit_kill(&kit);
+    kit_start(&kit);
+    hello = kit_welcome(&kit);
+    ck_assert_uint_eq(hello.scopes[0].slot, 10);
+    ack = kit_expect_ack(&kit, WIRE_READY);
+    ck_assert_uint_eq(ack.outbox_id, id);
+    kit_expect_ack(&kit, WIRE_READY); /* and again, until its receipt */
+    kit_receipt(&kit, id);
+    kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &v1);
+    ack = kit_expect_ack(&kit, WIRE_APPLIED);
+    ck_assert_uint_gt(ack.outbox_id, id);
+    ck_assert(kit_file_is(kit.file, "one\n"));
+    close_all();
+}
+END_TEST
+
+START_TEST(test_killed_while_applying_applies_again)
+{
+    char path[KIT_PATH], gate[KIT_PATH];
+
+    begin("check_interval = 0");
+    snprintf(gate, sizeof(gate), "%s/gate", kit.folder);
+    restart_with("check_interval = 0\n"
+             "reload = echo began > %s/began; test -e %s || sleep 100", kit.folder, gate);
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_READY).outbox_id);
+    kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &v1);
+    snprintf(path, sizeof(path), "%s/began", kit.folder);
+    kit_expect_file(path, "began\n");
+    kit_kill(&kit);
+    kit_write(gate, "", 0600);
+    kit_start(&kit);
+    ck_assert_uint_eq(kit_welcome(&kit).scopes[0].obeyed, 11);
+    ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_APPLIED).number, 11);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_rollback_ends_a_running_reload)
+{
+    char path[KIT_PATH];
+    int64_t began_ms;
+
+    begin("check_interval = 0");
+    restart_with("check_interval = 0\nreload_timeout = 1h\n"
+             "reload = echo $LOCKSTEP_REVISION > %s/began; grep -q two %s && sleep 3000; true",
+             kit.folder, kit.file);
+    kit_roll(&kit, 10, NULL, &v1);
+    kit_prepare(&kit, 20, &v1, &v2, true);
+    kit_expect_ack(&kit, WIRE_READY);
+    kit_decide(&kit, WIRE_ACTIVATE, 21, 20, &v2);
+    snprintf(path, sizeof(path), "%s/began", kit.folder);
+    kit_expect_file(path, "2\n");
+    began_ms = clock_monotonic_ms();
+    kit_decide(&kit, WIRE_ROLLBACK, 22, 0, &v1);
+    ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_ROLLED_BACK).number, 22);
+    ck_assert_int_lt(clock_monotonic_ms() - began_ms, PATIENCE_MS);
+    ck_assert(kit_file_is(kit.file, "one\n"));
+    kit_expect_none(&kit, WIRE_APPLIED, 300);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_loop_answers_while_a_command_runs)
+{
+    begin("check_interval = 0\nvalidate = sleep 3000\nvalidate_timeout = 1h");
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    kit_ping(&kit);
+    kit_expect(&kit, WIRE_PONG);
+    kit_decide(&kit, WIRE_ROLLBACK, 11, 0, NULL); /* overtakes the staging */
+    kit_expect_ack(&kit, WIRE_ROLLED_BACK);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_slow_validate_is_ended)
+{
+    char text[WIRE_TEXT_MAX + 1];
+    struct wire_ack ack;
+
+    begin("check_interval = 0\nvalidate = echo waiting; sleep 3000\nvalidate_timeout = 100ms");
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    ack = kit_expect_ack(&kit, WIRE_REFUSED);
+    wire_text_copy(ack.text, text, sizeof(text));
+    ck_assert_str_eq(text, "validate took longer than 100ms and was ended: waiting");
+    close_all();
+}
+END_TEST
+
+START_TEST(test_old_leader_is_told_so)
+{
+    struct wire_stale stale;
+    struct err e;
+
+    begin("check_interval = 0");
+    kit_roll(&kit, 10, NULL, &v1);
+    kit.epoch = 4;
+    kit_prepare(&kit, 20, &v1, &v2, true);
+    kit_expect(&kit, WIRE_STALE);
+    ck_assert_int_eq(wire_decode_stale(kit.last.body, kit.last.body_size, &stale, &e), 0);
+    ck_assert_uint_eq(stale.epoch, 5);
+    ck_assert_ptr_nonnull(stale.decision.at);
+    kit_expect_none(&kit, WIRE_READY, 200);
+    kit.epoch = 5;
+    kit_prepare(&kit, 20, &v1, &v2, true);
+    kit_expect_ack(&kit, WIRE_READY);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_seen_epoch_survives_a_kill)
+{
+    begin("check_interval = 0");
+    kit.epoch = 9;
+    kit_ping(&kit);
+    kit_expect(&kit, WIRE_PONG);
+    kit_kill(&kit);
+    kit_start(&kit);
+    kit.epoch = 8;
+    kit_expect(&kit, WIRE_HELLO);
+    ck_assert_uint_eq(kit.last.envelope.epoch, 9);
+    kit_welcome(&kit);
+    kit_expect(&kit, WIRE_STALE);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_other_cluster_is_not_obeyed)
+{
+    begin("check_interval = 0");
+    memset(kit.cluster, 'x', sizeof(kit.cluster));
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    kit_expect_none(&kit, WIRE_READY, 300);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_check_verdict_is_told_when_it_changes)
+{
+    struct wire_check check;
+    struct wire_pong pong;
+    char bad[KIT_PATH];
+    struct err e;
+
+    begin("check_interval = 0");
+    snprintf(bad, sizeof(bad), "%s/bad", kit.folder);
+    restart_with("check_interval = 50ms\ncheck = test ! -e %s", bad);
+    kit_roll(&kit, 10, NULL, &v1);
+    kit_write(bad, "", 0600);
+    kit_expect(&kit, WIRE_CHECK);
+    ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);
+    ck_assert_uint_eq(check.is_failing, 1);
+    ck_assert(hash_equal(&check.active, &v1.hash));
+    kit_ping(&kit);
+    kit_expect(&kit, WIRE_PONG);
+    ck_assert_int_eq(wire_decode_pong(kit.last.body, kit.last.body_size, &pong, &e), 0);
+    ck_assert_uint_eq(pong.scopes[0].is_check_failing, 1);
+    kit_prepare(&kit, 20, &v1, &v2, true);
+    ck_assert_int_eq(kit_expect_ack(&kit, WIRE_REFUSED).reason, WIRE_REASON_UNFIT);
+    unlink(bad);
+    kit_expect(&kit, WIRE_CHECK);
+    ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);
+    ck_assert_uint_eq(check.is_failing, 0);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_lost_document_is_fetched_again)
+{
+    char path[KIT_PATH];
+    struct stat st;
+    char *data, *at;
+    FILE *f;
+
+    begin("check_interval = 0");
+    kit_roll(&kit, 10, NULL, &v1);
+    kit_kill(&kit);
+    snprintf(path, sizeof(path), "%s/state/data.mdb", kit.folder);
+    ck_assert_int_eq(stat(path, &st), 0);
+    data = malloc((size_t)st.st_size);
+    f = fopen(path, "r+");
+    ck_assert_uint_eq(fread(data, 1, (size_t)st.st_size, f), (size_t)st.st_size);
+    for (at = data; (at = memmem(at, (size_t)(data + st.st_size - at), "\"v\":\"one", 8)); at++) {
+        fseek(f, at - data + 5, SEEK_SET);
+        fputc('O', f);
+    }
+    fclose(f);
+    free(data);
+    kit_start(&kit);
+    kit_welcome(&kit);
+    kit_serve(&kit, &v1, 60000);
+    kit_prepare(&kit, 20, &v1, &v2, true);
+    kit_expect_ack(&kit, WIRE_READY);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_scope_of_others_is_refused)
+{
+    struct wire_prepare prepare = { .attempt = 5, .rollout = wire_text_of("r1"),
+                                    .target_count = 1 };
+
+    begin("check_interval = 0");
+    prepare.targets[0] = (struct wire_target){ .service = wire_text_of("other"),
+                                               .environment = wire_text_of("prod"),
+                                               .revision = 1, .hash = v1.hash,
+                                               .size = (uint32_t)v1.size };
+    kit_send(&kit, WIRE_PREPARE, kit.out, wire_encode_prepare(&prepare, kit.out, sizeof(kit.out)));
+    ck_assert_int_eq(kit_expect_ack(&kit, WIRE_REFUSED).reason, WIRE_REASON_POLICY);
+    close_all();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_loop");
+    TCase *t = tcase_create("agent");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_round_ends_with_the_file);
+    tcase_add_test(t, test_large_document_is_fetched_in_chunks);
+    tcase_add_test(t, test_fetch_without_document_is_refused);
+    tcase_add_test(t, test_validate_refuses_with_its_output);
+    tcase_add_test(t, test_failed_check_goes_back);
+    tcase_add_test(t, test_revision_0_brings_the_original_back);
+    tcase_add_test(t, test_killed_agent_keeps_promise_and_outbox);
+    tcase_add_test(t, test_killed_while_applying_applies_again);
+    tcase_add_test(t, test_rollback_ends_a_running_reload);
+    tcase_add_test(t, test_loop_answers_while_a_command_runs);
+    tcase_add_test(t, test_slow_validate_is_ended);
+    tcase_add_test(t, test_old_leader_is_told_so);
+    tcase_add_test(t, test_seen_epoch_survives_a_kill);
+    tcase_add_test(t, test_other_cluster_is_not_obeyed);
+    tcase_add_test(t, test_check_verdict_is_told_when_it_changes);
+    tcase_add_test(t, test_lost_document_is_fetched_again);
+    tcase_add_test(t, test_scope_of_others_is_refused);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
