@@ -1,0 +1,231 @@
+/* delivery.c - what is owed to whom: added, superseded, confirmed, repeated; and the fleet. */
+#include "coordinator/core/delivery.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#include "coordinator/core/fleet.h"
+
+#define DUTIES 8
+#define EFFECTS 32
+
+static uint64_t words[DUTIES * 3 + 2];
+static struct duty duties[DUTIES];
+static struct delivery d;
+static struct effect items[EFFECTS];
+static struct effects out;
+static struct bitset all, connected;
+
+static void setup(void)
+{
+    memset(words, 0, sizeof(words));
+    memset(duties, 0, sizeof(duties));
+    for (int i = 0; i < DUTIES; i++) {
+        bitset_init(&duties[i].addressed, &words[3 * i], 1);
+        bitset_init(&duties[i].owed, &words[3 * i + 1], 1);
+        bitset_init(&duties[i].lent, &words[3 * i + 2], 1);
+    }
+    bitset_init(&all, &words[DUTIES * 3], 1);
+    bitset_init(&connected, &words[DUTIES * 3 + 1], 1);
+    all.words[0] = 0xff;
+    connected.words[0] = 0xff;
+    d = (struct delivery){ .duties = duties, .duty_max = DUTIES };
+    out = (struct effects){ .max = EFFECTS, .items = items };
+}
+
+static struct duty *add(uint64_t dseq, enum decision_kind kind, uint64_t attempt, uint64_t servers)
+{
+    uint64_t word = servers;
+    struct bitset set = { &word, 1 };
+
+    return delivery_add(&d, dseq, kind, 1, attempt, 0, &set);
+}
+
+START_TEST(test_finalize_supersedes_everything_older)
+{
+    add(5, DECISION_FINALIZE, 0, 0xff);
+    add(7, DECISION_ACTIVATE, 6, 0x0f);
+    add(8, DECISION_ROLLBACK, 0, 0x0f);
+    add(9, DECISION_FINALIZE, 0, 0xff);
+    ck_assert_ptr_null(delivery_find(&d, 5));
+    ck_assert_ptr_null(delivery_find(&d, 7));
+    ck_assert_ptr_null(delivery_find(&d, 8));
+    ck_assert_uint_eq(delivery_due(&d, 0, 0), 9);
+}
+END_TEST
+
+START_TEST(test_activate_leaves_the_base_to_be_caught_up)
+{
+    add(5, DECISION_FINALIZE, 0, 0xff);
+    add(7, DECISION_ACTIVATE, 6, 0x01);
+    ck_assert_uint_eq(delivery_due(&d, 0, 0), 7);
+    ck_assert_uint_eq(delivery_due(&d, 1, 0), 5);
+    delivery_heard(&d, 0, 0, 0, 0); /* re-imaged: it obeyed nothing, its slot is empty */
+    ck_assert(bitset_has(&delivery_find(&d, 5)->owed, 0));
+    ck_assert(!bitset_has(&delivery_find(&d, 7)->owed, 0));
+    delivery_heard(&d, 0, 0, 5, 6); /* caught up and prepared again */
+    ck_assert(!bitset_has(&delivery_find(&d, 5)->owed, 0));
+    ck_assert(bitset_has(&delivery_find(&d, 7)->owed, 0));
+}
+END_TEST
+
+START_TEST(test_rollback_ends_the_activation_for_its_members)
+{
+    add(5, DECISION_FINALIZE, 0, 0xff);
+    add(7, DECISION_ACTIVATE, 6, 0x03);
+    add(8, DECISION_ROLLBACK, 0, 0x03);
+    ck_assert_ptr_null(delivery_find(&d, 7));
+    ck_assert_uint_eq(delivery_due(&d, 1, 0), 8);
+    ck_assert_uint_eq(delivery_due(&d, 2, 0), 5);
+    ck_assert(!bitset_has(&delivery_find(&d, 5)->owed, 1));
+}
+END_TEST
+
+START_TEST(test_a_settled_rollback_goes_when_nobody_owes_an_answer)
+{
+    add(5, DECISION_FINALIZE, 0, 0xff);
+    add(8, DECISION_ROLLBACK, 0, 0x03);
+    delivery_settle(&d, 1);
+    delivery_confirm(&d, 8, 0);
+    delivery_tick(&d, &connected, 0, 0, &out);
+    ck_assert_ptr_nonnull(delivery_find(&d, 8));
+    delivery_confirm(&d, 8, 1);
+    delivery_tick(&d, &connected, 0, 0, &out);
+    ck_assert_ptr_null(delivery_find(&d, 8));
+    ck_assert_ptr_nonnull(delivery_find(&d, 5));
+}
+END_TEST
+
+START_TEST(test_repeats_go_to_connected_servers_that_owe)
+{
+    struct duty *duty = add(5, DECISION_FINALIZE, 0, 0xff);
+
+    connected.words[0] = 0x0f;
+    delivery_confirm(&d, 5, 0);
+    delivery_tick(&d, &connected, 1000, 0, &out);
+    ck_assert_uint_eq(out.count, 1);
+    ck_assert_uint_eq(out.items[0].send.to->words[0], 0x0e);
+    out.count = 0;
+    delivery_tick(&d, &connected, 1001, 0, &out);
+    ck_assert_uint_eq(out.count, 0);
+    delivery_tick(&d, &connected, duty->repeat_ms, 0, &out);
+    ck_assert_uint_eq(out.count, 1);
+}
+END_TEST
+
+START_TEST(test_repeats_double_to_a_minute_jittered_by_half)
+{
+    int64_t wait = 0;
+
+    for (int i = 0, expected = 1000; i < 10; i++) {
+        int64_t after = repeat_after(&wait, (uint64_t)random());
+
+        ck_assert_int_ge(after, expected / 2);
+        ck_assert_int_lt(after, expected + expected / 2);
+        expected = expected * 2 < 60000 ? expected * 2 : 60000;
+    }
+}
+END_TEST
+
+START_TEST(test_two_scopes_of_one_decision_go_out_once)
+{
+    uint64_t a = 0x03, b = 0x06;
+    struct bitset first = { &a, 1 }, second = { &b, 1 };
+
+    delivery_add(&d, 9, DECISION_FINALIZE, 1, 0, 0, &first);
+    delivery_add(&d, 9, DECISION_FINALIZE, 1, 0, 1, &second);
+    delivery_send(&d, delivery_find(&d, 9), &connected, 0, 0, &out);
+    ck_assert_uint_eq(out.count, 1);
+    ck_assert_uint_eq(out.items[0].send.to->words[0], 0x07);
+    delivery_confirm(&d, 9, 1);
+    ck_assert(!bitset_has(&duties[0].owed, 1));
+    ck_assert(!bitset_has(&duties[1].owed, 1));
+}
+END_TEST
+
+START_TEST(test_what_one_server_is_owed_comes_in_order)
+{
+    uint64_t word = 0x01;
+    struct bitset one = { &word, 1 };
+
+    add(8, DECISION_ROLLBACK, 0, 0x01);
+    add(9, DECISION_ACTIVATE, 7, 0x01);
+    delivery_send_to(&d, &one, 0, &out);
+    ck_assert_uint_eq(out.count, 2);
+    ck_assert_uint_eq(out.items[0].send.number, 8);
+    ck_assert_uint_eq(out.items[1].send.number, 9);
+}
+END_TEST
+
+START_TEST(test_newcomers_are_addressed_by_the_newest_finalize)
+{
+    add(5, DECISION_FINALIZE, 0, 0x01);
+    delivery_join(&d, 6, 0);
+    ck_assert_uint_eq(delivery_due(&d, 6, 0), 5);
+    ck_assert(bitset_has(&delivery_find(&d, 5)->owed, 6));
+    delivery_forget(&d, 6);
+    ck_assert_uint_eq(delivery_due(&d, 6, 0), 0);
+}
+END_TEST
+
+START_TEST(test_a_full_table_says_so)
+{
+    for (uint64_t i = 0; i < DUTIES; i++)
+        ck_assert_ptr_nonnull(add(10 + i, DECISION_ACTIVATE, 100 + i, 0xff));
+    ck_assert_ptr_null(add(99, DECISION_ACTIVATE, 199, 0xff));
+}
+END_TEST
+
+START_TEST(test_nobody_is_unreachable_during_the_grace)
+{
+    uint64_t memory[64 * 4] = { 0 };
+    struct fleet f;
+
+    ck_assert_uint_le(fleet_words(64), 64 * 4);
+    fleet_init(&f, memory, 64, 1000, 30000, 500);
+    fleet_enroll(&f, 3);
+    fleet_enroll(&f, 4);
+    fleet_heard(&f, 3, 600);
+    fleet_heard(&f, 9, 600); /* not enrolled: it does not count */
+    fleet_tick(&f, 3600);
+    ck_assert(bitset_has(&f.connected, 3));
+    ck_assert(!bitset_has(&f.connected, 9));
+    fleet_tick(&f, 3601); /* three heartbeats were missed */
+    ck_assert(!bitset_has(&f.connected, 3));
+    ck_assert(bitset_is_empty(&f.unreachable));
+    fleet_tick(&f, 30500); /* the grace is over */
+    ck_assert(bitset_has(&f.unreachable, 3) && bitset_has(&f.unreachable, 4));
+    fleet_heard(&f, 4, 30600);
+    ck_assert(!bitset_has(&f.unreachable, 4));
+    fleet_remove(&f, 3);
+    fleet_tick(&f, 30700);
+    ck_assert(!bitset_has(&f.unreachable, 3));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("delivery");
+    TCase *t = tcase_create("duties");
+    SRunner *r;
+    int failed;
+
+    tcase_add_checked_fixture(t, setup, NULL);
+    tcase_add_test(t, test_finalize_supersedes_everything_older);
+    tcase_add_test(t, test_activate_leaves_the_base_to_be_caught_up);
+    tcase_add_test(t, test_rollback_ends_the_activation_for_its_members);
+    tcase_add_test(t, test_a_settled_rollback_goes_when_nobody_owes_an_answer);
+    tcase_add_test(t, test_repeats_go_to_connected_servers_that_owe);
+    tcase_add_test(t, test_repeats_double_to_a_minute_jittered_by_half);
+    tcase_add_test(t, test_two_scopes_of_one_decision_go_out_once);
+    tcase_add_test(t, test_what_one_server_is_owed_comes_in_order);
+    tcase_add_test(t, test_newcomers_are_addressed_by_the_newest_finalize);
+    tcase_add_test(t, test_a_full_table_says_so);
+    tcase_add_test(t, test_nobody_is_unreachable_during_the_grace);
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
