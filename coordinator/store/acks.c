@@ -1,0 +1,325 @@
+/* acks.c - sorts acknowledgements by what they change and writes each sort in one statement. */
+#include "coordinator/store/acks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "common/log.h"
+#include "coordinator/store/acks_part.h"
+
+/* ---------------------------------------------------------------- sorting */
+
+/* A run of equal number, kind and brokenness is one statement. Kinds are in the order of their
+ * enum, so that the furthest state of a server is written last. */
+static int compare_counted(const void *a, const void *b)
+{
+    const struct counted *x = a, *y = b;
+    const struct ack_record *r = x->record, *s = y->record;
+
+    if (r->ack.number != s->ack.number)
+        return r->ack.number < s->ack.number ? -1 : 1;
+    if (r->ack.kind != s->ack.kind)
+        return r->ack.kind < s->ack.kind ? -1 : 1;
+    if (r->ack.is_broken != s->ack.is_broken)
+        return r->ack.is_broken ? 1 : -1;
+    return (r->server_id > s->server_id) - (r->server_id < s->server_id);
+}
+
+static bool is_same(const struct counted *a, const struct counted *b)
+{
+    return compare_counted(a, b) == 0;
+}
+
+/* Those that count, each once; malloc'ed. */
+static struct counted *count_in(struct ack_batch *const *batches, size_t batch_count,
+                                const struct known *known, size_t known_count, size_t *count_out)
+{
+    size_t total = 0, n = 0, unique = 0, mismatches = 0;
+    struct counted *items;
+
+    for (size_t b = 0; b < batch_count; b++)
+        total += batches[b]->count;
+    items = calloc(total + 1, sizeof(*items));
+    MUST(items);
+    for (size_t b = 0; b < batch_count; b++)
+        for (size_t i = 0; i < batches[b]->count; i++) {
+            const struct ack_record *r = &batches[b]->records[i];
+            struct counted c = { .record = r,
+                                 .held = r->held_count ? batches[b]->held + r->held_first : NULL,
+                                 .known = acks_find(known, known_count, r->ack.number) };
+            bool is_mismatch;
+
+            if (c.known && acks_fits(&c, &is_mismatch))
+                items[n++] = c;
+            else if (c.known && is_mismatch && mismatches++ == 0)
+                log_warn("an outcome names other content than its decision", "server",
+                         LOG_NUMBER(r->server_id), "dseq", LOG_NUMBER(r->ack.number));
+        }
+    qsort(items, n, sizeof(*items), compare_counted);
+    for (size_t i = 0; i < n; i++)
+        if (unique == 0 || !is_same(&items[unique - 1], &items[i]))
+            items[unique++] = items[i];
+    if (mismatches > 1)
+        log_warn("more outcomes with other content", "count", LOG_NUMBER(mismatches));
+    *count_out = unique;
+    return items;
+}
+
+/* ---------------------------------------------------------------- members */
+
+/* The arrays of one statement. */
+struct columns {
+    struct buffer servers, texts;
+    struct param server_param, text_param;
+};
+
+static char *column_text(const struct counted *c)
+{
+    char *text;
+
+    if (c->record->ack.kind == ACK_REFUSED || c->record->ack.kind == ACK_FAILED)
+        return acks_reason(c);
+    text = strdup(c->record->steps);
+    MUST(text);
+    return text;
+}
+
+static void fill_columns(struct columns *out, const struct counted *run, size_t count)
+{
+    int64_t *servers = calloc(count, sizeof(*servers));
+    char **texts = calloc(count, sizeof(*texts));
+
+    MUST(servers && texts);
+    for (size_t i = 0; i < count; i++) {
+        servers[i] = run[i].record->server_id;
+        texts[i] = column_text(&run[i]);
+    }
+    out->server_param = pg_array_int8(servers, count, &out->servers);
+    out->text_param = pg_array_text((const char *const *)texts, count, &out->texts);
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+    free(servers);
+}
+
+#define FROM_SERVERS " FROM unnest($2::bigint[]) AS a(server_id)"
+#define FROM_TEXTS " FROM unnest($2::bigint[], $3::text[]) AS a(server_id, text)"
+#define THE_MEMBER " WHERE m.rollout_id = $1 AND m.server_id = a.server_id"
+
+static int write_ready(struct pg *pg, const struct known *k, const struct columns *c,
+                       struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'ready', ready_at = now(), detail = '',"
+                    " reason = '', updated_at = now()" FROM_SERVERS THE_MEMBER
+                    " AND m.attempt_number = $3 AND m.state = 'pending'",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, PARAM_INT(k->number));
+}
+
+static int write_refused(struct pg *pg, const struct known *k, const struct columns *c,
+                         struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'failed', detail = 'refused',"
+                    " reason = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " AND m.attempt_number = $4 AND m.state = 'pending'",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
+                    PARAM_INT(k->number));
+}
+
+static int write_aborted(struct pg *pg, const struct known *k, const struct columns *c,
+                         struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET detail = 'aborted', updated_at = now()" FROM_SERVERS
+                        THE_MEMBER " AND m.state IN ('pending', 'ready')"
+                    " AND m.detail <> 'aborted'",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param);
+}
+
+/* Of an earlier attempt as well: the server runs that content, whoever asked for it. */
+static int write_applied(struct pg *pg, const struct known *k, const struct columns *c,
+                         struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'applied', applied_at = now(), detail = '',"
+                    " reason = '', steps = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " AND m.state IN ('pending', 'ready')",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param);
+}
+
+/* The attempt says whether this is news: a retry starts over. 0, of a ROLLBACK: any attempt. */
+static int write_failed(struct pg *pg, const struct known *k, const struct columns *c,
+                        const char *detail, struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'failed', detail = $4, reason = a.text,"
+                    " updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " AND ($5 = 0::bigint OR m.attempt_number = $5) AND (m.state < 'failed'"
+                    "  OR (m.state = 'failed' AND $4 = 'broken' AND m.detail <> 'broken'))",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
+                    PARAM_TEXT(detail), PARAM_INT(k->attempt_number));
+}
+
+/* Why it had failed stays readable. */
+static int write_rolled_back(struct pg *pg, const struct known *k, const struct columns *c,
+                             struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'rolled_back', detail = '', reason ="
+                    " CASE m.state WHEN 'failed' THEN m.reason ELSE '' END,"
+                    " updated_at = now()" FROM_SERVERS THE_MEMBER " AND m.state <> 'rolled_back'",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param);
+}
+
+/* What of a run concerns members; *rows stays NULL when nothing does. */
+static int write_run(struct pg *pg, const struct counted *first, const struct columns *c,
+                     bool is_broken, struct rows **rows, struct err *e)
+{
+    const struct known *k = first->known;
+
+    switch (first->record->ack.kind) {
+    case ACK_READY:
+        return write_ready(pg, k, c, rows, e);
+    case ACK_REFUSED:
+        return write_refused(pg, k, c, rows, e);
+    case ACK_ABORTED:
+        return write_aborted(pg, k, c, rows, e);
+    case ACK_APPLIED:
+        return k->kind == DECISION_ACTIVATE ? write_applied(pg, k, c, rows, e) : 0;
+    case ACK_FAILED:
+        if (k->kind != DECISION_ACTIVATE && k->kind != DECISION_ROLLBACK)
+            return 0;
+        is_broken |= k->kind == DECISION_ROLLBACK;
+        return write_failed(pg, k, c, is_broken ? "broken" : "activating", rows, e);
+    case ACK_ROLLED_BACK:
+        return write_rolled_back(pg, k, c, rows, e);
+    case ACK_FINALIZED:
+        return 0; /* concerns what the server runs, not its place in the rollout */
+    case ACK_COUNT:
+        break;
+    }
+    MUST(!"an acknowledgement has a kind");
+    return -1;
+}
+
+/* ---------------------------------------------------------------- the summary */
+
+struct tally {
+    int64_t rollout_id;
+    char public_id[32];
+    size_t counts[ACK_COUNT];
+};
+
+struct tallies {
+    size_t count;
+    struct tally *items; /* room for one per number */
+};
+
+static void tally_add(struct tallies *t, const struct counted *c, size_t changed)
+{
+    struct tally *at = t->items;
+
+    while (at < t->items + t->count && at->rollout_id != c->known->rollout_id)
+        at++;
+    if (at == t->items + t->count) {
+        at->rollout_id = c->known->rollout_id;
+        memcpy(at->public_id, c->known->public_id, sizeof(at->public_id));
+        t->count++;
+    }
+    at->counts[c->record->ack.kind] += changed;
+}
+
+static void summarise(const struct tallies *t, size_t scopes, struct acks_summary *out)
+{
+    buffer_add_text(&out->data, "{\"rollouts\":{");
+    for (size_t i = 0; i < t->count; i++) {
+        const char *comma = "";
+
+        buffer_printf(&out->data, "%s\"%s\":{", i ? "," : "", t->items[i].public_id);
+        for (int kind = 0; kind < ACK_COUNT; kind++) {
+            size_t n = t->items[i].counts[kind];
+
+            if (n == 0)
+                continue;
+            buffer_printf(&out->data, "%s\"%s\":%zu", comma, ack_name((enum ack_kind)kind), n);
+            out->changed_count += n;
+            comma = ",";
+        }
+        buffer_add_text(&out->data, "}");
+    }
+    buffer_printf(&out->data, "},\"scopes\":%zu}", scopes);
+    out->changed_count += scopes;
+    out->rollout_id = t->count == 1 ? t->items[0].rollout_id : 0;
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static bool is_one_run(const struct counted *a, const struct counted *b)
+{
+    return a->record->ack.number == b->record->ack.number &&
+           a->record->ack.kind == b->record->ack.kind &&
+           a->record->ack.is_broken == b->record->ack.is_broken;
+}
+
+static int write_members(struct pg *pg, const struct counted *items, size_t count,
+                         struct tallies *tallies, struct err *e)
+{
+    size_t next;
+
+    for (size_t i = 0; i < count; i = next) {
+        struct columns c = { 0 };
+        SCOPED(rows_free) struct rows *rows = NULL;
+        int status;
+
+        for (next = i + 1; next < count && is_one_run(&items[i], &items[next]);)
+            next++;
+        fill_columns(&c, &items[i], next - i);
+        status = write_run(pg, &items[i], &c, items[i].record->ack.is_broken, &rows, e);
+        buffer_fini(&c.servers);
+        buffer_fini(&c.texts);
+        if (status)
+            return -1;
+        tally_add(tallies, &items[i], rows ? rows_affected(rows) : 0);
+    }
+    return 0;
+}
+
+int acks_write(struct pg *pg, struct ack_batch *const *batches, size_t batch_count,
+               struct acks_summary *out, struct err *e)
+{
+    struct known *known = NULL;
+    struct counted *items;
+    struct tallies tallies = { 0 };
+    size_t known_count, count, scopes = 0;
+    int status;
+
+    *out = (struct acks_summary){ 0 };
+    if (acks_look_up(pg, batches, batch_count, &known, &known_count, e))
+        return -1;
+    items = count_in(batches, batch_count, known, known_count, &count);
+    tallies.items = calloc(known_count + 1, sizeof(*tallies.items));
+    MUST(tallies.items);
+    status = write_members(pg, items, count, &tallies, e) ||
+                     acks_write_scopes(pg, items, count, &scopes, e)
+                 ? -1
+                 : 0;
+    if (status == 0)
+        summarise(&tallies, scopes, out);
+    free(tallies.items);
+    free(items);
+    free(known);
+    return status;
+}
+
+int acks_audit(struct pg *pg, const struct acks_summary *summary, struct err *e)
+{
+    if (summary->changed_count == 0)
+        return 0;
+    return PG_QUERY(pg,
+                    "SELECT audit_append('lockstepd', 'rollout.acks', nullif($1, 0::bigint), NULL,"
+                    " NULL, $2::jsonb)",
+                    NULL, e, PARAM_INT(summary->rollout_id), PARAM_TEXT(summary->data.data));
+}

@@ -1,0 +1,53 @@
+/* save_part.h - what the files of a save share: the transaction under way, and the rule of S11. */
+#ifndef COORDINATOR_STORE_SAVE_PART_H
+#define COORDINATOR_STORE_SAVE_PART_H
+
+#include "common/name.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/save.h"
+
+/* A save being written. */
+struct saving {
+    struct pg *pg;
+    const struct fence *fence;
+    const struct save_request *request;
+    const struct save *save;
+    struct writer_result *out;
+    char public_id[32];
+    bool is_opened; /* as the row said under the scope locks */
+    struct { char service[NAME_BUFFER], environment[NAME_BUFFER]; } names[ROLLOUT_SCOPES_MAX];
+};
+
+/* A member that counts against a budget. */
+#define MEMBER_FAILED                                                                              \
+    "(m.state = 'failed' OR (m.detail = 'silent' AND m.state IN ('pending', 'ready')))"
+
+/* S11: the open stage of rollout r met its rule: decided, somebody applied it, and no more failed
+ * than the parameter `failed_max` allows. */
+#define STAGE_PASSED(failed_max)                                                                   \
+    "((SELECT a.outcome FROM attempt AS a WHERE a.rollout_id = r.rollout_id"                       \
+    " AND a.stage = r.stage ORDER BY a.attempt DESC LIMIT 1) = 'activate'"                         \
+    " AND (SELECT count(*) FILTER (WHERE m.state = 'applied') > 0 AND count(*) FILTER (WHERE "      \
+    MEMBER_FAILED ") <= " failed_max "::bigint FROM member AS m"                                   \
+    " WHERE m.rollout_id = r.rollout_id AND m.stage = r.stage))"
+
+/* ERR_CONFLICT unless exactly one row was touched. */
+int saving_expect(const struct saving *s, const struct rows *rows, const char *what,
+                  struct err *e) __attribute__((warn_unused_result));
+/* Lock the rollout's scopes in the order of their ids; fills names, public_id, is_opened. Numbers
+ * are drawn after this. */
+int saving_lock_scopes(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+/* The base is what is released now; both documents are put together. Before the first C1. */
+int saving_fix_base(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+/* Draw the number of a decision, encode its body, store both; fills dseq and body of the result.
+ * Needs changes in the result. */
+int saving_store_decision(struct saving *s, enum decision_kind kind, struct err *e)
+    __attribute__((warn_unused_result));
+
+int save_attempt(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+int save_decision(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+int save_move(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+int save_pause(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+int save_end(struct saving *s, struct err *e) __attribute__((warn_unused_result));
+
+#endif

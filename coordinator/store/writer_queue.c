@@ -1,0 +1,308 @@
+/* writer_queue.c - the list between the loop and the writer's thread. */
+#include "coordinator/store/writer_queue.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+
+/* So many acknowledgements and joins in one transaction; above LARGE it gets more time. */
+#define GATHER_MAX 20000
+#define GATHER_LARGE 2000
+
+enum item_kind { ITEM_SAVE, ITEM_ACKS, ITEM_JOIN, ITEM_ANSWER, ITEM_SEEN };
+
+struct item {
+    struct item *next;
+    enum item_kind kind;
+    struct save_request *save;
+    struct ack_batch *acks;
+    struct join_request *join;
+    struct answer answer;
+    int64_t *seen;
+    size_t seen_count;
+};
+
+struct writer_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool is_open, is_stopped;
+    struct fence fence;
+    struct item *first, **last;
+};
+
+/* ---------------------------------------------------------------- what is owned */
+
+static void save_request_free(struct save_request *request)
+{
+    if (!request)
+        return;
+    free(request->cohort);
+    free(request->silent);
+    free(request);
+}
+
+void join_request_free(struct join_request *request)
+{
+    if (!request)
+        return;
+    free(request->labels);
+    free(request->version);
+    free(request);
+}
+
+static void free_item(struct item *item)
+{
+    save_request_free(item->save);
+    ack_batch_free(item->acks);
+    join_request_free(item->join);
+    free(item->answer.text);
+    free(item->seen);
+    free(item);
+}
+
+void gathering_fini(struct gathering *g)
+{
+    save_request_free(g->save);
+    for (size_t i = 0; i < g->batch_count; i++)
+        ack_batch_free(g->batches[i]);
+    for (size_t i = 0; i < g->join_count; i++)
+        join_request_free(g->joins[i]);
+    for (size_t i = 0; i < g->answer_count; i++)
+        free(g->answers[i].text);
+    free(g->batches);
+    free(g->joins);
+    free(g->answers);
+    free(g->seen);
+}
+
+/* ---------------------------------------------------------------- the list */
+
+struct writer_queue *writer_queue_new(void)
+{
+    struct writer_queue *q = calloc(1, sizeof(*q));
+
+    MUST(q && pthread_mutex_init(&q->lock, NULL) == 0);
+    MUST(pthread_cond_init(&q->changed, NULL) == 0);
+    q->last = &q->first;
+    return q;
+}
+
+static struct item *unlink_first(struct writer_queue *q)
+{
+    struct item *item = q->first;
+
+    q->first = item->next;
+    if (!q->first)
+        q->last = &q->first;
+    return item;
+}
+
+static void empty(struct writer_queue *q)
+{
+    while (q->first)
+        free_item(unlink_first(q));
+}
+
+void writer_queue_free(struct writer_queue *q)
+{
+    empty(q);
+    pthread_cond_destroy(&q->changed);
+    pthread_mutex_destroy(&q->lock);
+    free(q);
+}
+
+void writer_queue_open(struct writer_queue *q, struct fence fence)
+{
+    pthread_mutex_lock(&q->lock);
+    empty(q);
+    q->fence = fence;
+    q->is_open = true;
+    pthread_mutex_unlock(&q->lock);
+}
+
+void writer_queue_close(struct writer_queue *q, uint64_t epoch)
+{
+    pthread_mutex_lock(&q->lock);
+    if (q->fence.epoch == epoch) {
+        empty(q);
+        q->is_open = false;
+    }
+    pthread_mutex_unlock(&q->lock);
+}
+
+void writer_queue_stop(struct writer_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->is_stopped = true;
+    pthread_cond_signal(&q->changed);
+    pthread_mutex_unlock(&q->lock);
+}
+
+static void append(struct writer_queue *q, struct item item)
+{
+    struct item *one = malloc(sizeof(*one));
+
+    MUST(one);
+    *one = item;
+    pthread_mutex_lock(&q->lock);
+    if (q->is_open) {
+        *q->last = one;
+        q->last = &one->next;
+        one = NULL;
+        pthread_cond_signal(&q->changed);
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (one)
+        free_item(one);
+}
+
+void writer_queue_save(struct writer_queue *q, struct save_request *request)
+{
+    append(q, (struct item){ .kind = ITEM_SAVE, .save = request });
+}
+
+void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch)
+{
+    append(q, (struct item){ .kind = ITEM_ACKS, .acks = batch });
+}
+
+void writer_queue_join(struct writer_queue *q, struct join_request *request)
+{
+    append(q, (struct item){ .kind = ITEM_JOIN, .join = request });
+}
+
+void writer_queue_answer(struct writer_queue *q, struct answer answer)
+{
+    append(q, (struct item){ .kind = ITEM_ANSWER, .answer = answer });
+}
+
+void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count)
+{
+    append(q, (struct item){ .kind = ITEM_SEEN, .seen = server_ids, .seen_count = count });
+}
+
+/* ---------------------------------------------------------------- gathering */
+
+/* One more place at the end of an array that grows by one. */
+static void *grown(void *array, size_t count, size_t size)
+{
+    /* Powers of two only: doubling keeps the cost of each place constant. */
+    if (count & (count - 1))
+        return array;
+    array = reallocarray(array, count ? 2 * count : 1, size);
+    MUST(array);
+    return array;
+}
+
+static void take_seen(struct gathering *g, struct item *item)
+{
+    g->seen = reallocarray(g->seen, g->seen_count + item->seen_count + 1, sizeof(*g->seen));
+    MUST(g->seen);
+    if (item->seen_count)
+        memcpy(g->seen + g->seen_count, item->seen, item->seen_count * sizeof(*g->seen));
+    g->seen_count += item->seen_count;
+}
+
+/* Moves what the item holds; how much it weighs. */
+static size_t take(struct gathering *g, struct item *item)
+{
+    switch (item->kind) {
+    case ITEM_SAVE:
+        g->save = MOVE(item->save);
+        return 1;
+    case ITEM_ACKS:
+        g->batches = grown(g->batches, g->batch_count, sizeof(*g->batches));
+        g->batches[g->batch_count++] = item->acks;
+        item->acks = NULL;
+        return g->batches[g->batch_count - 1]->count;
+    case ITEM_JOIN:
+        g->joins = grown(g->joins, g->join_count, sizeof(*g->joins));
+        g->joins[g->join_count++] = MOVE(item->join);
+        return 1;
+    case ITEM_ANSWER:
+        g->answers = grown(g->answers, g->answer_count, sizeof(*g->answers));
+        g->answers[g->answer_count++] = item->answer;
+        item->answer.text = NULL;
+        return 1;
+    case ITEM_SEEN:
+        take_seen(g, item);
+        return item->seen_count;
+    }
+    MUST(!"a kind of request");
+    return 0;
+}
+
+bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
+{
+    size_t weight = 0;
+
+    *out = (struct gathering){ 0 };
+    pthread_mutex_lock(&q->lock);
+    while (!q->first && !q->is_stopped)
+        pthread_cond_wait(&q->changed, &q->lock);
+    if (q->is_stopped) {
+        pthread_mutex_unlock(&q->lock);
+        return false;
+    }
+    out->fence = q->fence;
+    do {
+        struct item *item = unlink_first(q);
+
+        weight += take(out, item);
+        free_item(item);
+    } while (!out->save && weight < GATHER_MAX && q->first && q->first->kind != ITEM_SAVE);
+    pthread_mutex_unlock(&q->lock);
+    out->is_large = weight >= GATHER_LARGE;
+    return true;
+}
+
+/* ---------------------------------------------------------------- batches */
+
+struct ack_batch *ack_batch_new(void)
+{
+    struct ack_batch *b = calloc(1, sizeof(*b));
+
+    MUST(b);
+    return b;
+}
+
+void ack_batch_free(struct ack_batch *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        free(b->records[i].text);
+    free(b->records);
+    free(b->held);
+    free(b);
+}
+
+static void *room_for(void *array, size_t needed, size_t *capacity, size_t size)
+{
+    if (needed <= *capacity)
+        return array;
+    *capacity = *capacity ? 2 * *capacity : 64;
+    if (*capacity < needed)
+        *capacity = needed;
+    array = reallocarray(array, *capacity, size);
+    MUST(array);
+    return array;
+}
+
+void ack_batch_add(struct ack_batch *b, const struct ack_record *record,
+                   const struct held_record *held, uint32_t held_count)
+{
+    struct ack_record *r;
+
+    b->records = room_for(b->records, b->count + 1, &b->capacity, sizeof(*b->records));
+    b->held = room_for(b->held, b->held_count + held_count, &b->held_capacity, sizeof(*b->held));
+    r = &b->records[b->count++];
+    *r = *record;
+    r->held_first = (uint32_t)b->held_count;
+    r->held_count = held_count;
+    if (held_count)
+        memcpy(b->held + b->held_count, held, held_count * sizeof(*held));
+    b->held_count += held_count;
+}

@@ -1,0 +1,46 @@
+/* writer_queue.h - what waits for the writer: in order, and as much at once as may go together.
+ *
+ * Saves are alone. Between two saves the order of acknowledgements, joins, answers and sightings
+ * does not matter: they are gathered while a transaction commits, up to a limit.
+ */
+#ifndef COORDINATOR_STORE_WRITER_QUEUE_H
+#define COORDINATOR_STORE_WRITER_QUEUE_H
+
+#include "coordinator/store/fence.h"
+#include "coordinator/store/roster.h"
+#include "coordinator/store/writer.h"
+
+/* One transaction: a save, or what was gathered. Owns everything; gathering_fini. */
+struct gathering {
+    struct fence fence;
+    struct save_request *save;
+    bool is_large;
+    size_t batch_count, join_count, seen_count, answer_count;
+    struct ack_batch **batches;
+    struct join_request **joins;
+    int64_t *seen;
+    struct answer *answers;
+};
+void gathering_fini(struct gathering *g);
+void join_request_free(struct join_request *request);
+
+struct writer_queue;
+struct writer_queue *writer_queue_new(void);
+void writer_queue_free(struct writer_queue *q);
+
+/* Forget what waits; take requests for this fence from now on. Before, and after a close, what is
+ * submitted is dropped. */
+void writer_queue_open(struct writer_queue *q, struct fence fence);
+void writer_queue_close(struct writer_queue *q, uint64_t epoch); /* unless a newer one is open */
+void writer_queue_stop(struct writer_queue *q);
+/* Waits for something to do. false: stopped. */
+bool writer_queue_gather(struct writer_queue *q, struct gathering *out);
+
+/* All take what they are given. */
+void writer_queue_save(struct writer_queue *q, struct save_request *request);
+void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch);
+void writer_queue_join(struct writer_queue *q, struct join_request *request);
+void writer_queue_answer(struct writer_queue *q, struct answer answer);
+void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count);
+
+#endif
