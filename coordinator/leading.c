@@ -414,7 +414,7 @@ void leading_joined(struct leading *l, const struct join_request *join)
     for (size_t i = 0; s && i < join->scope_count; i++) {
         const struct roster_scope *scope = roster_scope_by_id(roster, join->scopes[i].scope_id);
 
-        if (scope && roster_join(roster, s, scope->index))
+        if (scope && roster_add_member(roster, s, scope->index))
             on_joined(l, s->index, scope->index);
     }
 }

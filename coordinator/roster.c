@@ -136,7 +136,7 @@ bool roster_is_member(const struct roster_server *s, uint32_t scope)
     return false;
 }
 
-bool roster_join(struct roster *r, struct roster_server *s, uint32_t scope)
+bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope)
 {
     MUST(scope < r->scope_count);
     if (roster_is_member(s, scope) || s->scope_count == WIRE_SCOPES_MAX)
@@ -335,7 +335,7 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
         struct roster_server *server = roster_by_id(r, s->memberships[i].server_id);
         struct roster_scope *scope = roster_scope_by_id(r, s->memberships[i].scope_id);
 
-        if (server && scope && roster_join(r, server, scope->index) && news)
+        if (server && scope && roster_add_member(r, server, scope->index) && news)
             news->joined(news->ctx, server->index, scope->index);
     }
     if (!fits && !r->was_full) {

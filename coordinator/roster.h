@@ -70,7 +70,7 @@ struct roster_scope *roster_scope_by_name(struct roster *r, struct wire_text ser
                                           struct wire_text environment);
 
 /* Recorded: the server belongs to the scope. True when that is new. */
-bool roster_join(struct roster *r, struct roster_server *s, uint32_t scope);
+bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope);
 bool roster_is_member(const struct roster_server *s, uint32_t scope);
 /* Does the enrolment allow the scope? */
 bool roster_allows(const struct roster_server *s, const struct roster_scope *scope);
