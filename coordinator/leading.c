@@ -347,6 +347,7 @@ static void note_saved(struct leading *l, struct dossier *d, const struct writer
     dossier_set_changes(d, r->changes, r->change_count);
     dossier_set_attempt(d, r->number, r->save.stage, r->body, r->body_size);
     dossier_entitle(d, l->edges->roster);
+    want_documents(l, d);
 }
 
 void leading_saved(struct leading *l, const struct writer_result *r)
