@@ -12,7 +12,7 @@
 #include "coordinator/store/lease.h"
 #include "coordinator/store/mailbox.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/roster.h"
+#include "coordinator/store/joins.h"
 #include "coordinator/store/save.h"
 #include "coordinator/store/writer_queue.h"
 
@@ -89,16 +89,16 @@ static int write_save(struct writer *w, const struct fence *fence,
 static int write_gathered(struct writer *w, const struct gathering *g, struct err *e)
 {
     struct acks_summary acks = { 0 };
-    struct roster_summary roster = { 0 };
+    struct joins_summary joined = { 0 };
     int status = 0;
 
     if (fence_begin(w->pg, &g->fence, g->is_large, e))
         return -1;
-    if ((g->join_count && roster_join(w->pg, g->joins, g->join_count, &roster, e)) ||
-        (g->seen_count && roster_seen(w->pg, g->seen, g->seen_count, e)) ||
-        (g->answer_count && roster_answer(w->pg, g->answers, g->answer_count, e)) ||
+    if ((g->join_count && joins_write(w->pg, g->joins, g->join_count, &joined, e)) ||
+        (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
+        (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
         (g->batch_count && acks_write(w->pg, g->batches, g->batch_count, &acks, e)) ||
-        roster_audit(w->pg, &roster, g->answers, g->answer_count, e) ||
+        joins_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
         acks_audit(w->pg, &acks, e)) {
         pg_rollback(w->pg);
         status = -1;

@@ -7,7 +7,7 @@
 #define COORDINATOR_STORE_WRITER_QUEUE_H
 
 #include "coordinator/store/fence.h"
-#include "coordinator/store/roster.h"
+#include "coordinator/store/joins.h"
 #include "coordinator/store/writer.h"
 
 /* One transaction: a save, or what was gathered. Owns everything; gathering_fini. */

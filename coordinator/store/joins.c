@@ -1,5 +1,5 @@
-/* roster.c - memberships after HELLO, times of last sight, answers to commands. */
-#include "coordinator/store/roster.h"
+/* joins.c - memberships after HELLO, times of last sight, answers to commands. */
+#include "coordinator/store/joins.h"
 
 #include <stdlib.h>
 
@@ -57,7 +57,7 @@ static int update_servers(struct pg *pg, const struct arrival *joins, size_t cou
 }
 
 static int insert_memberships(struct pg *pg, struct join_request *const *joins, size_t count,
-                              struct roster_summary *out, struct err *e)
+                              struct joins_summary *out, struct err *e)
 {
     SCOPED_BUFFER struct buffer servers = { 0 };
     SCOPED_BUFFER struct buffer scopes = { 0 };
@@ -96,13 +96,13 @@ static int insert_memberships(struct pg *pg, struct join_request *const *joins, 
     return 0;
 }
 
-int roster_join(struct pg *pg, struct join_request *const *joins, size_t count,
-                struct roster_summary *out, struct err *e)
+int joins_write(struct pg *pg, struct join_request *const *joins, size_t count,
+                struct joins_summary *out, struct err *e)
 {
     struct arrival *sorted = calloc(count + 1, sizeof(*sorted));
     int status;
 
-    *out = (struct roster_summary){ 0 };
+    *out = (struct joins_summary){ 0 };
     MUST(sorted);
     for (size_t i = 0; i < count; i++)
         sorted[i] = (struct arrival){ .join = joins[i], .order = i };
@@ -115,7 +115,7 @@ int roster_join(struct pg *pg, struct join_request *const *joins, size_t count,
     return status;
 }
 
-int roster_seen(struct pg *pg, const int64_t *server_ids, size_t count, struct err *e)
+int joins_seen(struct pg *pg, const int64_t *server_ids, size_t count, struct err *e)
 {
     SCOPED_BUFFER struct buffer ids = { 0 };
 
@@ -124,7 +124,7 @@ int roster_seen(struct pg *pg, const int64_t *server_ids, size_t count, struct e
                     NULL, e, pg_array_int8(server_ids, count, &ids));
 }
 
-int roster_answer(struct pg *pg, const struct answer *answers, size_t count, struct err *e)
+int joins_answer(struct pg *pg, const struct answer *answers, size_t count, struct err *e)
 {
     for (size_t i = 0; i < count; i++)
         if (PG_QUERY(pg,
@@ -137,7 +137,7 @@ int roster_answer(struct pg *pg, const struct answer *answers, size_t count, str
     return 0;
 }
 
-int roster_audit(struct pg *pg, const struct roster_summary *summary, const struct answer *answers,
+int joins_audit(struct pg *pg, const struct joins_summary *summary, const struct answer *answers,
                  size_t answer_count, struct err *e)
 {
     if (summary->joined_count > 0 &&
