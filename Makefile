@@ -17,8 +17,9 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wf
 # Tried one by one with the compiler at hand (clang 14 knows fewer); sanitizers go without.
 HARDEN = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
          -fcf-protection=full -ftrivial-auto-var-init=zero -fno-strict-aliasing -fPIE
-# And for clang, which would not have MUST(!"a sentence").
-TRIED = $(if $(SANITIZE),-fno-strict-aliasing -fPIE,$(HARDEN)) -Wno-string-conversion
+TRIED = $(if $(SANITIZE),-fno-strict-aliasing -fPIE,$(HARDEN))
+# Clang alone would not have MUST(!"a sentence").
+WARN += $(if $(findstring clang,$(CC)),-Wno-string-conversion)
 HARDEN_LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
 
 OPT ?= -O2 -g
