@@ -104,6 +104,31 @@ START_TEST(test_limits_hold_for_encoders)
 }
 END_TEST
 
+START_TEST(test_documents_in_messages_are_limited)
+{
+    static uint8_t out[WIRE_MESSAGE_MAX], content[WIRE_INLINE_MAX];
+    static struct wire_prepare prepare = { .target_count = 2 };
+    struct wire_text name = { "a", 1 };
+    struct wire_chunk chunk = { .total = WIRE_DOCUMENT_MAX };
+
+    for (int i = 0; i < 2; i++)
+        prepare.targets[i] = (struct wire_target){ .service = name, .environment = name,
+                                                   .size = WIRE_INLINE_MAX / 2,
+                                                   .document = { content, WIRE_INLINE_MAX / 2 } };
+    ck_assert_uint_gt(wire_encode_prepare(&prepare, out, sizeof(out)), WIRE_INLINE_MAX);
+    prepare.targets[1].size = ++prepare.targets[1].document.size;
+    ck_assert_uint_eq(wire_encode_prepare(&prepare, out, sizeof(out)), 0);
+    prepare.targets[1].document = (struct wire_bytes){ NULL, 0 };
+    prepare.targets[1].size = WIRE_DOCUMENT_MAX;
+    ck_assert_uint_gt(wire_encode_prepare(&prepare, out, sizeof(out)), 0);
+    prepare.targets[1].size++;
+    ck_assert_uint_eq(wire_encode_prepare(&prepare, out, sizeof(out)), 0);
+    ck_assert_uint_gt(wire_encode_chunk(&chunk, out, sizeof(out)), 0);
+    chunk.total++;
+    ck_assert_uint_eq(wire_encode_chunk(&chunk, out, sizeof(out)), 0);
+}
+END_TEST
+
 START_TEST(test_a_broken_body_names_message_and_field)
 {
     static struct wire_hello hello;
@@ -145,6 +170,7 @@ int main(void)
     tcase_add_test(tc, test_a_decision_has_a_fixed_layout);
     tcase_add_test(tc, test_the_largest_decision_can_be_stored);
     tcase_add_test(tc, test_limits_hold_for_encoders);
+    tcase_add_test(tc, test_documents_in_messages_are_limited);
     tcase_add_test(tc, test_a_broken_body_names_message_and_field);
     tcase_add_test(tc, test_texts_are_cut_at_characters);
     suite_add_tcase(s, tc);
