@@ -248,9 +248,9 @@ def test_corrupt_store(world):
     """a corrupt LMDB: the agent says which file and what to do, and does not invent a state"""
     agent = Agent(world, "corrupt").enroll().start()
     world.wait_agents(SCOPE, 1)
-    wait_until(lambda: os.path.exists(f"{agent.folder}/state/data.mdb"), "the store is there")
+    wait_until(lambda: os.path.exists(f"{agent.folder}/state/cache/data.mdb"), "the store is there")
     agent.kill()
-    with open(f"{agent.folder}/state/data.mdb", "r+b") as f:
+    with open(f"{agent.folder}/state/cache/data.mdb", "r+b") as f:
         f.write(os.urandom(16384))
     agent.start()
     status = wait_until(lambda: agent.process.popen.poll(), "the agent gives up", 20)

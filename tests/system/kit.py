@@ -165,7 +165,7 @@ class Postgres:
         return self
 
     def is_ready(self):
-        return subprocess.run([f"{PG_BIN}/pg_isready", "-q", "-h", self.sockets], check=False).returncode == 0
+        return subprocess.run([f"{PG_BIN}/pg_isready", "-q", "-U", "lockstep", "-d", "postgres", "-h", self.sockets], check=False).returncode == 0
 
     def stop_at_once(self):
         """As `pg_ctl stop -m immediate`: sessions are cut, recovery follows at the next start."""
@@ -219,6 +219,8 @@ bind = tcp://127.0.0.1:{self.router}
 key_file = {world.folder}/router.key
 [coordinator]
 lease = {lease}
+heartbeat = 1s
+session_grace = 5s
 {extra}""", 0o600)
         self.process = Process(name, [f"{BUILD}/lockstepd", "--config", self.settings], f"{world.folder}/{name}.log")
 
@@ -289,7 +291,7 @@ labels = {self.labels}
     def make_key(self):
         """A key pair of its own; the public half."""
         self.write_settings()
-        done = self.run("keygen")
+        done = self.run("keygen", "--key-file", f"{self.folder}/agent.key")
         check(done.returncode == 0, f"keygen: {done.stderr}")
         return done.stdout.split()[-1]
 
