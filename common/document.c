@@ -8,11 +8,7 @@
 #include "common/canon.h"
 #include "common/digest.h"
 #include "common/invariant.h"
-
-/* Out of memory is a bug everywhere in this program, in a table as well. */
-#define uthash_fatal(message) invariant_broken(message, __FILE__, __LINE__)
-#define HASH_FUNCTION HASH_OAT
-#include <uthash.h>
+#include "common/table.h"
 
 struct item {
     struct document_item shown;

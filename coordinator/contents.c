@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 
-#include <uthash.h>
-
 #include "common/invariant.h"
+#include "common/table.h"
 
 struct entry {
     struct hash hash;

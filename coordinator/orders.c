@@ -3,9 +3,8 @@
 
 #include <stdlib.h>
 
-#include <uthash.h>
-
 #include "common/invariant.h"
+#include "common/table.h"
 
 struct order {
     uint64_t dseq;

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/table.h"
 
 struct server_entry {
     struct roster_server server;
