@@ -54,24 +54,11 @@ void bar_share(const struct bar *bar, size_t cells, size_t shares[BAR_STATE_COUN
         return;
     }
     for (size_t i = 0; i < BAR_STATE_COUNT; i++) {
-        if (!bar->counts[i] || given == cells)
-            continue;
-        shares[i] = bar->counts[i] * cells / total;
-        if (shares[i] == 0)
-            shares[i] = 1;
+        shares[i] = bar->counts[i] > 0 && given < cells;
         given += shares[i];
     }
     for (; given < cells; given++)
         shares[neediest(bar, total, cells, shares)]++;
-    while (given > cells) {
-        size_t widest = 0;
-
-        for (size_t i = 1; i < BAR_STATE_COUNT; i++)
-            if (shares[i] > shares[widest])
-                widest = i;
-        shares[widest]--;
-        given--;
-    }
 }
 
 void bar_draw(const struct bar *bar, struct buffer *out, size_t cells, bool is_colour, bool is_utf8)

@@ -23,11 +23,11 @@ struct bar {
     size_t counts[BAR_STATE_COUNT];
 };
 
-/* Exactly `cells` cells. Shares by largest remainder, but whoever is there at all gets a cell: one
+/* Exactly `cells` cells. Shares follow the counts, but whoever is there at all gets a cell: one
  * failure among ten thousand must be seen. An empty bar is all pending. */
 void bar_draw(const struct bar *bar, struct buffer *out, size_t cells, bool is_colour,
               bool is_utf8);
-/* The cells of each state; cells 0 when there are fewer cells than states present. */
+/* The cells of each state; with fewer cells than states present the first ones get them. */
 void bar_share(const struct bar *bar, size_t cells, size_t shares[BAR_STATE_COUNT]);
 
 /* "3 applied, 1 failed, 16 pending": states that are there, coloured. Returns its width. */

@@ -1,0 +1,217 @@
+/* cli_words.c - what is written on the command line is understood, or refused with a reason. */
+#include "coordinator/cli/command.h"
+#include "coordinator/cli/help.h"
+#include "coordinator/cli/nouns.h"
+#include "coordinator/cli/ref.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct command_line line;
+static struct err e;
+
+/* Words separated by single blanks. */
+static int parse(const char *text)
+{
+    static char words[1000];
+    static char *argv[40];
+    int argc = 0;
+
+    snprintf(words, sizeof(words), "%s", text);
+    for (char *p = words; p && argc < 39;) {
+        argv[argc++] = p;
+        p = strchr(p, ' ');
+        if (p)
+            *p++ = 0;
+    }
+    argv[argc] = NULL;
+    memset(&e, 0, sizeof(e));
+    return command_parse(commands, command_count, argc, argv, &line, &e);
+}
+
+static void must_parse(const char *text, const char *noun, const char *verb)
+{
+    ck_assert_msg(parse(text) == 0, "%s: %s", text, e.text);
+    ck_assert_ptr_nonnull(line.command);
+    ck_assert_str_eq(line.command->noun, noun);
+    if (verb)
+        ck_assert_str_eq(line.command->verb, verb);
+}
+
+START_TEST(test_options_stand_anywhere_behind_the_words)
+{
+    must_parse("lockstep rollout start a/prod --wait b/prod -s canary", "rollout", "start");
+    ck_assert_int_eq(line.arg_count, 2);
+    ck_assert_str_eq(line.args[1], "b/prod");
+    ck_assert(command_flag(&line, "wait"));
+    ck_assert_str_eq(command_option(&line, "strategy"), "canary");
+    must_parse("lockstep --addr http://x -o json rollout list", "rollout", "list");
+    ck_assert_str_eq(command_option(&line, "addr"), "http://x");
+    ck_assert_str_eq(command_option(&line, "output"), "json");
+    must_parse("lockstep --addr=http://x version", "version", NULL);
+}
+END_TEST
+
+START_TEST(test_repeated_options_are_all_there_and_the_last_counts)
+{
+    const char *values[4];
+
+    must_parse("lockstep dev --scope a/prod --scope b/prod --agents 3 --agents 5", "dev", NULL);
+    ck_assert_uint_eq(command_option_all(&line, "scope", values, 4), 2);
+    ck_assert_str_eq(values[1], "b/prod");
+    ck_assert_str_eq(command_option(&line, "agents"), "5");
+    ck_assert_ptr_null(command_option(&line, "http"));
+}
+END_TEST
+
+START_TEST(test_two_dashes_end_the_options)
+{
+    must_parse("lockstep config set a/prod offset -- -5", "config", "set");
+    ck_assert_int_eq(line.arg_count, 3);
+    ck_assert_str_eq(line.args[2], "-5");
+    ck_assert_int_eq(parse("lockstep config set a/prod offset -5"), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "behind --"));
+}
+END_TEST
+
+static const char *const wrong[] = {
+    "lockstep rollout start",
+    "lockstep rollout list extra",
+    "lockstep frobnicate",
+    "lockstep rollout list --nope",
+    "lockstep rollout start a --strategy",
+    "lockstep config get a/b c d e",
+};
+
+START_TEST(test_what_makes_no_sense_is_refused)
+{
+    ck_assert_int_eq(parse(wrong[_i]), -1);
+    ck_assert_uint_gt(strlen(e.text), 0);
+}
+END_TEST
+
+START_TEST(test_a_bare_noun_is_no_error)
+{
+    ck_assert_int_eq(parse("lockstep rollout"), 0);
+    ck_assert_ptr_null(line.command);
+    ck_assert_str_eq(line.args[0], "rollout");
+    ck_assert_int_eq(parse("lockstep"), 0);
+    ck_assert_int_eq(line.arg_count, 0);
+}
+END_TEST
+
+START_TEST(test_every_command_is_whole)
+{
+    for (size_t i = 0; i < command_count; i++) {
+        SCOPED_BUFFER struct buffer text = { 0 };
+
+        ck_assert_ptr_eq(command_find(commands, command_count, commands[i].noun, commands[i].verb),
+                         &commands[i]);
+        ck_assert_ptr_nonnull(commands[i].run);
+        ck_assert(commands[i].args_max == -1 || commands[i].args_max >= commands[i].args_min);
+        ck_assert(commands[i].summary[strlen(commands[i].summary) - 1] != '.');
+        help_command(&text, &commands[i], false);
+        ck_assert_ptr_nonnull(strstr(text.data, commands[i].summary));
+    }
+}
+END_TEST
+
+START_TEST(test_scopes_and_revisions)
+{
+    struct ref_scope s;
+
+    ck_assert_int_eq(ref_scope_parse("payments/production@42", &s, &e), 0);
+    ck_assert_str_eq(s.service, "payments");
+    ck_assert_str_eq(s.environment, "prod");
+    ck_assert_int_eq(s.revision, 42);
+    ck_assert_int_eq(ref_scope_parse("a/b", &s, &e), 0);
+    ck_assert_int_eq(s.revision, REF_NONE);
+    ck_assert_int_eq(ref_scope_parse("a/b@head", &s, &e), 0);
+    ck_assert_int_eq(s.revision, REF_HEAD);
+    ck_assert_int_eq(ref_scope_parse("a/b@0", &s, &e), 0);
+    ck_assert_int_eq(s.revision, 0);
+    ck_assert_int_eq(ref_scope_parse_plain("a/b@1", &s, &e), -1);
+}
+END_TEST
+
+static const char *const no_scopes[] = {
+    "",      "a",     "a/",     "/b",     "A/b",
+    "a/b/c", "a/b@",  "a/b@-1", "a/b@1x", "a/b@99999999999999999999",
+    "a b/c", "a/b@+1"
+};
+
+START_TEST(test_broken_scopes_are_usage_errors)
+{
+    struct ref_scope s;
+
+    e.kind = ERR_NONE;
+    ck_assert_int_eq(ref_scope_parse(no_scopes[_i], &s, &e), -1);
+    ck_assert_int_eq(e.kind, ERR_MALFORMED);
+}
+END_TEST
+
+START_TEST(test_a_long_scope_is_refused)
+{
+    char text[2000];
+    struct ref_scope s;
+
+    memset(text, 'a', sizeof(text) - 1);
+    text[sizeof(text) - 1] = 0;
+    ck_assert_int_eq(ref_scope_parse(text, &s, &e), -1);
+}
+END_TEST
+
+START_TEST(test_numbers_of_documents)
+{
+    uint64_t bits;
+
+    ck_assert_int_eq(ref_numbers_parse("1,3", &bits, &e), 0);
+    ck_assert_uint_eq(bits, 5);
+    ck_assert_int_eq(ref_numbers_parse("2-4", &bits, &e), 0);
+    ck_assert_uint_eq(bits, 14);
+    ck_assert_int_eq(ref_numbers_parse("64", &bits, &e), 0);
+    static const char *const bad[] = { "", "0", "65", "a", "1,", "1,,2", "3-1", "-1", "1 2" };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_int_eq(ref_numbers_parse(bad[i], &bits, &e), -1);
+}
+END_TEST
+
+START_TEST(test_ids_may_stand_in_a_path)
+{
+    ck_assert(ref_is_id("7f3a-B_9"));
+    ck_assert(!ref_is_id(""));
+    ck_assert(!ref_is_id("a/b"));
+    ck_assert(!ref_is_id("a?b"));
+    ck_assert(!ref_is_id("a%2F"));
+    ck_assert(ref_is_scope("a/b"));
+}
+END_TEST
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
+
+int main(void)
+{
+    Suite *s = suite_create("cli_words");
+    TCase *t = tcase_create("cli_words");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    suite_add_tcase(s, t);
+    tcase_add_test(t, test_options_stand_anywhere_behind_the_words);
+    tcase_add_test(t, test_repeated_options_are_all_there_and_the_last_counts);
+    tcase_add_test(t, test_two_dashes_end_the_options);
+    tcase_add_loop_test(t, test_what_makes_no_sense_is_refused, 0, COUNT(wrong));
+    tcase_add_test(t, test_a_bare_noun_is_no_error);
+    tcase_add_test(t, test_every_command_is_whole);
+    tcase_add_test(t, test_scopes_and_revisions);
+    tcase_add_loop_test(t, test_broken_scopes_are_usage_errors, 0, COUNT(no_scopes));
+    tcase_add_test(t, test_a_long_scope_is_refused);
+    tcase_add_test(t, test_numbers_of_documents);
+    tcase_add_test(t, test_ids_may_stand_in_a_path);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
