@@ -187,12 +187,12 @@ int files_link(const struct agent_scope *scope, const struct hash *hash, const c
 
 static int restore_file(const struct agent_file *file, const char *state_dir, struct err *e)
 {
-    char path[PATH_MAX], aside[PATH_MAX];
+    char to[PATH_MAX], aside[PATH_MAX];
 
-    if (resolve(file->path, path, e))
+    if (resolve(file->path, to, e))
         return -1;
-    beside(path, "original", aside);
-    return originals_restore(state_dir, path, aside, e);
+    beside(to, "original", aside);
+    return originals_restore(state_dir, file->path, to, aside, e);
 }
 
 static bool is_in_place(const struct agent_file *file, const struct document *document)

@@ -80,7 +80,8 @@ int originals_keep(const char *state_dir, const char *path, struct err *e)
     return copy(path, aside, kept, &st, e) || disk_remove(absent, e) ? -1 : 0;
 }
 
-int originals_restore(const char *state_dir, const char *path, const char *aside, struct err *e)
+int originals_restore(const char *state_dir, const char *path, const char *to, const char *aside,
+                      struct err *e)
 {
     char kept[PATH_MAX];
     struct stat st;
@@ -90,11 +91,11 @@ int originals_restore(const char *state_dir, const char *path, const char *aside
     case ORIGINAL_UNKNOWN:
         return 0;
     case ORIGINAL_ABSENT:
-        return disk_remove(path, e) || disk_sync_folder_of(path, e) ? -1 : 0;
+        return disk_remove(to, e) || disk_sync_folder_of(to, e) ? -1 : 0;
     case ORIGINAL_FILE:
         break;
     }
     if (stat(kept, &st))
         return disk_trouble(e, "looking at", kept);
-    return copy(kept, aside, path, &st, e);
+    return copy(kept, aside, to, &st, e);
 }

@@ -12,8 +12,9 @@ enum original originals_look(const char *state_dir, const char *path);
 /* Keep the file at `path` with mode and owner, or that there is none. */
 int originals_keep(const char *state_dir, const char *path, struct err *e)
     __attribute__((warn_unused_result));
-/* Put it back (through `aside`, a name beside `path`); unknown: nothing is done. */
-int originals_restore(const char *state_dir, const char *path, const char *aside, struct err *e)
-    __attribute__((warn_unused_result));
+/* Put what was kept for `path` back to `to` (where a link at path leads, else path itself), through
+ * `aside`, a name beside it; unknown: nothing is done. */
+int originals_restore(const char *state_dir, const char *path, const char *to, const char *aside,
+                      struct err *e) __attribute__((warn_unused_result));
 
 #endif

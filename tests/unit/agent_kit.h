@@ -3,7 +3,6 @@
 #define TESTS_UNIT_AGENT_KIT_H
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +14,9 @@
 #include "common/buffer.h"
 #include "common/document.h"
 #include "tests/unit/loopback.h"
+#include "tests/unit/temp_folder.h"
 
-#define KIT_PATH 512
+#define KIT_PATH TEMP_PATH
 
 /* One agent process with its folder, and the one coordinator it knows. */
 struct kit {
@@ -38,34 +38,12 @@ struct version { /* a document with one key, `value` */
     struct hash hash;
 };
 
-static inline void kit_write(const char *path, const char *content, mode_t mode)
-{
-    FILE *f = fopen(path, "w");
-
-    ck_assert_msg(f != NULL, "%s cannot be written", path);
-    ck_assert_int_ge(fputs(content, f), 0);
-    ck_assert_int_eq(fclose(f), 0);
-    ck_assert_int_eq(chmod(path, mode), 0);
-}
-
-static inline bool kit_file_is(const char *path, const char *content)
-{
-    SCOPED_BUFFER struct buffer b = { 0 };
-    struct err e;
-
-    if (!content)
-        return access(path, F_OK) != 0;
-    if (buffer_read_file(&b, path, 1 << 24, &e))
-        return false;
-    return b.size == strlen(content) && (!b.size || memcmp(b.data, content, b.size) == 0);
-}
-
 /* Waits; NULL: there is no such file. */
 static inline void kit_expect_file(const char *path, const char *content)
 {
     int64_t until = clock_monotonic_ms() + PATIENCE_MS;
 
-    while (!kit_file_is(path, content)) {
+    while (!temp_holds(path, content)) {
         ck_assert_msg(clock_monotonic_ms() < until, "%s never became %.40s", path,
                       content ? content : "absent");
         poll(NULL, 0, 5);
@@ -149,7 +127,7 @@ static inline void kit_settle(struct kit *k, const char *scope_lines)
                   "key_file = %s/key\nstate_dir = %s/state\nlabels = zone=a, rack=3\n"
                   "[scope demo/prod]\nfile = value -> %s\n%s\n", router_address(k->router),
                   k->server.public_key, k->folder, k->folder, k->file, scope_lines);
-    kit_write(k->settings, b.data, 0600);
+    temp_write(k->settings, b.data, 0600);
 }
 
 static inline void kit_open(struct kit *k, const char *scope_lines)
@@ -157,8 +135,7 @@ static inline void kit_open(struct kit *k, const char *scope_lines)
     char key_file[KIT_PATH], key_text[256];
 
     *k = (struct kit){ .epoch = 5, .cluster = "cluster of unit" };
-    snprintf(k->folder, sizeof(k->folder), "/tmp/lockstep-unit-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(k->folder));
+    temp_make(k->folder);
     kit_find_program(k);
     snprintf(k->file, sizeof(k->file), "%s/value.conf", k->folder);
     snprintf(k->settings, sizeof(k->settings), "%s/agent.ini", k->folder);
@@ -167,25 +144,10 @@ static inline void kit_open(struct kit *k, const char *scope_lines)
     k->agent = keys_new();
     snprintf(key_text, sizeof(key_text), "public = %s\nsecret = %s\n", k->agent.public_key,
              k->agent.secret_key);
-    kit_write(key_file, key_text, 0600);
+    temp_write(key_file, key_text, 0600);
     k->router = router_on("tcp://127.0.0.1:*", &k->server);
     allow(k->router, 1, &k->agent);
     kit_settle(k, scope_lines);
-}
-
-static inline int kit_remove_one(const char *path, const struct stat *st, int kind,
-                                 struct FTW *ftw)
-{
-    (void)st;
-    (void)kind;
-    (void)ftw;
-    return remove(path);
-}
-
-/* A folder and all that is in it. */
-static inline void kit_remove(const char *folder)
-{
-    ck_assert_int_eq(nftw(folder, kit_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static inline void kit_close(struct kit *k)
@@ -193,7 +155,7 @@ static inline void kit_close(struct kit *k)
     if (k->pid)
         kit_kill(k);
     router_close(k->router);
-    kit_remove(k->folder);
+    temp_remove(k->folder);
 }
 
 /* ---- messages ---- */

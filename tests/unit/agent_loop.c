@@ -59,7 +59,7 @@ START_TEST(test_round_ends_with_the_file)
     ck_assert_uint_eq(ack.number, 10);
     ck_assert_uint_eq(ack.outbox_id, 1);
     kit_receipt(&kit, ack.outbox_id);
-    ck_assert(kit_file_is(kit.file, NULL));
+    ck_assert(temp_holds(kit.file, NULL));
     kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &v1);
     ack = kit_expect_ack(&kit, WIRE_APPLIED);
     ck_assert_uint_eq(ack.number, 11);
@@ -67,7 +67,7 @@ START_TEST(test_round_ends_with_the_file)
     ck_assert_uint_eq(ack.held[0].revision, 1);
     ck_assert(hash_equal(&ack.held[0].hash, &v1.hash));
     ck_assert_uint_ge(ack.step_count, 2);
-    ck_assert(kit_file_is(kit.file, "one\n"));
+    ck_assert(temp_holds(kit.file, "one\n"));
     kit_receipt(&kit, ack.outbox_id);
     kit_decide(&kit, WIRE_FINALIZE, 12, 0, &v1);
     ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_FINALIZED).number, 12);
@@ -92,7 +92,7 @@ START_TEST(test_large_document_is_fetched_in_chunks)
     kit_expect_ack(&kit, WIRE_READY);
     kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &large);
     kit_expect_ack(&kit, WIRE_APPLIED);
-    ck_assert(kit_file_is(kit.file, value));
+    ck_assert(temp_holds(kit.file, value));
     version_free(&large);
     free(value);
     close_all();
@@ -155,7 +155,7 @@ START_TEST(test_failed_check_goes_back)
     ck_assert(hash_equal(&ack.held[0].hash, &v1.hash));
     wire_text_copy(ack.text, text, sizeof(text));
     ck_assert_str_eq(text, "check ended with 1: two");
-    ck_assert(kit_file_is(kit.file, "one\n"));
+    ck_assert(temp_holds(kit.file, "one\n"));
     close_all();
 }
 END_TEST
@@ -166,16 +166,16 @@ START_TEST(test_revision_0_brings_the_original_back)
 
     open_versions();
     kit_open(&kit, "check_interval = 0");
-    kit_write(kit.file, "mine\n", 0640);
+    temp_write(kit.file, "mine\n", 0640);
     kit_start(&kit);
     kit_welcome(&kit);
     kit_roll(&kit, 10, NULL, &v1);
-    ck_assert(kit_file_is(kit.file, "one\n"));
+    ck_assert(temp_holds(kit.file, "one\n"));
     ck_assert_int_eq(stat(kit.file, &st), 0);
     ck_assert_int_eq(st.st_mode & 07777, 0640);
     kit_decide(&kit, WIRE_ROLLBACK, 20, 0, NULL);
     kit_expect_ack(&kit, WIRE_ROLLED_BACK);
-    ck_assert(kit_file_is(kit.file, "mine\n"));
+    ck_assert(temp_holds(kit.file, "mine\n"));
     close_all();
 }
 END_TEST
@@ -200,7 +200,7 @@ START_TEST(test_killed_agent_keeps_promise_and_outbox)
     kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &v1);
     ack = kit_expect_ack(&kit, WIRE_APPLIED);
     ck_assert_uint_gt(ack.outbox_id, id);
-    ck_assert(kit_file_is(kit.file, "one\n"));
+    ck_assert(temp_holds(kit.file, "one\n"));
     close_all();
 }
 END_TEST
@@ -219,7 +219,7 @@ START_TEST(test_killed_while_applying_applies_again)
     snprintf(path, sizeof(path), "%s/began", kit.folder);
     kit_expect_file(path, "began\n");
     kit_kill(&kit);
-    kit_write(gate, "", 0600);
+    temp_write(gate, "", 0600);
     kit_start(&kit);
     ck_assert_uint_eq(kit_welcome(&kit).scopes[0].obeyed, 11);
     ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_APPLIED).number, 11);
@@ -246,7 +246,7 @@ START_TEST(test_rollback_ends_a_running_reload)
     kit_decide(&kit, WIRE_ROLLBACK, 22, 0, &v1);
     ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_ROLLED_BACK).number, 22);
     ck_assert_int_lt(clock_monotonic_ms() - began_ms, PATIENCE_MS);
-    ck_assert(kit_file_is(kit.file, "one\n"));
+    ck_assert(temp_holds(kit.file, "one\n"));
     kit_expect_none(&kit, WIRE_APPLIED, 300);
     close_all();
 }
@@ -337,7 +337,7 @@ START_TEST(test_check_verdict_is_told_when_it_changes)
     snprintf(bad, sizeof(bad), "%s/bad", kit.folder);
     restart_with("check_interval = 50ms\ncheck = test ! -e %s", bad);
     kit_roll(&kit, 10, NULL, &v1);
-    kit_write(bad, "", 0600);
+    temp_write(bad, "", 0600);
     kit_expect(&kit, WIRE_CHECK);
     ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);
     ck_assert_uint_eq(check.is_failing, 1);

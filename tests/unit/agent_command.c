@@ -1,0 +1,197 @@
+/* agent_command.c - tests of running commands: reasons, limits, output, what stays and what goes. */
+#include "agent/command.h"
+
+#include <poll.h>
+#include <signal.h>
+
+#include "common/clock.h"
+#include "common/name.h"
+#include "tests/unit/temp_folder.h"
+
+#define PATIENCE_MS 10000
+
+static char reason[4001];
+static struct err e;
+
+static struct command *start(const char *text, int64_t limit_ms)
+{
+    const char *env[] = { "LOCKSTEP_SCOPE=demo/prod", "LOCKSTEP_REVISION=7", NULL };
+    struct command *c = NULL;
+
+    ck_assert_msg(command_start(text, env, limit_ms, clock_monotonic_ms(), &c, &e) == 0, "%s",
+                  e.text);
+    return c;
+}
+
+/* Poll it to its end as the loop does. */
+static void finish(struct command *c)
+{
+    int64_t until = clock_monotonic_ms() + PATIENCE_MS;
+
+    while (!command_step(c, clock_monotonic_ms())) {
+        struct pollfd fds[2];
+        int pair[2];
+        unsigned n = command_fds(c, pair);
+
+        for (unsigned i = 0; i < n; i++)
+            fds[i] = (struct pollfd){ .fd = pair[i], .events = POLLIN };
+        poll(fds, n, 20);
+        ck_assert_msg(clock_monotonic_ms() < until, "it does not end");
+    }
+}
+
+static bool run(const char *text, int64_t limit_ms)
+{
+    struct command *c = start(text, limit_ms);
+    bool is_ok;
+
+    finish(c);
+    is_ok = command_succeeded(c);
+    command_reason(c, "check", reason, sizeof(reason));
+    command_free(c);
+    return is_ok;
+}
+
+START_TEST(test_success_and_failure)
+{
+    ck_assert(run("true", 5000));
+    ck_assert(!run("exit 3", 5000));
+    ck_assert_str_eq(reason, "check ended with 3");
+    ck_assert(!run("echo out; echo err >&2; echo; exit 1", 5000));
+    ck_assert_str_eq(reason, "check ended with 1: out\nerr");
+    ck_assert(!run("kill -9 $$", 5000));
+    ck_assert_str_eq(reason, "check was ended by signal 9 (Killed)");
+    ck_assert(!run("nosuchprogram", 5000));
+    ck_assert_ptr_nonnull(strstr(reason, "nosuchprogram"));
+}
+END_TEST
+
+START_TEST(test_environment_is_given)
+{
+    setenv("LOCKSTEP_AGENT_SECRET", "hush", 1);
+    setenv("ORDINARY", "kept", 1);
+    ck_assert(!run("echo $LOCKSTEP_SCOPE@$LOCKSTEP_REVISION $ORDINARY$LOCKSTEP_AGENT_SECRET; exit 1",
+                   5000));
+    ck_assert_str_eq(reason, "check ended with 1: demo/prod@7 kept");
+}
+END_TEST
+
+/* The pid that the command wrote down. */
+static pid_t noted_pid(const char *path)
+{
+    int64_t until = clock_monotonic_ms() + PATIENCE_MS;
+
+    for (;;) {
+        SCOPED_BUFFER struct buffer b = { 0 };
+
+        if (buffer_read_file(&b, path, 100, &e) == 0 && b.size && b.data[b.size - 1] == '\n')
+            return (pid_t)strtol(b.data, NULL, 10);
+        ck_assert_msg(clock_monotonic_ms() < until, "no pid in %s", path);
+        poll(NULL, 0, 5);
+    }
+}
+
+/* Gone, or dead and waiting for somebody to look. */
+static void expect_gone(pid_t pid)
+{
+    int64_t until = clock_monotonic_ms() + PATIENCE_MS;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    while (kill(pid, 0) == 0) {
+        SCOPED_BUFFER struct buffer state = { 0 };
+
+        if (buffer_read_file(&state, path, 4096, &e) || strstr(state.data, ") Z "))
+            return;
+        ck_assert_msg(clock_monotonic_ms() < until, "process %d lives on", (int)pid);
+        poll(NULL, 0, 10);
+    }
+}
+
+START_TEST(test_time_limit_ends_the_group)
+{
+    char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
+
+    temp_make(folder);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    /* The inner process ignores TERM: only KILL ends it. */
+    snprintf(text, sizeof(text), "(trap '' TERM; sh -c 'echo $PPID' > %s; sleep 3000; sleep 3000) "
+             "& echo slow; wait", path);
+    ck_assert(!run(text, 500));
+    ck_assert_str_eq(reason, "check took longer than 500ms and was ended: slow");
+    expect_gone(noted_pid(path));
+    temp_remove(folder);
+}
+END_TEST
+
+START_TEST(test_output_is_bounded_and_clean)
+{
+    ck_assert(!run("i=0; while [ $i -lt 20000 ]; do echo \"line $i ä\"; i=$((i+1)); done; "
+                   "printf 'bad \\377\\001 end'; exit 1", 30000));
+    ck_assert_uint_le(strlen(reason), COMMAND_OUTPUT_MAX + 100);
+    ck_assert_uint_ge(strlen(reason), COMMAND_OUTPUT_MAX - 10);
+    ck_assert(name_is_utf8(reason, strlen(reason)));
+    ck_assert_ptr_nonnull(strstr(reason, "line 19999 ä\nbad ?? end"));
+    ck_assert_ptr_nonnull(strstr(reason, "check ended with 1: …"));
+}
+END_TEST
+
+START_TEST(test_background_process_is_no_reason_to_wait)
+{
+    int64_t began_ms = clock_monotonic_ms();
+
+    ck_assert(run("sleep 30 & echo started", 60000)); /* it keeps the pipe open */
+    ck_assert_int_lt(clock_monotonic_ms() - began_ms, 20000);
+}
+END_TEST
+
+START_TEST(test_endless_output_does_not_hold_the_caller)
+{
+    struct command *c = start("yes", 60000);
+    int64_t began_ms = clock_monotonic_ms();
+
+    for (int i = 0; i < 20; i++)
+        ck_assert(!command_step(c, clock_monotonic_ms()));
+    ck_assert_int_lt(clock_monotonic_ms() - began_ms, 20000);
+    command_free(c);
+}
+END_TEST
+
+START_TEST(test_free_ends_it)
+{
+    char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
+    struct command *c;
+    pid_t pid;
+
+    temp_make(folder);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    snprintf(text, sizeof(text), "trap '' TERM; echo $$ > %s; sleep 3000; sleep 3000", path);
+    c = start(text, 60000);
+    pid = noted_pid(path);
+    command_free(c);
+    ck_assert_int_eq(kill(pid, 0), -1); /* not even a zombie */
+    temp_remove(folder);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_command");
+    TCase *t = tcase_create("command");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_success_and_failure);
+    tcase_add_test(t, test_environment_is_given);
+    tcase_add_test(t, test_time_limit_ends_the_group);
+    tcase_add_test(t, test_output_is_bounded_and_clean);
+    tcase_add_test(t, test_background_process_is_no_reason_to_wait);
+    tcase_add_test(t, test_endless_output_does_not_hold_the_caller);
+    tcase_add_test(t, test_free_ends_it);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
