@@ -153,7 +153,7 @@ def test_import(world):
 def test_usage(world):
     """the command line: unknown words and options are exit code 2, with what there is"""
     for words, said in ((["rollout", "strat"], "strat"), (["nosuch"], "nosuch"), (["rollout", "start", SCOPE, "--stratgey", "x"], "stratgey"),
-                        (["config", "set", SCOPE], "usage"), (["rollout", "start", "noslash"], "SERVICE/ENV")):
+                        (["config", "set", SCOPE], "KEY=VALUE"), (["rollout", "start", "noslash"], "SERVICE/ENV")):
         done = world.cli(*words)
         equal(done.returncode, 2, f"exit code of lockstep {' '.join(words)} ({done.stderr})")
         contains(done.stderr, said)

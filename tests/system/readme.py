@@ -25,7 +25,7 @@ def test_try():
         os.symlink(BUILD, f"{folder}/build")
         port = free_port()
         home = {"HOME": folder, "NO_COLOR": "1"}
-        process = Process("dev", [*command.split(), "--dir", f"{folder}/dev", "--http", f"127.0.0.1:{port}", "--router", f"127.0.0.1:{free_port()}"],
+        process = Process("dev", [*command.split(), "--http", f"127.0.0.1:{port}", "--router", f"127.0.0.1:{free_port()}"],
                           f"{folder}/dev.log", env=home, death="TERM", cwd=folder).start()
         try:
             wait_until(lambda: is_ready(process, port), lambda: f"lockstep dev is ready: {process.log_text()}")

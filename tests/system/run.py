@@ -54,11 +54,11 @@ def run_file(name):
         for test in tests:
             good = run_test(name, test, world)
             passed += good
-            if not good and world is not None:
-                print(world.logs())
     except Exception:
         traceback.print_exc(file=sys.stdout)
     finally:
+        if world is not None and passed < len(tests):
+            print(world.logs())
         if world is not None:
             world.close(keep="KEEP" in os.environ)
     print(f"{passed} passed, {len(tests) - passed} failed")
