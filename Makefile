@@ -18,8 +18,8 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wf
 HARDEN = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
          -fcf-protection=full -ftrivial-auto-var-init=zero -fno-strict-aliasing -fPIE
 TRIED = $(if $(SANITIZE),-fno-strict-aliasing -fPIE,$(HARDEN))
-# Clang alone would not have MUST(!"a sentence").
-WARN += $(if $(findstring clang,$(CC)),-Wno-string-conversion)
+# Clang alone would not have MUST(!"a sentence"), nor the marked fall-throughs of uthash.
+WARN += $(if $(findstring clang,$(CC)),-Wno-string-conversion -Wno-implicit-fallthrough)
 HARDEN_LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-needed
 
 OPT ?= -O2 -g

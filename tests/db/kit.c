@@ -180,15 +180,16 @@ int kit_main(Suite *suite)
 
 static const char *database_like(const char *template)
 {
+    static char texts[32][256]; /* they live until the program ends */
     static unsigned count;
-    char name[64], *conninfo = malloc(256);
+    char name[64], *conninfo = texts[count++];
     struct pg *pg = try_open("postgres");
 
-    ck_assert(pg && conninfo);
-    snprintf(name, sizeof(name), "t%d_%u", (int)getpid(), ++count);
+    ck_assert(pg && count <= sizeof(texts) / sizeof(texts[0]));
+    snprintf(name, sizeof(name), "t%d_%u", (int)getpid(), count);
     kit_sql(pg, "CREATE DATABASE %s TEMPLATE %s", name, template);
     pg_close(pg);
-    conninfo_of(name, conninfo, 256);
+    conninfo_of(name, conninfo, sizeof(texts[0]));
     return conninfo;
 }
 
@@ -211,6 +212,7 @@ struct pg *kit_open(const char *conninfo)
     return pg;
 }
 
+__attribute__((format(printf, 2, 0)))
 static struct rows *ask(struct pg *pg, const char *fmt, va_list ap)
 {
     char sql[8192];
