@@ -52,8 +52,8 @@ int config_revision_of(const struct request *rq, const char *name, const struct 
     else {
         *out = strtoull(text, &end, 10);
         if (*text < '0' || *text > '9' || *end)
-            return err_set(e, ERR_INVALID, "?%s= must be head, released or the number of a revision",
-                           name);
+            return err_set(e, ERR_INVALID,
+                           "?%s= must be head, released or the number of a revision", name);
     }
     if (*out > scope->head)
         return err_code(e, ERR_NOT_FOUND, "unknown_revision",
@@ -136,6 +136,7 @@ int config_get_history(struct request *rq, struct reply *re, struct err *e)
     json_t *versions, *body;
     struct scope scope;
     int64_t limit, before = 0;
+    uint64_t last;
 
     if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
         request_query_number(rq, "cursor", 1, INT64_MAX, &before, e) < 0 ||
@@ -161,10 +162,8 @@ int config_get_history(struct request *rq, struct reply *re, struct err *e)
     body = json_pack("{s:s,s:s,s:o,s:o}", "service_name", scope.service, "environment",
                      scope.environment, "config_key", text(request_param(rq, 2)), "versions",
                      versions);
-    json_object_set_new(body, "next",
-                        rows_count(rows) > (size_t)limit
-                            ? json_sprintf("%" PRIu64, config_item_at(rows, (size_t)limit - 1).version)
-                            : json_null());
+    last = rows_count(rows) > (size_t)limit ? config_item_at(rows, (size_t)limit - 1).version : 0;
+    json_object_set_new(body, "next", last ? json_sprintf("%" PRIu64, last) : json_null());
     return reply_json(re, 200, body);
 }
 

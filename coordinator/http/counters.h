@@ -8,7 +8,6 @@
 /* Written by all threads, read by /metrics: each is a number of its own, no two belong together. */
 struct counters {
     _Atomic uint64_t answers[6]; /* by the first digit of the status */
-    _Atomic uint64_t waiting_commands;
 };
 
 #endif

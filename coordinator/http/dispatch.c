@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/store/pg.h"
 
@@ -86,22 +87,36 @@ static void fail(const struct request *rq, struct reply *re, const struct err *e
     reply_error(re, e);
 }
 
+static int refuse_stopping(struct err *e)
+{
+    return err_set(e, ERR_UNAVAILABLE, "this coordinator is stopping; ask again, or another one");
+}
+
+/* A database that does not answer for a moment does not end a wait that began before. */
+static bool may_wait(const struct request *rq, const struct reply *re, int rc, const struct err *e)
+{
+    if (rc == 0)
+        return re->is_waiting;
+    return rq->waiting_for && e->kind == ERR_UNAVAILABLE && !e->code &&
+           clock_monotonic_ms() < rq->wait_until_ms;
+}
+
 bool dispatch(struct request *rq, struct reply *re, bool is_stopping)
 {
     struct err e = { 0 };
     int rc;
 
-    if (is_stopping) {
-        err_set(&e, ERR_UNAVAILABLE, "this coordinator is stopping; ask again, or another one");
-        fail(rq, re, &e);
-        return false;
+    if (is_stopping && !rq->waiting_for)
+        rc = refuse_stopping(&e);
+    else
+        rc = rq->match.route->is_quick ? serve(rq, re, &e) : serve_surely(rq, re, &e);
+    if (may_wait(rq, re, rc, &e)) {
+        re->is_waiting = false;
+        if (!is_stopping)
+            return true;
+        rc = refuse_stopping(&e);
     }
-    rc = rq->match.route->is_quick ? serve(rq, re, &e) : serve_surely(rq, re, &e);
     if (rc < 0)
         fail(rq, re, &e);
-    else if (re->is_waiting) {
-        re->is_waiting = false;
-        return true;
-    }
     return false;
 }

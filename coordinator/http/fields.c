@@ -12,6 +12,8 @@ int fields_open(const struct request *rq, struct reply *re, bool is_optional, st
     *out = (struct fields){ .object = rq->json, .reply = re };
     if (!rq->json && is_optional)
         return 0;
+    if (!rq->json)
+        return err_set(e, ERR_MALFORMED, "the body is missing: send a JSON object");
     if (!json_is_object(rq->json))
         return err_set(e, ERR_INVALID, "the body must be a JSON object");
     return 0;

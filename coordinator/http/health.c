@@ -71,9 +71,6 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
            "Servers with a session at this coordinator.", status.servers_connected);
     metric(&re->body, "lockstep_garbage_frames_total", "counter",
            "Messages of agents that could not be decoded.", status.garbage_frames);
-    metric(&re->body, "lockstep_http_waiting_commands", "gauge",
-           "Commands that wait for the leader's answer.",
-           atomic_load(&rq->counters->waiting_commands));
     add_answers(&re->body, rq->counters);
     re->status = 200;
     re->content_type = "text/plain; version=0.0.4; charset=utf-8";

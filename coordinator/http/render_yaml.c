@@ -38,8 +38,9 @@ static void emit_key(yaml_emitter_t *to, const char *key)
 {
     static const char *const words[] = { "true", "false", "yes", "no",   "on",
                                          "off",  "y",     "n",   "null", NULL };
-    bool is_plain = strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")
-                    == strlen(key) && strchr("0123456789.-/", *key) == NULL;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_./-";
+    bool is_plain = strspn(key, plain) == strlen(key) && !strchr("0123456789.-/", *key);
 
     for (unsigned i = 0; words[i]; i++)
         is_plain &= strcasecmp(key, words[i]) != 0;

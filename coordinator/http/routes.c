@@ -1,7 +1,10 @@
 /* routes.c - the table of the API: every path, method, handler and right. */
 #include "coordinator/http/config.h"
 #include "coordinator/http/health.h"
+#include "coordinator/http/policies.h"
+#include "coordinator/http/rollouts.h"
 #include "coordinator/http/route.h"
+#include "coordinator/http/servers.h"
 #include "coordinator/http/whole.h"
 
 #define V1 "/api/v1"
@@ -26,5 +29,32 @@ const struct route routes[] = {
     { "GET", V1 "/revisions/{service}/{environment}", whole_list_revisions, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/revisions/{service}/{environment}/diff", whole_get_diff, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
+
+    { "POST", V1 "/rollouts", rollouts_post, "rollout.start", SLOW, BODY },
+    { "GET", V1 "/rollouts", rollouts_get_all, "rollout.read", SLOW, NO_BODY },
+    { "GET", V1 "/rollouts/{id}", rollouts_get_one, "rollout.read", SLOW, NO_BODY },
+    { "GET", V1 "/rollouts/{id}/servers", rollouts_get_servers, "rollout.read", SLOW, NO_BODY },
+    { "GET", V1 "/rollouts/{id}/events", rollouts_get_events, "rollout.read", SLOW, NO_BODY },
+    { "POST", V1 "/rollouts/{id}/pause", rollouts_pause, "rollout.pause", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/resume", rollouts_resume, "rollout.start", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/promote", rollouts_promote, "rollout.start", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/abort", rollouts_abort, "rollout.rollback", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/rollback", rollouts_roll_back, "rollout.rollback", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/retry", rollouts_retry, "rollout.start", SLOW, BODY },
+
+    { "POST", V1 "/servers", servers_post, "server.enroll", SLOW, BODY },
+    { "GET", V1 "/servers", servers_get_all, "server.read", SLOW, NO_BODY },
+    { "GET", V1 "/servers/{name}", servers_get_one, "server.read", SLOW, NO_BODY },
+    { "DELETE", V1 "/servers/{name}", servers_delete, "server.enroll", SLOW, NO_BODY },
+    { "POST", V1 "/servers/{name}/revoke", servers_revoke, "server.enroll", SLOW, BODY },
+    { "POST", V1 "/servers/{name}/exclude", servers_exclude, "server.enroll", SLOW, BODY },
+    { "POST", V1 "/servers/{name}/include", servers_include, "server.enroll", SLOW, BODY },
+
+    { "GET", V1 "/strategies", strategies_get_all, "strategy.read", SLOW, NO_BODY },
+    { "GET", V1 "/strategies/{name}", strategies_get_one, "strategy.read", SLOW, NO_BODY },
+    { "PUT", V1 "/strategies/{name}", strategies_put_one, "strategy.write", SLOW, BODY },
+    { "DELETE", V1 "/strategies/{name}", strategies_delete_one, "strategy.write", SLOW, NO_BODY },
+    { "GET", V1 "/environments", environments_get_all, "environment.read", SLOW, NO_BODY },
+    { "GET", V1 "/environments/{name}", environments_get_one, "environment.read", SLOW, NO_BODY },
 };
 const size_t route_count = sizeof(routes) / sizeof(routes[0]);

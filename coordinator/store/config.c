@@ -64,7 +64,10 @@ int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t lim
     return PG_QUERY(pg,
                     "SELECT r.revision, " SQL_TIME("r.created_at") ", r.created_by, r.description, "
                     "(SELECT count(*) FROM config_version v "
-                    " WHERE v.scope_id = r.scope_id AND v.revision = r.revision) "
+                    " WHERE v.scope_id = r.scope_id AND v.revision = r.revision), "
+                    "(SELECT jsonb_agg(k.key) FROM (SELECT v.key FROM config_version v "
+                    "  WHERE v.scope_id = r.scope_id AND v.revision = r.revision "
+                    "  ORDER BY v.key COLLATE \"C\" LIMIT 100) k) "
                     "FROM revision r WHERE r.scope_id = $1 AND ($2 = 0::bigint OR r.revision < $2) "
                     "ORDER BY r.revision DESC LIMIT $3",
                     out, e, PARAM_INT(scope_id), PARAM_INT(before), PARAM_INT(limit));
@@ -78,6 +81,7 @@ struct revision_item revision_at(const struct rows *rows, size_t row)
         .created_by = rows_text(rows, row, 2),
         .description = rows_text(rows, row, 3),
         .keys_changed = (uint64_t)rows_int(rows, row, 4),
+        .keys = rows_text(rows, row, 5),
     };
 }
 

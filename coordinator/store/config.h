@@ -45,6 +45,7 @@ struct config_item config_item_at(const struct rows *rows, size_t row);
 struct revision_item {
     uint64_t revision;
     const char *created_at, *created_by, *description;
+    const char *keys; /* JSON list of the keys it changed, at most 100 of them */
     uint64_t keys_changed;
 };
 int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t limit,

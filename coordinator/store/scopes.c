@@ -15,8 +15,9 @@ static int take_scope(const struct rows *rows, const char *service, const char *
     out->scope_id = rows_int(rows, 0, 0);
     out->head = (uint64_t)rows_int(rows, 0, 1);
     out->released = (uint64_t)rows_int(rows, 0, 2);
-    snprintf(out->service, sizeof(out->service), "%s", service);
-    snprintf(out->environment, sizeof(out->environment), "%s", environment);
+    /* From the row: the names asked for may lie in *out. */
+    snprintf(out->service, sizeof(out->service), "%s", rows_text(rows, 0, 3));
+    snprintf(out->environment, sizeof(out->environment), "%s", rows_text(rows, 0, 4));
     return 0;
 }
 
@@ -26,7 +27,7 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released FROM scope "
+                 "SELECT scope_id, head, released, service, environment FROM scope "
                  "WHERE service = $1 AND environment = $2",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
@@ -55,7 +56,7 @@ static int lock(struct pg *pg, const char *service, const char *environment, str
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released FROM scope "
+                 "SELECT scope_id, head, released, service, environment FROM scope "
                  "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;

@@ -1,0 +1,165 @@
+/* actions.c - handlers that act on a rollout: a command for the leader, and its answer. */
+#include <jansson.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "coordinator/http/fields.h"
+#include "coordinator/http/revert.h"
+#include "coordinator/http/rollout_json.h"
+#include "coordinator/http/rollouts.h"
+#include "coordinator/store/rollouts.h"
+
+struct act {
+    const char *action, *reason;
+    bool is_full;
+    struct rollout_state_row rollout;
+};
+
+static int read_body(const struct request *rq, struct reply *re, struct act *a, struct err *e)
+{
+    struct fields f;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, true, &f, e) < 0)
+        return -1;
+    if (strcmp(a->action, "promote") == 0) {
+        FIELDS_ONLY(&f, "reason", "full");
+        a->is_full = fields_flag(&f, "full");
+    } else if (strcmp(a->action, "rollback") == 0) {
+        FIELDS_ONLY(&f, "reason", "mode");
+        if (fields_text(&f, "mode", false, 20))
+            fields_problem(&f, "mode", "choosing what is taken back is not offered yet");
+    } else {
+        FIELDS_ONLY(&f, "reason");
+    }
+    a->reason = fields_text(&f, "reason", false, 1000);
+    if (!a->reason)
+        a->reason = "";
+    return fields_done(re, e);
+}
+
+static int reply_rollout(struct request *rq, struct reply *re, const struct act *a, struct err *e)
+{
+    json_t *body;
+
+    return rollout_json_one(rq->pg, a->rollout.rollout_id, &body, e) < 0
+               ? -1
+               : reply_json(re, 200, body);
+}
+
+/* allowed: "pause,rollback", or "" */
+static int refuse(struct reply *re, const struct act *a, const char *allowed, struct err *e)
+{
+    json_t *list = json_array();
+
+    for (const char *at = allowed; *at;) {
+        size_t size = strcspn(at, ",");
+
+        json_array_append_new(list, json_stringn(at, size));
+        at += size + (at[size] == ',');
+    }
+    reply_extra(re, "allowed", list);
+    reply_extra(re, "state", json_string(a->rollout.state));
+    return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible now: rollout %s is %s%s%s",
+                    a->action, a->rollout.public_id,
+                    a->rollout.is_final ? a->rollout.state : a->rollout.phase,
+                    *allowed ? "; possible: " : "", allowed);
+}
+
+/* Nothing will happen to it any more: what was asked is so already, or cannot be. */
+static int answer_final(struct request *rq, struct reply *re, const struct act *a, struct err *e)
+{
+    bool is_abort = strcmp(a->action, "abort") == 0;
+    bool is_rollback = strcmp(a->action, "rollback") == 0;
+    const char *state = a->rollout.state;
+
+    if (is_rollback && strcmp(state, "completed") == 0)
+        return revert_rollout(rq, re, &a->rollout, a->reason, e);
+    if ((is_abort || is_rollback) && strcmp(state, "aborted") == 0)
+        return reply_rollout(rq, re, a, e);
+    if (is_rollback && strcmp(state, "rolled_back") == 0)
+        return reply_rollout(rq, re, a, e);
+    return refuse(re, a, strcmp(state, "completed") == 0 ? "rollback" : "", e);
+}
+
+static int begin(struct request *rq, struct reply *re, const struct act *a, struct err *e)
+{
+    if (a->rollout.is_final)
+        return answer_final(rq, re, a, e);
+    if (commands_insert(rq->pg, a->rollout.rollout_id, a->action, a->is_full, a->reason,
+                        rq->owner.name, &rq->waiting_for, e) < 0)
+        return -1;
+    rq->wait_until_ms = clock_monotonic_ms() + rq->settings->command_wait_ms;
+    return reply_wait(re);
+}
+
+/* Nobody took it: it must not be carried out hours later, when a leader comes. */
+static int give_up(struct request *rq, bool *is_withdrawn, struct err *e)
+{
+    if (commands_withdraw(rq->pg, rq->waiting_for, is_withdrawn, e) < 0 || !*is_withdrawn)
+        return -1;
+    return err_code(e, ERR_UNAVAILABLE, "no_leader",
+                    "no leader took the command in time; it was withdrawn and did nothing");
+}
+
+static int look(struct request *rq, struct reply *re, const struct act *a, struct err *e)
+{
+    bool is_late = clock_monotonic_ms() >= rq->wait_until_ms, is_withdrawn = false;
+    enum command_state state;
+    char answer[128];
+
+    if (commands_look(rq->pg, rq->waiting_for, &state, answer, e) < 0)
+        return -1;
+    if (state == COMMAND_WAITING && !is_late)
+        return reply_wait(re);
+    if (state == COMMAND_WAITING) {
+        if (give_up(rq, &is_withdrawn, e) < 0 && is_withdrawn)
+            return -1;
+        if (commands_look(rq->pg, rq->waiting_for, &state, answer, e) < 0)
+            return -1;
+    }
+    if (state == COMMAND_DONE)
+        return reply_rollout(rq, re, a, e);
+    if (state == COMMAND_GONE)
+        return err_set(e, ERR_UNAVAILABLE, "the command is gone; ask again");
+    return a->rollout.is_final ? answer_final(rq, re, a, e) : refuse(re, a, answer, e);
+}
+
+static int act(struct request *rq, struct reply *re, const char *action, struct err *e)
+{
+    struct act a = { .action = action };
+
+    if (read_body(rq, re, &a, e) < 0 ||
+        rollouts_find(rq->pg, request_param(rq, 0), &a.rollout, e) < 0)
+        return -1;
+    return rq->waiting_for ? look(rq, re, &a, e) : begin(rq, re, &a, e);
+}
+
+int rollouts_pause(struct request *rq, struct reply *re, struct err *e)
+{
+    return act(rq, re, "pause", e);
+}
+
+int rollouts_resume(struct request *rq, struct reply *re, struct err *e)
+{
+    return act(rq, re, "resume", e);
+}
+
+int rollouts_promote(struct request *rq, struct reply *re, struct err *e)
+{
+    return act(rq, re, "promote", e);
+}
+
+int rollouts_abort(struct request *rq, struct reply *re, struct err *e)
+{
+    return act(rq, re, "abort", e);
+}
+
+int rollouts_roll_back(struct request *rq, struct reply *re, struct err *e)
+{
+    return act(rq, re, "rollback", e);
+}
+
+int rollouts_retry(struct request *rq, struct reply *re, struct err *e)
+{
+    return act(rq, re, "retry", e);
+}

@@ -1,0 +1,270 @@
+/* plan.c - works out a rollout's plan with the same functions that later carry it out. */
+#include "coordinator/http/plan.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/digest.h"
+#include "common/invariant.h"
+#include "coordinator/core/cohort.h"
+#include "coordinator/http/reply.h"
+#include "coordinator/http/whole.h"
+#include "coordinator/store/audit.h"
+#include "coordinator/store/config.h"
+#include "coordinator/store/documents.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/selection.h"
+#include "coordinator/store/servers.h"
+
+void plan_fini(struct plan *p)
+{
+    free(p->strategy);
+    free(p->stage_of);
+    rows_free(p->servers);
+    memset(p, 0, sizeof(*p));
+}
+
+/* ---------------------------------------------------------------- contents and servers */
+
+static int find_contents(struct request *rq, struct plan *p, struct err *e)
+{
+    for (size_t i = 0; i < p->change_count; i++) {
+        struct plan_change *c = &p->changes[i];
+
+        c->from = c->scope.released;
+        if (revision_document(rq->pg, c->scope.scope_id, c->from, &c->from_hash, NULL, NULL, e) ||
+            revision_document(rq->pg, c->scope.scope_id, c->to, &c->to_hash, NULL, NULL, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int find_servers(struct request *rq, struct plan *p, struct err *e)
+{
+    int64_t ids[ROLLOUT_SCOPES_MAX];
+
+    for (size_t i = 0; i < p->change_count; i++)
+        ids[i] = p->changes[i].scope.scope_id;
+    if (servers_of_scopes(rq->pg, ids, p->change_count, &p->servers, e) < 0)
+        return -1;
+    p->server_count = (uint32_t)rows_count(p->servers);
+    return 0;
+}
+
+/* Who is reachable at the moment is left out: it decides nothing about the cohorts. */
+static void find_hash(struct plan *p)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    char from[HASH_HEX_SIZE], to[HASH_HEX_SIZE];
+    struct hash hash;
+
+    for (size_t i = 0; i < p->change_count; i++) {
+        const struct plan_change *c = &p->changes[i];
+
+        hash_to_hex(&c->from_hash, from);
+        hash_to_hex(&c->to_hash, to);
+        buffer_printf(&text, "%s/%s %" PRIu64 " %s %" PRIu64 " %s\n", c->scope.service,
+                      c->scope.environment, c->from, from, c->to, to);
+    }
+    buffer_printf(&text, "%s\n", p->strategy);
+    for (uint32_t i = 0; i < p->server_count; i++) {
+        struct server_planned s = server_planned_at(p->servers, i);
+
+        buffer_printf(&text, "%s %s\n", s.name, s.labels);
+    }
+    digest_sha256(text.data, text.size, &hash);
+    hash_to_hex(&hash, p->hash);
+    memcpy(p->salt, p->hash, PLAN_SALT_SIZE - 1);
+}
+
+/* ---------------------------------------------------------------- stages */
+
+static void note_stage(struct plan *p, unsigned stage, const struct bitset *chosen,
+                       struct bitset *placed)
+{
+    for (uint32_t s = bitset_next(chosen, 0); s != BITSET_END; s = bitset_next(chosen, s + 1))
+        p->stage_of[s] = (uint8_t)stage;
+    bitset_unite(placed, chosen);
+}
+
+static int choose_stages(struct reply *re, struct plan *p, const struct selection_server *servers,
+                         struct candidate *candidates, struct bitset *placed,
+                         struct bitset *chosen)
+{
+    for (unsigned i = 0; i < p->spec.core.stage_count; i++) {
+        uint32_t matching =
+            selection_mark(&p->spec, i, servers, candidates, p->server_count);
+        const struct stage_text *text = &p->spec.stages[i];
+        char pointer[64];
+
+        if (text->selector_count && !matching) {
+            snprintf(pointer, sizeof(pointer), "/strategy/stages/%u/select", i);
+            reply_problem(re, pointer, "no server has the label %.80s=%.80s%s",
+                          text->selectors[0].name, text->selectors[0].value,
+                          text->selector_count > 1 ? " and the others" : "");
+        }
+        cohort_choose(candidates, p->server_count, &p->spec.core.stages[i].size,
+                      i + 1 == p->spec.core.stage_count, placed, chosen);
+        note_stage(p, i, chosen, placed);
+    }
+    return re->problem_count ? -1 : 0;
+}
+
+static int find_stages(struct reply *re, struct plan *p, struct err *e)
+{
+    uint32_t count = p->server_count, words = bitset_words(count ? count : 1);
+    struct selection_server *servers = calloc((size_t)count + 1, sizeof(*servers));
+    struct candidate *candidates = calloc((size_t)count + 1, sizeof(*candidates));
+    uint64_t *memory = calloc(2 * (size_t)words, sizeof(*memory));
+    struct bitset placed, chosen;
+    int rc;
+
+    p->stage_of = calloc((size_t)count + 1, 1);
+    MUST(servers && candidates && memory && p->stage_of);
+    for (uint32_t i = 0; i < count; i++) {
+        struct server_planned s = server_planned_at(p->servers, i);
+
+        servers[i] = (struct selection_server){ s.name, s.labels };
+    }
+    bitset_init(&placed, memory, words);
+    bitset_init(&chosen, memory + words, words);
+    selection_rank(&p->spec, p->salt, servers, count, candidates);
+    rc = choose_stages(re, p, servers, candidates, &placed, &chosen);
+    free(servers);
+    free(candidates);
+    free(memory);
+    return rc < 0 ? err_set(e, ERR_INVALID, "%s: %s", re->problems[0].pointer + 1,
+                            re->problems[0].detail)
+                  : 0;
+}
+
+int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
+{
+    if (find_contents(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
+        return -1;
+    find_hash(p);
+    return find_stages(re, p, e);
+}
+
+/* ---------------------------------------------------------------- as JSON */
+
+static json_t *stage_json(const struct plan *p, unsigned stage)
+{
+    json_t *names = json_array();
+
+    for (uint32_t i = 0; i < p->server_count; i++)
+        if (p->stage_of[i] == stage)
+            json_array_append_new(names, json_string(server_planned_at(p->servers, i).name));
+    return json_pack("{s:s,s:i,s:o}", "name", p->spec.stages[stage].name, "server_count",
+                     (int)json_array_size(names), "servers", names);
+}
+
+static json_t *unreachable_json(const struct plan *p)
+{
+    json_t *names = json_array();
+
+    for (uint32_t i = 0; i < p->server_count; i++) {
+        struct server_planned s = server_planned_at(p->servers, i);
+
+        if (!s.is_reachable)
+            json_array_append_new(names, json_string(s.name));
+    }
+    return names;
+}
+
+static int change_json(struct request *rq, const struct plan_change *c, json_t **out,
+                       struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    json_t *keys;
+
+    if (config_diff(rq->pg, c->scope.scope_id, c->from, c->to, &rows, e) < 0)
+        return -1;
+    keys = json_array();
+    for (size_t i = 0; i < rows_count(rows); i++)
+        json_array_append_new(keys, whole_difference_json(rows, i));
+    *out = json_pack("{s:s,s:s,s:I,s:I,s:o}", "service", c->scope.service, "environment",
+                     c->scope.environment, "from_revision", (json_int_t)c->from, "to_revision",
+                     (json_int_t)c->to, "keys", keys);
+    return 0;
+}
+
+int plan_json(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
+{
+    json_t *changes = json_array(), *stages = json_array(), *change;
+
+    for (size_t i = 0; i < p->change_count; i++) {
+        if (change_json(rq, &p->changes[i], &change, e) < 0) {
+            json_decref(changes);
+            json_decref(stages);
+            return -1;
+        }
+        json_array_append_new(changes, change);
+    }
+    for (unsigned i = 0; i < p->spec.core.stage_count; i++)
+        json_array_append_new(stages, stage_json(p, i));
+    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o}", "dry_run", 1, "plan", p->hash, "changes",
+                     changes, "strategy", json_loads(p->strategy, 0, NULL), "strategy_name",
+                     p->strategy_name, "servers", (int)p->server_count, "stages", stages,
+                     "unreachable", unreachable_json(p));
+    MUST(*out);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- creating */
+
+static int append_audit(struct request *rq, const struct plan *p, const char *public_id,
+                        const char *note, int64_t rollout_id, struct err *e)
+{
+    json_t *changes = json_array(), *data;
+    char *text;
+    int rc;
+
+    for (size_t i = 0; i < p->change_count; i++)
+        json_array_append_new(changes,
+                              json_sprintf("%s/%s@%" PRIu64, p->changes[i].scope.service,
+                                           p->changes[i].scope.environment, p->changes[i].to));
+    data = json_pack("{s:s,s:o,s:s,s:s,s:s}", "rollout", public_id, "changes", changes, "strategy",
+                     p->strategy_name, "note", note, "plan", p->hash);
+    MUST(data);
+    text = json_dumps(data, JSON_COMPACT);
+    json_decref(data);
+    rc = audit_append(rq->pg,
+                      &(struct audit_entry){ .actor = rq->owner.name,
+                                             .action = "rollout.create",
+                                             .rollout_id = rollout_id,
+                                             .data = text },
+                      e);
+    free(text);
+    return rc;
+}
+
+int plan_create(struct request *rq, const struct plan *p, const struct plan_origin *origin,
+                char public_id_out[ROLLOUT_PUBLIC_ID_SIZE], struct err *e)
+{
+    struct rollout_new r = { .kind = origin->kind,
+                             .reverts = origin->reverts,
+                             .salt = p->salt,
+                             .strategy_name = p->strategy_name,
+                             .strategy = p->strategy,
+                             .note = origin->note,
+                             .actor = rq->owner.name,
+                             .stage_count = p->spec.core.stage_count,
+                             .is_break_glass = origin->is_break_glass,
+                             .change_count = p->change_count };
+    int64_t rollout_id;
+
+    for (size_t i = 0; i < p->change_count; i++)
+        r.changes[i] = (struct rollout_new_change){ .scope_id = p->changes[i].scope.scope_id,
+                                                    .from_revision = p->changes[i].from,
+                                                    .to_revision = p->changes[i].to,
+                                                    .from_hash = p->changes[i].from_hash,
+                                                    .to_hash = p->changes[i].to_hash };
+    if (rollouts_make_id(public_id_out, e) < 0 ||
+        rollouts_insert(rq->pg, &r, public_id_out, &rollout_id, e) < 0)
+        return -1;
+    return append_audit(rq, p, public_id_out, origin->note, rollout_id, e);
+}

@@ -1,0 +1,206 @@
+/* policies.c - handlers of strategies and environments. */
+#include "coordinator/http/policies.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/canon.h"
+#include "common/invariant.h"
+#include "common/name.h"
+#include "coordinator/http/reply.h"
+#include "coordinator/http/request.h"
+#include "coordinator/http/transaction.h"
+#include "coordinator/store/audit.h"
+#include "coordinator/store/environments.h"
+#include "coordinator/store/strategies.h"
+#include "coordinator/store/strategy.h"
+
+/* ---------------------------------------------------------------- strategies */
+
+/* The strategy's own fields, its name and whether it is built in in front. */
+static json_t *strategy_json(const char *name, const char *body, bool is_built_in)
+{
+    json_t *out = json_pack("{s:s,s:b}", "name", name, "built_in", is_built_in);
+
+    MUST(json_object_update_new(out, json_loads(body, 0, NULL)) == 0);
+    return out;
+}
+
+static int reply_strategy(struct request *rq, struct reply *re, int status, const char *name,
+                          struct err *e)
+{
+    char *body;
+
+    if (strategies_get(rq->pg, name, &body, e) < 0)
+        return -1;
+    reply_json(re, status, strategy_json(name, body, strategy_built_in(name) != NULL));
+    free(body);
+    return 0;
+}
+
+int strategies_get_one(struct request *rq, struct reply *re, struct err *e)
+{
+    if (REQUEST_ONLY_QUERY(rq, e) < 0)
+        return -1;
+    return reply_strategy(rq, re, 200, request_param(rq, 0), e);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(json_string_value(json_object_get(*(json_t *const *)a, "name")),
+                  json_string_value(json_object_get(*(json_t *const *)b, "name")));
+}
+
+static json_t *sorted(json_t **items, size_t count)
+{
+    json_t *list = json_array();
+
+    qsort(items, count, sizeof(*items), compare_names);
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, items[i]);
+    return list;
+}
+
+int strategies_get_all(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *const *names = strategy_built_in_names();
+    size_t count = 0, n = 0;
+    json_t **items, *list;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || strategies_list(rq->pg, &rows, e) < 0)
+        return -1;
+    while (names[count])
+        count++;
+    items = calloc(count + rows_count(rows), sizeof(json_t *));
+    MUST(items);
+    for (size_t i = 0; i < count; i++) {
+        char *body = NULL;
+
+        MUST(strategies_get(rq->pg, names[i], &body, e) == 0);
+        items[n++] = strategy_json(names[i], body, true);
+        free(body);
+    }
+    for (size_t i = 0; i < rows_count(rows); i++)
+        items[n++] = strategy_json(rows_text(rows, i, 0), rows_text(rows, i, 1), false);
+    list = sorted(items, n);
+    free(items);
+    return reply_list(re, "strategies", list, NULL);
+}
+
+static int append_audit(struct request *rq, const char *action, const char *name, struct err *e)
+{
+    json_t *data = json_pack("{s:s}", "name", name);
+    char *text = json_dumps(data, JSON_COMPACT);
+    int rc = audit_append(rq->pg,
+                          &(struct audit_entry){ .actor = rq->owner.name,
+                                                 .action = action,
+                                                 .data = text },
+                          e);
+
+    free(text);
+    json_decref(data);
+    return rc;
+}
+
+/* The body as it was written: a strategy is read from text. */
+static int read_strategy(const struct request *rq, struct reply *re, char **out, struct err *e)
+{
+    struct strategy_problems problems = { 0 };
+    struct strategy_spec *spec = calloc(1, sizeof(*spec));
+    int rc;
+
+    MUST(spec);
+    rc = strategy_parse(rq->body.data, spec, &problems, e);
+    for (unsigned i = 0; rc < 0 && i < problems.count; i++)
+        reply_problem(re, problems.items[i].pointer, "%s", problems.items[i].detail);
+    if (rc == 0)
+        *out = strategy_format(spec);
+    free(spec);
+    return rc;
+}
+
+static int put_strategy(struct request *rq, const char *name, const char *body, bool *is_new,
+                        struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+
+    if (transaction_begin(&t, rq->pg, e) < 0 ||
+        strategies_put(rq->pg, name, body, is_new, e) < 0 ||
+        append_audit(rq, "strategy.set", name, e) < 0)
+        return -1;
+    return transaction_commit(&t, e);
+}
+
+int strategies_put_one(struct request *rq, struct reply *re, struct err *e)
+{
+    const char *name = request_param(rq, 0);
+    char *body = NULL;
+    bool is_new;
+    int rc;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || name_check("strategy", name, e) < 0)
+        return -1;
+    if (!json_is_object(rq->json))
+        return err_set(e, ERR_MALFORMED, "the body must be a JSON object");
+    if (read_strategy(rq, re, &body, e) < 0)
+        return -1;
+    rc = put_strategy(rq, name, body, &is_new, e);
+    free(body);
+    if (rc < 0)
+        return -1;
+    if (is_new)
+        reply_location(re, "/api/v1/strategies/%s", name);
+    return reply_strategy(rq, re, is_new ? 201 : 200, name, e);
+}
+
+int strategies_delete_one(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    const char *name = request_param(rq, 0);
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        strategies_delete(rq->pg, name, e) < 0 ||
+        append_audit(rq, "strategy.delete", name, e) < 0 || transaction_commit(&t, e) < 0)
+        return -1;
+    return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
+                                         json_sprintf("deleted strategy %s", name)));
+}
+
+/* ---------------------------------------------------------------- environments */
+
+static json_t *environment_json(const struct rows *rows, size_t row)
+{
+    json_t *out = json_pack("{s:s,s:s,s:s}", "name", rows_text(rows, row, 0), "policy",
+                            rows_text(rows, row, 1), "updated_at", rows_text(rows, row, 3));
+
+    MUST(json_object_update_new(out, json_loads(rows_text(rows, row, 2), 0, NULL)) == 0);
+    return out;
+}
+
+int environments_get_all(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    json_t *items;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || environments_list(rq->pg, "", &rows, e) < 0)
+        return -1;
+    items = json_array();
+    for (size_t i = 0; i < rows_count(rows); i++)
+        json_array_append_new(items, environment_json(rows, i));
+    return reply_list(re, "environments", items, NULL);
+}
+
+int environments_get_one(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *name = name_environment(request_param(rq, 0));
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || environments_list(rq->pg, name, &rows, e) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return err_code(e, ERR_NOT_FOUND, "unknown_environment", "there is no environment %.100s",
+                        name);
+    return reply_json(re, 200, environment_json(rows, 0));
+}

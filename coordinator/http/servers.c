@@ -1,0 +1,232 @@
+/* servers.c - handlers of servers. */
+#include "coordinator/http/servers.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/name.h"
+#include "coordinator/http/fields.h"
+#include "coordinator/http/transaction.h"
+#include "coordinator/store/audit.h"
+#include "coordinator/store/servers.h"
+
+#define SCOPES_MAX 256
+#define PUBLIC_KEY_SIZE 40
+
+/* ---------------------------------------------------------------- showing */
+
+static json_t *view_json(const struct server_view *s)
+{
+    json_t *out = json_pack(
+        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o}", "name", s->name, "public_key", s->public_key,
+        "state", s->state, "reachable", s->is_reachable, "labels", json_loads(s->labels, 0, NULL),
+        "agent_version", s->agent_version, "enrolled_at", s->enrolled_at, "last_seen",
+        *s->last_seen ? json_string(s->last_seen) : json_null(), "allowed_scopes",
+        json_loads(s->allowed, 0, NULL), "scopes", json_loads(s->scopes, 0, NULL));
+
+    return out;
+}
+
+static int reply_server(struct request *rq, struct reply *re, int status, const char *name,
+                        struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct server_view view;
+
+    if (servers_get(rq->pg, name, &rows, e) < 0)
+        return -1;
+    view = server_view_at(rows, 0);
+    return reply_json(re, status, view_json(&view));
+}
+
+int servers_get_one(struct request *rq, struct reply *re, struct err *e)
+{
+    if (REQUEST_ONLY_QUERY(rq, e) < 0)
+        return -1;
+    return reply_server(rq, re, 200, request_param(rq, 0), e);
+}
+
+static const char *query_or_empty(const struct request *rq, const char *name)
+{
+    const char *value = request_query(rq, name);
+
+    return value ? value : "";
+}
+
+int servers_get_all(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *label = query_or_empty(rq, "label");
+    json_t *items;
+    int64_t limit;
+    size_t count;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "label", "service", "environment", "limit", "cursor") < 0 ||
+        request_limit(rq, &limit, e) < 0)
+        return -1;
+    if (*label && !strchr(label, '='))
+        return err_set(e, ERR_INVALID, "?label= is NAME=VALUE");
+    if (servers_list(rq->pg, query_or_empty(rq, "cursor"), label, query_or_empty(rq, "service"),
+                     name_environment(query_or_empty(rq, "environment")), limit + 1, &rows, e) < 0)
+        return -1;
+    count = rows_count(rows) < (size_t)limit ? rows_count(rows) : (size_t)limit;
+    items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        struct server_view view = server_view_at(rows, i);
+
+        json_array_append_new(items, view_json(&view));
+    }
+    return reply_list(re, "servers", items,
+                      rows_count(rows) > count ? server_view_at(rows, count - 1).name : NULL);
+}
+
+/* ---------------------------------------------------------------- enrolling */
+
+/* Z85 (ZeroMQ RFC 32): forty characters of its alphabet. */
+static bool is_public_key(const char *text)
+{
+    static const char z85[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                              ".-:+=^!/*?&<>()[]{}@%$#";
+
+    return strlen(text) == PUBLIC_KEY_SIZE && strspn(text, z85) == PUBLIC_KEY_SIZE;
+}
+
+static bool is_scope_glob(const char *text)
+{
+    size_t size = strlen(text);
+
+    return size && size < SCOPE_BUFFER &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-*?/") == size &&
+           (strcmp(text, "*") == 0 || strchr(text, '/'));
+}
+
+static size_t read_scopes(const struct fields *f, const char *scopes[SCOPES_MAX])
+{
+    json_t *list = fields_list(f, "scopes", false), *one;
+    size_t i, count = 0;
+
+    if (!list) {
+        scopes[0] = "*";
+        return 1;
+    }
+    if (json_array_size(list) == 0 || json_array_size(list) > SCOPES_MAX)
+        fields_problem(f, "scopes", "must name 1 to %d scopes, or be left out", SCOPES_MAX);
+    json_array_foreach(list, i, one) {
+        const char *text = json_string_value(one);
+
+        if (!text || !is_scope_glob(text))
+            fields_problem(f, "scopes", "item %zu must be SERVICE/ENV, * and ? stand for any", i);
+        else if (count < SCOPES_MAX)
+            scopes[count++] = text;
+    }
+    return count;
+}
+
+static int append_audit(struct request *rq, const char *action, int64_t server_id,
+                        const char *name, const char *reason, struct err *e)
+{
+    json_t *data = json_pack("{s:s,s:s*}", "name", name, "reason", reason);
+    char *text = json_dumps(data, JSON_COMPACT);
+    int rc = audit_append(rq->pg,
+                          &(struct audit_entry){ .actor = rq->owner.name,
+                                                 .action = action,
+                                                 .server_id = server_id,
+                                                 .data = text },
+                          e);
+
+    free(text);
+    json_decref(data);
+    return rc;
+}
+
+static int enroll(struct request *rq, const char *name, const char *key,
+                  const char *const *scopes, size_t count, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    int64_t server_id;
+
+    if (transaction_begin(&t, rq->pg, e) < 0 ||
+        servers_enroll(rq->pg, name, key, scopes, count, &server_id, e) < 0 ||
+        append_audit(rq, "server.enroll", server_id, name, NULL, e) < 0)
+        return -1;
+    return transaction_commit(&t, e);
+}
+
+int servers_post(struct request *rq, struct reply *re, struct err *e)
+{
+    const char *scopes[SCOPES_MAX], *name, *key;
+    struct fields f;
+    struct err why;
+    size_t count;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, false, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "name", "public_key", "scopes");
+    name = fields_text(&f, "name", true, 1000);
+    key = fields_text(&f, "public_key", true, 1000);
+    count = read_scopes(&f, scopes);
+    if (name && name_check("name", name, &why) < 0)
+        fields_problem(&f, "name", "%.200s", why.text);
+    if (key && !is_public_key(key))
+        fields_problem(&f, "public_key", "must be the 40 characters (Z85) that the agent prints");
+    if (fields_done(re, e) < 0 || enroll(rq, name, key, scopes, count, e) < 0)
+        return -1;
+    reply_location(re, "/api/v1/servers/%s", name);
+    return reply_server(rq, re, 201, name, e);
+}
+
+/* ---------------------------------------------------------------- changing */
+
+static int set_state(struct request *rq, struct reply *re, const char *state, const char *action,
+                     struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    const char *name = request_param(rq, 0), *reason;
+    struct fields f;
+    int64_t server_id;
+    bool is_changed;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, true, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "reason");
+    reason = fields_text(&f, "reason", false, 1000);
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        servers_set_state(rq->pg, name, state, &server_id, &is_changed, e) < 0)
+        return -1;
+    if (is_changed && (append_audit(rq, action, server_id, name, reason, e) < 0 ||
+                       transaction_commit(&t, e) < 0))
+        return -1;
+    return reply_server(rq, re, 200, name, e);
+}
+
+int servers_revoke(struct request *rq, struct reply *re, struct err *e)
+{
+    return set_state(rq, re, "revoked", "server.revoke", e);
+}
+
+int servers_exclude(struct request *rq, struct reply *re, struct err *e)
+{
+    return set_state(rq, re, "excluded", "server.exclude", e);
+}
+
+int servers_include(struct request *rq, struct reply *re, struct err *e)
+{
+    return set_state(rq, re, "enrolled", "server.include", e);
+}
+
+int servers_delete(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    const char *name = request_param(rq, 0);
+    int64_t server_id;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        servers_forget(rq->pg, name, &server_id, e) < 0 ||
+        append_audit(rq, "server.forget", server_id, name, NULL, e) < 0 ||
+        transaction_commit(&t, e) < 0)
+        return -1;
+    return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
+                                         json_sprintf("%s is forgotten", name)));
+}

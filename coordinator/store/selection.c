@@ -1,0 +1,111 @@
+/* selection.c - reads labels; ranks, sorts into domains and selects servers. */
+#include "coordinator/store/selection.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/digest.h"
+#include "common/invariant.h"
+
+/* A label's value, malloc'ed; "" when there is none. */
+static char *label_value(const char *labels, const char *name)
+{
+    json_t *object = json_loads(labels, 0, NULL);
+    const char *value = json_string_value(json_object_get(object, name));
+    char *copy = strdup(value ? value : "");
+
+    MUST(copy);
+    json_decref(object);
+    return copy;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static uint32_t domain_of(char *const *values, uint32_t count, const char *value)
+{
+    char *const *found = bsearch(&value, values, count, sizeof(*values), compare_texts);
+    uint32_t domain;
+
+    MUST(found);
+    domain = (uint32_t)(found - values);
+    return domain < COHORT_DOMAINS_MAX ? domain : COHORT_DOMAINS_MAX - 1;
+}
+
+/* Distinct values only, in order. */
+static uint32_t unique(char **values, uint32_t count)
+{
+    uint32_t kept = 0;
+
+    qsort(values, count, sizeof(*values), compare_texts);
+    for (uint32_t i = 0; i < count; i++) {
+        if (kept && strcmp(values[i], values[kept - 1]) == 0)
+            free(values[i]);
+        else
+            values[kept++] = values[i];
+    }
+    return kept;
+}
+
+static void find_domains(const struct strategy_spec *spec, const struct selection_server *servers,
+                         uint32_t count, struct candidate *out)
+{
+    char **values = calloc((size_t)count + 1, sizeof(*values));
+    uint32_t kept;
+
+    MUST(values);
+    for (uint32_t i = 0; i < count; i++)
+        values[i] = label_value(servers[i].labels, spec->spread_by);
+    kept = unique(values, count);
+    for (uint32_t i = 0; i < count; i++) {
+        char *value = label_value(servers[i].labels, spec->spread_by);
+
+        out[i].domain = domain_of(values, kept, value);
+        free(value);
+    }
+    for (uint32_t i = 0; i < kept; i++)
+        free(values[i]);
+    free(values);
+}
+
+void selection_rank(const struct strategy_spec *spec, const char *salt,
+                    const struct selection_server *servers, uint32_t count, struct candidate *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct candidate){ .server = i, .rank = digest_rank(salt, servers[i].name) };
+    if (spec->spread_by[0])
+        find_domains(spec, servers, count, out);
+}
+
+static bool is_match(const struct stage_text *stage, const char *labels)
+{
+    json_t *object = json_loads(labels, 0, NULL);
+    bool all = true;
+
+    for (unsigned i = 0; i < stage->selector_count; i++) {
+        const char *value =
+            json_string_value(json_object_get(object, stage->selectors[i].name));
+
+        all &= value && strcmp(value, stage->selectors[i].value) == 0;
+    }
+    json_decref(object);
+    return all;
+}
+
+uint32_t selection_mark(const struct strategy_spec *spec, unsigned stage,
+                        const struct selection_server *servers, struct candidate *candidates,
+                        uint32_t count)
+{
+    const struct stage_text *text = &spec->stages[stage];
+    uint32_t marked = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        candidates[i].is_selected =
+            !text->selector_count || is_match(text, servers[candidates[i].server].labels);
+        marked += candidates[i].is_selected;
+    }
+    return marked;
+}

@@ -1,0 +1,161 @@
+/* servers.c - statements about servers that the API makes. */
+#include "coordinator/store/servers.h"
+
+#include <string.h>
+
+#include "common/buffer.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/sqltime.h"
+
+static int enroll_conflict(struct pg *pg, const char *name, struct err *e)
+{
+    if (e->kind != ERR_CONFLICT)
+        return -1;
+    if (strcmp(pg_constraint(pg), "server_public_key_key") == 0)
+        return err_code(e, ERR_CONFLICT, "key_exists",
+                        "another server is enrolled with this public key");
+    return err_code(e, ERR_CONFLICT, "server_exists",
+                    "a server %s is enrolled already; forget it first to enrol it anew", name);
+}
+
+int servers_enroll(struct pg *pg, const char *name, const char *public_key,
+                   const char *const *scopes, size_t scope_count, int64_t *server_id_out,
+                   struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_BUFFER struct buffer memory = { 0 };
+
+    if (PG_QUERY(pg,
+                 "INSERT INTO server (name, public_key, scopes) VALUES ($1, $2, $3) "
+                 "RETURNING server_id",
+                 &rows, e, PARAM_TEXT(name), PARAM_TEXT(public_key),
+                 pg_array_text(scopes, scope_count, &memory)) < 0)
+        return enroll_conflict(pg, name, e);
+    *server_id_out = rows_int(rows, 0, 0);
+    return 0;
+}
+
+static int unknown_server(const char *name, struct err *e)
+{
+    return err_code(e, ERR_NOT_FOUND, "unknown_server", "there is no server %.100s", name);
+}
+
+int servers_set_state(struct pg *pg, const char *name, const char *state, int64_t *server_id_out,
+                      bool *is_changed_out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *now;
+
+    if (PG_QUERY(pg, "SELECT server_id, state FROM server WHERE name = $1 FOR UPDATE", &rows, e,
+                 PARAM_TEXT(name)) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return unknown_server(name, e);
+    *server_id_out = rows_int(rows, 0, 0);
+    now = rows_text(rows, 0, 1);
+    *is_changed_out = strcmp(now, state) != 0;
+    if (!*is_changed_out)
+        return 0;
+    if (strcmp(now, "revoked") == 0)
+        return err_code(e, ERR_CONFLICT, "wrong_state",
+                        "%s is revoked for good: forget it and enrol it with a new key", name);
+    return PG_QUERY(pg, "UPDATE server SET state = $2 WHERE server_id = $1", NULL, e,
+                    PARAM_INT(*server_id_out), PARAM_TEXT(state));
+}
+
+int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "DELETE FROM server WHERE name = $1 RETURNING server_id", &rows, e,
+                 PARAM_TEXT(name)) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return unknown_server(name, e);
+    *server_id_out = rows_int(rows, 0, 0);
+    return 0;
+}
+
+/* What a server should run: the target of the open rollout whose stage it is in and that decided
+ * to activate, else the released revision. */
+#define DESIRED                                                                                    \
+    "coalesce((SELECT c.to_revision FROM rollout_change c JOIN rollout r USING (rollout_id) "      \
+    " JOIN member m ON m.rollout_id = r.rollout_id AND m.server_id = v.server_id "                 \
+    " JOIN attempt a ON a.number = m.attempt_number "                                              \
+    " WHERE c.scope_id = s.scope_id AND c.is_open AND a.outcome = 'activate' "                     \
+    " AND r.state = 'running'), c.released)"
+
+/* obeyed says which decision; running the desired content is applied, whatever came before. */
+#define SCOPE_STATE                                                                                \
+    "CASE WHEN s.outcome IN ('failed', 'broken') THEN 'failed' "                                   \
+    "WHEN s.revision = " DESIRED " THEN 'applied' ELSE 'pending' END"
+
+#define SERVER_COLUMNS                                                                             \
+    "SELECT v.server_id, v.name, v.public_key, v.labels, v.agent_version, v.state, "               \
+    SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", to_jsonb(v.scopes), "                \
+    "coalesce((SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', "          \
+    " c.environment, 'revision', s.revision, 'desired_revision', " DESIRED ", 'state', "           \
+    SCOPE_STATE ", 'detail', s.detail, 'reason', s.reason, 'updated_at', "                         \
+    SQL_TIME("s.updated_at") ") ORDER BY c.service, c.environment) FROM server_scope s "           \
+    " JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id), '[]'), "                     \
+    SQL_REACHABLE("v") " FROM server v "
+
+int servers_list(struct pg *pg, const char *after, const char *label, const char *service,
+                 const char *environment, int64_t limit, struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg,
+                    SERVER_COLUMNS
+                    "WHERE v.name > $1 AND ($2 = '' OR " SQL_HAS_LABEL("v", "$2") ") "
+                    "AND (($3 = '' AND $4 = '') OR EXISTS (SELECT 1 FROM server_scope s "
+                    "  JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id "
+                    "  AND ($3 = '' OR c.service = $3) AND ($4 = '' OR c.environment = $4))) "
+                    "ORDER BY v.name LIMIT $5",
+                    out, e, PARAM_TEXT(after), PARAM_TEXT(label), PARAM_TEXT(service),
+                    PARAM_TEXT(environment), PARAM_INT(limit));
+}
+
+int servers_get(struct pg *pg, const char *name, struct rows **out, struct err *e)
+{
+    if (PG_QUERY(pg, SERVER_COLUMNS "WHERE v.name = $1", out, e, PARAM_TEXT(name)) < 0)
+        return -1;
+    return rows_count(*out) ? 0 : unknown_server(name, e);
+}
+
+struct server_view server_view_at(const struct rows *rows, size_t row)
+{
+    return (struct server_view){
+        .server_id = rows_int(rows, row, 0),
+        .name = rows_text(rows, row, 1),
+        .public_key = rows_text(rows, row, 2),
+        .labels = rows_text(rows, row, 3),
+        .agent_version = rows_text(rows, row, 4),
+        .state = rows_text(rows, row, 5),
+        .enrolled_at = rows_text(rows, row, 6),
+        .last_seen = rows_text(rows, row, 7),
+        .allowed = rows_text(rows, row, 8),
+        .scopes = rows_text(rows, row, 9),
+        .is_reachable = rows_bool(rows, row, 10),
+    };
+}
+
+int servers_of_scopes(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
+                      struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+
+    return PG_QUERY(pg,
+                    "SELECT v.name, v.labels, " SQL_REACHABLE("v") " FROM server v "
+                    "WHERE v.state = 'enrolled' AND EXISTS (SELECT 1 FROM server_scope s "
+                    " WHERE s.server_id = v.server_id AND s.scope_id = ANY ($1)) "
+                    "ORDER BY v.name COLLATE \"C\"",
+                    out, e, pg_array_int8(scope_ids, count, &memory));
+}
+
+struct server_planned server_planned_at(const struct rows *rows, size_t row)
+{
+    return (struct server_planned){
+        .name = rows_text(rows, row, 0),
+        .labels = rows_text(rows, row, 1),
+        .is_reachable = rows_bool(rows, row, 2),
+    };
+}
