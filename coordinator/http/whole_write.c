@@ -119,7 +119,8 @@ static int read_body(struct request *rq, struct reply *re, struct many *m, struc
     MUST(m->changes && m->is_object);
     if (canon_parse("the body", rq->body.data, rq->body.size, &marked, e) < 0)
         return -1;
-    read_set(&f, set, canon_member(marked, "set"), m);
+    if (set)
+        read_set(&f, set, canon_member(marked, "set"), m);
     read_delete(&f, list, set, m);
     json_decref(marked);
     return fields_done(re, e);
