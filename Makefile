@@ -139,6 +139,9 @@ $(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libcoordinator.a $(BUILD)/li
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
+demo: $(PROGRAMS) ## half a minute: a good rollout and two bad ones on 20 agents
+	@sh coordinator/cli/demo.sh '$(BUILD)'
+
 CHECK = MAKE='$(MAKE)' BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
 
 tidy: ## the house rules that a compiler cannot check

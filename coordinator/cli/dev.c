@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,13 +62,32 @@ struct dev {
 
 /* ---------------------------------------------------------------- what was asked for */
 
-/* A port alone means this machine. */
+/* A port that is free at this moment, for demos and tests that run side by side. */
+static int free_port(void)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
+
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
+        getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+        port = ntohs(address.sin_port);
+    if (fd >= 0)
+        close(fd);
+    return port;
+}
+
+/* A port alone means this machine; port 0 any that is free. */
 static int take_address(const char *given, const char *preset, char out[128])
 {
     const char *text = given ? given : preset;
     bool is_port = text[0] && !text[strspn(text, "0123456789")];
 
-    snprintf(out, 128, "%s%s", is_port ? "127.0.0.1:" : "", text);
+    if (strcmp(text, "0") == 0)
+        snprintf(out, 128, "127.0.0.1:%d", free_port());
+    else
+        snprintf(out, 128, "%s%s", is_port ? "127.0.0.1:" : "", text);
     return strchr(out, ':') && strlen(out) < 120 && !out[strcspn(out, " \t/;#")] ? 0 : -1;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
@@ -44,8 +45,7 @@ static int fetch_events(struct follow_state *s, json_t *events, struct err *e)
                       *cursor ? "&cursor=" : "", cursor);
         if (cli_call(s->f->cli, "GET", path.data, NULL, &reply, e) != 0)
             return -1;
-        json_array_foreach(json_object_get(reply.body, "events"), i, event)
-        {
+        json_array_foreach (json_object_get(reply.body, "events"), i, event) {
             long long id = strtoll(cli_text(event, "id"), NULL, 10);
 
             if (id <= s->last_event) {
@@ -169,78 +169,96 @@ int follow_run(const struct follow *f)
 
 /* ---------------------------------------------------------------- lines */
 
-/* Members that are said in another way, or that nobody reads on a line. */
-static bool is_silent_member(const char *name)
+/* As clocks on the wall here show it. */
+static void format_time(long long wall_ms, char out[16])
 {
-    static const char *const silent[] = { "id",   "type", "at",    "rollout", "because",
-                                          "from", "to",   "actor", "stage",   "epoch" };
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
 
-    for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++)
-        if (strcmp(silent[i], name) == 0)
-            return true;
-    return false;
+    localtime_r(&seconds, &tm);
+    strftime(out, 16, "%H:%M:%S", &tm);
 }
 
-static void add_members(struct buffer *line, const json_t *event)
+/* "canary, stage 1 of 3" */
+static void add_stage(struct buffer *line, const json_t *event, const json_t *rollout)
 {
-    const char *name;
-    json_t *value;
+    const json_t *stages = json_object_get(rollout, "stages");
+    const json_t *number = json_object_get(event, "stage");
+    size_t index = (size_t)json_integer_value(number);
 
-    json_object_foreach((json_t *)event, name, value)
-    {
-        char *text =
-            json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-
-        if (!is_silent_member(name))
-            buffer_printf(line, "  %s=%s", name, text ? text : json_string_value(value));
-        free(text);
-    }
+    if (!json_is_integer(number) || !json_array_get(stages, index))
+        return;
+    buffer_printf(line, "%s, stage %zu of %zu: ", cli_text(json_array_get(stages, index), "name"),
+                  index + 1, json_array_size(stages));
 }
 
-static void print_event(const struct output *o, const json_t *event)
+/* What an event says in words; the numbers it is made of are in `rollout status -o json`. */
+static void add_words(struct buffer *line, const json_t *event, const json_t *rollout)
 {
-    const char *to = cli_text(event, "to"), *because = cli_text(event, "because");
-    const char *type = cli_text(event, "type"), *at = cli_text(event, "at");
-    json_t *stage = json_object_get(event, "stage");
-    SCOPED_BUFFER struct buffer line = { 0 }, safe = { 0 };
+    const char *because = cli_text(event, "because"), *reason = cli_text(event, "reason");
+    const char *actor = cli_text(event, "actor");
+    long long members = cli_number(event, "members"), attempt = cli_number(event, "attempt");
+    long long decision = cli_number(event, "dseq");
+
+    add_stage(line, event, rollout);
+    buffer_add_text(line, because);
+    if (members)
+        buffer_printf(line, " (%lld server%s)", members, members == 1 ? "" : "s");
+    if (decision)
+        buffer_printf(line, " (decision %lld)", decision);
+    if (attempt > 1)
+        buffer_printf(line, " (attempt %lld)", attempt);
+    if (*actor && strcmp(actor, "lockstepd") != 0)
+        buffer_printf(line, "%sby %s", line->size ? " " : "", actor);
+    if (*reason)
+        buffer_printf(line, ": %s", reason);
+}
+
+static void print_line(const struct output *o, long long at_ms, const char *what, const char *words)
+{
+    SCOPED_BUFFER struct buffer name = { 0 }, text = { 0 };
+    enum tint tint = tint_of_state(what);
+    char time[16];
+
+    format_time(at_ms, time);
+    buffer_add_text(&text, "");
+    table_text_add(&name, what, 24, o->is_utf8);
+    table_text_add(&text, words, SIZE_MAX, o->is_utf8);
+    printf("%s%s%s  %s%-12s%s  %s\n", tint_on(TINT_DIM, o->is_colour), time,
+           tint_off(TINT_DIM, o->is_colour), tint_on(tint, o->is_colour), name.data,
+           tint_off(tint, o->is_colour), text.data);
+}
+
+/* Acknowledgements come in hundreds: the counts tell them. */
+static void print_event(const struct output *o, const json_t *event, const json_t *rollout)
+{
+    const char *to = cli_text(event, "to"), *type = cli_text(event, "type");
+    SCOPED_BUFFER struct buffer words = { 0 };
 
     if (strncmp(type, "rollout.", 8) == 0)
         type += 8;
-    buffer_printf(&line, "%.8s  %-12s", strlen(at) > 19 ? at + 11 : at, *to ? to : type);
-    if (json_is_integer(stage))
-        buffer_printf(&line, "  stage %lld", json_integer_value(stage) + 1);
-    if (*because)
-        buffer_printf(&line, "  %s", because);
-    add_members(&line, event);
-    table_text_add(&safe, line.data, SIZE_MAX, o->is_utf8);
-    printf("%s%s%s\n", tint_on(tint_of_state(*to ? to : type), o->is_colour), safe.data,
-           tint_off(tint_of_state(*to ? to : type), o->is_colour));
+    if (strcmp(type, "acks") == 0)
+        return;
+    buffer_add_text(&words, "");
+    if (strcmp(type, "create") == 0) {
+        type = "created";
+        picture_changes(rollout, o->is_utf8, &words);
+        buffer_add_text(&words, " ");
+    }
+    add_words(&words, event, rollout);
+    print_line(o, cli_time_ms(cli_text(event, "at")), *to ? to : type, words.data);
 }
 
 static void print_counts(struct follow_lines *l, const json_t *rollout)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
-    const struct output *o = &l->cli->out;
-    char now[CLOCK_TEXT_SIZE];
     struct bar bar;
 
     picture_counts(json_object_get(rollout, "counts"), &bar);
-    if (bar_legend(&bar, &text, o->is_colour) == 0 || strcmp(text.data, l->counts) == 0)
+    if (bar_legend(&bar, &text, false) == 0 || strcmp(text.data, l->counts) == 0)
         return;
     snprintf(l->counts, sizeof(l->counts), "%s", text.data);
-    clock_format(clock_wall_ms(), now);
-    printf("%.8s  %-12s  %s\n", now + 11, "servers", text.data);
-}
-
-static void print_end(const struct output *o, const json_t *rollout)
-{
-    const char *state = picture_state(rollout), *reason = cli_text(rollout, "reason");
-    SCOPED_BUFFER struct buffer changes = { 0 };
-
-    picture_changes(rollout, o->is_utf8, &changes);
-    printf("%srollout %s %s%s: %s%s%s\n", tint_on(tint_of_state(state), o->is_colour),
-           cli_text(rollout, "id"), state, tint_off(tint_of_state(state), o->is_colour),
-           changes.data, *reason ? ": " : "", reason);
+    print_line(&l->cli->out, clock_wall_ms(), "servers", text.data);
 }
 
 void follow_print_lines(void *lines, const struct follow_look *look)
@@ -258,11 +276,9 @@ void follow_print_lines(void *lines, const struct follow_look *look)
     if (look->trouble && !l->had_trouble)
         cli_note("%s; looking again until it answers", look->trouble);
     l->had_trouble = look->trouble != NULL;
-    json_array_foreach(look->events, i, event) print_event(o, event);
-    if (look->trouble)
-        return;
-    print_counts(l, look->rollout);
-    if (look->is_last)
-        print_end(o, look->rollout);
+    json_array_foreach (look->events, i, event)
+        print_event(o, event, look->rollout);
+    if (!look->trouble)
+        print_counts(l, look->rollout);
     fflush(stdout);
 }

@@ -50,7 +50,7 @@ void picture_changes(const json_t *rollout, bool is_utf8, struct buffer *out)
     json_t *change;
 
     buffer_add_text(out, "");
-    json_array_foreach(json_object_get(rollout, "changes"), i, change)
+    json_array_foreach (json_object_get(rollout, "changes"), i, change)
         buffer_printf(out, "%s%s/%s %lld %s %lld", i ? ", " : "", cli_text(change, "service"),
                       cli_text(change, "environment"), cli_number(change, "from_revision"),
                       is_utf8 ? "→" : "->", cli_number(change, "to_revision"));
@@ -166,8 +166,7 @@ static struct columns measure(const json_t *stages, const struct picture_style *
     size_t i, legend = 0;
     json_t *stage;
 
-    json_array_foreach(stages, i, stage)
-    {
+    json_array_foreach (stages, i, stage) {
         SCOPED_BUFFER struct buffer text = { 0 };
         struct bar bar;
         size_t width = table_text_width(cli_text(stage, "name"));
@@ -213,7 +212,12 @@ static void draw_stage(const json_t *stage, const struct columns *c, const struc
     buffer_printf(out, " %*zu  ", (int)c->servers, stage_servers(stage));
     bar_draw(&bar, out, c->bar, st->is_colour, st->is_utf8);
     width = bar_legend(&bar, &legend, st->is_colour);
-    if (legend.size && used + 2 + width <= st->width)
+    if (width == 0) {
+        buffer_printf(&legend, "%snot reached%s", tint_on(TINT_DIM, st->is_colour),
+                      tint_off(TINT_DIM, st->is_colour));
+        width = strlen("not reached");
+    }
+    if (used + 2 + width <= st->width)
         buffer_printf(out, "  %s", legend.data);
     buffer_add_text(out, "\n");
 }
@@ -261,15 +265,16 @@ static void draw_failures(const json_t *failures, const struct picture_style *st
         return;
     if (shown > room - 2)
         shown = room - 2;
-    json_array_foreach(failures, i, server)
-    {
+    json_array_foreach (failures, i, server) {
         size_t width = strlen(cli_text(server, "server"));
 
         if (i < shown && width > names)
             names = width;
     }
     buffer_add_text(out, "\n");
-    json_array_foreach(failures, i, server) if (i < shown) draw_failure(server, names, st, out);
+    json_array_foreach (failures, i, server)
+        if (i < shown)
+            draw_failure(server, names, st, out);
     if (json_array_size(failures) > shown) {
         snprintf(more, sizeof(more), "  and %zu more: lockstep rollout servers",
                  json_array_size(failures) - shown);
@@ -287,7 +292,8 @@ void picture_draw(const json_t *rollout, const json_t *failures, const struct pi
 
     draw_header(rollout, st, out);
     buffer_add_text(out, "\n");
-    json_array_foreach(stages, i, stage) draw_stage(stage, &c, st, out);
+    json_array_foreach (stages, i, stage)
+        draw_stage(stage, &c, st, out);
     if (json_is_object(json_object_get(rollout, "latency_ms"))) {
         size_t mark = out->size;
 

@@ -96,7 +96,8 @@ int rollout_list(struct cli *cli, int argc, char **argv)
     if (cli->out.format == OUTPUT_NAME || cli_print_object(cli, reply.body, ""))
         return CLI_DONE;
     t = table_new(headings);
-    json_array_foreach(json_object_get(reply.body, "rollouts"), i, one) rollout_row(cli, t, one);
+    json_array_foreach (json_object_get(reply.body, "rollouts"), i, one)
+        rollout_row(cli, t, one);
     output_table(&cli->out, t);
     table_free(t);
     return CLI_DONE;
@@ -190,7 +191,8 @@ int rollout_servers(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "servers", list, "server")) {
         t = table_new(headings);
-        json_array_foreach(list, i, one) server_row(t, one);
+        json_array_foreach (list, i, one)
+            server_row(t, one);
         output_table(&cli->out, t);
         table_free(t);
     }

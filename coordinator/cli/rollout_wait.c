@@ -12,6 +12,7 @@
 #include "coordinator/cli/table.h"
 
 #define FAILURES_SHOWN 50
+#define LOG_WIDTH 1000 /* no terminal: reasons are wanted whole */
 #define CURSOR_HIDE "\x1b[?25l"
 #define CURSOR_SHOW "\x1b[?25h"
 
@@ -38,8 +39,9 @@ static void fetch_failures(struct cli *cli, const char *id, const char *state, j
                   FAILURES_SHOWN);
     if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
         return; /* the picture without its last lines is better than none */
-    json_array_foreach(json_object_get(reply.body, "servers"), i, one) if (*cli_text(one, "reason"))
-        json_array_append(into, one);
+    json_array_foreach (json_object_get(reply.body, "servers"), i, one)
+        if (*cli_text(one, "reason"))
+            json_array_append(into, one);
 }
 
 /* Asks only when a count moved. */
@@ -68,7 +70,7 @@ static struct picture_style style_now(const struct cli *cli)
     size_t width = output_width(&cli->out);
 
     return (struct picture_style){
-        .width = width ? width : 100,
+        .width = width ? width : LOG_WIDTH,
         .height = output_height(&cli->out),
         .is_colour = cli->out.is_colour,
         .is_utf8 = cli->out.is_utf8,
@@ -147,6 +149,21 @@ static void draw_look(void *ctx, const struct follow_look *look)
     show(s, &picture, style.width);
 }
 
+/* Lines as they come, and the picture at the end: a log shall also say who failed and why. */
+static void print_look(void *ctx, const struct follow_look *look)
+{
+    struct follow_lines *lines = ctx;
+    SCOPED_BUFFER struct buffer picture = { 0 };
+
+    follow_print_lines(lines, look);
+    if (!look->is_last || look->trouble || lines->cli->out.format != OUTPUT_TABLE)
+        return;
+    buffer_add_text(&picture, "\n");
+    rollout_draw_now(lines->cli, look->rollout, &picture);
+    output_text(&picture);
+    fflush(stdout);
+}
+
 void rollout_draw_now(struct cli *cli, const json_t *rollout, struct buffer *out)
 {
     struct screen s = { .cli = cli, .id = cli_text(rollout, "id") };
@@ -173,7 +190,7 @@ int rollout_wait(struct cli *cli, const char *id, enum rollout_look look)
         .ends_for_person = look == ROLLOUT_WAIT || look == ROLLOUT_WAIT_ROLLBACK,
         .is_rollback_asked = look == ROLLOUT_WAIT_ROLLBACK,
         .wants_events = !is_picture && cli->out.format == OUTPUT_TABLE,
-        .look = is_picture ? draw_look : follow_print_lines,
+        .look = is_picture ? draw_look : print_look,
         .ctx = is_picture ? (void *)&screen : (void *)&lines,
     };
     struct err e = { 0 };

@@ -15,7 +15,7 @@ const struct command_option server_enroll_options[] = {
     { NULL, 0, NULL, NULL },
 };
 const struct command_option server_list_options[] = {
-    { "state", 0, "STATE", "enrolled, excluded or revoked" },
+    { "scope", 's', "SERVICE/ENV", "only servers that read this scope" },
     { "label", 0, "NAME=VALUE", "only servers with this label" },
     { NULL, 0, NULL, NULL },
 };
@@ -87,10 +87,14 @@ int server_act(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         SCOPED_BUFFER struct buffer path = { 0 };
         SCOPED_REPLY struct client_reply reply = { 0 };
+        json_t *body = json_object();
         struct err e = { 0 };
+        int rc;
 
         server_path(&path, argv[i], verb);
-        if (cli_call(cli, "POST", path.data, NULL, &reply, &e) != 0)
+        rc = cli_call(cli, "POST", path.data, body, &reply, &e);
+        json_decref(body);
+        if (rc != 0)
             return cli_fail(cli, &e);
         if (!reply.body || !cli_print_object(cli, reply.body, "name"))
             printf("server %s is %s\n", argv[i], done);
@@ -125,7 +129,7 @@ static void add_labels(struct buffer *out, const json_t *labels)
     json_t *value;
 
     buffer_add_text(out, "");
-    json_object_foreach((json_t *)labels, name, value)
+    json_object_foreach ((json_t *)labels, name, value)
         buffer_printf(out, "%s%s=%s", out->size ? " " : "", name,
                       json_is_string(value) ? json_string_value(value) : "?");
 }
@@ -137,8 +141,7 @@ static void add_scopes(struct buffer *out, const json_t *scopes)
     json_t *s;
 
     buffer_add_text(out, "");
-    json_array_foreach(scopes, i, s)
-    {
+    json_array_foreach (scopes, i, s) {
         long long is = cli_number(s, "revision"), wants = is;
 
         if (json_is_integer(json_object_get(s, "desired_revision")))
@@ -178,7 +181,9 @@ static void server_row(struct table *t, const json_t *server)
 int server_list(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = { "SERVER", "STATE", "SEEN", "LABELS", "RUNS", NULL };
-    const char *const filters[] = { "state", "label" };
+    const char *label = command_option(&cli->line, "label");
+    const char *scope = command_option(&cli->line, "scope");
+    struct ref_scope parsed;
     SCOPED_BUFFER struct buffer path = { 0 };
     struct err e = { 0 };
     struct table *t;
@@ -187,19 +192,20 @@ int server_list(struct cli *cli, int argc, char **argv)
 
     (void)argc, (void)argv;
     buffer_add_text(&path, "/api/v1/servers?limit=500");
-    for (i = 0; i < 2; i++) {
-        const char *value = command_option(&cli->line, filters[i]);
-
-        if (!value)
-            continue;
-        buffer_printf(&path, "&%s=", filters[i]);
-        client_escape(&path, value);
+    if (label) {
+        buffer_add_text(&path, "&label=");
+        client_escape(&path, label);
     }
+    if (scope && ref_scope_parse_plain(scope, &parsed, &e) != 0)
+        return cli_fail(cli, &e);
+    if (scope)
+        buffer_printf(&path, "&service=%s&environment=%s", parsed.service, parsed.environment);
     if (cli_connect(cli, &e) != 0 || client_list(cli->client, path.data, "servers", &list, &e) != 0)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "servers", list, "name")) {
         t = table_new(headings);
-        json_array_foreach(list, i, one) server_row(t, one);
+        json_array_foreach (list, i, one)
+            server_row(t, one);
         output_table(&cli->out, t);
         table_free(t);
     }
@@ -214,8 +220,7 @@ static void show_scopes(const struct cli *cli, const json_t *scopes)
     size_t i;
     json_t *s;
 
-    json_array_foreach(scopes, i, s)
-    {
+    json_array_foreach (scopes, i, s) {
         const char *state = cli_text(s, "state");
 
         table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(s, "service"), cli_text(s, "environment"));
