@@ -54,7 +54,7 @@ def test_requests(world):
     refused(post({"changes": [{"service": "demo", "environment": "prod", "to_revision": 99}], "strategy": "all-at-once"}), 422, "99")
     refused(post({"changes": [{"service": "nosuch", "environment": "prod"}], "strategy": "all-at-once"}), 404, "nosuch", code="unknown_scope")
     refused(post({"changes": [{"service": "demo", "environment": "moon"}], "strategy": "all-at-once"}), 404, "moon")
-    refused(post(rollout_of("nosuch")), 422, "nosuch")
+    refused(post(rollout_of("nosuch")), 404, "nosuch", code="unknown_strategy")
     refused(post(rollout_of(17)), 422, "strategy")
     refused(post([1, 2]), 422, "object")
     refused(world.api("PUT", f"/config/{SCOPE}/a", {"config_value": "1", "value_typ": "number"}), 422, "value_typ")
@@ -74,7 +74,7 @@ def test_strategies(world):
     same = unchanged(world, "strategy", "rollout")
     put = lambda *stages, **more: world.api("PUT", "/strategies/bad", {"stages": list(stages), **more})
     refused(put({"percent": 50}, {"percent": 20}, {"percent": 100}), 422, "stage", "fall")
-    refused(put({"percent": 10}, {"percent": 101}), 422, "101")
+    refused(put({"percent": 10}, {"percent": 101}), 422, "/stages/1/percent", "at most 100")
     refused(put({"percent": 0}, {"percent": 100}), 422, "percent")
     refused(put({"percent": -5}, {"percent": 100}), 422, "percent")
     refused(put({"percent": 50}), 422, "100")
@@ -248,9 +248,9 @@ def test_corrupt_store(world):
     """a corrupt LMDB: the agent says which file and what to do, and does not invent a state"""
     agent = Agent(world, "corrupt").enroll().start()
     world.wait_agents(SCOPE, 1)
-    wait_until(lambda: os.path.exists(f"{agent.folder}/state/cache/data.mdb"), "the store is there")
+    wait_until(lambda: os.path.exists(f"{agent.folder}/state/data.mdb"), "the store is there")
     agent.kill()
-    with open(f"{agent.folder}/state/cache/data.mdb", "r+b") as f:
+    with open(f"{agent.folder}/state/data.mdb", "r+b") as f:
         f.write(os.urandom(16384))
     agent.start()
     status = wait_until(lambda: agent.process.popen.poll(), "the agent gives up", 20)
