@@ -39,22 +39,22 @@ struct target {
 };
 
 #define PARTICIPANT_EVENTS(X)                                                                      \
-    X(STARTED)  /* the program started; promises are loaded */                                      \
-    X(STOPPING) /* the program stops on purpose: this start does not count as failed */             \
-    X(TICKED)   /* time went by; at least every 100 ms */                                           \
-    X(CONNECTED) /* WELCOME came: say what is owed */                                               \
-    X(PREPARE)  /* number: attempt; targets; dseq with is_eventual */                               \
-    X(ORDER)    /* order, gen, number: dseq; attempt; targets */                                    \
-    X(ABORT)    /* number: attempt */                                                               \
-    X(ANSWERED) /* number: attempt; is_known: pending or decided; else aborted or unknown */        \
-    X(STAGED)   /* task: contents fetched, verified, validated, rendered aside; is_ok */            \
-    X(SAVED)    /* task: the transaction of its last SAVE is durable */                             \
-    X(APPLIED)  /* task: the apply (or revert) ended; is_ok */
+    X(STARTED)   /* the program started; promises are loaded */                                    \
+    X(STOPPING)  /* the program stops on purpose: this start does not count as failed */           \
+    X(TICKED)    /* time went by; at least every 100 ms */                                         \
+    X(CONNECTED) /* WELCOME came: say what is owed */                                              \
+    X(PREPARE)   /* number: attempt; targets; dseq with is_eventual */                             \
+    X(ORDER)     /* order, gen, number: dseq; attempt; targets */                                  \
+    X(ABORT)     /* number: attempt */                                                             \
+    X(ANSWERED)  /* number: attempt; is_known: pending or decided; else aborted or unknown */      \
+    X(STAGED)    /* task: contents fetched, verified, validated, rendered aside; is_ok */          \
+    X(SAVED)     /* task: the transaction of its last SAVE is durable */                           \
+    X(APPLIED)   /* task: the apply (or revert) ended; is_ok */
 enum participant_event_type {
 #define X(name) PARTICIPANT_##name,
     PARTICIPANT_EVENTS(X)
 #undef X
-    PARTICIPANT_EVENT_COUNT
+        PARTICIPANT_EVENT_COUNT
 };
 const char *participant_event_name(enum participant_event_type type);
 
@@ -77,8 +77,13 @@ struct participant_event {
 
 /* The acknowledgements an agent gives. */
 enum ack_word {
-    ACK_WORD_READY, ACK_WORD_REFUSED, ACK_WORD_APPLIED, ACK_WORD_FAILED, ACK_WORD_ABORTED,
-    ACK_WORD_ROLLED_BACK, ACK_WORD_FINALIZED,
+    ACK_WORD_READY,
+    ACK_WORD_REFUSED,
+    ACK_WORD_APPLIED,
+    ACK_WORD_FAILED,
+    ACK_WORD_ABORTED,
+    ACK_WORD_ROLLED_BACK,
+    ACK_WORD_FINALIZED,
 };
 
 /* STAGE   get the contents of `targets` (fetch what is not at hand), verify hashes, run validate,
@@ -93,11 +98,17 @@ enum ack_word {
  *         APPLIED(task, is_ok). is_revert: the content is the last known good after a failure.
  * CANCEL  end the task's running STAGE or APPLY and forget its answer; no event follows for it. The
  *         same task may be told to STAGE or APPLY anew right after.
- * DIGEST  send the digest of all scopes as durable (HELLO again): something does not fit.
+ * DIGEST  send the digest of all scopes as durable (a PONG unasked, not a HELLO: that would be
+ *         answered by the PREPARE that did not fit); something does not fit.
  * ASK     send STATUS for attempt `number`. */
 enum participant_effect_type {
-    PARTICIPANT_STAGE, PARTICIPANT_SAVE, PARTICIPANT_SAY, PARTICIPANT_APPLY, PARTICIPANT_CANCEL,
-    PARTICIPANT_DIGEST, PARTICIPANT_ASK,
+    PARTICIPANT_STAGE,
+    PARTICIPANT_SAVE,
+    PARTICIPANT_SAY,
+    PARTICIPANT_APPLY,
+    PARTICIPANT_CANCEL,
+    PARTICIPANT_DIGEST,
+    PARTICIPANT_ASK,
 };
 
 /* Why a refusal is said by the core itself (others come from the edge with STAGED). */
@@ -136,13 +147,14 @@ struct participant_effects {
  * ABORTING   the end of a slot is being saved; ABORTED is said after it.
  * LEAVING    overtaken by a newer decision while a save was on its way. */
 #define TASK_STATES(X)                                                                             \
-    X(FREE) X(STAGING) X(PROMISING) X(SWITCHING) X(APPLYING) X(REVERTING) X(CLOSING) X(ABORTING)   \
-    X(LEAVING)
+    X(FREE)                                                                                        \
+    X(STAGING) X(PROMISING) X(SWITCHING) X(APPLYING) X(REVERTING) X(CLOSING) X(ABORTING)           \
+        X(LEAVING)
 enum task_state {
 #define X(name) TASK_##name,
     TASK_STATES(X)
 #undef X
-    TASK_STATE_COUNT
+        TASK_STATE_COUNT
 };
 const char *task_state_name(enum task_state state);
 
@@ -169,7 +181,8 @@ struct participant {
     bool is_started;
     uint64_t closed_before[PARTICIPANT_CLOSED_MAX]; /* attempts aborted before their PREPARE came */
     unsigned closed_next;
-    int64_t ask_ms, ask_wait_ms; /* STATUS for slots in doubt: every second, doubling to 60 s, ±50 % */
+    int64_t ask_ms,
+        ask_wait_ms; /* STATUS for slots in doubt: every second, doubling to 60 s, ±50 % */
 };
 
 /* Loaded promises are copied; STARTED is the first event. */

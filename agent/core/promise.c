@@ -57,7 +57,7 @@ void promise_close(struct promise *pr, uint64_t attempt)
 static void obey(struct promise *pr, const struct order *order)
 {
     MUST(promise_is_newer(pr, order->gen, order->dseq));
-    if (pr->slot_attempt < order->dseq || pr->gen < order->gen)
+    if (pr->slot_attempt < order->dseq)
         empty_slot(pr);
     pr->gen = order->gen;
     pr->obeyed = order->dseq;

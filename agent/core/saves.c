@@ -5,9 +5,8 @@
 
 static struct order order_of(const struct task *t)
 {
-    return (struct order){
-        .kind = t->order, .gen = t->gen, .dseq = t->number, .attempt = t->attempt
-    };
+    return (
+        struct order){ .kind = t->order, .gen = t->gen, .dseq = t->number, .attempt = t->attempt };
 }
 
 static void save(struct step *s)
@@ -56,14 +55,14 @@ void saves_repeat_outcome(struct step *s, uint64_t scopes)
             worst = said->outcome;
         }
     MUST(said);
-    step_effect(s, (struct participant_effect){
-                       .type = PARTICIPANT_SAY,
-                       .word = worst == OUTCOME_OK ? success_word(said->obeyed_kind)
-                                                   : ACK_WORD_FAILED,
-                       .gen = said->gen,
-                       .number = said->obeyed,
-                       .is_broken = worst == OUTCOME_BROKEN,
-                       .scopes = scopes });
+    step_effect(s, (struct participant_effect){ .type = PARTICIPANT_SAY,
+                                                .word = worst == OUTCOME_OK
+                                                            ? success_word(said->obeyed_kind)
+                                                            : ACK_WORD_FAILED,
+                                                .gen = said->gen,
+                                                .number = said->obeyed,
+                                                .is_broken = worst == OUTCOME_BROKEN,
+                                                .scopes = scopes });
 }
 
 /* ---- what the saves change ---- */

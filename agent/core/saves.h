@@ -1,4 +1,5 @@
-/* saves.h - what each transaction of an agent changes, and the one SAVE that makes it durable. Pure.
+/* saves.h - what each transaction of an agent changes, and the one SAVE that makes it durable.
+ * Pure.
  *
  * Only participant.c uses this. Each function changes the promises of the step's task and asks for
  * exactly one SAVE; a task has at most one save on its way.

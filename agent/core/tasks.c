@@ -178,8 +178,7 @@ bool tasks_on_base(const struct participant *p, const struct target *targets, un
     for (unsigned i = 0; i < count; i++) {
         const struct promise *pr = &p->promises[targets[i].scope];
 
-        if (!hash_equal(&pr->active.hash, &targets[i].base.hash) ||
-            pr->outcome == OUTCOME_APPLYING)
+        if (!hash_equal(&pr->active.hash, &targets[i].base.hash) || pr->outcome == OUTCOME_APPLYING)
             return false;
     }
     return true;
@@ -246,8 +245,8 @@ void tasks_narrow(struct task *t, uint64_t taken)
 
 static void cancel(struct step *s, const struct task *t)
 {
-    step_effect(s, (struct participant_effect){ .type = PARTICIPANT_CANCEL,
-                                                .task = tasks_index(s, t) });
+    step_effect(
+        s, (struct participant_effect){ .type = PARTICIPANT_CANCEL, .task = tasks_index(s, t) });
 }
 
 static void stage_task(struct step *s, const struct task *t)
