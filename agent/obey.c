@@ -183,7 +183,7 @@ static void obey(struct agent *a, const struct participant_effect *effect)
         break;
     case PARTICIPANT_DIGEST:
         if (a->is_welcomed)
-            say_hello(a);
+            say_pong(a, &(struct wire_ping){ 0 }); /* a HELLO would be greeted with a PREPARE */
         break;
     case PARTICIPANT_ASK:
         if (a->is_welcomed)
