@@ -261,6 +261,9 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
     struct ack_record record = { 0 };
     struct err e;
 
+    /* Of a disk or a life that is over; what still holds is said again in the new session. */
+    if (m->envelope.session != s->session)
+        return;
     if (wire_decode_ack(m->body, m->body_size, &ack, &e) != 0) {
         log_warn("an acknowledgement cannot be read", "server", s->name, "reason", e.text);
         return;
@@ -277,6 +280,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
                                .is_broken = ack.is_broken };
     record.server_id = s->server_id;
     record.outbox_id = ack.outbox_id;
+    record.session = m->envelope.session;
     record.reason = (uint8_t)ack.reason;
     record.step = (uint8_t)ack.step;
     if (ack.text.size)

@@ -372,6 +372,7 @@ void leading_saved(struct leading *l, const struct writer_result *r)
     offer_commands(l);
 }
 
+/* Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
 static void send_receipt(struct leading *l, const struct ack_record *record)
 {
     const struct roster_server *s = roster_server(l->edges->roster, record->ack.server);
@@ -380,6 +381,8 @@ static void send_receipt(struct leading *l, const struct ack_record *record)
     size_t size = wire_encode_receipt(&receipt, body, sizeof(body));
 
     MUST(size > 0);
+    if (!s || s->session != record->session)
+        return;
     edges_send_bytes(l->edges, s, WIRE_RECEIPT, body, size);
 }
 

@@ -26,6 +26,7 @@ struct ack_record {
     struct ack ack;       /* given back unchanged */
     int64_t server_id;
     uint64_t outbox_id;   /* 0: no receipt wanted */
+    uint64_t session;     /* it was said in: the receipt belongs there and nowhere else */
     uint8_t reason, step; /* enum wire_reason, enum wire_step */
     char *text;           /* malloc'ed, NULL: none; the writer frees it */
     char steps[96];       /* "files=3ms reload=12ms", "" none */
