@@ -228,10 +228,16 @@ static void on_vote(struct leader *l, const struct ack *a)
         bitset_add(&r->fresh, a->server);
 }
 
-static void on_activate_outcome(struct rollout *r, const struct ack *a)
+/* FAILED of an attempt that a retry replaced for this server is no news: it is asked again. APPLIED
+ * is, whoever asked for that content. */
+static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t attempt)
 {
-    bitset_remove(&r->silent, a->server);
+    bool is_asked_again = bitset_has(&r->round.cohort, a->server) && attempt != r->round.number;
+
     bitset_remove(&r->behind, a->server);
+    if (a->kind == ACK_FAILED && is_asked_again)
+        return;
+    bitset_remove(&r->silent, a->server);
     if (bitset_has(&r->round.cohort, a->server))
         bitset_add(&r->round.ready, a->server);
     if (a->kind == ACK_FAILED) {
@@ -264,7 +270,7 @@ static void on_outcome(struct leader *l, const struct ack *a)
     r->is_touched = true;
     if (duty->kind == DECISION_ACTIVATE) {
         if (bitset_has(&r->opened, a->server))
-            on_activate_outcome(r, a);
+            on_activate_outcome(r, a, duty->attempt);
     } else if (duty->kind == DECISION_ROLLBACK) {
         on_rollback_outcome(r, a);
     } else {
@@ -521,74 +527,4 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
         MUST(!"an event has a type");
     }
     return COMMAND_NOT_ONE;
-}
-
-/* ---------------------------------------------------------------- looks */
-
-const struct rollout *leader_rollout(const struct leader *l, uint64_t rollout)
-{
-    return leader_find((struct leader *)(uintptr_t)l, rollout);
-}
-
-const struct rollout *leader_rollout_of_attempt(const struct leader *l, uint64_t number)
-{
-    return leader_find_round((struct leader *)(uintptr_t)l, number);
-}
-
-const struct fleet *leader_fleet(const struct leader *l)
-{
-    return &l->fleet;
-}
-
-uint32_t leader_rollout_count(const struct leader *l)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < l->rollout_used; i++)
-        count += l->rollouts[i].id != 0;
-    return count;
-}
-
-uint64_t leader_due(const struct leader *l, uint32_t server, uint32_t scope)
-{
-    return delivery_due(&l->delivery, server, scope);
-}
-
-bool leader_is_live(const struct leader *l, uint64_t dseq)
-{
-    return delivery_find((struct delivery *)(uintptr_t)&l->delivery, dseq) != NULL;
-}
-
-enum attempt_fate leader_fate(const struct leader *l, uint64_t attempt_number)
-{
-    struct leader *own = (struct leader *)(uintptr_t)l;
-    const struct rollout *r = leader_find_round(own, attempt_number);
-
-    if (delivery_find_attempt(&own->delivery, attempt_number))
-        return ATTEMPT_DECIDED;
-    if (!r)
-        return ATTEMPT_UNKNOWN;
-    if (r->state == ROLLOUT_ABORTING)
-        return ATTEMPT_ABORTED;
-    return ATTEMPT_PENDING;
-}
-
-const char *leader_event_name(enum leader_event_type type)
-{
-    static const char *const names[] = {
-#define X(name) [LEADER_##name] = #name,
-        LEADER_EVENTS(X)
-#undef X
-    };
-    return names[type];
-}
-
-const char *ack_name(enum ack_kind kind)
-{
-    static const char *const names[] = {
-#define X(name, text) [ACK_##name] = text,
-        ACKS(X)
-#undef X
-    };
-    return names[kind];
 }

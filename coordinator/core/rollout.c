@@ -136,6 +136,7 @@ static void save_attempt(struct rollout *r, uint32_t failed_max, const char *bec
 {
     r->round.state = ROUND_OPENING;
     r->round.attempt++;
+    r->round.before = r->round.number;
     r->round.number = 0;
     r->round.is_decided = false;
     bitset_clear(&r->round.ready);

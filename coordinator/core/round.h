@@ -42,6 +42,7 @@ struct round {
     enum round_state state;
     unsigned attempt;  /* from 1 */
     uint64_t number;   /* drawn at C1; 0 while OPENING */
+    uint64_t before;   /* OPENING: the attempt that stands until C1 is durable */
     bool is_decided;   /* its ACTIVATE is durable */
     int64_t deadline_ms;
     int64_t repeat_ms, repeat_wait_ms; /* of PREPARE */

@@ -47,6 +47,12 @@ static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet
     return false;
 }
 
+/* A stage passes by its own members, whoever else a retry asked again. */
+static uint64_t applied_in_stage(const struct rollout *r, uint32_t w)
+{
+    return r->applied.words[w] & ~r->failed.words[w] & r->stage_members[r->stage].words[w];
+}
+
 /* The round's members word by word. Not enrolled any more: excused for good. Not on the base by
  * the deadline: treated as unreachable. */
 static struct count count_round(struct rollout *r, const struct fleet *fleet, bool is_late)
@@ -66,7 +72,7 @@ static struct count count_round(struct rollout *r, const struct fleet *fleet, bo
         uint64_t late = waited | (policy == UNREACHABLE_FAIL ? gone : 0);
 
         r->late.words[w] = is_late ? late : 0;
-        n.ok += (uint32_t)__builtin_popcountll(ok);
+        n.ok += (uint32_t)__builtin_popcountll(round->is_decided ? applied_in_stage(r, w) : ok);
         n.missing +=
             (uint32_t)__builtin_popcountll(waited | (policy == UNREACHABLE_SKIP ? 0 : gone));
         n.blocking += (uint32_t)__builtin_popcountll(policy == UNREACHABLE_WAIT ? gone : 0);
@@ -158,15 +164,24 @@ static bool is_baked(const struct rollout *r, const struct fleet *fleet, int64_t
            is_observed(r, fleet, now_ms);
 }
 
+/* The members that an open round still waits for stay with the stage: they move to the new attempt
+ * with the others. */
 void tally_retry(const struct rollout *r, const struct fleet *fleet, struct bitset *out)
 {
-    bool is_undecided = r->state == ROLLOUT_STAGING && !r->round.is_decided;
+    bool is_open = r->state == ROLLOUT_STAGING;
 
+    for (uint32_t w = 0; w < out->word_count; w++) {
+        uint64_t lost = (r->failed.words[w] | r->silent.words[w]) & r->opened.words[w];
+
+        if (is_open && !r->round.is_decided)
+            lost = r->round.cohort.words[w];
+        out->words[w] = lost & ~r->applied.words[w] & fleet->enrolled.words[w];
+    }
+    if (!is_open || bitset_is_empty(out))
+        return;
     for (uint32_t w = 0; w < out->word_count; w++)
-        out->words[w] =
-            (is_undecided ? r->round.cohort.words[w]
-                          : (r->failed.words[w] | r->silent.words[w]) & r->opened.words[w]) &
-            fleet->enrolled.words[w];
+        out->words[w] |=
+            r->round.cohort.words[w] & ~r->applied.words[w] & fleet->enrolled.words[w];
 }
 
 void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,

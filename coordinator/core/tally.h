@@ -11,7 +11,8 @@ void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
            struct rollout_facts *facts);
 
 /* The servers a retry asks again, into `out`: before the decision the whole cohort, afterwards
- * whoever failed or stayed silent in an opened stage. */
+ * whoever failed or stayed silent in an opened stage, with those still waited for; never who runs
+ * the candidate already. */
 void tally_retry(const struct rollout *r, const struct fleet *fleet, struct bitset *out);
 
 #endif
