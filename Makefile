@@ -153,6 +153,9 @@ unit: $(UNIT_TESTS) ## build and run the unit tests
 db: $(DB_TESTS) ## the statements, against a throwaway PostgreSQL
 	@$(CHECK) db
 
+sim: $(SIM_TEST) ## bad days of the shipped cores (SEED=n replays one, RUNS=n runs so many)
+	@$(BUILD)/tests/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
 system: $(PROGRAMS) ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
 	@ONLY='$(ONLY)' $(CHECK) system
 

@@ -1,0 +1,455 @@
+/* judge.c - what must never happen (PROTOCOL section 9), asked whenever something becomes durable.
+ */
+#include "tests/sim/world.h"
+
+#include <stdio.h>
+
+#define U(x) ((unsigned long long)(x))
+
+/* ---- the coordinator's half ---- */
+
+static unsigned most_failures(const struct rollout_row *r, unsigned stage)
+{
+    unsigned members = 0;
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        members += r->members[s].is_in && r->members[s].stage == stage;
+    return budget_allows(&r->strategy.stages[stage].max_failed, members, members);
+}
+
+static unsigned count_applied(const struct rollout_row *r, unsigned stage)
+{
+    unsigned n = 0;
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        n += r->members[s].is_in && r->members[s].stage == stage &&
+             r->members[s].state == MEMBER_APPLIED;
+    return n;
+}
+
+/* S11: a stage opens after the one before it met its rule. */
+void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
+                   enum phase was)
+{
+    int previous = -1;
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (r->members[s].is_in && (int)r->members[s].stage > previous &&
+            r->members[s].stage < a->stage)
+            previous = (int)r->members[s].stage;
+    if (a->attempt != 1 || previous < 0)
+        return;
+    if (was != PHASE_BAKING)
+        violated(w, "S11: rollout %llu opened stage %u while %s", U(r->id), a->stage,
+                 phase_name(was));
+    if (database_failures(r, (unsigned)previous) > most_failures(r, (unsigned)previous))
+        violated(w, "S11: rollout %llu opened stage %u over the budget of stage %d", U(r->id),
+                 a->stage, previous);
+}
+
+/* S11: a stage passes when somebody applied it, and no more failed than it tolerates. */
+void judge_passed(struct world *w, const struct rollout_row *r)
+{
+    if (count_applied(r, r->stage) == 0)
+        violated(w, "S11: stage %u of rollout %llu passed and nobody applied it", r->stage,
+                 U(r->id));
+    if (database_failures(r, r->stage) > most_failures(r, r->stage))
+        violated(w, "S11: stage %u of rollout %llu passed over its budget", r->stage, U(r->id));
+}
+
+void judge_outcome(struct world *w, struct attempt_row *a, enum attempt_outcome outcome)
+{
+    if (a->outcome != ATTEMPT_OPEN)
+        violated(w, "S1: attempt %llu was decided already", U(a->number));
+    a->outcome = outcome;
+}
+
+/* A promise went with the disk, or with the right to speak. */
+static bool is_excused(const struct world *w, unsigned server, uint64_t number)
+{
+    return w->servers[server].lost_below >= number || w->database.revoked & BIT(server);
+}
+
+/* Runs the candidate already, by an earlier attempt of the same rollout: as good as a slot. */
+static bool runs_candidate(const struct world *w, const struct attempt_row *a, unsigned target,
+                           const struct promise *pr)
+{
+    for (unsigned i = 0; i < w->database.decision_count; i++) {
+        const struct decision_row *d = &w->database.decisions[i];
+
+        if (d->dseq == pr->obeyed)
+            return d->kind == DECISION_ACTIVATE && d->rollout == a->rollout &&
+                   pr->outcome == OUTCOME_OK &&
+                   content_of(&pr->active.hash) == a->targets[target].content;
+    }
+    return false;
+}
+
+static void judge_promise(struct world *w, const struct attempt_row *a, unsigned server)
+{
+    const struct server *v = &w->servers[server];
+
+    for (unsigned i = 0; i < a->target_count; i++) {
+        const struct promise *pr = &v->disk.promises[a->targets[i].scope];
+
+        if (!(v->scopes & BIT(a->targets[i].scope)) || is_excused(w, server, a->number))
+            continue;
+        if (pr->slot_attempt != a->number && pr->obeyed < a->number && !runs_candidate(w, a, i, pr))
+            violated(w, "S3: READY of server %u for attempt %llu is counted and not held", server,
+                     U(a->number));
+    }
+}
+
+/* C3: `required` had to be ready when the leader asked for the decision. */
+void judge_activate(struct world *w, const struct rollout_row *r, struct attempt_row *a,
+                    uint64_t required)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++) {
+        const struct member_row *m = &r->members[s];
+
+        if (!m->is_in || m->attempt_number != a->number)
+            continue;
+        if (m->is_ready && m->state != MEMBER_FAILED) {
+            a->counted |= BIT(s);
+            judge_promise(w, a, s);
+        } else if (required & BIT(s) && m->state != MEMBER_FAILED && !m->is_silent) {
+            violated(w, "S3: attempt %llu is activated without the vote of server %u", U(a->number),
+                     s);
+        }
+    }
+    if (database_failures(r, a->stage) > most_failures(r, a->stage))
+        violated(w, "S3: attempt %llu is activated over the failure budget", U(a->number));
+    if (a->counted == 0)
+        violated(w, "S3: attempt %llu is activated and nobody is ready", U(a->number));
+}
+
+void judge_decision(struct world *w, const struct rollout_row *r, const struct decision_row *d)
+{
+    for (unsigned i = 0; i + 1 < w->database.decision_count; i++) {
+        const struct decision_row *other = &w->database.decisions[i];
+
+        if (other->rollout != r->id || other->kind == DECISION_ACTIVATE)
+            continue;
+        violated(w, "S1: rollout %llu has %s %llu after %s %llu", U(r->id), decision_name(d->kind),
+                 U(d->dseq), decision_name(other->kind), U(other->dseq));
+    }
+}
+
+/* S5, the database's side: what is recorded durably happened. */
+void judge_ack(struct world *w, const struct ack_note *n)
+{
+    static const enum ack_word words[] = {
+        [ACK_READY] = ACK_WORD_READY,        [ACK_REFUSED] = ACK_WORD_REFUSED,
+        [ACK_APPLIED] = ACK_WORD_APPLIED,    [ACK_FAILED] = ACK_WORD_FAILED,
+        [ACK_ABORTED] = ACK_WORD_ABORTED,    [ACK_ROLLED_BACK] = ACK_WORD_ROLLED_BACK,
+        [ACK_FINALIZED] = ACK_WORD_FINALIZED
+    };
+    const struct server *v = &w->servers[n->ack.server];
+
+    for (unsigned i = 0; i < v->deed_count; i++)
+        if (v->deeds[i].number == n->ack.number && v->deeds[i].word == words[n->ack.kind])
+            return;
+    for (unsigned s = 0; s < w->database.scope_count; s++) {
+        const struct promise *pr = &v->disk.promises[s];
+
+        if (n->ack.kind == ACK_ABORTED && pr->slot_attempt == n->ack.number)
+            violated(w, "S5: server %u said ABORTED of %llu and holds it", n->ack.server,
+                     U(n->ack.number));
+        if (n->ack.kind == ACK_READY && pr->slot_attempt == n->ack.number)
+            return;
+    }
+    if (n->ack.kind != ACK_ABORTED && !is_excused(w, n->ack.server, n->ack.number))
+        violated(w, "S5: %s of server %u for %llu is recorded and never happened",
+                 ack_name(n->ack.kind), n->ack.server, U(n->ack.number));
+}
+
+void judge_receipt(struct world *w, unsigned server, uint64_t outbox, unsigned incarnation)
+{
+    if (incarnation == w->servers[server].incarnation && outbox < 256 &&
+        !(w->database.recorded[server][outbox / 64] & BIT(outbox % 64)))
+        violated(w, "S5: outbox entry %llu of server %u is receipted and not recorded", U(outbox),
+                 server);
+}
+
+static void judge_told(struct world *w, uint64_t attempt, bool is_abort, unsigned server)
+{
+    struct database *d = &w->database;
+
+    for (unsigned i = 0; i < d->attempt_count; i++) {
+        if (d->attempts[i].number != attempt)
+            continue;
+        w->told[i][is_abort] |= BIT(server);
+        if (w->told[i][0] & w->told[i][1])
+            violated(w, "S6: server %u is told both ACTIVATE and ABORT of attempt %llu", server,
+                     U(attempt));
+        if (is_abort && d->attempts[i].outcome != ATTEMPT_ABORT)
+            violated(w, "S1: ABORT of attempt %llu is told and not decided", U(attempt));
+    }
+}
+
+/* Nothing is told before it is durable. */
+void judge_sent(struct world *w, const struct message *m)
+{
+    struct database *d = &w->database;
+
+    if (m->epoch > d->epoch)
+        violated(w, "S7: epoch %llu was never issued", U(m->epoch));
+    if (m->type == MESSAGE_PREPARE && !database_attempt(d, m->number))
+        violated(w, "S2: PREPARE of attempt %llu is sent before it is durable", U(m->number));
+    if (m->type == MESSAGE_DECISION && !database_decision(d, m->number))
+        violated(w, "S2: decision %llu is sent before it is durable", U(m->number));
+    if (m->type == MESSAGE_DECISION && m->order == ORDER_ACTIVATE)
+        judge_told(w, m->attempt, false, m->to);
+    if (m->type == MESSAGE_PREPARE && m->is_eventual)
+        judge_told(w, m->number, false, m->to);
+    if (m->type == MESSAGE_ABORT)
+        judge_told(w, m->number, true, m->to);
+}
+
+/* S12 */
+void judge_open_rollouts(struct world *w)
+{
+    const struct database *d = &w->database;
+    uint64_t held = 0;
+
+    for (unsigned i = 0; i < d->rollout_count; i++)
+        for (unsigned t = 0; t < d->rollouts[i].target_count && !d->rollouts[i].is_over; t++) {
+            if (held & BIT(d->rollouts[i].targets[t].scope))
+                violated(w, "S12: two open rollouts on scope %u", d->rollouts[i].targets[t].scope);
+            held |= BIT(d->rollouts[i].targets[t].scope);
+        }
+}
+
+/* ---- the server's half: one transaction became durable ---- */
+
+static const struct target_row *target_of(const struct decision_row *d, unsigned scope)
+{
+    for (unsigned i = 0; i < d->target_count; i++)
+        if (d->targets[i].scope == scope)
+            return &d->targets[i];
+    return NULL;
+}
+
+/* S2, S4, S10: a decision was obeyed. */
+static void judge_obeyed(struct world *w, unsigned server, unsigned scope,
+                         const struct promise *before, const struct promise *now)
+{
+    const struct decision_row *d = database_decision(&w->database, now->obeyed);
+    const struct target_row *t = d ? target_of(d, scope) : NULL;
+
+    if (now->obeyed < before->obeyed)
+        violated(w, "S4: server %u obeyed %llu after %llu", server, U(now->obeyed),
+                 U(before->obeyed));
+    if (!t) {
+        violated(w, "S2: server %u obeyed %llu, which is not decided", server, U(now->obeyed));
+        return;
+    }
+    if (d->kind != DECISION_FINALIZE && !(d->addressed & BIT(server)))
+        violated(w, "S10: server %u obeyed %llu, which is not for it", server, U(now->obeyed));
+    if (now->outcome == OUTCOME_APPLYING ? now->is_reverting : now->outcome != OUTCOME_OK)
+        return;
+    if (content_of(&now->active.hash) != t->content)
+        violated(w, "S2: server %u switched to content %u, decision %llu names %u", server,
+                 content_of(&now->active.hash), U(d->dseq), t->content);
+    if (d->kind == DECISION_ACTIVATE && before->is_finalized &&
+        !hash_equal(&now->lkg.hash, &before->active.hash))
+        violated(w, "S9: server %u activated a candidate and forgot what was good", server);
+}
+
+/* S9: the last known good is something that was released, and changes only by what ran. */
+static void judge_lkg(struct world *w, unsigned server, unsigned scope,
+                      const struct promise *before, const struct promise *now)
+{
+    const struct database *d = &w->database;
+    unsigned content = content_of(&now->lkg.hash);
+    bool was_released = content == 0;
+
+    if (hash_equal(&before->lkg.hash, &now->lkg.hash))
+        return;
+    if (!hash_equal(&now->lkg.hash, &before->active.hash))
+        violated(w, "S9: server %u calls good what it did not run", server);
+    for (unsigned i = 0; i < d->decision_count && !was_released; i++) {
+        const struct target_row *t = target_of(&d->decisions[i], scope);
+
+        was_released = t && d->decisions[i].kind == DECISION_FINALIZE && t->content == content;
+    }
+    if (!was_released)
+        violated(w, "S9: server %u calls content %u good, which was never released", server,
+                 content);
+}
+
+/* S3: a promise ends by a newer one, a newer decision or an end of its attempt. */
+static void judge_slot(struct world *w, unsigned server, const struct promise *before,
+                       const struct promise *now)
+{
+    uint64_t number = before->slot_attempt;
+    const struct attempt_row *a = database_attempt(&w->database, number);
+    const struct rollout_row *r = a ? database_rollout(&w->database, a->rollout) : NULL;
+
+    if (!number || now->slot_attempt >= number || now->obeyed > number)
+        return;
+    if (!r || a->outcome == ATTEMPT_ABORT || r->is_over || r->attempt_number != number ||
+        r->phase == PHASE_ROLLING_BACK)
+        return;
+    violated(w, "S3: server %u dropped its promise for attempt %llu", server, U(number));
+}
+
+static void judge_word(struct world *w, unsigned server, unsigned scope,
+                       const struct pending_save *s)
+{
+    const struct promise *now = &w->servers[server].disk.promises[scope];
+    const struct decision_row *d = database_decision(&w->database, s->entry.number);
+    const struct target_row *t = d ? target_of(d, scope) : NULL;
+
+    switch (s->entry.word) {
+    case ACK_WORD_READY:
+        if (now->slot_attempt != s->entry.number)
+            violated(w, "S3: server %u says READY of %llu and holds nothing", server,
+                     U(s->entry.number));
+        break;
+    case ACK_WORD_APPLIED:
+    case ACK_WORD_ROLLED_BACK:
+    case ACK_WORD_FINALIZED:
+        if (!t || now->obeyed != s->entry.number || now->outcome != OUTCOME_OK ||
+            content_of(&now->active.hash) != t->content)
+            violated(w, "S5: server %u claims an outcome of %llu that is not so", server,
+                     U(s->entry.number));
+        break;
+    case ACK_WORD_FAILED:
+        if (now->obeyed != s->entry.number || now->outcome == OUTCOME_OK)
+            violated(w, "S5: server %u claims a failure of %llu that is not so", server,
+                     U(s->entry.number));
+        break;
+    case ACK_WORD_REFUSED:
+    case ACK_WORD_ABORTED:
+        break;
+    }
+}
+
+void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
+                const struct promise *before)
+{
+    for (unsigned i = 0; i < w->database.scope_count; i++) {
+        const struct promise *was = &before[i], *now = &w->servers[server].disk.promises[i];
+
+        if (!(s->scopes & BIT(i)))
+            continue;
+        if (now->obeyed != was->obeyed)
+            judge_obeyed(w, server, i, was, now);
+        else if (!hash_equal(&was->active.hash, &now->active.hash) &&
+                 !(now->is_reverting && hash_equal(&now->active.hash, &now->lkg.hash)))
+            violated(w, "S4: server %u changed what is active without a decision", server);
+        judge_lkg(w, server, i, was, now);
+        judge_slot(w, server, was, now);
+        if (s->has_ack)
+            judge_word(w, server, i, s);
+    }
+}
+
+/* S8: files follow the durable pointer. */
+void judge_apply(struct world *w, unsigned server, uint64_t scopes)
+{
+    const struct server *v = &w->servers[server];
+
+    for (unsigned i = 0; i < w->database.scope_count; i++)
+        if (scopes & BIT(i) && !hash_equal(&v->disk.promises[i].active.hash,
+                                           &participant_promise(&v->participant, i)->active.hash))
+            violated(w, "S8: server %u applies what its pointer does not name", server);
+}
+
+/* S3: a valid ACTIVATE finds what was counted; one that a ROLLBACK or FINALIZE of its rollout has
+ * overtaken is valid no more. */
+void judge_unheld(struct world *w, unsigned server, const struct message *m)
+{
+    const struct attempt_row *a = database_attempt(&w->database, m->attempt);
+    const struct rollout_row *r = a ? database_rollout(&w->database, a->rollout) : NULL;
+    const struct server *v = &w->servers[server];
+
+    if (!a || !(a->counted & BIT(server)) || is_excused(w, server, a->number) || r->decision_number)
+        return;
+    for (unsigned i = 0; i < a->target_count; i++) {
+        const struct promise *pr = &v->disk.promises[a->targets[i].scope];
+
+        if (v->scopes & BIT(a->targets[i].scope) && pr->obeyed < m->number &&
+            pr->slot_attempt < a->number && !runs_candidate(w, a, i, pr))
+            violated(w, "S3: ACTIVATE %llu finds no slot of attempt %llu on server %u",
+                     U(m->number), U(a->number), server);
+    }
+}
+
+/* ---- when faults have stopped ---- */
+
+/* The newest decision that a server must have obeyed in the end: FINALIZE for everybody, ROLLBACK
+ * for its members, except when the disk that knew it is gone (then the base is enough). */
+static uint64_t newest_for(const struct world *w, unsigned server, unsigned scope)
+{
+    const struct database *d = &w->database;
+    uint64_t newest = 0;
+
+    for (unsigned i = 0; i < d->decision_count; i++) {
+        const struct decision_row *row = &d->decisions[i];
+        bool is_for_it = row->kind == DECISION_FINALIZE ||
+                         (row->kind == DECISION_ROLLBACK && row->addressed & BIT(server) &&
+                          row->dseq > w->servers[server].lost_below);
+
+        if (is_for_it && target_of(row, scope))
+            newest = row->dseq;
+    }
+    return newest;
+}
+
+static bool is_settled(const struct world *w, unsigned server, unsigned scope, const char **why)
+{
+    const struct server *v = &w->servers[server];
+    const struct promise *pr = &v->disk.promises[scope];
+    const struct scope_row *row = &w->database.scopes[scope];
+    bool is_well = pr->outcome == OUTCOME_OK || pr->outcome == OUTCOME_NONE;
+
+    if (!(row->members & BIT(server)))
+        *why = "is not a member of its scope";
+    else if (pr->slot_attempt)
+        *why = "is in doubt";
+    else if (pr->outcome == OUTCOME_APPLYING)
+        *why = "is still applying";
+    else if (pr->obeyed < newest_for(w, server, scope))
+        *why = "did not obey the newest decision for it";
+    else if (is_well && content_of(&pr->active.hash) != row->released)
+        *why = "does not run the released revision";
+    else if (is_well && pr->obeyed && v->running[scope] != content_of(&pr->active.hash))
+        *why = "runs programs on another content than the active one";
+    else if (row->obeyed[server] < pr->obeyed)
+        *why = "has an outcome that is not recorded";
+    else
+        return true;
+    return false;
+}
+
+bool judge_is_quiet(struct world *w, bool says_why)
+{
+    const struct database *d = &w->database;
+    const char *why = NULL;
+
+    for (unsigned i = 0; i < d->rollout_count; i++)
+        if (!d->rollouts[i].is_over) {
+            if (says_why)
+                violated(w, "liveness: rollout %u is still %s", i + 1,
+                         phase_name(d->rollouts[i].phase));
+            return false;
+        }
+    for (unsigned s = 0; s < w->server_count; s++) {
+        const struct server *v = &w->servers[s];
+
+        if (!v->is_there || d->revoked & BIT(s))
+            continue;
+        if (v->disk.outbox_count)
+            why = "has an outbox that does not drain";
+        for (unsigned i = 0; i < d->scope_count && !why; i++)
+            if (v->scopes & BIT(i))
+                is_settled(w, s, i, &why);
+        if (why && says_why)
+            violated(w, "liveness: server %u %s", s, why);
+        if (why)
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,284 @@
+/* world.h - a whole fleet in one process: coordinators, servers, network, faults, and the judge.
+ *
+ * Nothing is allocated while a schedule runs; a world is a static piece of memory that is wiped
+ * between schedules. Chance comes from the seed alone, so that a seed replays its schedule.
+ */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "agent/core/participant.h"
+#include "tests/sim/database.h"
+
+#define COORDINATORS_MAX 3
+#define EVENTS_MAX 8192
+#define MESSAGES_MAX 4096
+#define QUEUE_MAX 64
+#define ORPHANS_MAX 8
+#define OUTBOX_MAX 48
+#define SAVES_MAX 32
+#define LEADER_WORDS 32768
+#define HEARTBEAT_MS 1000
+#define COORDINATOR_TICK_MS 250
+#define GRACE_MS 4000
+#define LEASE_MS 3000
+#define FOREVER_MS (400 * 1000)
+#define BIT(i) (UINT64_C(1) << (i))
+
+enum message_type {
+    MESSAGE_HELLO,
+    MESSAGE_WELCOME,
+    MESSAGE_REJECT,
+    MESSAGE_PREPARE,
+    MESSAGE_DECISION,
+    MESSAGE_ABORT,
+    MESSAGE_ACK,
+    MESSAGE_RECEIPT,
+    MESSAGE_STATUS,
+    MESSAGE_ANSWER,
+    MESSAGE_PING,
+    MESSAGE_PONG,
+    MESSAGE_STALE,
+};
+
+struct digest_row {
+    uint64_t obeyed, slot;
+    bool is_check_failing;
+};
+
+struct message {
+    enum message_type type;
+    uint8_t from, to; /* coordinator and server, by direction */
+    bool is_to_server;
+    unsigned incarnation; /* of the server at that moment */
+    uint64_t epoch, session, boot;
+    uint64_t number, attempt, dseq, outbox;
+    enum order_kind order;
+    enum ack_word word;
+    enum refusal refusal;
+    enum attempt_fate fate;
+    bool is_eventual, is_broken;
+    uint8_t target_count, scopes;
+    struct target_row targets[SCOPES_MAX];
+    struct digest_row digests[SCOPES_MAX];
+};
+
+enum event_kind {
+    EVENT_ARRIVES,
+    EVENT_TICK_COORDINATOR,
+    EVENT_TICK_SERVER,
+    EVENT_LEASE,
+    EVENT_COMMIT,
+    EVENT_RESULT,
+    EVENT_ORPHAN,
+    EVENT_CHOSEN,
+    EVENT_DISK,
+    EVENT_STAGED,
+    EVENT_APPLIED,
+    EVENT_START_COORDINATOR,
+    EVENT_START_SERVER,
+    EVENT_FAULT,
+    EVENT_OPERATOR,
+    EVENT_LOOK,
+};
+
+struct event {
+    int64_t at_ms;
+    uint32_t order;
+    uint8_t kind, who;
+    unsigned life;
+    uint32_t index; /* message, queue place, task, orphan */
+    uint64_t number;
+};
+
+struct frame {
+    uint64_t number; /* attempt or dseq */
+    struct message body;
+};
+
+struct coordinator {
+    bool is_up, is_leading;
+    unsigned life, leadership; /* grows with each leadership */
+    uint64_t epoch;
+    struct leader *leader;
+    uint64_t memory[LEADER_WORDS];
+    struct request queue[QUEUE_MAX];
+    unsigned queue_head, queue_tail; /* head: next to be committed */
+    bool is_writing;
+    int64_t cut_until; /* the database does not answer before */
+    unsigned note_count;
+    struct ack_note notes[BATCH_MAX];
+    uint64_t sessions[SERVERS_MAX], boots[SERVERS_MAX];
+    unsigned frame_count;
+    struct frame frames[ATTEMPTS_MAX + DECISIONS_MAX];
+    uint64_t offered[COMMANDS_MAX / 64 + 1]; /* commands taken */
+    uint64_t known_rollouts;
+    int64_t ping_ms;
+};
+
+struct outbox_entry {
+    uint64_t id, number;
+    uint32_t gen;
+    enum ack_word word;
+    bool is_broken;
+    uint64_t scopes;
+};
+
+struct disk {
+    struct promise promises[SCOPES_MAX];
+    unsigned outbox_count;
+    struct outbox_entry outbox[OUTBOX_MAX];
+    uint64_t next_outbox, seen_epoch;
+};
+
+struct pending_save {
+    unsigned task;
+    uint64_t scopes;
+    struct promise promises[SCOPES_MAX];
+    bool has_ack;
+    struct outbox_entry entry;
+    uint64_t seen_epoch;
+};
+
+/* What durably happened on a server once, for the judge: it survives a re-imaging. */
+struct deed {
+    uint64_t number;
+    enum ack_word word;
+};
+
+struct server {
+    bool is_up, is_there; /* is_there: enrolled and installed by now */
+    unsigned life, incarnation;
+    uint64_t scopes; /* it reads these */
+    struct participant participant;
+    struct disk disk;
+    struct pending_save saves[SAVES_MAX];
+    unsigned save_head, save_tail;
+    int64_t disk_free_ms;
+    unsigned work[PARTICIPANT_TASKS_MAX]; /* grows with each STAGE, APPLY and CANCEL */
+    uint64_t seen_epoch, session, boot;
+    unsigned coordinator; /* the one it speaks to */
+    bool is_welcome;
+    int64_t heard_ms, next_hello_ms, next_outbox_ms;
+    unsigned running[SCOPES_MAX]; /* content that programs run */
+    uint64_t lost_below;          /* promises up to here went with the disk */
+    uint64_t behind;              /* attempt it refused for its base, last */
+    unsigned deed_count;
+    struct deed deeds[256];
+};
+
+struct content_row {
+    uint8_t bad_staging, bad_applying, bad_check; /* masks of servers */
+};
+
+struct faults {
+    unsigned loss, repeat, delay_ms; /* per mille, per mille, at most */
+    unsigned coordinator_crash_ms, server_crash_ms, cut_ms, part_ms, reimage, at_decision, at_save;
+    unsigned flaky_apply; /* per mille, while faults last */
+    int64_t end_ms;
+};
+
+struct tally_row {
+    uint64_t schedules, events, rollouts, by_phase[PHASE_COUNT], eventual, two_scopes, retries;
+    uint64_t takeovers, crashes, reimages, fenced, conflicts, decisions;
+    uint64_t rules[256];
+};
+
+struct world {
+    uint64_t chance;
+    int64_t now_ms;
+    uint32_t order;
+    bool is_traced, is_broken, is_quiet;
+    struct faults faults;
+    unsigned coordinator_count, server_count, content_count;
+    struct database database;
+    struct coordinator coordinators[COORDINATORS_MAX];
+    struct server servers[SERVERS_MAX];
+    struct content_row contents[CONTENTS_MAX];
+    uint64_t next_session;
+    int64_t parted_until[COORDINATORS_MAX][SERVERS_MAX]; /* nothing passes before */
+    uint64_t told[ATTEMPTS_MAX][2]; /* servers told ACTIVATE, ABORT of the attempt row */
+    unsigned event_count;
+    struct event events[EVENTS_MAX];
+    unsigned free_count;
+    uint16_t free_messages[MESSAGES_MAX];
+    struct message messages[MESSAGES_MAX];
+    struct request orphans[ORPHANS_MAX];
+    unsigned orphan_next;
+    unsigned rollouts_wanted;
+    struct tally_row *tally;
+    char verdict[256];
+};
+
+/* world.c: chance, time, the network, one schedule */
+bool world_run(struct world *w, uint64_t seed, bool is_traced, struct tally_row *tally);
+unsigned pick(struct world *w, unsigned bound); /* 0 … bound-1 */
+bool happens(struct world *w, unsigned per_mille);
+bool faults_last(const struct world *w);
+void later(struct world *w, struct event e, int64_t delay_ms);
+void post(struct world *w, const struct message *m);
+void trace(const struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void violated(struct world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct hash content_hash(unsigned content);
+unsigned content_of(const struct hash *hash);
+
+/* leading.c */
+void coordinator_start(struct world *w, unsigned who);
+void coordinator_crash(struct world *w, unsigned who);
+void coordinator_step_down(struct world *w, unsigned who, const char *why);
+void coordinator_lease(struct world *w, unsigned who);
+/* coordinator.c */
+void coordinator_receive(struct world *w, unsigned who, const struct message *m);
+void coordinator_tick(struct world *w, unsigned who);
+void coordinator_commit(struct world *w, unsigned who);
+void coordinator_result(struct world *w, unsigned who, unsigned place);
+void coordinator_chosen(struct world *w, unsigned who, uint64_t rollout);
+void coordinator_revoked(struct world *w, unsigned server);
+void coordinator_add_attempt(struct coordinator *c, const struct attempt_row *a);
+void coordinator_add_decision(struct coordinator *c, const struct decision_row *d);
+/* loading.c */
+void coordinator_load(struct world *w, unsigned who);
+void coordinator_start_rollout(struct world *w, unsigned who, const struct rollout_row *r);
+void coordinator_step(struct world *w, unsigned who, struct leader_event *ev);
+struct effects *coordinator_effects(void);
+void coordinator_perform(struct world *w, unsigned who, struct effects *out);
+
+/* server.c */
+void server_start(struct world *w, unsigned who);
+void server_crash(struct world *w, unsigned who);
+void server_reimage(struct world *w, unsigned who);
+void server_receive(struct world *w, unsigned who, const struct message *m);
+void server_tick(struct world *w, unsigned who);
+void server_disk(struct world *w, unsigned who);
+void server_staged(struct world *w, unsigned who, unsigned task, uint64_t work);
+void server_applied(struct world *w, unsigned who, unsigned task, uint64_t work);
+
+/* operator.c: people and misfortune */
+void operator_prepare(struct world *w);
+void operator_act(struct world *w);
+void operator_clear_up(struct world *w);
+void misfortune(struct world *w);
+
+/* judge.c */
+void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
+                   enum phase was);
+void judge_passed(struct world *w, const struct rollout_row *r);
+void judge_activate(struct world *w, const struct rollout_row *r, struct attempt_row *a,
+                    uint64_t required);
+void judge_outcome(struct world *w, struct attempt_row *a, enum attempt_outcome outcome);
+void judge_decision(struct world *w, const struct rollout_row *r, const struct decision_row *d);
+void judge_ack(struct world *w, const struct ack_note *note);
+void judge_receipt(struct world *w, unsigned server, uint64_t outbox, unsigned incarnation);
+void judge_sent(struct world *w, const struct message *m);
+void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
+                const struct promise *before);
+void judge_apply(struct world *w, unsigned server, uint64_t scopes);
+void judge_unheld(struct world *w, unsigned server, const struct message *m);
+bool judge_is_quiet(struct world *w, bool says_why);
+void judge_open_rollouts(struct world *w);
+
+/* coverage.c */
+void coverage_report(struct world *w, const struct report *r);
+void coverage_participant(struct world *w, enum participant_event_type on, const char *because);
+unsigned coverage_print(const struct tally_row *tally);
+
+#endif
