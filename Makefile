@@ -13,7 +13,7 @@ DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicroht
 DEPS_ALL = clang libclang-rt-14-dev clang-format llvm cppcheck shellcheck
 
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 \
-       -Wimplicit-fallthrough -Wno-string-conversion -Werror
+       -Wimplicit-fallthrough -Werror
 # Tried one by one with the compiler at hand (clang 14 knows fewer); sanitizers go without.
 HARDEN = -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection \
          -fcf-protection=full -ftrivial-auto-var-init=zero -fno-strict-aliasing -fPIE

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,17 +50,14 @@ static const char **merge_environment(const char *const *more)
     return merged;
 }
 
-/* In the child: only what is safe after fork. */
-_Noreturn static void become(const char *text, const char **env, int output, pid_t parent)
+/* ---- in the child: only what is safe after fork ---- */
+
+static _Noreturn void become_shell(const char *text, const char **env, int output)
 {
     const char *argv[] = { "/bin/sh", "-c", text, NULL };
     int null = open("/dev/null", O_RDONLY);
     sigset_t none;
 
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(125); /* the agent died before the line above */
     signal(SIGPIPE, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -69,6 +67,53 @@ _Noreturn static void become(const char *text, const char **env, int output, pid
     close_range(3, ~0U, 0);
     execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
     _exit(127);
+}
+
+/* End as the shell ended, so that the agent sees its status. */
+static _Noreturn void end_like(int status)
+{
+    const struct rlimit no_core = { 0, 0 };
+    sigset_t one;
+
+    if (WIFSIGNALED(status)) {
+        setrlimit(RLIMIT_CORE, &no_core);
+        signal(WTERMSIG(status), SIG_DFL);
+        sigemptyset(&one);
+        sigaddset(&one, WTERMSIG(status));
+        sigprocmask(SIG_UNBLOCK, &one, NULL);
+        kill(getpid(), WTERMSIG(status));
+    }
+    _exit(WEXITSTATUS(status));
+}
+
+/* The group's leader: the kernel tells it (SIGHUP) when the agent dies, and it takes the whole group
+ * along, which the shell's own children would outlive. Deaf to all else but the shell's end. */
+static _Noreturn void supervise(const char *text, const char **env, int output, pid_t parent)
+{
+    siginfo_t info;
+    sigset_t all;
+    int status;
+    pid_t shell;
+
+    setpgid(0, 0);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    signal(SIGCHLD, SIG_DFL); /* an ignored one would never come */
+    prctl(PR_SET_PDEATHSIG, SIGHUP);
+    if (getppid() != parent)
+        _exit(125); /* the agent died before the line above */
+    shell = _Fork();
+    if (shell == 0)
+        become_shell(text, env, output);
+    if (shell < 0)
+        _exit(126);
+    close_range(0, ~0U, 0);
+    for (;;) {
+        if (waitpid(shell, &status, WNOHANG) == shell)
+            end_like(status);
+        if (sigwaitinfo(&all, &info) == SIGHUP && getppid() != parent)
+            kill(0, SIGKILL);
+    }
 }
 
 static int start(struct command *c, const char *text, const char **env, struct err *e)
@@ -82,7 +127,7 @@ static int start(struct command *c, const char *text, const char **env, struct e
     fcntl(c->pipe_fd, F_SETFL, O_NONBLOCK);
     c->pid = fork();
     if (c->pid == 0)
-        become(text, env, ends[1], parent);
+        supervise(text, env, ends[1], parent);
     close(ends[1]);
     if (c->pid < 0)
         return err_code(e, ERR_SYSTEM, "io", "fork: %s", strerror(errno));

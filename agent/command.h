@@ -1,7 +1,7 @@
 /* command.h - one command of the settings, running by itself: time limit, captured output, reason.
  *
- * It runs as /bin/sh -c TEXT in its own process group, dies with the agent, reads from /dev/null,
- * and has no descriptor of the agent. The caller polls the two descriptors and calls command_step;
+ * It runs as /bin/sh -c TEXT in its own process group, which dies with the agent, reads from
+ * /dev/null, and has no descriptor of the agent. The caller polls the two descriptors and calls command_step;
  * nothing here waits. What it leaves running in the background on purpose is left alone when it
  * ends in time.
  */

@@ -9,6 +9,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#define RETRY_MAX_MS 60000 /* no coordinator may send an agent away for longer */
+
 static void skip(const struct dealer_message *m, const struct err *e)
 {
     log_warn("message skipped", "type", wire_type_name(m->envelope.type), "reason", e->text);
@@ -124,7 +126,8 @@ static void hear_reject(struct agent *a, const struct dealer_message *m)
     log_warn("rejected", "coordinator", dealer_address(a->dealer), "reason",
              wire_reject_name(rejection.reject), "leader", address[0] ? address : NULL);
     dealer_move_on(a->dealer, rejection.reject == WIRE_REJECT_NOT_LEADER ? address : NULL,
-                   rejection.retry_after_ms);
+                   rejection.retry_after_ms < RETRY_MAX_MS ? rejection.retry_after_ms
+                                                           : RETRY_MAX_MS);
 }
 
 static void hear_ping(struct agent *a, const struct dealer_message *m)
@@ -323,13 +326,13 @@ static void hear_answer(struct agent *a, const struct dealer_message *m, hear_ev
 
 void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn *happen)
 {
-    a->heard_ms = clock_monotonic_ms();
     if (m->envelope.type == WIRE_REJECT) {
         hear_reject(a, m);
         return;
     }
     if (!counts(a, m))
         return;
+    a->heard_ms = clock_monotonic_ms(); /* an old leader's heartbeat does not keep us with it */
     switch (m->envelope.type) {
     case WIRE_WELCOME:
         hear_welcome(a, m, happen);

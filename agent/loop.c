@@ -146,7 +146,7 @@ static void wait(struct agent *a, int signal_fd)
         add_command(fds, &count, a->works[i].command);
     for (unsigned i = 0; i < a->settings->scope_count; i++)
         add_command(fds, &count, a->watches[i].command);
-    if (poll(fds, count, TICK_MS) < 0)
+    if (poll(fds, count, a->queue_count ? 0 : TICK_MS) < 0)
         MUST(errno == EINTR);
 }
 

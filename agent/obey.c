@@ -45,14 +45,17 @@ static unsigned pin(const struct agent *a, struct hash *out, unsigned max)
 static void log_saved(const struct agent *a, unsigned scope,
                       const struct participant_effect *effect)
 {
-    static const char *const names[] = { "none", "applying", "ok", "failed", "broken" };
+    static const char *const names[] = {
+        [OUTCOME_NONE] = "none",     [OUTCOME_APPLYING] = "applying", [OUTCOME_OK] = "ok",
+        [OUTCOME_FAILED] = "failed", [OUTCOME_BROKEN] = "broken",
+    };
     const struct promise *p = &a->durable[scope];
     char active[HASH_HEX_SIZE], slot[HASH_HEX_SIZE];
 
     hash_to_hex(&p->active.hash, active);
     hash_to_hex(&p->slot.hash, slot);
     log_info("saved", "scope", agent_scope(a, scope)->name, "gen", LOG_NUMBER(p->gen), "obeyed",
-             LOG_NUMBER(p->obeyed), "outcome", names[p->outcome], "revision",
+             LOG_NUMBER(p->obeyed), "outcome", p->is_reverting ? "reverting" : names[p->outcome], "revision",
              LOG_NUMBER(p->active.revision), "active", active, "attempt",
              p->slot_attempt ? LOG_NUMBER(p->slot_attempt) : NULL, "slot",
              p->slot_attempt ? slot : NULL, "answer", effect->has_ack ? "yes" : NULL);

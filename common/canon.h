@@ -3,8 +3,8 @@
  * JSON numbers are text of any length here: neither 0.10 nor 20 digits change on their way, which
  * a parser that makes doubles and 64-bit integers of them cannot promise. So every scalar is
  * marked before jansson parses the text: a string "x" becomes "sx", a number 1.0 becomes "n1.0".
- * Trees made here stay inside common/. Keys are unique, sorted by byte; strings are UTF-8 without
- * zero bytes; nesting ends at CANON_DEPTH_MAX.
+ * Whoever walks such a tree minds the marks (canon_string, canon_member). Keys are unique, sorted
+ * by byte; strings are UTF-8 without zero bytes; nesting ends at CANON_DEPTH_MAX.
  */
 #ifndef COMMON_CANON_H
 #define COMMON_CANON_H

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "common/clock.h"
 #include "common/name.h"
@@ -70,8 +71,8 @@ START_TEST(test_environment_is_given)
 {
     setenv("LOCKSTEP_AGENT_SECRET", "hush", 1);
     setenv("ORDINARY", "kept", 1);
-    ck_assert(!run("echo $LOCKSTEP_SCOPE@$LOCKSTEP_REVISION $ORDINARY$LOCKSTEP_AGENT_SECRET; exit 1",
-                   5000));
+    ck_assert(!run("echo $LOCKSTEP_SCOPE@$LOCKSTEP_REVISION $ORDINARY$LOCKSTEP_AGENT_SECRET; "
+                   "exit 1", 5000));
     ck_assert_str_eq(reason, "check ended with 1: demo/prod@7 kept");
 }
 END_TEST
@@ -169,7 +170,32 @@ START_TEST(test_free_ends_it)
     c = start(text, 60000);
     pid = noted_pid(path);
     command_free(c);
-    ck_assert_int_eq(kill(pid, 0), -1); /* not even a zombie */
+    expect_gone(pid);
+    temp_remove(folder);
+}
+END_TEST
+
+START_TEST(test_group_dies_with_its_parent)
+{
+    char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
+    pid_t agent, inner;
+    int status;
+
+    temp_make(folder);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    snprintf(text, sizeof(text), "sh -c 'trap \"\" TERM HUP; echo $$ > %s; sleep 3000; sleep 3000'; "
+             "true", path);
+    agent = fork();
+    if (agent == 0) {
+        start(text, 3600000);
+        for (;;)
+            pause();
+    }
+    inner = noted_pid(path);
+    ck_assert_int_eq(kill(inner, 0), 0);
+    kill(agent, SIGKILL);
+    ck_assert_int_eq(waitpid(agent, &status, 0), agent);
+    expect_gone(inner);
     temp_remove(folder);
 }
 END_TEST
@@ -189,6 +215,7 @@ int main(void)
     tcase_add_test(t, test_background_process_is_no_reason_to_wait);
     tcase_add_test(t, test_endless_output_does_not_hold_the_caller);
     tcase_add_test(t, test_free_ends_it);
+    tcase_add_test(t, test_group_dies_with_its_parent);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

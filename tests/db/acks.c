@@ -1,0 +1,388 @@
+/* acks.c - acknowledgements: what each does, repeated, out of order, late, unknown, wrong. */
+#include "coordinator/store/acks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "coordinator/store/fence.h"
+#include "coordinator/store/save.h"
+#include "tests/db/kit.h"
+
+static struct pg *pg;
+static int64_t scope_id, rollout_id;
+static const struct fence fence = { .gen = 1, .epoch = 1 };
+static struct err err;
+static uint64_t attempt, activate, back; /* numbers */
+static struct hash base_hash, to_hash;
+
+static uint64_t save(struct save save, const int64_t *cohort, size_t count)
+{
+    struct save_request q = { .save = save, .cohort_count = count };
+    struct writer_result r = { 0 };
+    uint64_t drawn;
+
+    q.cohort = (int64_t *)(uintptr_t)cohort;
+    q.save.rollout = (uint64_t)rollout_id;
+    q.save.because = "because of the test";
+    ck_assert_msg(save_write(pg, &fence, &q, &r, &err) == 0, "%s", err.text);
+    if (r.change_count) {
+        base_hash = r.changes[0].from_hash;
+        to_hash = r.changes[0].to_hash;
+    }
+    drawn = r.dseq ? r.dseq : r.number;
+    free(r.body);
+    return drawn;
+}
+
+static void set_up(void)
+{
+    const int64_t cohort[] = { 1, 2, 3 };
+
+    pg = kit_open(kit_database());
+    kit_lead(pg, 1);
+    scope_id = kit_scope(pg, "payments", 2);
+    kit_servers(pg, scope_id, 4);
+    kit_sql(pg, "UPDATE scope SET released = 1");
+    rollout_id = kit_rollout(pg, &scope_id, 1, 2);
+    attempt = save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING,
+                                  .to = PHASE_PREPARING, .attempt = 1 }, cohort, 3);
+}
+
+static void tear_down(void)
+{
+    pg_close(pg);
+}
+
+static void decide(void)
+{
+    activate = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING,
+                                   .to = PHASE_ACTIVATING, .decision = DECISION_ACTIVATE,
+                                   .attempt = 1, .number = attempt, .ready_min = 1,
+                                   .failed_max = 3 }, NULL, 0);
+}
+
+static void roll_back(void)
+{
+    back = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_ACTIVATING,
+                               .to = PHASE_ROLLING_BACK, .decision = DECISION_ROLLBACK }, NULL, 0);
+}
+
+/* ---------------------------------------------------------------- batches */
+
+static struct ack_batch *batch;
+
+static void add(enum ack_kind kind, int64_t server, uint64_t number, const struct hash *held,
+                const char *text)
+{
+    struct ack_record r = { .ack = { .kind = kind, .number = number }, .server_id = server,
+                            .outbox_id = 7, .reason = WIRE_REASON_VALIDATE,
+                            .step = WIRE_STEP_RELOAD, .text = text ? strdup(text) : NULL,
+                            .steps = "files=3ms" };
+    struct held_record h = { .scope_id = scope_id, .revision = held == &base_hash ? 1 : 2 };
+
+    if (!batch)
+        batch = ack_batch_new();
+    if (held)
+        h.hash = *held;
+    ack_batch_add(batch, &r, &h, held ? 1 : 0);
+}
+
+/* Writes what was added; how many rows changed. */
+static size_t write_batch(void)
+{
+    struct acks_summary summary;
+    size_t changed;
+
+    ck_assert_msg(fence_begin(pg, &fence, true, &err) == 0, "%s", err.text);
+    ck_assert_msg(acks_write(pg, &batch, 1, &summary, &err) == 0, "%s", err.text);
+    ck_assert_msg(acks_audit(pg, &summary, &err) == 0, "%s", err.text);
+    ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
+    changed = summary.changed_count;
+    buffer_fini(&summary.data);
+    ack_batch_free(batch);
+    batch = NULL;
+    return changed;
+}
+
+static size_t one(enum ack_kind kind, int64_t server, uint64_t number, const struct hash *held,
+                  const char *text)
+{
+    add(kind, server, number, held, text);
+    return write_batch();
+}
+
+static void member_is(int64_t server, const char *state, const char *detail)
+{
+    ck_assert_str_eq(kit_text(pg, "SELECT state FROM member WHERE server_id = %lld",
+                              (long long)server), state);
+    ck_assert_str_eq(kit_text(pg, "SELECT detail FROM member WHERE server_id = %lld",
+                              (long long)server), detail);
+}
+
+static const char *reason(int64_t server)
+{
+    return kit_text(pg, "SELECT reason FROM member WHERE server_id = %lld", (long long)server);
+}
+
+static const char *runs(int64_t server)
+{
+    return kit_text(pg, "SELECT obeyed || ' ' || revision || ' ' || outcome FROM server_scope"
+                        " WHERE server_id = %lld", (long long)server);
+}
+
+static const char *runs_text(uint64_t dseq, const char *rest)
+{
+    static char text[64];
+
+    snprintf(text, sizeof(text), "%llu %s", (unsigned long long)dseq, rest);
+    return text;
+}
+
+/* ---------------------------------------------------------------- votes */
+
+START_TEST(test_ready_once_and_again)
+{
+    ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 1);
+    member_is(1, "ready", "");
+    ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 0);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.acks'"), 1);
+    ck_assert_int_eq(kit_int(pg, "SELECT rollout_id FROM audit WHERE action = 'rollout.acks'"),
+                     rollout_id);
+    ck_assert_str_eq(kit_text(pg, "SELECT data -> 'rollouts' -> r.public_id ->> 'ready' FROM audit,"
+                                  " rollout AS r WHERE action = 'rollout.acks'"), "1");
+}
+END_TEST
+
+START_TEST(test_refused_with_its_reason)
+{
+    one(ACK_REFUSED, 1, attempt, NULL, "nginx: unknown directive");
+    member_is(1, "failed", "refused");
+    ck_assert_str_eq(reason(1), "validate: nginx: unknown directive");
+    ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 0);
+    one(ACK_READY, 2, attempt, NULL, NULL);
+    ck_assert_uint_eq(one(ACK_REFUSED, 2, attempt, NULL, "late"), 0); /* no promise is dropped */
+    member_is(2, "ready", "");
+}
+END_TEST
+
+START_TEST(test_unknown_and_foreign_numbers_do_nothing)
+{
+    add(ACK_READY, 1, attempt + 1000, NULL, NULL);
+    add(ACK_READY, 1, UINT64_MAX, NULL, NULL);
+    add(ACK_READY, 4, attempt, NULL, NULL); /* no member */
+    add(ACK_READY, 99, attempt, NULL, NULL);
+    add(ACK_APPLIED, 1, attempt, &to_hash, NULL); /* an attempt is no decision */
+    add(ACK_ABORTED, 1, attempt, NULL, NULL);     /* nothing was aborted */
+    ck_assert_uint_eq(write_batch(), 0);
+    member_is(1, "pending", "");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.acks'"), 0);
+}
+END_TEST
+
+START_TEST(test_ready_after_the_decision_is_recorded)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    kit_sql(pg, "UPDATE member SET detail = 'silent', reason = 'x' WHERE server_id = 2");
+    decide();
+    one(ACK_READY, 2, attempt, NULL, NULL);
+    member_is(2, "ready", "");
+    ck_assert_str_eq(reason(2), "");
+}
+END_TEST
+
+START_TEST(test_ready_after_the_abort_is_not)
+{
+    save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL, 0);
+    ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 0);
+    ck_assert_uint_eq(one(ACK_ABORTED, 1, attempt, NULL, NULL), 1);
+    ck_assert_uint_eq(one(ACK_ABORTED, 1, attempt, NULL, NULL), 0);
+    member_is(1, "pending", "aborted");
+}
+END_TEST
+
+/* ---------------------------------------------------------------- outcomes */
+
+START_TEST(test_applied_counts_for_its_content)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &base_hash, NULL), 0); /* S5 */
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, NULL, NULL), 0);
+    member_is(1, "ready", "");
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &to_hash, NULL), 2);
+    member_is(1, "applied", "");
+    ck_assert_str_eq(kit_text(pg, "SELECT steps FROM member WHERE server_id = 1"), "files=3ms");
+    ck_assert_str_eq(runs(1), runs_text(activate, "2 ok"));
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &to_hash, NULL), 0);
+}
+END_TEST
+
+START_TEST(test_failed_with_its_reason)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_FAILED, 1, activate, &base_hash, "exit status 1");
+    member_is(1, "failed", "activating");
+    ck_assert_str_eq(reason(1), "reload: exit status 1, reverted to revision 1");
+    ck_assert_str_eq(runs(1), runs_text(activate, "1 failed"));
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &to_hash, NULL), 0);
+    member_is(1, "failed", "activating");
+}
+END_TEST
+
+START_TEST(test_order_does_not_matter)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    add(ACK_FAILED, 1, activate, &base_hash, "x");
+    add(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    add(ACK_READY, 1, attempt, NULL, NULL);
+    write_batch();
+    one(ACK_APPLIED, 2, activate, &to_hash, NULL);
+    one(ACK_FAILED, 2, activate, &base_hash, "x");
+    member_is(1, "failed", "activating");
+    member_is(2, "failed", "activating");
+    ck_assert_str_eq(runs(1), runs_text(activate, "1 failed"));
+    ck_assert_str_eq(runs(2), runs_text(activate, "1 failed"));
+}
+END_TEST
+
+START_TEST(test_rolled_back_from_everywhere)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_FAILED, 2, activate, &base_hash, "x");
+    roll_back();
+    add(ACK_ROLLED_BACK, 1, back, &base_hash, NULL);
+    add(ACK_ROLLED_BACK, 2, back, &base_hash, NULL);
+    add(ACK_ROLLED_BACK, 3, back, &to_hash, NULL); /* not the base */
+    write_batch();
+    member_is(1, "rolled_back", "");
+    member_is(2, "rolled_back", "");
+    member_is(3, "pending", "");
+    ck_assert_ptr_nonnull(strstr(reason(2), "x"));
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &to_hash, NULL), 0); /* late, of before */
+    member_is(1, "rolled_back", "");
+    ck_assert_str_eq(runs(1), runs_text(back, "1 ok"));
+}
+END_TEST
+
+START_TEST(test_who_cannot_go_back_is_broken)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    roll_back();
+    one(ACK_FAILED, 1, back, &to_hash, "disk gone");
+    member_is(1, "failed", "broken");
+}
+END_TEST
+
+START_TEST(test_finalized_concerns_what_runs_only)
+{
+    uint64_t finalize;
+
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    save((struct save){ .kind = SAVE_MOVE, .from = PHASE_ACTIVATING, .to = PHASE_BAKING }, NULL, 0);
+    finalize = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_BAKING,
+                                   .to = PHASE_FINALIZING, .decision = DECISION_FINALIZE }, NULL, 0);
+    add(ACK_FINALIZED, 1, finalize, &to_hash, NULL);
+    add(ACK_APPLIED, 4, finalize, &to_hash, NULL); /* a newcomer */
+    ck_assert_uint_eq(write_batch(), 2);
+    member_is(1, "applied", "");
+    ck_assert_str_eq(runs(1), runs_text(finalize, "2 ok"));
+    ck_assert_str_eq(runs(4), runs_text(finalize, "2 ok"));
+    ck_assert_uint_eq(one(ACK_APPLIED, 4, activate, &to_hash, NULL), 0); /* obeyed only grows */
+}
+END_TEST
+
+START_TEST(test_a_retry_ignores_the_failure_before)
+{
+    const int64_t again[] = { 2 };
+    uint64_t second;
+
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_FAILED, 2, activate, &base_hash, "x");
+    second = save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_ACTIVATING,
+                                 .to = PHASE_PREPARING, .attempt = 2 }, again, 1);
+    ck_assert_uint_eq(one(ACK_FAILED, 2, activate, &base_hash, "x"), 0);
+    ck_assert_uint_eq(one(ACK_READY, 2, attempt, NULL, NULL), 0);
+    member_is(2, "pending", "");
+    ck_assert_uint_eq(one(ACK_READY, 2, second, NULL, NULL), 1);
+}
+END_TEST
+
+START_TEST(test_a_membership_that_is_missing_is_made)
+{
+    kit_sql(pg, "DELETE FROM server_scope WHERE server_id = 1");
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    ck_assert_str_eq(runs(1), runs_text(activate, "2 ok"));
+    kit_sql(pg, "DELETE FROM server WHERE server_id = 2");
+    one(ACK_APPLIED, 2, activate, &to_hash, NULL);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope WHERE server_id = 2"), 0);
+}
+END_TEST
+
+START_TEST(test_ten_thousand_at_once)
+{
+    int64_t *all = calloc(10000, sizeof(*all)), began;
+    struct save retry = { .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING, .to = PHASE_PREPARING,
+                          .attempt = 2 };
+
+    kit_sql(pg, "INSERT INTO server (name, public_key) SELECT 'many-' || n, lpad(n::text, 40, 'm')"
+                " FROM generate_series(1, 9996) AS n; INSERT INTO server_scope (server_id,"
+                " scope_id) SELECT server_id, %lld FROM server WHERE server_id > 4",
+            (long long)scope_id);
+    for (int i = 0; i < 10000; i++)
+        all[i] = i + 1;
+    began = clock_monotonic_ms();
+    attempt = save(retry, all, 10000);
+    printf("10000 members: %lld ms\n", (long long)(clock_monotonic_ms() - began));
+    for (int i = 1; i <= 10000; i++)
+        add(ACK_READY, i, attempt, NULL, NULL);
+    began = clock_monotonic_ms();
+    ck_assert_uint_eq(write_batch(), 10000);
+    printf("10000 ready: %lld ms\n", (long long)(clock_monotonic_ms() - began));
+    activate = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING,
+                                   .to = PHASE_ACTIVATING, .decision = DECISION_ACTIVATE,
+                                   .attempt = 2, .number = attempt, .ready_min = 10000 }, NULL, 0);
+    for (int i = 1; i <= 10000; i++)
+        add(ACK_APPLIED, i, activate, &to_hash, NULL);
+    began = clock_monotonic_ms();
+    ck_assert_uint_eq(write_batch(), 20000);
+    printf("10000 applied: %lld ms\n", (long long)(clock_monotonic_ms() - began));
+    free(all);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("acks");
+    TCase *tests = tcase_create("acks");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_ready_once_and_again);
+    tcase_add_test(tests, test_refused_with_its_reason);
+    tcase_add_test(tests, test_unknown_and_foreign_numbers_do_nothing);
+    tcase_add_test(tests, test_ready_after_the_decision_is_recorded);
+    tcase_add_test(tests, test_ready_after_the_abort_is_not);
+    tcase_add_test(tests, test_applied_counts_for_its_content);
+    tcase_add_test(tests, test_failed_with_its_reason);
+    tcase_add_test(tests, test_order_does_not_matter);
+    tcase_add_test(tests, test_rolled_back_from_everywhere);
+    tcase_add_test(tests, test_who_cannot_go_back_is_broken);
+    tcase_add_test(tests, test_finalized_concerns_what_runs_only);
+    tcase_add_test(tests, test_a_retry_ignores_the_failure_before);
+    tcase_add_test(tests, test_a_membership_that_is_missing_is_made);
+    tcase_add_test(tests, test_ten_thousand_at_once);
+    suite_add_tcase(suite, tests);
+    return kit_main(suite);
+}

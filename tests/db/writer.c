@@ -1,0 +1,328 @@
+/* writer.c - the writer's thread: order, gathering, failing once, a new leadership, audit order. */
+#include "coordinator/store/writer.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "coordinator/store/fence.h"
+#include "tests/db/kit.h"
+
+static const char *conninfo;
+static struct pg *pg;
+static int64_t scope_id, rollout_id;
+static struct writer *writer;
+
+static void set_up(void)
+{
+    conninfo = kit_database();
+    pg = kit_open(conninfo);
+    kit_lead(pg, 1);
+    scope_id = kit_scope(pg, "payments", 1);
+    kit_servers(pg, scope_id, 100);
+    rollout_id = kit_rollout(pg, &scope_id, 1, 1);
+    writer = writer_start(conninfo, NULL);
+}
+
+static void tear_down(void)
+{
+    writer_stop(writer);
+    pg_close(pg);
+}
+
+static struct writer_result *next(void)
+{
+    struct pollfd p = { .fd = writer_fd(writer), .events = POLLIN };
+    struct writer_result *r;
+
+    ck_assert_int_eq(poll(&p, 1, 10000), 1);
+    r = writer_next(writer);
+    ck_assert_ptr_nonnull(r);
+    return r;
+}
+
+static void expect_nothing(void)
+{
+    struct pollfd p = { .fd = writer_fd(writer), .events = POLLIN };
+
+    ck_assert_int_eq(poll(&p, 1, 100), 0);
+    ck_assert_ptr_null(writer_next(writer));
+}
+
+static void submit(struct save save, size_t cohort_count)
+{
+    struct save_request *q = calloc(1, sizeof(*q));
+
+    q->save = save;
+    q->save.rollout = (uint64_t)rollout_id;
+    q->save.because = "because of the test";
+    q->cohort = calloc(cohort_count + 1, sizeof(*q->cohort));
+    q->cohort_count = cohort_count;
+    for (size_t i = 0; i < cohort_count; i++)
+        q->cohort[i] = (int64_t)i + 1;
+    writer_save(writer, &q);
+    ck_assert_ptr_null(q);
+}
+
+static const struct save attempt = { .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING,
+                                     .to = PHASE_PREPARING, .attempt = 1 };
+
+static void submit_pause(bool is_paused)
+{
+    submit((struct save){ .kind = SAVE_PAUSE, .from = PHASE_PREPARING, .to = PHASE_PREPARING,
+                          .is_paused = is_paused }, 0);
+}
+
+static void submit_ready(int64_t server, uint64_t number)
+{
+    struct ack_batch *b = ack_batch_new();
+    struct ack_record r = { .ack = { .kind = ACK_READY, .number = number, .server = 42 },
+                            .server_id = server, .outbox_id = (uint64_t)server };
+
+    ack_batch_add(b, &r, NULL, 0);
+    writer_acks(writer, &b);
+    ck_assert_ptr_null(b);
+}
+
+static void submit_join(int64_t server, int64_t scope)
+{
+    struct join_request *j = calloc(1, sizeof(*j));
+
+    j->server_id = server;
+    j->labels = strdup("{\"zone\":\"a\"}");
+    j->version = strdup("1.2");
+    j->scope_count = 1;
+    j->scopes[0].scope_id = scope;
+    writer_join(writer, &j);
+}
+
+/* Hold the row that every transaction of the writer needs, as a taker would. */
+static struct pg *block(void)
+{
+    struct pg *other = kit_open(conninfo);
+
+    kit_sql(other, "BEGIN; SELECT 1 FROM leader FOR UPDATE");
+    return other;
+}
+
+static void unblock(struct pg *other)
+{
+    kit_sql(other, "ROLLBACK");
+    pg_close(other);
+}
+
+/* ---------------------------------------------------------------- */
+
+START_TEST(test_results_come_in_order)
+{
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    submit(attempt, 3);
+    submit_pause(true);
+    submit_pause(false);
+    r = next();
+    ck_assert(r->kind == WRITER_SAVED && r->save.kind == SAVE_ATTEMPT && r->number > 0);
+    ck_assert_uint_eq(r->epoch, 1);
+    ck_assert_ptr_null(r->save.cohort);
+    submit_ready(1, r->number);
+    writer_result_free(r);
+    r = next();
+    ck_assert(r->kind == WRITER_SAVED && r->save.is_paused);
+    writer_result_free(r);
+    r = next();
+    ck_assert(r->kind == WRITER_SAVED && !r->save.is_paused);
+    writer_result_free(r);
+    r = next();
+    ck_assert(r->kind == WRITER_ACKS && r->acks->count == 1);
+    ck_assert(r->acks->records[0].ack.server == 42 && r->acks->records[0].outbox_id == 1);
+    writer_result_free(r);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE state = 'ready'"), 1);
+}
+END_TEST
+
+START_TEST(test_batches_are_gathered_while_one_is_written)
+{
+    struct pg *blocker;
+    struct writer_result *r;
+    uint64_t number;
+
+    writer_lead(writer, 1, 1);
+    submit(attempt, 50);
+    r = next();
+    number = r->number;
+    writer_result_free(r);
+    blocker = block();
+    for (int64_t server = 1; server <= 50; server++)
+        submit_ready(server, number);
+    kit_await(pg, 1, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                     " AND application_name = 'lockstepd writer'");
+    unblock(blocker);
+    for (int i = 0; i < 50; i++) {
+        r = next();
+        ck_assert(r->kind == WRITER_ACKS && r->acks->records[0].server_id == i + 1);
+        writer_result_free(r);
+    }
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE state = 'ready'"), 50);
+    ck_assert_int_le(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.acks'"), 2);
+    ck_assert_int_eq(kit_int(pg, "SELECT sum((data #>> ARRAY['rollouts', public_id, 'ready'])::int)"
+                                 " FROM audit, rollout WHERE action = 'rollout.acks'"), 50);
+}
+END_TEST
+
+START_TEST(test_a_failure_is_said_once_and_ends_it)
+{
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    submit_pause(true);
+    writer_result_free(next());
+    submit(attempt, 1); /* paused: refused */
+    submit_pause(false);
+    submit_pause(true);
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_FAILED);
+    ck_assert_int_eq(r->reason.kind, ERR_CONFLICT);
+    ck_assert_uint_eq(r->epoch, 1);
+    writer_result_free(r);
+    submit_pause(false);
+    expect_nothing();
+    ck_assert_str_eq(kit_text(pg, "SELECT is_paused FROM rollout"), "t");
+    kit_lead(pg, 2);
+    writer_lead(writer, 1, 2);
+    submit_pause(false);
+    r = next();
+    ck_assert(r->kind == WRITER_SAVED && r->epoch == 2);
+    writer_result_free(r);
+}
+END_TEST
+
+START_TEST(test_a_newer_leader_fences_it)
+{
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    kit_lead(pg, 2);
+    submit_ready(1, 1);
+    r = next();
+    ck_assert(r->kind == WRITER_FAILED && r->reason.kind == ERR_FENCED);
+    writer_result_free(r);
+}
+END_TEST
+
+START_TEST(test_without_leadership_nothing_is_written)
+{
+    submit_pause(true);
+    expect_nothing();
+    ck_assert_str_eq(kit_text(pg, "SELECT is_paused FROM rollout"), "f");
+}
+END_TEST
+
+START_TEST(test_a_lost_connection_fails_and_heals)
+{
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    submit_pause(true);
+    writer_result_free(next());
+    kit_sql(pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'lockstepd writer' AND datname = current_database()");
+    kit_await(pg, 0, "SELECT count(*) FROM pg_stat_activity"
+                     " WHERE application_name = 'lockstepd writer'"
+                     " AND datname = current_database()");
+    submit_pause(false);
+    r = next();
+    ck_assert(r->kind == WRITER_FAILED && r->reason.kind == ERR_UNAVAILABLE);
+    writer_result_free(r);
+    writer_lead(writer, 1, 1);
+    submit_pause(false);
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_SAVED);
+    writer_result_free(r);
+}
+END_TEST
+
+START_TEST(test_joins_answers_and_sightings)
+{
+    int64_t other = kit_scope(pg, "search", 1), *seen = calloc(2, sizeof(*seen));
+    struct writer_result *r;
+
+    kit_sql(pg, "INSERT INTO command (rollout_id, action, actor) VALUES (%lld, 'abort', 'maria')",
+            (long long)rollout_id);
+    writer_lead(writer, 1, 1);
+    submit_join(1, other);
+    submit_join(2, other);
+    submit_join(2, other);
+    submit_join(999, other); /* forgotten meanwhile */
+    seen[0] = 3;
+    seen[1] = 4;
+    writer_seen(writer, &seen, 2);
+    ck_assert_ptr_null(seen);
+    writer_answer(writer, 1, false, "pause,rollback");
+    for (int i = 0; i < 4; i++) {
+        r = next();
+        ck_assert(r->kind == WRITER_JOINED && r->join->scopes[0].scope_id == other);
+        writer_result_free(r);
+    }
+    kit_await(pg, 1, "SELECT count(*) FROM command WHERE state = 'refused'");
+    ck_assert_str_eq(kit_text(pg, "SELECT answer FROM command"), "pause,rollback");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope WHERE scope_id = %lld",
+                             (long long)other), 2);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server WHERE last_seen IS NOT NULL"), 4);
+    ck_assert_str_eq(kit_text(pg, "SELECT labels ->> 'zone' FROM server WHERE server_id = 2"), "a");
+    ck_assert_str_eq(kit_text(pg, "SELECT actor FROM audit WHERE action = 'command.refused'"),
+                     "maria");
+    ck_assert_int_eq(kit_int(pg, "SELECT sum((data ->> 'memberships')::int) FROM audit"
+                                 " WHERE action = 'server.join'"), 2);
+}
+END_TEST
+
+/* Another writer (somebody sets keys) appends at the same time: whoever sees a number has seen all
+ * before it. */
+START_TEST(test_event_numbers_appear_in_the_order_of_commits)
+{
+    struct pg *other = kit_open(conninfo), *reader = kit_open(conninfo);
+    int64_t last = 0;
+
+    writer_lead(writer, 1, 1);
+    for (int i = 0; i < 100; i++) {
+        int64_t count, newest;
+
+        submit_pause(i % 2 == 0);
+        kit_sql(other, "BEGIN; SELECT audit_append('kit', 'config.set', NULL, NULL, NULL, '{}')");
+        newest = kit_int(reader, "SELECT coalesce(max(number), 0) FROM audit");
+        count = kit_int(reader, "SELECT count(*) FROM audit WHERE number <= %lld",
+                        (long long)newest);
+        ck_assert_int_eq(count, newest); /* no gap that fills later */
+        ck_assert_int_ge(newest, last);
+        last = newest;
+        kit_sql(other, "COMMIT");
+    }
+    for (int i = 0; i < 100; i++)
+        writer_result_free(next());
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit"), 200);
+    ck_assert_int_eq(kit_int(pg, "SELECT max(number) FROM audit"), 200);
+    pg_close(other);
+    pg_close(reader);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("writer");
+    TCase *tests = tcase_create("writer");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_results_come_in_order);
+    tcase_add_test(tests, test_batches_are_gathered_while_one_is_written);
+    tcase_add_test(tests, test_a_failure_is_said_once_and_ends_it);
+    tcase_add_test(tests, test_a_newer_leader_fences_it);
+    tcase_add_test(tests, test_without_leadership_nothing_is_written);
+    tcase_add_test(tests, test_a_lost_connection_fails_and_heals);
+    tcase_add_test(tests, test_joins_answers_and_sightings);
+    tcase_add_test(tests, test_event_numbers_appear_in_the_order_of_commits);
+    suite_add_tcase(suite, tests);
+    return kit_main(suite);
+}
