@@ -11,8 +11,9 @@
 #include "common/log.h"
 
 #define QUARANTINE_MS 300000
-#define CLONE_AFTER_MS 3000 /* answers of an old session this long after a new one began: a clone  \
-                             */
+#define CLONE_AFTER_MS                                                                             \
+    3000 /* answers of an old session this long after a new one began: a clone                     \
+          */
 #define SEEN_MS 10000
 #define REJECT_RETRY_MS 1000
 
@@ -99,6 +100,25 @@ static uint32_t to_heard(struct hearing *h, const struct wire_digest *digests, u
     return n;
 }
 
+static struct roster_scope named(const struct wire_digest *digest)
+{
+    struct roster_scope scope = { 0 };
+
+    wire_text_copy(digest->service, scope.service, sizeof(scope.service));
+    wire_text_copy(digest->environment, scope.environment, sizeof(scope.environment));
+    return scope;
+}
+
+/* The enrolment allows it and nobody recorded it yet. */
+static bool is_to_be_joined(struct hearing *h, const struct roster_server *s,
+                            const struct wire_digest *digest, const struct roster_scope *scope)
+{
+    const struct roster_scope *known =
+        roster_scope_by_name(h->edges->roster, digest->service, digest->environment);
+
+    return !(known && roster_is_member(s, known->index)) && roster_allows(s, scope);
+}
+
 /* Scopes the agent reads, the enrolment allows and nobody recorded yet; labels that are new. */
 static void join(struct hearing *h, const struct roster_server *s,
                  const struct wire_digest *digests, unsigned count, struct labels *labels,
@@ -109,11 +129,17 @@ static void join(struct hearing *h, const struct roster_server *s,
     MUST(request);
     request->server_id = s->server_id;
     for (unsigned i = 0; i < count; i++) {
-        const struct roster_scope *scope =
-            roster_scope_by_name(h->edges->roster, digests[i].service, digests[i].environment);
+        struct roster_scope scope = named(&digests[i]);
+        struct join_scope *to;
 
-        if (scope && !roster_is_member(s, scope->index) && roster_allows(s, scope))
-            request->scopes[request->scope_count++].scope_id = scope->scope_id;
+        if (!is_to_be_joined(h, s, &digests[i], &scope))
+            continue;
+        request->scopes =
+            reallocarray(request->scopes, request->scope_count + 1, sizeof(*request->scopes));
+        MUST(request->scopes);
+        to = &request->scopes[request->scope_count++];
+        memcpy(to->service, scope.service, sizeof(to->service));
+        memcpy(to->environment, scope.environment, sizeof(to->environment));
     }
     if (labels && !labels_equal(labels, &s->labels)) {
         request->labels = labels_format(labels);
@@ -144,10 +170,8 @@ static void welcome(struct hearing *h, const struct roster_server *s,
 
     memcpy(body.cluster_id, h->edges->cluster_id, sizeof(body.cluster_id));
     for (unsigned i = 0; i < hello->scope_count; i++) {
-        struct roster_scope scope = { 0 };
+        struct roster_scope scope = named(&hello->scopes[i]);
 
-        wire_text_copy(hello->scopes[i].service, scope.service, sizeof(scope.service));
-        wire_text_copy(hello->scopes[i].environment, scope.environment, sizeof(scope.environment));
         if (roster_allows(s, &scope))
             continue;
         snprintf(refused[i], SCOPE_BUFFER, "%s/%s", scope.service, scope.environment);

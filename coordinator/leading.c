@@ -416,7 +416,9 @@ void leading_joined(struct leading *l, const struct join_request *join)
     struct roster_server *s = roster_by_id(roster, join->server_id);
 
     for (size_t i = 0; s && i < join->scope_count; i++) {
-        const struct roster_scope *scope = roster_scope_by_id(roster, join->scopes[i].scope_id);
+        const struct roster_scope *scope =
+            roster_scope_by_name(roster, wire_text_of(join->scopes[i].service),
+                                 wire_text_of(join->scopes[i].environment));
 
         if (scope && roster_add_member(roster, s, scope->index))
             on_joined(l, s->index, scope->index);

@@ -56,37 +56,80 @@ static int update_servers(struct pg *pg, const struct arrival *joins, size_t cou
     return status;
 }
 
-static int insert_memberships(struct pg *pg, struct join_request *const *joins, size_t count,
-                              struct joins_summary *out, struct err *e)
+/* What the joins of one gathering ask for, row by row. */
+struct wishes {
+    size_t count;
+    int64_t *servers;
+    const char **services, **environments;
+    struct buffer server_memory, service_memory, environment_memory;
+    struct param params[3];
+};
+
+static void gather_wishes(struct join_request *const *joins, size_t count, struct wishes *w)
 {
-    SCOPED_BUFFER struct buffer servers = { 0 };
-    SCOPED_BUFFER struct buffer scopes = { 0 };
-    SCOPED(rows_free) struct rows *rows = NULL;
-    size_t total = 0, n = 0;
-    int64_t *server, *scope;
-    int status;
+    size_t total = 0;
 
     for (size_t i = 0; i < count; i++)
         total += joins[i]->scope_count;
-    server = calloc(total + 1, sizeof(*server));
-    scope = calloc(total + 1, sizeof(*scope));
-    MUST(server && scope);
+    *w = (struct wishes){ .servers = calloc(total + 1, sizeof(*w->servers)),
+                          .services = calloc(total + 1, sizeof(*w->services)),
+                          .environments = calloc(total + 1, sizeof(*w->environments)) };
+    MUST(w->servers && w->services && w->environments);
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < joins[i]->scope_count; k++) {
-            server[n] = joins[i]->server_id;
-            scope[n++] = joins[i]->scopes[k].scope_id;
+            w->servers[w->count] = joins[i]->server_id;
+            w->services[w->count] = joins[i]->scopes[k].service;
+            w->environments[w->count++] = joins[i]->scopes[k].environment;
         }
-    status = PG_QUERY(pg,
-                      "INSERT INTO server_scope (server_id, scope_id) SELECT a.server_id,"
-                      " a.scope_id FROM unnest($1::bigint[], $2::bigint[])"
-                      " AS a(server_id, scope_id) JOIN server USING (server_id)"
-                      " JOIN scope USING (scope_id) ON CONFLICT DO NOTHING RETURNING server_id",
-                      &rows, e, pg_array_int8(server, n, &servers),
-                      pg_array_int8(scope, n, &scopes));
-    free(server);
-    free(scope);
-    if (status)
+    w->params[0] = pg_array_text(w->services, w->count, &w->service_memory);
+    w->params[1] = pg_array_text(w->environments, w->count, &w->environment_memory);
+    w->params[2] = pg_array_int8(w->servers, w->count, &w->server_memory);
+}
+
+static void free_wishes(struct wishes *w)
+{
+    free(w->servers);
+    free(w->services);
+    free(w->environments);
+    buffer_fini(&w->server_memory);
+    buffer_fini(&w->service_memory);
+    buffer_fini(&w->environment_memory);
+}
+
+/* A scope of an environment that does not exist is left out: the agent asks again with its next
+ * digest. */
+static int write_memberships(struct pg *pg, const struct wishes *w, struct rows **out,
+                             struct err *e)
+{
+    if (pg_query(pg,
+                 "INSERT INTO scope (service, environment) SELECT DISTINCT a.service,"
+                 " a.environment FROM unnest($1::text[], $2::text[]) AS a(service, environment)"
+                 " JOIN environment AS n ON n.name = a.environment WHERE NOT EXISTS (SELECT 1"
+                 " FROM scope AS s WHERE s.service = a.service"
+                 " AND s.environment = a.environment) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+                 w->params, 2, NULL, e))
         return -1;
+    return pg_query(pg,
+                    "INSERT INTO server_scope (server_id, scope_id) SELECT a.server_id,"
+                    " s.scope_id FROM unnest($1::text[], $2::text[], $3::bigint[])"
+                    " AS a(service, environment, server_id) JOIN server USING (server_id)"
+                    " JOIN scope AS s ON s.service = a.service AND s.environment = a.environment"
+                    " ON CONFLICT DO NOTHING RETURNING server_id",
+                    w->params, 3, out, e);
+}
+
+static int insert_memberships(struct pg *pg, struct join_request *const *joins, size_t count,
+                              struct joins_summary *out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct wishes wishes;
+    int status;
+
+    gather_wishes(joins, count, &wishes);
+    status = wishes.count ? write_memberships(pg, &wishes, &rows, e) : 0;
+    free_wishes(&wishes);
+    if (status || !rows)
+        return status;
     out->joined_count = rows_count(rows);
     for (size_t i = 0; i < out->joined_count; i++) {
         int64_t id = rows_int(rows, i, 0);

@@ -5,10 +5,12 @@
 
 #include "coordinator/store/pg.h"
 
+/* A row at head 0 only says that agents wait for the scope: it does not exist before its first
+ * write. */
 static int take_scope(const struct rows *rows, const char *service, const char *environment,
-                      struct scope *out, struct err *e)
+                      bool is_creating, struct scope *out, struct err *e)
 {
-    if (rows_count(rows) == 0)
+    if (rows_count(rows) == 0 || (rows_int(rows, 0, 1) == 0 && !is_creating))
         return err_code(e, ERR_NOT_FOUND, "unknown_scope",
                         "there is no configuration for %s/%s; its first write makes it", service,
                         environment);
@@ -31,7 +33,7 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
                  "WHERE service = $1 AND environment = $2",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
-    return take_scope(rows, service, environment, out, e);
+    return take_scope(rows, service, environment, false, out, e);
 }
 
 static int create(struct pg *pg, const char *service, const char *environment, struct err *e)
@@ -50,8 +52,8 @@ static int create(struct pg *pg, const char *service, const char *environment, s
                     NULL, e, PARAM_TEXT(service), PARAM_TEXT(environment));
 }
 
-static int lock(struct pg *pg, const char *service, const char *environment, struct scope *out,
-                struct err *e)
+static int lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
+                struct scope *out, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
@@ -60,19 +62,19 @@ static int lock(struct pg *pg, const char *service, const char *environment, str
                  "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
-    return take_scope(rows, service, environment, out, e);
+    return take_scope(rows, service, environment, is_creating, out, e);
 }
 
 int scopes_lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
                 struct scope *out, struct err *e)
 {
-    if (lock(pg, service, environment, out, e) == 0)
+    if (lock(pg, service, environment, is_creating, out, e) == 0)
         return 0;
     if (!is_creating || e->kind != ERR_NOT_FOUND)
         return -1;
     if (create(pg, service, environment, e) < 0)
         return -1;
-    return lock(pg, service, environment, out, e);
+    return lock(pg, service, environment, is_creating, out, e);
 }
 
 int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,
@@ -84,7 +86,7 @@ int scopes_list(struct pg *pg, const char *after_service, const char *after_envi
                     " WHERE m.scope_id = s.scope_id AND v.state = 'enrolled'), "
                     "(SELECT r.public_id FROM rollout_change c JOIN rollout r USING (rollout_id) "
                     " WHERE c.scope_id = s.scope_id AND c.is_open) "
-                    "FROM scope s WHERE (s.service, s.environment) > ($1, $2) "
+                    "FROM scope s WHERE s.head > 0 AND (s.service, s.environment) > ($1, $2) "
                     "ORDER BY s.service, s.environment LIMIT $3",
                     out, e, PARAM_TEXT(after_service), PARAM_TEXT(after_environment),
                     PARAM_INT(limit));

@@ -53,12 +53,16 @@ struct save_request {
     size_t silent_count;
 };
 
-/* A server said HELLO: labels, and the scopes that its enrolment allows. */
+/* A server said HELLO: labels, and the scopes it reads that its enrolment allows. A scope that nobody
+ * wrote yet gets its row here (head 0), so that its servers are known before its first write. */
+struct join_scope {
+    char service[NAME_BUFFER], environment[NAME_BUFFER];
+};
 struct join_request {
     int64_t server_id;
-    char *labels, *version; /* malloc'ed, taken */
+    char *labels, *version; /* malloc'ed, taken; NULL: unchanged */
     size_t scope_count;
-    struct { int64_t scope_id; } scopes[WIRE_SCOPES_MAX];
+    struct join_scope *scopes; /* malloc'ed, taken */
 };
 
 enum writer_result_kind {

@@ -49,6 +49,7 @@ void join_request_free(struct join_request *request)
         return;
     free(request->labels);
     free(request->version);
+    free(request->scopes);
     free(request);
 }
 

@@ -85,15 +85,19 @@ static void submit_ready(int64_t server, uint64_t number)
     ck_assert_ptr_null(b);
 }
 
-static void submit_join(int64_t server, int64_t scope)
+static void submit_join(int64_t server, const char *service, const char *environment)
 {
     struct join_request *j = calloc(1, sizeof(*j));
 
+    ck_assert_ptr_nonnull(j);
     j->server_id = server;
     j->labels = strdup("{\"zone\":\"a\"}");
     j->version = strdup("1.2");
     j->scope_count = 1;
-    j->scopes[0].scope_id = scope;
+    j->scopes = calloc(1, sizeof(*j->scopes));
+    ck_assert_ptr_nonnull(j->scopes);
+    snprintf(j->scopes[0].service, NAME_BUFFER, "%s", service);
+    snprintf(j->scopes[0].environment, NAME_BUFFER, "%s", environment);
     writer_join(writer, &j);
 }
 
@@ -251,20 +255,26 @@ START_TEST(test_joins_answers_and_sightings)
     kit_sql(pg, "INSERT INTO command (rollout_id, action, actor) VALUES (%lld, 'abort', 'maria')",
             (long long)rollout_id);
     writer_lead(writer, 1, 1);
-    submit_join(1, other);
-    submit_join(2, other);
-    submit_join(2, other);
-    submit_join(999, other); /* forgotten meanwhile */
+    submit_join(1, "search", "prod");
+    submit_join(2, "search", "prod");
+    submit_join(2, "search", "prod");
+    submit_join(999, "search", "prod"); /* forgotten meanwhile */
+    submit_join(1, "fresh", "prod");    /* nobody wrote it yet */
+    submit_join(1, "fresh", "nowhere"); /* no such environment */
     seen[0] = 3;
     seen[1] = 4;
     writer_seen(writer, &seen, 2);
     ck_assert_ptr_null(seen);
     writer_answer(writer, 1, false, "pause,rollback");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         r = next();
-        ck_assert(r->kind == WRITER_JOINED && r->join->scopes[0].scope_id == other);
+        ck_assert_int_eq(r->kind, WRITER_JOINED);
+        ck_assert_str_eq(r->join->scopes[0].service, i < 4 ? "search" : "fresh");
         writer_result_free(r);
     }
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope JOIN scope USING (scope_id)"
+                                 " WHERE service = 'fresh' AND head = 0"), 1);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM scope WHERE environment = 'nowhere'"), 0);
     kit_await(pg, 1, "SELECT count(*) FROM command WHERE state = 'refused'");
     ck_assert_str_eq(kit_text(pg, "SELECT answer FROM command"), "pause,rollback");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope WHERE scope_id = %lld",
