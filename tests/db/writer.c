@@ -2,6 +2,7 @@
 #include "coordinator/store/writer.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
