@@ -285,7 +285,7 @@ START_TEST(test_joins_answers_and_sightings)
     ck_assert_str_eq(kit_text(pg, "SELECT actor FROM audit WHERE action = 'command.refused'"),
                      "maria");
     ck_assert_int_eq(kit_int(pg, "SELECT sum((data ->> 'memberships')::int) FROM audit"
-                                 " WHERE action = 'server.join'"), 2);
+                                 " WHERE action = 'server.join'"), 3);
 }
 END_TEST
 
