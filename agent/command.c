@@ -86,8 +86,8 @@ static _Noreturn void end_like(int status)
     _exit(WEXITSTATUS(status));
 }
 
-/* The group's leader: the kernel tells it (SIGHUP) when the agent dies, and it takes the whole group
- * along, which the shell's own children would outlive. Deaf to all else but the shell's end. */
+/* The group's leader: the kernel tells it (SIGHUP) when the agent dies, and it takes the whole
+ * group along, which the shell's own children would outlive. Deaf to all else but the shell's end. */
 static _Noreturn void supervise(const char *text, const char **env, int output, pid_t parent)
 {
     siginfo_t info;

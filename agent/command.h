@@ -1,9 +1,9 @@
 /* command.h - one command of the settings, running by itself: time limit, captured output, reason.
  *
  * It runs as /bin/sh -c TEXT in its own process group, which dies with the agent, reads from
- * /dev/null, and has no descriptor of the agent. The caller polls the two descriptors and calls command_step;
- * nothing here waits. What it leaves running in the background on purpose is left alone when it
- * ends in time.
+ * /dev/null, and has no descriptor of the agent. The caller polls the two descriptors and calls
+ * command_step; nothing here waits. What it leaves running in the background on purpose is left
+ * alone when it ends in time.
  */
 #ifndef AGENT_COMMAND_H
 #define AGENT_COMMAND_H

@@ -55,8 +55,8 @@ static void log_saved(const struct agent *a, unsigned scope,
     hash_to_hex(&p->active.hash, active);
     hash_to_hex(&p->slot.hash, slot);
     log_info("saved", "scope", agent_scope(a, scope)->name, "gen", LOG_NUMBER(p->gen), "obeyed",
-             LOG_NUMBER(p->obeyed), "outcome", p->is_reverting ? "reverting" : names[p->outcome], "revision",
-             LOG_NUMBER(p->active.revision), "active", active, "attempt",
+             LOG_NUMBER(p->obeyed), "outcome", p->is_reverting ? "reverting" : names[p->outcome],
+             "revision", LOG_NUMBER(p->active.revision), "active", active, "attempt",
              p->slot_attempt ? LOG_NUMBER(p->slot_attempt) : NULL, "slot",
              p->slot_attempt ? slot : NULL, "answer", effect->has_ack ? "yes" : NULL);
 }

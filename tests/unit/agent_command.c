@@ -183,7 +183,7 @@ START_TEST(test_group_dies_with_its_parent)
 
     temp_make(folder);
     snprintf(path, sizeof(path), "%s/pid", folder);
-    snprintf(text, sizeof(text), "sh -c 'trap \"\" TERM HUP; echo $$ > %s; sleep 3000; sleep 3000'; "
+    snprintf(text, sizeof(text), "sh -c 'trap \"\" TERM HUP; echo $$ > %s; sleep 3000; true'; "
              "true", path);
     agent = fork();
     if (agent == 0) {
