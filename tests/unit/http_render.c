@@ -1,0 +1,150 @@
+/* http_render.c - documents as JSON, nested YAML and env lines. */
+#include "coordinator/http/render.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct document *doc;
+static struct buffer out;
+static struct err err;
+
+static void set_up(void)
+{
+    doc = document_new();
+}
+
+static void tear_down(void)
+{
+    document_free(doc);
+    buffer_fini(&out);
+}
+
+static void put(const char *key, enum value_type type, const char *text)
+{
+    char *canonical;
+
+    ck_assert_msg(value_normalize(type, text, strlen(text), &canonical, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(document_set(doc, key, type, canonical, &err), 0);
+    free(canonical);
+}
+
+static const char *yaml(void)
+{
+    buffer_clear(&out);
+    render_yaml(doc, &out);
+    return out.data;
+}
+
+START_TEST(test_json_keeps_numbers_as_written)
+{
+    put("b", VALUE_NUMBER, "1.50");
+    put("a", VALUE_STRING, "x\"y");
+    put("c", VALUE_JSON, "{\"z\":[1.0,true]}");
+    put("d", VALUE_BOOLEAN, "false");
+    put("e", VALUE_YAML, "k: v");
+    render_json(doc, &out);
+    ck_assert_str_eq(out.data, "{\"a\":\"x\\\"y\",\"b\":1.50,\"c\":{\"z\":[1.0,true]},\"d\":false,"
+                               "\"e\":\"k: v\"}\n");
+}
+END_TEST
+
+START_TEST(test_yaml_nests_at_dots)
+{
+    put("database.pool.size", VALUE_NUMBER, "10");
+    put("database.url", VALUE_STRING, "postgres://x");
+    put("database-name", VALUE_STRING, "d");
+    put("top", VALUE_BOOLEAN, "true");
+    ck_assert_str_eq(yaml(), "database-name: \"d\"\n"
+                             "database:\n"
+                             "  pool:\n"
+                             "    size: 10\n"
+                             "  url: \"postgres://x\"\n"
+                             "top: true\n");
+}
+END_TEST
+
+START_TEST(test_yaml_keeps_a_key_that_is_also_a_beginning)
+{
+    put("a", VALUE_NUMBER, "1");
+    put("a.b", VALUE_NUMBER, "2");
+    put("a.b.c", VALUE_NUMBER, "3");
+    ck_assert_str_eq(yaml(), "a: 1\na.b: 2\na.b.c: 3\n");
+}
+END_TEST
+
+START_TEST(test_yaml_keeps_empty_words_in_one_piece)
+{
+    put(".a", VALUE_NUMBER, "1");
+    put("a.", VALUE_NUMBER, "2");
+    put("b..c", VALUE_NUMBER, "3");
+    ck_assert_str_eq(yaml(), "\".a\": 1\na.: 2\nb..c: 3\n");
+}
+END_TEST
+
+START_TEST(test_yaml_quotes_what_would_change_its_type)
+{
+    put("on", VALUE_STRING, "off");
+    put("12", VALUE_STRING, "12");
+    put("n", VALUE_STRING, "");
+    put("x y: z", VALUE_STRING, "a\nb\n");
+    put("list", VALUE_JSON, "[\"no\",1.0,null,{\"yes\":\"1\"}]");
+    ck_assert_str_eq(yaml(), "\"12\": \"12\"\n"
+                             "list: [\"no\", 1.0, null, {\"yes\": \"1\"}]\n"
+                             "\"n\": \"\"\n"
+                             "\"on\": \"off\"\n"
+                             "\"x y: z\": |\n  a\n  b\n");
+}
+END_TEST
+
+START_TEST(test_yaml_of_nothing_is_a_map)
+{
+    ck_assert_str_eq(yaml(), "{}\n");
+}
+END_TEST
+
+START_TEST(test_env_is_quoted_for_a_shell)
+{
+    put("database.url", VALUE_STRING, "it's $HOME `x` \\ \"q\"");
+    put("2nd-try", VALUE_NUMBER, "1");
+    ck_assert_int_eq(render_env(doc, &out, &err), 0);
+    ck_assert_str_eq(out.data, "DATABASE_URL='it'\\''s $HOME `x` \\ \"q\"'\n_2ND_TRY='1'\n");
+}
+END_TEST
+
+START_TEST(test_env_names_both_keys_of_a_collision)
+{
+    put("a.b", VALUE_STRING, "1");
+    put("a_b", VALUE_STRING, "2");
+    put("z", VALUE_STRING, "3");
+    ck_assert_int_eq(render_env(doc, &out, &err), -1);
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    ck_assert_str_eq(err.code, "env_collision");
+    ck_assert_ptr_nonnull(strstr(err.text, "a.b"));
+    ck_assert_ptr_nonnull(strstr(err.text, "a_b"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("http_render");
+    TCase *tests = tcase_create("http_render");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_json_keeps_numbers_as_written);
+    tcase_add_test(tests, test_yaml_nests_at_dots);
+    tcase_add_test(tests, test_yaml_keeps_a_key_that_is_also_a_beginning);
+    tcase_add_test(tests, test_yaml_keeps_empty_words_in_one_piece);
+    tcase_add_test(tests, test_yaml_quotes_what_would_change_its_type);
+    tcase_add_test(tests, test_yaml_of_nothing_is_a_map);
+    tcase_add_test(tests, test_env_is_quoted_for_a_shell);
+    tcase_add_test(tests, test_env_names_both_keys_of_a_collision);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
