@@ -1,0 +1,144 @@
+"""agent.py - one real agent and what it owes its server: last known good, groups, originals, catching up."""
+import os
+import signal
+
+from kit import Agent, World, check, contains, equal, read, wait_until, write
+
+ONE, TWO = "demo/prod", "other/prod"
+ALL = {"stages": [{"percent": 100}]}
+
+
+def setup():
+    world = World("agent").start()
+    folder = f"{world.folder}/files"
+    os.makedirs(folder)
+    world.paths = {ONE: f"{folder}/one", TWO: f"{folder}/two"}
+    write(world.paths[ONE], "as it was\n", 0o640)
+    for scope in (ONE, TWO):
+        world.set(scope, {"note": "created"})
+    lines = {s: f"""file = value -> {world.paths[s]} optional
+document = json -> {world.paths[s]}.json
+validate = ! grep -q refused {{file}}
+reload = echo $LOCKSTEP_SCOPE@$LOCKSTEP_REVISION >> {folder}/reloads; ! grep -q unloadable {world.paths[s]}
+check = ! grep -q unhealthy {world.paths[s]}
+check_attempts = 2
+check_grace = 100ms
+""" for s in (ONE, TWO)}
+    world.reloads = f"{folder}/reloads"
+    world.one = Agent(world, "server-1", [ONE], scope_settings=f"{lines[ONE]}\n[scope {TWO}]\n{lines[TWO]}").enroll().start()
+    for scope in (ONE, TWO):
+        world.wait_agents(scope, 1)
+    return world
+
+
+def roll(world, values, *states, scopes=None):
+    """One rollout over the scopes of `values`, to its end."""
+    for scope, value in values.items():
+        world.set(scope, {"value": value})
+    changes = [dict(zip(("service", "environment"), s.split("/"))) for s in values]
+    rollout = world.ok("POST", "/rollouts", {"changes": changes, "strategy": ALL})["id"]
+    return rollout, world.wait_state(rollout, *states)
+
+
+def held(world):
+    return {s: world.one.dump()["scopes"][s]["active"] for s in (ONE, TWO)}
+
+
+def test_two_scopes(world):
+    """a rollout over two scopes reaches both; the document is there as JSON too"""
+    roll(world, {ONE: "first one\n", TWO: "first two\n"}, "completed")
+    equal([read(world.paths[s]) for s in (ONE, TWO)], ["first one\n", "first two\n"], "files")
+    equal(os.stat(world.paths[ONE]).st_mode & 0o7777, 0o640, "the mode is kept")
+    contains(read(f"{world.paths[ONE]}.json"), '"value": "first one\\n"', '"note": "created"')
+
+
+def test_both_go_back(world):
+    """when one of two scopes fails its check, both go back to the last known good"""
+    before = held(world)
+    rollout, seen = roll(world, {ONE: "second one\n", TWO: "unhealthy two\n"}, "rolled_back")
+    contains(world.servers_of(rollout)["server-1"]["reason"], "check ended with 1")
+    equal([read(world.paths[s]) for s in (ONE, TWO)], ["first one\n", "first two\n"], "files")
+    equal(held(world), before, "what is active")
+
+
+def test_reload_fails(world):
+    """a failing reload is told with its step, and the old content is loaded again"""
+    rollout, seen = roll(world, {ONE: "unloadable\n"}, "rolled_back")
+    contains(world.servers_of(rollout)["server-1"]["reason"], "reload ended with 1")
+    equal(read(world.paths[ONE]), "first one\n", "file")
+    check(len([r for r in read(world.reloads).splitlines() if r.startswith(f"{ONE}@")]) >= 4, "reloaded on the way back too")
+
+
+def test_without_coordinator(world):
+    """without a coordinator the agent starts again, touches nothing, and is back when the coordinator is"""
+    coordinator = world.coordinators[0]
+    files = {s: (read(world.paths[s]), os.stat(world.paths[s]).st_mtime_ns) for s in (ONE, TWO)}
+    reloads, before = read(world.reloads), held(world)
+    coordinator.process.stop()
+    world.one.kill()
+    world.one.start()
+    wait_until(lambda: world.one.process.log_has("no coordinator"), "it says that it is alone")
+    check(world.one.process.is_running(), "it runs on")
+    equal({s: (read(world.paths[s]), os.stat(world.paths[s]).st_mtime_ns) for s in (ONE, TWO)}, files, "files")
+    equal(read(world.reloads), reloads, "reloads")
+    equal(held(world), before, "what is active")
+    coordinator.start()
+    roll(world, {ONE: "after the night\n"}, "completed")
+    equal(read(world.paths[ONE]), "after the night\n", "file")
+
+
+def test_large_document(world):
+    """a document of five megabytes arrives in chunks"""
+    value = "0123456789abcde\n" * 60000
+    world.set(TWO, {f"padding-{i}": value for i in range(5)})
+    roll(world, {TWO: value}, "completed")
+    equal(len(read(world.paths[TWO])), len(value), "size of the file")
+
+
+def test_late_comer(world):
+    """a server that slept through a rollout converges when it comes back"""
+    second = Agent(world, "server-2", [ONE], scope_settings=f"file = value -> {world.folder}/files/late").enroll().start()
+    world.wait_agents(ONE, 2)
+    wait_until(lambda: os.path.exists(f"{world.folder}/files/late"), "the newcomer is brought up to date")
+    second.process.stop()
+    world.set(ONE, {"value": "while it slept\n"})
+    rollout = world.start_rollout(ONE, {**ALL, "unreachable": "skip"})
+    world.wait_state(rollout, "completed", seconds=60)
+    check(read(f"{world.folder}/files/late") != "while it slept\n", "it slept")
+    second.start()
+    wait_until(lambda: read(f"{world.folder}/files/late") == "while it slept\n", "it catches up")
+    wait_until(lambda: not second.dump()["outbox"], "its outbox is empty")
+    second.process.stop()
+
+
+def test_stopped_while_applying(world):
+    """SIGTERM in mid-apply is no failed start: the next start applies again and the rollout completes"""
+    gate = f"{world.folder}/files/gate"
+    third = Agent(world, "server-3", ["third/prod"], scope_settings=f"""file = value -> {world.folder}/files/third
+reload = echo began > {gate}.began; while ! test -e {gate}; do sleep 0.05; done
+reload_timeout = 5m
+""")
+    world.set("third/prod", {"value": "third\n"})
+    third.enroll().start()
+    world.wait_agents("third/prod", 1)
+    rollout = world.start_rollout("third/prod", {**ALL, "unreachable": "wait", "stages": [{"percent": 100, "apply_timeout": "5m"}]})
+    for _ in range(4):
+        wait_until(lambda: os.path.exists(f"{gate}.began"), "the reload began")
+        third.process.stop(signal.SIGTERM)
+        os.unlink(f"{gate}.began")
+        third.start()
+    write(gate, "")
+    world.wait_state(rollout, "completed")
+    equal(read(f"{world.folder}/files/third"), "third\n", "file")
+    third.process.stop()
+
+
+def test_drift(world):
+    """a file that somebody else changes is told as drift, and left alone"""
+    write(world.paths[ONE], "touched by hand\n", 0o640)
+    world.one.process.stop()
+    world.one.start()
+    wait_until(lambda: world.one.process.log_has("files drifted"), "it says so")
+    equal(read(world.paths[ONE]), "touched by hand\n", "file")
+    roll(world, {ONE: "and taken back\n"}, "completed")
+    equal(read(world.paths[ONE]), "and taken back\n", "file")
