@@ -6,14 +6,12 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +19,7 @@
 #include "common/invariant.h"
 #include "coordinator/cli/context.h"
 #include "coordinator/cli/dev_files.h"
+#include "coordinator/cli/dev_port.h"
 #include "coordinator/cli/dev_postgres.h"
 #include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/table.h"
@@ -61,35 +60,6 @@ struct dev {
 };
 
 /* ---------------------------------------------------------------- what was asked for */
-
-/* A port that is free at this moment, for demos and tests that run side by side. */
-static int free_port(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 &&
-        getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-        port = ntohs(address.sin_port);
-    if (fd >= 0)
-        close(fd);
-    return port;
-}
-
-/* A port alone means this machine; port 0 any that is free. */
-static int take_address(const char *given, const char *preset, char out[128])
-{
-    const char *text = given ? given : preset;
-    bool is_port = text[0] && !text[strspn(text, "0123456789")];
-
-    if (strcmp(text, "0") == 0)
-        snprintf(out, 128, "127.0.0.1:%d", free_port());
-    else
-        snprintf(out, 128, "%s%s", is_port ? "127.0.0.1:" : "", text);
-    return strchr(out, ':') && strlen(out) < 120 && !out[strcspn(out, " \t/;#")] ? 0 : -1;
-}
 
 /* The folder's name stands in commands of the agents' settings. */
 static int take_dir(struct dev *d, const char *given, struct err *e)
@@ -158,8 +128,8 @@ static int take_options(struct dev *d, struct err *e)
 
     if (count < 0 || count > AGENTS_MAX || (end && (*end || end == agents)))
         return err_set(e, ERR_MALFORMED, "--agents: a number from 0 to %d", AGENTS_MAX);
-    if (take_address(command_option(line, "http"), HTTP_PRESET, d->http) != 0 ||
-        take_address(command_option(line, "router"), ROUTER_PRESET, d->router) != 0)
+    if (dev_port_take(command_option(line, "http"), HTTP_PRESET, d->http) != 0 ||
+        dev_port_take(command_option(line, "router"), ROUTER_PRESET, d->router) != 0)
         return err_set(e, ERR_MALFORMED, "--http and --router are HOST:PORT or a port");
     if (take_scopes(d, e) != 0 || find_programs(d, e) != 0)
         return -1;
@@ -262,11 +232,12 @@ static int wait_coordinator(struct dev *d, struct err *e)
 
     for (;;) {
         SCOPED_REPLY struct client_reply reply = { 0 };
+        bool is_ready = client_call(d->client, "GET", "/readyz", NULL, &reply, e) == 0;
 
-        if (client_call(d->client, "GET", "/readyz", NULL, &reply, e) == 0)
-            return 0;
         if (interrupt_happened())
             return err_code(e, ERR_UNAVAILABLE, "interrupted", "interrupted");
+        if (is_ready && dev_process_runs(&d->lockstepd, &status))
+            return 0;
         if (!dev_process_runs(&d->lockstepd, &status)) {
             dev_process_say_status(status, how);
             return err_set(e, ERR_SYSTEM, "lockstepd ended with %s; its last words are in %s", how,
@@ -505,6 +476,9 @@ int dev_run(struct cli *cli, int argc, char **argv)
     if (take_options(&d, &e) != 0)
         return cli_fail(cli, &e);
     rc = take_lock(&d, &e);
+    if (rc == 0 && (dev_port_check("--http", d.http, &e) != 0 ||
+                    dev_port_check("--router", d.router, &e) != 0))
+        rc = -1;
     if (rc == 0) {
         printf("lockstep dev in %s\n\n", d.dir);
         fflush(stdout);

@@ -137,7 +137,9 @@ static bool needs_quotes(const char *s)
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strcasecmp(s, words[i]) == 0)
             return true;
-    return strchr("0123456789+-.", s[0]) != NULL;
+    /* Numbers in any base, dates, times of day: letters of these alone. 30s is plain text. */
+    return strchr("0123456789+-.", s[0]) &&
+           !s[strspn(s, "0123456789abcdefABCDEFxXoOinINyY_+-.:TtZz ")];
 }
 
 static void emit(yaml_emitter_t *y, yaml_event_t *event)

@@ -197,9 +197,9 @@ static void pad_to(struct buffer *out, size_t have, size_t cells)
         buffer_add(out, " ", 1);
 }
 
-/* "  canary       1  ██████████  1 applied": the legend is left out when it does not fit. */
-static void draw_stage(const json_t *stage, const struct columns *c, const struct picture_style *st,
-                       struct buffer *out)
+/* "▸ canary       1  ██████████  1 applied": the legend is left out when it does not fit. */
+static void draw_stage(const json_t *stage, bool is_open, const struct columns *c,
+                       const struct picture_style *st, struct buffer *out)
 {
     SCOPED_BUFFER struct buffer name = { 0 }, legend = { 0 };
     size_t used = 2 + c->name + 1 + c->servers + 2 + c->bar, width;
@@ -207,7 +207,7 @@ static void draw_stage(const json_t *stage, const struct columns *c, const struc
 
     picture_counts(json_object_get(stage, "counts"), &bar);
     table_text_add(&name, cli_text(stage, "name"), c->name, st->is_utf8);
-    buffer_printf(out, "  %s", name.data);
+    buffer_printf(out, "%s %s", !is_open ? " " : st->is_utf8 ? "▸" : ">", name.data);
     pad_to(out, table_text_width(name.data), c->name);
     buffer_printf(out, " %*zu  ", (int)c->servers, stage_servers(stage));
     bar_draw(&bar, out, c->bar, st->is_colour, st->is_utf8);
@@ -246,9 +246,12 @@ static void draw_failure(const json_t *server, size_t names, const struct pictur
     const char *state = cli_text(server, "state"), *detail = cli_text(server, "detail");
     const char *reason = cli_text(server, "reason");
     SCOPED_BUFFER struct buffer line = { 0 };
+    char word[64];
 
-    buffer_printf(&line, "  %-*s  %s", (int)names, cli_text(server, "server"),
-                  *detail ? detail : state);
+    snprintf(word, sizeof(word), "%s", *detail ? detail : state);
+    for (char *p; (p = strchr(word, '_'));)
+        *p = ' ';
+    buffer_printf(&line, "  %-*s  %s", (int)names, cli_text(server, "server"), word);
     if (*reason)
         buffer_printf(&line, "  %s", reason);
     add_line(out, st, tint_of_state(state), line.data);
@@ -293,7 +296,9 @@ void picture_draw(const json_t *rollout, const json_t *failures, const struct pi
     draw_header(rollout, st, out);
     buffer_add_text(out, "\n");
     json_array_foreach (stages, i, stage)
-        draw_stage(stage, &c, st, out);
+        draw_stage(stage,
+                   !picture_is_final(rollout) && cli_number(rollout, "stage") == (long long)i, &c,
+                   st, out);
     if (json_is_object(json_object_get(rollout, "latency_ms"))) {
         size_t mark = out->size;
 
