@@ -28,6 +28,7 @@
 #define COMMAND_WAIT_MS 10000
 #define CONNECTIONS_MAX 10000
 #define INACTIVITY_S 120
+#define DROPPED_MAX (64u << 20) /* of a body that is refused */
 
 struct http {
     struct http_settings settings;
@@ -265,9 +266,19 @@ static enum MHD_Result begin_work(struct exchange *ex)
     return answer(ex);
 }
 
+/* A refused body is read and dropped, so that the client gets to read the answer and the
+ * connection lives on; but not one that waits to be asked for, or that is beyond all measure. */
+static bool is_hopeless(struct MHD_Connection *connection)
+{
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Expect") ||
+           (length && strtoull(length, NULL, 10) > DROPPED_MAX);
+}
+
 /* Called when the headers are there, for every part of the body, when it is complete, and after
- * every resume. Answers are queued after the first call only: on the first, the connection would
- * be closed with it; a body that is too large is the one case where that is wanted. */
+ * every resume. Answers are queued after the first call: on the first, the connection would be
+ * closed with it; a hopeless body is the one case where that is wanted. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *size, void **con_cls)
@@ -285,7 +296,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (open_request(ex, &e) == 0)
             return MHD_YES;
         refuse(ex, &e);
-        return e.kind == ERR_TOO_LARGE ? answer(ex) : MHD_YES;
+        return is_hopeless(connection) ? answer(ex) : MHD_YES;
     }
     if (*size) {
         receive(ex, data, *size);

@@ -1,0 +1,280 @@
+/* rollouts.c - rollouts, servers, commands and tokens as the API stores and sees them. */
+#include "coordinator/store/rollouts.h"
+
+#include <string.h>
+
+#include "coordinator/store/rollout_views.h"
+#include "coordinator/store/servers.h"
+#include "coordinator/store/strategies.h"
+#include "coordinator/store/tokens.h"
+#include "tests/db/kit.h"
+
+static const char *database;
+static struct pg *pg;
+static struct err err;
+
+static void set_up(void)
+{
+    database = kit_database();
+    pg = kit_open(database);
+}
+
+static void tear_down(void)
+{
+    pg_close(pg);
+}
+
+static struct rollout_new rollout_of(int64_t scope_id)
+{
+    return (struct rollout_new){ .kind = "change",
+                                 .salt = "salt",
+                                 .strategy_name = "canary",
+                                 .strategy = "{}",
+                                 .note = "",
+                                 .actor = "tests",
+                                 .stage_count = 2,
+                                 .change_count = 1,
+                                 .changes = { { .scope_id = scope_id, .to_revision = 1 } } };
+}
+
+START_TEST(test_one_open_rollout_per_scope)
+{
+    int64_t scope = kit_scope(pg, "web", 1), other = kit_scope(pg, "search", 1), id;
+    struct rollout_new r = rollout_of(scope);
+    int64_t both[] = { other, scope };
+    char busy[32];
+
+    ck_assert_int_eq(rollouts_check_free(pg, both, 2, busy, &err), 0);
+    ck_assert_int_eq(rollouts_insert(pg, &r, "abc", &id, &err), 0);
+    ck_assert_int_eq(rollouts_check_free(pg, both, 2, busy, &err), -1);
+    ck_assert_str_eq(err.code, "scope_busy");
+    ck_assert_str_eq(busy, "abc");
+    ck_assert_int_eq(rollouts_check_free(pg, both, 1, busy, &err), 0);
+    /* The constraint says so as well, whoever forgets to ask. */
+    ck_assert_int_eq(rollouts_insert(pg, &r, "def", &id, &err), -1);
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+}
+END_TEST
+
+START_TEST(test_ids_are_random_and_plain)
+{
+    char a[ROLLOUT_PUBLIC_ID_SIZE], b[ROLLOUT_PUBLIC_ID_SIZE];
+
+    ck_assert_int_eq(rollouts_make_id(a, &err), 0);
+    ck_assert_int_eq(rollouts_make_id(b, &err), 0);
+    ck_assert_str_ne(a, b);
+    ck_assert_uint_eq(strspn(a, "0123456789abcdefghjkmnpqrstvwxyz"), ROLLOUT_PUBLIC_ID_SIZE - 1);
+}
+END_TEST
+
+static size_t list(const char *states, const char *service, int64_t before)
+{
+    struct rollout_filter f = { .states = states,
+                                .service = service,
+                                .environment = "",
+                                .since = "",
+                                .before = before,
+                                .limit = 10 };
+    struct rows *rows;
+    size_t count;
+
+    ck_assert_msg(rollouts_list(pg, &f, &rows, &err) == 0, "%s", err.text);
+    count = rows_count(rows);
+    rows_free(rows);
+    return count;
+}
+
+START_TEST(test_lists_by_state_scope_and_cursor)
+{
+    int64_t web = kit_scope(pg, "web", 1), search = kit_scope(pg, "search", 1);
+    int64_t first = kit_rollout(pg, &web, 1, 1), second = kit_rollout(pg, &search, 1, 1);
+
+    kit_sql(pg, "UPDATE rollout SET state = 'completed', phase = 'completed', finished_at = now() "
+                "WHERE rollout_id = %lld; UPDATE rollout SET is_paused = true",
+            (long long)first);
+    ck_assert_uint_eq(list("", "", 0), 2);
+    ck_assert_uint_eq(list("open", "", 0), 1);
+    ck_assert_uint_eq(list("paused", "", 0), 1);
+    ck_assert_uint_eq(list("completed,failed", "", 0), 1);
+    ck_assert_uint_eq(list("failed", "", 0), 0);
+    ck_assert_uint_eq(list("", "web", 0), 1);
+    ck_assert_uint_eq(list("open", "web", 0), 0);
+    ck_assert_uint_eq(list("", "", second), 1);
+}
+END_TEST
+
+START_TEST(test_counts_contain_stages_to_come)
+{
+    int64_t scope = kit_scope(pg, "web", 1), id;
+    struct rollout_view_fleet fleet;
+    struct rollout_view_server server;
+    struct rows *rows;
+
+    kit_servers(pg, scope, 4);
+    kit_sql(pg, "UPDATE server SET last_seen = now() WHERE name <> 'server-4'; "
+                "UPDATE server SET state = 'excluded' WHERE name = 'server-3'");
+    id = kit_rollout(pg, &scope, 1, 2);
+    kit_sql(pg, "INSERT INTO member (rollout_id, server_id, stage, attempt_number, state, reason) "
+                "SELECT %lld, server_id, 0, 1, 'failed', 'no' FROM server WHERE name = 'server-2'",
+            (long long)id);
+    ck_assert_int_eq(rollout_view_fleets(pg, &id, 1, &rows, &err), 0);
+    fleet = rollout_view_fleet_at(rows, 0);
+    ck_assert_uint_eq(fleet.servers, 3);
+    ck_assert_uint_eq(fleet.outside, 2);
+    ck_assert_uint_eq(fleet.unreachable, 1);
+    rows_free(rows);
+    ck_assert_int_eq(rollout_view_servers(pg, id, "", "", -1, "", 10, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 3);
+    server = rollout_view_server_at(rows, 1);
+    ck_assert_str_eq(server.server, "server-2");
+    ck_assert_str_eq(server.state, "failed");
+    ck_assert_str_eq(server.reason, "no");
+    ck_assert(server.is_reachable);
+    rows_free(rows);
+    ck_assert_int_eq(rollout_view_servers(pg, id, "", "pending", -1, "", 10, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 2);
+    ck_assert_int_eq(rollout_view_server_at(rows, 0).stage, -1);
+    rows_free(rows);
+}
+END_TEST
+
+START_TEST(test_commands_are_taken_back_once)
+{
+    int64_t scope = kit_scope(pg, "web", 1), id = kit_rollout(pg, &scope, 1, 1), command;
+    enum command_state state;
+    char answer[128];
+    bool is_withdrawn;
+
+    ck_assert_int_eq(commands_insert(pg, id, "pause", false, "why", "tests", &command, &err), 0);
+    ck_assert_int_eq(commands_look(pg, command, &state, answer, &err), 0);
+    ck_assert_int_eq(state, COMMAND_WAITING);
+    kit_sql(pg, "UPDATE command SET state = 'refused', answer = 'resume,rollback'");
+    ck_assert_int_eq(commands_withdraw(pg, command, &is_withdrawn, &err), 0);
+    ck_assert(!is_withdrawn);
+    ck_assert_int_eq(commands_look(pg, command, &state, answer, &err), 0);
+    ck_assert_int_eq(state, COMMAND_NOT_ALLOWED);
+    ck_assert_str_eq(answer, "resume,rollback");
+    kit_sql(pg, "UPDATE command SET state = 'waiting'");
+    ck_assert_int_eq(commands_withdraw(pg, command, &is_withdrawn, &err), 0);
+    ck_assert(is_withdrawn);
+    ck_assert_int_eq(commands_look(pg, command, &state, answer, &err), 0);
+    ck_assert_int_eq(state, COMMAND_GONE);
+}
+END_TEST
+
+START_TEST(test_later_completed_rollouts_stand_on_earlier_ones)
+{
+    int64_t scope = kit_scope(pg, "web", 3), first = kit_rollout(pg, &scope, 1, 1), second;
+    struct rows *rows;
+
+    kit_sql(pg, "UPDATE rollout_change SET is_open = false, to_revision = 1; "
+                "UPDATE rollout SET state = 'completed', phase = 'completed', finished_at = now()");
+    second = kit_rollout(pg, &scope, 1, 1);
+    ck_assert_int_eq(rollouts_later(pg, first, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 0); /* still open: it may not stay */
+    rows_free(rows);
+    kit_sql(pg, "UPDATE rollout SET state = 'completed', phase = 'completed', finished_at = now()");
+    ck_assert_int_eq(rollouts_later(pg, first, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 1);
+    rows_free(rows);
+    ck_assert_int_eq(rollouts_later(pg, second, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 0);
+    rows_free(rows);
+}
+END_TEST
+
+START_TEST(test_servers_are_enrolled_once_and_revoked_for_good)
+{
+    static const char key[] = "0123456789012345678901234567890123456789";
+    static const char other[] = "9876543210987654321098765432109876543210";
+    const char *all[] = { "*" };
+    int64_t id;
+    bool is_changed;
+
+    ck_assert_int_eq(servers_enroll(pg, "one", key, all, 1, &id, &err), 0);
+    ck_assert_int_eq(servers_enroll(pg, "one", other, all, 1, &id, &err), -1);
+    ck_assert_str_eq(err.code, "server_exists");
+    ck_assert_int_eq(servers_enroll(pg, "two", key, all, 1, &id, &err), -1);
+    ck_assert_str_eq(err.code, "key_exists");
+    ck_assert_int_eq(servers_set_state(pg, "one", "excluded", &id, &is_changed, &err), 0);
+    ck_assert_int_eq(servers_set_state(pg, "one", "excluded", &id, &is_changed, &err), 0);
+    ck_assert(!is_changed);
+    ck_assert_int_eq(servers_set_state(pg, "one", "revoked", &id, &is_changed, &err), 0);
+    ck_assert_int_eq(servers_set_state(pg, "one", "enrolled", &id, &is_changed, &err), -1);
+    ck_assert_str_eq(err.code, "wrong_state");
+    ck_assert_int_eq(servers_forget(pg, "one", &id, &err), 0);
+    ck_assert_int_eq(servers_forget(pg, "one", &id, &err), -1);
+    ck_assert_str_eq(err.code, "unknown_server");
+}
+END_TEST
+
+START_TEST(test_built_in_strategies_stay)
+{
+    bool is_new;
+
+    ck_assert_int_eq(strategies_put(pg, "canary", "{}", &is_new, &err), -1);
+    ck_assert_str_eq(err.code, "built_in");
+    ck_assert_int_eq(strategies_put(pg, "mine", "{}", &is_new, &err), 0);
+    ck_assert(is_new);
+    ck_assert_int_eq(strategies_put(pg, "mine", "{}", &is_new, &err), 0);
+    ck_assert(!is_new);
+    ck_assert_int_eq(strategies_delete(pg, "mine", &err), 0);
+    ck_assert_int_eq(strategies_delete(pg, "mine", &err), -1);
+    ck_assert_int_eq(strategies_delete(pg, "urgent", &err), -1);
+    ck_assert_str_eq(err.code, "built_in");
+}
+END_TEST
+
+static void must_refuse(const char *token)
+{
+    struct token_owner owner;
+
+    ck_assert_int_eq(tokens_check(pg, token, &owner, &err), -1);
+    ck_assert_int_eq(err.kind, ERR_UNAUTHORIZED);
+    ck_assert_msg(!strstr(err.text, token), "the error quotes the token");
+}
+
+START_TEST(test_tokens)
+{
+    struct pg_pool *pool = pg_pool_new(database, "tests", 1);
+    char token[TOKEN_TEXT_SIZE], wrong[TOKEN_TEXT_SIZE];
+    struct token_owner owner;
+
+    ck_assert_int_eq(tokens_create(pool, "robot", "admin", token, &err), 0);
+    ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
+    ck_assert_str_eq(owner.name, "robot");
+    for (size_t i = 0; token[i]; i++) { /* every character counts */
+        memcpy(wrong, token, sizeof(wrong));
+        wrong[i] = wrong[i] == 'a' ? 'b' : 'a';
+        must_refuse(wrong);
+    }
+    must_refuse("lst_");
+    must_refuse("nonsense");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE secret_hash::text LIKE '%%%s%%'",
+                             token + 13),
+                     0);
+    kit_sql(pg, "UPDATE token SET revoked_at = now()");
+    must_refuse(token);
+    pg_pool_free(pool);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("rollouts");
+    TCase *tests = tcase_create("rollouts");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_one_open_rollout_per_scope);
+    tcase_add_test(tests, test_ids_are_random_and_plain);
+    tcase_add_test(tests, test_lists_by_state_scope_and_cursor);
+    tcase_add_test(tests, test_counts_contain_stages_to_come);
+    tcase_add_test(tests, test_commands_are_taken_back_once);
+    tcase_add_test(tests, test_later_completed_rollouts_stand_on_earlier_ones);
+    tcase_add_test(tests, test_servers_are_enrolled_once_and_revoked_for_good);
+    tcase_add_test(tests, test_built_in_strategies_stay);
+    tcase_add_test(tests, test_tokens);
+    suite_add_tcase(suite, tests);
+    return kit_main(suite);
+}
