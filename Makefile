@@ -156,6 +156,9 @@ db: $(DB_TESTS) ## the statements, against a throwaway PostgreSQL
 sim: $(SIM_TEST) ## bad days of the shipped cores (SEED=n replays one, RUNS=n runs so many)
 	@$(BUILD)/tests/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
+mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
+	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
+
 system: $(PROGRAMS) ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
 	@ONLY='$(ONLY)' $(CHECK) system
 

@@ -307,10 +307,13 @@ static void on_prepare(struct world *w, unsigned who, const struct message *m)
     step(w, who, &ev);
 }
 
-static void on_receipt(struct server *v, uint64_t id)
+static void on_receipt(struct world *w, unsigned who, uint64_t id)
 {
+    struct server *v = &w->servers[who];
+
     for (unsigned i = 0; i < v->disk.outbox_count; i++)
         if (v->disk.outbox[i].id == id) {
+            judge_receipt(w, who, id, v->incarnation);
             memmove(&v->disk.outbox[i], &v->disk.outbox[i + 1],
                     (--v->disk.outbox_count - i) * sizeof(v->disk.outbox[0]));
             return;
@@ -341,7 +344,6 @@ static void move_on(struct world *w, unsigned who)
 
 static void obey(struct world *w, unsigned who, const struct message *m)
 {
-    struct server *v = &w->servers[who];
     struct message pong = { .type = MESSAGE_PONG };
     struct participant_event ev = { .number = m->number };
 
@@ -356,7 +358,7 @@ static void obey(struct world *w, unsigned who, const struct message *m)
         on_order(w, who, m);
         break;
     case MESSAGE_RECEIPT:
-        on_receipt(v, m->outbox);
+        on_receipt(w, who, m->outbox);
         break;
     case MESSAGE_ABORT:
         ev.type = PARTICIPANT_ABORT;
