@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/invariant.h"
@@ -141,6 +142,17 @@ static int fail(const struct err *e)
     return 1;
 }
 
+/* Every agent is a connection and takes a descriptor: as many as may be had. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(const struct coordinator_settings *s)
 {
     unsigned workers = (unsigned)s->http_workers;
@@ -187,6 +199,7 @@ int main(int argc, char **argv)
         rc = bootstrap_token(&settings, arguments.name);
     } else {
         block_signals();
+        raise_descriptor_limit();
         rc = wait_for_database(settings.database_url) ? run(&settings) : 0;
     }
     coordinator_settings_fini(&settings);
