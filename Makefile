@@ -142,6 +142,11 @@ $(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libcoordinator.a $(BUILD)/li
 demo: $(PROGRAMS) ## half a minute: a good rollout and two bad ones on 20 agents
 	@sh coordinator/cli/demo.sh '$(BUILD)'
 
+AGENTS ?= 1000
+REPEAT ?= 5
+bench: $(PROGRAMS) $(BENCHES) ## a durable rollout to AGENTS=n against a plain echo (CURVE=1, REPEAT=n)
+	@BUILD='$(BUILD)' python3 -u tests/bench/run.py --agents $(AGENTS) --repeat $(REPEAT) $(if $(CURVE),--curve)
+
 CHECK = MAKE='$(MAKE)' BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
 
 tidy: ## the house rules that a compiler cannot check

@@ -35,6 +35,7 @@ struct fleet {
     int poll_fd, signal_fd;
     struct member *members;
     size_t opened, welcome, welcome_max;
+    uint64_t attempt; /* the newest one heard of */
     uint64_t counts[WIRE_TYPE_COUNT];
 };
 
@@ -95,6 +96,16 @@ static void answer_echo(struct fleet *f, struct member *m, zmq_msg_t *frame)
         (void)zmq_send(m->socket, bytes, f->settings->echo_size, ZMQ_DONTWAIT);
 }
 
+/* When the first PREPARE of an attempt came: the benchmark's clock starts there. */
+static void note_attempt(struct fleet *f, uint64_t attempt)
+{
+    if (attempt <= f->attempt)
+        return;
+    f->attempt = attempt;
+    printf("prepare %llu %lld\n", (unsigned long long)attempt, (long long)clock_wall_ms());
+    fflush(stdout);
+}
+
 static void answer(struct fleet *f, struct member *m, zmq_msg_t *envelope, zmq_msg_t *body)
 {
     struct wire_envelope e;
@@ -108,6 +119,8 @@ static void answer(struct fleet *f, struct member *m, zmq_msg_t *envelope, zmq_m
     f->counts[e.type]++;
     if (player_answer(&m->player, &e, zmq_msg_data(body), zmq_msg_size(body), &out))
         send_frames(m, &out);
+    if (e.type == WIRE_PREPARE)
+        note_attempt(f, m->player.slot);
     if (e.type == WIRE_WELCOME || e.type == WIRE_REJECT)
         set_welcome(f, m, e.type == WIRE_WELCOME);
 }

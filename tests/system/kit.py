@@ -132,7 +132,7 @@ class Process:
 class Postgres:
     """A private PostgreSQL on a Unix socket; as root it runs as another user."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, is_durable=False):
         self.folder, self.port, self.name = folder, 5432, "lockstep"
         self.data, self.sockets = f"{folder}/data", f"{folder}/s"
         self.user = None
@@ -144,7 +144,7 @@ class Postgres:
         self._run(["mkdir", "-p", self.sockets])
         self._run([f"{PG_BIN}/initdb", "-D", self.data, "-U", "lockstep", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"])
         self.process = Process("postgres", [
-            f"{PG_BIN}/postgres", "-D", self.data, "-k", self.sockets, "-c", "listen_addresses=", "-c", "fsync=off",
+            f"{PG_BIN}/postgres", "-D", self.data, "-k", self.sockets, "-c", "listen_addresses=", "-c", f"fsync={'on' if is_durable else 'off'}",
             "-c", "max_connections=200", "-c", "log_min_messages=warning", "-c", "shared_buffers=64MB"],
             f"{folder}/postgres.log", user=self.user, death="QUIT")
 
@@ -317,12 +317,12 @@ labels = {self.labels}
 class World:
     """One cluster: a database, coordinators, agents."""
 
-    def __init__(self, name, lease="2s"):
+    def __init__(self, name, lease="2s", is_durable=False):
         self.folder = tempfile.mkdtemp(prefix=f"lockstep-{name}-")
         os.chmod(self.folder, 0o755)
         self.lease, self.token = lease, ""
         self.coordinators, self.agents, self.others = [], {}, []
-        self.postgres = Postgres(f"{self.folder}/pg")
+        self.postgres = Postgres(f"{self.folder}/pg", is_durable)
 
     def __enter__(self):
         return self
