@@ -72,11 +72,14 @@ static void reject(struct hearing *h, const struct router_peer *peer, enum wire_
     (void)router_send_bytes(h->edges->router, peer, &envelope, h->body, size);
 }
 
+/* An agent that was never welcomed knows no cluster; a coordinator that has not read its database
+ * yet neither, and then does not judge. */
 static bool is_of_cluster(const struct hearing *h, const struct wire_envelope *envelope)
 {
     static const uint8_t none[WIRE_CLUSTER_ID_SIZE];
 
-    return memcmp(envelope->cluster_id, none, sizeof(none)) == 0 ||
+    return memcmp(h->edges->cluster_id, none, sizeof(none)) == 0 ||
+           memcmp(envelope->cluster_id, none, sizeof(none)) == 0 ||
            memcmp(envelope->cluster_id, h->edges->cluster_id, sizeof(none)) == 0;
 }
 

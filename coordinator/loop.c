@@ -194,6 +194,7 @@ static void drain_writer(struct loop *l)
 static void on_snapshot(struct loop *l, const struct loader_news *news)
 {
     if (news->what == LOAD_ROSTER) {
+        memcpy(l->edges.cluster_id, news->snapshot->cluster_id, sizeof(l->edges.cluster_id));
         if (l->leading)
             leading_roster(l->leading, news->snapshot);
         else

@@ -2,7 +2,7 @@
 
 The seed is printed; SEED=n runs the same choices again (the moments are as exact as the machine is).
 """
-import json
+import http.client
 import os
 import random
 import time
@@ -12,7 +12,7 @@ from kit import Agent, World, check, equal, read, wait_until, write
 
 SCOPE = "demo/prod"
 AGENTS = int(os.environ.get("CRASH_AGENTS", "50"))
-KILLS = int(os.environ.get("CRASH_KILLS", "30"))
+MOMENTS = int(os.environ.get("CRASH_MOMENTS", "30"))
 
 # What a rollout of this test may be like: a value, a strategy, and how it may end. Members that are
 # silent when a stage is decided are waited for, so that only a bad value or the operator turns it.
@@ -43,7 +43,7 @@ check_attempts = 1
 check_interval = 1s
 """).enroll().start()
     world.wait_agents(SCOPE, AGENTS)
-    world.kills, world.rollouts = 0, {}
+    world.moments, world.kills, world.rollouts = 0, 0, {}
     return world
 
 
@@ -59,7 +59,8 @@ def kill_some(world):
     """At a random moment: kill one to three processes; start them again a random while later."""
     time.sleep(world.random.uniform(0, 0.6))
     down = []
-    for _ in range(min(world.random.choice([1, 1, 2, 3]), KILLS - world.kills)):
+    world.moments += 1
+    for _ in range(world.random.choice([1, 1, 2, 3])):
         one = victim(world)
         if one.process.is_running():
             one.process.kill()
@@ -75,7 +76,7 @@ def send(world, method, path, body=None):
     def ask():
         try:
             answer = world.api(method, path, body)
-        except (OSError, StopIteration, __import__("http.client").client.HTTPException):
+        except (OSError, StopIteration, http.client.HTTPException):
             return None
         return answer if answer.status < 500 else None
     return wait_until(ask, f"an answer to {method} {path}")
@@ -93,9 +94,8 @@ def one_rollout(world, number):
         equal(answer.status, 201, f"start of a rollout: {answer}")
         rollout = answer["id"]
     world.rollouts[rollout] = (kind, endings)
-    moments = world.random.randrange(1, 4)
-    for _ in range(moments):
-        if world.kills < KILLS:
+    for _ in range(world.random.randrange(1, 4)):
+        if world.moments < MOMENTS:
             kill_some(world)
     if kind == "recalled":
         wait_until(lambda: send(world, "POST", f"/rollouts/{rollout}/rollback", {"reason": "recalled"}).status in (200, 409), "rollback")
@@ -106,14 +106,14 @@ def one_rollout(world, number):
 def test_killed(world):
     """coordinators and agents are killed at random moments; every rollout ends as it may"""
     number = 0
-    while world.kills < KILLS:
+    while world.moments < MOMENTS:
         one_rollout(world, number)
         number += 1
     one_rollout(world, number)
     for rollout, (kind, endings) in world.rollouts.items():
         state = world.rollout(rollout)["state"]
         check(state in endings, f"rollout {rollout} ({kind}) ended {state}, allowed: {endings}; seed {world.seed}")
-    print(f"     {world.kills} kills in {len(world.rollouts)} rollouts")
+    print(f"     {world.kills} kills at {world.moments} moments in {len(world.rollouts)} rollouts")
 
 
 def recorded(world):
@@ -128,6 +128,11 @@ def held(agent):
     return scope["obeyed"], scope["active"]["hash"], scope["outcome"]
 
 
+def released(world):
+    """The hash of the content everybody is meant to run."""
+    return world.postgres.sql("SELECT encode(hash, 'hex') FROM revision JOIN scope USING (scope_id) WHERE revision = released")[0][0]
+
+
 def test_agree(world):
     """the database, every agent's LMDB and every rendered file agree, and the outboxes are empty"""
     for one in [*world.coordinators, *world.agents.values()]:
@@ -135,14 +140,13 @@ def test_agree(world):
             one.process.start()
 
     def differences():
-        database = recorded(world)
-        return {n: (database.get(n), held(a)) for n, a in world.agents.items() if database.get(n) != held(a)}
-    wait_until(lambda: not differences(), lambda: f"database and agents agree: {differences()}; seed {world.seed}", 90)
+        database, content = recorded(world), released(world)
+        found = {n: (database.get(n), held(a)) for n, a in world.agents.items()}
+        return {n: f for n, f in found.items() if f[0] != f[1] or f[1][1] != content}
+    wait_until(lambda: not differences(), lambda: f"database and agents agree: {differences()}, released is {released(world)}; seed {world.seed}", 90)
     wait_until(lambda: not any(a.dump()["outbox"] for a in world.agents.values()), "the outboxes are empty", 90)
     value = world.ok("GET", f"/config/{SCOPE}/value")["config_value"]
-    released = world.postgres.sql("SELECT encode(hash, 'hex') FROM revision JOIN scope USING (scope_id) WHERE revision = released")[0][0]
     for name, agent in world.agents.items():
-        equal(held(agent)[1], released, f"content of {name} (seed {world.seed})")
         equal(read(f"{agent.folder}/value.conf"), value, f"file of {name}")
 
 
