@@ -61,6 +61,14 @@ struct watch {
     char detail[WIRE_TEXT_MAX + 1];
 };
 
+/* The message whose event is being handled; its texts and bytes are lent by the dealer. */
+struct incoming {
+    bool has_prepare, has_decision;
+    struct wire_prepare prepare;
+    struct wire_decision decision;
+    struct wire_bytes body; /* of the decision */
+};
+
 struct agent {
     const struct agent_settings *settings;
     struct cache *cache;
@@ -82,9 +90,7 @@ struct agent {
     int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms;
     char said_trouble[512]; /* of the connection, so that it is logged once */
 
-    const struct wire_prepare *incoming_prepare; /* while its event is handled */
-    const struct wire_decision *incoming_decision;
-    struct wire_bytes incoming_body; /* the decision's bytes */
+    struct incoming incoming;
 
     bool is_broken; /* a save failed: end, restart, verify */
     uint8_t out[WIRE_MESSAGE_MAX];

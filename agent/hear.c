@@ -232,37 +232,68 @@ static bool has_double(const struct target *targets, unsigned count)
     return false;
 }
 
+static bool is_same_text(struct wire_text a, struct wire_text b)
+{
+    return a.size == b.size && (!a.size || memcmp(a.at, b.at, a.size) == 0);
+}
+
+/* Nothing is activated without a decision that names it: the one inside an eventual PREPARE must be
+ * about this attempt and these contents. */
+static bool decides(const struct wire_decision *decision, const struct wire_prepare *prepare)
+{
+    if (decision->type != WIRE_ACTIVATE || decision->attempt != prepare->attempt)
+        return false;
+    for (unsigned i = 0; i < prepare->target_count; i++) {
+        const struct wire_target *t = &prepare->targets[i];
+        bool is_named = false;
+
+        for (unsigned k = 0; k < decision->scope_count && !is_named; k++) {
+            const struct wire_scope *s = &decision->scopes[k];
+
+            is_named = is_same_text(s->service, t->service) &&
+                       is_same_text(s->environment, t->environment) &&
+                       s->revision == t->revision && hash_equal(&s->hash, &t->hash);
+        }
+        if (!is_named)
+            return false;
+    }
+    return true;
+}
+
 static void hear_prepare(struct agent *a, const struct dealer_message *m, hear_event_fn *happen)
 {
     struct target targets[PARTICIPANT_SCOPES_MAX];
     struct participant_event ev = { .type = PARTICIPANT_PREPARE, .targets = targets };
-    struct wire_decision decision;
-    struct wire_prepare prepare;
+    struct incoming *in = &a->incoming;
     struct err e;
 
-    if (wire_decode_prepare(m->body, m->body_size, &prepare, &e) ||
-        (prepare.is_eventual &&
-         wire_decode_decision(prepare.decision.at, prepare.decision.size, &decision, &e))) {
+    if (wire_decode_prepare(m->body, m->body_size, &in->prepare, &e) ||
+        (in->prepare.is_eventual &&
+         wire_decode_decision(in->prepare.decision.at, in->prepare.decision.size, &in->decision,
+                              &e))) {
         skip(m, &e);
         return;
     }
-    ev.number = ev.attempt = prepare.attempt;
-    ev.is_eventual = prepare.is_eventual;
-    ev.target_count = prepare_targets(a, &prepare, targets);
+    ev.number = ev.attempt = in->prepare.attempt;
+    ev.is_eventual = in->prepare.is_eventual;
+    ev.target_count = prepare_targets(a, &in->prepare, targets);
     if (!ev.target_count || has_double(targets, ev.target_count)) {
-        say_not_mine(a, &prepare);
+        say_not_mine(a, &in->prepare);
         return;
     }
-    a->incoming_prepare = &prepare;
-    if (ev.is_eventual) {
-        ev.gen = decision.gen;
-        ev.dseq = decision.dseq;
-        a->incoming_decision = &decision;
-        a->incoming_body = prepare.decision;
+    if (ev.is_eventual && !decides(&in->decision, &in->prepare)) {
+        log_warn("PREPARE skipped: the decision inside is about something else");
+        return;
     }
+    if (ev.is_eventual) {
+        ev.gen = in->decision.gen;
+        ev.dseq = in->decision.dseq;
+        in->body = in->prepare.decision;
+    }
+    in->has_prepare = true;
+    in->has_decision = ev.is_eventual;
     happen(a, &ev);
-    a->incoming_prepare = NULL;
-    a->incoming_decision = NULL;
+    in->has_prepare = in->has_decision = false;
 }
 
 static enum order_kind order_of(enum wire_type type)
@@ -275,24 +306,24 @@ static void hear_decision(struct agent *a, const struct dealer_message *m, hear_
 {
     struct target targets[PARTICIPANT_SCOPES_MAX];
     struct participant_event ev = { .type = PARTICIPANT_ORDER, .targets = targets };
-    struct wire_decision decision;
+    struct wire_decision *decision = &a->incoming.decision;
     struct err e;
 
-    if (wire_decode_decision(m->body, m->body_size, &decision, &e)) {
+    if (wire_decode_decision(m->body, m->body_size, decision, &e)) {
         skip(m, &e);
         return;
     }
-    ev.order = order_of(decision.type);
-    ev.gen = decision.gen;
-    ev.number = decision.dseq;
-    ev.attempt = decision.attempt;
-    ev.target_count = decision_targets(a, &decision, targets);
+    ev.order = order_of(decision->type);
+    ev.gen = decision->gen;
+    ev.number = decision->dseq;
+    ev.attempt = decision->attempt;
+    ev.target_count = decision_targets(a, decision, targets);
     if (!ev.target_count || has_double(targets, ev.target_count))
         return; /* not about this agent */
-    a->incoming_decision = &decision;
-    a->incoming_body = (struct wire_bytes){ m->body, (uint32_t)m->body_size };
+    a->incoming.body = (struct wire_bytes){ m->body, (uint32_t)m->body_size };
+    a->incoming.has_decision = true;
     happen(a, &ev);
-    a->incoming_decision = NULL;
+    a->incoming.has_decision = false;
 }
 
 static void hear_abort(struct agent *a, const struct dealer_message *m, hear_event_fn *happen)

@@ -128,7 +128,7 @@ static void add_fds(struct pollfd *fds, nfds_t *count, const int *more, unsigned
 
 static void add_command(struct pollfd *fds, nfds_t *count, const struct command *command)
 {
-    int pair[2];
+    int pair[2] = { -1, -1 };
 
     if (command)
         add_fds(fds, count, pair, command_fds(command, pair));
@@ -138,7 +138,7 @@ static void wait(struct agent *a, int signal_fd)
 {
     struct pollfd fds[POLL_MAX];
     nfds_t count = 0;
-    int pair[2];
+    int pair[2] = { -1, -1 };
 
     add_fds(fds, &count, &signal_fd, 1);
     add_fds(fds, &count, pair, dealer_fds(a->dealer, pair));

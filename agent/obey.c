@@ -16,14 +16,15 @@
 /* The decision behind a task, kept as evidence once it is obeyed. */
 static void keep_decision(struct agent *a, unsigned task)
 {
-    const struct wire_decision *decision = a->incoming_decision;
+    const struct wire_decision *decision = &a->incoming.decision;
     const struct task *t = &a->participant.tasks[task];
     struct work *w = &a->works[task];
 
-    if (!decision || (t->number != decision->dseq && t->dseq != decision->dseq))
+    if (!a->incoming.has_decision ||
+        (t->number != decision->dseq && t->dseq != decision->dseq))
         return;
     buffer_clear(&w->decision);
-    buffer_add(&w->decision, a->incoming_body.at, a->incoming_body.size);
+    buffer_add(&w->decision, a->incoming.body.at, a->incoming.body.size);
     w->decision_dseq = decision->dseq;
 }
 
@@ -216,8 +217,7 @@ void obey_event(struct agent *a, const struct participant_event *ev)
     struct participant_event posted;
 
     step(a, ev);
-    /* What was cut loose from the message is handled without it. */
-    a->incoming_prepare = NULL;
+    a->incoming.has_prepare = false; /* its documents are taken by the first step or not at all */
     while (!a->is_broken && agent_next_posted(a, &posted))
         step(a, &posted);
 }

@@ -197,11 +197,11 @@ void stage_take_chunk(struct agent *a, const struct wire_chunk *chunk)
 static unsigned take_inlined(const struct agent *a, struct work *w,
                              struct cache_document out[PARTICIPANT_SCOPES_MAX])
 {
-    const struct wire_prepare *prepare = a->incoming_prepare;
+    const struct wire_prepare *prepare = &a->incoming.prepare;
     unsigned count = 0;
     struct hash hash;
 
-    for (unsigned i = 0; prepare && i < prepare->target_count; i++) {
+    for (unsigned i = 0; a->incoming.has_prepare && i < prepare->target_count; i++) {
         const struct wire_target *t = &prepare->targets[i];
 
         for (unsigned k = 0; k < w->target_count; k++)
@@ -218,9 +218,9 @@ static unsigned take_inlined(const struct agent *a, struct work *w,
 
 static void take_sizes(const struct agent *a, struct work *w)
 {
-    const struct wire_decision *decision = a->incoming_decision;
+    const struct wire_decision *decision = &a->incoming.decision;
 
-    for (unsigned i = 0; decision && i < decision->scope_count; i++)
+    for (unsigned i = 0; a->incoming.has_decision && i < decision->scope_count; i++)
         for (unsigned k = 0; k < w->target_count; k++)
             if (hash_equal(&w->targets[k].content.hash, &decision->scopes[i].hash))
                 w->sizes[k] = decision->scopes[i].size;

@@ -31,12 +31,12 @@ check_grace = 100ms
     return world
 
 
-def roll(world, values, *states, scopes=None):
+def roll(world, values, *states, strategy=None):
     """One rollout over the scopes of `values`, to its end."""
     for scope, value in values.items():
         world.set(scope, {"value": value})
     changes = [dict(zip(("service", "environment"), s.split("/"))) for s in values]
-    rollout = world.ok("POST", "/rollouts", {"changes": changes, "strategy": ALL})["id"]
+    rollout = world.ok("POST", "/rollouts", {"changes": changes, "strategy": strategy or ALL})["id"]
     return rollout, world.wait_state(rollout, *states)
 
 
@@ -93,6 +93,14 @@ def test_large_document(world):
     world.set(TWO, {f"padding-{i}": value for i in range(5)})
     roll(world, {TWO: value}, "completed")
     equal(len(read(world.paths[TWO])), len(value), "size of the file")
+
+
+def test_eventual(world):
+    """in eventual mode the agent obeys at once, and a change it cannot take does not stay"""
+    roll(world, {ONE: "eventually\n"}, "completed", strategy="eventual")
+    equal(read(world.paths[ONE]), "eventually\n", "file")
+    roll(world, {ONE: "unhealthy\n"}, "rolled_back", strategy="eventual")
+    equal(read(world.paths[ONE]), "eventually\n", "file after the bad one")
 
 
 def test_late_comer(world):

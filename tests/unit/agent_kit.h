@@ -244,9 +244,9 @@ static inline void kit_prepare(struct kit *k, uint64_t attempt, const struct ver
     kit_send(k, WIRE_PREPARE, k->out, wire_encode_prepare(&prepare, k->out, sizeof(k->out)));
 }
 
-/* to NULL: revision 0. */
-static inline void kit_decide(struct kit *k, enum wire_type type, uint64_t dseq, uint64_t attempt,
-                              const struct version *to)
+/* A decision about `to` (NULL: revision 0), its texts lent for ever. */
+static inline struct wire_decision kit_decision(enum wire_type type, uint64_t dseq,
+                                                uint64_t attempt, const struct version *to)
 {
     struct wire_decision decision = { .type = type, .dseq = dseq, .attempt = attempt,
                                       .rollout = wire_text_of("r1"), .scope_count = 1 };
@@ -259,6 +259,14 @@ static inline void kit_decide(struct kit *k, enum wire_type type, uint64_t dseq,
         s->hash = to->hash;
         s->size = (uint32_t)to->size;
     }
+    return decision;
+}
+
+static inline void kit_decide(struct kit *k, enum wire_type type, uint64_t dseq, uint64_t attempt,
+                              const struct version *to)
+{
+    struct wire_decision decision = kit_decision(type, dseq, attempt, to);
+
     kit_send(k, type, k->out, wire_encode_decision(&decision, k->out, sizeof(k->out)));
 }
 

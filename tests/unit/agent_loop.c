@@ -386,6 +386,58 @@ START_TEST(test_lost_document_is_fetched_again)
 }
 END_TEST
 
+/* PREPARE of v1 with a decision inside. */
+static void prepare_eventually(uint64_t attempt, const struct wire_decision *decision)
+{
+    uint8_t body[4096];
+    struct wire_prepare prepare = { .attempt = attempt, .rollout = wire_text_of("r1"),
+                                    .is_eventual = 1, .target_count = 1 };
+
+    prepare.targets[0] = (struct wire_target){ .service = wire_text_of("demo"),
+                                               .environment = wire_text_of("prod"),
+                                               .revision = 1, .hash = v1.hash,
+                                               .size = (uint32_t)v1.size };
+    prepare.targets[0].document = (struct wire_bytes){ (const uint8_t *)v1.bytes,
+                                                       (uint32_t)v1.size };
+    prepare.decision.at = body;
+    prepare.decision.size = (uint32_t)wire_encode_decision(decision, body, sizeof(body));
+    kit_send(&kit, WIRE_PREPARE, kit.out, wire_encode_prepare(&prepare, kit.out, sizeof(kit.out)));
+}
+
+START_TEST(test_eventual_prepare_is_obeyed_at_once)
+{
+    struct wire_decision decision;
+    struct wire_ack ack;
+
+    begin("check_interval = 0");
+    decision = kit_decision(WIRE_ACTIVATE, 11, 10, &v1);
+    prepare_eventually(10, &decision);
+    ack = kit_expect_ack(&kit, WIRE_APPLIED);
+    ck_assert_uint_eq(ack.number, 11);
+    ck_assert(temp_holds(kit.file, "one\n"));
+    prepare_eventually(10, &decision); /* again: the same outcome */
+    ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_APPLIED).outbox_id, ack.outbox_id);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_decision_about_something_else_is_not_obeyed)
+{
+    struct wire_decision decision;
+
+    begin("check_interval = 0");
+    decision = kit_decision(WIRE_ACTIVATE, 11, 10, &v2); /* the PREPARE brings v1 */
+    prepare_eventually(10, &decision);
+    decision = kit_decision(WIRE_ACTIVATE, 11, 9, &v1);
+    prepare_eventually(10, &decision);
+    kit_ping(&kit);
+    kit_expect(&kit, WIRE_PONG);
+    kit_expect_none(&kit, WIRE_APPLIED, 200);
+    ck_assert(temp_holds(kit.file, NULL));
+    close_all();
+}
+END_TEST
+
 START_TEST(test_scope_of_others_is_refused)
 {
     struct wire_prepare prepare = { .attempt = 5, .rollout = wire_text_of("r1"),
@@ -426,6 +478,8 @@ int main(void)
     tcase_add_test(t, test_other_cluster_is_not_obeyed);
     tcase_add_test(t, test_check_verdict_is_told_when_it_changes);
     tcase_add_test(t, test_lost_document_is_fetched_again);
+    tcase_add_test(t, test_eventual_prepare_is_obeyed_at_once);
+    tcase_add_test(t, test_decision_about_something_else_is_not_obeyed);
     tcase_add_test(t, test_scope_of_others_is_refused);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
