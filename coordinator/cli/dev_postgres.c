@@ -101,11 +101,17 @@ static bool is_reachable(const char *dir)
     return true;
 }
 
-/* Make a folder that belongs to the user PostgreSQL runs as. */
+/* Make a folder that belongs to the user PostgreSQL runs as. One that is there already may have
+ * been put there by a stranger, as long as its parent is open to all: it must be ours. */
 static int make_folder(const struct dev_postgres *pg, const char *path, struct err *e)
 {
+    struct stat st;
+
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
         return err_set(e, ERR_SYSTEM, "make the folder %s: %s", path, strerror(errno));
+    if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) ||
+        (st.st_uid != geteuid() && !(user_of(pg) && st.st_uid == pg->user.uid)))
+        return err_set(e, ERR_SYSTEM, "%s is no folder of ours", path);
     if (user_of(pg) && chown(path, pg->user.uid, pg->user.gid) != 0)
         return err_set(e, ERR_SYSTEM, "give %s to %s: %s", path, pg->user.name, strerror(errno));
     return 0;

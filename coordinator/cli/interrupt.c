@@ -16,10 +16,14 @@ static void note_signal(int number)
 void interrupt_catch(void)
 {
     struct sigaction act = { .sa_handler = note_signal }; /* no SA_RESTART: sleeps shall end */
+    struct sigaction before;
 
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGWINCH, &act, NULL);
+    sigaction(SIGHUP, NULL, &before);
+    if (before.sa_handler != SIG_IGN) /* nohup means it */
+        sigaction(SIGHUP, &act, NULL);
 }
 
 const volatile int *interrupt_flag(void)
@@ -41,6 +45,7 @@ void interrupt_sleep(int64_t ms)
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGINT);
     sigaddset(&blocked, SIGTERM);
+    sigaddset(&blocked, SIGHUP);
     sigprocmask(SIG_BLOCK, &blocked, &before);
     if (!flag)
         ppoll(NULL, 0, &ts, &before);

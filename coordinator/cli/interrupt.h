@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* From now on SIGINT and SIGTERM set a flag instead of ending the program. The flag is the one
- * piece of state that this program shares with its signal handlers. */
+/* From now on SIGINT, SIGTERM and SIGHUP set a flag instead of ending the program. The flag is the
+ * one piece of state that this program shares with its signal handlers. */
 void interrupt_catch(void);
 const volatile int *interrupt_flag(void);
 bool interrupt_happened(void);
