@@ -87,7 +87,7 @@ static _Noreturn void end_like(int status)
 }
 
 /* The group's leader: the kernel tells it (SIGHUP) when the agent dies, and it takes the whole
- * group along, which the shell's own children would outlive. Deaf to all else but the shell's end. */
+ * group along, which the shell's own children would outlive. Else it hears the shell's end only. */
 static _Noreturn void supervise(const char *text, const char **env, int output, pid_t parent)
 {
     siginfo_t info;
