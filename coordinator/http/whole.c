@@ -75,6 +75,10 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
         return reply_items(rq, re, &scope, revision, e);
     snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s\"", revision, format);
     reply_header(re, "ETag", etag);
+    if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
+        re->status = 304;
+        return 0;
+    }
     if (revision_snapshot(rq->pg, scope.scope_id, revision, &d, e) < 0)
         return -1;
     return reply_rendered(re, d, format, e);

@@ -14,6 +14,7 @@ int rollout_views(struct pg *pg, const int64_t *ids, size_t count, struct rows *
     return PG_QUERY(pg,
                     "SELECT r.rollout_id, r.public_id, r.kind, o.public_id, "
                     "(SELECT b.public_id FROM rollout b WHERE b.reverts = r.rollout_id "
+                    " AND b.state NOT IN ('aborted', 'rolled_back', 'rejected', 'failed') "
                     " ORDER BY b.rollout_id DESC LIMIT 1), "
                     "r.state, r.phase, r.reason, r.strategy_name, r.strategy, r.note, "
                     "r.created_by, " SQL_TIME("r.created_at") ", " SQL_TIME("r.started_at") ", "

@@ -85,7 +85,8 @@ START_TEST(test_one_write_is_one_revision)
     ck_assert_uint_eq(scope.head, 1);
     ck_assert_int_eq(kit_int(pg, "SELECT head FROM scope"), 1);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM config_version WHERE revision = 1"), 2);
-    check_content(1, "{\"a\":{\"t\":\"string\",\"v\":\"1\"},\"b\":{\"t\":\"number\",\"v\":\"2.50\"}}");
+    check_content(1, "{\"a\":{\"t\":\"string\",\"v\":\"1\"},"
+                     "\"b\":{\"t\":\"number\",\"v\":\"2.50\"}}");
 }
 END_TEST
 

@@ -123,6 +123,8 @@ def test_formats(world):
     equal(at("yaml").raw.decode(), 'db:\n  port: 5432\n  url: "it\'s"\nlist: [1, "no"]\n"on": true\n', "YAML")
     equal(at("env").raw.decode(), "DB_PORT='5432'\nDB_URL='it'\\''s'\nLIST='[1,\"no\"]'\nON='true'\n", "env")
     problem(at("xml"), 422)
+    tag = at("env").headers["ETag"]
+    equal(world.api("GET", "/config/form/prod?revision=head&format=env", headers={"If-None-Match": tag}).status, 304, "not modified")
     items = world.ok("GET", "/config/form/prod?revision=head")
     equal([i["config_key"] for i in items["configs"]], ["db.port", "db.url", "list", "on"], "items")
     world.set("form/prod", {"db_url": "x"})
@@ -311,3 +313,31 @@ def test_lists(world):
     for name, value in (("start_at", "2099-01-01T00:00:00Z"), ("on_busy", "queue")):
         equal(pointers(problem(world.api("POST", "/rollouts", {"changes": [change("back/prod")], name: value}), 422)), [f"/{name}"], name)
     problem(world.api("POST", "/rollouts", {"changes": [{**change("back/prod"), "to_revision": 1}]}), 409, "nothing_to_change")
+
+
+def test_no_leader(world):
+    """without a leader a command is withdrawn and answered 503; with one again it is carried out"""
+    world.set("alone/prod", {"k": "1"})
+    ghost = Agent(world, "ghost", scopes=["alone/prod"]).enroll().start()
+    world.wait_agents("alone/prod", 1)
+    ghost.kill()
+    rollout = world.start_rollout("alone/prod", {"stages": [{"percent": 100, "ready_timeout": "10m"}], "unreachable": "wait"})
+    wait_until(lambda: world.rollout(rollout)["started_at"], "it is opened")
+    wait_until(lambda: world.postgres.sql("UPDATE leader SET epoch = epoch + 1, holder = 'nobody', lease_until = now() + interval '1 h' RETURNING 1"), "another leads")
+    answer = problem(world.api("POST", f"/rollouts/{rollout}/pause", {"reason": "test"}), 503, "no_leader")
+    check(answer.headers.get("Retry-After"), "Retry-After")
+    equal(world.postgres.sql("SELECT count(*) FROM command WHERE state = 'waiting'"), [["0"]], "waiting commands")
+    world.postgres.sql("UPDATE leader SET lease_until = now()")
+    wait_until(world.leader, "it leads again")
+    equal(world.ok("POST", f"/rollouts/{rollout}/pause", {"reason": "test"})["state"], "paused", "state")
+    refused = problem(world.api("POST", f"/rollouts/{rollout}/promote", {}), 409, "wrong_state")
+    check("resume" in refused["allowed"], f"what is allowed: {refused}")
+    equal(world.ok("POST", f"/rollouts/{rollout}/abort", {"reason": "test"})["id"], rollout, "aborted")
+    world.wait_state(rollout, "aborted")
+    for action in ("abort", "rollback"):
+        equal(world.api("POST", f"/rollouts/{rollout}/{action}", {}).status, 200, f"{action} again")
+    equal(problem(world.api("POST", f"/rollouts/{rollout}/promote", {}), 409, "wrong_state")["allowed"], [], "what is allowed")
+    world.ok("POST", "/servers/ghost/revoke")
+    problem(world.api("POST", "/servers/ghost/include"), 409, "wrong_state")
+    world.ok("DELETE", "/servers/ghost")
+    problem(world.api("GET", "/servers/ghost"), 404, "unknown_server")
