@@ -57,7 +57,7 @@ const struct command commands[] = {
 
     /* ------------------------------------------------------------ rollout */
     { "rollout", "plan", "SERVICE/ENV[@REV]…", "Show what a rollout would change, and where",
-      "Nothing is started. `rollout start --plan HASH` starts only what was shown here.",
+      "Nothing is started. `rollout start --expect-plan HASH` starts only what was shown here.",
       "  lockstep rollout plan payments/prod --strategy canary", rollout_plan_options, 1, -1,
       rollout_plan },
     { "rollout", "start", "SERVICE/ENV[@REV]…", "Bring a revision to its servers, stage by stage",

@@ -16,25 +16,21 @@ const struct command_option config_set_options[] = {
     { "type", 't', "TYPE", "string, number, boolean, json or yaml (kept when not given)" },
     { "message", 'm', "TEXT", "why: kept with the revision" },
     { "expect", 0, "VERSION", "only if the newest version of the key is this one; 0: absent" },
-    { "base", 0, "released", "write on top of what is released, past other people's drafts" },
     { "literal", 0, NULL, "values as they are: no @FILE, no -" },
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option config_unset_options[] = {
     { "message", 'm', "TEXT", "why: kept with the revision" },
-    { "base", 0, "released", "write on top of what is released, past other people's drafts" },
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option config_get_options[] = {
     { "revision", 'r', "REV", "a number, head or released (the default)" },
-    { "server", 0, "NAME", "what this server should run" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option config_list_options[] = {
     { "revision", 'r', "REV", "a number, head or released (the default)" },
-    { "server", 0, "NAME", "what this server should run" },
     { "format", 0, "FORMAT", "the document itself: json, yaml (nested) or env" },
     { NULL, 0, NULL, NULL },
 };
@@ -138,12 +134,11 @@ int config_unset(struct cli *cli, int argc, char **argv)
 
 /* ---------------------------------------------------------------- reading */
 
-/* ?revision=…&server=… as asked by options, or by @REV behind the scope. */
+/* ?revision=… as asked by the option, or by @REV behind the scope. */
 static int add_query(const struct cli *cli, const struct ref_scope *scope, struct buffer *path,
                      struct err *e)
 {
     const char *revision = command_option(&cli->line, "revision");
-    const char *server = command_option(&cli->line, "server");
     int64_t number = scope->revision;
     char text[24];
 
@@ -153,11 +148,6 @@ static int add_query(const struct cli *cli, const struct ref_scope *scope, struc
     if (number != REF_NONE && number != REF_RELEASED) {
         ref_revision_format(number, text);
         buffer_printf(path, "revision=%s&", text);
-    }
-    if (server) {
-        buffer_add_text(path, "server=");
-        client_escape(path, server);
-        buffer_add_text(path, "&");
     }
     path->data[--path->size] = 0;
     return 0;

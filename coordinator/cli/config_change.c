@@ -81,7 +81,6 @@ static void say_written(const struct ref_scope *scope, const json_t *answer)
 int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *change)
 {
     const char *message = command_option(&cli->line, "message");
-    const char *base = command_option(&cli->line, "base");
     bool is_plan = command_flag(&cli->line, "plan") || command_flag(&cli->line, "dry-run");
     SCOPED_BUFFER struct buffer path = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -90,8 +89,6 @@ int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *c
     cli->is_comparing = is_plan;
     if (message)
         json_object_set_new(change, "change_description", json_string(message));
-    if (base)
-        json_object_set_new(change, "base", json_string(base));
     cli_scope_path(&path, "config", scope);
     if (is_plan)
         buffer_add_text(&path, "?dry_run=1");

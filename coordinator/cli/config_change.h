@@ -8,7 +8,7 @@
 
 struct json_t;
 
-/* Send {"set":…, "delete":…}; adds what the options --message and --base say. With --plan nothing
+/* Send {"set":…, "delete":…}; adds what the option --message says. With --plan nothing
  * is written: the difference is shown and the exit code is 1 when there is any. Returns the exit
  * code. */
 int config_change_send(struct cli *cli, const struct ref_scope *scope, struct json_t *change);

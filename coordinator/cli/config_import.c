@@ -19,7 +19,6 @@ const struct command_option config_import_options[] = {
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { "dry-run", 0, NULL, "the same as --plan" },
     { "message", 'm', "TEXT", "why: kept with the revision" },
-    { "base", 0, "released", "write on top of what is released, past other people's drafts" },
     { NULL, 0, NULL, NULL },
 };
 

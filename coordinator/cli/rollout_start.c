@@ -25,10 +25,7 @@ const struct command_option rollout_start_options[] = {
     { "note", 'n', "TEXT", "why: kept with the rollout" },
     { "wait", 'w', NULL, "follow it to its end; the exit code says how it went" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
-    { "plan", 0, "HASH", "only if this is still what `rollout plan` showed" },
-    { "on-busy", 0, "WHAT", "a scope that is busy: fail (default), queue or rollback" },
-    { "at", 0, "TIME", "start then (2026-11-21T18:00:00Z)" },
-    { "include-rolled-back", 0, NULL, "also bring what was rolled back before" },
+    { "expect-plan", 0, "HASH", "only if this is still what `rollout plan` showed" },
     { "break-glass", 0, NULL, "skip approvals, windows and freezes; wants --note" },
     { NULL, 0, NULL, NULL },
 };
@@ -46,7 +43,6 @@ const struct command_option rollout_promote_options[] = {
     { NULL, 0, NULL, NULL },
 };
 const struct command_option rollout_rollback_options[] = {
-    { "mode", 0, "MODE", "later rollouts stand on it: revert (its keys) or restore (the scope)" },
     { "reason", 'r', "TEXT", "why: kept in the timeline" },
     { "wait", 'w', NULL, "follow it to its end; rolled back is then 0" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
@@ -103,11 +99,7 @@ static int build_request(const struct cli *cli, int argc, char **argv, json_t *b
     if (add_changes(body, argc, argv, e) != 0 || add_strategy(cli, body, e) != 0)
         return -1;
     add_text_option(cli, body, "note", "note");
-    add_text_option(cli, body, "plan", "plan");
-    add_text_option(cli, body, "on-busy", "on_busy");
-    add_text_option(cli, body, "at", "start_at");
-    if (command_flag(&cli->line, "include-rolled-back"))
-        json_object_set_new(body, "include_rolled_back", json_true());
+    add_text_option(cli, body, "expect-plan", "plan");
     if (command_flag(&cli->line, "break-glass"))
         json_object_set_new(body, "break_glass", json_true());
     return 0;
@@ -284,7 +276,6 @@ int rollout_act(struct cli *cli, int argc, char **argv)
     if (rc == 0)
         rc = rollout_find(cli, argv[0], id, &e);
     add_text_option(cli, body, "reason", "reason");
-    add_text_option(cli, body, "mode", "mode");
     if (command_flag(&cli->line, "full"))
         json_object_set_new(body, "full", json_true());
     if (rc == 0) {

@@ -154,8 +154,8 @@ def test_import(dev):
 def test_a_rollout_that_completes(dev):
     """rollout plan, start --wait: exit code 0, lines, the picture at the end, files on every disk"""
     plan = dev.json("rollout", "plan", "demo/prod", "-s", AT_ONCE)
-    contains(dev.must(CONFLICT, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--plan", "0" * 64), "plan")
-    out = dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--plan", plan["plan"], "--wait", "--timeout", "60s")
+    contains(dev.must(CONFLICT, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--expect-plan", "0" * 64), "plan")
+    out = dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--expect-plan", plan["plan"], "--wait", "--timeout", "60s")
     contains(out, "preparing", "activating", "completed", "demo/prod 0 -> ", "###", "3 applied", "half within")
     check("\x1b" not in out, "no escapes where there is no terminal")
     for n in range(1, 4):
