@@ -161,6 +161,9 @@ db: $(DB_TESTS) ## the statements, against a throwaway PostgreSQL
 sim: $(SIM_TEST) ## bad days of the shipped cores (SEED=n replays one, RUNS=n runs so many)
 	@$(BUILD)/tests/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
+fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every event
+	@$< --print
+
 mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
 	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
 
