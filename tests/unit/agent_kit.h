@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -79,6 +80,7 @@ static inline void kit_start(struct kit *k)
     k->pid = fork();
     ck_assert_int_ge(k->pid, 0);
     if (k->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no agent behind */
         dup2(fd, STDERR_FILENO);
         execl(k->program, k->program, "--config", k->settings, (char *)NULL);
         _exit(127);
