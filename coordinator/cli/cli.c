@@ -209,6 +209,24 @@ void cli_ago(const char *time, char out[32])
         snprintf(out, 32, "%.10s", time);
 }
 
+/* Insertion from the back: lists come nearly sorted, by bytes. */
+void cli_sort(json_t *list, const char *field)
+{
+    for (size_t i = 1; i < json_array_size(list); i++) {
+        json_t *one = json_incref(json_array_get(list, i));
+        size_t to = i;
+
+        while (to > 0 &&
+               strverscmp(cli_text(json_array_get(list, to - 1), field), cli_text(one, field)) > 0)
+            to--;
+        if (to < i) {
+            json_array_remove(list, i);
+            json_array_insert(list, to, one);
+        }
+        json_decref(one);
+    }
+}
+
 bool cli_print_object(const struct cli *cli, const json_t *object, const char *name_field)
 {
     if (cli->out.format == OUTPUT_TABLE)

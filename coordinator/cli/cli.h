@@ -57,6 +57,9 @@ void cli_ago(const char *time, char out[32]);
 /* Milliseconds since 1970 of an RFC 3339 text; 0 when it is none. */
 long long cli_time_ms(const char *time);
 
+/* Order a list of objects as people count: server-2 before server-10. */
+void cli_sort(struct json_t *list, const char *field);
+
 /* Print the object for json, yaml and name; false: the caller draws the table. */
 bool cli_print_object(const struct cli *cli, const struct json_t *object, const char *name_field);
 bool cli_print_list(const struct cli *cli, const char *list_name, struct json_t *list,

@@ -167,7 +167,7 @@ static void note_fields(struct client *c, const json_t *problem)
     size_t i;
     json_t *one;
 
-    json_array_foreach (json_object_get(problem, "errors"), i, one) {
+    json_array_foreach(json_object_get(problem, "errors"), i, one) {
         const char *pointer = text_of(one, "pointer"), *detail = text_of(one, "detail");
 
         buffer_printf(&c->fields, "  %s  %s\n", pointer && *pointer ? pointer : "(whole body)",

@@ -191,7 +191,7 @@ static void list_items(const struct cli *cli, const json_t *body)
     size_t i;
     json_t *item;
 
-    json_array_foreach (json_object_get(body, "configs"), i, item) {
+    json_array_foreach(json_object_get(body, "configs"), i, item) {
         table_cell(t, TINT_PLAIN, cli_text(item, "config_key"));
         value_cell(t, cli_text(item, "config_value"));
         table_cell(t, TINT_DIM, cli_text(item, "value_type"));
@@ -243,7 +243,7 @@ static void list_versions(const struct cli *cli, const json_t *versions)
     size_t i;
     json_t *v;
 
-    json_array_foreach (versions, i, v) {
+    json_array_foreach(versions, i, v) {
         char ago[32];
 
         cli_ago(cli_text(v, "created_at"), ago);
@@ -269,7 +269,7 @@ static void list_revisions(const struct cli *cli, const json_t *revisions)
     size_t i;
     json_t *r;
 
-    json_array_foreach (revisions, i, r) {
+    json_array_foreach(revisions, i, r) {
         bool is_released = json_is_true(json_object_get(r, "released"));
         char ago[32];
 

@@ -19,7 +19,7 @@ size_t config_change_count(const json_t *answer)
     size_t i, count = 0;
     json_t *change;
 
-    json_array_foreach (json_object_get(answer, "changes"), i, change)
+    json_array_foreach(json_object_get(answer, "changes"), i, change)
         count += is_change(change);
     return count;
 }
@@ -43,7 +43,7 @@ void config_change_show(const struct cli *cli, const json_t *answer)
     size_t i;
     json_t *change;
 
-    json_array_foreach (json_object_get(answer, "changes"), i, change) {
+    json_array_foreach(json_object_get(answer, "changes"), i, change) {
         const char *key = cli_text(change, "key");
 
         if (!is_change(change))
@@ -74,7 +74,7 @@ static void say_written(const struct ref_scope *scope, const json_t *answer)
     else
         cli_note("%s/%s@%lld is a draft: lockstep rollout start %s/%s", scope->service,
                  scope->environment, revision, scope->service, scope->environment);
-    json_array_foreach (dropped, i, one)
+    json_array_foreach(dropped, i, one)
         cli_warn("the draft of \"%s\" gave way", json_string_value(one));
 }
 

@@ -62,7 +62,7 @@ static int add_pruned(struct cli *cli, const struct ref_scope *scope, const stru
     buffer_add_text(&path, "?revision=head");
     if (cli_call(cli, "GET", path.data, NULL, &reply, e) != 0)
         return e->kind == ERR_NOT_FOUND ? 0 : -1;
-    json_array_foreach (json_object_get(reply.body, "configs"), i, item)
+    json_array_foreach(json_object_get(reply.body, "configs"), i, item)
         if (!import_find(im, cli_text(item, "config_key")))
             json_array_append(gone, json_object_get(item, "config_key"));
     return 0;

@@ -6,11 +6,12 @@
 set -u
 programs=${1:?usage: demo.sh FOLDER-OF-PROGRAMS}
 programs=$(cd "$programs" && pwd) || exit 1
+here=$PWD
 agents=20
 scope=demo/prod
 work=$(mktemp -d /tmp/lockstep-demo.XXXXXX) || exit 1
 chmod 711 "$work" # PostgreSQL, which is never root, must get to its data
-dev=$work/dev
+dev=$work/.lockstep # so that the commands find it, run in the folder above
 dev_pid=
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -66,7 +67,7 @@ await() { # seconds what command…
 
 is_ready() {
     kill -0 "$dev_pid" 2>/dev/null || fail "lockstep dev ended"
-    grep -q '^Ready' "$work/dev.out"
+    grep -qs '^Ready' "$work/dev.out"
 }
 members() { "$programs/lockstep" server list --scope "$scope" -o name 2>/dev/null | wc -l; }
 all_members() { [ "$(members)" -eq "$agents" ]; }
@@ -90,14 +91,16 @@ cat >"$work/three-stages.json" <<'END'
             {"name": "quarter", "percent": 25,  "bake": "1s"},
             {"name": "all",     "percent": 100}]}
 END
+cd "$work" || exit 1
+start="rollout start $scope -s @three-stages.json --wait --timeout 60s"
 
 # ---------------------------------------------------------------- the set-up
 
-chapter "Lockstep: change the configuration of running servers together, and take it back when they say no"
-tell "Starting a private PostgreSQL, a coordinator and $agents agents on this machine (lockstep dev)."
-unset LOCKSTEP_ADDR LOCKSTEP_TOKEN LOCKSTEP_CONFIG
-export LOCKSTEP_CONTEXT="$dev"
-"$programs/lockstep" dev --dir "$dev" --agents "$agents" --scope "$scope" --http 0 --router 0 >"$work/dev.out" 2>&1 &
+chapter "Lockstep: change what many servers run, together, and take it back when one says no"
+tell "Starting a private PostgreSQL, a coordinator and $agents agents on this machine" \
+    "(lockstep dev)."
+unset LOCKSTEP_ADDR LOCKSTEP_TOKEN LOCKSTEP_CONFIG LOCKSTEP_CONTEXT
+"$programs/lockstep" dev --agents "$agents" --scope "$scope" --http 0 --router 0 >"$work/dev.out" 2>&1 &
 dev_pid=$!
 await 90 "lockstep dev is not ready" is_ready
 
@@ -105,24 +108,28 @@ await 90 "lockstep dev is not ready" is_ready
 
 chapter "1. A good change, in three stages"
 tell "A change is written as a draft first: no server knows of it yet."
-run 0 config set "$scope" 'greeting=good morning' workers=8 -m 'a friendlier shop'
+run 0 config set "$scope" 'greeting=good morning' workers=8 -m friendlier
 await 30 "not all agents know the scope" all_members
-tell "" "The plan: one server first (the canary), then a quarter, then all, each server in exactly one stage."
-run 0 rollout plan "$scope" --strategy "@$work/three-stages.json"
-tell "" "In each stage every server must promise (READY, on its disk) before any of them switches. The" \
-    "decision to switch is written to PostgreSQL before the first one is told."
-run 0 rollout start "$scope" --strategy "@$work/three-stages.json" --wait --timeout 60s
+tell "" "The plan: one server first (the canary), then a quarter, then all. Each server is" \
+    "in exactly one stage, and the zones are mixed."
+run 0 rollout plan "$scope" --strategy @three-stages.json
+tell "" "In each stage every server must promise first (READY, on its own disk). Then the" \
+    "decision is written to PostgreSQL, and only then the servers are told to switch." \
+    "Each of them says APPLIED when its files are replaced and its check has passed."
+# shellcheck disable=SC2086  # words without blanks
+run 0 $start
 must_be_on_disk "good morning"
 
 # ---------------------------------------------------------------- 2
 
 chapter "2. A bad change, refused before anything moved"
-tell "Each agent has a validate command of its own. This one says no to what we write now, as" \
-    "\`nginx -t\` says no to a typing error."
+tell "Each agent has a validate command of its own. It says no to what is written now," \
+    "as \`nginx -t\` says no to a typing error."
 run 0 config set "$scope" greeting=oops demo.refuse=true
-run 6 rollout start "$scope" --strategy "@$work/three-stages.json" --wait --timeout 60s
-tell "" "Exit code 6: the canary refused in PREPARE, so nobody was told to switch. Its own words are the" \
-    "reason that is shown:"
+# shellcheck disable=SC2086
+run 6 $start
+tell "" "Exit code 6: the canary refused in PREPARE, so nobody was told to switch. Its own" \
+    "words are the reason that is kept:"
 run 0 rollout servers "$scope" --state failed
 must_be_on_disk "good morning"
 
@@ -132,9 +139,10 @@ chapter "3. A bad change that looks good, taken back at the canary"
 tell "This one passes validation. Only when it runs does the canary's own check notice."
 run 0 config unset "$scope" demo.refuse
 run 0 config set "$scope" 'greeting=good night' demo.break=true
-run 6 rollout start "$scope" --strategy "@$work/three-stages.json" --wait --timeout 60s
-tell "" "The canary switched, its check failed, and it went back by itself; the rollout took itself back." \
-    "The other $((agents - 1)) servers never saw it:"
+# shellcheck disable=SC2086
+run 6 $start
+tell "" "The canary switched, its check failed, it went back to what it knew to be good, and" \
+    "the rollout took itself back. The other $((agents - 1)) servers never saw it:"
 run 0 rollout servers "$scope"
 must_be_on_disk "good morning"
 
@@ -143,4 +151,4 @@ must_be_on_disk "good morning"
 chapter "Every server, and what it runs"
 run 0 server list
 run 0 rollout list
-tell "" "${bold}All as told.${off} To play with it yourself: ${programs#"$PWD"/}/lockstep dev"
+tell "" "${green}All as told.${off} To play with it yourself: ${programs#"$here"/}/lockstep dev"

@@ -20,7 +20,7 @@ int environment_list(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "environments", list, "name")) {
         t = table_new(headings);
-        json_array_foreach (list, i, one) {
+        json_array_foreach(list, i, one) {
             table_cell(t, TINT_PLAIN, cli_text(one, "name"));
             table_cell(t, TINT_PLAIN, cli_text(one, "policy"));
             table_cell(t, TINT_PLAIN, cli_text(one, "default_strategy"));
@@ -75,11 +75,11 @@ int service_list(struct cli *cli, int argc, char **argv)
         client_list(cli->client, "/api/v1/services", "services", &list, &e) != 0)
         return cli_fail(cli, &e);
     if (cli->out.format == OUTPUT_NAME) {
-        json_array_foreach (list, i, one)
+        json_array_foreach(list, i, one)
             printf("%s/%s\n", cli_text(one, "service"), cli_text(one, "environment"));
     } else if (!cli_print_list(cli, "services", list, "")) {
         t = table_new(headings);
-        json_array_foreach (list, i, one)
+        json_array_foreach(list, i, one)
             service_row(t, one);
         output_table(&cli->out, t);
         table_free(t);

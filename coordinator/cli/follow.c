@@ -45,7 +45,7 @@ static int fetch_events(struct follow_state *s, json_t *events, struct err *e)
                       *cursor ? "&cursor=" : "", cursor);
         if (cli_call(s->f->cli, "GET", path.data, NULL, &reply, e) != 0)
             return -1;
-        json_array_foreach (json_object_get(reply.body, "events"), i, event) {
+        json_array_foreach(json_object_get(reply.body, "events"), i, event) {
             long long id = strtoll(cli_text(event, "id"), NULL, 10);
 
             if (id <= s->last_event) {
@@ -276,7 +276,7 @@ void follow_print_lines(void *lines, const struct follow_look *look)
     if (look->trouble && !l->had_trouble)
         cli_note("%s; looking again until it answers", look->trouble);
     l->had_trouble = look->trouble != NULL;
-    json_array_foreach (look->events, i, event)
+    json_array_foreach(look->events, i, event)
         print_event(o, event, look->rollout);
     if (!look->trouble)
         print_counts(l, look->rollout);

@@ -116,7 +116,7 @@ void output_names(const json_t *list, const char *field)
         printf("%s\n", name ? name : "");
         return;
     }
-    json_array_foreach (list, i, one)
+    json_array_foreach(list, i, one)
         output_names(one, field);
 }
 
@@ -173,7 +173,7 @@ static void emit_value(yaml_emitter_t *y, const json_t *value)
     case JSON_OBJECT:
         yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE);
         emit(y, &event);
-        json_object_foreach ((json_t *)value, key, one) {
+        json_object_foreach((json_t *)value, key, one) {
             emit_scalar(y, key, true);
             emit_value(y, one);
         }
@@ -183,7 +183,7 @@ static void emit_value(yaml_emitter_t *y, const json_t *value)
     case JSON_ARRAY:
         yaml_sequence_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_SEQUENCE_STYLE);
         emit(y, &event);
-        json_array_foreach (value, i, one)
+        json_array_foreach(value, i, one)
             emit_value(y, one);
         yaml_sequence_end_event_initialize(&event);
         emit(y, &event);

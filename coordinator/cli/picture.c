@@ -2,6 +2,7 @@
 #include "coordinator/cli/picture.h"
 
 #include <jansson.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +51,7 @@ void picture_changes(const json_t *rollout, bool is_utf8, struct buffer *out)
     json_t *change;
 
     buffer_add_text(out, "");
-    json_array_foreach (json_object_get(rollout, "changes"), i, change)
+    json_array_foreach(json_object_get(rollout, "changes"), i, change)
         buffer_printf(out, "%s%s/%s %lld %s %lld", i ? ", " : "", cli_text(change, "service"),
                       cli_text(change, "environment"), cli_number(change, "from_revision"),
                       is_utf8 ? "→" : "->", cli_number(change, "to_revision"));
@@ -166,7 +167,7 @@ static struct columns measure(const json_t *stages, const struct picture_style *
     size_t i, legend = 0;
     json_t *stage;
 
-    json_array_foreach (stages, i, stage) {
+    json_array_foreach(stages, i, stage) {
         SCOPED_BUFFER struct buffer text = { 0 };
         struct bar bar;
         size_t width = table_text_width(cli_text(stage, "name"));
@@ -246,6 +247,7 @@ static void draw_failure(const json_t *server, size_t names, const struct pictur
     const char *state = cli_text(server, "state"), *detail = cli_text(server, "detail");
     const char *reason = cli_text(server, "reason");
     SCOPED_BUFFER struct buffer line = { 0 };
+    struct picture_style whole = *st;
     char word[64];
 
     snprintf(word, sizeof(word), "%s", *detail ? detail : state);
@@ -254,7 +256,9 @@ static void draw_failure(const json_t *server, size_t names, const struct pictur
     buffer_printf(&line, "  %-*s  %s", (int)names, cli_text(server, "server"), word);
     if (*reason)
         buffer_printf(&line, "  %s", reason);
-    add_line(out, st, tint_of_state(state), line.data);
+    if (st->has_whole_reasons)
+        whole.width = SIZE_MAX;
+    add_line(out, &whole, tint_of_state(state), line.data);
 }
 
 static void draw_failures(const json_t *failures, const struct picture_style *st, size_t room,
@@ -268,14 +272,14 @@ static void draw_failures(const json_t *failures, const struct picture_style *st
         return;
     if (shown > room - 2)
         shown = room - 2;
-    json_array_foreach (failures, i, server) {
+    json_array_foreach(failures, i, server) {
         size_t width = strlen(cli_text(server, "server"));
 
         if (i < shown && width > names)
             names = width;
     }
     buffer_add_text(out, "\n");
-    json_array_foreach (failures, i, server)
+    json_array_foreach(failures, i, server)
         if (i < shown)
             draw_failure(server, names, st, out);
     if (json_array_size(failures) > shown) {
@@ -295,7 +299,7 @@ void picture_draw(const json_t *rollout, const json_t *failures, const struct pi
 
     draw_header(rollout, st, out);
     buffer_add_text(out, "\n");
-    json_array_foreach (stages, i, stage)
+    json_array_foreach(stages, i, stage)
         draw_stage(stage,
                    !picture_is_final(rollout) && cli_number(rollout, "stage") == (long long)i, &c,
                    st, out);

@@ -13,11 +13,13 @@ struct json_t;
 struct picture_style {
     size_t width, height; /* of the terminal; height 0: no limit */
     bool is_colour, is_utf8;
+    bool has_whole_reasons; /* failures may be wider than `width`: the picture that stays */
     long long now_ms;
 };
 
 /* rollout: the API's object. failures: items of /rollouts/{id}/servers worth showing, or NULL.
- * Every line ends with a line feed and is at most `width` cells wide. */
+ * Every line ends with a line feed and is at most `width` cells wide, but for
+ * whole reasons. */
 void picture_draw(const struct json_t *rollout, const struct json_t *failures,
                   const struct picture_style *style, struct buffer *out);
 

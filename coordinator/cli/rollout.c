@@ -96,7 +96,7 @@ int rollout_list(struct cli *cli, int argc, char **argv)
     if (cli->out.format == OUTPUT_NAME || cli_print_object(cli, reply.body, ""))
         return CLI_DONE;
     t = table_new(headings);
-    json_array_foreach (json_object_get(reply.body, "rollouts"), i, one)
+    json_array_foreach(json_object_get(reply.body, "rollouts"), i, one)
         rollout_row(cli, t, one);
     output_table(&cli->out, t);
     table_free(t);
@@ -190,8 +190,9 @@ int rollout_servers(struct cli *cli, int argc, char **argv)
         client_list(cli->client, path.data, "servers", &list, &e) != 0)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "servers", list, "server")) {
+        cli_sort(list, "server");
         t = table_new(headings);
-        json_array_foreach (list, i, one)
+        json_array_foreach(list, i, one)
             server_row(t, one);
         output_table(&cli->out, t);
         table_free(t);

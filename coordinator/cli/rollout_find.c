@@ -46,7 +46,7 @@ static int find_by_beginning(struct cli *cli, const char *beginning, char id_out
 
     if (client_list(cli->client, "/api/v1/rollouts?limit=500", "rollouts", &all, e) != 0)
         return -1;
-    json_array_foreach (all, i, one) {
+    json_array_foreach(all, i, one) {
         if (strncmp(cli_text(one, "id"), beginning, strlen(beginning)) != 0)
             continue;
         if (found++ == 0)

@@ -114,8 +114,8 @@ static void show_plan_changes(const struct cli *cli, const json_t *plan)
     size_t i, k;
     json_t *change, *key;
 
-    json_array_foreach (json_object_get(plan, "changes"), i, change) {
-        json_array_foreach (json_object_get(change, "keys"), k, key) {
+    json_array_foreach(json_object_get(plan, "changes"), i, change) {
+        json_array_foreach(json_object_get(change, "keys"), k, key) {
             table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(change, "service"),
                         cli_text(change, "environment"));
             table_cell(t, TINT_PLAIN, cli_text(key, "key"));
@@ -136,10 +136,10 @@ static void name_servers(struct buffer *out, const json_t *servers)
     json_t *one;
 
     buffer_add_text(out, "");
-    json_array_foreach (servers, i, one) {
+    json_array_foreach(servers, i, one) {
         const char *name = json_is_string(one) ? json_string_value(one) : cli_text(one, "server");
 
-        if (i == 6) {
+        if (i == 4) {
             buffer_printf(out, " and %zu more", json_array_size(servers) - i);
             break;
         }
@@ -154,7 +154,7 @@ static void show_plan_stages(const struct cli *cli, const json_t *plan)
     size_t i;
     json_t *stage;
 
-    json_array_foreach (json_object_get(plan, "stages"), i, stage) {
+    json_array_foreach(json_object_get(plan, "stages"), i, stage) {
         const json_t *servers = json_object_get(stage, "servers");
         SCOPED_BUFFER struct buffer which = { 0 };
 

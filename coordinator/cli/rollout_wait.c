@@ -39,7 +39,7 @@ static void fetch_failures(struct cli *cli, const char *id, const char *state, j
                   FAILURES_SHOWN);
     if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
         return; /* the picture without its last lines is better than none */
-    json_array_foreach (json_object_get(reply.body, "servers"), i, one)
+    json_array_foreach(json_object_get(reply.body, "servers"), i, one)
         if (*cli_text(one, "reason"))
             json_array_append(into, one);
 }
@@ -137,8 +137,10 @@ static void draw_look(void *ctx, const struct follow_look *look)
     struct picture_style style = style_now(s->cli);
     SCOPED_BUFFER struct buffer picture = { 0 };
 
-    if (look->is_last)
-        style.height = 0; /* the picture that stays may be as long as it needs to be */
+    if (look->is_last) { /* the picture that stays may be as long as it needs to be */
+        style.height = 0;
+        style.has_whole_reasons = true;
+    }
     refresh_failures(s, look->rollout);
     picture_draw(look->rollout, s->failures, &style, &picture);
     if (look->trouble) {
@@ -170,6 +172,7 @@ void rollout_draw_now(struct cli *cli, const json_t *rollout, struct buffer *out
     struct picture_style style = style_now(cli);
 
     style.height = 0;
+    style.has_whole_reasons = true;
     refresh_failures(&s, rollout);
     picture_draw(rollout, s.failures, &style, out);
     json_decref(s.failures);

@@ -129,7 +129,7 @@ static void add_labels(struct buffer *out, const json_t *labels)
     json_t *value;
 
     buffer_add_text(out, "");
-    json_object_foreach ((json_t *)labels, name, value)
+    json_object_foreach((json_t *)labels, name, value)
         buffer_printf(out, "%s%s=%s", out->size ? " " : "", name,
                       json_is_string(value) ? json_string_value(value) : "?");
 }
@@ -141,7 +141,7 @@ static void add_scopes(struct buffer *out, const json_t *scopes)
     json_t *s;
 
     buffer_add_text(out, "");
-    json_array_foreach (scopes, i, s) {
+    json_array_foreach(scopes, i, s) {
         long long is = cli_number(s, "revision"), wants = is;
 
         if (json_is_integer(json_object_get(s, "desired_revision")))
@@ -203,8 +203,9 @@ int server_list(struct cli *cli, int argc, char **argv)
     if (cli_connect(cli, &e) != 0 || client_list(cli->client, path.data, "servers", &list, &e) != 0)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "servers", list, "name")) {
+        cli_sort(list, "name");
         t = table_new(headings);
-        json_array_foreach (list, i, one)
+        json_array_foreach(list, i, one)
             server_row(t, one);
         output_table(&cli->out, t);
         table_free(t);
@@ -220,7 +221,7 @@ static void show_scopes(const struct cli *cli, const json_t *scopes)
     size_t i;
     json_t *s;
 
-    json_array_foreach (scopes, i, s) {
+    json_array_foreach(scopes, i, s) {
         const char *state = cli_text(s, "state");
 
         table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(s, "service"), cli_text(s, "environment"));

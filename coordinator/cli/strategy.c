@@ -28,7 +28,7 @@ static void add_stages(struct buffer *out, const json_t *strategy)
     json_t *stage;
 
     buffer_add_text(out, "");
-    json_array_foreach (json_object_get(strategy, "stages"), i, stage) {
+    json_array_foreach(json_object_get(strategy, "stages"), i, stage) {
         json_t *percent = json_object_get(stage, "percent"),
                *count = json_object_get(stage, "count");
         const char *bake = cli_text(stage, "bake");
@@ -61,7 +61,7 @@ int strategy_list(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "strategies", list, "name")) {
         t = table_new(headings);
-        json_array_foreach (list, i, one) {
+        json_array_foreach(list, i, one) {
             SCOPED_BUFFER struct buffer stages = { 0 };
 
             add_stages(&stages, body_of(one));
