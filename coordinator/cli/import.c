@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/cli/yaml_scalar.h"
-#include "coordinator/cli/yaml_tree.h"
+#include "common/yaml_scalar.h"
+#include "common/yaml_tree.h"
 
 struct walk {
     struct import *im;

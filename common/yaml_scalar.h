@@ -1,12 +1,12 @@
 /* yaml_scalar.h - what a YAML scalar is: YAML 1.2's core schema, told in our value types. Pure. */
-#ifndef CLI_YAML_SCALAR_H
-#define CLI_YAML_SCALAR_H
+#ifndef COMMON_YAML_SCALAR_H
+#define COMMON_YAML_SCALAR_H
 
 #include <stdbool.h>
 
 #include "common/buffer.h"
 #include "common/err.h"
-#include "coordinator/cli/yaml_tree.h"
+#include "common/yaml_tree.h"
 
 enum yaml_scalar {
     YAML_SCALAR_NULL,

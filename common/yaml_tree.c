@@ -1,5 +1,5 @@
 /* yaml_tree.c - libyaml's events become a tree; encodings are checked first. */
-#include "coordinator/cli/yaml_tree.h"
+#include "common/yaml_tree.h"
 
 #include <stdint.h>
 #include <stdio.h>

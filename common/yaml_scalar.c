@@ -1,5 +1,5 @@
 /* yaml_scalar.c - decides by the letters of a plain scalar, or by its tag, what type it has. */
-#include "coordinator/cli/yaml_scalar.h"
+#include "common/yaml_scalar.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  * before: a byte-order mark at the start of a line, and \uD83D\uDE00 pairs in quotes. Aliases point
  * to the anchored node itself; whoever walks the tree must count what he expands.
  */
-#ifndef CLI_YAML_TREE_H
-#define CLI_YAML_TREE_H
+#ifndef COMMON_YAML_TREE_H
+#define COMMON_YAML_TREE_H
 
 #include <stdbool.h>
 #include <stddef.h>
