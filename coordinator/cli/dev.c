@@ -356,8 +356,11 @@ static int start_agents(struct dev *d, struct err *e)
     }
     for (size_t i = 0; i < d->plan.scope_count; i++)
         buffer_printf(&scopes, "%s%s", i ? ", " : "", d->scopes[i]);
-    say(d, "agents", "%u, server-1 … server-%u, zones a b c, reading %s", d->plan.agent_count,
-        d->plan.agent_count, scopes.data);
+    if (d->plan.agent_count == 0)
+        say(d, "agents", "none");
+    else
+        say(d, "agents", "%u, server-1 … server-%u, zones a b c, reading %s", d->plan.agent_count,
+            d->plan.agent_count, scopes.data);
     return 0;
 }
 

@@ -16,6 +16,7 @@
 #define LOOK_MS 200       /* while things happen */
 #define LOOK_CALM_MS 1000 /* when nothing changed for a while */
 #define CALM_AFTER 25     /* looks without news */
+#define HELD_AFTER 3      /* looks without news */
 #define PAGE 200
 
 struct follow_state {
@@ -81,11 +82,23 @@ static int fetch_rollout(struct follow_state *s, struct err *e)
     return 0;
 }
 
-static bool needs_person(const json_t *rollout)
+/* A stage with a hold bakes until somebody promotes it. */
+static bool is_held(const json_t *rollout)
 {
-    const char *state = picture_state(rollout);
+    const json_t *stages = json_object_get(json_object_get(rollout, "strategy"), "stages");
+    const json_t *stage = json_array_get(stages, (size_t)cli_number(rollout, "stage"));
 
-    return strcmp(state, "paused") == 0 || strcmp(state, "awaiting_approval") == 0;
+    return strcmp(cli_text(rollout, "phase"), "baking") == 0 &&
+           json_is_true(json_object_get(stage, "hold"));
+}
+
+/* A hold counts once it was seen to last: `promote --full` passes through later ones. */
+static bool needs_person(const struct follow_state *s)
+{
+    const char *state = picture_state(s->rollout);
+
+    return strcmp(state, "paused") == 0 || strcmp(state, "awaiting_approval") == 0 ||
+           (is_held(s->rollout) && s->quiet >= HELD_AFTER);
 }
 
 static int exit_of(const struct follow *f, const json_t *rollout)
@@ -118,8 +131,8 @@ static bool look_once(struct follow_state *s, int *rc)
     }
     look.trouble = got == 0 || interrupt_happened() ? NULL : e.text;
     look.rollout = s->rollout;
-    look.is_last = got == 0 && (picture_is_final(s->rollout) ||
-                                (f->ends_for_person && needs_person(s->rollout)));
+    look.is_last =
+        got == 0 && (picture_is_final(s->rollout) || (f->ends_for_person && needs_person(s)));
     if (look.is_last)
         *rc = picture_is_final(s->rollout) ? exit_of(f, s->rollout) : CLI_NEEDS_PERSON;
     else if (interrupt_happened())

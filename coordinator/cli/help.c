@@ -137,7 +137,7 @@ void help_exit_codes(struct buffer *out, bool is_bold)
         "    5  not permitted: no token, a wrong one, or a right is missing\n"
         "    6  a started rollout ended badly: refused in PREPARE, aborted, rolled back, failed\n"
         "    7  validation failed before anything started\n"
-        "    8  needs a person: waits for approval, or is paused (with --wait)\n"
+        "    8  needs a person: waits for approval, is paused or held (with --wait)\n"
         "    9  a comparing command could not compare (what would be 1 elsewhere)\n"
         "  124  the time given with --timeout was over; the rollout goes on\n"
         "  130  interrupted; the rollout goes on\n\n"

@@ -226,6 +226,16 @@ def test_rollback(dev):
     equal(dev.json("rollout", "get", "demo/prod")["kind"], "rollback", "kind")
 
 
+def test_a_hold_needs_a_person(dev):
+    """a stage that holds ends --wait with 8; promote goes on"""
+    dev.must(DONE, "config", "set", "demo/prod", "greeting=held")
+    strategy = dev.file("hold.json", json.dumps({"stages": [{"count": 1, "hold": True}, {"percent": 100}]}))
+    contains(dev.must(NEEDS_PERSON, "rollout", "start", "demo/prod", "-s", f"@{strategy}", "--wait", "--timeout", "60s"), "promote")
+    equal(sum(dev.on_disk(f"server-{n}")["greeting"] == "held" for n in range(1, 4)), 1, "servers of the first stage")
+    dev.must(DONE, "rollout", "promote", "demo/prod", "--full", "--wait", "--timeout", "60s")
+    equal(dev.on_disk("server-3")["greeting"], "held", "everybody")
+
+
 def test_watch_in_a_terminal(dev):
     """rollout watch draws bars in colour in place, and leaves the last picture"""
     dev.must(DONE, "config", "set", "demo/prod", "greeting=watched")
