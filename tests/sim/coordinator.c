@@ -379,6 +379,19 @@ static void note_ack(struct world *w, unsigned who, const struct message *m)
         c->note_count--; /* still full: it is said again */
 }
 
+/* What a server reads is recorded before it counts. */
+static void join(struct world *w, unsigned who, const struct message *m)
+{
+    uint64_t missing = 0;
+
+    for (unsigned s = 0; s < w->database.scope_count; s++)
+        if (m->scopes & BIT(s) && !(w->database.scopes[s].members & BIT(m->from)))
+            missing |= BIT(s);
+    if (missing && !is_congested(&w->coordinators[who]))
+        submit(w, who,
+               &(struct request){ .kind = REQUEST_JOIN, .server = m->from, .scopes = missing });
+}
+
 static void hear(struct world *w, unsigned who, const struct message *m, bool is_hello)
 {
     struct heard_scope heard[SCOPES_MAX];
@@ -386,6 +399,7 @@ static void hear(struct world *w, unsigned who, const struct message *m, bool is
                                .server = m->from,
                                .heard = heard };
 
+    join(w, who, m);
     for (unsigned s = 0; s < w->database.scope_count; s++)
         if (m->scopes & BIT(s))
             heard[ev.heard_count++] =
@@ -400,18 +414,11 @@ static void on_hello(struct world *w, unsigned who, const struct message *m)
 {
     struct coordinator *c = &w->coordinators[who];
     struct message welcome = { .type = MESSAGE_WELCOME };
-    uint64_t missing = 0;
 
     if (c->boots[m->from] != m->boot || !c->sessions[m->from])
         c->sessions[m->from] = w->next_session++;
     c->boots[m->from] = m->boot;
     send(w, who, m->from, &welcome);
-    for (unsigned s = 0; s < w->database.scope_count; s++)
-        if (m->scopes & BIT(s) && !(w->database.scopes[s].members & BIT(m->from)))
-            missing |= BIT(s);
-    if (missing && !is_congested(c))
-        submit(w, who,
-               &(struct request){ .kind = REQUEST_JOIN, .server = m->from, .scopes = missing });
     hear(w, who, m, true);
 }
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-RUNS = int(os.environ.get("RUNS") or 60000)
+RUNS = int(os.environ.get("RUNS") or 150000)
 CC = os.environ.get("CC") or "gcc"
 FOLDERS = ("common", "coordinator/core", "agent/core", "tests/sim")
 

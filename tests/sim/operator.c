@@ -160,25 +160,27 @@ void operator_act(struct world *w)
         later(w, (struct event){ .kind = EVENT_OPERATOR }, 200 + (int64_t)pick(w, 2000));
 }
 
-/* The faults are over: people resume what is paused, promote what waits, and in the end roll back
- * what cannot go on. */
+/* The faults are over: people resume what is paused or roll it back, promote what holds, and roll
+ * back what was told to wait for servers that will never be on the base. All else ends by itself.
+ */
 void operator_clear_up(struct world *w)
 {
     struct database *d = &w->database;
-    bool is_late = w->now_ms > w->faults.end_ms + 90000;
+    bool is_late = w->now_ms > w->faults.end_ms + 60000;
 
     for (unsigned i = 0; i < d->rollout_count; i++) {
         const struct rollout_row *r = &d->rollouts[i];
 
         if (r->is_over || !happens(w, 120))
             continue;
-        if (is_late)
-            give_command(w, r->id, ROLLOUT_ACTION_ROLLBACK, false);
-        else if (r->is_paused)
-            give_command(w, r->id, pick(w, 3) ? ROLLOUT_ACTION_RESUME : ROLLOUT_ACTION_ROLLBACK,
+        if (r->is_paused)
+            give_command(w, r->id,
+                         pick(w, 3) && !is_late ? ROLLOUT_ACTION_RESUME : ROLLOUT_ACTION_ROLLBACK,
                          false);
-        else if (r->phase == PHASE_BAKING)
+        else if (r->phase == PHASE_BAKING && r->strategy.stages[r->stage].is_hold)
             give_command(w, r->id, ROLLOUT_ACTION_PROMOTE, true);
+        else if (is_late && r->strategy.unreachable == UNREACHABLE_WAIT)
+            give_command(w, r->id, ROLLOUT_ACTION_ROLLBACK, false);
     }
 }
 
@@ -232,11 +234,14 @@ void misfortune(struct world *w)
         else
             server_crash(w, who);
     }
-    if (is_due(w, f->cut_ms))
-        w->coordinators[pick(w, w->coordinator_count)].cut_until =
-            w->now_ms + 1000 + (int64_t)pick(w, 9000);
+    if (is_due(w, f->cut_ms)) {
+        struct coordinator *c = &w->coordinators[pick(w, w->coordinator_count)];
+        int64_t *until = pick(w, 2) ? &c->cut_until : &c->frozen_until;
+
+        *until = w->now_ms + 1000 + (int64_t)pick(w, 9000);
+    }
     if (is_due(w, f->part_ms))
         part(w);
-    if (f->cut_ms && happens(w, 2))
+    if (f->cut_ms && happens(w, 8))
         revoke(w);
 }

@@ -173,10 +173,50 @@ static void draw_faults(struct world *w)
     f->server_crash_ms = pick(w, 2) ? 2000 + pick(w, 30000 / storm) : 0;
     f->cut_ms = pick(w, 3) == 0 ? 5000 + pick(w, 30000 / storm) : 0;
     f->part_ms = pick(w, 3) == 0 ? 3000 + pick(w, 30000 / storm) : 0;
-    f->reimage = pick(w, 3) == 0 ? 250 : 0;
+    f->reimage = pick(w, 3) == 0 ? 200 + pick(w, 500) : 0;
     f->at_decision = pick(w, 2) ? pick(w, 150 * storm) : 0;
     f->at_save = pick(w, 3) == 0 ? pick(w, 30 * storm) : 0;
     f->flaky_apply = pick(w, 3) == 0 ? pick(w, 60 * storm) : 0;
+}
+
+/* Whose event it is, when it is a coordinator's own; COORDINATORS_MAX otherwise. */
+static unsigned coordinator_of(const struct world *w, const struct event *e)
+{
+    const struct message *m = &w->messages[e->index % MESSAGES_MAX];
+
+    switch ((enum event_kind)e->kind) {
+    case EVENT_ARRIVES:
+        return m->is_to_server ? COORDINATORS_MAX : m->to;
+    case EVENT_TICK_COORDINATOR:
+    case EVENT_LEASE:
+    case EVENT_COMMIT:
+    case EVENT_RESULT:
+    case EVENT_CHOSEN:
+        return e->who;
+    case EVENT_TICK_SERVER:
+    case EVENT_ORPHAN:
+    case EVENT_DISK:
+    case EVENT_STAGED:
+    case EVENT_APPLIED:
+    case EVENT_START_COORDINATOR:
+    case EVENT_START_SERVER:
+    case EVENT_FAULT:
+    case EVENT_OPERATOR:
+    case EVENT_LOOK:
+        break;
+    }
+    return COORDINATORS_MAX;
+}
+
+/* A stopped process goes on where it stopped, with all that came meanwhile still to be read. */
+static bool is_frozen(struct world *w, const struct event *e)
+{
+    unsigned who = coordinator_of(w, e);
+
+    if (who == COORDINATORS_MAX || w->now_ms >= w->coordinators[who].frozen_until)
+        return false;
+    later(w, *e, w->coordinators[who].frozen_until - w->now_ms);
+    return true;
 }
 
 static void handle(struct world *w, const struct event *e)
@@ -285,7 +325,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     for (unsigned c = 0; c < COORDINATORS_MAX; c++) {
         w->coordinators[c].is_up = w->coordinators[c].is_leading = false;
         w->coordinators[c].life = w->coordinators[c].leadership = 0;
-        w->coordinators[c].cut_until = 0;
+        w->coordinators[c].cut_until = w->coordinators[c].frozen_until = 0;
     }
     for (unsigned s = 0; s < SERVERS_MAX; s++) {
         struct server *v = &w->servers[s];
@@ -310,7 +350,8 @@ bool world_run(struct world *w, uint64_t seed, bool is_traced, struct tally_row 
         struct event e = next_event(w);
 
         w->now_ms = e.at_ms;
-        handle(w, &e);
+        if (!is_frozen(w, &e))
+            handle(w, &e);
         tally->events++;
     }
     tally->schedules++;

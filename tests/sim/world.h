@@ -104,7 +104,8 @@ struct coordinator {
     struct request queue[QUEUE_MAX];
     unsigned queue_head, queue_tail; /* head: next to be committed */
     bool is_writing;
-    int64_t cut_until; /* the database does not answer before */
+    int64_t cut_until;    /* the database does not answer before */
+    int64_t frozen_until; /* stopped in the middle of everything (SIGSTOP) */
     unsigned note_count;
     struct ack_note notes[BATCH_MAX];
     uint64_t sessions[SERVERS_MAX], boots[SERVERS_MAX];
