@@ -18,8 +18,9 @@
 #define CONNECT_MAX_MS 8000 /* ours, should the library's own limits never fire */
 #define LINGER_MS 200
 #define QUEUE_MAX 64
-#define HEARTBEAT_MS 10000 /* ZeroMQ's own, to notice dead connections; not the protocol's PING */
-#define HEARTBEAT_TIMEOUT_MS 30000
+/* Dead connections are the kernel's to notice. ZeroMQ's own heartbeats search a list of all timers
+ * of their I/O thread with every message: with thousands of peers that is most of its work. */
+#define KEEPALIVE_S 10
 
 struct dealer {
     void *context, *socket, *monitor; /* the sockets are NULL while it backs off */
@@ -221,9 +222,10 @@ static void set_options(struct dealer *d)
     set_int(d->socket, ZMQ_RECONNECT_IVL, -1); /* connecting again is this file's work */
     set_int(d->socket, ZMQ_CONNECT_TIMEOUT, HANDSHAKE_MS);
     set_int(d->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
-    set_int(d->socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-    set_int(d->socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
-    set_int(d->socket, ZMQ_HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS);
+    set_int(d->socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(d->socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
+    set_int(d->socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S);
+    set_int(d->socket, ZMQ_TCP_KEEPALIVE_CNT, 2);
     set_int(d->socket, ZMQ_IPV6, strchr(d->address, '[') != NULL);
     set_int(d->monitor, ZMQ_LINGER, 0);
 }

@@ -305,6 +305,7 @@ struct leading *leading_begin(struct edges *edges, const struct snapshot *s)
     MUST(getrandom(&l->rng, sizeof(l->rng), 0) == sizeof(l->rng));
     l->rng |= 1;
     l->orders = orders_new();
+    l->receipts = receipts_new(edges);
     l->leader = leader_init(l->memory, &l->limits, clock_monotonic_ms());
     load_roster(l);
     load_rollouts(l, s);
@@ -326,6 +327,7 @@ void leading_end(struct leading *l)
     while (l->dossier_count)
         remove_dossier(l, l->dossiers[0]->rollout);
     orders_free(l->orders);
+    receipts_free(l->receipts);
     free(l->dossiers);
     free(l->commands);
     free(l->to_choose);
@@ -373,19 +375,6 @@ void leading_saved(struct leading *l, const struct writer_result *r)
 }
 
 /* Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
-static void send_receipt(struct leading *l, const struct ack_record *record)
-{
-    const struct roster_server *s = roster_server(l->edges->roster, record->ack.server);
-    struct wire_receipt receipt = { .id_count = 1, .ids = { record->outbox_id } };
-    uint8_t body[64];
-    size_t size = wire_encode_receipt(&receipt, body, sizeof(body));
-
-    MUST(size > 0);
-    if (!s || s->session != record->session)
-        return;
-    edges_send_bytes(l->edges, s, WIRE_RECEIPT, body, size);
-}
-
 void leading_acks(struct leading *l, const struct ack_batch *batch)
 {
     struct ack *acks = calloc(batch->count + 1, sizeof(*acks));
@@ -400,7 +389,8 @@ void leading_acks(struct leading *l, const struct ack_batch *batch)
     free(acks);
     for (size_t i = 0; i < batch->count; i++)
         if (batch->records[i].outbox_id)
-            send_receipt(l, &batch->records[i]);
+            receipts_add(l->receipts, batch->records[i].ack.server,
+                         batch->records[i].outbox_id);
 }
 
 static void on_joined(void *ctx, uint32_t server, uint32_t scope)
@@ -487,6 +477,7 @@ void leading_tick(struct leading *l)
 
     leading_step(l, &ev);
     offer_commands(l);
+    receipts_tick(l->receipts);
     if (now_ms < l->sweep_ms)
         return;
     l->sweep_ms = now_ms + SWEEP_MS;

@@ -5,6 +5,7 @@
 #include "coordinator/dossier.h"
 #include "coordinator/leading.h"
 #include "coordinator/orders.h"
+#include "coordinator/receipts.h"
 
 #define RECENT_MAX 4096 /* ids a snapshot that was read a moment ago may still name */
 
@@ -29,6 +30,7 @@ struct leading {
     struct dossier **dossiers;
     uint32_t dossier_count, dossier_max;
     struct orders *orders;
+    struct receipts *receipts;
     struct pending_command *commands;
     size_t command_count, command_capacity;
     struct recent ended, commanded;

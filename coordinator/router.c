@@ -13,8 +13,9 @@
 #define BACKLOG 4096          /* the preset of 100 makes a thousand agents 21 times as slow */
 #define QUEUE_MAX 16          /* messages per peer and direction: a queue is only a cache */
 #define HANDSHAKE_MS 5000
-#define HEARTBEAT_MS 10000 /* ZeroMQ's own, to notice dead connections; not the protocol's PING */
-#define HEARTBEAT_TIMEOUT_MS 30000
+/* Dead connections are the kernel's to notice. ZeroMQ's own heartbeats search a list of all timers
+ * of their I/O thread with every message: with thousands of peers that is most of its work. */
+#define KEEPALIVE_S 10
 #define ADDRESS_MAX 256
 #define OWN_ID_SIZE 5 /* a routing id that ROUTER gave: a zero byte and a number */
 
@@ -108,9 +109,10 @@ static void set_limits(void *socket, const char *address)
     set_int(socket, ZMQ_SNDHWM, QUEUE_MAX);
     set_int(socket, ZMQ_RCVHWM, QUEUE_MAX);
     set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
-    set_int(socket, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS);
-    set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS);
-    set_int(socket, ZMQ_HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS);
+    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, 2);
     set_int(socket, ZMQ_LINGER, 0);
     set_int(socket, ZMQ_IPV6, strchr(address, '[') != NULL);
 }
