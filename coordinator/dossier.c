@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
 #include "common/invariant.h"
 
 void dossier_free(struct dossier *d)
@@ -211,42 +210,4 @@ const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, boo
     place->has_documents = with_documents;
     place->frame = encode(d, mask, with_documents, roster, contents);
     return place->frame;
-}
-
-/* ---------------------------------------------------------------- cohorts */
-
-static uint32_t domain_of(const struct dossier *d, const struct roster_server *s,
-                          struct dossier_domains *domains)
-{
-    const char *value = d->spec.spread_by[0] ? labels_get(&s->labels, d->spec.spread_by) : "";
-
-    if (!value)
-        value = "";
-    for (unsigned i = 0; i < domains->count; i++)
-        if (strcmp(domains->values[i], value) == 0)
-            return i;
-    if (domains->count == COHORT_DOMAINS_MAX)
-        return COHORT_DOMAINS_MAX - 1;
-    domains->values[domains->count] = value;
-    return domains->count++;
-}
-
-static bool is_selected(const struct stage_text *text, const struct roster_server *s)
-{
-    for (unsigned i = 0; i < text->selector_count; i++) {
-        const char *value = labels_get(&s->labels, text->selectors[i].name);
-
-        if (!value || strcmp(value, text->selectors[i].value) != 0)
-            return false;
-    }
-    return text->selector_count > 0;
-}
-
-struct candidate dossier_candidate(const struct dossier *d, unsigned stage,
-                                   const struct roster_server *s, struct dossier_domains *domains)
-{
-    return (struct candidate){ .server = s->index,
-                               .domain = domain_of(d, s, domains),
-                               .rank = digest_rank(d->salt, s->name),
-                               .is_selected = is_selected(&d->spec.stages[stage], s) };
 }

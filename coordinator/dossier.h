@@ -62,14 +62,4 @@ uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s);
 const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, bool with_documents,
                                            struct roster *roster, struct contents *contents);
 
-/* A server of the rollout as cohort_choose wants it for this stage. Domains are numbered in order
- * of appearance in `domains`, at most COHORT_DOMAINS_MAX; the rest shares the last. */
-struct dossier_domains {
-    unsigned count;
-    const char *values[COHORT_DOMAINS_MAX];
-};
-struct candidate dossier_candidate(const struct dossier *d, unsigned stage,
-                                   const struct roster_server *s,
-                                   struct dossier_domains *domains);
-
 #endif

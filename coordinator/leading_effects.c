@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "coordinator/store/selection.h"
 
 struct dossier *leading_dossier(struct leading *l, uint64_t rollout)
 {
@@ -149,42 +150,36 @@ static void perform_effects(struct leading *l)
 
 /* ---------------------------------------------------------------- steps */
 
-static int compare_texts(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Domains by name, so that every coordinator and every plan breaks ties alike. */
-static void sort_domains(struct leading *l, const struct dossier *d, const struct rollout *r,
-                         struct dossier_domains *domains)
-{
-    for (uint32_t i = bitset_next(&r->scope_members, 0); i != BITSET_END;
-         i = bitset_next(&r->scope_members, i + 1))
-        (void)dossier_candidate(d, r->stage, roster_server(l->edges->roster, i), domains);
-    qsort(domains->values, domains->count, sizeof(*domains->values), compare_texts);
-}
-
+/* Through the same selection as the plan that people saw. */
 static void choose(struct leading *l, uint64_t rollout, struct bitset *out)
 {
     const struct rollout *r = leader_rollout(l->leader, rollout);
     const struct fleet *fleet = leader_fleet(l->leader);
     const struct dossier *d = leading_dossier(l, rollout);
-    struct dossier_domains domains = { 0 };
-    struct candidate *candidates;
-    uint32_t count = 0;
+    uint32_t count = 0, most = bitset_count(&r->scope_members);
+    struct selection_server *servers = calloc(most + 1, sizeof(*servers));
+    struct candidate *candidates = calloc(most + 1, sizeof(*candidates));
+    uint32_t *indices = calloc(most + 1, sizeof(*indices));
 
-    MUST(r && d);
-    sort_domains(l, d, r, &domains);
-    candidates = calloc(bitset_count(&r->scope_members) + 1, sizeof(*candidates));
-    MUST(candidates);
+    MUST(d && servers && candidates && indices);
     for (uint32_t i = bitset_next(&r->scope_members, 0); i != BITSET_END;
-         i = bitset_next(&r->scope_members, i + 1))
-        if (bitset_has(&fleet->enrolled, i))
-            candidates[count++] =
-                dossier_candidate(d, r->stage, roster_server(l->edges->roster, i), &domains);
+         i = bitset_next(&r->scope_members, i + 1)) {
+        const struct roster_server *s = roster_server(l->edges->roster, i);
+
+        if (!bitset_has(&fleet->enrolled, i))
+            continue;
+        servers[count] = (struct selection_server){ .name = s->name, .labels = &s->labels };
+        indices[count++] = i;
+    }
+    selection_rank(&d->spec, d->salt, servers, count, candidates);
+    selection_mark(&d->spec, r->stage, servers, candidates, count);
+    for (uint32_t i = 0; i < count; i++)
+        candidates[i].server = indices[candidates[i].server];
     cohort_choose(candidates, count, &r->strategy.stages[r->stage].size,
                   r->stage + 1 == r->strategy.stage_count, &r->opened, out);
+    free(servers);
     free(candidates);
+    free(indices);
 }
 
 static void choose_next(struct leading *l)

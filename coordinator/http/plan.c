@@ -117,22 +117,27 @@ static int find_stages(struct reply *re, struct plan *p, struct err *e)
 {
     uint32_t count = p->server_count, words = bitset_words(count ? count : 1);
     struct selection_server *servers = calloc((size_t)count + 1, sizeof(*servers));
+    struct labels *labels = calloc((size_t)count + 1, sizeof(*labels));
     struct candidate *candidates = calloc((size_t)count + 1, sizeof(*candidates));
     uint64_t *memory = calloc(2 * (size_t)words, sizeof(*memory));
     struct bitset placed, chosen;
     int rc;
 
     p->stage_of = calloc((size_t)count + 1, 1);
-    MUST(servers && candidates && memory && p->stage_of);
+    MUST(servers && labels && candidates && memory && p->stage_of);
     for (uint32_t i = 0; i < count; i++) {
         struct server_planned s = server_planned_at(p->servers, i);
 
-        servers[i] = (struct selection_server){ s.name, s.labels };
+        labels_parse(s.labels, &labels[i]);
+        servers[i] = (struct selection_server){ s.name, &labels[i] };
     }
     bitset_init(&placed, memory, words);
     bitset_init(&chosen, memory + words, words);
     selection_rank(&p->spec, p->salt, servers, count, candidates);
     rc = choose_stages(re, p, servers, candidates, &placed, &chosen);
+    for (uint32_t i = 0; i < count; i++)
+        labels_fini(&labels[i]);
+    free(labels);
     free(servers);
     free(candidates);
     free(memory);

@@ -1,33 +1,27 @@
-/* selection.c - reads labels; ranks, sorts into domains and selects servers. */
+/* selection.c - ranks servers, sorts them into domains and selects them by their labels. */
 #include "coordinator/store/selection.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/digest.h"
 #include "common/invariant.h"
 
-/* A label's value, malloc'ed; "" when there is none. */
-static char *label_value(const char *labels, const char *name)
+static const char *label_value(const struct selection_server *server, const char *name)
 {
-    json_t *object = json_loads(labels, 0, NULL);
-    const char *value = json_string_value(json_object_get(object, name));
-    char *copy = strdup(value ? value : "");
+    const char *value = labels_get(server->labels, name);
 
-    MUST(copy);
-    json_decref(object);
-    return copy;
+    return value ? value : "";
 }
 
 static int compare_texts(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static uint32_t domain_of(char *const *values, uint32_t count, const char *value)
+static uint32_t domain_of(const char *const *values, uint32_t count, const char *value)
 {
-    char *const *found = bsearch(&value, values, count, sizeof(*values), compare_texts);
+    const char *const *found = bsearch(&value, values, count, sizeof(*values), compare_texts);
     uint32_t domain;
 
     MUST(found);
@@ -36,38 +30,29 @@ static uint32_t domain_of(char *const *values, uint32_t count, const char *value
 }
 
 /* Distinct values only, in order. */
-static uint32_t unique(char **values, uint32_t count)
+static uint32_t unique(const char **values, uint32_t count)
 {
     uint32_t kept = 0;
 
     qsort(values, count, sizeof(*values), compare_texts);
-    for (uint32_t i = 0; i < count; i++) {
-        if (kept && strcmp(values[i], values[kept - 1]) == 0)
-            free(values[i]);
-        else
+    for (uint32_t i = 0; i < count; i++)
+        if (!kept || strcmp(values[i], values[kept - 1]) != 0)
             values[kept++] = values[i];
-    }
     return kept;
 }
 
 static void find_domains(const struct strategy_spec *spec, const struct selection_server *servers,
                          uint32_t count, struct candidate *out)
 {
-    char **values = calloc((size_t)count + 1, sizeof(*values));
+    const char **values = calloc((size_t)count + 1, sizeof(*values));
     uint32_t kept;
 
     MUST(values);
     for (uint32_t i = 0; i < count; i++)
-        values[i] = label_value(servers[i].labels, spec->spread_by);
+        values[i] = label_value(&servers[i], spec->spread_by);
     kept = unique(values, count);
-    for (uint32_t i = 0; i < count; i++) {
-        char *value = label_value(servers[i].labels, spec->spread_by);
-
-        out[i].domain = domain_of(values, kept, value);
-        free(value);
-    }
-    for (uint32_t i = 0; i < kept; i++)
-        free(values[i]);
+    for (uint32_t i = 0; i < count; i++)
+        out[i].domain = domain_of(values, kept, label_value(&servers[i], spec->spread_by));
     free(values);
 }
 
@@ -80,19 +65,15 @@ void selection_rank(const struct strategy_spec *spec, const char *salt,
         find_domains(spec, servers, count, out);
 }
 
-static bool is_match(const struct stage_text *stage, const char *labels)
+static bool is_match(const struct stage_text *stage, const struct labels *labels)
 {
-    json_t *object = json_loads(labels, 0, NULL);
-    bool all = true;
-
     for (unsigned i = 0; i < stage->selector_count; i++) {
-        const char *value =
-            json_string_value(json_object_get(object, stage->selectors[i].name));
+        const char *value = labels_get(labels, stage->selectors[i].name);
 
-        all &= value && strcmp(value, stage->selectors[i].value) == 0;
+        if (!value || strcmp(value, stage->selectors[i].value) != 0)
+            return false;
     }
-    json_decref(object);
-    return all;
+    return true;
 }
 
 uint32_t selection_mark(const struct strategy_spec *spec, unsigned stage,
@@ -103,8 +84,7 @@ uint32_t selection_mark(const struct strategy_spec *spec, unsigned stage,
     uint32_t marked = 0;
 
     for (uint32_t i = 0; i < count; i++) {
-        candidates[i].is_selected =
-            !text->selector_count || is_match(text, servers[candidates[i].server].labels);
+        candidates[i].is_selected = is_match(text, servers[candidates[i].server].labels);
         marked += candidates[i].is_selected;
     }
     return marked;

@@ -6,11 +6,12 @@
 #define COORDINATOR_STORE_SELECTION_H
 
 #include "coordinator/core/cohort.h"
+#include "coordinator/store/labels.h"
 #include "coordinator/store/strategy.h"
 
 struct selection_server {
     const char *name;
-    const char *labels; /* JSON object text, as stored */
+    const struct labels *labels;
 };
 
 /* One candidate per server, in their order: `server` is the index, rank from salt and name, domain
