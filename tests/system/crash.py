@@ -8,7 +8,7 @@ import random
 import time
 
 import judge
-from kit import Agent, World, check, equal, read, wait_until, write
+from kit import Agent, Failed, World, check, equal, read, wait_until, write
 
 SCOPE = "demo/prod"
 AGENTS = int(os.environ.get("CRASH_AGENTS", "50"))
@@ -43,6 +43,7 @@ check_attempts = 1
 check_interval = 1s
 """).enroll().start()
     world.wait_agents(SCOPE, AGENTS)
+    world.kinds = ["good"] + world.random.sample([k for k in KINDS if k != "good"], len(KINDS) - 1)
     world.moments, world.kills, world.rollouts = 0, 0, {}
     return world
 
@@ -83,7 +84,7 @@ def send(world, method, path, body=None):
 
 
 def one_rollout(world, number):
-    kind = world.random.choice(list(KINDS)) if number else "good"
+    kind = world.kinds[number] if number < len(world.kinds) else world.random.choice(world.kinds)
     strategy, endings = KINDS[kind]
     send(world, "POST", f"/config/{SCOPE}", {"set": {"value": f"{kind} {number}"}})
     answer = send(world, "POST", "/rollouts", {"changes": [{"service": "demo", "environment": "prod"}], "strategy": strategy, "note": kind})
@@ -159,3 +160,48 @@ def test_audit(world):
     """the audit trail and the tables keep S1, S2, S6, S10, S11, S12, S14"""
     judge.tables(world)
     judge.trail(world)
+
+
+# What a broken coordinator or agent would leave behind, and the words that must name it.
+FORGERIES = {
+    "S14: event numbers": "DELETE FROM audit WHERE number = (SELECT max(number) / 2 FROM audit)",
+    "S14: head of the audit trail": "DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)",
+    "S14": "UPDATE audit SET data = data || '{\"to\":\"aborting\"}' WHERE number = (SELECT min(number) FROM audit WHERE data->>'to' = 'baking')",
+    "S14: phase before": "UPDATE audit SET action = 'rollout.pause' WHERE number = (SELECT max(number) FROM audit WHERE action = 'rollout.decide')",
+    "S1": "UPDATE attempt SET outcome = 'abort' WHERE number = (SELECT min(number) FROM attempt WHERE outcome = 'activate')",
+    "S2": "UPDATE decision_scope SET hash = (SELECT hash FROM document WHERE hash <> decision_scope.hash LIMIT 1)"
+          " WHERE dseq = (SELECT max(dseq) FROM decision WHERE kind = 'finalize')",
+    "S3, S5": "UPDATE member SET ready_at = now(), applied_at = now(), state = 'applied'"
+              " WHERE rollout_id IN (SELECT rollout_id FROM rollout WHERE state = 'aborted')",
+    "S5": "UPDATE member SET applied_at = NULL, state = 'pending' WHERE rollout_id = (SELECT max(rollout_id) FROM rollout WHERE state = 'completed')",
+    "S10": "UPDATE member SET stage = 31 WHERE rollout_id = (SELECT max(rollout_id) FROM rollout WHERE state = 'completed')",
+    "S15": "UPDATE audit SET data = data || '{\"epoch\":0}' WHERE number = (SELECT max(number) FROM audit WHERE action = 'rollout.end')",
+}
+
+
+def test_judge(world):
+    """the judge notices: forged copies of this database are each found out, in so many words"""
+    for c in world.coordinators:
+        c.process.stop()
+    original = world.postgres.name
+    for words, forgery in FORGERIES.items():
+        world.postgres.sql(f"CREATE DATABASE forged TEMPLATE {original}", "postgres")
+        world.postgres.name = "forged"
+        try:
+            world.postgres.sql(forgery)
+            found = verdict(world)
+        finally:
+            world.postgres.name = original
+        world.postgres.sql("DROP DATABASE forged", "postgres")
+        check(any(f.startswith(words) for f in found), f"{words} is not noticed after {forgery}; the judge said {found}")
+
+
+def verdict(world):
+    """What each part of the judge has against this world."""
+    found = []
+    for part in (judge.acks, judge.tables, judge.trail):
+        try:
+            part(world)
+        except Failed as sentence:
+            found.append(str(sentence))
+    return found
