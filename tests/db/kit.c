@@ -44,7 +44,7 @@ static void become_ordinary(void)
         give_up("become an ordinary user");
 }
 
-static pid_t run(char *const argv[])
+static pid_t run(char *argv[])
 {
     char path[512];
     pid_t pid = fork();
@@ -58,6 +58,7 @@ static pid_t run(char *const argv[])
         !freopen(path, "a", stdout) || dup2(STDOUT_FILENO, STDERR_FILENO) < 0)
         _exit(1);
     snprintf(path, sizeof(path), "%s/%s", programs, argv[0]);
+    argv[0] = path; /* by which initdb finds its sisters */
     execv(path, argv);
     _exit(127);
 }

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from kit import BUILD, check, contains, equal, read, wait_until, write
+from kit import BUILD, check, contains, equal, read, running, wait_until, write
 
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, NOT_PERMITTED = 0, 1, 2, 3, 4, 5
 ENDED_BADLY, INVALID, NEEDS_PERSON, COMPARE_FAILED, TIMED_OUT, INTERRUPTED = 6, 7, 8, 9, 124, 130
@@ -318,8 +318,7 @@ def test_dev_looks_after_its_children(dev):
     done = dev.run("dev", "--dir", dev.dir)
     equal(done.returncode, CONFLICT, "a second dev")
     contains(done.stderr, "is at work in")
-    pid = int(subprocess.run(["pgrep", "-f", f"{dev.dir}/lockstepd.ini"], capture_output=True, text=True, check=True).stdout.split()[0])
-    os.kill(pid, signal.SIGKILL)
+    os.kill(running(f"{dev.dir}/lockstepd.ini")[0], signal.SIGKILL)
     wait_until(lambda: dev.run("rollout", "list").returncode == DONE and "starting it again" in read(dev.out), "the coordinator is back")
     dev.must(DONE, "config", "set", "demo/prod", "greeting=back")
     dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait", "--timeout", "100s")

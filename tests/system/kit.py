@@ -77,6 +77,17 @@ def read(path):
         return f.read()
 
 
+def running(argument):
+    """The processes that were started with this argument."""
+    pids = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if argument.encode() in f.read().split(b"\0"):
+                    pids.append(int(pid))
+    return pids
+
+
 class Process:
     """A program with its log; can be stopped, killed and started again."""
 
