@@ -10,7 +10,7 @@ endif
 DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
        uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx
-DEPS_ALL = clang libclang-rt-14-dev clang-format llvm cppcheck shellcheck
+DEPS_ALL = clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
 
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 \
        -Wimplicit-fallthrough -Werror
@@ -54,7 +54,7 @@ FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 BENCHES = $(if $(BENCH),$(BUILD)/tests/bench)
 
 .DEFAULT_GOAL := all
-.PHONY: all tests deps deps-all help map tidy unit db system sim mutants fsm check check-all bench \
+.PHONY: all tests deps deps-all help map tidy unit db system sim mutants model fsm check check-all bench \
         demo fuzz fuzzers analyze install clean format
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
@@ -161,6 +161,9 @@ db: $(DB_TESTS) ## the statements, against a throwaway PostgreSQL
 sim: $(SIM_TEST) ## bad days of the shipped cores (SEED=n replays one, RUNS=n runs so many)
 	@$(BUILD)/tests/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
 
+model: ## the decision core, explored by Spin
+	@bash tests/model/check.sh
+
 fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every event
 	@$< --print
 
@@ -174,7 +177,7 @@ check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
 
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, static analysis, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan fuzz mutants analyze bench
+	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model analyze bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

@@ -84,13 +84,14 @@ part_fuzz() {
             -artifact_prefix="$build/fuzz/$name-" "$build/fuzz/corpus/$name"
     done
 }
+part_model() { loud model bash tests/model/check.sh; }
 part_mutants() { loud mutants make BUILD="$build" mutants; }
 part_bench() { once bench make BUILD="$build" bench AGENTS="$AGENTS"; }
 part_analyze() { once cppcheck make BUILD="$build" analyze; }
 
 for part in "$@"; do
     part_good=0 part_bad=0 began=$SECONDS
-    case $part in system | sim | asan | mutants) echo "$part" ;; esac
+    case $part in system | sim | asan | mutants | model) echo "$part" ;; esac
     "part_$part"
     passed=$((passed + part_good)) failed=$((failed + part_bad))
     printf '%-9s %6d ok %4s failed %6d s\n' "$part" $part_good "$part_bad" $((SECONDS - began))
