@@ -81,7 +81,8 @@ int acks_look_up(struct pg *pg, struct ack_batch *const *batches, size_t batch_c
     free(numbers);
     if (PG_QUERY(pg,
                  "SELECT q.number, q.rollout_id, r.public_id, q.kind, q.is_aborted,"
-                 " q.attempt_number, q.scope_id, q.hash, r.state IN ('running', 'rolling_back') FROM ("
+                 " q.attempt_number, q.scope_id, q.hash,"
+                 " r.state IN ('running', 'rolling_back') FROM ("
                  " SELECT number, rollout_id, NULL AS kind, coalesce(outcome = 'abort', false)"
                  "  AS is_aborted, NULL::bigint AS attempt_number, NULL::bigint AS scope_id,"
                  "  NULL::text AS hash FROM attempt WHERE number = ANY ($1::bigint[])"

@@ -247,7 +247,8 @@ static int follow(struct lease *l, int64_t *wait_ms, struct err *e)
                  "SELECT gen, epoch, address, router, greatest(0, least(86400000, floor(1000 *"
                  " extract(epoch FROM lease_until - now()))))::bigint FROM leader"
                  " WHERE lease_until > '-infinity' UNION ALL"
-                 " SELECT gen, epoch, address, router, 0 FROM leader WHERE lease_until = '-infinity'",
+                 " SELECT gen, epoch, address, router, 0 FROM leader"
+                 " WHERE lease_until = '-infinity'",
                  &rows, e) ||
         rows_count(rows) != 1)
         return rows ? err_set(e, ERR_CORRUPT, "the leader's row is missing") : -1;

@@ -36,7 +36,8 @@ struct lease_news {
 
 struct lease;
 struct lease *lease_start(const struct lease_settings *settings);
-void lease_stop(struct lease *lease); /* gives the lease up (lease_until = now) and joins; NULL is fine */
+/* Gives the lease up (lease_until = now) and joins; NULL is fine. */
+void lease_stop(struct lease *lease);
 int lease_fd(const struct lease *lease); /* readable when lease_next has something */
 /* false: nothing more now. */
 bool lease_next(struct lease *lease, struct lease_news *out);

@@ -1,6 +1,7 @@
 /* migrate.c - apply the numbered SQL files that this database has not seen yet. */
 #include "coordinator/store/migrate.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -17,10 +18,11 @@
 
 static int number_of(const struct migration_text *text)
 {
-    int number = atoi(text->name);
+    char *end;
+    long number = strtol(text->name, &end, 10);
 
-    MUST(number > 0 && strchr(text->name, '_'));
-    return number;
+    MUST(number > 0 && number <= INT32_MAX && *end == '_');
+    return (int)number;
 }
 
 static struct hash digest_of(const struct migration_text *text)

@@ -49,8 +49,8 @@ struct param {
 struct param pg_hash(const struct hash *hash);
 const char *pg_int(int64_t n, char out[24]);
 
-/* Binary arrays (int8[], int4[], text[], bytea[]) for unnest; zero texts are SQL NULLs. The buffer grows and
- * belongs to the caller. */
+/* Binary arrays (int8[], int4[], text[], bytea[]) for unnest; zero texts are SQL NULLs. The buffer
+ * grows and belongs to the caller. */
 struct buffer;
 struct param pg_array_int8(const int64_t *values, size_t count, struct buffer *memory);
 struct param pg_array_int4(const int32_t *values, size_t count, struct buffer *memory);

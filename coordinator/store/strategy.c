@@ -275,9 +275,9 @@ static void read_stage_name(struct reader *r, const json_t *stage, unsigned inde
 static void read_stage(struct reader *r, const json_t *stage, unsigned index,
                        struct strategy_spec *out)
 {
-    static const char *const known[] = { "name",          "percent", "count", "select", "max_failed",
-                                         "ready_timeout", "apply_timeout", "bake", "hold", "checks",
-                                         NULL };
+    static const char *const known[] = { "name",       "percent",       "count",         "select",
+                                         "max_failed", "ready_timeout", "apply_timeout", "bake",
+                                         "hold",       "checks",        NULL };
     struct stage_rule *rule = &out->core.stages[index];
     const json_t *hold = json_object_get(stage, "hold"), *checks = json_object_get(stage, "checks");
 
@@ -307,7 +307,7 @@ static bool is_everyone(const struct stage_size *size)
     return size->kind == SIZE_PERCENT && size->amount == WHOLE;
 }
 
-/* Sizes are cumulative: of one kind they may not fall, and nothing but everyone follows everyone. */
+/* Sizes are cumulative: of one kind they may not fall, and only everyone follows everyone. */
 static void check_sizes(struct reader *r, const struct strategy *s)
 {
     uint32_t largest[] = { [SIZE_PERCENT] = 0, [SIZE_COUNT] = 0, [SIZE_SELECT] = 0 };

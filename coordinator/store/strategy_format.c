@@ -24,7 +24,8 @@ const char *strategy_built_in(const char *name)
     static const char *const bodies[] = {
         "{\"stages\":[{\"name\":\"all\",\"percent\":100}]}",
         "{\"stages\":[{\"name\":\"canary\",\"count\":1,\"bake\":\"1m\"},"
-        "{\"name\":\"quarter\",\"percent\":25,\"bake\":\"1m\"},{\"name\":\"all\",\"percent\":100}]}",
+        "{\"name\":\"quarter\",\"percent\":25,\"bake\":\"1m\"},"
+        "{\"name\":\"all\",\"percent\":100}]}",
         "{\"mode\":\"eventual\",\"stages\":[{\"name\":\"all\",\"percent\":100}]}",
         "{\"stages\":[{\"percent\":5,\"bake\":\"1m\"},{\"percent\":25,\"bake\":\"1m\"},"
         "{\"percent\":50,\"bake\":\"1m\"},{\"percent\":100,\"bake\":\"1m\"}]}",

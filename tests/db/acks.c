@@ -194,7 +194,8 @@ END_TEST
 
 START_TEST(test_ready_after_the_abort_is_not)
 {
-    save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL, 0);
+    save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL,
+         0);
     ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 0);
     ck_assert_uint_eq(one(ACK_ABORTED, 1, attempt, NULL, NULL), 1);
     ck_assert_uint_eq(one(ACK_ABORTED, 1, attempt, NULL, NULL), 0);
@@ -289,7 +290,8 @@ START_TEST(test_finalized_concerns_what_runs_only)
     one(ACK_APPLIED, 1, activate, &to_hash, NULL);
     save((struct save){ .kind = SAVE_MOVE, .from = PHASE_ACTIVATING, .to = PHASE_BAKING }, NULL, 0);
     finalize = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_BAKING,
-                                   .to = PHASE_FINALIZING, .decision = DECISION_FINALIZE }, NULL, 0);
+                                   .to = PHASE_FINALIZING, .decision = DECISION_FINALIZE },
+                    NULL, 0);
     add(ACK_FINALIZED, 1, finalize, &to_hash, NULL);
     add(ACK_APPLIED, 4, finalize, &to_hash, NULL); /* a newcomer */
     ck_assert_uint_eq(write_batch(), 2);

@@ -202,7 +202,8 @@ START_TEST(test_finalizing_and_over)
     ck_assert(r->load.phase == PHASE_FINALIZING && r->load.decision_number == finalized);
     ck_assert_uint_eq(s->decision_count, 1); /* the ACTIVATE before it is nobody's newest */
     ck_assert(s->decisions[0].kind == DECISION_FINALIZE && s->decisions[0].is_for_all);
-    save((struct save){ .kind = SAVE_END, .from = PHASE_FINALIZING, .to = PHASE_COMPLETED }, NULL, 0);
+    save((struct save){ .kind = SAVE_END, .from = PHASE_FINALIZING, .to = PHASE_COMPLETED }, NULL,
+         0);
     ck_assert_ptr_null(load());
     ck_assert_uint_eq(s->decision_count, 1); /* still an obligation of the scope */
     ck_assert_uint_eq(s->decisions[0].dseq, finalized);
@@ -231,7 +232,8 @@ END_TEST
 START_TEST(test_aborting)
 {
     open_stage(0, PHASE_PREPARING);
-    save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL, 0);
+    save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL,
+         0);
     kit_sql(pg, "UPDATE member SET detail = 'aborted' WHERE server_id = 2");
     ck_assert_int_eq(load()->load.phase, PHASE_ABORTING);
     ck_assert(s->rollouts[0].members[1].load.is_aborted);

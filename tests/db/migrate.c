@@ -2,6 +2,7 @@
 #include "coordinator/store/migrate.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/err.h"
@@ -20,7 +21,7 @@ START_TEST(test_twice_is_once)
     char id[64];
 
     ck_assert_msg(migrate(pg, &e) == 0, "%s", e.text);
-    strcpy(id, kit_text(pg, "SELECT encode(cluster_id, 'hex') FROM cluster"));
+    snprintf(id, sizeof(id), "%s", kit_text(pg, "SELECT encode(cluster_id, 'hex') FROM cluster"));
     ck_assert_uint_eq(strlen(id), 32);
     ck_assert_msg(migrate(pg, &e) == 0, "%s", e.text);
     ck_assert_str_eq(id, kit_text(pg, "SELECT encode(cluster_id, 'hex') FROM cluster"));
@@ -32,7 +33,8 @@ END_TEST
 /* name_cluster needs its table. */
 static void add_cluster(struct pg *pg)
 {
-    kit_sql(pg, "CREATE TABLE cluster (is_only boolean PRIMARY KEY DEFAULT true, cluster_id bytea)");
+    kit_sql(pg, "CREATE TABLE cluster (is_only boolean PRIMARY KEY DEFAULT true,"
+                " cluster_id bytea)");
 }
 
 START_TEST(test_changed_bytes_are_refused)

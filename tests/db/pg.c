@@ -93,7 +93,8 @@ END_TEST
 
 START_TEST(test_errors_have_kinds)
 {
-    kit_sql(pg, "CREATE TABLE t (n integer CONSTRAINT one_of_each UNIQUE); INSERT INTO t VALUES (1)");
+    kit_sql(pg, "CREATE TABLE t (n integer CONSTRAINT one_of_each UNIQUE);"
+                "INSERT INTO t VALUES (1)");
     ck_assert_int_eq(PG_QUERY(pg, "INSERT INTO t VALUES ($1)", NULL, &err, PARAM_INT(1)), -1);
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
     ck_assert_str_eq(pg_constraint(pg), "one_of_each");

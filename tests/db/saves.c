@@ -65,9 +65,15 @@ static void must_refuse(struct save save)
     ck_assert_int_eq(kit_int(pg, "SELECT number FROM audit_head"), audit);
 }
 
-#define ATTEMPT(s, n, f) ((struct save){ .kind = SAVE_ATTEMPT, .from = (f), .to = PHASE_PREPARING, .stage = (s), .attempt = (n) })
-#define ACTIVATE(s, n, ready, failed) ((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING, .to = PHASE_ACTIVATING, .decision = DECISION_ACTIVATE, .stage = (s), .attempt = (n), .number = number, .ready_min = (ready), .failed_max = (failed) })
-#define DECIDE(what, f, t) ((struct save){ .kind = SAVE_DECISION, .from = (f), .to = (t), .decision = (what), .failed_max = 0 })
+#define ATTEMPT(s, n, f)                                                                           \
+    ((struct save){ .kind = SAVE_ATTEMPT, .from = (f), .to = PHASE_PREPARING, .stage = (s),        \
+                    .attempt = (n) })
+#define ACTIVATE(s, n, ready, failed)                                                              \
+    ((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING, .to = PHASE_ACTIVATING,        \
+                    .decision = DECISION_ACTIVATE, .stage = (s), .attempt = (n),                   \
+                    .number = number, .ready_min = (ready), .failed_max = (failed) })
+#define DECIDE(what, f, t)                                                                         \
+    ((struct save){ .kind = SAVE_DECISION, .from = (f), .to = (t), .decision = (what) })
 #define MOVE_TO(f, t, s) ((struct save){ .kind = SAVE_MOVE, .from = (f), .to = (t), .stage = (s) })
 #define PAUSE(f, b) ((struct save){ .kind = SAVE_PAUSE, .from = (f), .to = (f), .is_paused = (b) })
 #define END(f, t) ((struct save){ .kind = SAVE_END, .from = (f), .to = (t) })
@@ -237,7 +243,8 @@ START_TEST(test_activate_stores_the_bytes_it_returns)
     ck_assert_uint_eq(body.scopes[0].revision, 3);
     ck_assert(hash_equal(&body.scopes[0].hash, &result.changes[0].to_hash));
     ck_assert_int_eq(kit_int(pg, "SELECT length(body) FROM decision"), (int64_t)result.body_size);
-    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision_scope WHERE revision IN (1, 3)"), 2);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision_scope WHERE revision IN (1, 3)"),
+                     2);
 }
 END_TEST
 
@@ -407,7 +414,8 @@ START_TEST(test_a_command_is_answered_in_the_same_transaction)
 
     save.command = (uint64_t)kit_int(pg,
                                      "INSERT INTO command (rollout_id, action, actor, reason)"
-                                     " VALUES (%lld, 'pause', 'maria', 'lunch') RETURNING command_id",
+                                     " VALUES (%lld, 'pause', 'maria', 'lunch')"
+                                     " RETURNING command_id",
                                      (long long)rollout_id);
     must_write(save);
     ck_assert_str_eq(kit_text(pg, "SELECT state FROM command"), "done");
