@@ -13,7 +13,7 @@ struct coordinator_settings {
     int64_t http_workers;
     char *router_bind;      /* tcp://127.0.0.1:7781 */
     char *router_advertise; /* what other coordinators tell agents; default: the bound address */
-    char *router_key_file;  /* CURVE key pair, made at the first start; FILE.pub is the public key */
+    char *router_key_file;  /* CURVE key pair, made at the first start; FILE.pub: the public key */
     bool is_plain;          /* no CURVE: benchmarks only */
     int64_t lease_ms, heartbeat_ms, session_grace_ms, rollback_timeout_ms;
     int64_t servers_max, scopes_max, rollouts_max;

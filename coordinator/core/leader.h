@@ -114,7 +114,7 @@ enum command_verdict {
     COMMAND_NOT_ONE,  /* the event was no command */
     COMMAND_TAKEN,    /* a save with its id is on its way, and answers it */
     COMMAND_REPEATED, /* it is so already: answer with success */
-    COMMAND_LATER,    /* a save of this rollout is on its way: offer the command again after SAVED */
+    COMMAND_LATER,    /* a save of this rollout is on its way: offer it again after SAVED */
     COMMAND_REFUSED,  /* wrong state; leader_allowed says what is possible */
     COMMAND_UNKNOWN,  /* no open rollout of that number here */
 };

@@ -53,8 +53,9 @@ struct save_request {
     size_t silent_count;
 };
 
-/* A server said HELLO: labels, and the scopes it reads that its enrolment allows. A scope that nobody
- * wrote yet gets its row here (head 0), so that its servers are known before its first write. */
+/* A server said HELLO: labels, and the scopes it reads that its enrolment allows. A scope that
+ * nobody wrote yet gets its row here (head 0), so that its servers are known before its first
+ * write. */
 struct join_scope {
     char service[NAME_BUFFER], environment[NAME_BUFFER];
 };
