@@ -226,22 +226,12 @@ static void take_sizes(const struct agent *a, struct work *w)
                 w->sizes[k] = decision->scopes[i].size;
 }
 
-/* A server whose own check fails already would blame the change for it. */
-static int find_unfit(const struct agent *a, const struct work *w)
-{
-    for (unsigned i = 0; i < w->target_count; i++)
-        if (a->watches[w->targets[i].scope].is_failing)
-            return (int)w->targets[i].scope;
-    return -1;
-}
-
 void stage_begin(struct agent *a, const struct participant_effect *effect)
 {
     struct work *w = &a->works[effect->task];
     struct cache_document inlined[PARTICIPANT_SCOPES_MAX];
     unsigned inlined_count;
     struct err e;
-    int unfit;
 
     agent_stop_work(w);
     w->is_apply = false;
@@ -253,11 +243,6 @@ void stage_begin(struct agent *a, const struct participant_effect *effect)
     w->phase = WORK_FETCHING;
     take_sizes(a, w);
     inlined_count = take_inlined(a, w, inlined);
-    unfit = w->is_forced ? -1 : find_unfit(a, w);
-    if (unfit >= 0) {
-        fail(a, w, WIRE_REASON_UNFIT, a->watches[unfit].detail);
-        return;
-    }
     if (inlined_count && cache_put_documents(a->cache, inlined, inlined_count, &e)) {
         fail_with(a, w, &e);
         return;

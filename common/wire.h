@@ -55,8 +55,7 @@ enum wire_type {
 /* Why a server refused a PREPARE. `base` is transient: it is caught up and asked again. */
 #define WIRE_REASONS(X)                                                                            \
     X(NONE, "none") X(SCHEMA, "schema") X(VALIDATE, "validate") X(BASE, "base")                    \
-    X(NOSPACE, "nospace") X(BUSY, "busy") X(POLICY, "policy") X(IO, "io") X(FETCH, "fetch")        \
-    X(UNFIT, "unfit")
+    X(NOSPACE, "nospace") X(BUSY, "busy") X(POLICY, "policy") X(IO, "io") X(FETCH, "fetch")
 enum wire_reason {
 #define X(name, text) WIRE_REASON_##name,
     WIRE_REASONS(X)

@@ -113,11 +113,24 @@ static void hear_check(struct rollout *r, uint32_t server, bool is_failing)
     r->is_touched = true;
 }
 
+/* The verdict on what ran before this round: such a server is unfit for it. */
+static void note_unfit(struct leader *l, struct rollout *r)
+{
+    for (unsigned s = 0; s < r->scope_count; s++)
+        for (uint32_t w = 0; w < l->word_count; w++)
+            r->unfit.words[w] |=
+                l->scopes[r->scopes[s]].failing.words[w] & r->round.cohort.words[w];
+}
+
 /* A server that lost its slot (re-imaged) is asked again. One that obeyed what it was due speaks,
  * with its check, of the newest content. */
 static void hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
 {
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
+    if (h->is_check_failing)
+        bitset_add(&l->scopes[h->scope].failing, server);
+    else
+        bitset_remove(&l->scopes[h->scope].failing, server);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
         const struct duty *activate;
@@ -246,6 +259,7 @@ static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t
     } else {
         bitset_add(&r->applied, a->server);
         bitset_remove(&r->failed, a->server);
+        bitset_remove(&r->unfit, a->server);
     }
 }
 
@@ -363,6 +377,7 @@ static void on_attempt_saved(struct leader *l, struct rollout *r, const struct l
 
     r->round.number = ev->number;
     r->phase = PHASE_PREPARING;
+    note_unfit(l, r);
     if (r->strategy.is_eventual) {
         r->phase = PHASE_ACTIVATING;
         r->was_activated = true;

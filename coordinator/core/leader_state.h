@@ -9,6 +9,7 @@
 struct scope_state {
     bool is_known;
     struct bitset members; /* servers that read the scope and may */
+    struct bitset failing; /* of them: the local check says no of what runs now */
 };
 
 struct leader {

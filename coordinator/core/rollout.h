@@ -134,6 +134,7 @@ struct rollout {
     struct bitset scope_members; /* every server of the rollout's scopes */
     struct bitset opened;        /* members of all opened stages */
     struct bitset applied, failed, silent, failing; /* failing: the local check says no by now */
+    struct bitset unfit;  /* their own check failed before they were asked: counted apart */
     struct bitset behind; /* said they are not on the base; they are caught up and asked again */
     struct bitset rolled_back, broken, aborted, finalized;
     struct bitset unanswered, late, told; /* what effects lend until the next step */
@@ -142,7 +143,7 @@ struct rollout {
     bool is_touched;       /* this step changed its facts */
 };
 
-#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 16) /* the round's two among them */
+#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 17) /* the round's two among them */
 
 /* What the guards look at: counted before every step (tally.h). */
 struct rollout_facts {

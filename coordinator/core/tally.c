@@ -5,9 +5,10 @@ struct count {
     uint32_t ok, failed, missing, blocking, late;
 };
 
+/* Servers that were unfit before anybody asked them are counted apart: the change is not to blame. */
 static uint64_t failures(const struct rollout *r, uint32_t w)
 {
-    return r->failed.words[w] | r->failing.words[w] | r->silent.words[w];
+    return (r->failed.words[w] | r->failing.words[w] | r->silent.words[w]) & ~r->unfit.words[w];
 }
 
 static uint32_t count_failures(const struct rollout *r, const struct bitset *members)
@@ -28,12 +29,25 @@ static uint32_t allowed(const struct rollout *r, unsigned stage, const struct fl
                          count - bitset_count_both(members, &fleet->unreachable));
 }
 
+/* The same for the database, whose rows do not tell the unfit apart: theirs come on top. */
+static uint32_t tolerated(const struct rollout *r, unsigned stage, const struct fleet *fleet)
+{
+    const struct bitset *members = &r->stage_members[stage];
+    uint32_t apart = 0;
+
+    for (uint32_t w = 0; w < members->word_count; w++)
+        apart += (uint32_t)__builtin_popcountll(
+            (r->failed.words[w] | r->silent.words[w] | r->late.words[w]) & r->unfit.words[w] &
+            members->words[w]);
+    return allowed(r, stage, fleet) + apart;
+}
+
 /* Of the stage that was opened before the present one; stages that added nobody are passed over. */
 static uint32_t previous_allowed(const struct rollout *r, const struct fleet *fleet)
 {
     for (unsigned s = r->stage; s > 0; s--)
         if (!bitset_is_empty(&r->stage_members[s - 1]))
-            return allowed(r, s - 1, fleet);
+            return tolerated(r, s - 1, fleet);
     return 0;
 }
 
@@ -76,7 +90,7 @@ static struct count count_round(struct rollout *r, const struct fleet *fleet, bo
         n.missing +=
             (uint32_t)__builtin_popcountll(waited | (policy == UNREACHABLE_SKIP ? 0 : gone));
         n.blocking += (uint32_t)__builtin_popcountll(policy == UNREACHABLE_WAIT ? gone : 0);
-        n.late += (uint32_t)__builtin_popcountll(late & ~failures(r, w));
+        n.late += (uint32_t)__builtin_popcountll(late & ~failures(r, w) & ~r->unfit.words[w]);
     }
     return n;
 }
@@ -115,7 +129,7 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
         .is_late = is_late && n.blocking == 0,
         .is_enough = n.ok > 0 && failed + n.late <= failed_max,
         .ok_count = n.ok,
-        .failed_max = failed_max,
+        .failed_max = tolerated(r, r->stage, fleet),
         .unanswered = &r->unanswered,
         .silent = is_late && !bitset_is_empty(&r->late) ? &r->late : NULL,
         .now_ms = now_ms,

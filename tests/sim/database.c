@@ -141,6 +141,14 @@ static void seat(struct rollout_row *r, const struct request *q, uint64_t number
     }
 }
 
+/* The leader may count these apart: they told of a failing check before the decision. */
+static void note_unfit(const struct world *w, struct rollout_row *r, uint64_t number)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (r->members[s].is_in && r->members[s].attempt_number == number)
+            r->members[s].may_be_unfit = w->told_failing & BIT(s);
+}
+
 static bool save_attempt(struct world *w, struct rollout_row *r, struct request *q)
 {
     struct database *d = &w->database;
@@ -165,6 +173,7 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
     r->attempt_number = a->number;
     r->phase = PHASE_PREPARING;
     seat(r, q, a->number);
+    note_unfit(w, r, a->number);
     if (q->save.is_eventual) {
         judge_outcome(w, a, ATTEMPT_ACTIVATE);
         a->dseq = add_decision(w, r, DECISION_ACTIVATE, a->number, a->cohort)->dseq;
@@ -190,6 +199,7 @@ static bool save_activate(struct world *w, struct rollout_row *r, struct request
         database_failures(r, r->stage) > q->save.failed_max)
         return false;
     judge_outcome(w, a, ATTEMPT_ACTIVATE);
+    note_unfit(w, r, a->number);
     judge_activate(w, r, a, q->required);
     r->phase = PHASE_ACTIVATING;
     r->was_activated = true;

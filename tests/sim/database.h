@@ -39,6 +39,7 @@ struct member_row {
     uint64_t attempt_number;
     enum member_state state;
     bool is_ready, is_silent, is_broken, is_aborted;
+    bool may_be_unfit; /* told of a failing check before its attempt was decided */
 };
 
 /* One scope of a PREPARE or a decision, as frames carry it. */

@@ -27,6 +27,20 @@ static unsigned count_applied(const struct rollout_row *r, unsigned stage)
     return n;
 }
 
+/* Whoever may have been unfit before the change is counted apart. */
+static unsigned blamed_failures(const struct rollout_row *r, unsigned stage)
+{
+    unsigned n = 0;
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++) {
+        const struct member_row *m = &r->members[s];
+
+        n += m->is_in && m->stage == stage && !m->may_be_unfit &&
+             (m->state == MEMBER_FAILED || m->is_silent);
+    }
+    return n;
+}
+
 /* S11: a stage opens after the one before it met its rule. */
 void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
                    enum phase was)
@@ -42,7 +56,7 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
     if (was != PHASE_BAKING)
         violated(w, "S11: rollout %llu opened stage %u while %s", U(r->id), a->stage,
                  phase_name(was));
-    if (database_failures(r, (unsigned)previous) > most_failures(r, (unsigned)previous))
+    if (blamed_failures(r, (unsigned)previous) > most_failures(r, (unsigned)previous))
         violated(w, "S11: rollout %llu opened stage %u over the budget of stage %d", U(r->id),
                  a->stage, previous);
 }
@@ -115,7 +129,7 @@ void judge_activate(struct world *w, const struct rollout_row *r, struct attempt
                      s);
         }
     }
-    if (database_failures(r, a->stage) > most_failures(r, a->stage))
+    if (blamed_failures(r, a->stage) > most_failures(r, a->stage))
         violated(w, "S3: attempt %llu is activated over the failure budget", U(a->number));
     if (a->counted == 0)
         violated(w, "S3: attempt %llu is activated and nobody is ready", U(a->number));

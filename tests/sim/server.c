@@ -56,6 +56,8 @@ static void fill_digest(struct world *w, unsigned who, struct message *m)
                                              .slot = pr->slot_attempt,
                                              .is_check_failing = pr->outcome == OUTCOME_OK &&
                                                                  c->bad_check & BIT(who) };
+        if (m->digests[s].is_check_failing)
+            w->told_failing |= BIT(who);
     }
 }
 

@@ -198,6 +198,7 @@ struct world {
     uint64_t next_session;
     int64_t parted_until[COORDINATORS_MAX][SERVERS_MAX]; /* nothing passes before */
     uint64_t told[ATTEMPTS_MAX][2]; /* servers told ACTIVATE, ABORT of the attempt row */
+    uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
     struct event events[EVENTS_MAX];
     unsigned free_count;

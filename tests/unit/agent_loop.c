@@ -346,8 +346,8 @@ START_TEST(test_check_verdict_is_told_when_it_changes)
     kit_expect(&kit, WIRE_PONG);
     ck_assert_int_eq(wire_decode_pong(kit.last.body, kit.last.body_size, &pong, &e), 0);
     ck_assert_uint_eq(pong.scopes[0].is_check_failing, 1);
-    kit_prepare(&kit, 20, &v1, &v2, true);
-    ck_assert_int_eq(kit_expect_ack(&kit, WIRE_REFUSED).reason, WIRE_REASON_UNFIT);
+    kit_prepare(&kit, 20, &v1, &v2, true); /* it may be what repairs the server */
+    kit_expect_ack(&kit, WIRE_READY);
     unlink(bad);
     kit_expect(&kit, WIRE_CHECK);
     ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);

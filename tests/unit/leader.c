@@ -25,6 +25,7 @@ static struct rollout_load load;
 static enum save_kind saved_kind; /* of the last SAVE */
 static enum decision_kind saved_decision;
 static unsigned saved_stage, save_total;
+static uint32_t saved_failed_max; /* of the last ACTIVATE */
 static uint64_t sent_to[3]; /* per send_kind, the last set's first word */
 static unsigned sends[3];
 
@@ -44,6 +45,8 @@ static void answer(const struct effect *e)
         saved_kind = e->save.kind;
         saved_decision = e->save.decision;
         saved_stage = e->save.stage;
+        if (e->save.kind == SAVE_DECISION && e->save.decision == DECISION_ACTIVATE)
+            saved_failed_max = e->save.failed_max;
         save_total++;
         ev.rollout = e->save.rollout;
         ev.save_kind = e->save.kind;
@@ -619,6 +622,32 @@ START_TEST(test_a_rollback_that_is_not_confirmed_ends_in_time)
 }
 END_TEST
 
+/* A server whose check failed before the rollout may fail it again without costing budget, and one
+ * that the change repairs counts as applied. */
+START_TEST(test_unfit_servers_are_counted_apart)
+{
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    for (uint32_t i = 5; i < SERVERS; i++) {
+        struct heard_scope heard = { .scope = 0, .is_check_failing = true };
+        struct leader_event ev = event(LEADER_PONG_RECEIVED);
+
+        ev.server = i;
+        ev.heard = &heard;
+        ev.heard_count = 1;
+        step(ev);
+    }
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    ack(ACK_REFUSED, 7, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ck_assert_uint_eq(saved_failed_max, 1); /* the database counts the refusal of the unfit one */
+    ack(ACK_FAILED, 6, 2);
+    acks(ACK_APPLIED, 0x3f, 2);
+    ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
+}
+END_TEST
+
 START_TEST(test_fates_of_attempts)
 {
     everybody_says_hello();
@@ -740,7 +769,7 @@ int main(void)
                                  test_a_newcomer_gets_the_released_revision,
                                  test_a_server_that_cannot_go_back_fails_the_rollout,
                                  test_a_rollback_that_is_not_confirmed_ends_in_time,
-                                 test_fates_of_attempts,
+                                 test_unfit_servers_are_counted_apart, test_fates_of_attempts,
                                  test_a_restart_keeps_votes_and_asks_the_rest,
                                  test_a_restart_after_the_decision_tells_it_again,
                                  test_a_restart_while_rolling_back_goes_on };

@@ -155,7 +155,7 @@ START_TEST(test_texts_are_cut_at_characters)
     ck_assert_str_eq(out, "");
     ck_assert(wire_text_is(t, "caf\xC3\xA9") && !wire_text_is(t, "caf"));
     ck_assert_str_eq(wire_type_name(WIRE_BYE), "BYE");
-    ck_assert_str_eq(wire_reason_name(WIRE_REASON_UNFIT), "unfit");
+    ck_assert_str_eq(wire_reason_name(WIRE_REASON_FETCH), "fetch");
 }
 END_TEST
 
