@@ -304,7 +304,8 @@ static int append_copied_revision(struct pg *pg, struct scope *scope, const char
         revision_document(pg, scope->scope_id, scope->head, &hash, NULL, &size, e) < 0)
         return -1;
     return PG_QUERY(pg, "UPDATE revision SET size = $3 WHERE scope_id = $1 AND revision = $2", NULL,
-                    e, PARAM_INT(scope->scope_id), PARAM_INT(scope->head), PARAM_INT(size));
+                    e, PARAM_INT(scope->scope_id), PARAM_INT(scope->head),
+                    PARAM_INT(size ? size : 2)); /* "{}" */
 }
 
 int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_keeping_drafts,

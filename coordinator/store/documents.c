@@ -47,15 +47,19 @@ int document_load(struct pg *pg, const struct hash *hash, char **bytes_out, size
     return 0;
 }
 
-/* Put the document together and remember it. The bytes are the caller's. */
+/* Put the document together and remember it. The bytes are the caller's. Without a single key it is
+ * no configuration, as revision 0: taking back a scope's first rollout leads there. */
 static int materialise(struct pg *pg, int64_t scope_id, uint64_t revision, struct hash *hash_out,
                        char **bytes_out, size_t *size_out, struct err *e)
 {
     SCOPED(document_free) struct document *d = NULL;
     char *bytes = NULL;
 
-    if (revision_snapshot(pg, scope_id, revision, &d, e) ||
-        document_encode(d, &bytes, size_out, hash_out, e))
+    if (revision_snapshot(pg, scope_id, revision, &d, e))
+        return -1;
+    if (document_count(d) == 0)
+        return 0;
+    if (document_encode(d, &bytes, size_out, hash_out, e))
         return -1;
     if (PG_QUERY(pg, "INSERT INTO document (hash, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING",
                  NULL, e, PARAM_BYTES(hash_out->bytes, HASH_SIZE),

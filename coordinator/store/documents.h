@@ -17,7 +17,8 @@ int revision_snapshot(struct pg *pg, int64_t scope_id, uint64_t revision, struct
 
 /* Its canonical bytes and hash; stores both when nobody needed them before (one statement each, so
  * that it works inside the caller's transaction and without one). Bytes are malloc'ed; bytes_out
- * and size_out may be NULL. Revision 0: the zero hash, no bytes (NULL, 0). A revision that does not
+ * and size_out may be NULL. Revision 0, and any without keys: the
+ * zero hash, no bytes (NULL, 0). A revision that does not
  * exist: ERR_NOT_FOUND. */
 int revision_document(struct pg *pg, int64_t scope_id, uint64_t revision, struct hash *hash_out,
                       char **bytes_out, size_t *size_out, struct err *e)

@@ -150,3 +150,20 @@ def test_drift(world):
     equal(read(world.paths[ONE]), "touched by hand\n", "file")
     roll(world, {ONE: "and taken back\n"}, "completed")
     equal(read(world.paths[ONE]), "and taken back\n", "file")
+
+
+def test_first_taken_back(world):
+    """taking back the first rollout of a scope brings back the file that was there before"""
+    scope, path = "first/prod", f"{world.folder}/files/first-taken"
+    write(path, "older than Lockstep\n")
+    server = Agent(world, "server-first", [scope], scope_settings=f"file = value -> {path}").enroll().start()
+    world.set(scope, {"value": "new\n"})
+    world.wait_agents(scope, 1)
+    rollout = world.ok("POST", "/rollouts", {"changes": [{"service": "first", "environment": "prod"}], "strategy": ALL})["id"]
+    world.wait_state(rollout, "completed")
+    equal(read(path), "new\n", "file")
+    back = world.api("POST", f"/rollouts/{rollout}/rollback", {"reason": "test"})
+    equal(back.status, 201, "the way back")
+    world.wait_state(back["id"], "completed")
+    equal(read(path), "older than Lockstep\n", "file")
+    server.process.stop()
