@@ -232,17 +232,21 @@ static int await_connection(struct pg *pg, struct err *e)
     return 0;
 }
 
-static void ignore_notice(void *ctx, const PGresult *result)
+/* Notices are of no interest, but for the server's last words on an idle connection. */
+static void on_notice(void *ctx, const PGresult *result)
 {
-    (void)ctx;
-    (void)result;
+    struct pg *pg = ctx;
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+    if (state && is_lost(state))
+        pg->is_broken = true;
 }
 
 static int set_up_session(struct pg *pg, struct err *e)
 {
     if (PQsetnonblocking(pg->conn, 1))
         return say_connection(pg, "connect to", e);
-    PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
+    PQsetNoticeReceiver(pg->conn, on_notice, pg);
     /* A process that is stopped inside a transaction must not hold everybody else up for long.
      * synchronous_commit: a stronger setting of the administrator stays as it is. */
     return pg_exec(pg,
@@ -445,6 +449,9 @@ int pg_wait(struct pg *pg, int wake_fd, int64_t wait_ms, struct err *e)
         return say_connection(pg, "wait for", e);
     if (!PQconsumeInput(pg->conn))
         return say_connection(pg, "read from", e);
+    (void)PQisBusy(pg->conn); /* looks at what was read: it may be the server's last words */
+    if (pg_is_broken(pg))
+        return err_set(e, ERR_UNAVAILABLE, "the database ended the connection");
     return 0;
 }
 

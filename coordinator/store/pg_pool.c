@@ -98,9 +98,8 @@ int pg_pool_take(struct pg_pool *pool, int64_t wait_ms, struct pg **out, struct 
     if (reserve(pool, wait_ms, &pg))
         return err_set(e, ERR_UNAVAILABLE, "all %u connections to the database are busy",
                        pool->max);
-    /* An idle connection may have died with its server: the first look reads the server's last
-     * words, the second sees that nobody is there. */
-    if (pg && (pg_wait(pg, -1, 0, &ignored) || pg_wait(pg, -1, 0, &ignored))) {
+    /* An idle connection may have died with its server. */
+    if (pg && pg_wait(pg, -1, 0, &ignored)) {
         pg_close(pg);
         pg = NULL;
     }
