@@ -389,7 +389,7 @@ void leading_acks(struct leading *l, const struct ack_batch *batch)
     free(acks);
     for (size_t i = 0; i < batch->count; i++)
         if (batch->records[i].outbox_id)
-            receipts_add(l->receipts, batch->records[i].ack.server,
+            receipts_add(l->receipts, batch->records[i].ack.server, batch->records[i].session,
                          batch->records[i].outbox_id);
 }
 

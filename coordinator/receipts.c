@@ -11,6 +11,7 @@
 
 /* What one server is to be told; place 0 … servers_max-1 by roster index. */
 struct pending {
+    uint64_t session; /* the entries came in */
     uint64_t ids[IDS_MAX];
     uint32_t count;
     bool is_queued;
@@ -50,8 +51,10 @@ void receipts_free(struct receipts *r)
     free(r);
 }
 
+/* Outbox ids start over on a new disk: what came in a session that is over is not receipted. */
 static void send(struct receipts *r, uint32_t server)
 {
+    const struct roster_server *s = roster_server(r->edges->roster, server);
     struct pending *p = &r->pending[server];
     struct wire_receipt body = { .id_count = (uint16_t)p->count };
     uint8_t bytes[16 + IDS_MAX * sizeof(uint64_t)];
@@ -60,15 +63,20 @@ static void send(struct receipts *r, uint32_t server)
     for (uint32_t i = 0; i < p->count; i++)
         body.ids[i] = p->ids[i];
     p->count = 0;
+    if (s->session != p->session)
+        return;
     size = wire_encode_receipt(&body, bytes, sizeof(bytes));
     MUST(size > 0);
-    edges_send_bytes(r->edges, roster_server(r->edges->roster, server), WIRE_RECEIPT, bytes, size);
+    edges_send_bytes(r->edges, s, WIRE_RECEIPT, bytes, size);
 }
 
-void receipts_add(struct receipts *r, uint32_t server, uint64_t outbox_id)
+void receipts_add(struct receipts *r, uint32_t server, uint64_t session, uint64_t outbox_id)
 {
     struct pending *p = &r->pending[server];
 
+    if (p->session != session)
+        p->count = 0;
+    p->session = session;
     for (uint32_t i = 0; i < p->count; i++)
         if (p->ids[i] == outbox_id)
             return;

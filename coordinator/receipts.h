@@ -12,8 +12,8 @@
 struct receipts;
 struct receipts *receipts_new(struct edges *edges);
 void receipts_free(struct receipts *r); /* what was not sent is asked for again by the agents */
-/* The outbox entry of this server is recorded or obsolete. */
-void receipts_add(struct receipts *r, uint32_t server, uint64_t outbox_id);
+/* The outbox entry that came in this session of the server is recorded or obsolete. */
+void receipts_add(struct receipts *r, uint32_t server, uint64_t session, uint64_t outbox_id);
 /* Send what is due. */
 void receipts_tick(struct receipts *r);
 

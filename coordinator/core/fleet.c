@@ -14,6 +14,7 @@ void fleet_init(struct fleet *f, uint64_t *words, uint32_t servers_max, int64_t 
 
     *f = (struct fleet){ .servers_max = servers_max,
                          .began_ms = now_ms,
+                         .looked_ms = now_ms,
                          .heartbeat_ms = heartbeat_ms,
                          .grace_ms = grace_ms };
     bitset_init(&f->enrolled, words, n);
@@ -53,11 +54,25 @@ bool fleet_in_grace(const struct fleet *f, int64_t now_ms)
     return now_ms - f->began_ms < f->grace_ms;
 }
 
+/* Ticks come many times a heartbeat; a longer gap is this leader's own silence. */
+static void forgive_own_silence(struct fleet *f, int64_t now_ms)
+{
+    int64_t gap_ms = now_ms - f->looked_ms;
+
+    f->looked_ms = now_ms;
+    if (gap_ms <= f->heartbeat_ms)
+        return;
+    for (uint32_t i = bitset_next(&f->connected, 0); i != BITSET_END;
+         i = bitset_next(&f->connected, i + 1))
+        f->heard_ms[i] += gap_ms;
+}
+
 bool fleet_tick(struct fleet *f, int64_t now_ms)
 {
     int64_t patience_ms = FLEET_MISSED_HEARTBEATS * f->heartbeat_ms;
     bool changed = false;
 
+    forgive_own_silence(f, now_ms);
     for (uint32_t i = bitset_next(&f->connected, 0); i != BITSET_END;
          i = bitset_next(&f->connected, i + 1)) {
         if (now_ms - f->heard_ms[i] <= patience_ms)

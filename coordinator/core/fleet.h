@@ -1,5 +1,7 @@
 /* fleet.h - who is connected, who is silent: what a leader knows of its servers. Pure.
  *
+ * Time in which nobody looked (a stopped leader) is not held against anybody.
+ *
  * Reachable: heard (HELLO) in this leader's time and again within three heartbeats. During the
  * leader's first session_grace nobody counts as unreachable: a restart must not look like a dead
  * fleet.
@@ -22,6 +24,7 @@ struct fleet {
     int64_t *heard_ms;         /* per server; monotonic */
     uint32_t servers_max;
     int64_t began_ms, heartbeat_ms, grace_ms;
+    int64_t looked_ms; /* the last tick */
 };
 
 /* Words of memory fleet_init needs for so many servers. */

@@ -187,7 +187,8 @@ START_TEST(test_nobody_is_unreachable_during_the_grace)
     fleet_enroll(&f, 4);
     fleet_heard(&f, 3, 600);
     fleet_heard(&f, 9, 600); /* not enrolled: it does not count */
-    fleet_tick(&f, 3600);
+    for (int64_t now = 700; now <= 3600; now += 100)
+        fleet_tick(&f, now);
     ck_assert(bitset_has(&f.connected, 3));
     ck_assert(!bitset_has(&f.connected, 9));
     fleet_tick(&f, 3601); /* three heartbeats were missed */
@@ -200,6 +201,8 @@ START_TEST(test_nobody_is_unreachable_during_the_grace)
     fleet_remove(&f, 3);
     fleet_tick(&f, 30700);
     ck_assert(!bitset_has(&f.unreachable, 3));
+    fleet_tick(&f, 90700); /* the leader itself was stopped for a minute */
+    ck_assert(bitset_has(&f.connected, 4));
 }
 END_TEST
 
