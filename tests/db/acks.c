@@ -265,6 +265,7 @@ START_TEST(test_rolled_back_from_everywhere)
     member_is(3, "pending", "");
     ck_assert_ptr_nonnull(strstr(reason(2), "x"));
     ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &to_hash, NULL), 0); /* late, of before */
+    ck_assert_uint_eq(one(ACK_FAILED, 1, activate, &base_hash, "late"), 0);
     member_is(1, "rolled_back", "");
     ck_assert_str_eq(runs(1), runs_text(back, "1 ok"));
 }

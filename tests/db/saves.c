@@ -267,6 +267,16 @@ START_TEST(test_activate_is_judged_again)
 }
 END_TEST
 
+START_TEST(test_what_is_aborted_is_never_activated)
+{
+    open_first();
+    members("state = 'ready'", "1, 2");
+    kit_sql(pg, "UPDATE attempt SET outcome = 'abort'"); /* and the row still says preparing */
+    must_refuse(ACTIVATE(0, 1, 2, 0));
+    ck_assert_str_eq(kit_text(pg, "SELECT outcome FROM attempt"), "abort");
+}
+END_TEST
+
 START_TEST(test_silent_members_are_marked_and_counted)
 {
     const int64_t silent[] = { 2 };
@@ -493,6 +503,7 @@ int main(void)
     tcase_add_test(tests, test_eventual_decides_with_the_attempt);
     tcase_add_test(tests, test_activate_stores_the_bytes_it_returns);
     tcase_add_test(tests, test_activate_is_judged_again);
+    tcase_add_test(tests, test_what_is_aborted_is_never_activated);
     tcase_add_test(tests, test_silent_members_are_marked_and_counted);
     tcase_add_test(tests, test_rollback_needs_an_activation_and_ignores_pauses);
     tcase_add_test(tests, test_rollback_closes_the_undecided_attempt);
