@@ -13,6 +13,7 @@
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
+#include "coordinator/store/servers.h"
 
 /* ---------------------------------------------------------------- what the request names */
 
@@ -60,6 +61,18 @@ int config_revision_of(const struct request *rq, const char *name, const struct 
                         "%s/%s has no revision %s; its head is %" PRIu64, scope->service,
                         scope->environment, text, scope->head);
     return 0;
+}
+
+int config_wanted_revision(const struct request *rq, const struct scope *scope, uint64_t *out,
+                           struct err *e)
+{
+    const char *server = request_query(rq, "server");
+
+    if (!server)
+        return config_revision_of(rq, "revision", scope, scope->released, out, e);
+    if (request_query(rq, "revision"))
+        return err_set(e, ERR_INVALID, "give ?revision= or ?server=, not both");
+    return servers_desired(rq->pg, server, scope->scope_id, out, e);
 }
 
 /* ---------------------------------------------------------------- items */
@@ -115,8 +128,9 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
     uint64_t revision;
     char etag[48];
 
-    if (REQUEST_ONLY_QUERY(rq, e, "revision", "raw") < 0 || config_scope_of(rq, &scope, e) < 0 ||
-        config_revision_of(rq, "revision", &scope, scope.released, &revision, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "raw") < 0 ||
+        config_scope_of(rq, &scope, e) < 0 ||
+        config_wanted_revision(rq, &scope, &revision, e) < 0 ||
         find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
         return -1;
     snprintf(etag, sizeof(etag), "\"%" PRIu64 "%s\"", item.version,
@@ -316,8 +330,8 @@ static int write_key(struct request *rq, struct reply *re, struct key_write *w, 
     return w->result.revision ? transaction_commit(&t, e) : 0;
 }
 
-static int reply_written(struct request *rq, struct reply *re, const struct key_write *w,
-                         struct err *e)
+static int written_json(struct request *rq, const struct key_write *w, json_t **out,
+                        struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     struct config_item item;
@@ -332,6 +346,17 @@ static int reply_written(struct request *rq, struct reply *re, const struct key_
     json_object_set_new(body, "changed", json_boolean(w->result.revision != 0));
     json_object_set_new(body, "released", json_boolean(item.revision <= w->scope.released));
     json_object_set_new(body, "rollout", w->rollout[0] ? text(w->rollout) : json_null());
+    *out = body;
+    return 0;
+}
+
+static int reply_written(struct request *rq, struct reply *re, const struct key_write *w,
+                         struct err *e)
+{
+    json_t *body;
+
+    if (written_json(rq, w, &body, e) < 0)
+        return -1;
     if (w->result.outcomes[0].was_present)
         return reply_json(re, 200, body);
     reply_header(re, "Location", rq->target);
@@ -400,6 +425,78 @@ int config_delete_key(struct request *rq, struct reply *re, struct err *e)
                                                w.result.revision),
                                   "revision", (json_int_t)w.result.revision, "rollout",
                                   w.rollout[0] ? text(w.rollout) : json_null()));
+    config_result_fini(&w.result);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- back to a version */
+
+/* The change that writes an old version's content again; its texts are lent by rows. */
+static int read_target(struct request *rq, struct key_write *w, int64_t target,
+                       struct rows **rows, struct err *e)
+{
+    struct config_item item;
+
+    if (scopes_find(rq->pg, w->service, w->environment, &w->scope, e) < 0 ||
+        config_history(rq->pg, w->scope.scope_id, w->change.key, (uint64_t)target + 1, 1, rows,
+                       e) < 0)
+        return -1;
+    if (rows_count(*rows) == 0 ||
+        (item = config_item_at(*rows, 0)).version != (uint64_t)target)
+        return err_code(e, ERR_NOT_FOUND, "unknown_version", "%s/%s has no version %" PRId64
+                        " of %.200s", w->service, w->environment, target, w->change.key);
+    if (item.is_deleted)
+        return err_code(e, ERR_CONFLICT, "version_deleted",
+                        "version %" PRId64 " of %.200s is its deletion: delete the key instead",
+                        target, w->change.key);
+    if (value_type_parse(item.value_type, &w->change.type, e) < 0)
+        return -1;
+    w->change.is_typed = true;
+    w->change.text = item.value;
+    w->change.size = strlen(item.value);
+    w->change.description = item.description;
+    return 0;
+}
+
+static int rollback_key(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    json_t *body;
+    struct fields f;
+    int64_t target;
+    uint64_t version;
+
+    if (fields_open(rq, re, false, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "target_version", "change_description", "expected_version");
+    target = fields_number(&f, "target_version", 1, INT64_C(1) << 53, -1);
+    if (!json_object_get(f.object, "target_version"))
+        fields_problem(&f, "target_version", "target_version is missing");
+    w->change.expected_version =
+        fields_number(&f, "expected_version", 0, INT64_C(1) << 53, CONFIG_ANY_VERSION);
+    w->write.change_description = fields_text(&f, "change_description", false, 4096);
+    if (fields_done(re, e) < 0 || read_preconditions(rq, &w->change, e) < 0 ||
+        read_target(rq, w, target, &rows, e) < 0)
+        return -1;
+    if (!w->write.change_description)
+        w->write.change_description = "";
+    if (write_key(rq, re, w, e) < 0)
+        return -1;
+    version = w->result.outcomes[0].version;
+    if (written_json(rq, w, &body, e) < 0)
+        return -1;
+    json_object_set_new(body, "previous_version",
+                        json_integer((json_int_t)(w->result.revision ? version - 1 : version)));
+    json_object_set_new(body, "rolled_back_to", json_integer(target));
+    return reply_json(re, 200, body);
+}
+
+/* Only ever a new version: the ones between stay in the history. */
+int config_rollback_key(struct request *rq, struct reply *re, struct err *e)
+{
+    struct key_write w = { .action = "config.rollback" };
+    int rc = open_write(rq, &w, e) < 0 ? -1 : rollback_key(rq, re, &w, e);
+
     config_result_fini(&w.result);
     return rc;
 }

@@ -6,7 +6,8 @@
 #include "coordinator/http/route.h"
 #include "coordinator/store/config.h"
 
-route_handler config_get_key, config_put_key, config_delete_key, config_get_history;
+route_handler config_get_key, config_put_key, config_delete_key, config_get_history,
+    config_rollback_key;
 
 /* Names of the path, checked, aliases resolved; nothing looked up. Texts are lent. */
 int config_names_of(const struct request *rq, const char **service_out,
@@ -19,6 +20,10 @@ int config_scope_of(const struct request *rq, struct scope *out, struct err *e)
 int config_revision_of(const struct request *rq, const char *name, const struct scope *scope,
                        uint64_t preset, uint64_t *out, struct err *e)
     __attribute__((warn_unused_result));
+
+/* ?revision=, or ?server=NAME: what that server should run. Released when neither is given. */
+int config_wanted_revision(const struct request *rq, const struct scope *scope, uint64_t *out,
+                           struct err *e) __attribute__((warn_unused_result));
 
 /* A value that a body gives for a key, bare or as {"config_value":…}; `marked` is the same node of
  * the body parsed by canon_parse, which keeps numbers as written. What is wrong is noted. The

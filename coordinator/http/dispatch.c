@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/http/watches.h"
 #include "coordinator/store/pg.h"
 
 #define POOL_WAIT_MS 3000
@@ -106,6 +107,8 @@ bool dispatch(struct request *rq, struct reply *re, bool is_stopping)
     struct err e = { 0 };
     int rc;
 
+    if (rq->watch && !is_stopping && watch_is_quiet(rq->watch))
+        return true;
     if (is_stopping && !rq->waiting_for)
         rc = refuse_stopping(&e);
     else

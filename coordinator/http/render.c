@@ -7,6 +7,14 @@
 #include "common/canon.h"
 #include "common/invariant.h"
 
+void render_value(enum value_type type, const char *text, struct buffer *out)
+{
+    if (type == VALUE_STRING || type == VALUE_YAML)
+        canon_quote(out, text);
+    else
+        buffer_add_text(out, text);
+}
+
 void render_json(const struct document *d, struct buffer *out)
 {
     struct document_item item;
@@ -18,10 +26,7 @@ void render_json(const struct document *d, struct buffer *out)
             buffer_add_text(out, ",");
         canon_quote(out, item.key);
         buffer_add_text(out, ":");
-        if (item.type == VALUE_STRING || item.type == VALUE_YAML)
-            canon_quote(out, item.text);
-        else
-            buffer_add_text(out, item.text);
+        render_value(item.type, item.text, out);
     }
     buffer_add_text(out, "}\n");
 }

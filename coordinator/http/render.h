@@ -8,6 +8,9 @@
 /* {"KEY": typed value} with numbers as they were written; yaml values are strings. */
 void render_json(const struct document *d, struct buffer *out);
 
+/* One value as JSON. */
+void render_value(enum value_type type, const char *text, struct buffer *out);
+
 /* Keys are split at dots into nested maps. Where a key is also the beginning of another, the rest
  * of the longer one stays in one piece ("a: 1" beside "a.b: 2"). */
 void render_yaml(const struct document *d, struct buffer *out);

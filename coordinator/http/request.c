@@ -9,6 +9,7 @@
 
 #include "common/invariant.h"
 #include "common/name.h"
+#include "coordinator/http/watches.h"
 
 void request_fini(struct request *rq)
 {
@@ -26,6 +27,7 @@ void request_fini(struct request *rq)
     free(rq->last_event_id);
     buffer_fini(&rq->body);
     json_decref(rq->json);
+    watch_close(rq->watch);
 }
 
 static int add_query(struct request *rq, const char *part, size_t size, struct err *e)

@@ -24,6 +24,8 @@ struct json_t;
 struct pg;
 struct streams;
 struct reply;
+struct watch;
+struct watches;
 
 struct request {
     const char *method;
@@ -42,10 +44,12 @@ struct request {
     const struct http_deps *deps;
     const struct http_settings *settings;
     struct streams *streams;
+    struct watches *watches;
     struct counters *counters;
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
     int64_t waiting_for; /* 0 at the first call */
     int64_t wait_until_ms; /* monotonic */
+    struct watch *watch;   /* what it waits for, when that can be told without running it */
 };
 
 void request_fini(struct request *rq);

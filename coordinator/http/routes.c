@@ -1,10 +1,12 @@
 /* routes.c - the table of the API: every path, method, handler and right. */
 #include "coordinator/http/config.h"
 #include "coordinator/http/health.h"
+#include "coordinator/http/lookup.h"
 #include "coordinator/http/policies.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/route.h"
 #include "coordinator/http/servers.h"
+#include "coordinator/http/watch.h"
 #include "coordinator/http/whole.h"
 
 #define V1 "/api/v1"
@@ -20,14 +22,18 @@ const struct route routes[] = {
 
     /* Configuration. Fixed last words come before keys of that name: other methods. */
     { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
+    { "POST", V1 "/config/batch", lookup_batch, "config.read", SLOW, BODY },
+    { "GET", V1 "/config/search", lookup_search, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/config/{service}/{environment}/{key}", config_get_key, "config.read", SLOW, NO_BODY },
     { "PUT", V1 "/config/{service}/{environment}/{key}", config_put_key, "config.write", SLOW, BODY },
     { "DELETE", V1 "/config/{service}/{environment}/{key}", config_delete_key, "config.write", SLOW, NO_BODY },
     { "GET", V1 "/config/{service}/{environment}/{key}/history", config_get_history, "config.read", SLOW, NO_BODY },
+    { "POST", V1 "/config/{service}/{environment}/{key}/rollback", config_rollback_key, "config.write", SLOW, BODY },
     { "GET", V1 "/config/{service}/{environment}", whole_get, "config.read", SLOW, NO_BODY },
     { "POST", V1 "/config/{service}/{environment}", whole_write, "config.write", SLOW, BODY },
     { "GET", V1 "/revisions/{service}/{environment}", whole_list_revisions, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/revisions/{service}/{environment}/diff", whole_get_diff, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/watch/{service}/{environment}", watch_get, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
 
     { "POST", V1 "/rollouts", rollouts_post, "rollout.start", SLOW, BODY },

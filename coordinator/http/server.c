@@ -20,6 +20,7 @@
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/streams.h"
+#include "coordinator/http/watches.h"
 #include "coordinator/http/workers.h"
 #include "coordinator/store/listener.h"
 
@@ -37,6 +38,7 @@ struct http {
     struct workers *workers;
     struct deadlines *deadlines;
     struct streams *streams;
+    struct watches *watches;
     struct counters counters;
     char address[300];
 };
@@ -163,6 +165,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->deps = &ex->http->deps;
     rq->settings = &ex->http->settings;
     rq->streams = ex->http->streams;
+    rq->watches = ex->http->watches;
     rq->counters = &ex->http->counters;
     take_headers(rq, ex->connection);
     if (check_framing(ex->connection, e) < 0)
@@ -316,6 +319,12 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     (void)action;
     workers_wake(h->workers);
     streams_wake(h->streams);
+    watches_wake(h->watches);
+}
+
+static void on_released(void *ctx)
+{
+    workers_wake(((struct http *)ctx)->workers);
 }
 
 __attribute__((format(printf, 2, 0)))
@@ -402,6 +411,7 @@ static void http_free(struct http *h)
     deadlines_stop(h->deadlines);
     workers_free(h->workers);
     streams_free(h->streams);
+    watches_free(h->watches);
     free(h);
 }
 
@@ -422,7 +432,9 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
     h->deadlines = deadlines_start();
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, run_exchange);
+    h->watches = watches_start(deps->pool, on_released, h);
     if (start_daemon(h, e) < 0) {
+        watches_stop(h->watches);
         workers_stop(h->workers);
         streams_stop(h->streams);
         http_free(h);
@@ -441,6 +453,7 @@ void http_stop(struct http *h)
     if (!h)
         return;
     listening = MHD_quiesce_daemon(h->daemon);
+    watches_stop(h->watches);
     workers_stop(h->workers);
     streams_stop(h->streams);
     MHD_stop_daemon(h->daemon);

@@ -64,12 +64,12 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
     uint64_t revision;
     char etag[32];
 
-    if (REQUEST_ONLY_QUERY(rq, e, "revision", "format") < 0)
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "format") < 0)
         return -1;
     if (format && strcmp(format, "json") && strcmp(format, "yaml") && strcmp(format, "env"))
         return err_set(e, ERR_INVALID, "?format= is json, yaml or env");
     if (config_scope_of(rq, &scope, e) < 0 ||
-        config_revision_of(rq, "revision", &scope, scope.released, &revision, e) < 0)
+        config_wanted_revision(rq, &scope, &revision, e) < 0)
         return -1;
     if (!format)
         return reply_items(rq, re, &scope, revision, e);

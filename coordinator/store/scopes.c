@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "common/buffer.h"
 #include "coordinator/store/pg.h"
 
 /* A row at head 0 only says that agents wait for the scope: it does not exist before its first
@@ -75,6 +76,17 @@ int scopes_lock(struct pg *pg, const char *service, const char *environment, boo
     if (create(pg, service, environment, e) < 0)
         return -1;
     return lock(pg, service, environment, is_creating, out, e);
+}
+
+int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
+                    struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+
+    return PG_QUERY(pg,
+                    "SELECT scope_id, released FROM scope WHERE scope_id = ANY ($1) "
+                    "ORDER BY scope_id",
+                    out, e, pg_array_int8(scope_ids, count, &memory));
 }
 
 int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,

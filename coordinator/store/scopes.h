@@ -26,6 +26,10 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
 int scopes_lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
                 struct scope *out, struct err *e) __attribute__((warn_unused_result));
 
+/* scope_id and released, by scope_id. */
+int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
+                    struct err *e) __attribute__((warn_unused_result));
+
 /* GET /services, ascending by service and environment after the given pair ("" from the start). */
 struct scope_summary {
     const char *service, *environment; /* lent by the rows, as the next */

@@ -121,6 +121,26 @@ int servers_get(struct pg *pg, const char *name, struct rows **out, struct err *
     return rows_count(*out) ? 0 : unknown_server(name, e);
 }
 
+int servers_desired(struct pg *pg, const char *name, int64_t scope_id, uint64_t *revision_out,
+                    struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT (SELECT " DESIRED " FROM server_scope s JOIN scope c USING (scope_id) "
+                 " WHERE s.server_id = v.server_id AND s.scope_id = $2) "
+                 "FROM server v WHERE v.name = $1",
+                 &rows, e, PARAM_TEXT(name), PARAM_INT(scope_id)) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return unknown_server(name, e);
+    if (rows_is_null(rows, 0, 0))
+        return err_code(e, ERR_NOT_FOUND, "server_not_in_scope",
+                        "the agent of %.100s does not read this scope", name);
+    *revision_out = (uint64_t)rows_int(rows, 0, 0);
+    return 0;
+}
+
 struct server_view server_view_at(const struct rows *rows, size_t row)
 {
     return (struct server_view){

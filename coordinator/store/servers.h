@@ -55,4 +55,9 @@ int servers_of_scopes(struct pg *pg, const int64_t *scope_ids, size_t count, str
                       struct err *e) __attribute__((warn_unused_result));
 struct server_planned server_planned_at(const struct rows *rows, size_t row);
 
+/* The revision of a scope that a server should run. ERR_NOT_FOUND unknown_server, or
+ * server_not_in_scope when it does not read the scope. */
+int servers_desired(struct pg *pg, const char *name, int64_t scope_id, uint64_t *revision_out,
+                    struct err *e) __attribute__((warn_unused_result));
+
 #endif

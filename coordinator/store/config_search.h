@@ -1,0 +1,33 @@
+/* config_search.h - looking keys up by list and by pattern, over several scopes. */
+#ifndef COORDINATOR_STORE_CONFIG_SEARCH_H
+#define COORDINATOR_STORE_CONFIG_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/store/config.h"
+
+/* Those of the named keys that are there at a revision, in the order of the names
+ * (config_item_at). */
+int config_get_some(struct pg *pg, int64_t scope_id, uint64_t revision, const char *const *keys,
+                    size_t count, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* Patterns are globs: * stands for any text, ? for one character; "" for everything. */
+struct config_search {
+    const char *key, *service, *environment;
+    bool is_head; /* look at the heads; else at what is released */
+    const char *after_service, *after_environment, *after_key; /* the last one seen; "" none */
+    int64_t limit;
+};
+struct config_found {
+    struct config_item item; /* lent by the rows, as the next */
+    const char *service, *environment;
+};
+/* Ascending by service, environment and key. */
+int config_search(struct pg *pg, const struct config_search *q, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+struct config_found config_found_at(const struct rows *rows, size_t row);
+
+#endif
