@@ -58,6 +58,15 @@ void digest_sha256(const void *data, size_t size, struct hash *out)
     end(context, out);
 }
 
+void digest_sha256_parts(const struct digest_part *parts, unsigned count, struct hash *out)
+{
+    EVP_MD_CTX *context = begin();
+
+    for (unsigned i = 0; i < count; i++)
+        add(context, parts[i].data, parts[i].size);
+    end(context, out);
+}
+
 uint64_t digest_rank(const char *salt, const char *name)
 {
     EVP_MD_CTX *context = begin();

@@ -9,6 +9,13 @@
 
 void digest_sha256(const void *data, size_t size, struct hash *out);
 
+/* Of all the parts one behind the other. */
+struct digest_part {
+    const void *data;
+    size_t size;
+};
+void digest_sha256_parts(const struct digest_part *parts, unsigned count, struct hash *out);
+
 /* SHA-256(salt || name), its first 8 bytes big-endian: a server's rank in a rollout (PROTOCOL
  * section 5: lower ranks enter earlier stages). */
 uint64_t digest_rank(const char *salt, const char *name);

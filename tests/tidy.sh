@@ -79,7 +79,7 @@ only 'libpq|postgres' coordinator/store/pg.c
 only 'microhttpd' 'coordinator/http/*'
 only 'curl/' 'coordinator/courier/*' 'coordinator/cli/*' 'agent/apply*.c'
 only 'lmdb' 'agent/cache*'
-only 'openssl/' common/digest.c common/random.c coordinator/store/tokens.c
+only 'openssl/' common/base64.c common/digest.c common/random.c common/seal.c coordinator/store/tokens.c
 only 'zmq|czmq' coordinator/router.c coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/system/*'
 only 'yaml' 'common/yaml*.c' 'common/document*.c' 'coordinator/http/render_yaml.c' 'coordinator/cli/*'
 only 'ini\.h' common/settings.c coordinator/cli/context.c
