@@ -25,7 +25,7 @@ HARDEN_LINK = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code -Wl,--as-
 OPT ?= -O2 -g
 SANITIZE ?=
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-COMPILE = $(CC) -std=gnu17 $(OPT) $(WARN) $(HARDENED) $(SANITIZE) $(CFLAGS) -D_GNU_SOURCE -I. \
+COMPILE = $(CC) -std=gnu17 $(OPT) $(WARN) $(HARDENED) $(if $(SANITIZE),$(SANITIZE) -Wno-error) $(CFLAGS) -D_GNU_SOURCE -I. \
           -I/usr/include/postgresql $(CPPFLAGS) -pthread
 LINK = $(CC) $(HARDEN_LINK) $(SANITIZE) $(LDFLAGS) -pthread
 LIBS = -lczmq -lzmq -lpq -ljansson -lmicrohttpd -lcurl -lcrypto -lyaml -linih -llmdb -lpcre2-8 -lzstd -lm

@@ -155,7 +155,7 @@ struct rollout_facts {
     bool is_baked;      /* the bake is over and nobody holds it */
     bool is_last_stage;
     bool is_cohort_empty; /* CHOSEN: the stage adds nobody */
-    bool is_everyone_done; /* ABORTING, ROLLING_BACK, FINALIZING: every reachable server confirmed */
+    bool is_everyone_done; /* ABORTING, ROLLING_BACK, FINALIZING: every reachable one confirmed */
     bool is_any_broken;
     bool is_patience_over;
     bool has_failures;  /* RETRY has somebody to ask again */

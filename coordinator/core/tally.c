@@ -5,7 +5,7 @@ struct count {
     uint32_t ok, failed, missing, blocking, late;
 };
 
-/* Servers that were unfit before anybody asked them are counted apart: the change is not to blame. */
+/* Servers that were unfit before they were asked are counted apart: the change is not to blame. */
 static uint64_t failures(const struct rollout *r, uint32_t w)
 {
     return (r->failed.words[w] | r->failing.words[w] | r->silent.words[w]) & ~r->unfit.words[w];

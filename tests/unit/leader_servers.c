@@ -1,0 +1,270 @@
+/* leader_servers.c - what a leader does about servers that are late, new, unfit or gone, and after a restart. */
+#include "tests/unit/leader_kit.h"
+
+START_TEST(test_a_ready_after_the_decision_is_told_at_once)
+{
+    load.strategy.stage_count = 1;
+    load.strategy.stages[0].max_failed.count = 8;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    now += 30000;
+    for (uint32_t i = 0; i < SERVERS; i++)
+        hello(i, 0, i < 7 ? 1 : 0);
+    tick(1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ack(ACK_READY, 7, 1);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x80);
+}
+END_TEST
+
+START_TEST(test_a_server_off_its_base_is_caught_up_first)
+{
+    uint64_t none = 0;
+    struct bitset nobody = { &none, 1 };
+    struct leader_event ev;
+
+    dseq = 10;
+    ck_assert(leader_load_decision(l, 9, DECISION_FINALIZE, 99, 0, 0, NULL, &nobody));
+    for (uint32_t i = 0; i < SERVERS; i++)
+        hello(i, i ? 9 : 0, 0);
+    start();
+    sends[SEND_DECISION] = 0;
+    ev = event(LEADER_BASE_REFUSED);
+    ev.server = 0;
+    ev.number = number();
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1); /* the FINALIZE it missed */
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    ack(ACK_FINALIZED, 0, 9);
+    ack(ACK_READY, 0, number());
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_a_reimaged_server_is_asked_again)
+{
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    sends[SEND_PREPARE] = 0;
+    hello(3, 0, 0); /* its disk is new: the slot is gone */
+    ck_assert_uint_eq(sent_to[SEND_PREPARE], 0x08);
+    ack(ACK_READY, 7, 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    ack(ACK_READY, 3, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_a_revoked_server_is_waited_for_no_more)
+{
+    struct leader_event ev;
+
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    ev = event(LEADER_REVOKED);
+    ev.server = 7;
+    step(ev);
+    tick(100);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ck_assert_uint_eq(sent_to[SEND_DECISION] & 0x80, 0);
+}
+END_TEST
+
+START_TEST(test_a_scope_without_servers_completes_at_once)
+{
+    load.scopes[0] = 1;
+    start();
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_uint_eq(save_total, 2); /* FINALIZE and the end */
+}
+END_TEST
+
+START_TEST(test_a_newcomer_gets_the_released_revision)
+{
+    struct leader_event ev;
+
+    pass_the_first_stage();
+    acks(ACK_READY, 0xfe, 3);
+    acks(ACK_APPLIED, 0xfe, 4);
+    acks(ACK_FINALIZED, 0xff, 5);
+    ev = event(LEADER_ENROLLED);
+    ev.server = 20;
+    step(ev);
+    ev.type = LEADER_JOINED;
+    step(ev);
+    hello(20, 0, 0);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], UINT64_C(1) << 20);
+    ck_assert_uint_eq(leader_due(l, 20, 0), 5);
+}
+END_TEST
+
+START_TEST(test_a_server_that_cannot_go_back_fails_the_rollout)
+{
+    load.strategy.stages[0].bake_ms = 10000;
+    pass_the_first_stage();
+    command(ROLLOUT_ACTION_ROLLBACK);
+    ack(ACK_FAILED, 0, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_int_eq(saved_kind, SAVE_END);
+}
+END_TEST
+
+START_TEST(test_a_rollback_that_is_not_confirmed_ends_in_time)
+{
+    load.strategy.stages[0].bake_ms = 10000;
+    pass_the_first_stage();
+    command(ROLLOUT_ACTION_ROLLBACK);
+    for (int i = 0; i < 24; i++) {
+        now += 5000;
+        hello(0, 2, 0); /* reachable, and still on the candidate */
+        tick(0);
+    }
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_uint_eq(leader_due(l, 0, 0), 3); /* the way back stays an obligation */
+}
+END_TEST
+
+/* A server whose check failed before the rollout may fail it again without costing budget, and one
+ * that the change repairs counts as applied. */
+START_TEST(test_unfit_servers_are_counted_apart)
+{
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    for (uint32_t i = 5; i < SERVERS; i++) {
+        struct heard_scope heard = { .scope = 0, .is_check_failing = true };
+        struct leader_event ev = event(LEADER_PONG_RECEIVED);
+
+        ev.server = i;
+        ev.heard = &heard;
+        ev.heard_count = 1;
+        step(ev);
+    }
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    ack(ACK_REFUSED, 7, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ck_assert_uint_eq(saved_failed_max, 1); /* the database counts the refusal of the unfit one */
+    ack(ACK_FAILED, 6, 2);
+    acks(ACK_APPLIED, 0x3f, 2);
+    ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
+}
+END_TEST
+
+START_TEST(test_fates_of_attempts)
+{
+    everybody_says_hello();
+    start();
+    ck_assert_int_eq(leader_fate(l, 1), ATTEMPT_PENDING);
+    ck_assert_int_eq(leader_fate(l, 99), ATTEMPT_UNKNOWN);
+    ack(ACK_READY, 0, 1);
+    ck_assert_int_eq(leader_fate(l, 1), ATTEMPT_DECIDED);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- after a restart */
+
+static void restart(const struct member_load *members, uint32_t count)
+{
+    memset(memory, 0, leader_size(&limits));
+    l = leader_init(memory, &limits, now);
+    leader_load_scope(l, 0);
+    for (uint32_t i = 0; i < SERVERS; i++) {
+        leader_load_server(l, i);
+        leader_load_member(l, i, 0);
+    }
+    load.is_opened = true;
+    load.attempt = 1;
+    load.members = members;
+    load.member_count = count;
+    dseq = 10;
+    ck_assert(leader_load_rollout(l, &load, now));
+}
+
+START_TEST(test_a_restart_keeps_votes_and_asks_the_rest)
+{
+    struct member_load members[] = { { .server = 0, .attempt_number = 7, .is_ready = true },
+                                     { .server = 1, .attempt_number = 7 } };
+
+    load.attempt_number = 7;
+    restart(members, 2);
+    leader_begin(l, now, 1, &out);
+    hello(0, 0, 7);
+    sends[SEND_PREPARE] = 0;
+    hello(1, 0, 0);
+    ck_assert_uint_eq(sent_to[SEND_PREPARE], 0x02);
+    ack(ACK_READY, 1, 7);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_a_restart_after_the_decision_tells_it_again)
+{
+    struct member_load members[] = { { .server = 0, .attempt_number = 7, .is_ready = true } };
+    uint64_t word = 1, none = 0;
+    struct bitset addressed = { &word, 1 }, confirmed = { &none, 1 };
+
+    load.attempt_number = 7;
+    load.phase = PHASE_ACTIVATING;
+    load.is_attempt_decided = load.was_activated = true;
+    restart(members, 1);
+    ck_assert(leader_load_decision(l, 8, DECISION_ACTIVATE, 1, 7, 0, &addressed, &confirmed));
+    leader_begin(l, now, 1, &out);
+    sends[SEND_DECISION] = 0;
+    hello(0, 0, 7);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ABORT), COMMAND_REFUSED);
+    ack(ACK_APPLIED, 0, 8);
+    ck_assert_int_eq(state(), ROLLOUT_STAGING); /* the second stage */
+}
+END_TEST
+
+START_TEST(test_a_restart_while_rolling_back_goes_on)
+{
+    struct member_load members[] = {
+        { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
+    };
+    uint64_t word = 1, none = 0;
+    struct bitset addressed = { &word, 1 }, confirmed = { &none, 1 };
+
+    load.attempt_number = 7;
+    load.phase = PHASE_ROLLING_BACK;
+    load.is_attempt_decided = load.was_activated = true;
+    load.decision_number = 9;
+    restart(members, 1);
+    ck_assert(leader_load_decision(l, 9, DECISION_ROLLBACK, 1, 0, 0, &addressed, &confirmed));
+    leader_begin(l, now, 1, &out);
+    tick(100);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    hello(0, 8, 0);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
+    ack(ACK_ROLLED_BACK, 0, 9);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const all[] = {
+        test_a_ready_after_the_decision_is_told_at_once,
+        test_a_server_off_its_base_is_caught_up_first,
+        test_a_reimaged_server_is_asked_again,
+        test_a_revoked_server_is_waited_for_no_more,
+        test_a_scope_without_servers_completes_at_once,
+        test_a_newcomer_gets_the_released_revision,
+        test_a_server_that_cannot_go_back_fails_the_rollout,
+        test_a_rollback_that_is_not_confirmed_ends_in_time,
+        test_unfit_servers_are_counted_apart,
+        test_fates_of_attempts,
+        test_a_restart_keeps_votes_and_asks_the_rest,
+        test_a_restart_after_the_decision_tells_it_again,
+        test_a_restart_while_rolling_back_goes_on,
+    };
+
+    return run_all("leader_servers", all, sizeof(all) / sizeof(all[0]));
+}
