@@ -1,4 +1,4 @@
-/* leader_servers.c - what a leader does about servers that are late, new, unfit or gone, and after a restart. */
+/* leader_servers.c - servers that are late, new, unfit or gone, and what a restarted leader does. */
 #include "tests/unit/leader_kit.h"
 
 START_TEST(test_a_ready_after_the_decision_is_told_at_once)
