@@ -89,12 +89,14 @@ enum schema_shape {
 /* Order of the rules of a node. */
 #define SCHEMA_KEYWORDS(X)                                                                         \
     X(TYPE)                                                                                        \
-    X(ENUM) X(CONST) X(MULTIPLE_OF) X(MINIMUM) X(MAXIMUM) X(EXCLUSIVE_MINIMUM)                     \
-        X(EXCLUSIVE_MAXIMUM) X(MIN_LENGTH) X(MAX_LENGTH) X(PATTERN) X(FORMAT) X(MIN_ITEMS)         \
-            X(MAX_ITEMS) X(UNIQUE_ITEMS) X(ITEMS) X(ADDITIONAL_ITEMS) X(CONTAINS)                  \
-                X(MIN_PROPERTIES) X(MAX_PROPERTIES) X(REQUIRED) X(DEPENDENCIES) X(PROPERTY_NAMES)  \
-                    X(PROPERTIES) X(PATTERN_PROPERTIES) X(ADDITIONAL_PROPERTIES) X(ALL_OF)         \
-                        X(ANY_OF) X(ONE_OF) X(NOT) X(IF) X(THEN) X(ELSE) X(DEFINITIONS)
+    X(ENUM)                                                                                        \
+    X(CONST)                                                                                       \
+    X(MULTIPLE_OF) X(MINIMUM) X(MAXIMUM) X(EXCLUSIVE_MINIMUM) X(EXCLUSIVE_MAXIMUM) X(MIN_LENGTH)   \
+        X(MAX_LENGTH) X(PATTERN) X(FORMAT) X(MIN_ITEMS) X(MAX_ITEMS) X(UNIQUE_ITEMS) X(ITEMS)      \
+            X(ADDITIONAL_ITEMS) X(CONTAINS) X(MIN_PROPERTIES) X(MAX_PROPERTIES) X(REQUIRED)        \
+                X(DEPENDENCIES) X(PROPERTY_NAMES) X(PROPERTIES) X(PATTERN_PROPERTIES)              \
+                    X(ADDITIONAL_PROPERTIES) X(ALL_OF) X(ANY_OF) X(ONE_OF) X(NOT) X(IF) X(THEN)    \
+                        X(ELSE) X(DEFINITIONS)
 enum schema_keyword_id {
 #define X(name) SCHEMA_KEYWORD_##name,
     SCHEMA_KEYWORDS(X)
@@ -224,8 +226,8 @@ const char *schema_pattern_text(const struct schema_pattern *p);
 /* schema_format.c */
 struct schema_format {
     const char *name;
-    const char *right; /* "must be …" */
-    bool (*is)(const char *text);
+    const char *right;            /* "must be …" */
+    bool (*is)(const char *text); /* NULL: it is a pattern */
 };
 const struct schema_format *schema_format_find(const char *name);
 

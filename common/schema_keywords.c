@@ -281,11 +281,29 @@ static bool check_pattern(struct schema_check *c, const struct schema_node *n,
                          schema_pattern_text(r->pattern));
 }
 
+/* What keeps it from being one says more than that it is none. */
+static bool check_is_pattern(struct schema_check *c, const struct schema_node *n,
+                             const struct schema_rule *r, const struct schema_at *at)
+{
+    const char *text = schema_text(at->value);
+    struct schema_pattern *p;
+    size_t bytes = 0;
+    struct err why;
+
+    if (schema_pattern_new(text, &bytes, &p, &why))
+        return schema_refuse(c, n, "format", at, "must be %s; %s", r->format->right, why.text);
+    schema_pattern_free(p);
+    schema_charge(c, bytes / 8);
+    return true;
+}
+
 static bool check_format(struct schema_check *c, const struct schema_node *n,
                          const struct schema_rule *r, const struct schema_at *at)
 {
     if (!r->format || !schema_charge(c, 10 + json_string_length(at->value) / 16))
         return true;
+    if (!r->format->is)
+        return check_is_pattern(c, n, r, at);
     return r->format->is(schema_text(at->value)) ||
            schema_refuse(c, n, "format", at, "must be %s", r->format->right);
 }
@@ -301,7 +319,7 @@ static bool check_format(struct schema_check *c, const struct schema_node *n,
 
 /* clang-format off */
 const struct schema_keyword schema_keywords[SCHEMA_KEYWORD_COUNT] = {
-/*    keyword                    in the tree              of        schemas inside     same    operand                     check */
+/*  keyword, in the tree, of which types, schemas inside, for the same value?, operand, check */
     { ID(TYPE),                  "stype",                 ANY,      SCHEMA_NO_SCHEMAS, false,  prepare_type,               check_type },
     { ID(ENUM),                  "senum",                 ANY,      SCHEMA_NO_SCHEMAS, false,  prepare_enum,               check_enum },
     { ID(CONST),                 "sconst",                ANY,      SCHEMA_NO_SCHEMAS, false,  NULL,                       check_const },

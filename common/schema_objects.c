@@ -59,6 +59,23 @@ bool schema_check_dependencies(struct schema_check *c, const struct schema_node 
     return fits;
 }
 
+/* What is wrong with a name is said in one sentence, at its place. */
+static bool check_name(struct schema_check *c, const struct schema_node *n,
+                       const struct schema_rule *r, const struct schema_at *here)
+{
+    SCOPED_SCHEMA_PROBLEMS struct schema_problems own = { 0 };
+    struct schema_problems *all = c->problems;
+    bool fits;
+
+    c->problems = &own;
+    fits = schema_apply(c, r->children[0].node, here);
+    c->problems = all;
+    /* A full list of its own is not the end of the check. */
+    c->is_over = c->is_over && c->e->kind != ERR_NONE;
+    return fits || schema_refuse(c, n, "propertyNames", here, "must have another name: a name %s",
+                                 own.count > 0 ? own.items[0].text : "that fits");
+}
+
 bool schema_check_names(struct schema_check *c, const struct schema_node *n,
                         const struct schema_rule *r, const struct schema_at *at)
 {
@@ -70,15 +87,7 @@ bool schema_check_names(struct schema_check *c, const struct schema_node *n,
         json_t *name = json_string(key);
         struct schema_at here = member_of(at, key, name);
 
-        /* What is wrong with a name is said in one sentence, at its place. */
-        c->quiet++;
-        if (!schema_apply(c, r->children[0].node, &here)) {
-            c->quiet--;
-            fits = schema_refuse(c, n, "propertyNames", &here,
-                                 "must have another name: one that fits propertyNames");
-            c->quiet++;
-        }
-        c->quiet--;
+        fits = check_name(c, n, r, &here) && fits;
         json_decref(name);
         if (c->is_over)
             return false;
