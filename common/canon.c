@@ -98,6 +98,19 @@ static int check_tree(const char *what, json_t *node, unsigned depth, struct err
     return 0;
 }
 
+/* jansson quotes what stands near the mistake: our marks, and perhaps a secret. */
+static int broken(const char *what, json_error_t *error, struct err *e)
+{
+    char *quoted = strstr(error->text, " near '");
+
+    if (quoted)
+        *quoted = '\0';
+    return err_set(e, ERR_MALFORMED, "%s: JSON is broken in line %d: %s", what, error->line,
+                   json_error_code(error) == json_error_duplicate_key
+                       ? "the same key comes twice in one object"
+                       : error->text);
+}
+
 int canon_parse(const char *what, const char *text, size_t size, struct json_t **out,
                 struct err *e)
 {
@@ -111,10 +124,7 @@ int canon_parse(const char *what, const char *text, size_t size, struct json_t *
     node = json_loadb(marked.data ? marked.data : "", marked.size,
                       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (!node)
-        return err_set(e, ERR_MALFORMED, "%s: JSON is broken in line %d: %s", what, error.line,
-                       json_error_code(&error) == json_error_duplicate_key
-                           ? "the same key comes twice in one object"
-                           : error.text);
+        return broken(what, &error, e);
     if (check_tree(what, node, 1, e)) {
         json_decref(node);
         return -1;

@@ -14,7 +14,8 @@
 #include "common/table.h"
 
 #define SCHEMA_META_URI "http://json-schema.org/draft-07/schema"
-#define SCHEMA_URI_MAX 2048
+#define SCHEMA_URI_MAX 2048 /* of a $ref, pointer included */
+#define SCHEMA_ID_MAX 500
 
 struct schema_check;
 struct schema_node;

@@ -42,17 +42,16 @@ static int translate_escape(struct translation *t)
 {
     static const char known[] = "dDwWsSbBfnrtvcxukpP";
     char letter = t->at[1];
-    char shown[3] = { '\\', letter, '\0' };
 
     if (!letter)
         return err_set(t->e, ERR_INVALID, "the pattern ends with a lone backslash");
     if (((letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z')) &&
         !strchr(known, letter))
-        return foreign(t, shown);
+        return foreign(t, "this escape");
     if (letter == 'v')
         buffer_add_text(t->out, "\\x0b");
     else
-        buffer_add(t->out, shown, 2);
+        buffer_add(t->out, t->at, 2);
     t->at += 2;
     return 0;
 }

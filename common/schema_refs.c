@@ -50,7 +50,7 @@ int schema_add_id(struct schema *s, struct schema_node *n, const char *id, struc
     char *fragment;
 
     uri_resolve(n->base, id, &uri);
-    if (uri.size > SCHEMA_URI_MAX)
+    if (uri.size > SCHEMA_ID_MAX)
         return refuse(n, "$id", e, "the URI is too long", "");
     fragment = strchr(uri.data, '#');
     if (fragment && !fragment[1])

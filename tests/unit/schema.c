@@ -276,12 +276,17 @@ START_TEST(test_the_value_itself_is_never_told)
         "{\"oneOf\":[true,true]}",
         "{\"if\":true,\"then\":{\"pattern\":\"(s+)+$\"}}",
     };
+    struct schema *s;
 
     for (size_t i = 0; i < sizeof(schemas) / sizeof(schemas[0]); i++) {
         ck_assert_unfit(schemas[i], "\"hunter2\"");
         ck_assert_ptr_null(strstr(e.text, "hunter2"));
         ck_assert_ptr_null(strstr(said(schemas[i], "\"hunter2\""), "hunter2"));
     }
+    s = compiled("true");
+    ck_assert_int_eq(schema_check(s, "{\"a\":hunter2}", 13, NULL, &e), -1);
+    ck_assert_ptr_null(strstr(e.text, "hunter2"));
+    schema_free(s);
 }
 END_TEST
 
@@ -379,8 +384,7 @@ START_TEST(test_circles_are_refused)
         "{\"not\":{\"$ref\":\"#\"}}",
         "{\"if\":{\"type\":\"null\"},\"then\":{\"$ref\":\"#\"}}",
         "{\"dependencies\":{\"a\":{\"$ref\":\"#\"}}}",
-        "{\"$ref\":\"#/definitions/a\",\"definitions\":{\"a\":{\"$ref\":\"#/definitions/b\"},"
-        "\"b\":{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#/definitions/a\"}]}}}",
+        "{\"$ref\":\"#/a\",\"a\":{\"$ref\":\"#/b\"},\"b\":{\"anyOf\":[true,{\"$ref\":\"#/a\"}]}}",
     };
 
     for (size_t i = 0; i < sizeof(circles) / sizeof(circles[0]); i++)
