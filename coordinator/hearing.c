@@ -483,6 +483,14 @@ static void note_seen(struct hearing *h, int64_t now_ms)
         free(ids);
 }
 
+/* Acknowledgements prove life as well as a PONG; every other PING may stay away for them. */
+static bool is_busy_talking(const struct hearing *h, const struct roster_server *s, int64_t now_ms)
+{
+    int64_t heartbeat_ms = h->edges->settings->heartbeat_ms;
+
+    return now_ms - s->heard_ms < heartbeat_ms / 2 && now_ms - s->pinged_ms < 3 * heartbeat_ms / 2;
+}
+
 /* So many of the roster that every server is pinged once per heartbeat. */
 static void ping_some(struct hearing *h, int64_t now_ms)
 {
@@ -495,10 +503,12 @@ static void ping_some(struct hearing *h, int64_t now_ms)
         return;
     h->ping_ms = now_ms;
     for (due = due > count ? count : due ? due : 1; due > 0; due--) {
-        const struct roster_server *s = roster_server(h->edges->roster, h->ping_next++ % count);
+        struct roster_server *s = roster_server(h->edges->roster, h->ping_next++ % count);
 
-        if (s->has_peer && roster_is_active(s))
-            ping(h, s);
+        if (!s->has_peer || !roster_is_active(s) || is_busy_talking(h, s, now_ms))
+            continue;
+        s->pinged_ms = now_ms;
+        ping(h, s);
     }
 }
 

@@ -30,7 +30,7 @@ struct roster_server {
     struct router_peer peer;
     uint64_t boot_nonce, session, session_before;
     int64_t session_ms;          /* when it began */
-    int64_t heard_ms;
+    int64_t heard_ms, pinged_ms;
     int64_t quarantined_until_ms; /* two answer with one key */
     uint64_t greeted_epoch;      /* the leadership that heard its digest */
 };
