@@ -90,8 +90,9 @@ static int add_children(struct schema *s, struct schema_node *n, struct schema_r
     r->children = calloc(r->child_count + 1, sizeof(*r->children));
     MUST(r->children);
     if (is_map) {
-        json_object_foreach((json_t *)r->value, key, value)
+        json_object_foreach((json_t *)r->value, key, value) {
             r->children[i++] = (struct schema_child){ .key = key + 1, .value = value };
+        }
         qsort(r->children, r->child_count, sizeof(*r->children), compare_children);
     }
     for (i = 0; i < r->child_count; i++) {

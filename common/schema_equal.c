@@ -32,8 +32,9 @@ static uint64_t hash_object(struct schema_check *c, const json_t *value)
     json_t *member;
 
     /* Sums do not mind the order. */
-    json_object_foreach((json_t *)value, key, member)
+    json_object_foreach((json_t *)value, key, member) {
         hash += mix(hash_text(c, key, 7) ^ schema_hash(c, member) * PRIME);
+    }
     return mix(hash);
 }
 

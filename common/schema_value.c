@@ -273,10 +273,12 @@ static size_t values_in(const json_t *tree)
     json_t *child;
     size_t i;
 
-    json_object_foreach((json_t *)tree, key, child)
+    json_object_foreach((json_t *)tree, key, child) {
         count += values_in(child);
-    json_array_foreach(tree, i, child)
+    }
+    json_array_foreach(tree, i, child) {
         count += values_in(child);
+    }
     return count;
 }
 
