@@ -236,6 +236,7 @@ CREATE TABLE command (
     is_full    boolean NOT NULL DEFAULT false,
     reason     text NOT NULL DEFAULT '',
     actor      text NOT NULL,
+    address    text NOT NULL DEFAULT '', -- where it came from
     state      text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done', 'refused')),
     answer     text NOT NULL DEFAULT '', -- refused: what is allowed, as "pause,rollback"
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -246,37 +247,118 @@ CREATE INDEX command_waiting ON command (command_id) WHERE state = 'waiting';
 -- ---------------------------------------------------------------- the audit trail
 
 -- The head of the chain: locked last in every transaction that writes audit rows, so that event
--- numbers appear in the order of their commits.
+-- numbers appear in the order of their commits. number and hash of the newest row are its anchor:
+-- a tail that was cut off does not end there. Whoever may change this row can cut it, too: an
+-- anchor that was written down elsewhere (`lockstep audit verify` prints it) finds that as well.
 CREATE TABLE audit_head (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
-    number  bigint NOT NULL DEFAULT 0
+    number  bigint NOT NULL DEFAULT 0,
+    hash    bytea  NOT NULL DEFAULT sha256('lockstep audit 1') CHECK (length(hash) = 32)
 );
 INSERT INTO audit_head DEFAULT VALUES;
 
 -- One row per transition and per batch of acknowledgements, in the same transaction (S14).
+-- The columns up to note, in this order, and previous are what is hashed.
 CREATE TABLE audit (
     number     bigint PRIMARY KEY, -- the event number: id of the streams
-    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    at         timestamptz NOT NULL,
     actor      text NOT NULL,      -- "lockstepd", or the token's name
+    address    text NOT NULL,      -- where the request came from; '' from inside
     action     text NOT NULL,      -- config.set, rollout.create, rollout.move, rollout.acks, server.enroll …
     rollout_id bigint,
     server_id  bigint,
     scope_id   bigint,
-    data       jsonb NOT NULL DEFAULT '{}'
+    data       jsonb NOT NULL,     -- old and new among it; secrets as hashes
+    note       text NOT NULL,      -- what the person said about it
+    previous   bytea NOT NULL CHECK (length(previous) = 32) -- hash of the row before
 );
 CREATE INDEX audit_by_rollout ON audit (rollout_id, number) WHERE rollout_id IS NOT NULL;
+CREATE INDEX audit_by_scope ON audit (scope_id, number) WHERE scope_id IS NOT NULL;
+
+-- The canonical form (coordinator/store/audit.h tells it to readers): a JSON array in PostgreSQL's
+-- own jsonb text. The hash of a row is the SHA-256 of it, and it contains the hash of the row before.
+CREATE FUNCTION audit_canonical(a audit) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN jsonb_build_array(a.number, to_char(a.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), a.actor,
+        a.address, a.action, a.rollout_id, a.server_id, a.scope_id, a.data, a.note, encode(a.previous, 'hex'))::text;
+END $$;
+CREATE FUNCTION audit_hash(a audit) RETURNS bytea LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN sha256(convert_to(audit_canonical(a), 'UTF8'));
+END $$;
 
 -- Append one row and say so ("NUMBER ACTION") to whoever listens. Call it last in a transaction.
-CREATE FUNCTION audit_append(p_actor text, p_action text, p_rollout bigint, p_server bigint, p_scope bigint, p_data jsonb)
+CREATE FUNCTION audit_append(p_actor text, p_action text, p_rollout bigint, p_server bigint, p_scope bigint, p_data jsonb,
+    p_address text DEFAULT '', p_note text DEFAULT '')
 RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE n bigint;
+DECLARE a audit;
 BEGIN
-    UPDATE audit_head SET number = number + 1 RETURNING number INTO n;
-    INSERT INTO audit (number, actor, action, rollout_id, server_id, scope_id, data)
-        VALUES (n, p_actor, p_action, p_rollout, p_server, p_scope, p_data);
-    PERFORM pg_notify('lockstep', n || ' ' || p_action);
-    RETURN n;
+    SELECT h.number + 1, h.hash INTO a.number, a.previous FROM audit_head AS h FOR UPDATE;
+    a.at := clock_timestamp();
+    a.actor := p_actor;
+    a.address := p_address;
+    a.action := p_action;
+    a.rollout_id := p_rollout;
+    a.server_id := p_server;
+    a.scope_id := p_scope;
+    a.data := p_data;
+    a.note := p_note;
+    INSERT INTO audit SELECT a.*;
+    UPDATE audit_head SET number = a.number, hash = audit_hash(a);
+    PERFORM pg_notify('lockstep', a.number || ' ' || p_action);
+    RETURN a.number;
 END $$;
+
+-- Nothing, or what is wrong with the chain: rows that were changed, removed, reordered, a cut tail.
+CREATE FUNCTION audit_faults() RETURNS TABLE (number bigint, fault text) LANGUAGE sql STABLE AS $$
+    SELECT q.number, CASE WHEN q.number <> q.before + 1 THEN 'follows number ' || q.before || ': rows are missing'
+            ELSE 'does not continue the row before: one of the two was changed' END
+        FROM (SELECT a.number, a.previous, lag(a.number, 1, 0::bigint) OVER w AS before,
+                  lag(audit_hash(a), 1, sha256('lockstep audit 1')) OVER w AS wanted
+              FROM audit AS a WINDOW w AS (ORDER BY a.number)) AS q
+        WHERE q.number <> q.before + 1 OR q.previous <> q.wanted
+    UNION ALL
+    SELECT h.number, CASE WHEN a.number IS NULL THEN 'is the head and is missing: the tail was cut'
+            ELSE 'is not the row whose hash the head has: it was changed' END
+        FROM audit_head AS h LEFT JOIN audit AS a USING (number)
+        WHERE CASE WHEN h.number = 0 THEN EXISTS (SELECT 1 FROM audit) OR h.hash <> sha256('lockstep audit 1')
+              ELSE audit_hash(a) IS DISTINCT FROM h.hash END
+    UNION ALL
+    SELECT max(a.number), 'is behind the head' FROM audit AS a, audit_head AS h
+        HAVING max(a.number) > max(h.number)
+    ORDER BY 1
+$$;
+
+-- Rows are written once. The role that lockstepd uses owns these tables when it made them, and an
+-- owner can give itself everything back; so the trigger says no as well, and it says it to
+-- superusers, too. What a database cannot do is to bind its own administrator: whoever can disable
+-- the trigger can rewrite rows and recompute the chain, and only an anchor kept outside tells.
+REVOKE UPDATE, DELETE, TRUNCATE ON audit FROM PUBLIC, CURRENT_USER;
+REVOKE DELETE, TRUNCATE ON audit_head FROM PUBLIC, CURRENT_USER;
+CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'rows of the audit trail are never changed or removed' USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER audit_is_insert_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
+CREATE TRIGGER audit_head_stays BEFORE DELETE OR TRUNCATE ON audit_head
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_refuse();
+
+-- How a version of a key appears in the audit trail: small values as they are, large ones by hash.
+CREATE FUNCTION audit_version(v config_version) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN v.version IS NULL OR v.is_deleted THEN NULL
+        WHEN octet_length(v.value) <= 1024
+            THEN jsonb_build_object('version', v.version, 'type', v.value_type, 'value', v.value)
+        ELSE jsonb_build_object('version', v.version, 'type', v.value_type,
+            'sha256', encode(sha256(convert_to(v.value, 'UTF8')), 'hex')) END
+$$;
+-- What a revision changed, key by key, for the data of its audit row; the first 100 keys.
+CREATE FUNCTION audit_changes(p_scope bigint, p_revision bigint) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('key', n.key, 'old', audit_version(o), 'new', audit_version(n))), '[]')
+        FROM (SELECT * FROM config_version WHERE scope_id = p_scope AND revision = p_revision ORDER BY key LIMIT 100) AS k
+        JOIN config_version AS n ON n.scope_id = k.scope_id AND n.key = k.key AND n.version = k.version
+        LEFT JOIN config_version AS o ON o.scope_id = k.scope_id AND o.key = k.key AND o.version = k.version - 1
+$$;
 
 -- ---------------------------------------------------------------- access
 

@@ -86,7 +86,7 @@ static int begin(struct request *rq, struct reply *re, const struct act *a, stru
     if (a->rollout.is_final)
         return answer_final(rq, re, a, e);
     if (commands_insert(rq->pg, a->rollout.rollout_id, a->action, a->is_full, a->reason,
-                        rq->owner.name, &rq->waiting_for, e) < 0)
+                        rq->owner.name, rq->address, &rq->waiting_for, e) < 0)
         return -1;
     rq->wait_until_ms = clock_monotonic_ms() + rq->settings->command_wait_ms;
     return reply_wait(re);

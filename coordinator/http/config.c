@@ -274,12 +274,14 @@ int config_settle(struct request *rq, const struct scope *scope, const char *act
     int rc;
 
     json_decref(data);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = write->actor,
-                                             .action = action,
-                                             .scope_id = scope->scope_id,
-                                             .data = dump },
-                      e);
+    rc = audit_append_revision(rq->pg,
+                               &(struct audit_entry){ .actor = write->actor,
+                                                      .address = rq->address,
+                                                      .action = action,
+                                                      .note = write->change_description,
+                                                      .scope_id = scope->scope_id,
+                                                      .data = dump },
+                               result->revision, e);
     free(dump);
     rollout_out[0] = '\0';
     return rc < 0 ? -1 : release_if_automatic(rq, scope, rollout_out, e);

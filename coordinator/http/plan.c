@@ -222,7 +222,7 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
 /* ---------------------------------------------------------------- creating */
 
 static int append_audit(struct request *rq, const struct plan *p, const char *public_id,
-                        const char *note, int64_t rollout_id, struct err *e)
+                        const struct plan_origin *origin, int64_t rollout_id, struct err *e)
 {
     json_t *changes = json_array(), *data;
     char *text;
@@ -233,13 +233,15 @@ static int append_audit(struct request *rq, const struct plan *p, const char *pu
                               json_sprintf("%s/%s@%" PRIu64, p->changes[i].scope.service,
                                            p->changes[i].scope.environment, p->changes[i].to));
     data = json_pack("{s:s,s:o,s:s,s:s,s:s}", "rollout", public_id, "changes", changes, "strategy",
-                     p->strategy_name, "note", note, "plan", p->hash);
+                     p->strategy_name, "note", origin->note, "plan", p->hash);
     MUST(data);
     text = json_dumps(data, JSON_COMPACT);
     json_decref(data);
     rc = audit_append(rq->pg,
                       &(struct audit_entry){ .actor = rq->owner.name,
+                                             .address = rq->address,
                                              .action = "rollout.create",
+                                             .note = origin->note,
                                              .rollout_id = rollout_id,
                                              .data = text },
                       e);
@@ -271,5 +273,5 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
     if (rollouts_make_id(public_id_out, e) < 0 ||
         rollouts_insert(rq->pg, &r, public_id_out, &rollout_id, e) < 0)
         return -1;
-    return append_audit(rq, p, public_id_out, origin->note, rollout_id, e);
+    return append_audit(rq, p, public_id_out, origin, rollout_id, e);
 }

@@ -95,6 +95,7 @@ static int append_audit(struct request *rq, const char *action, const char *name
     char *text = json_dumps(data, JSON_COMPACT);
     int rc = audit_append(rq->pg,
                           &(struct audit_entry){ .actor = rq->owner.name,
+                                                 .address = rq->address,
                                                  .action = action,
                                                  .data = text },
                           e);

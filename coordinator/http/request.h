@@ -40,6 +40,7 @@ struct request {
     struct buffer body;
     struct json_t *json; /* the parsed body; NULL: there was none */
     struct token_owner owner;
+    char address[46]; /* of who asks, without the port */
     struct pg *pg; /* a connection for this handler; NULL for quick routes */
     const struct http_deps *deps;
     const struct http_settings *settings;

@@ -73,7 +73,9 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
 {
     char description[160], data[120];
     struct audit_entry entry = { .actor = rq->owner.name,
+                                 .address = rq->address,
                                  .action = "config.revert",
+                                 .note = r->reason,
                                  .scope_id = c->scope.scope_id,
                                  .data = data };
     bool is_changed;
@@ -88,7 +90,7 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
                         c->scope.environment, r->rollout->public_id);
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              c->to, r->old[i].from_revision);
-    return is_changed ? audit_append(rq->pg, &entry, e) : 0;
+    return is_changed ? audit_append_revision(rq->pg, &entry, c->to, e) : 0;
 }
 
 static int write_all(struct request *rq, struct reply *re, struct revert *r,

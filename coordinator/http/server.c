@@ -142,6 +142,21 @@ static void take_headers(struct request *rq, struct MHD_Connection *connection)
     rq->last_event_id = header(connection, "Last-Event-ID");
 }
 
+static void take_address(struct request *rq, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    const struct sockaddr *peer = info ? info->client_addr : NULL;
+    const void *at = NULL;
+
+    if (peer && peer->sa_family == AF_INET)
+        at = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
+    else if (peer && peer->sa_family == AF_INET6)
+        at = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+    if (!at || !inet_ntop(peer->sa_family, at, rq->address, sizeof(rq->address)))
+        rq->address[0] = '\0';
+}
+
 /* Two readings of where a body ends are how requests are smuggled: refused (RFC 9112, 6.3). */
 static int check_framing(struct MHD_Connection *connection, struct err *e)
 {
@@ -168,6 +183,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->watches = ex->http->watches;
     rq->counters = &ex->http->counters;
     take_headers(rq, ex->connection);
+    take_address(rq, ex->connection);
     if (check_framing(ex->connection, e) < 0)
         return -1;
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),

@@ -131,6 +131,7 @@ static int append_audit(struct request *rq, const char *action, int64_t server_i
     char *text = json_dumps(data, JSON_COMPACT);
     int rc = audit_append(rq->pg,
                           &(struct audit_entry){ .actor = rq->owner.name,
+                                                 .address = rq->address,
                                                  .action = action,
                                                  .server_id = server_id,
                                                  .data = text },

@@ -230,7 +230,9 @@ static int revert_inside(struct request *rq, uint64_t target, const char *descri
                          struct scope *scope, bool *is_changed, char *rollout, struct err *e)
 {
     struct audit_entry entry = { .actor = rq->owner.name,
+                                 .address = rq->address,
                                  .action = "config.rollback",
+                                 .note = description,
                                  .scope_id = scope->scope_id };
     uint64_t revision;
     char data[100];
@@ -247,7 +249,7 @@ static int revert_inside(struct request *rq, uint64_t target, const char *descri
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              revision, target);
     entry.data = data;
-    if (audit_append(rq->pg, &entry, e) < 0)
+    if (audit_append_revision(rq->pg, &entry, revision, e) < 0)
         return -1;
     return release_if_automatic(rq, scope, rollout, e);
 }

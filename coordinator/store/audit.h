@@ -1,21 +1,65 @@
-/* audit.h - the last statement of every transaction of the API: its row in the audit trail. */
+/* audit.h - the audit trail: the last statement of every transaction of the API, and reading it.
+ *
+ * Rows are chained. The canonical form of a row is a JSON array, as PostgreSQL writes a jsonb text:
+ *   [number, at, actor, address, action, rollout_id, server_id, scope_id, data, note, previous]
+ * at is UTC with microseconds, data an object (its members ordered by length, then by bytes),
+ * previous the hash of the row before in hexadecimal, the SHA-256 of "lockstep audit 1" for the
+ * first. A row's hash is the SHA-256 of its canonical form in UTF-8. The head keeps number and hash
+ * of the newest row. So whoever has the canonical forms can check everything but the last hash by
+ * themselves, and that against the head: a row that was changed, removed or put elsewhere does not
+ * fit its neighbours, and a tail that was cut does not end at the head.
+ */
 #ifndef COORDINATOR_STORE_AUDIT_H
 #define COORDINATOR_STORE_AUDIT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
 
 struct pg;
+struct rows;
 
 struct audit_entry {
     const char *actor, *action; /* "config.set" */
+    const char *address; /* where the request came from; NULL: from inside */
+    const char *note;    /* what the person said about it; NULL: nothing */
     int64_t rollout_id, server_id, scope_id; /* 0: none */
-    const char *data; /* JSON object text; NULL: empty. Never secrets, never values */
+    const char *data; /* JSON object text; NULL: empty. Secrets as hashes only */
 };
 
 /* Call it last, right before COMMIT: it holds the head of the chain until then. */
 int audit_append(struct pg *pg, const struct audit_entry *entry, struct err *e)
+    __attribute__((warn_unused_result));
+/* The same for a revision that was just written: data gets "changes", old and new of every key. */
+int audit_append_revision(struct pg *pg, const struct audit_entry *entry, uint64_t revision,
+                          struct err *e) __attribute__((warn_unused_result));
+
+/* Texts "" and numbers 0 let everything through. */
+struct audit_filter {
+    const char *actor, *action; /* action: a name, or the beginning of some: "config." */
+    const char *rollout;        /* public id */
+    const char *server, *service, *environment;
+    const char *since, *until; /* RFC 3339 */
+    uint64_t before;           /* only numbers below: the cursor */
+    int64_t limit;
+};
+/* Newest first. */
+int audit_list(struct pg *pg, const struct audit_filter *filter, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* Texts are lent by the rows; "" when there is none. */
+struct audit_row {
+    uint64_t number;
+    const char *at, *actor, *address, *action, *rollout, *server, *service, *environment;
+    const char *data, *note, *canonical;
+};
+struct audit_row audit_row_at(const struct rows *rows, size_t row);
+
+struct audit_head {
+    uint64_t number;
+    char hash[65]; /* hexadecimal */
+};
+int audit_get_head(struct pg *pg, struct audit_head *out, struct err *e)
     __attribute__((warn_unused_result));
 
 #endif

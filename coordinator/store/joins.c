@@ -193,7 +193,7 @@ int joins_audit(struct pg *pg, const struct joins_summary *summary, const struct
         if (PG_QUERY(pg,
                      "SELECT audit_append(actor, 'command.' || state, rollout_id, NULL, NULL,"
                      " jsonb_build_object('command', command_id, 'action', action, 'answer',"
-                     " answer)) FROM command WHERE command_id = $1",
+                     " answer), address, reason) FROM command WHERE command_id = $1",
                      NULL, e, PARAM_INT(answers[i].command_id)))
             return -1;
     return 0;

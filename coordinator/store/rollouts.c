@@ -188,16 +188,18 @@ int rollouts_reverted_by(struct pg *pg, int64_t rollout_id, char out[32], struct
 /* ---------------------------------------------------------------- commands */
 
 int commands_insert(struct pg *pg, int64_t rollout_id, const char *action, bool is_full,
-                    const char *reason, const char *actor, int64_t *command_id_out, struct err *e)
+                    const char *reason, const char *actor, const char *address,
+                    int64_t *command_id_out, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "WITH made AS (INSERT INTO command (rollout_id, action, is_full, reason, actor) "
-                 "VALUES ($1, $2, $3, $4, $5) RETURNING command_id) "
+                 "WITH made AS (INSERT INTO command (rollout_id, action, is_full, reason, actor, "
+                 "address) "
+                 "VALUES ($1, $2, $3, $4, $5, $6) RETURNING command_id) "
                  "SELECT command_id, pg_notify('lockstep', '0 command') FROM made",
                  &rows, e, PARAM_INT(rollout_id), PARAM_TEXT(action), PARAM_BOOL(is_full),
-                 PARAM_TEXT(reason), PARAM_TEXT(actor)) < 0)
+                 PARAM_TEXT(reason), PARAM_TEXT(actor), PARAM_TEXT(address)) < 0)
         return -1;
     *command_id_out = rows_int(rows, 0, 0);
     return 0;

@@ -90,8 +90,8 @@ int rollouts_reverted_by(struct pg *pg, int64_t rollout_id, char out[32], struct
 
 /* The row, and the notification that wakes the leader. */
 int commands_insert(struct pg *pg, int64_t rollout_id, const char *action, bool is_full,
-                    const char *reason, const char *actor, int64_t *command_id_out,
-                    struct err *e) __attribute__((warn_unused_result));
+                    const char *reason, const char *actor, const char *address,
+                    int64_t *command_id_out, struct err *e) __attribute__((warn_unused_result));
 enum command_state { COMMAND_WAITING, COMMAND_DONE, COMMAND_NOT_ALLOWED, COMMAND_GONE };
 /* answer: what is allowed, as "pause,rollback", when refused. */
 int commands_look(struct pg *pg, int64_t command_id, enum command_state *state_out,

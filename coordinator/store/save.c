@@ -141,7 +141,8 @@ static int append_audit(struct saving *s, struct err *e)
         " jsonb_strip_nulls(jsonb_build_object('from', $3::text, 'to', $4::text,"
         " 'because', $5::text, 'epoch', $6::bigint, 'stage', $7::integer, 'attempt', $8::integer,"
         " 'number', $9::bigint, 'decision', $10::text, 'dseq', $11::bigint,"
-        " 'members', $12::bigint, 'command', c.action, 'reason', nullif(c.reason, ''))))"
+        " 'members', $12::bigint, 'command', c.action, 'reason', nullif(c.reason, ''))),"
+        " coalesce(c.address, ''), coalesce(c.reason, ''))"
         " FROM (SELECT $13::bigint AS id) AS q LEFT JOIN command AS c ON c.command_id = q.id",
         NULL, e, PARAM_INT(save->rollout), PARAM_TEXT(action_of(save)),
         PARAM_TEXT(phase_name(save->from)), PARAM_TEXT(phase_name(save->to)),
