@@ -2,6 +2,7 @@
 #include "common/clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/invariant.h"
@@ -49,4 +50,79 @@ void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
     n = snprintf(out, CLOCK_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900,
                  t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, (int)ms);
     MUST(n == 24);
+}
+
+/* ---------------------------------------------------------------- the way back */
+
+/* Reads as many digits as the number must have. */
+static int take_number(const char **at, int digits, int most, int *out)
+{
+    *out = 0;
+    for (int i = 0; i < digits; i++, (*at)++) {
+        if (**at < '0' || **at > '9')
+            return -1;
+        *out = *out * 10 + (**at - '0');
+    }
+    return *out <= most ? 0 : -1;
+}
+
+static int take_letter(const char **at, const char *letters)
+{
+    if (!**at || !strchr(letters, **at))
+        return -1;
+    (*at)++;
+    return 0;
+}
+
+static int take_fraction(const char **at, int *ms_out)
+{
+    int weight = 100;
+
+    *ms_out = 0;
+    if (**at != '.')
+        return 0;
+    if (*++*at < '0' || **at > '9')
+        return -1;
+    for (; **at >= '0' && **at <= '9'; (*at)++, weight /= 10)
+        *ms_out += (**at - '0') * weight;
+    return 0;
+}
+
+/* Minutes that the text is ahead of UTC. */
+static int take_offset(const char **at, int *minutes_out)
+{
+    int sign = **at == '-' ? -1 : 1, hours, minutes;
+
+    *minutes_out = 0;
+    if (take_letter(at, "Zz") == 0)
+        return 0;
+    if (take_letter(at, "+-") < 0 || take_number(at, 2, 23, &hours) < 0 ||
+        take_letter(at, ":") < 0 || take_number(at, 2, 59, &minutes) < 0)
+        return -1;
+    *minutes_out = sign * (hours * 60 + minutes);
+    return 0;
+}
+
+int clock_parse(const char *text, int64_t *wall_ms_out)
+{
+    struct tm t = { 0 };
+    int day, ms, minutes;
+    int64_t seconds;
+
+    if (take_number(&text, 4, 9999, &t.tm_year) < 0 || take_letter(&text, "-") < 0 ||
+        take_number(&text, 2, 12, &t.tm_mon) < 0 || take_letter(&text, "-") < 0 ||
+        take_number(&text, 2, 31, &t.tm_mday) < 0 || take_letter(&text, "Tt ") < 0 ||
+        take_number(&text, 2, 23, &t.tm_hour) < 0 || take_letter(&text, ":") < 0 ||
+        take_number(&text, 2, 59, &t.tm_min) < 0 || take_letter(&text, ":") < 0 ||
+        take_number(&text, 2, 59, &t.tm_sec) < 0 || take_fraction(&text, &ms) < 0 ||
+        take_offset(&text, &minutes) < 0 || *text || t.tm_year < 1 || t.tm_mon < 1)
+        return -1;
+    t.tm_year -= 1900;
+    t.tm_mon--;
+    day = t.tm_mday;
+    seconds = (int64_t)timegm(&t);
+    if (t.tm_mday != day) /* the 31st of a month that has none */
+        return -1;
+    *wall_ms_out = (seconds - minutes * 60) * 1000 + ms;
+    return 0;
 }

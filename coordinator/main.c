@@ -106,19 +106,30 @@ static bool wait_for_database(const char *url)
     return true;
 }
 
+static int make_first_token(struct pg *pg, const char *name, char token_out[TOKEN_TEXT_SIZE],
+                            struct err *e)
+{
+    struct token_new token = { .name = name, .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    char id[TOKEN_ID_SIZE];
+
+    if (pg_exec(pg, "BEGIN", e) != 0 || tokens_create(pg, &token, id, token_out, e) != 0 ||
+        PG_QUERY(pg,
+                 "SELECT audit_append('lockstepd', 'token.create', NULL, NULL, NULL,"
+                 " jsonb_build_object('token', token_id, 'name', name, 'grants', grants), '',"
+                 " 'bootstrap') FROM token WHERE token_id = $1",
+                 NULL, e, PARAM_TEXT(id)) != 0)
+        return -1;
+    return pg_exec(pg, "COMMIT", e);
+}
+
 static int bootstrap_token(const struct coordinator_settings *s, const char *name)
 {
-    struct pg_pool *pool;
+    SCOPED(pg_close) struct pg *pg = NULL;
     char token[TOKEN_TEXT_SIZE];
     struct err e = { 0 };
-    int rc;
 
-    if (prepare_database(s->database_url, &e) != 0)
-        return fprintf(stderr, "lockstepd: %s\n", e.text), 1;
-    pool = pg_pool_new(s->database_url, "lockstepd bootstrap", 1);
-    rc = tokens_create(pool, name, "admin", token, &e);
-    pg_pool_free(pool);
-    if (rc != 0)
+    if (pg_open(s->database_url, "lockstepd bootstrap", &pg, &e) != 0 || migrate(pg, &e) != 0 ||
+        make_first_token(pg, name, token, &e) != 0)
         return fprintf(stderr, "lockstepd: %s\n", e.text), 1;
     puts(token);
     return 0;

@@ -362,12 +362,16 @@ $$;
 
 -- ---------------------------------------------------------------- access
 
+-- A token belongs to a name: several tokens of one name are one person or machine.
 CREATE TABLE token (
     token_id   text PRIMARY KEY,
     name       text NOT NULL,
     secret_hash bytea NOT NULL CHECK (length(secret_hash) = 32), -- SHA-256 of the secret
-    role       text NOT NULL DEFAULT 'admin',
+    grants     jsonb NOT NULL CHECK (jsonb_typeof(grants) = 'array'),
+    created_by text NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    last_used_at timestamptz, -- to the minute
     revoked_at timestamptz
 );
 

@@ -129,7 +129,7 @@ static int act(struct request *rq, struct reply *re, const char *action, struct 
     struct act a = { .action = action };
 
     if (read_body(rq, re, &a, e) < 0 ||
-        rollouts_find(rq->pg, request_param(rq, 0), &a.rollout, e) < 0)
+        rollouts_find_for(rq, re, right_find(rq->match.route->right), &a.rollout, e) < 0)
         return -1;
     return rq->waiting_for ? look(rq, re, &a, e) : begin(rq, re, &a, e);
 }

@@ -6,21 +6,13 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "coordinator/http/access.h"
 #include "coordinator/http/watches.h"
 #include "coordinator/store/pg.h"
 
 #define POOL_WAIT_MS 3000
 
-/* Roles come later; until then a token may everything or nothing. */
-static int check_right(const struct request *rq, struct err *e)
-{
-    if (strcmp(rq->owner.role, "admin") == 0)
-        return 0;
-    return err_set(e, ERR_FORBIDDEN, "the token %s lacks the right %s", rq->owner.name,
-                   rq->match.route->right);
-}
-
-static int check_token(struct request *rq, struct err *e)
+static int check_token(struct request *rq, struct reply *re, struct err *e)
 {
     const char *header = rq->authorization;
 
@@ -31,7 +23,7 @@ static int check_token(struct request *rq, struct err *e)
     header += strspn(header, " ");
     if (tokens_check(rq->pg, header, &rq->owner, e) < 0)
         return -1;
-    return check_right(rq, e);
+    return access_check_route(rq, re, e);
 }
 
 static int check_body(struct request *rq, struct err *e)
@@ -45,7 +37,7 @@ static int check_body(struct request *rq, struct err *e)
 
 static int serve(struct request *rq, struct reply *re, struct err *e)
 {
-    if (rq->match.route->right && check_token(rq, e) < 0)
+    if (rq->match.route->right && check_token(rq, re, e) < 0)
         return -1;
     if (check_body(rq, e) < 0)
         return -1;

@@ -8,6 +8,7 @@
 
 #include "common/invariant.h"
 #include "common/name.h"
+#include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
 #include "coordinator/store/config_search.h"
 #include "coordinator/store/pg.h"
@@ -63,7 +64,10 @@ static int read_batch(struct request *rq, struct reply *re, struct batch *b, str
         fields_problem(&f, "environment", "%.200s", e->text);
     if (fields_done(re, e) < 0)
         return -1;
-    return scopes_find(rq->pg, service, name_environment(environment), &b->scope, e);
+    environment = name_environment(environment);
+    if (access_check(rq, re, RIGHT_CONFIG_READ, service, environment, e) < 0)
+        return -1;
+    return scopes_find(rq->pg, service, environment, &b->scope, e);
 }
 
 /* Rows come in the order of the keys, so one pass tells who is missing. */
@@ -189,7 +193,8 @@ int lookup_search(struct request *rq, struct reply *re, struct err *e)
     for (size_t i = 0; i < rows_count(rows) && i < limit; i++) {
         struct config_found found = config_found_at(rows, i);
 
-        json_array_append_new(items, found_json(&found));
+        if (access_allows(rq, RIGHT_CONFIG_READ, found.service, found.environment))
+            json_array_append_new(items, found_json(&found));
         buffer_clear(&cursor);
         buffer_printf(&cursor, "%s/%s/%s", found.service, found.environment, found.item.key);
     }

@@ -7,6 +7,7 @@
 #include "common/canon.h"
 #include "common/invariant.h"
 #include "common/name.h"
+#include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/plan.h"
 #include "coordinator/http/rollout_json.h"
@@ -160,7 +161,8 @@ static int check_target(struct reply *re, const struct plan_change *c, size_t in
 }
 
 /* Looked up first, then locked in the order of their ids, as everybody does. */
-static int lock_scopes(struct request *rq, struct reply *re, struct plan *p, struct err *e)
+static int lock_scopes(struct request *rq, struct reply *re, struct plan *p, bool is_break_glass,
+                       struct err *e)
 {
     int64_t ids[ROLLOUT_SCOPES_MAX];
     char busy[32];
@@ -168,6 +170,11 @@ static int lock_scopes(struct request *rq, struct reply *re, struct plan *p, str
     for (size_t i = 0; i < p->change_count; i++) {
         struct plan_change *c = &p->changes[i];
 
+        if (access_check(rq, re, RIGHT_ROLLOUT_START, c->scope.service, c->scope.environment, e))
+            return -1;
+        if (is_break_glass && access_check(rq, re, RIGHT_ROLLOUT_BREAK_GLASS, c->scope.service,
+                                           c->scope.environment, e))
+            return -1;
         if (scopes_find(rq->pg, c->scope.service, c->scope.environment, &c->scope, e) < 0)
             return -1;
         if (c->to == HEAD)
@@ -281,7 +288,7 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
     char public_id[ROLLOUT_PUBLIC_ID_SIZE];
 
     origin.note = p->note ? p->note : "";
-    if (transaction_begin(&t, rq->pg, e) < 0 || lock_scopes(rq, re, &p->plan, e) < 0 ||
+    if (transaction_begin(&t, rq->pg, e) < 0 || lock_scopes(rq, re, &p->plan, p->is_break_glass, e) < 0 ||
         take_strategy(rq, re, p, e) < 0 || plan_make(rq, re, &p->plan, e) < 0 ||
         check_plan_hash(p, e) < 0)
         return -1;

@@ -7,6 +7,7 @@
 
 #include "common/invariant.h"
 #include "common/name.h"
+#include "coordinator/http/access.h"
 #include "coordinator/http/events.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
@@ -79,6 +80,15 @@ static int read_filter(const struct request *rq, struct rollout_filter *f, struc
     return request_query_number(rq, "cursor", 1, INT64_MAX, &f->before, e);
 }
 
+/* A page may have fewer items than asked for; its cursor goes on. */
+static void leave_out_unseen(const struct request *rq, json_t *rollouts)
+{
+    for (size_t i = json_array_size(rollouts); i-- > 0;)
+        if (!access_allows_all(rq, RIGHT_ROLLOUT_READ,
+                               json_object_get(json_array_get(rollouts, i), "changes")))
+            json_array_remove(rollouts, i);
+}
+
 int rollouts_get_all(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -98,8 +108,24 @@ int rollouts_get_all(struct request *rq, struct reply *re, struct err *e)
         ids[i] = rows_int(rows, i, 0);
     if (rollout_json(rq->pg, ids, count, false, &items, e) < 0)
         return -1;
+    leave_out_unseen(rq, items);
     return reply_list(re, "rollouts", items,
                       rows_count(rows) > limit ? pg_int(ids[count - 1], cursor) : NULL);
+}
+
+int rollouts_find_for(struct request *rq, struct reply *re, enum right right,
+                      struct rollout_state_row *out, struct err *e)
+{
+    struct rollout_old_change changes[ROLLOUT_SCOPES_MAX];
+    size_t count;
+
+    if (rollouts_find(rq->pg, request_param(rq, 0), out, e) < 0 ||
+        rollouts_changes(rq->pg, out->rollout_id, changes, &count, e) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (access_check(rq, re, right, changes[i].service, changes[i].environment, e) < 0)
+            return -1;
+    return 0;
 }
 
 int rollouts_get_one(struct request *rq, struct reply *re, struct err *e)
@@ -108,7 +134,7 @@ int rollouts_get_one(struct request *rq, struct reply *re, struct err *e)
     json_t *body;
 
     if (REQUEST_ONLY_QUERY(rq, e) < 0 ||
-        rollouts_find(rq->pg, request_param(rq, 0), &row, e) < 0 ||
+        rollouts_find_for(rq, re, RIGHT_ROLLOUT_READ, &row, e) < 0 ||
         rollout_json_one(rq->pg, row.rollout_id, &body, e) < 0)
         return -1;
     return reply_json(re, 200, body);
@@ -155,7 +181,7 @@ int rollouts_get_servers(struct request *rq, struct reply *re, struct err *e)
     if (REQUEST_ONLY_QUERY(rq, e, "state", "stage", "label", "limit", "cursor") < 0 ||
         request_limit(rq, &limit, e) < 0 || check_server_filter(state, label, e) < 0 ||
         request_query_number(rq, "stage", 0, 31, &stage, e) < 0 ||
-        rollouts_find(rq->pg, request_param(rq, 0), &row, e) < 0 ||
+        rollouts_find_for(rq, re, RIGHT_ROLLOUT_READ, &row, e) < 0 ||
         rollout_view_servers(rq->pg, row.rollout_id, query_or_empty(rq, "cursor"), state, stage,
                              label, limit + 1, &rows, e) < 0)
         return -1;
@@ -200,7 +226,7 @@ int rollouts_get_events(struct request *rq, struct reply *re, struct err *e)
 
     if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
         request_query_number(rq, "cursor", 1, INT64_MAX, &before, e) < 0 ||
-        rollouts_find(rq->pg, request_param(rq, 0), &row, e) < 0)
+        rollouts_find_for(rq, re, RIGHT_ROLLOUT_READ, &row, e) < 0)
         return -1;
     if (rq->accept && strstr(rq->accept, "text/event-stream"))
         return open_stream(rq, re, row.rollout_id, e);

@@ -24,7 +24,7 @@ struct route {
     const char *method;
     const char *pattern;    /* "/api/v1/servers/{name}" */
     route_handler *handler;
-    const char *right;      /* what a token must allow; NULL: open to everybody, without a token */
+    const char *right;      /* rights.h; "": any token; NULL: everybody, without a token */
     bool is_quick;          /* touches no database: answered on the I/O thread */
     bool takes_body;        /* JSON; others refuse a body */
 };

@@ -1,4 +1,6 @@
 /* routes.c - the table of the API: every path, method, handler and right. */
+#include "coordinator/http/access.h"
+#include "coordinator/http/audit.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/health.h"
 #include "coordinator/http/lookup.h"
@@ -6,6 +8,7 @@
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/route.h"
 #include "coordinator/http/servers.h"
+#include "coordinator/http/tokens.h"
 #include "coordinator/http/watch.h"
 #include "coordinator/http/whole.h"
 
@@ -62,5 +65,12 @@ const struct route routes[] = {
     { "DELETE", V1 "/strategies/{name}", strategies_delete_one, "strategy.write", SLOW, NO_BODY },
     { "GET", V1 "/environments", environments_get_all, "environment.read", SLOW, NO_BODY },
     { "GET", V1 "/environments/{name}", environments_get_one, "environment.read", SLOW, NO_BODY },
+
+    { "GET", V1 "/whoami", tokens_whoami, ROUTE_ANY_TOKEN, SLOW, NO_BODY },
+    { "POST", V1 "/tokens", tokens_post, "token.write", SLOW, BODY },
+    { "GET", V1 "/tokens", tokens_get_all, "token.read", SLOW, NO_BODY },
+    { "GET", V1 "/tokens/{id}", tokens_get_one, "token.read", SLOW, NO_BODY },
+    { "DELETE", V1 "/tokens/{id}", tokens_delete, "token.write", SLOW, NO_BODY },
+    { "GET", V1 "/audit", audit_get_all, "audit.read", SLOW, NO_BODY },
 };
 const size_t route_count = sizeof(routes) / sizeof(routes[0]);

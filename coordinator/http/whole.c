@@ -1,4 +1,5 @@
 /* whole.c - handlers that read whole scopes: the document, revisions, differences, services. */
+#include "coordinator/http/access.h"
 #include "coordinator/http/whole.h"
 
 #include <inttypes.h>
@@ -185,12 +186,14 @@ int whole_list_services(struct request *rq, struct reply *re, struct err *e)
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
         struct scope_summary s = scopes_at(rows, i);
 
+        snprintf(cursor, sizeof(cursor), "%s/%s", s.service, s.environment);
+        if (!access_allows(rq, RIGHT_CONFIG_READ, s.service, s.environment))
+            continue;
         json_array_append_new(
             items, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:o}", "service", s.service, "environment",
                              s.environment, "head", (json_int_t)s.head, "released",
                              (json_int_t)s.released, "drafts", (json_int_t)s.drafts, "servers",
                              (json_int_t)s.servers, "rollout", side(*s.rollout, s.rollout)));
-        snprintf(cursor, sizeof(cursor), "%s/%s", s.service, s.environment);
     }
     return reply_list(re, "services", items, is_more ? cursor : NULL);
 }

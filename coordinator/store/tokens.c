@@ -10,8 +10,9 @@
 #include "common/digest.h"
 #include "common/name.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/sqltime.h"
 
-#define ID_SIZE 8
+#define ID_SIZE (TOKEN_ID_SIZE - 1)
 #define SECRET_SIZE 43 /* of 62 characters: 256 bits */
 
 static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -44,41 +45,29 @@ static int random_text(char *out, size_t size, struct err *e)
     return 0;
 }
 
-static int insert(struct pg_pool *pool, const char *id, const char *name, const char *role,
-                  const struct hash *hash, struct err *e)
+int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKEN_ID_SIZE],
+                  char text_out[TOKEN_TEXT_SIZE], struct err *e)
 {
-    struct pg *pg;
-    int rc;
-
-    if (pg_pool_take(pool, 5000, &pg, e) < 0)
-        return -1;
-    rc = PG_QUERY(pg,
-                  "WITH made AS (INSERT INTO token (token_id, name, secret_hash, role) "
-                  "VALUES ($1, $2, $3, $4) RETURNING token_id, name, role) "
-                  "SELECT audit_append(name, 'token.create', NULL, NULL, NULL, "
-                  "jsonb_build_object('token_id', token_id, 'name', name, 'role', role)) FROM made",
-                  NULL, e, PARAM_TEXT(id), PARAM_TEXT(name), PARAM_BYTES(hash->bytes, HASH_SIZE),
-                  PARAM_TEXT(role));
-    pg_pool_give(pool, &pg);
-    return rc;
-}
-
-int tokens_create(struct pg_pool *pool, const char *name, const char *role, char *out_text,
-                  struct err *e)
-{
-    char id[ID_SIZE + 1], secret[SECRET_SIZE + 1];
+    char secret[SECRET_SIZE + 1];
     struct hash hash;
     int n;
 
-    if (!*name || strlen(name) > TOKEN_NAME_MAX || !name_is_utf8(name, strlen(name)))
+    if (!*token->name || strlen(token->name) > TOKEN_NAME_MAX ||
+        !name_is_utf8(token->name, strlen(token->name)))
         return err_set(e, ERR_INVALID, "a token's name has 1 to %d bytes of UTF-8", TOKEN_NAME_MAX);
-    if (random_text(id, ID_SIZE, e) < 0 || random_text(secret, SECRET_SIZE, e) < 0)
+    if (random_text(id_out, ID_SIZE, e) < 0 || random_text(secret, SECRET_SIZE, e) < 0)
         return -1;
     digest_sha256(secret, SECRET_SIZE, &hash);
-    if (insert(pool, id, name, role, &hash, e) < 0)
+    if (PG_QUERY(pg,
+                 "INSERT INTO token (token_id, name, secret_hash, grants, expires_at, created_by) "
+                 "VALUES ($1, $2, $3, $4, $5, $6)",
+                 NULL, e, PARAM_TEXT(id_out), PARAM_TEXT(token->name),
+                 PARAM_BYTES(hash.bytes, HASH_SIZE), PARAM_TEXT(token->grants),
+                 token->expires_at ? PARAM_TEXT(token->expires_at) : PARAM_NULL,
+                 PARAM_TEXT(token->created_by)) < 0)
         return -1;
-    n = snprintf(out_text, TOKEN_TEXT_SIZE, "lst_%s_%s", id, secret);
-    snprintf(out_text + n, (size_t)(TOKEN_TEXT_SIZE - n), "_%08x", crc32_of(out_text, (size_t)n));
+    n = snprintf(text_out, TOKEN_TEXT_SIZE, "lst_%s_%s", id_out, secret);
+    snprintf(text_out + n, (size_t)(TOKEN_TEXT_SIZE - n), "_%08x", crc32_of(text_out, (size_t)n));
     explicit_bzero(secret, sizeof(secret));
     return 0;
 }
@@ -111,28 +100,84 @@ static bool is_same_secret(const struct hash *a, const struct hash *b)
     return differing == 0;
 }
 
+/* Not known to be used within this minute: the row says so from now on. Whoever else found that
+ * at the same time waits for the row and then finds it done. */
+static void note_use(struct pg *pg, const char *id)
+{
+    struct err ignored;
+
+    if (PG_QUERY(pg,
+                 "UPDATE token SET last_used_at = now() WHERE token_id = $1 AND "
+                 "(last_used_at IS NULL OR last_used_at < now() - interval '1 minute')",
+                 NULL, &ignored, PARAM_TEXT(id)) < 0)
+        return;
+}
+
 int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struct err *e)
 {
-    static const char *const unknown = "the access token is not valid; make one with "
-                                       "lockstepd bootstrap-token or ask who runs this";
+    static const char unknown[] = "the access token is not valid (any more): make one with "
+                                  "lockstepd bootstrap-token, or ask who runs this";
     SCOPED(rows_free) struct rows *rows = NULL;
-    char id[ID_SIZE + 1];
+    struct hash given, kept = { 0 };
     const char *secret;
-    struct hash given, kept;
 
-    if (take_apart(text, id, &secret) < 0)
+    if (take_apart(text, out->id, &secret) < 0)
         return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
     digest_sha256(secret, SECRET_SIZE, &given);
-    if (PG_QUERY(pg, "SELECT encode(secret_hash, 'hex'), name, role FROM token "
-                     "WHERE token_id = $1 AND revoked_at IS NULL",
+    if (PG_QUERY(pg,
+                 "SELECT encode(secret_hash, 'hex'), name, grants, last_used_at IS NULL OR "
+                 "last_used_at < now() - interval '1 minute' FROM token WHERE token_id = $1 "
+                 "AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
+                 &rows, e, PARAM_TEXT(out->id)) < 0)
+        return -1;
+    if (rows_count(rows))
+        kept = rows_hash(rows, 0, 0);
+    if (!is_same_secret(&given, &kept) || rows_count(rows) == 0)
+        return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
+    snprintf(out->name, sizeof(out->name), "%s", rows_text(rows, 0, 1));
+    grants_load(rows_text(rows, 0, 2), &out->grants);
+    if (rows_bool(rows, 0, 3))
+        note_use(pg, out->id);
+    return 0;
+}
+
+int tokens_list(struct pg *pg, const char *id, const char *after, int64_t limit,
+                struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "SELECT token_id, name, grants, created_by, " SQL_TIME("created_at") ", "
+                    SQL_TIME("expires_at") ", " SQL_TIME("last_used_at") ", "
+                    SQL_TIME("revoked_at") " FROM token WHERE ($1 = '' OR token_id = $1) "
+                    "AND ($2 = '' OR token_id > $2) ORDER BY token_id LIMIT $3",
+                    out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit));
+}
+
+struct token_row tokens_at(const struct rows *rows, size_t row)
+{
+    return (struct token_row){
+        .id = rows_text(rows, row, 0),
+        .name = rows_text(rows, row, 1),
+        .grants = rows_text(rows, row, 2),
+        .created_by = rows_text(rows, row, 3),
+        .created_at = rows_text(rows, row, 4),
+        .expires_at = rows_text(rows, row, 5),
+        .last_used_at = rows_text(rows, row, 6),
+        .revoked_at = rows_text(rows, row, 7),
+    };
+}
+
+int tokens_revoke(struct pg *pg, const char *id, bool *is_changed_out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "WITH now_revoked AS (UPDATE token SET revoked_at = now() WHERE token_id = $1 "
+                 "AND revoked_at IS NULL RETURNING 1) SELECT EXISTS (SELECT 1 FROM now_revoked) "
+                 "FROM token WHERE token_id = $1",
                  &rows, e, PARAM_TEXT(id)) < 0)
         return -1;
     if (rows_count(rows) == 0)
-        return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
-    kept = rows_hash(rows, 0, 0);
-    if (!is_same_secret(&given, &kept))
-        return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
-    snprintf(out->name, sizeof(out->name), "%s", rows_text(rows, 0, 1));
-    snprintf(out->role, sizeof(out->role), "%s", rows_text(rows, 0, 2));
+        return err_code(e, ERR_NOT_FOUND, "unknown_token", "there is no token %.20s", id);
+    *is_changed_out = rows_bool(rows, 0, 0);
     return 0;
 }

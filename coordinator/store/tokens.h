@@ -6,25 +6,58 @@
 #ifndef COORDINATOR_STORE_TOKENS_H
 #define COORDINATOR_STORE_TOKENS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "common/err.h"
+#include "coordinator/store/grants.h"
 
 #define TOKEN_NAME_MAX 100
 #define TOKEN_TEXT_SIZE 80
+#define TOKEN_ID_SIZE 9 /* eight characters */
+
+/* What an administrator's first token may do: everything, and both rights of no role. */
+#define TOKEN_FIRST_GRANTS                                                                         \
+    "[{\"role\":\"admin\",\"environment\":\"*\",\"service\":\"*\","                                \
+    "\"rights\":[\"secret.read\",\"rollout.break_glass\"]}]"
 
 struct pg;
-struct pg_pool;
+struct rows;
 
 /* Who asks, as the token says. */
 struct token_owner {
+    char id[TOKEN_ID_SIZE];
     char name[TOKEN_NAME_MAX + 1];
-    char role[32];
+    struct grants grants;
 };
 
-/* Make a token. out_text (TOKEN_TEXT_SIZE bytes) is the only copy of the secret. */
-int tokens_create(struct pg_pool *pool, const char *name, const char *role, char *out_text,
-                  struct err *e) __attribute__((warn_unused_result));
-/* ERR_UNAUTHORIZED when it is malformed, unknown or revoked; it does not say which. */
+struct token_new {
+    const char *name;       /* the person or the machine; several tokens may have one name */
+    const char *grants;     /* JSON list, read and found good */
+    const char *expires_at; /* RFC 3339; NULL: never */
+    const char *created_by; /* "" the host's administrator */
+};
+/* text_out is the only copy of the secret. The caller writes the audit row. */
+int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKEN_ID_SIZE],
+                  char text_out[TOKEN_TEXT_SIZE], struct err *e)
+    __attribute__((warn_unused_result));
+/* ERR_UNAUTHORIZED when it is malformed, unknown, expired or revoked; it does not say which. Notes
+ * that it was used, once a minute. Takes as long for a wrong secret as for an unknown token. */
 int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* By id: one of them, or, with "" all above `after`, ascending. */
+int tokens_list(struct pg *pg, const char *id, const char *after, int64_t limit,
+                struct rows **out, struct err *e) __attribute__((warn_unused_result));
+/* Texts are lent by the rows; "" when there is none. */
+struct token_row {
+    const char *id, *name, *grants, *created_by, *created_at, *expires_at, *last_used_at,
+        *revoked_at;
+};
+struct token_row tokens_at(const struct rows *rows, size_t row);
+
+/* ERR_NOT_FOUND unknown_token. Again: nothing changes. */
+int tokens_revoke(struct pg *pg, const char *id, bool *is_changed_out, struct err *e)
     __attribute__((warn_unused_result));
 
 #endif

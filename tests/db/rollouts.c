@@ -1,6 +1,7 @@
 /* rollouts.c - rollouts, servers, commands and tokens as the API stores and sees them. */
 #include "coordinator/store/rollouts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "coordinator/store/rollout_views.h"
@@ -236,12 +237,15 @@ static void must_refuse(const char *token)
 
 START_TEST(test_tokens)
 {
-    struct pg_pool *pool = pg_pool_new(database, "tests", 1);
-    char token[TOKEN_TEXT_SIZE], wrong[TOKEN_TEXT_SIZE];
+    struct token_new robot = { .name = "robot", .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    char token[TOKEN_TEXT_SIZE], wrong[TOKEN_TEXT_SIZE], id[TOKEN_ID_SIZE];
     struct token_owner owner;
+    bool is_changed;
 
-    ck_assert_int_eq(tokens_create(pool, "robot", "admin", token, &err), 0);
+    ck_assert_int_eq(tokens_create(pg, &robot, id, token, &err), 0);
     ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
+    ck_assert_str_eq(owner.id, id);
+    ck_assert(grants_allow(&owner.grants, RIGHT_SECRET_READ, "web", "prod", 0));
     ck_assert_str_eq(owner.name, "robot");
     for (size_t i = 0; token[i]; i++) { /* every character counts */
         memcpy(wrong, token, sizeof(wrong));
@@ -250,12 +254,44 @@ START_TEST(test_tokens)
     }
     must_refuse("lst_");
     must_refuse("nonsense");
+    for (size_t size = strlen(token); size-- > 4;) {
+        snprintf(wrong, size + 1, "%s", token);
+        must_refuse(wrong);
+    }
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE secret_hash::text LIKE '%%%s%%'",
                              token + 13),
                      0);
-    kit_sql(pg, "UPDATE token SET revoked_at = now()");
+    kit_sql(pg, "UPDATE token SET expires_at = now() - interval '1 s'");
     must_refuse(token);
-    pg_pool_free(pool);
+    kit_sql(pg, "UPDATE token SET expires_at = now() + interval '1 h'");
+    ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
+    ck_assert_int_eq(tokens_revoke(pg, id, &is_changed, &err), 0);
+    ck_assert(is_changed);
+    must_refuse(token);
+    ck_assert_int_eq(tokens_revoke(pg, id, &is_changed, &err), 0);
+    ck_assert(!is_changed);
+    ck_assert_int_eq(tokens_revoke(pg, "nobody", &is_changed, &err), -1);
+    ck_assert_str_eq(err.code, "unknown_token");
+}
+END_TEST
+
+START_TEST(test_last_use_is_written_once_a_minute)
+{
+    struct token_new robot = { .name = "robot", .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    char token[TOKEN_TEXT_SIZE], id[TOKEN_ID_SIZE], first[64];
+    struct token_owner owner;
+
+    ck_assert_int_eq(tokens_create(pg, &robot, id, token, &err), 0);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE last_used_at IS NULL"), 1);
+    ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
+    snprintf(first, sizeof(first), "%s", kit_text(pg, "SELECT last_used_at FROM token"));
+    ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
+    ck_assert_str_eq(kit_text(pg, "SELECT last_used_at FROM token"), first);
+    kit_sql(pg, "UPDATE token SET last_used_at = now() - interval '61 s'");
+    ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE last_used_at > now() "
+                                 "- interval '10 s'"),
+                     1);
 }
 END_TEST
 
@@ -275,6 +311,7 @@ int main(void)
     tcase_add_test(tests, test_servers_are_enrolled_once_and_revoked_for_good);
     tcase_add_test(tests, test_built_in_strategies_stay);
     tcase_add_test(tests, test_tokens);
+    tcase_add_test(tests, test_last_use_is_written_once_a_minute);
     suite_add_tcase(suite, tests);
     return kit_main(suite);
 }
