@@ -17,6 +17,7 @@
 
 #define CANDIDATE_PREFIX ".lockstep-"
 #define HASH_DIGITS 16
+#define ORIGINAL_SUFFIX "original" /* on its way back to its place */
 
 /* Where the destination really is: a link stays a link, and what it names is replaced. */
 static int resolve(const char *path, char out[PATH_MAX], struct err *e)
@@ -191,7 +192,7 @@ static int restore_file(const struct agent_file *file, const char *state_dir, st
 
     if (resolve(file->path, to, e))
         return -1;
-    beside(to, "original", aside);
+    beside(to, ORIGINAL_SUFFIX, aside);
     return originals_restore(state_dir, file->path, to, aside, e);
 }
 
@@ -266,16 +267,22 @@ int files_verify(const struct agent_scope *scope, const struct document *documen
     return 0;
 }
 
-static bool is_kept(const char *name, size_t prefix, const struct hash *keep, unsigned keep_count)
+/* What stands behind the name of the destination. Anything longer belongs to a neighbour: of
+ * `app.conf`, when `app` is swept. */
+static bool is_victim(const char *suffix, const struct hash *keep, unsigned keep_count)
 {
     char hex[HASH_HEX_SIZE];
 
+    if (strcmp(suffix, ORIGINAL_SUFFIX) == 0)
+        return true;
+    if (strlen(suffix) != HASH_DIGITS || strspn(suffix, "0123456789abcdef") != HASH_DIGITS)
+        return false;
     for (unsigned i = 0; i < keep_count; i++) {
         hash_to_hex(&keep[i], hex);
-        if (strlen(name) == prefix + HASH_DIGITS && strncmp(name + prefix, hex, HASH_DIGITS) == 0)
-            return true;
+        if (strncmp(suffix, hex, HASH_DIGITS) == 0)
+            return false;
     }
-    return false;
+    return true;
 }
 
 static void sweep_file(const struct agent_file *file, const struct hash *keep,
@@ -299,7 +306,7 @@ static void sweep_file(const struct agent_file *file, const struct hash *keep,
         return;
     while ((entry = readdir(dir)))
         if (strncmp(entry->d_name, base, size) == 0 &&
-            !is_kept(entry->d_name, size, keep, keep_count) &&
+            is_victim(entry->d_name + size, keep, keep_count) &&
             snprintf(victim, sizeof(victim), "%s/%s", pattern, entry->d_name) <
                 (int)sizeof(victim))
             unlink(victim);

@@ -281,6 +281,29 @@ START_TEST(test_sweep_keeps_what_is_promised)
 }
 END_TEST
 
+/* Both lie in one folder, and the name of one is the beginning of the other's. */
+START_TEST(test_sweep_leaves_the_neighbour_alone)
+{
+    struct agent_scope neighbour = { .file_count = 1 };
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+    char candidate[PATH_MAX];
+
+    begin();
+    snprintf(paths[2], sizeof(paths[2]), "%s/file0.conf", folder);
+    neighbour.files[0] = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = "a",
+                                              .path = paths[2] };
+    d = document_of("1", "2", &hash);
+    ck_assert_int_eq(files_stage(&neighbour, d, &hash, &e), 0);
+    ck_assert_int_eq(files_candidate(&neighbour.files[0], &hash, candidate, &e), 0);
+    files_sweep(scope, NULL, 0);
+    ck_assert(temp_holds(candidate, "1"));
+    files_sweep(&neighbour, NULL, 0);
+    ck_assert(temp_holds(candidate, NULL));
+    end();
+}
+END_TEST
+
 START_TEST(test_placeholders_and_links)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
@@ -348,6 +371,7 @@ int main(void)
     tcase_add_test(t, test_unknown_originals_are_left_alone);
     tcase_add_test(t, test_group_fails_before_the_first_rename);
     tcase_add_test(t, test_sweep_keeps_what_is_promised);
+    tcase_add_test(t, test_sweep_leaves_the_neighbour_alone);
     tcase_add_test(t, test_placeholders_and_links);
     tcase_add_test(t, test_whole_document_formats);
     suite_add_tcase(s, t);
