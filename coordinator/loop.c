@@ -26,7 +26,6 @@
 #define WORK_MS 1000   /* a lost notification is found this late */
 #define ROSTER_MS 30000
 #define CONTENTS_MAX ((size_t)512 << 20)
-#define ANSWER_MS 15000 /* a database silent for longer is said on /readyz */
 
 /* What commits said, written by the listener's thread: which looks are wanted. */
 #define WANT_WORK 1u
@@ -45,7 +44,6 @@ struct loop {
     bool is_stopping;
     pthread_mutex_t status_lock; /* guards status: the one thing other threads look at */
     struct http_status status;
-    int64_t answered_ms; /* the database did something for us */
 };
 
 /* ---------------------------------------------------------------- status */
@@ -57,11 +55,6 @@ static void publish(struct loop *l)
     l->status.epoch = l->edges.epoch;
     l->status.servers_connected = l->leading ? leading_connected(l->leading) : 0;
     l->status.garbage_frames = router_garbage_count(l->edges.router);
-    if (clock_monotonic_ms() - l->answered_ms > ANSWER_MS && !l->leading) {
-        l->status.is_ready = false;
-        if (!l->status.why[0])
-            snprintf(l->status.why, sizeof(l->status.why), "the database does not answer");
-    }
     pthread_mutex_unlock(&l->status_lock);
 }
 
@@ -136,8 +129,6 @@ static void on_lease(struct loop *l, struct lease_news *news)
             note_leader(l, "", false, news->reason.text);
         break;
     }
-    if (news->kind != LEASE_TROUBLE)
-        l->answered_ms = clock_monotonic_ms();
     snapshot_free(news->snapshot);
 }
 
@@ -178,7 +169,6 @@ static void on_written(struct loop *l, struct writer_result *r)
         abdicate(l, r);
         break;
     }
-    l->answered_ms = clock_monotonic_ms();
 }
 
 static void drain_writer(struct loop *l)
@@ -210,7 +200,6 @@ static void drain_loader(struct loop *l)
     struct loader_news news;
 
     while (loader_next(l->edges.loader, &news)) {
-        l->answered_ms = clock_monotonic_ms();
         if (news.snapshot)
             on_snapshot(l, &news);
         else if (news.bytes)

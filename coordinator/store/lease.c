@@ -87,6 +87,7 @@ static void say_trouble(struct lease *l, const struct err *reason)
     struct lease_news *n;
     int64_t now_ms = clock_monotonic_ms();
 
+    l->other_epoch = 0; /* who leads is said anew when the trouble is over */
     if (l->trouble_ms && now_ms - l->trouble_ms < TROUBLE_EVERY_MS)
         return;
     l->trouble_ms = now_ms;

@@ -21,7 +21,7 @@ struct lease_settings {
 enum lease_news_kind {
     LEASE_GAINED,  /* gen, epoch, snapshot */
     LEASE_LOST,    /* reason */
-    LEASE_OTHER,   /* somebody else leads: its addresses (may be empty) */
+    LEASE_OTHER,   /* somebody else leads: its addresses (may be empty); again after TROUBLE */
     LEASE_TROUBLE, /* the database does not answer: reason; repeated at most every 10 s */
 };
 

@@ -114,6 +114,24 @@ START_TEST(test_the_second_follows_and_takes_over_when_the_first_goes)
 }
 END_TEST
 
+/* A follower that lost its connection is no worse for it afterwards. */
+START_TEST(test_the_leader_is_named_again_after_trouble)
+{
+    struct lease_news n;
+
+    first = start("one");
+    await_news(first, LEASE_GAINED);
+    second = start("two");
+    await_news(second, LEASE_OTHER);
+    kit_sql(pg, "SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity AS a, leader"
+                " WHERE a.datname = current_database() AND a.application_name = 'lockstepd lease'"
+                " AND a.pid <> ALL (backend_pids)");
+    await_news(second, LEASE_TROUBLE);
+    n = await_news(second, LEASE_OTHER);
+    ck_assert_str_eq(n.router_address, "one");
+}
+END_TEST
+
 START_TEST(test_renewed_while_it_lives)
 {
     first = start("one");
@@ -297,6 +315,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_gained_with_a_snapshot);
     tcase_add_test(tests, test_the_second_follows_and_takes_over_when_the_first_goes);
+    tcase_add_test(tests, test_the_leader_is_named_again_after_trouble);
     tcase_add_test(tests, test_renewed_while_it_lives);
     tcase_add_test(tests, test_renewing_does_not_wait_for_a_fenced_transaction);
     tcase_add_test(tests, test_given_up_and_taken_again);
