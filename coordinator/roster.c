@@ -7,6 +7,7 @@
 
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/name.h"
 #include "common/table.h"
 
 struct server_entry {
@@ -148,7 +149,11 @@ bool roster_allows(const struct roster_server *s, const struct roster_scope *sco
 {
     char name[SCOPE_BUFFER], glob[SCOPE_BUFFER];
     const char *at = s->globs;
+    struct err ignored;
 
+    if (name_check("service", scope->service, &ignored) != 0 ||
+        name_check("environment", scope->environment, &ignored) != 0)
+        return false; /* an agent says what it likes; the database takes names only */
     snprintf(name, sizeof(name), "%s/%s", scope->service, scope->environment);
     while (at && *at) {
         size_t size = strcspn(at, "\n");

@@ -72,7 +72,7 @@ struct roster_scope *roster_scope_by_name(struct roster *r, struct wire_text ser
 /* Recorded: the server belongs to the scope. True when that is new. */
 bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope);
 bool roster_is_member(const struct roster_server *s, uint32_t scope);
-/* Does the enrolment allow the scope? */
+/* Does the enrolment allow the scope? Never what cannot be one by its name. */
 bool roster_allows(const struct roster_server *s, const struct roster_scope *scope);
 /* May this server speak in rollouts? */
 bool roster_is_active(const struct roster_server *s);

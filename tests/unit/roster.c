@@ -1,0 +1,110 @@
+/* roster.c - tests of the leader's roster: scopes that enrolments allow, servers that come and go. */
+#include "coordinator/roster.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define KEY_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static struct roster *roster;
+static char labels[] = "{}", globs[] = "*";
+static unsigned revoked_count, enrolled_count;
+
+static void set_up(void)
+{
+    roster = roster_new(8, 8);
+    revoked_count = enrolled_count = 0;
+}
+
+static void tear_down(void)
+{
+    roster_free(roster);
+}
+
+static void on_revoked(void *ctx, uint32_t server)
+{
+    (void)ctx;
+    (void)server;
+    revoked_count++;
+}
+
+static void on_enrolled(void *ctx, uint32_t server)
+{
+    (void)ctx;
+    (void)server;
+    enrolled_count++;
+}
+
+static struct server_row row_of(int64_t id, const char *key)
+{
+    struct server_row row = { .server_id = id, .labels = labels, .scopes = globs };
+
+    snprintf(row.name, sizeof(row.name), "server-%d", (int)id);
+    snprintf(row.public_key, sizeof(row.public_key), "%s", key);
+    return row;
+}
+
+static void update(struct server_row *rows, size_t count)
+{
+    const struct roster_news news = { .enrolled = on_enrolled, .revoked = on_revoked };
+    const struct snapshot s = { .servers = rows, .server_count = count };
+
+    ck_assert(roster_update(roster, &s, &news));
+}
+
+static bool allows(const char *service, const char *environment)
+{
+    struct roster_scope scope = { 0 };
+
+    snprintf(scope.service, sizeof(scope.service), "%s", service);
+    snprintf(scope.environment, sizeof(scope.environment), "%s", environment);
+    return roster_allows(roster_by_id(roster, 1), &scope);
+}
+
+/* The database refuses other names, and what it refuses ends a leadership. */
+START_TEST(test_only_names_are_allowed)
+{
+    struct server_row row = row_of(1, KEY_A);
+
+    update(&row, 1);
+    ck_assert(allows("payments", "prod"));
+    ck_assert(!allows("Payments", "prod"));
+    ck_assert(!allows("pay ments", "prod"));
+    ck_assert(!allows("a/b", "prod"));
+    ck_assert(!allows("payments", "pro\"d"));
+    ck_assert(!allows("", "prod"));
+}
+END_TEST
+
+START_TEST(test_a_forgotten_key_may_be_enrolled_anew)
+{
+    struct server_row row = row_of(1, KEY_A);
+
+    update(&row, 1);
+    row = row_of(2, KEY_A);
+    update(&row, 1);
+    ck_assert_uint_eq(revoked_count, 1);
+    ck_assert_int_eq(roster_by_key(roster, KEY_A)->server_id, 2);
+    ck_assert(roster_by_id(roster, 1)->is_gone);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("roster");
+    TCase *t = tcase_create("roster");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, test_only_names_are_allowed);
+    tcase_add_test(t, test_a_forgotten_key_may_be_enrolled_anew);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
