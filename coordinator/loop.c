@@ -41,6 +41,7 @@ struct loop {
     int wake_fd, signal_fd;
     _Atomic unsigned wanted;
     int64_t tick_ms, work_ms, roster_ms;
+    uint64_t began_with; /* audit number of the snapshot that the leadership began with */
     bool is_stopping;
     pthread_mutex_t status_lock; /* guards status: the one thing other threads look at */
     struct http_status status;
@@ -92,6 +93,7 @@ static void start_leading(struct loop *l, struct lease_news *news)
     stop_leading(l, "");
     l->edges.gen = news->gen;
     l->edges.epoch = news->epoch;
+    l->began_with = news->snapshot->audit_number;
     memcpy(l->edges.cluster_id, news->snapshot->cluster_id, sizeof(l->edges.cluster_id));
     roster_update(l->edges.roster, news->snapshot, NULL);
     roster_allow_keys(l->edges.roster, l->edges.router);
@@ -181,8 +183,18 @@ static void drain_writer(struct loop *l)
     }
 }
 
+/* Read before this leadership's own snapshot: it would bring back what that one saw end. */
+static bool is_outdated(const struct loop *l, const struct snapshot *s)
+{
+    return l->leading && s->audit_number < l->began_with;
+}
+
 static void on_snapshot(struct loop *l, const struct loader_news *news)
 {
+    if (is_outdated(l, news->snapshot)) {
+        loader_want(l->edges.loader, news->what);
+        return;
+    }
     if (news->what == LOAD_ROSTER) {
         memcpy(l->edges.cluster_id, news->snapshot->cluster_id, sizeof(l->edges.cluster_id));
         if (l->leading)

@@ -239,6 +239,15 @@ static void set_server(struct roster_server *s, const struct server_row *row)
     MUST(s->globs);
 }
 
+/* An older snapshot, read before the enrolment, had made it look forgotten. */
+static void find_again(struct roster *r, struct roster_server *s)
+{
+    struct server_entry *entry = r->servers[s->index];
+
+    s->is_gone = false;
+    HASH_ADD_KEYPTR(by_key, r->servers_by_key, s->key, strlen(s->key), entry);
+}
+
 static bool update_server(struct roster *r, const struct server_row *row,
                           const struct roster_news *news)
 {
@@ -249,6 +258,8 @@ static bool update_server(struct roster *r, const struct server_row *row,
         if (r->server_count == r->servers_max)
             return false;
         s = &add_server(r, row)->server;
+    } else if (s->is_gone) {
+        find_again(r, s);
     }
     set_server(s, row);
     if (news && roster_is_active(s) && !was_active)

@@ -92,6 +92,26 @@ START_TEST(test_a_forgotten_key_may_be_enrolled_anew)
 }
 END_TEST
 
+/* A snapshot that was read before the enrolment may come after one that was read later. */
+START_TEST(test_a_server_that_is_missed_once_is_found_again)
+{
+    struct server_row rows[] = { row_of(1, KEY_A), row_of(2, KEY_B) };
+    uint32_t index;
+
+    update(rows, 2);
+    index = roster_by_key(roster, KEY_B)->index;
+    update(rows, 1);
+    ck_assert_ptr_null(roster_by_key(roster, KEY_B));
+    ck_assert_uint_eq(revoked_count, 1);
+    update(rows, 2);
+    ck_assert_ptr_nonnull(roster_by_key(roster, KEY_B));
+    ck_assert_uint_eq(roster_by_key(roster, KEY_B)->index, index);
+    ck_assert(roster_is_active(roster_by_key(roster, KEY_B)));
+    ck_assert_uint_eq(enrolled_count, 3);
+    ck_assert_uint_eq(roster_server_count(roster), 2);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("roster");
@@ -102,6 +122,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, test_only_names_are_allowed);
     tcase_add_test(t, test_a_forgotten_key_may_be_enrolled_anew);
+    tcase_add_test(t, test_a_server_that_is_missed_once_is_found_again);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
