@@ -374,17 +374,17 @@ void leading_saved(struct leading *l, const struct writer_result *r)
     offer_commands(l);
 }
 
-/* Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
+/* What the database did not take (an outcome with other content, say) is receipted and not counted.
+ * Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
 void leading_acks(struct leading *l, const struct ack_batch *batch)
 {
     struct ack *acks = calloc(batch->count + 1, sizeof(*acks));
-    struct leader_event ev = { .type = LEADER_ACKS_SAVED,
-                               .acks = acks,
-                               .ack_count = (uint32_t)batch->count };
+    struct leader_event ev = { .type = LEADER_ACKS_SAVED, .acks = acks };
 
     MUST(acks);
     for (size_t i = 0; i < batch->count; i++)
-        acks[i] = batch->records[i].ack;
+        if (batch->records[i].is_recorded)
+            acks[ev.ack_count++] = batch->records[i].ack;
     leading_step(l, &ev);
     free(acks);
     for (size_t i = 0; i < batch->count; i++)

@@ -45,13 +45,14 @@ static struct counted *count_in(struct ack_batch *const *batches, size_t batch_c
     MUST(items);
     for (size_t b = 0; b < batch_count; b++)
         for (size_t i = 0; i < batches[b]->count; i++) {
-            const struct ack_record *r = &batches[b]->records[i];
+            struct ack_record *r = &batches[b]->records[i];
             struct counted c = { .record = r,
                                  .held = r->held_count ? batches[b]->held + r->held_first : NULL,
                                  .known = acks_find(known, known_count, r->ack.number) };
             bool is_mismatch;
 
-            if (c.known && acks_fits(&c, &is_mismatch))
+            r->is_recorded = c.known && acks_fits(&c, &is_mismatch);
+            if (r->is_recorded)
                 items[n++] = c;
             else if (c.known && is_mismatch && mismatches++ == 0)
                 log_warn("an outcome names other content than its decision", "server",

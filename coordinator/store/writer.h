@@ -31,6 +31,7 @@ struct ack_record {
     char *text;           /* malloc'ed, NULL: none; the writer frees it */
     char steps[96];       /* "files=3ms reload=12ms", "" none */
     uint32_t held_first, held_count; /* in the batch's held array */
+    bool is_recorded;     /* given back: the database knows it (C2), so that it may be counted */
 };
 struct ack_batch {
     size_t count, capacity;

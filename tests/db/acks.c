@@ -72,6 +72,7 @@ static void roll_back(void)
 /* ---------------------------------------------------------------- batches */
 
 static struct ack_batch *batch;
+static bool recorded[8]; /* of the batch written last, its first records */
 
 static void add(enum ack_kind kind, int64_t server, uint64_t number, const struct hash *held,
                 const char *text)
@@ -100,6 +101,8 @@ static size_t write_batch(void)
     ck_assert_msg(acks_audit(pg, &summary, &err) == 0, "%s", err.text);
     ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
     changed = summary.changed_count;
+    for (size_t i = 0; i < batch->count && i < sizeof(recorded) / sizeof(recorded[0]); i++)
+        recorded[i] = batch->records[i].is_recorded;
     buffer_fini(&summary.data);
     ack_batch_free(batch);
     batch = NULL;
@@ -178,6 +181,26 @@ START_TEST(test_unknown_and_foreign_numbers_do_nothing)
     ck_assert_uint_eq(write_batch(), 0);
     member_is(1, "pending", "");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.acks'"), 0);
+}
+END_TEST
+
+/* C2: what the core may count is what the database knows; repeated or not. */
+START_TEST(test_who_asked_hears_what_was_recorded)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    ck_assert(recorded[0]);
+    decide();
+    add(ACK_READY, 1, attempt, NULL, NULL);
+    add(ACK_APPLIED, 1, activate, &base_hash, NULL);
+    add(ACK_APPLIED, 1, activate, NULL, NULL);
+    add(ACK_ROLLED_BACK, 1, activate, &to_hash, NULL);
+    add(ACK_APPLIED, 1, activate + 1000, &to_hash, NULL);
+    add(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    write_batch();
+    ck_assert(recorded[0]);
+    for (int i = 1; i < 5; i++)
+        ck_assert_msg(!recorded[i], "record %d", i);
+    ck_assert(recorded[5]);
 }
 END_TEST
 
@@ -375,6 +398,7 @@ int main(void)
     tcase_add_test(tests, test_ready_once_and_again);
     tcase_add_test(tests, test_refused_with_its_reason);
     tcase_add_test(tests, test_unknown_and_foreign_numbers_do_nothing);
+    tcase_add_test(tests, test_who_asked_hears_what_was_recorded);
     tcase_add_test(tests, test_ready_after_the_decision_is_recorded);
     tcase_add_test(tests, test_ready_after_the_abort_is_not);
     tcase_add_test(tests, test_applied_counts_for_its_content);
