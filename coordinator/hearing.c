@@ -16,6 +16,10 @@
           */
 #define SEEN_MS 10000
 #define REJECT_RETRY_MS 1000
+/* What one server may have waiting for the database. An agent says the rest again; one that says
+ * it without end takes no memory for it. */
+#define UNSAVED_ACKS_MAX 16
+#define UNSAVED_JOINS_MAX 4
 
 struct hearing {
     struct edges *edges;
@@ -51,9 +55,14 @@ void hearing_set_leading(struct hearing *h, struct leading *leading, const char 
 {
     h->leading = leading;
     snprintf(h->leader_router, sizeof(h->leader_router), "%s", leader_router);
-    if (!leading) {
-        ack_batch_free(h->batch);
-        h->batch = ack_batch_new();
+    if (leading)
+        return;
+    ack_batch_free(h->batch);
+    h->batch = ack_batch_new();
+    for (uint32_t i = 0; i < roster_server_count(h->edges->roster); i++) {
+        struct roster_server *s = roster_server(h->edges->roster, i);
+
+        s->unsaved_acks = s->unsaved_joins = 0; /* nobody will hand them back */
     }
 }
 
@@ -123,15 +132,19 @@ static bool is_to_be_joined(struct hearing *h, const struct roster_server *s,
 }
 
 /* Scopes the agent reads, the enrolment allows and nobody recorded yet; labels that are new. */
-static void join(struct hearing *h, const struct roster_server *s,
+static void join(struct hearing *h, struct roster_server *s,
                  const struct wire_digest *digests, unsigned count, struct labels *labels,
                  struct wire_text version)
 {
-    struct join_request *request = calloc(1, sizeof(*request));
+    struct join_request *request;
 
+    if (s->unsaved_joins == UNSAVED_JOINS_MAX)
+        return;
+    request = calloc(1, sizeof(*request));
     MUST(request);
     request->server_id = s->server_id;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && s->scope_count + request->scope_count < WIRE_SCOPES_MAX;
+         i++) {
         struct roster_scope scope = named(&digests[i]);
         struct join_scope *to;
 
@@ -148,10 +161,12 @@ static void join(struct hearing *h, const struct roster_server *s,
         request->labels = labels_format(labels);
         request->version = strndup(version.at, version.size);
     }
-    if (request->scope_count || request->labels)
-        writer_join(h->edges->writer, &request);
-    else
+    if (!request->scope_count && !request->labels) {
         free(request);
+        return;
+    }
+    s->unsaved_joins++;
+    writer_join(h->edges->writer, &request);
 }
 
 static void begin_session(struct roster_server *s, uint64_t nonce)
@@ -289,7 +304,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
     struct err e;
 
     /* Of a disk or a life that is over; what still holds is said again in the new session. */
-    if (m->envelope.session != s->session)
+    if (m->envelope.session != s->session || s->unsaved_acks == UNSAVED_ACKS_MAX)
         return;
     if (wire_decode_ack(m->body, m->body_size, &ack, &e) != 0) {
         log_warn("an acknowledgement cannot be read", "server", s->name, "reason", e.text);
@@ -313,6 +328,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
     if (ack.text.size)
         record.text = strndup(ack.text.at, ack.text.size);
     format_steps(&ack, record.steps, sizeof(record.steps));
+    s->unsaved_acks++;
     ack_batch_add(h->batch, &record, held, to_held(h, &ack, held));
 }
 

@@ -382,9 +382,11 @@ void leading_acks(struct leading *l, const struct ack_batch *batch)
     struct leader_event ev = { .type = LEADER_ACKS_SAVED, .acks = acks };
 
     MUST(acks);
-    for (size_t i = 0; i < batch->count; i++)
+    for (size_t i = 0; i < batch->count; i++) {
+        roster_server(l->edges->roster, batch->records[i].ack.server)->unsaved_acks--;
         if (batch->records[i].is_recorded)
             acks[ev.ack_count++] = batch->records[i].ack;
+    }
     leading_step(l, &ev);
     free(acks);
     for (size_t i = 0; i < batch->count; i++)
@@ -405,6 +407,8 @@ void leading_joined(struct leading *l, const struct join_request *join)
     struct roster *roster = l->edges->roster;
     struct roster_server *s = roster_by_id(roster, join->server_id);
 
+    if (s)
+        s->unsaved_joins--;
     for (size_t i = 0; s && i < join->scope_count; i++) {
         const struct roster_scope *scope =
             roster_scope_by_name(roster, wire_text_of(join->scopes[i].service),

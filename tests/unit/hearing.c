@@ -1,0 +1,97 @@
+/* hearing.c - tests of what a leader takes from one server while the database is slow. */
+#include "coordinator/hearing.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+#define FLOOD 1000
+
+static struct coordinator_settings settings = { .heartbeat_ms = 5000 };
+static struct edges edges;
+static struct hearing *hearing;
+static char labels[] = "{}", globs[] = "*";
+static int leads; /* stands for a leadership: nothing here looks into it */
+
+/* No leadership is opened at the writer: what it is handed is dropped. */
+static void set_up(void)
+{
+    struct server_row row = { .server_id = 1, .name = "server-1", .public_key = KEY,
+                              .labels = labels, .scopes = globs };
+    const struct snapshot s = { .servers = &row, .server_count = 1 };
+
+    edges = (struct edges){ .settings = &settings, .roster = roster_new(4, 4),
+                            .writer = writer_start("host=/nowhere", NULL) };
+    ck_assert(roster_update(edges.roster, &s, NULL));
+    roster_server(edges.roster, 0)->session = 7;
+    hearing = hearing_new(&edges);
+    hearing_set_leading(hearing, (struct leading *)&leads, "");
+}
+
+static void tear_down(void)
+{
+    hearing_free(hearing);
+    writer_stop(edges.writer);
+    roster_free(edges.roster);
+}
+
+static void say_ready(uint64_t outbox_id)
+{
+    const struct wire_ack ack = { .type = WIRE_READY, .outbox_id = outbox_id, .number = 5 };
+    struct router_message m = { .envelope = { .type = WIRE_READY, .session = 7 } };
+    uint8_t body[256];
+
+    memcpy(m.key, KEY, sizeof(m.key));
+    m.body = body;
+    m.body_size = wire_encode_ack(&ack, body, sizeof(body));
+    ck_assert_uint_gt(m.body_size, 0);
+    hearing_message(hearing, &m);
+}
+
+static uint32_t unsaved(void)
+{
+    return roster_server(edges.roster, 0)->unsaved_acks;
+}
+
+START_TEST(test_one_server_has_little_waiting)
+{
+    for (uint64_t i = 1; i <= FLOOD; i++) {
+        say_ready(i);
+        if (i % 100 == 0)
+            hearing_flush(hearing);
+    }
+    ck_assert_uint_gt(unsaved(), 0);
+    ck_assert_uint_lt(unsaved(), 100);
+}
+END_TEST
+
+START_TEST(test_a_new_leadership_starts_over)
+{
+    for (uint64_t i = 1; i <= FLOOD; i++)
+        say_ready(i);
+    hearing_set_leading(hearing, NULL, "");
+    ck_assert_uint_eq(unsaved(), 0);
+    hearing_set_leading(hearing, (struct leading *)&leads, "");
+    say_ready(1);
+    ck_assert_uint_eq(unsaved(), 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("hearing");
+    TCase *t = tcase_create("hearing");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, test_one_server_has_little_waiting);
+    tcase_add_test(t, test_a_new_leadership_starts_over);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
