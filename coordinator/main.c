@@ -21,7 +21,7 @@
 #define LOCKSTEP_VERSION "0.1.0"
 #endif
 
-#define POOL_EXTRA 4 /* connections beside the HTTP workers' */
+#define POOL_EXTRA 6 /* connections beside the HTTP workers' */
 #define RETRY_S 2
 
 static const char usage[] =
@@ -169,7 +169,10 @@ static int run(const struct coordinator_settings *s)
     unsigned workers = (unsigned)s->http_workers;
     struct pg_pool *pool = pg_pool_new(s->database_url, "lockstepd http", workers + POOL_EXTRA);
     struct listener *listener = listener_start(s->database_url);
-    struct http_settings http_settings = { .bind = s->http_listen, .workers = workers };
+    struct http_settings http_settings = { .bind = s->http_listen,
+                                           .workers = workers,
+                                           .cache_entries = (size_t)s->cache_entries,
+                                           .cache_bytes = (size_t)s->cache_megabytes << 20 };
     struct http_deps deps = { .pool = pool, .listener = listener, .version = LOCKSTEP_VERSION };
     struct loop *loop = NULL;
     struct http *http = NULL;

@@ -7,23 +7,34 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/reads.h"
 #include "coordinator/http/watches.h"
 #include "coordinator/store/pg.h"
 
 #define POOL_WAIT_MS 3000
 
-static int check_token(struct request *rq, struct reply *re, struct err *e)
+const char *dispatch_token(const struct request *rq)
 {
     const char *header = rq->authorization;
 
     if (!header || strncasecmp(header, "Bearer ", 7) != 0)
+        return NULL;
+    return header + 7 + strspn(header + 7, " ");
+}
+
+static int check_token(struct request *rq, struct reply *re, struct err *e)
+{
+    const char *token = dispatch_token(rq);
+
+    if (rq->is_permitted)
+        return 0;
+    if (!token)
         return err_set(e, ERR_UNAUTHORIZED,
                        "this needs an access token: send the header Authorization: Bearer lst_…");
-    header += 7;
-    header += strspn(header, " ");
-    if (tokens_check(rq->pg, header, &rq->owner, e) < 0)
+    if (reads_check_token(rq, token, e) < 0 || access_check_route(rq, re, e) < 0)
         return -1;
-    return access_check_route(rq, re, e);
+    rq->is_permitted = true;
+    return 0;
 }
 
 static int check_body(struct request *rq, struct err *e)
@@ -53,6 +64,7 @@ static int serve_with_database(struct request *rq, struct reply *re, bool *is_lo
         return -1;
     rc = serve(rq, re, e);
     *is_lost = pg_is_broken(rq->pg);
+    reads_note(rq);
     pg_pool_give(rq->deps->pool, &rq->pg);
     rq->pg = NULL;
     return rc;
@@ -78,6 +90,18 @@ static void fail(const struct request *rq, struct reply *re, const struct err *e
         log_error("request failed", "method", rq->method, "route", rq->match.route->pattern,
                   "reason", e->text);
     reply_error(re, e);
+}
+
+static int permit(struct request *rq, struct reply *re, struct err *e)
+{
+    int rc;
+
+    if (pg_pool_take(rq->deps->pool, POOL_WAIT_MS, &rq->pg, e) < 0)
+        return -1;
+    rc = check_token(rq, re, e);
+    pg_pool_give(rq->deps->pool, &rq->pg);
+    rq->pg = NULL;
+    return rc;
 }
 
 static int refuse_stopping(struct err *e)
@@ -113,5 +137,15 @@ bool dispatch(struct request *rq, struct reply *re, bool is_stopping)
     }
     if (rc < 0)
         fail(rq, re, &e);
+    return false;
+}
+
+bool dispatch_permit(struct request *rq, struct reply *re, bool is_stopping)
+{
+    struct err e = { 0 };
+
+    if ((is_stopping ? refuse_stopping(&e) : permit(rq, re, &e)) == 0)
+        return true;
+    fail(rq, re, &e);
     return false;
 }

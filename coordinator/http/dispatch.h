@@ -11,4 +11,10 @@
  * true: not yet, the handler wants to be called again. With is_stopping it is always complete. */
 bool dispatch(struct request *rq, struct reply *re, bool is_stopping);
 
+/* The token that came with the request; NULL: none. */
+const char *dispatch_token(const struct request *rq);
+/* On a worker's thread: token and right alone, noted in the request. false: refused; the reply is
+ * complete. */
+bool dispatch_permit(struct request *rq, struct reply *re, bool is_stopping);
+
 #endif

@@ -1,11 +1,13 @@
 /* exchange.h - one request and its answer while they travel between I/O threads and workers.
  *
  * An exchange belongs to the I/O thread of its connection, except between workers_submit and the
- * moment the worker resumes the connection: then to the worker.
+ * moment the worker resumes the connection: then to the worker; and while it waits for a flight
+ * it joined: then to the flight.
  */
 #ifndef COORDINATOR_HTTP_EXCHANGE_H
 #define COORDINATOR_HTTP_EXCHANGE_H
 
+#include "coordinator/http/answers.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 
@@ -19,8 +21,11 @@ struct http;
 enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WORKING, EXCHANGE_ANSWERED };
 
 struct exchange {
+    struct answers_waiter waiter; /* first: in a flight that it joined */
+    struct flight *flight;        /* that it leads */
     struct exchange *next; /* in a queue of the workers */
     enum exchange_state state;
+    bool is_alone; /* what it asks for cannot be shared: no flight for it */
     struct http *http;
     struct MHD_Connection *connection;
     struct request request;

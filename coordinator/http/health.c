@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "coordinator/http/counters.h"
+#include "coordinator/http/reads.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/store/pg.h"
@@ -72,6 +73,7 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
     metric(&re->body, "lockstep_garbage_frames_total", "counter",
            "Messages of agents that could not be decoded.", status.garbage_frames);
     add_answers(&re->body, rq->counters);
+    reads_metrics(rq->reads, &re->body);
     re->status = 200;
     re->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return 0;

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/scoped.h"
+#include "coordinator/http/answer.h"
 #include "coordinator/http/streams.h"
 
 void reply_clear(struct reply *re)
@@ -18,6 +20,8 @@ void reply_clear(struct reply *re)
     re->problem_count = 0;
     re->status = 0;
     re->is_waiting = false;
+    re->is_private = false;
+    answer_release(MOVE(re->lent));
     buffer_clear(&re->body);
     json_decref(re->extra);
     re->extra = NULL;

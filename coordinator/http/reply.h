@@ -12,6 +12,7 @@
 #define REPLY_HEADERS_MAX 6
 #define REPLY_PROBLEMS_MAX 16
 
+struct answer;
 struct json_t;
 struct stream;
 
@@ -19,6 +20,8 @@ struct reply {
     int status;               /* 0: nothing yet */
     const char *content_type; /* static */
     struct buffer body;
+    struct answer *lent; /* instead of the body; the reply is one of its holders */
+    bool is_private;     /* depends on who asks: not for others who ask the same */
     unsigned header_count;
     struct {
         const char *name; /* static */

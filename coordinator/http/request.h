@@ -23,6 +23,7 @@ struct counters;
 struct json_t;
 struct pg;
 struct streams;
+struct reads;
 struct reply;
 struct watch;
 struct watches;
@@ -46,7 +47,9 @@ struct request {
     const struct http_settings *settings;
     struct streams *streams;
     struct watches *watches;
+    struct reads *reads;
     struct counters *counters;
+    bool is_permitted; /* the token was checked, and it may do this */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
     int64_t waiting_for; /* 0 at the first call */
     int64_t wait_until_ms; /* monotonic */

@@ -15,10 +15,12 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/scoped.h"
+#include "coordinator/http/answer.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/exchange.h"
+#include "coordinator/http/reads.h"
 #include "coordinator/http/streams.h"
 #include "coordinator/http/watches.h"
 #include "coordinator/http/workers.h"
@@ -27,6 +29,8 @@
 #define IO_THREADS 2
 #define WORKERS 8
 #define COMMAND_WAIT_MS 10000
+#define CACHE_ENTRIES 1000000
+#define CACHE_BYTES ((size_t)1 << 30)
 #define CONNECTIONS_MAX 10000
 #define INACTIVITY_S 120
 #define DROPPED_MAX (64u << 20) /* of a body that is refused */
@@ -39,6 +43,7 @@ struct http {
     struct deadlines *deadlines;
     struct streams *streams;
     struct watches *watches;
+    struct reads *reads;
     struct counters counters;
     char address[300];
 };
@@ -181,6 +186,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->settings = &ex->http->settings;
     rq->streams = ex->http->streams;
     rq->watches = ex->http->watches;
+    rq->reads = ex->http->reads;
     rq->counters = &ex->http->counters;
     take_headers(rq, ex->connection);
     take_address(rq, ex->connection);
@@ -218,18 +224,27 @@ static void receive(struct exchange *ex, const char *data, size_t size)
 
 /* ---------------------------------------------------------------- answering */
 
+static void release_answer(void *answer)
+{
+    answer_release(answer);
+}
+
 static struct MHD_Response *make_response(struct reply *re)
 {
     struct MHD_Response *response;
     size_t size = re->body.size;
 
-    if (re->stream)
+    if (re->lent)
+        response = MHD_create_response_from_buffer_with_free_callback_cls(
+            re->lent->size, (void *)(uintptr_t)re->lent->body, release_answer, re->lent);
+    else if (re->stream)
         response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, stream_read,
                                                      MOVE(re->stream), stream_close);
     else
         response = MHD_create_response_from_buffer(size, buffer_take(&re->body),
                                                    MHD_RESPMEM_MUST_FREE);
     MUST(response);
+    re->lent = NULL;
     if (re->content_type)
         MHD_add_response_header(response, "Content-Type", re->content_type);
     MHD_add_response_header(response, "Cache-Control", "no-cache");
@@ -255,13 +270,52 @@ static enum MHD_Result answer(struct exchange *ex)
     return rc;
 }
 
-static bool run_exchange(struct exchange *ex, bool is_stopping)
+static void resume(struct exchange *ex)
 {
-    if (dispatch(&ex->request, &ex->reply, is_stopping))
-        return true;
     ex->state = EXCHANGE_ANSWERED;
     MHD_resume_connection(ex->connection);
+}
+
+/* A condition is compared with what is kept, so the handler must not answer to it already. */
+static bool handle(struct exchange *ex, bool is_stopping)
+{
+    char *if_none_match = ex->request.if_none_match;
+    bool is_waiting;
+
+    if (!ex->flight)
+        return dispatch(&ex->request, &ex->reply, is_stopping);
+    ex->request.if_none_match = NULL;
+    is_waiting = dispatch(&ex->request, &ex->reply, is_stopping);
+    MUST(!is_waiting);
+    ex->request.if_none_match = if_none_match;
+    reads_land(ex);
     return false;
+}
+
+static bool run_exchange(struct exchange *ex, bool is_stopping)
+{
+    enum reads_step step = reads_resume(ex, is_stopping);
+
+    if (step == READS_PARKED)
+        return false;
+    if (step == READS_GO && handle(ex, is_stopping))
+        return true;
+    resume(ex);
+    return false;
+}
+
+static void nothing(struct exchange *ex)
+{
+    (void)ex;
+}
+
+/* It waited for an answer that cannot be given to it; suspended as it is, a worker takes it. */
+static void requeue(struct exchange *ex)
+{
+    if (workers_submit(ex->http->workers, ex, nothing))
+        return;
+    dispatch(&ex->request, &ex->reply, true);
+    resume(ex);
 }
 
 static void suspend(struct exchange *ex)
@@ -275,9 +329,13 @@ static void suspend(struct exchange *ex)
 static enum MHD_Result begin_work(struct exchange *ex)
 {
     if (!ex->reply.status && !ex->request.match.route->is_quick) {
-        if (workers_submit(ex->http->workers, ex, suspend))
+        if (reads_begin(ex) == READS_PARKED)
             return MHD_YES;
-        dispatch(&ex->request, &ex->reply, true);
+        if (!ex->reply.status) {
+            if (workers_submit(ex->http->workers, ex, suspend))
+                return MHD_YES;
+            handle(ex, true);
+        }
     }
     if (!ex->reply.status)
         dispatch(&ex->request, &ex->reply, false);
@@ -336,6 +394,7 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     workers_wake(h->workers);
     streams_wake(h->streams);
     watches_wake(h->watches);
+    reads_wake(h->reads);
 }
 
 static void on_released(void *ctx)
@@ -428,12 +487,14 @@ static void http_free(struct http *h)
     workers_free(h->workers);
     streams_free(h->streams);
     watches_free(h->watches);
+    reads_free(h->reads);
     free(h);
 }
 
 int http_start(const struct http_settings *settings, const struct http_deps *deps,
                struct http **out, struct err *e)
 {
+    static const struct reads_hands hands = { suspend, resume, requeue };
     struct http *h = calloc(1, sizeof(*h));
 
     MUST(h);
@@ -443,13 +504,19 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
         h->settings.io_threads = IO_THREADS;
     if (!h->settings.workers)
         h->settings.workers = WORKERS;
+    if (!h->settings.cache_entries)
+        h->settings.cache_entries = CACHE_ENTRIES;
+    if (!h->settings.cache_bytes)
+        h->settings.cache_bytes = CACHE_BYTES;
     if (!h->settings.command_wait_ms)
         h->settings.command_wait_ms = COMMAND_WAIT_MS;
     h->deadlines = deadlines_start();
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, run_exchange);
     h->watches = watches_start(deps->pool, on_released, h);
+    h->reads = reads_start(&h->settings, deps->pool, &hands);
     if (start_daemon(h, e) < 0) {
+        reads_stop(h->reads);
         watches_stop(h->watches);
         workers_stop(h->workers);
         streams_stop(h->streams);
@@ -471,6 +538,7 @@ void http_stop(struct http *h)
     listening = MHD_quiesce_daemon(h->daemon);
     watches_stop(h->watches);
     workers_stop(h->workers);
+    reads_stop(h->reads);
     streams_stop(h->streams);
     MHD_stop_daemon(h->daemon);
     if (listening >= 0)

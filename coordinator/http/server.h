@@ -9,6 +9,7 @@
 #define COORDINATOR_HTTP_SERVER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -20,6 +21,7 @@ struct http_settings {
     const char *bind;        /* "127.0.0.1:7780", "[::1]:0"; port 0: any free one. Lent */
     unsigned io_threads;     /* 0: two; at least two, because one can stall at 128 events */
     unsigned workers;        /* 0: eight; not more than the pool has connections */
+    size_t cache_entries, cache_bytes; /* answers kept in memory; 0: a million, 1 GiB */
     int64_t command_wait_ms; /* 0: 10 s; how long a command waits for the leader's answer */
 };
 

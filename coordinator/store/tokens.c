@@ -126,7 +126,9 @@ int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struc
     digest_sha256(secret, SECRET_SIZE, &given);
     if (PG_QUERY(pg,
                  "SELECT encode(secret_hash, 'hex'), name, grants, last_used_at IS NULL OR "
-                 "last_used_at < now() - interval '1 minute' FROM token WHERE token_id = $1 "
+                 "last_used_at < now() - interval '1 minute', "
+                 "coalesce(extract(epoch FROM expires_at - now()) * 1000, 1e15)::bigint "
+                 "FROM token WHERE token_id = $1 "
                  "AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
                  &rows, e, PARAM_TEXT(out->id)) < 0)
         return -1;
@@ -135,6 +137,7 @@ int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struc
     if (!is_same_secret(&given, &kept) || rows_count(rows) == 0)
         return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
     snprintf(out->name, sizeof(out->name), "%s", rows_text(rows, 0, 1));
+    out->left_ms = rows_int(rows, 0, 4);
     grants_load(rows_text(rows, 0, 2), &out->grants);
     if (rows_bool(rows, 0, 3))
         note_use(pg, out->id);

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 #include "coordinator/store/grants.h"
@@ -28,6 +29,7 @@ struct rows;
 struct token_owner {
     char id[TOKEN_ID_SIZE];
     char name[TOKEN_NAME_MAX + 1];
+    int64_t left_ms; /* until it expires, from the moment it was checked */
     struct grants grants;
 };
 

@@ -1,0 +1,425 @@
+/* answers.c - shards of answers in the order of their use, flights, and what drops them. */
+#include "coordinator/http/answers.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "common/scoped.h"
+#include "common/table.h"
+#include "coordinator/http/answer.h"
+
+#define SHARDS 64
+#define SHARD_OF(hash) ((hash) >> 26) /* tables use the low bits */
+
+/* A scope of which something is kept or in flight. Whoever remembers its counts sees by comparing
+ * them whether the scope was dropped since. */
+struct mark {
+    UT_hash_handle hh;
+    unsigned holders; /* under the lock of the marks */
+    _Atomic uint64_t dropped, absent_dropped;
+    char scope[];
+};
+
+struct moment {
+    struct mark *mark;
+    uint64_t dropped, absent_dropped;
+};
+
+/* An answer under its name. */
+struct kept {
+    UT_hash_handle hh; /* its order is that of use, oldest first */
+    struct answer *answer;
+    struct moment since;
+    uint64_t used; /* the shard's count of entries made, when it was last moved to the end */
+    size_t size;
+    char name[];
+};
+
+struct flight {
+    UT_hash_handle hh;
+    unsigned hash;
+    bool is_grounded; /* no longer in the table */
+    struct moment since;
+    struct answers_waiter *waiters;
+    struct answers_name name;
+};
+
+struct shard {
+    pthread_mutex_t lock;
+    struct kept *kept;
+    struct flight *flights;
+    size_t bytes;
+    uint64_t made, hits, misses;
+} __attribute__((aligned(64)));
+
+struct answers {
+    struct answers_limits per_shard;
+    _Atomic uint64_t drops;
+    pthread_mutex_t lock; /* of the marks */
+    struct mark *marks;
+    struct shard shards[SHARDS];
+};
+
+bool answers_name(struct answers_name *out, const char *service, const char *environment,
+                  const char *key)
+{
+    const size_t sizes[] = { strlen(service), strlen(environment), strlen(key) };
+    char *at = out->text;
+
+    if (sizes[0] + sizes[1] + sizes[2] + 3 > sizeof(out->text))
+        return false;
+    at = mempcpy(at, service, sizes[0]);
+    *at++ = ':';
+    at = mempcpy(at, environment, sizes[1]);
+    out->scope_size = (size_t)(at - out->text);
+    *at++ = ':';
+    at = mempcpy(at, key, sizes[2]);
+    *at = '\0';
+    out->size = (size_t)(at - out->text);
+    return true;
+}
+
+/* ---------------------------------------------------------------- marks */
+
+static struct moment mark_take(struct answers *a, const struct answers_name *name)
+{
+    struct mark *m;
+
+    pthread_mutex_lock(&a->lock);
+    HASH_FIND(hh, a->marks, name->text, name->scope_size, m);
+    if (!m) {
+        m = calloc(1, sizeof(*m) + name->scope_size + 1);
+        MUST(m);
+        memcpy(m->scope, name->text, name->scope_size);
+        HASH_ADD_KEYPTR(hh, a->marks, m->scope, name->scope_size, m);
+    }
+    m->holders++;
+    pthread_mutex_unlock(&a->lock);
+    return (struct moment){ .mark = m, .dropped = m->dropped, .absent_dropped = m->absent_dropped };
+}
+
+static void mark_release(struct answers *a, struct mark *m)
+{
+    pthread_mutex_lock(&a->lock);
+    if (--m->holders == 0) {
+        HASH_DELETE(hh, a->marks, m);
+        free(m);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+static bool is_dropped(const struct moment *since, const struct answer *answer)
+{
+    return since->mark->dropped != since->dropped ||
+           (answer->status == 404 && since->mark->absent_dropped != since->absent_dropped);
+}
+
+/* ---------------------------------------------------------------- shards */
+
+static unsigned hash_of(const struct answers_name *name)
+{
+    unsigned hash;
+
+    HASH_VALUE(name->text, name->size, hash);
+    return hash;
+}
+
+static struct shard *enter(struct answers *a, unsigned hash)
+{
+    struct shard *s = &a->shards[SHARD_OF(hash)];
+
+    pthread_mutex_lock(&s->lock);
+    return s;
+}
+
+static void leave(struct shard *s)
+{
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void discard(struct answers *a, struct shard *s, struct kept *k)
+{
+    HASH_DELETE(hh, s->kept, k);
+    s->bytes -= k->size;
+    mark_release(a, k->since.mark);
+    answer_release(k->answer);
+    free(k);
+}
+
+static struct kept *find_kept(struct shard *s, const struct answers_name *name, unsigned hash)
+{
+    struct kept *k;
+
+    HASH_FIND_BYHASHVALUE(hh, s->kept, name->text, name->size, hash, k);
+    return k;
+}
+
+/* What was moved to the end a short while ago is left where it is: a busy answer would be moved
+ * thousands of times between two evictions. */
+static void touch(struct answers *a, struct shard *s, struct kept *k)
+{
+    unsigned hash = k->hh.hashv;
+
+    if (s->made - k->used <= a->per_shard.entries / 8)
+        return;
+    HASH_DELETE(hh, s->kept, k);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->kept, k->name, k->hh.keylen, hash, k);
+    k->used = s->made;
+}
+
+static void make_room(struct answers *a, struct shard *s)
+{
+    while (s->kept && (HASH_COUNT(s->kept) > a->per_shard.entries ||
+                       s->bytes > a->per_shard.bytes))
+        discard(a, s, s->kept);
+}
+
+/* Takes the moment's mark; makes itself a holder of the answer. */
+static void keep(struct answers *a, struct shard *s, const struct answers_name *name,
+                 unsigned hash, struct moment since, struct answer *answer)
+{
+    struct kept *k = find_kept(s, name, hash);
+    size_t size = sizeof(*k) + name->size + 1 + answer_size(answer);
+
+    if (k)
+        discard(a, s, k);
+    if (is_dropped(&since, answer) || size > a->per_shard.bytes / 4) {
+        mark_release(a, since.mark);
+        return;
+    }
+    k = calloc(1, sizeof(*k) + name->size + 1);
+    MUST(k);
+    memcpy(k->name, name->text, name->size);
+    k->answer = answer_take(answer);
+    k->since = since;
+    k->size = size;
+    k->used = ++s->made;
+    s->bytes += size;
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->kept, k->name, name->size, hash, k);
+    make_room(a, s);
+}
+
+/* ---------------------------------------------------------------- finding and flying */
+
+static struct answer *look(struct answers *a, struct shard *s, const struct answers_name *name,
+                           unsigned hash)
+{
+    struct kept *k = find_kept(s, name, hash);
+
+    if (!k)
+        return NULL;
+    if (is_dropped(&k->since, k->answer)) {
+        discard(a, s, k);
+        return NULL;
+    }
+    touch(a, s, k);
+    return answer_take(k->answer);
+}
+
+static struct flight *start_flight(struct answers *a, struct shard *s,
+                                   const struct answers_name *name, unsigned hash)
+{
+    struct flight *f = calloc(1, sizeof(*f));
+
+    MUST(f);
+    f->hash = hash;
+    f->name = *name;
+    f->since = mark_take(a, name);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, s->flights, f->name.text, f->name.size, hash, f);
+    return f;
+}
+
+static void ground(struct shard *s, struct flight *f)
+{
+    if (f->is_grounded)
+        return;
+    HASH_DELETE(hh, s->flights, f);
+    f->is_grounded = true;
+}
+
+/* The flight of this name that nobody may regret to join. */
+static struct flight *find_flight(struct shard *s, const struct answers_name *name, unsigned hash)
+{
+    struct flight *f;
+
+    HASH_FIND_BYHASHVALUE(hh, s->flights, name->text, name->size, hash, f);
+    if (f && (f->since.mark->dropped != f->since.dropped ||
+              f->since.mark->absent_dropped != f->since.absent_dropped)) {
+        ground(s, f);
+        return NULL;
+    }
+    return f;
+}
+
+enum answers_outcome answers_find(struct answers *a, const struct answers_name *name,
+                                  struct answers_waiter *waiter,
+                                  void (*park)(struct answers_waiter *waiter),
+                                  struct answer **answer_out, struct flight **flight_out)
+{
+    unsigned hash = hash_of(name);
+    struct shard *s = enter(a, hash);
+    enum answers_outcome outcome = ANSWERS_FOUND;
+    struct flight *f;
+
+    *answer_out = look(a, s, name, hash);
+    if (*answer_out) {
+        s->hits++;
+        leave(s);
+        return outcome;
+    }
+    s->misses++;
+    f = find_flight(s, name, hash);
+    outcome = f ? ANSWERS_JOINED : ANSWERS_LEADING;
+    if (f) {
+        park(waiter);
+        waiter->next = f->waiters;
+        f->waiters = waiter;
+    } else {
+        *flight_out = start_flight(a, s, name, hash);
+    }
+    leave(s);
+    return outcome;
+}
+
+struct answers_waiter *answers_land(struct answers *a, struct flight **flight,
+                                    struct answer *answer)
+{
+    struct flight *f = MOVE(*flight);
+    struct shard *s = enter(a, f->hash);
+    struct answers_waiter *waiters = f->waiters;
+
+    if (answer && !f->is_grounded)
+        keep(a, s, &f->name, f->hash, f->since, answer);
+    else
+        mark_release(a, f->since.mark);
+    ground(s, f);
+    leave(s);
+    free(f);
+    return waiters;
+}
+
+uint64_t answers_drops(struct answers *a)
+{
+    return a->drops;
+}
+
+void answers_put(struct answers *a, const struct answers_name *name, struct answer *answer,
+                 uint64_t drops)
+{
+    unsigned hash = hash_of(name);
+    struct shard *s = enter(a, hash);
+    struct moment since = mark_take(a, name);
+
+    /* Asked after the mark was taken: a drop that comes later finds the mark. */
+    if (a->drops == drops && !find_kept(s, name, hash))
+        keep(a, s, name, hash, since, answer);
+    else
+        mark_release(a, since.mark);
+    leave(s);
+}
+
+/* ---------------------------------------------------------------- dropping */
+
+void answers_drop(struct answers *a, const struct answers_name *name)
+{
+    unsigned hash = hash_of(name);
+    struct shard *s;
+    struct kept *k;
+    struct flight *f;
+
+    a->drops++;
+    s = enter(a, hash);
+    k = find_kept(s, name, hash);
+    if (k)
+        discard(a, s, k);
+    HASH_FIND_BYHASHVALUE(hh, s->flights, name->text, name->size, hash, f);
+    if (f)
+        ground(s, f);
+    leave(s);
+}
+
+/* Without a mark nothing is kept of the scope and nothing is in flight. What was dropped is
+ * released when somebody asks for it or when it is the oldest. */
+static void bump(struct answers *a, const char *scope, bool is_all)
+{
+    struct mark *m;
+
+    a->drops++;
+    pthread_mutex_lock(&a->lock);
+    HASH_FIND_STR(a->marks, scope, m);
+    if (m && is_all)
+        m->dropped++;
+    else if (m)
+        m->absent_dropped++;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void answers_drop_scope(struct answers *a, const char *scope)
+{
+    bump(a, scope, true);
+}
+
+void answers_drop_absent(struct answers *a, const char *scope)
+{
+    bump(a, scope, false);
+}
+
+void answers_drop_all(struct answers *a)
+{
+    a->drops++;
+    pthread_mutex_lock(&a->lock);
+    for (struct mark *m = a->marks; m; m = m->hh.next)
+        m->dropped++;
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+struct answers *answers_new(const struct answers_limits *limits)
+{
+    struct answers *a = aligned_alloc(64, sizeof(*a));
+
+    MUST(a);
+    memset(a, 0, sizeof(*a));
+    a->per_shard.entries = (limits->entries + SHARDS - 1) / SHARDS;
+    a->per_shard.bytes = limits->bytes / SHARDS;
+    MUST(pthread_mutex_init(&a->lock, NULL) == 0);
+    for (size_t i = 0; i < SHARDS; i++)
+        MUST(pthread_mutex_init(&a->shards[i].lock, NULL) == 0);
+    return a;
+}
+
+void answers_free(struct answers *a)
+{
+    if (!a)
+        return;
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *s = &a->shards[i];
+
+        MUST(!s->flights);
+        while (s->kept)
+            discard(a, s, s->kept);
+        pthread_mutex_destroy(&s->lock);
+    }
+    MUST(!a->marks);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+void answers_count(struct answers *a, struct answers_counts *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *s = &a->shards[i];
+
+        pthread_mutex_lock(&s->lock);
+        out->hits += s->hits;
+        out->misses += s->misses;
+        out->size += HASH_COUNT(s->kept);
+        out->bytes += s->bytes;
+        pthread_mutex_unlock(&s->lock);
+    }
+}

@@ -1,0 +1,231 @@
+/* reads.c - answers single-key reads from memory and gathers those who miss. */
+#include "coordinator/http/reads.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/invariant.h"
+#include "common/name.h"
+#include "common/scoped.h"
+#include "coordinator/http/access.h"
+#include "coordinator/http/answer.h"
+#include "coordinator/http/answers.h"
+#include "coordinator/http/config.h"
+#include "coordinator/http/dispatch.h"
+#include "coordinator/http/exchange.h"
+#include "coordinator/http/freshness.h"
+#include "coordinator/http/passes.h"
+#include "coordinator/store/pg.h"
+
+struct reads {
+    struct answers *answers;
+    struct passes *passes;
+    struct freshness *freshness;
+    struct reads_hands hands;
+};
+
+struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
+                          const struct reads_hands *hands)
+{
+    const struct answers_limits limits = { settings->cache_entries, settings->cache_bytes };
+    struct reads *r = calloc(1, sizeof(*r));
+
+    MUST(r);
+    r->hands = *hands;
+    r->answers = answers_new(&limits);
+    r->passes = passes_new();
+    r->freshness = freshness_start(pool, r->answers, r->passes);
+    return r;
+}
+
+void reads_stop(struct reads *r)
+{
+    if (!r)
+        return;
+    freshness_stop(r->freshness);
+}
+
+void reads_free(struct reads *r)
+{
+    if (!r)
+        return;
+    freshness_free(r->freshness);
+    answers_free(r->answers);
+    passes_free(r->passes);
+    free(r);
+}
+
+void reads_wake(struct reads *r)
+{
+    freshness_wake(r->freshness);
+}
+
+/* ---------------------------------------------------------------- tokens and freshness */
+
+int reads_check_token(struct request *rq, const char *token, struct err *e)
+{
+    uint64_t moment = passes_moment(rq->reads->passes);
+
+    if (tokens_check(rq->pg, token, &rq->owner, e) < 0)
+        return -1;
+    passes_keep(rq->reads->passes, token, &rq->owner, moment);
+    return 0;
+}
+
+/* Released values by their names, without anything that asks for another form of them. */
+static bool is_kept_route(const struct request *rq)
+{
+    return rq->match.route->handler == config_get_key && !strchr(rq->target, '?');
+}
+
+void reads_note(struct request *rq)
+{
+    if (!is_kept_route(rq) && !pg_is_broken(rq->pg))
+        freshness_catch_up(rq->reads->freshness, rq->pg,
+                           strcmp(rq->match.route->method, "GET") != 0);
+}
+
+/* ---------------------------------------------------------------- one read */
+
+static struct exchange *exchange_of(struct answers_waiter *waiter)
+{
+    return (struct exchange *)waiter;
+}
+
+static bool name_of(const struct request *rq, struct answers_name *out)
+{
+    return answers_name(out, rq->match.params[0], name_environment(rq->match.params[1]),
+                        rq->match.params[2]);
+}
+
+static bool may_be_answered(const struct request *rq, struct answers_name *name)
+{
+    return is_kept_route(rq) && rq->body.size == 0 &&
+           freshness_is_current(rq->reads->freshness) && name_of(rq, name);
+}
+
+static void nothing(struct answers_waiter *waiter)
+{
+    (void)waiter;
+}
+
+static void suspend(struct answers_waiter *waiter)
+{
+    struct exchange *ex = exchange_of(waiter);
+
+    ex->request.reads->hands.suspend(ex);
+}
+
+/* From here on an exchange that joined belongs to whoever leads: `r` is taken before. */
+static enum reads_step find(struct exchange *ex, const struct answers_name *name,
+                            void (*park)(struct answers_waiter *waiter))
+{
+    struct reads *r = ex->request.reads;
+    struct answer *answer;
+
+    switch (answers_find(r->answers, name, &ex->waiter, park, &answer, &ex->flight)) {
+    case ANSWERS_FOUND:
+        answer_give(answer, ex->request.if_none_match, &ex->reply);
+        answer_release(answer);
+        return READS_ANSWERED;
+    case ANSWERS_JOINED:
+        return READS_PARKED;
+    case ANSWERS_LEADING:
+        return READS_GO;
+    }
+    MUST(!"an outcome");
+    return READS_GO;
+}
+
+enum reads_step reads_begin(struct exchange *ex)
+{
+    struct request *rq = &ex->request;
+    struct answers_name name;
+    const char *token;
+    struct err e;
+
+    if (!may_be_answered(rq, &name))
+        return READS_GO;
+    token = dispatch_token(rq);
+    if (!token || !passes_find(rq->reads->passes, token, &rq->owner))
+        return READS_GO;
+    if (access_check_route(rq, &ex->reply, &e) < 0) {
+        reply_error(&ex->reply, &e);
+        return READS_ANSWERED;
+    }
+    rq->is_permitted = true;
+    return find(ex, &name, suspend);
+}
+
+enum reads_step reads_resume(struct exchange *ex, bool is_stopping)
+{
+    struct request *rq = &ex->request;
+    struct answers_name name;
+
+    if (ex->flight || ex->is_alone || !may_be_answered(rq, &name))
+        return READS_GO;
+    if (!rq->is_permitted && !dispatch_permit(rq, &ex->reply, is_stopping))
+        return READS_ANSWERED;
+    return find(ex, &name, nothing);
+}
+
+/* Everybody who joined gets the answer, in the form his own conditions ask for. */
+static void share(struct reads *r, struct answers_waiter *waiters, struct answer *answer)
+{
+    while (waiters) {
+        struct exchange *ex = exchange_of(waiters);
+
+        waiters = waiters->next;
+        if (answer) {
+            answer_give(answer, ex->request.if_none_match, &ex->reply);
+            r->hands.resume(ex);
+        } else {
+            ex->is_alone = true;
+            r->hands.requeue(ex);
+        }
+    }
+}
+
+void reads_land(struct exchange *ex)
+{
+    struct reads *r = ex->request.reads;
+    struct reply *re = &ex->reply;
+    bool is_kept = re->status == 200 || re->status == 404;
+    struct answer *answer = re->is_private ? NULL : answer_of(re);
+    struct answers_waiter *waiters =
+        answers_land(r->answers, &ex->flight, is_kept ? answer : NULL);
+
+    share(r, waiters, answer);
+    if (answer)
+        answer_give(answer, ex->request.if_none_match, re);
+    answer_release(answer);
+}
+
+/* ---------------------------------------------------------------- metrics */
+
+static void metric(struct buffer *to, const char *name, const char *type, const char *help,
+                   uint64_t value)
+{
+    buffer_printf(to, "# HELP lockstep_cache_%s %s\n# TYPE lockstep_cache_%s %s\n"
+                      "lockstep_cache_%s %" PRIu64 "\n",
+                  name, help, name, type, name, value);
+}
+
+void reads_metrics(struct reads *r, struct buffer *to)
+{
+    struct answers_counts c;
+    uint64_t all;
+
+    answers_count(r->answers, &c);
+    all = c.hits + c.misses;
+    metric(to, "hits_total", "counter", "Reads of single keys answered from memory.", c.hits);
+    metric(to, "misses_total", "counter", "Reads of single keys that had to wait for the database.",
+           c.misses);
+    metric(to, "size", "gauge", "Answers kept in memory.", c.size);
+    metric(to, "bytes", "gauge", "Memory that kept answers take.", c.bytes);
+    buffer_printf(to, "# HELP lockstep_cache_hit_rate Share of hits since the start.\n"
+                      "# TYPE lockstep_cache_hit_rate gauge\nlockstep_cache_hit_rate %.6f\n",
+                  all ? (double)c.hits / (double)all : 0.0);
+}

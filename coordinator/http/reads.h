@@ -1,0 +1,55 @@
+/* reads.h - the read path: single keys from memory, one query for all who miss the same one.
+ *
+ * A read whose token was good a moment ago and whose answer is kept never leaves its I/O thread.
+ * Everybody else goes to a worker; there the token is asked for in the database, and of those who
+ * want the same key one asks for it and the others wait for that answer.
+ */
+#ifndef COORDINATOR_HTTP_READS_H
+#define COORDINATOR_HTTP_READS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct buffer;
+struct exchange;
+struct http_settings;
+struct pg_pool;
+struct reads;
+struct request;
+
+/* Hands an exchange that waited on: complete, or (again) to a worker. */
+struct reads_hands {
+    void (*suspend)(struct exchange *ex); /* on the I/O thread, before others can see it */
+    void (*resume)(struct exchange *ex);  /* its reply is complete */
+    void (*requeue)(struct exchange *ex); /* let a worker run it */
+};
+
+struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
+                          const struct reads_hands *hands);
+void reads_stop(struct reads *r); /* ends the threads; NULL is fine */
+void reads_free(struct reads *r); /* after the last exchange */
+void reads_wake(struct reads *r); /* something was committed; quick, any thread */
+
+/* ANSWERED  the reply is complete.
+ * PARKED    the exchange belongs to a flight: hands off.
+ * GO        run the handler; afterwards, if the exchange leads a flight, reads_land. */
+enum reads_step { READS_ANSWERED, READS_PARKED, READS_GO };
+/* On the I/O thread. */
+enum reads_step reads_begin(struct exchange *ex);
+/* On a worker's thread; the exchange is suspended. */
+enum reads_step reads_resume(struct exchange *ex, bool is_stopping);
+/* The handler of the exchange that leads is done (or refused): its reply serves all. */
+void reads_land(struct exchange *ex);
+
+/* tokens_check, remembered for reads. */
+int reads_check_token(struct request *rq, const char *token, struct err *e)
+    __attribute__((warn_unused_result));
+/* A handler used rq->pg, to write or to look: what it may have seen is no longer answered from
+ * memory in an older form when its own answer goes out. */
+void reads_note(struct request *rq);
+
+void reads_metrics(struct reads *r, struct buffer *to);
+
+#endif

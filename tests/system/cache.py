@@ -1,0 +1,188 @@
+"""cache.py - reads from memory: the same bytes, never stale, one query for many who miss."""
+import concurrent.futures
+import http.client
+import json
+import socket
+import threading
+import time
+
+from kit import World, check, contains, equal, wait_until
+
+NAMES = ("ETag", "Content-Type", "Cache-Control")
+
+
+def setup():
+    return World("cache").start(coordinators=2)
+
+
+def metric(coordinator, name):
+    text = coordinator.api("GET", "/metrics", raw_path=True, token=None).raw.decode()
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"lockstep_cache_{name} "))
+
+
+def form(answer):
+    """What a client can see of an answer."""
+    return answer.status, answer.raw, [answer.headers.get(n) for n in NAMES]
+
+
+def release(world, scope, values):
+    world.set(scope, values)
+    world.wait_state(world.start_rollout(scope, "all-at-once"), "completed")
+
+
+def test_same_bytes(world):
+    """a hit is the miss, byte by byte: values, absent keys, ETag, 304, aliases"""
+    c = world.coordinators[0]
+    release(world, "web/prod", {"a": "ä\"\\ \u2028", "b": {"config_value": {"z": [1, 2.50]}}, "a/b c": "1"})
+    for path in ("web/prod/a", "web/production/a", "web/prod/b", "web/prod/a%2Fb%20c", "web/prod/absent", "nobody/prod/a", "web/moon/a"):
+        plain = form(c.api("GET", f"/config/{path}?revision=released"))
+        misses = metric(c, "misses_total")
+        first, second = form(c.api("GET", f"/config/{path}")), form(c.api("GET", f"/config/{path}"))
+        equal(first, plain, f"the miss of {path}")
+        equal(second, plain, f"the hit of {path}")
+        check(metric(c, "misses_total") <= misses + 1, f"{path} is asked for once")
+    tag = c.api("GET", "/config/web/prod/a").headers["ETag"]
+    hits = metric(c, "hits_total")
+    for path in ("a", "a?revision=released"):
+        equal(form(c.api("GET", f"/config/web/prod/{path}", headers={"If-None-Match": tag})), (304, b"", [tag, None, "no-cache"]), path)
+    equal(form(c.api("GET", "/config/web/prod/b", headers={"If-None-Match": '"77"'})), form(c.api("GET", "/config/web/prod/b")), "another tag")
+    check(metric(c, "hits_total") >= hits + 3, "304s come from memory")
+    head = c.api("HEAD", "/config/web/prod/a")
+    equal((head.status, head.raw, head.headers["ETag"]), (200, b"", tag), "HEAD")
+    check(metric(c, "size") > 3 and metric(c, "bytes") > 500 and 0 < metric(c, "hit_rate") < 1, "figures")
+
+
+def test_own_writes(world):
+    """whoever has the answer to a write reads what it wrote, or a later one"""
+    c = world.coordinators[0]
+    release(world, "own/prod", {"k": "0"})
+    for i in range(1, 40):
+        c.api("GET", "/config/own/prod/k")
+        written = c.api("PUT", "/config/own/prod/k", {"config_value": str(i)})
+        equal(c.api("GET", "/config/own/prod/k")["head_version"], written["version"], "head_version after the write")
+    equal(c.api("GET", "/config/own/prod/k")["config_value"], "0", "the released value")
+    equal(c.api("GET", "/config/own/prod/new").status, 404, "absent")
+    release(world, "own/prod", {"new": "1"})
+    equal(c.api("GET", "/config/own/prod/new")["config_value"], "1", "absent no more")
+    equal(c.api("GET", "/config/own/prod/k")["config_value"], "39", "released with it")
+    c.api("DELETE", "/config/own/prod/new")
+    contains(c.api("GET", "/config/own/prod/other").raw, c.api("GET", "/config/own/prod/other?revision=released")["detail"])
+
+
+def test_other_coordinators_writes(world):
+    """what another coordinator writes is seen within a second, notified or not"""
+    one, two = world.coordinators
+    release(world, "two/prod", {"k": "0"})
+    for c in (one, two):
+        c.api("GET", "/config/two/prod/k")
+    for i in range(1, 6):
+        version = one.api("PUT", "/config/two/prod/k", {"config_value": str(i)})["version"]
+        wait_until(lambda: two.api("GET", "/config/two/prod/k")["head_version"] == version, "the other's write is seen", 1.5)
+    # Nobody is told of this one.
+    world.postgres.sql("""BEGIN; INSERT INTO config_version (scope_id, key, version, revision, value_type, value, created_by)
+        SELECT scope_id, 'k', 9, head + 1, 'string', 'x', 'sql' FROM scope WHERE service = 'two';
+        INSERT INTO revision (scope_id, revision, created_by) SELECT scope_id, head + 1, 'sql' FROM scope WHERE service = 'two';
+        UPDATE scope SET head = head + 1 WHERE service = 'two';
+        INSERT INTO audit SELECT number + 1, now(), 'sql', '', 'config.set', NULL, NULL, scope_id, '{}', '', hash FROM audit_head, scope WHERE service = 'two';
+        UPDATE audit_head SET number = number + 1; COMMIT""")
+    wait_until(lambda: two.api("GET", "/config/two/prod/k")["head_version"] == 9, "a commit without notification is seen", 1.5)
+
+
+def test_one_query(world):
+    """many who miss the same key at once wait for one query"""
+    c = world.coordinators[0]
+    release(world, "many/prod", {"k": "v"})
+    c.api("GET", "/config/many/prod/other")
+    # A lock that holds up whoever reads the table, until everybody is there.
+    lock = threading.Thread(target=world.postgres.sql, args=("BEGIN; LOCK TABLE config_version IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1.5); COMMIT",))
+    lock.start()
+    wait_until(lambda: world.postgres.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'config_version'::regclass") == [["1"]], "locked")
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        answers = [pool.submit(c.api, "GET", "/config/many/prod/k") for _ in range(100)]
+        wait_until(lambda: metric(c, "misses_total") >= 100, "all are there")
+        waiting = int(world.postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM config_version v%'")[0][0])
+        answers = {form(a.result())[:2] for a in answers}
+    lock.join()
+    equal(waiting, 1, "queries in progress")
+    equal(len(answers), 1, "different answers")
+    equal(answers.pop()[0], 200, "status")
+
+
+def test_never_stale_under_load(world):
+    """readers of both coordinators under a stream of writes: nothing goes back, nothing stays"""
+    release(world, "load/prod", {f"k{i}": "0" for i in range(8)})
+    stop, wrong = threading.Event(), []
+    newest = [0] * 8  # what a finished write reported
+
+    def read(c):
+        with_connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=20)
+        seen = [0] * 8
+        while not stop.is_set():
+            for i in range(8):
+                before = newest[i] if c is world.coordinators[0] else 0
+                with_connection.request("GET", f"/api/v1/config/load/prod/k{i}", headers={"Authorization": f"Bearer {world.token}"})
+                found = json.loads(with_connection.getresponse().read())["head_version"]
+                if found < max(before, seen[i]):
+                    wrong.append((c.name, i, found, before, seen[i]))
+                seen[i] = found
+
+    readers = [threading.Thread(target=read, args=(c,)) for c in world.coordinators * 3]
+    for r in readers:
+        r.start()
+    end = time.monotonic() + 5
+    n = 0
+    while time.monotonic() < end:
+        n += 1
+        newest[n % 8] = world.coordinators[0].api("PUT", f"/config/load/prod/k{n % 8}", {"config_value": str(n)})["version"]
+    stop.set()
+    for r in readers:
+        r.join()
+    equal(wrong[:5], [], "answers older than what was known")
+    check(n > 20, f"{n} writes")
+
+
+def test_tokens(world):
+    """a token that was revoked is refused from memory as well"""
+    c = world.coordinators[0]
+    release(world, "tok/prod", {"k": "v"})
+    token = world.bootstrap_token("short")
+    for _ in range(3):
+        equal(c.api("GET", "/config/tok/prod/k", token=token).status, 200, "good")
+    equal(c.api("GET", "/config/tok/prod/k", token=token[:-1] + ("0" if token[-1] != "0" else "1")).status, 401, "another one")
+    equal(c.api("GET", "/config/tok/prod/k", token=None).status, 401, "none")
+    identity = token.split("_")[1]
+    equal(world.coordinators[1].api("GET", "/config/tok/prod/k", token=token).status, 200, "good there, too")
+    world.ok("DELETE", f"/tokens/{identity}")
+    equal(c.api("GET", "/config/tok/prod/k", token=token).status, 401, "revoked, at once where that was asked for")
+    wait_until(lambda: world.coordinators[1].api("GET", "/config/tok/prod/k", token=token).status == 401, "revoked elsewhere", 1.5)
+
+
+def test_rights(world):
+    """who may not read a scope does not read it from memory"""
+    c = world.coordinators[0]
+    release(world, "mine/prod", {"k": "v"})
+    viewer = world.ok("POST", "/tokens", {"name": "v", "grants": [{"role": "viewer", "environment": "prod", "service": "tok"}]})["token"]
+    for _ in range(3):
+        equal(c.api("GET", "/config/mine/prod/k").status, 200, "an administrator")
+        equal(c.api("GET", "/config/tok/prod/k", token=viewer).status, 200, "theirs")
+        refused = c.api("GET", "/config/mine/prod/k", token=viewer)
+        equal((refused.status, refused["right"]), (403, "config.read"), "not theirs")
+
+
+def test_database_gone(world):
+    """without a database reads go on for a while; afterwards nothing old is shown"""
+    one, two = world.coordinators
+    release(world, "gone/prod", {"k": "1"})
+    for c in (one, two):
+        equal(c.api("GET", "/config/gone/prod/k")["config_value"], "1", "read")
+    world.postgres.stop_at_once()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        equal(one.api("GET", "/config/gone/prod/k").status, 200, "from memory")
+        equal(one.api("GET", "/services").status, 503, "from the database")
+    wait_until(lambda: one.api("GET", "/config/gone/prod/k").status == 503, "in doubt for too long", 20)
+    world.postgres.start()
+    wait_until(lambda: one.api("GET", "/config/gone/prod/k").status == 200, "back")
+    release(world, "gone/prod", {"k": "2"})
+    for c in (one, two):
+        wait_until(lambda: c.api("GET", "/config/gone/prod/k").body["config_value"] == "2", "the new one", 5)

@@ -1,0 +1,413 @@
+/* http_answers.c - what is kept, what is pushed out, what a drop does to reads in progress. */
+#include "coordinator/http/answers.h"
+
+#include <check.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/http/answer.h"
+#include "coordinator/http/reply.h"
+
+static struct answers *answers;
+static struct answers_name name;
+static struct answers_waiter waiter;
+static struct answer *found;
+static struct flight *flight;
+static unsigned parked;
+
+static void open_with(size_t entries, size_t bytes)
+{
+    answers = answers_new(&(struct answers_limits){ entries, bytes });
+    parked = 0;
+}
+
+static void park(struct answers_waiter *w)
+{
+    ck_assert_ptr_eq(w, &waiter);
+    parked++;
+}
+
+static struct answer *answer(int status, const char *body)
+{
+    struct reply re = { .status = status, .content_type = "text/plain" };
+    struct answer *a;
+
+    buffer_add_text(&re.body, body);
+    reply_header(&re, "ETag", "\"1\"");
+    a = answer_of(&re);
+    reply_fini(&re);
+    return a;
+}
+
+static enum answers_outcome find(const char *service, const char *key)
+{
+    ck_assert(answers_name(&name, service, "prod", key));
+    return answers_find(answers, &name, &waiter, park, &found, &flight);
+}
+
+static void lead(const char *service, const char *key)
+{
+    ck_assert_int_eq(find(service, key), ANSWERS_LEADING);
+}
+
+static void land(int status, const char *body)
+{
+    struct answer *a = answer(status, body);
+
+    ck_assert_ptr_null(answers_land(answers, &flight, a));
+    answer_release(a);
+}
+
+static void keep(const char *service, const char *key, int status, const char *body)
+{
+    lead(service, key);
+    land(status, body);
+}
+
+static void must_find(const char *service, const char *key, const char *body)
+{
+    ck_assert_int_eq(find(service, key), ANSWERS_FOUND);
+    ck_assert_uint_eq(found->size, strlen(body));
+    ck_assert_mem_eq(found->body, body, found->size);
+    answer_release(found);
+}
+
+static void must_miss(const char *service, const char *key)
+{
+    lead(service, key);
+    ck_assert_ptr_null(answers_land(answers, &flight, NULL));
+}
+
+static void drop(const char *service, const char *key)
+{
+    ck_assert(answers_name(&name, service, "prod", key));
+    answers_drop(answers, &name);
+}
+
+START_TEST(test_what_landed_is_found)
+{
+    struct answers_counts c;
+
+    open_with(1000, 1 << 20);
+    keep("web", "a", 200, "one");
+    must_find("web", "a", "one");
+    must_miss("web", "b");
+    must_miss("shop", "a");
+    answers_count(answers, &c);
+    ck_assert_uint_eq(c.size, 1);
+    ck_assert_uint_eq(c.hits, 1);
+    ck_assert_uint_eq(c.misses, 3);
+    ck_assert_uint_gt(c.bytes, 3);
+    answers_free(answers);
+}
+END_TEST
+
+START_TEST(test_a_found_answer_outlives_its_drop)
+{
+    struct reply re = { 0 };
+    struct answer *mine;
+
+    open_with(1000, 1 << 20);
+    keep("web", "a", 200, "one");
+    ck_assert_int_eq(find("web", "a"), ANSWERS_FOUND);
+    mine = found;
+    drop("web", "a");
+    must_miss("web", "a");
+    answer_give(mine, "\"2\"", &re);
+    ck_assert_int_eq(re.status, 200);
+    ck_assert_ptr_eq(re.lent, mine);
+    answer_give(mine, "\"1\"", &re);
+    ck_assert_int_eq(re.status, 304);
+    ck_assert_ptr_null(re.lent);
+    ck_assert_str_eq(re.headers[0].value, "\"1\"");
+    reply_fini(&re);
+    answer_release(mine);
+    answers_free(answers);
+}
+END_TEST
+
+START_TEST(test_the_least_used_go_first)
+{
+    struct answers_counts c;
+    char key[16];
+
+    open_with(6400, 1 << 26);
+    keep("web", "busy", 200, "busy");
+    for (int i = 0; i < 20000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        keep("web", key, 200, "x");
+        if (i % 64 == 0)
+            must_find("web", "busy", "busy");
+    }
+    answers_count(answers, &c);
+    ck_assert_uint_le(c.size, 6400);
+    ck_assert_uint_gt(c.size, 5500);
+    must_find("web", "k19999", "x");
+    must_miss("web", "k0");
+    answers_free(answers);
+}
+END_TEST
+
+START_TEST(test_bytes_are_bounded)
+{
+    static char big[10000];
+    struct answers_counts c;
+    char key[16];
+
+    memset(big, 'x', sizeof(big) - 1);
+    open_with(1000000, 64 * 60000);
+    for (int i = 0; i < 2000; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        keep("web", key, 200, big);
+    }
+    answers_count(answers, &c);
+    ck_assert_uint_le(c.bytes, 64 * 60000);
+    ck_assert_uint_gt(c.size, 200);
+    answers_free(answers);
+    open_with(1000, 64 * 20000);
+    keep("web", "too big for a shard", 200, big);
+    must_miss("web", "too big for a shard");
+    answers_free(answers);
+}
+END_TEST
+
+START_TEST(test_who_comes_second_joins)
+{
+    struct answer *a = answer(200, "one");
+    struct flight *leading;
+
+    open_with(1000, 1 << 20);
+    lead("web", "a");
+    leading = flight;
+    ck_assert_int_eq(find("web", "a"), ANSWERS_JOINED);
+    ck_assert_uint_eq(parked, 1);
+    flight = leading;
+    ck_assert_ptr_eq(answers_land(answers, &flight, a), &waiter);
+    ck_assert_ptr_null(flight);
+    answer_release(a);
+    must_find("web", "a", "one");
+    answers_free(answers);
+}
+END_TEST
+
+/* The read began before the commit: it may have seen what was before. */
+static void ground_by(void (*drop_it)(void), int status, bool is_kept)
+{
+    struct flight *before;
+
+    open_with(1000, 1 << 20);
+    lead("web", "a");
+    before = flight;
+    drop_it();
+    if (is_kept) {
+        land(status, "old");
+        must_find("web", "a", "old");
+        answers_free(answers);
+        return;
+    }
+    lead("web", "a"); /* does not join what was in the air */
+    land(status, "new");
+    flight = before;
+    land(status, "old");
+    must_find("web", "a", "new");
+    answers_free(answers);
+}
+
+static void drop_key(void)
+{
+    drop("web", "a");
+}
+
+static void drop_scope(void)
+{
+    answers_drop_scope(answers, "web:prod");
+}
+
+static void drop_absent(void)
+{
+    answers_drop_absent(answers, "web:prod");
+}
+
+static void drop_all(void)
+{
+    answers_drop_all(answers);
+}
+
+static void drop_others(void)
+{
+    drop("web", "b");
+    drop("shop", "a");
+    answers_drop_scope(answers, "shop:prod");
+    answers_drop_scope(answers, "web:dev");
+}
+
+START_TEST(test_a_drop_grounds_flights)
+{
+    ground_by(drop_key, 200, false);
+    ground_by(drop_scope, 200, false);
+    ground_by(drop_absent, 404, false);
+    ground_by(drop_all, 200, false);
+    ground_by(drop_others, 200, true);
+}
+END_TEST
+
+START_TEST(test_drops)
+{
+    open_with(1000, 1 << 20);
+    keep("web", "a", 200, "a");
+    keep("web", "none", 404, "none");
+    keep("shop", "a", 200, "shop");
+    answers_drop_absent(answers, "web:prod");
+    must_find("web", "a", "a");
+    must_miss("web", "none");
+    answers_drop_scope(answers, "web:prod");
+    must_miss("web", "a");
+    must_find("shop", "a", "shop");
+    keep("web", "a", 200, "again");
+    must_find("web", "a", "again");
+    answers_drop_all(answers);
+    must_miss("web", "a");
+    must_miss("shop", "a");
+    answers_free(answers);
+}
+END_TEST
+
+START_TEST(test_what_is_put_was_read_after_the_last_drop)
+{
+    struct answer *a = answer(200, "one");
+    uint64_t drops;
+
+    open_with(1000, 1 << 20);
+    drops = answers_drops(answers);
+    ck_assert(answers_name(&name, "web", "prod", "a"));
+    answers_put(answers, &name, a, drops);
+    must_find("web", "a", "one");
+    drop("shop", "a");
+    ck_assert(answers_name(&name, "web", "prod", "b"));
+    answers_put(answers, &name, a, drops);
+    must_miss("web", "b");
+    answer_release(a);
+    answers_free(answers);
+}
+END_TEST
+
+START_TEST(test_names)
+{
+    char key[700];
+
+    ck_assert(answers_name(&name, "payments", "prod", "database.url"));
+    ck_assert_str_eq(name.text, "payments:prod:database.url");
+    ck_assert_uint_eq(name.size, strlen(name.text));
+    ck_assert_uint_eq(name.scope_size, strlen("payments:prod"));
+    memset(key, 'k', sizeof(key) - 1);
+    key[sizeof(key) - 1] = '\0';
+    ck_assert(answers_name(&name, "web", "prod", key));
+    ck_assert(!answers_name(&name, "payments-and-more", "prod", key));
+}
+END_TEST
+
+/* A value that only grows: nobody may read a smaller one than the drop before promised. */
+#define WRITES 20000
+
+static _Atomic int written, promised;
+
+static void *write_on(void *arg)
+{
+    struct answers_name n;
+
+    (void)arg;
+    ck_assert(answers_name(&n, "web", "prod", "grows"));
+    for (int i = 0; i < WRITES; i++) {
+        written++;
+        answers_drop(answers, &n);
+        promised = written;
+    }
+    return NULL;
+}
+
+/* What whoever leads does. */
+static void read_and_land(struct flight *f)
+{
+    struct answer *a;
+    char text[16];
+
+    snprintf(text, sizeof(text), "%d", written);
+    a = answer(200, text);
+    answers_land(answers, &f, a);
+    answer_release(a);
+}
+
+static void ignore(struct answers_waiter *w)
+{
+    (void)w;
+}
+
+/* Gives something back when it found what must not be there any more. */
+static void *read_on(void *arg)
+{
+    static struct answers_waiter waiters[2][1000000];
+    struct answers_waiter *mine = waiters[arg != &written];
+    struct answers_name n;
+    bool is_wrong = false;
+
+    ck_assert(answers_name(&n, "web", "prod", "grows"));
+    for (size_t i = 0; promised < WRITES && i < 1000000; i++) {
+        int least = promised;
+        struct answer *a;
+        struct flight *f;
+        enum answers_outcome outcome = answers_find(answers, &n, &mine[i], ignore, &a, &f);
+
+        if (outcome == ANSWERS_LEADING)
+            read_and_land(f);
+        if (outcome != ANSWERS_FOUND)
+            continue;
+        is_wrong |= strtol(a->body, NULL, 10) < least;
+        answer_release(a);
+    }
+    return is_wrong ? arg : NULL;
+}
+
+START_TEST(test_nothing_stale_under_a_stream_of_drops)
+{
+    pthread_t threads[3];
+    void *wrong;
+
+    open_with(1000, 1 << 20);
+    written = promised = 0;
+    pthread_create(&threads[0], NULL, write_on, NULL);
+    pthread_create(&threads[1], NULL, read_on, &written);
+    pthread_create(&threads[2], NULL, read_on, &promised);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], &wrong);
+        ck_assert_ptr_null(wrong);
+    }
+    answers_free(answers);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("http_answers");
+    TCase *tests = tcase_create("http_answers");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tests, test_what_landed_is_found);
+    tcase_add_test(tests, test_a_found_answer_outlives_its_drop);
+    tcase_add_test(tests, test_the_least_used_go_first);
+    tcase_add_test(tests, test_bytes_are_bounded);
+    tcase_add_test(tests, test_who_comes_second_joins);
+    tcase_add_test(tests, test_a_drop_grounds_flights);
+    tcase_add_test(tests, test_drops);
+    tcase_add_test(tests, test_what_is_put_was_read_after_the_last_drop);
+    tcase_add_test(tests, test_names);
+    tcase_add_test(tests, test_nothing_stale_under_a_stream_of_drops);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
