@@ -77,7 +77,7 @@ only() { # library pattern, then the files (globs) that may include it
 }
 only 'libpq|postgres' coordinator/store/pg.c
 only 'microhttpd' 'coordinator/http/*'
-only 'curl/' 'coordinator/courier/*' 'coordinator/cli/*' 'agent/apply*.c'
+only 'curl/' 'coordinator/courier/*' 'coordinator/keyring/vault_*' 'coordinator/cli/*' 'agent/apply*.c'
 only 'lmdb' 'agent/cache*'
 only 'openssl/' common/base64.c common/digest.c common/random.c common/seal.c coordinator/store/tokens.c
 only 'zmq|czmq' coordinator/router.c coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/system/*'
@@ -111,6 +111,7 @@ mapfile -t common < <(files 'common/*.[ch]')
           coordinator/store/*) in_code '#include "coordinator/(http|courier|router|cli)' "$f" ;;
           coordinator/router.[ch] | coordinator/zap.[ch]) in_code '#include "coordinator/(store|http|courier|cli)' "$f" ;;
           coordinator/courier/*) in_code '#include "coordinator/(http|router|cli)' "$f" ;;
+          coordinator/keyring/*) in_code '#include "coordinator/(store|http|courier|router|cli)' "$f" ;;
           coordinator/http/*) in_code '#include "coordinator/(router|courier|cli)' "$f" ;;
       esac
   done
