@@ -32,6 +32,13 @@ static const struct settings_key keys[] = {
     { "limits", "servers", SETTINGS_NUMBER, AT(servers_max), "20000", 64, 200000, false },
     { "limits", "scopes", SETTINGS_NUMBER, AT(scopes_max), "4096", 16, 65536, false },
     { "limits", "rollouts", SETTINGS_NUMBER, AT(rollouts_max), "256", 1, 4096, false },
+    { "secrets", "provider", SETTINGS_TEXT, AT(secrets_provider), "none", 0, 0, false },
+    { "secrets", "key_file", SETTINGS_TEXT, AT(secrets_key_file), NULL, 0, 0, false },
+    { "secrets", "vault_url", SETTINGS_TEXT, AT(vault_url), NULL, 0, 0, false },
+    { "secrets", "vault_key", SETTINGS_TEXT, AT(vault_key), NULL, 0, 0, false },
+    { "secrets", "vault_token_file", SETTINGS_TEXT, AT(vault_token_file), NULL, 0, 0, false },
+    { "secrets", "vault_ca_file", SETTINGS_TEXT, AT(vault_ca_file), NULL, 0, 0, false },
+    { "secrets", "vault_timeout", SETTINGS_DURATION, AT(vault_timeout_ms), "5s", 100, 60000, false },
     { "log", "level", SETTINGS_TEXT, AT(log_level), "info", 0, 0, false },
     { "log", "format", SETTINGS_TEXT, AT(log_format), "text", 0, 0, false },
 };

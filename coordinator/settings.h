@@ -18,6 +18,9 @@ struct coordinator_settings {
     bool is_plain;          /* no CURVE: benchmarks only */
     int64_t lease_ms, heartbeat_ms, session_grace_ms, rollback_timeout_ms;
     int64_t servers_max, scopes_max, rollouts_max;
+    char *secrets_provider; /* none file vault; coordinator/keyring/keyring.h for all of them */
+    char *secrets_key_file, *vault_url, *vault_key, *vault_token_file, *vault_ca_file;
+    int64_t vault_timeout_ms;
     char *log_level;  /* debug info warn error */
     char *log_format; /* text json */
 };
