@@ -13,6 +13,9 @@ trap 'rm -f "$log"' EXIT
 # that ended badly without saying what failed, or that ran nothing, is a failure.
 count() { # status
     local words good=0 bad=0 n f e
+    local sums='Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+|\b[0-9]+ passed, [0-9]+ failed' from=1
+    # What sums up by itself in its last line is not added up again.
+    tail -n 1 "$log" | grep -qE '^[0-9]+ passed, [0-9]+ failed$' && from=$(wc -l <"$log")
     while read -r words; do
         case $words in
             *Checks:*) read -r n f e <<<"$(sed -E 's/.*Checks: ([0-9]+), Failures: ([0-9]+), Errors: ([0-9]+).*/\1 \2 \3/' <<<"$words")"
@@ -20,7 +23,7 @@ count() { # status
             *) read -r n f <<<"$(sed -E 's/.*\b([0-9]+) passed, ([0-9]+) failed.*/\1 \2/' <<<"$words")"
                 good=$((good + n)) bad=$((bad + f)) ;;
         esac
-    done < <(grep -E 'Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+|\b[0-9]+ passed, [0-9]+ failed' "$log")
+    done < <(tail -n "+$from" "$log" | grep -E "$sums")
     [ "$1" -ne 0 ] && [ $bad -eq 0 ] && bad=1
     [ $((good + bad)) -eq 0 ] && bad=1
     part_good=$((part_good + good)) part_bad=$((part_bad + bad))

@@ -265,16 +265,20 @@ START_TEST(test_the_listener_hears_and_listens_again)
 {
     struct listener *l = listener_start(conninfo);
     uint64_t before;
+    int64_t session;
 
     listener_add(l, hear, NULL);
     kit_await(pg, 1, "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN lockstep'"
                      " AND state = 'idle' AND datname = current_database()");
     append();
     await_heard(1);
-    end_others();
     before = atomic_load(&calls);
+    session = kit_int(pg, "SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN lockstep'"
+                          " AND datname = current_database()");
+    kit_sql(pg, "SELECT pg_terminate_backend(%lld)", (long long)session);
     kit_await(pg, 1, "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN lockstep'"
-                     " AND state = 'idle' AND datname = current_database()");
+                     " AND state = 'idle' AND datname = current_database() AND pid <> %lld",
+              (long long)session);
     append();
     await_heard(2);
     ck_assert_uint_gt(atomic_load(&calls), before); /* also for what was lost meanwhile */

@@ -88,7 +88,7 @@ def test_graceful(world):
     """a leader that is asked to end gives the lease up: the other leads well before it ran out"""
     old, before = world.leader(), epoch(world)
     began = time.monotonic()
-    old.process.stop()
+    equal(old.process.stop(), 0, "exit code of a coordinator that is asked to end")
     taken_over(world, old, before, began)
     old.start()
 
