@@ -32,7 +32,7 @@ struct roster_server {
     int64_t session_ms;          /* when it began */
     int64_t heard_ms, pinged_ms;
     int64_t quarantined_until_ms; /* two answer with one key */
-    uint32_t unsaved_acks, unsaved_joins; /* handed to the writer in this leadership, not back yet */
+    uint32_t unsaved_acks, unsaved_joins; /* handed to the writer in this leadership, not back */
     uint64_t greeted_epoch;      /* the leadership that heard its digest */
 };
 

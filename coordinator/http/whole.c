@@ -1,5 +1,4 @@
 /* whole.c - handlers that read whole scopes: the document, revisions, differences, services. */
-#include "coordinator/http/access.h"
 #include "coordinator/http/whole.h"
 
 #include <inttypes.h>
@@ -7,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/render.h"
 #include "coordinator/store/documents.h"

@@ -35,7 +35,7 @@ struct grants {
  * into the list, "/0/role") says what is wrong. */
 int grants_read(struct json_t *list, struct grants *out, char where_out[64], struct err *e)
     __attribute__((warn_unused_result));
-/* The same from stored text. What a newer version wrote and this one does not know gives nothing. */
+/* The same from stored text. What a newer version wrote and this one does not know is nothing. */
 void grants_load(const char *text, struct grants *out);
 
 /* Does one of them hold the right for this scope now? NULL stands for all services, all

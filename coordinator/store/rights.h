@@ -1,7 +1,7 @@
 /* rights.h - rights, the roles that contain them, and where a right has to be held.
  *
- * A role is a name for some rights. Two rights belong to no role, not even to admin: to read secrets
- * and to break the glass are given one by one.
+ * A role is a name for some rights. Two rights belong to no role, not even to admin: to read
+ * secrets and to break the glass are given one by one.
  */
 #ifndef COORDINATOR_STORE_RIGHTS_H
 #define COORDINATOR_STORE_RIGHTS_H

@@ -146,7 +146,8 @@ START_TEST(test_commands_are_taken_back_once)
     char answer[128];
     bool is_withdrawn;
 
-    ck_assert_int_eq(commands_insert(pg, id, "pause", false, "why", "tests", "", &command, &err), 0);
+    ck_assert_int_eq(commands_insert(pg, id, "pause", false, "why", "tests", "", &command, &err),
+                     0);
     ck_assert_int_eq(commands_look(pg, command, &state, answer, &err), 0);
     ck_assert_int_eq(state, COMMAND_WAITING);
     kit_sql(pg, "UPDATE command SET state = 'refused', answer = 'resume,rollback'");
