@@ -10,7 +10,9 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "coordinator/http/server.h"
+#include "coordinator/keyring/keyring.h"
 #include "coordinator/loop.h"
+#include "coordinator/secrets.h"
 #include "coordinator/settings.h"
 #include "coordinator/store/listener.h"
 #include "coordinator/store/migrate.h"
@@ -29,13 +31,21 @@ static const char usage[] =
     "\n"
     "  lockstepd --config FILE                               run\n"
     "  lockstepd --config FILE bootstrap-token --name NAME   make an administrator's token\n"
+    "  lockstepd --config FILE new-secret-key                make a key file or a newest key\n"
+    "  lockstepd --config FILE check-secrets                 is the key of all secrets there?\n"
     "  lockstepd --version | --help\n"
     "\n"
     "Every setting is also an environment variable, LOCKSTEP_SECTION_KEY, which wins.\n";
 
+enum command { RUN, BOOTSTRAP_TOKEN, NEW_SECRET_KEY, CHECK_SECRETS };
+
+static const char *const commands[] = { [BOOTSTRAP_TOKEN] = "bootstrap-token",
+                                        [NEW_SECRET_KEY] = "new-secret-key",
+                                        [CHECK_SECRETS] = "check-secrets" };
+
 struct arguments {
     const char *config, *name;
-    bool is_bootstrap;
+    enum command command;
 };
 
 static int refuse(const char *text, const char *what)
@@ -66,13 +76,16 @@ static int parse(int argc, char **argv, struct arguments *out)
         else
             return 2;
     }
-    if (optind < argc && strcmp(argv[optind], "bootstrap-token") == 0) {
-        out->is_bootstrap = true;
+    for (unsigned i = BOOTSTRAP_TOKEN; i <= CHECK_SECRETS && optind < argc; i++) {
+        if (strcmp(argv[optind], commands[i]) != 0)
+            continue;
+        out->command = (enum command)i;
         optind++;
+        break;
     }
     if (optind < argc)
         return refuse("unknown argument ", argv[optind]);
-    if (out->is_bootstrap && !out->name)
+    if (out->command == BOOTSTRAP_TOKEN && !out->name)
         return refuse("bootstrap-token needs --name NAME", "");
     return -1;
 }
@@ -198,6 +211,37 @@ static int run(const struct coordinator_settings *s)
     return rc;
 }
 
+/* A key-encryption key that is gone is said, and keeps nothing but secrets from being served. */
+static int start(const struct coordinator_settings *s)
+{
+    SCOPED(keyring_close) struct keyring *keyring = NULL;
+    char newest[ENVELOPE_KEY_ID_SIZE];
+    struct err e = { 0 };
+
+    block_signals();
+    raise_descriptor_limit();
+    if (secrets_open(s, &keyring, &e) != 0)
+        return fail(&e);
+    if (strcmp(s->secrets_provider, "none") != 0 && keyring_check(keyring, newest, &e) != 0)
+        log_warn("secrets can be neither read nor written", "reason", e.text);
+    return wait_for_database(s->database_url) ? run(s) : 0;
+}
+
+static int obey(const struct arguments *arguments, const struct coordinator_settings *s)
+{
+    switch (arguments->command) {
+    case BOOTSTRAP_TOKEN:
+        return bootstrap_token(s, arguments->name);
+    case NEW_SECRET_KEY:
+        return secrets_new_key_command(s);
+    case CHECK_SECRETS:
+        return secrets_check_command(s);
+    case RUN:
+        break;
+    }
+    return start(s);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = { 0 };
@@ -209,13 +253,7 @@ int main(int argc, char **argv)
         return rc;
     if (coordinator_settings_load(arguments.config, &settings, &e) != 0)
         return refuse(e.text, "");
-    if (arguments.is_bootstrap) {
-        rc = bootstrap_token(&settings, arguments.name);
-    } else {
-        block_signals();
-        raise_descriptor_limit();
-        rc = wait_for_database(settings.database_url) ? run(&settings) : 0;
-    }
+    rc = obey(&arguments, &settings);
     coordinator_settings_fini(&settings);
     return rc;
 }

@@ -1,0 +1,65 @@
+/* secrets.c - opens the keyring as the settings say, and runs the commands about it. */
+#include "coordinator/secrets.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator/keyring/key_file.h"
+#include "coordinator/keyring/keyring.h"
+#include "coordinator/settings.h"
+
+int secrets_open(const struct coordinator_settings *s, struct keyring **out, struct err *e)
+{
+    const struct keyring_settings settings = {
+        .provider = s->secrets_provider,
+        .key_file = s->secrets_key_file,
+        .vault_url = s->vault_url,
+        .vault_key = s->vault_key,
+        .vault_token_file = s->vault_token_file,
+        .vault_ca_file = s->vault_ca_file,
+        .vault_timeout_ms = s->vault_timeout_ms,
+    };
+
+    return keyring_open(&settings, out, e);
+}
+
+static int fail(const struct err *e)
+{
+    fprintf(stderr, "lockstepd: %s\n", e->text);
+    return 1;
+}
+
+int secrets_check_command(const struct coordinator_settings *s)
+{
+    SCOPED(keyring_close) struct keyring *keyring = NULL;
+    char newest[ENVELOPE_KEY_ID_SIZE];
+    struct err e = { 0 };
+
+    if (secrets_open(s, &keyring, &e) != 0 || keyring_check(keyring, newest, &e) != 0)
+        return fail(&e);
+    printf("new secrets are wrapped by %s\n", newest);
+    return 0;
+}
+
+int secrets_new_key_command(const struct coordinator_settings *s)
+{
+    char id[KEY_FILE_ID_SIZE];
+    struct err e = { 0 };
+    int rc;
+
+    if (!s->secrets_key_file || strcmp(s->secrets_provider, "file") != 0) {
+        err_set(&e, ERR_INVALID,
+                "[secrets] provider must be file, and key_file name the file; a Vault's key is "
+                "made and rotated there");
+        return fail(&e);
+    }
+    rc = key_file_create(s->secrets_key_file, id, &e);
+    if (rc != 0 && e.kind == ERR_CONFLICT)
+        rc = key_file_add(s->secrets_key_file, id, &e);
+    if (rc != 0)
+        return fail(&e);
+    printf("%s has the newest key %s. Keep a copy in a safe place, and give it to every "
+           "coordinator.\n",
+           s->secrets_key_file, id);
+    return 0;
+}
