@@ -169,12 +169,16 @@ bool roster_allows(const struct roster_server *s, const struct roster_scope *sco
     return false;
 }
 
+/* The newest first; what is entitled again is the newest again. */
 void roster_entitle(struct roster_scope *scope, const struct hash *hash)
 {
-    for (uint32_t i = 0; i < ROSTER_SERVABLE_MAX; i++)
-        if (hash_equal(&scope->servable[i], hash))
-            return;
-    scope->servable[scope->servable_next++ % ROSTER_SERVABLE_MAX] = *hash;
+    struct hash newest = *hash;
+    uint32_t at = 0;
+
+    while (at + 1 < ROSTER_SERVABLE_MAX && !hash_equal(&scope->servable[at], hash))
+        at++;
+    memmove(scope->servable + 1, scope->servable, at * sizeof(scope->servable[0]));
+    scope->servable[0] = newest;
 }
 
 bool roster_is_entitled(struct roster *r, const struct roster_server *s, const struct hash *hash)

@@ -41,7 +41,6 @@ struct roster_scope {
     int64_t scope_id;
     char service[NAME_BUFFER], environment[NAME_BUFFER];
     struct hash servable[ROSTER_SERVABLE_MAX];
-    uint32_t servable_next;
 };
 
 struct roster;

@@ -112,6 +112,36 @@ START_TEST(test_a_server_that_is_missed_once_is_found_again)
 }
 END_TEST
 
+static struct hash hash_of(unsigned n)
+{
+    struct hash hash = { .bytes = { 1, (uint8_t)n, (uint8_t)(n >> 8) } };
+
+    return hash;
+}
+
+/* The released content is the base of every rollout: many that fail must not push it out. */
+START_TEST(test_the_base_stays_servable)
+{
+    struct server_row row = row_of(1, KEY_A);
+    struct scope_row scope_row = { .scope_id = 5, .service = "payments", .environment = "prod" };
+    struct membership_row member = { .server_id = 1, .scope_id = 5 };
+    const struct snapshot s = { .servers = &row, .server_count = 1, .scopes = &scope_row,
+                                .scope_count = 1, .memberships = &member, .membership_count = 1 };
+    struct hash base = hash_of(0), last = hash_of(3 * ROSTER_SERVABLE_MAX), first = hash_of(1);
+
+    ck_assert(roster_update(roster, &s, NULL));
+    for (unsigned i = 1; i <= 3 * ROSTER_SERVABLE_MAX; i++) {
+        struct hash candidate = hash_of(i);
+
+        roster_entitle(roster_scope(roster, 0), &base);
+        roster_entitle(roster_scope(roster, 0), &candidate);
+        ck_assert(roster_is_entitled(roster, roster_server(roster, 0), &base));
+    }
+    ck_assert(roster_is_entitled(roster, roster_server(roster, 0), &last));
+    ck_assert(!roster_is_entitled(roster, roster_server(roster, 0), &first));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("roster");
@@ -123,6 +153,7 @@ int main(void)
     tcase_add_test(t, test_only_names_are_allowed);
     tcase_add_test(t, test_a_forgotten_key_may_be_enrolled_anew);
     tcase_add_test(t, test_a_server_that_is_missed_once_is_found_again);
+    tcase_add_test(t, test_the_base_stays_servable);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
