@@ -29,6 +29,7 @@ struct exchange {
     struct http *http;
     struct MHD_Connection *connection;
     struct request request;
+    size_t received; /* of the body: counted with all others' */
     struct reply reply;
 };
 

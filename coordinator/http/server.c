@@ -34,6 +34,7 @@
 #define CONNECTIONS_MAX 10000
 #define INACTIVITY_S 120
 #define DROPPED_MAX (64u << 20) /* of a body that is refused */
+#define BODIES_MAX ((size_t)256 << 20) /* of all bodies together: nobody was asked for a token yet */
 
 struct http {
     struct http_settings settings;
@@ -45,6 +46,7 @@ struct http {
     struct watches *watches;
     struct reads *reads;
     struct counters counters;
+    _Atomic size_t bodies; /* bytes of bodies that came in and were not answered yet */
     char address[300];
 };
 
@@ -89,6 +91,7 @@ static void end_exchange(void *cls, struct MHD_Connection *connection, void **co
     if (!ex)
         return;
     set_deadline(connection, DEADLINE_HEADERS_MS);
+    atomic_fetch_sub(&ex->http->bodies, ex->received);
     request_fini(&ex->request);
     reply_fini(&ex->reply);
     free(ex);
@@ -206,6 +209,17 @@ static void refuse(struct exchange *ex, const struct err *e)
         reply_header(&ex->reply, "Allow", ex->request.match.allow);
 }
 
+/* Room for a part of the body, beside all the others'. */
+static int make_room(struct exchange *ex, size_t size, struct err *e)
+{
+    if (ex->request.body.size + size > REQUEST_BODY_MAX)
+        return err_set(e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
+    ex->received += size;
+    if (atomic_fetch_add(&ex->http->bodies, size) + size > BODIES_MAX)
+        return err_set(e, ERR_UNAVAILABLE, "too many large requests at once; ask again");
+    return 0;
+}
+
 /* Add a part of the body. What comes after a refusal is read and dropped. */
 static void receive(struct exchange *ex, const char *data, size_t size)
 {
@@ -213,13 +227,14 @@ static void receive(struct exchange *ex, const char *data, size_t size)
 
     if (ex->reply.status)
         return;
-    if (ex->request.body.size + size > REQUEST_BODY_MAX) {
-        buffer_fini(&ex->request.body);
-        err_set(&e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
-        refuse(ex, &e);
+    if (make_room(ex, size, &e) == 0) {
+        buffer_add(&ex->request.body, data, size);
         return;
     }
-    buffer_add(&ex->request.body, data, size);
+    buffer_fini(&ex->request.body);
+    atomic_fetch_sub(&ex->http->bodies, ex->received);
+    ex->received = 0;
+    refuse(ex, &e);
 }
 
 /* ---------------------------------------------------------------- answering */

@@ -290,6 +290,27 @@ def test_take_back(world):
     equal(world.api("GET", "/config/back/prod?format=json&revision=head").body, {"k": "bad", "extra": "x", "draft": "d"}, "head")
 
 
+def test_bodies_together(world):
+    """many large bodies at once, without any token: refused with 503 beyond a limit, and over when they are gone"""
+    size, port = 16 << 20, world.coordinators[0].http
+    head = f"POST /api/v1/rollouts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {size}\r\n\r\n".encode()
+    senders = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(17)]
+    try:
+        for sender in senders:
+            sender.sendall(head)
+            sender.sendall(b" " * (size - 1))
+        statuses = []
+        for sender in senders:
+            sender.sendall(b" ")
+            statuses.append(sender.recv(4096).split()[1])
+        check(b"503" in statuses, f"none was refused for the others: {statuses}")
+        equal(set(statuses) - {b"503"}, {b"401"}, f"all others get to the token: {statuses}")
+    finally:
+        for sender in senders:
+            sender.close()
+    wait_until(lambda: world.api("POST", "/rollouts", raw_body=b" " * size, token=None).status == 401, "a large body is taken again")
+
+
 def test_lists(world):
     """rollouts by state, scope and cursor; strategies and environments; what is not offered yet is refused"""
     all_of_them = world.ok("GET", "/rollouts?limit=2")
