@@ -250,10 +250,13 @@ static void load_decision(struct leading *l, const struct snapshot *s,
             continue;
         bitset_clear(&confirmed);
         for (size_t i = 0; i < s->membership_count; i++) {
-            const struct roster_server *server = roster_by_id(roster, s->memberships[i].server_id);
+            const struct roster_server *server;
 
-            if (server && s->memberships[i].scope_id == row->scope_ids[k] &&
-                s->memberships[i].obeyed >= row->dseq)
+            if (s->memberships[i].scope_id != row->scope_ids[k] ||
+                s->memberships[i].obeyed < row->dseq)
+                continue; /* most are of another scope: looked up last */
+            server = roster_by_id(roster, s->memberships[i].server_id);
+            if (server)
                 bitset_add(&confirmed, server->index);
         }
         MUST(leader_load_decision(l->leader, row->dseq, row->kind, (uint64_t)row->rollout_id,
