@@ -34,7 +34,7 @@
 #define CONNECTIONS_MAX 10000
 #define INACTIVITY_S 120
 #define DROPPED_MAX (64u << 20) /* of a body that is refused */
-#define BODIES_MAX ((size_t)256 << 20) /* of all bodies together: nobody was asked for a token yet */
+#define BODIES_MAX ((size_t)256 << 20) /* of all together: nobody was asked for a token yet */
 
 struct http {
     struct http_settings settings;
