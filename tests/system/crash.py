@@ -188,7 +188,7 @@ def test_judge(world):
         world.postgres.sql(f"CREATE DATABASE forged TEMPLATE {original}", "postgres")
         world.postgres.name = "forged"
         try:
-            world.postgres.sql(forgery)
+            world.postgres.sql(f"SET session_replication_role = replica; {forgery}")  # the guards of the trail look away
             found = verdict(world)
         finally:
             world.postgres.name = original
