@@ -175,6 +175,9 @@ FORGERIES = {
               " WHERE rollout_id IN (SELECT rollout_id FROM rollout WHERE state = 'aborted')",
     "S5": "UPDATE member SET applied_at = NULL, state = 'pending' WHERE rollout_id = (SELECT max(rollout_id) FROM rollout WHERE state = 'completed')",
     "S10": "UPDATE member SET stage = 31 WHERE rollout_id = (SELECT max(rollout_id) FROM rollout WHERE state = 'completed')",
+    "S11": "UPDATE audit SET data = data || '{\"stage\":0}' WHERE number = (SELECT max(a.number) FROM audit a WHERE data->>'to' = 'baking'"
+           " AND data->>'stage' = '1' AND EXISTS (SELECT 1 FROM audit b WHERE b.rollout_id = a.rollout_id AND b.number > a.number"
+           " AND b.action = 'rollout.attempt' AND b.data->>'stage' = '2'))",
     "S15": "UPDATE audit SET data = data || '{\"epoch\":0}' WHERE number = (SELECT max(number) FROM audit WHERE action = 'rollout.end')",
 }
 

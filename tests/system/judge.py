@@ -103,15 +103,17 @@ def obeyed(f):
 
 
 def stages(f):
-    """S11: a stage is opened after the one before it was found applied, and not over a budget of 0."""
+    """S11: a stage is opened after the one opened before it was found applied, and not over a budget of 0."""
     for rollout_id, r in f.rollouts.items():
-        applied = set()
+        opened, applied = None, set()
         for a in f.trail(rollout_id):
             d = a["data"]
             if a["action"] == "rollout.move" and d["to"] == "baking":
                 applied.add(d["stage"])
-            if a["action"] == "rollout.attempt" and d["stage"] > 0:
-                check(applied, f"S11: stage {d['stage']} of {r['public_id']} was opened before any stage was applied")
+            if a["action"] == "rollout.attempt":
+                check(opened in (None, d["stage"]) or opened in applied,
+                      f"S11: stage {d['stage']} of {r['public_id']} was opened before stage {opened} was applied")
+                opened = d["stage"]
         if r["state"] == "completed":
             bad = [m["name"] for m in f.members if m["rollout_id"] == rollout_id and m["state"] == "failed" and m["detail"] != "silent"]
             equal(bad, [], f"S11: failed members of {r['public_id']}, completed with a budget of 0")
