@@ -43,6 +43,7 @@ DB = $(filter-out tests/db/kit.c,$(wildcard tests/db/*.c))
 DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
+PAGE = $(wildcard dashboards/web/*)
 SQL = $(sort $(wildcard sql/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -98,7 +99,7 @@ quiet = $(if $(V),,@printf '%-6s %s\n' $(1) $(2);)
 $(BUILD)/libcommon.a: $(call obj,$(COMMON))
 $(BUILD)/libcore.a: $(call obj,$(CORE))
 $(BUILD)/libagentcore.a: $(call obj,$(AGENT_CORE))
-$(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o
+$(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o
 $(BUILD)/libagent.a: $(call obj,$(AGENT))
 $(BUILD)/libcli.a: $(call obj,$(filter-out coordinator/cli/main.c,$(CLI)))
 $(BUILD)/lib%.a: $(BUILD)/sources
@@ -111,16 +112,21 @@ $(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.
 $(PROGRAMS):
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-# The migrations travel inside lockstepd: sql/NNN_name.sql becomes one row of the table that
-# store/migrate.c reads.
+# Files travel inside lockstepd as rows of a table: $(call embed,HEADER,PREFIX,TYPE TABLE,NAME OF A FILE,FILES).
+embed = { echo '\#include "$(1)"'; n=0; rows=; for f in $(5); do n=$$((n + 1)); \
+	echo "__asm__(\".section .rodata; $(2)_$$n: .incbin \\\"$$f\\\"; $(2)_end_$$n: .byte 0; .previous\");"; \
+	echo "extern const char $(2)_$$n[], $(2)_end_$$n[];"; \
+	rows="$$rows{ \"$$(basename $$f $(4))\", $(2)_$$n, $(2)_end_$$n }, "; done; \
+	echo "const struct $(3)[] = { $$rows{ 0, 0, 0 } };"; }
 $(BUILD)/sql/migrations.c: $(SQL) Makefile
 	@mkdir -p $(@D)
-	@{ echo '#include "coordinator/store/migrate.h"'; n=0; rows=; for f in $(SQL); do n=$$((n + 1)); \
-	echo "__asm__(\".section .rodata; sql_$$n: .incbin \\\"$$f\\\"; sql_end_$$n: .byte 0; .previous\");"; \
-	echo "extern const char sql_$$n[], sql_end_$$n[];"; \
-	rows="$$rows{ \"$$(basename $$f .sql)\", sql_$$n, sql_end_$$n }, "; done; \
-	echo "const struct migration_text migration_texts[] = { $$rows{ 0, 0, 0 } };"; } >$@
+	@$(call embed,coordinator/store/migrate.h,sql,migration_text migration_texts,.sql,$(SQL)) >$@
+$(BUILD)/dashboards/page_files.c: $(PAGE) Makefile
+	@mkdir -p $(@D)
+	@$(call embed,coordinator/http/page.h,page,page_file page_files,,$(PAGE)) >$@
 $(BUILD)/obj/sql/migrations.o: $(BUILD)/sql/migrations.c $(BUILD)/command
+$(BUILD)/obj/dashboards/page_files.o: $(BUILD)/dashboards/page_files.c $(BUILD)/command
+$(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o:
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 

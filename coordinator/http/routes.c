@@ -4,6 +4,7 @@
 #include "coordinator/http/config.h"
 #include "coordinator/http/health.h"
 #include "coordinator/http/lookup.h"
+#include "coordinator/http/page.h"
 #include "coordinator/http/policies.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/route.h"
@@ -22,6 +23,9 @@ const struct route routes[] = {
     { "GET", "/readyz", health_ready, NULL, SLOW, NO_BODY },
     { "GET", "/metrics", health_metrics, NULL, QUICK, NO_BODY },
     { "GET", "/version", health_version, NULL, QUICK, NO_BODY },
+    { "GET", "/", page_get, NULL, QUICK, NO_BODY },
+    { "GET", "/app.js", page_get, NULL, QUICK, NO_BODY },
+    { "GET", "/style.css", page_get, NULL, QUICK, NO_BODY },
 
     /* Configuration. Fixed last words come before keys of that name: other methods. */
     { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
