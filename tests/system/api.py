@@ -336,6 +336,17 @@ def test_lists(world):
     problem(world.api("POST", "/rollouts", {"changes": [{**change("back/prod"), "to_revision": 1}]}), 409, "nothing_to_change")
 
 
+def test_page(world):
+    """the live page is served without a token, with headers that let nothing else in; what it loads is there"""
+    for path, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/style.css", "text/css")):
+        answer = world.api("GET", path, raw_path=True, token=None)
+        equal(answer.status, 200, path)
+        contains(answer.headers["Content-Type"], kind)
+        contains(answer.headers["Content-Security-Policy"], "default-src 'none'", "script-src 'self'", "frame-ancestors 'none'")
+    contains(world.api("GET", "/", raw_path=True, token=None).raw.decode(), '"/app.js"', '"/style.css"')
+    equal(world.api("GET", "/nothing.js", raw_path=True, token=None).status, 404, "a file that is not there")
+
+
 def test_no_leader(world):
     """without a leader a command is withdrawn and answered 503; with one again it is carried out"""
     world.set("alone/prod", {"k": "1"})
