@@ -26,6 +26,7 @@ const struct command_option rollout_start_options[] = {
     { "wait", 'w', NULL, "follow it to its end; the exit code says how it went" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
     { "expect-plan", 0, "HASH", "only if this is still what `rollout plan` showed" },
+    { "include-rolled-back", 0, NULL, "also what was rolled back before" },
     { "break-glass", 0, NULL, "skip approvals, windows and freezes; wants --note" },
     { NULL, 0, NULL, NULL },
 };
@@ -102,6 +103,8 @@ static int build_request(const struct cli *cli, int argc, char **argv, json_t *b
     add_text_option(cli, body, "expect-plan", "plan");
     if (command_flag(&cli->line, "break-glass"))
         json_object_set_new(body, "break_glass", json_true());
+    if (command_flag(&cli->line, "include-rolled-back"))
+        json_object_set_new(body, "include_rolled_back", json_true());
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
+#include "coordinator/store/inherit.h"
 #include "coordinator/store/servers.h"
 
 /* ---------------------------------------------------------------- what the request names */
@@ -87,12 +88,23 @@ static json_t *text(const char *s)
 
 struct json_t *config_item_json(const struct scope *scope, const struct config_item *item)
 {
-    return json_pack("{s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:s,s:o}", "service_name", scope->service,
-                     "environment", scope->environment, "config_key", text(item->key),
-                     "config_value", text(item->value), "value_type", item->value_type, "version",
+    json_t *source = *item->origin
+                         ? text(item->origin)
+                         : json_sprintf("%s/%s", scope->service, scope->environment);
+
+    return json_pack("{s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:s,s:o,s:o}", "service_name",
+                     scope->service, "environment", scope->environment, "config_key",
+                     text(item->key), "config_value", text(item->value), "value_type", item->value_type, "version",
                      (json_int_t)item->version, "head_version", (json_int_t)item->head_version,
                      "revision", (json_int_t)item->revision, "updated_at", item->updated_at,
-                     "description", text(item->description));
+                     "description", text(item->description), "source", source);
+}
+
+bool config_is_own_only(const struct request *rq)
+{
+    const char *resolved = request_query(rq, "resolved");
+
+    return resolved && (strcmp(resolved, "0") == 0 || strcmp(resolved, "false") == 0);
 }
 
 static int find_item(struct request *rq, const struct scope *scope, const char *key,
@@ -102,7 +114,7 @@ static int find_item(struct request *rq, const struct scope *scope, const char *
         return -1;
     if (rows_count(*rows)) {
         *out = config_item_at(*rows, 0);
-        if (!out->is_deleted)
+        if (!out->is_deleted && !(*out->origin && config_is_own_only(rq)))
             return 0;
     }
     return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
@@ -128,7 +140,7 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
     uint64_t revision;
     char etag[48];
 
-    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "raw") < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "raw", "resolved") < 0 ||
         config_scope_of(rq, &scope, e) < 0 ||
         config_wanted_revision(rq, &scope, &revision, e) < 0 ||
         find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
@@ -232,6 +244,24 @@ void config_read_object(const struct fields *f, struct json_t *marked, struct co
         config_read_value(f, "config_value", value, canon_member(marked, "config_value"), out);
 }
 
+bool config_read_base(const struct fields *f)
+{
+    const char *base = fields_text(f, "base", false, 20);
+
+    if (base && strcmp(base, "released") != 0 && strcmp(base, "head") != 0)
+        fields_problem(f, "base", "must be head or released");
+    return base && strcmp(base, "released") == 0;
+}
+
+struct json_t *config_dropped_json(const struct config_result *result)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; result->dropped_drafts && i < rows_count(result->dropped_drafts); i++)
+        json_array_append_new(list, text(rows_text(result->dropped_drafts, i, 0)));
+    return list;
+}
+
 /* If-Match and If-None-Match compare with the head. */
 static int read_preconditions(const struct request *rq, struct config_change *c, struct err *e)
 {
@@ -274,14 +304,16 @@ int config_settle(struct request *rq, const struct scope *scope, const char *act
     int rc;
 
     json_decref(data);
-    rc = audit_append_revision(rq->pg,
-                               &(struct audit_entry){ .actor = write->actor,
-                                                      .address = rq->address,
-                                                      .action = action,
-                                                      .note = write->change_description,
-                                                      .scope_id = scope->scope_id,
-                                                      .data = dump },
-                               result->revision, e);
+    rc = inherit_audit(rq->pg, scope, result->revision - 1, write->actor, e);
+    if (rc == 0)
+        rc = audit_append_revision(rq->pg,
+                                   &(struct audit_entry){ .actor = write->actor,
+                                                          .address = rq->address,
+                                                          .action = action,
+                                                          .note = write->change_description,
+                                                          .scope_id = scope->scope_id,
+                                                          .data = dump },
+                                   result->revision, e);
     free(dump);
     rollout_out[0] = '\0';
     return rc < 0 ? -1 : release_if_automatic(rq, scope, rollout_out, e);
@@ -308,7 +340,8 @@ struct key_write {
 
 static int write_inside(struct request *rq, struct key_write *w, struct err *e)
 {
-    if (scopes_lock(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
+    if (scopes_lock_to_write(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
+        release_take_back(rq, &w->scope, e) < 0 ||
         config_write(rq->pg, &w->scope, &w->write, &w->result, e) < 0)
         return -1;
     if (!w->result.revision)
@@ -348,6 +381,8 @@ static int written_json(struct request *rq, const struct key_write *w, json_t **
     json_object_set_new(body, "changed", json_boolean(w->result.revision != 0));
     json_object_set_new(body, "released", json_boolean(item.revision <= w->scope.released));
     json_object_set_new(body, "rollout", w->rollout[0] ? text(w->rollout) : json_null());
+    if (w->write.is_on_released)
+        json_object_set_new(body, "dropped_drafts", config_dropped_json(&w->result));
     *out = body;
     return 0;
 }
@@ -373,8 +408,7 @@ static int put_key(struct request *rq, struct reply *re, struct key_write *w, st
     if (fields_open(rq, re, false, &f, e) < 0)
         return -1;
     FIELDS_ONLY(&f, CONFIG_OBJECT_FIELDS, "change_description", "base");
-    if (fields_text(&f, "base", false, 20))
-        fields_problem(&f, "base", "writing on another base is not offered yet");
+    w->write.is_on_released = config_read_base(&f);
     w->write.change_description = fields_text(&f, "change_description", false, 4096);
     if (!w->write.change_description)
         w->write.change_description = "";

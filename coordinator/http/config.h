@@ -34,6 +34,11 @@ void config_read_object(const struct fields *f, struct json_t *marked, struct co
 #define CONFIG_OBJECT_FIELDS                                                                       \
     "config_value", "value_type", "description", "expected_version", "encrypt"
 
+/* "base": true when the write stands on what is released, drafts set aside. */
+bool config_read_base(const struct fields *f);
+/* The keys whose draft gave way to such a write. */
+struct json_t *config_dropped_json(const struct config_result *result);
+
 /* What every write does after config_write: rollout where the environment releases by itself,
  * audit row. rollout_out gets the public id, "" when none was opened. */
 #define CONFIG_ROLLOUT_ID_SIZE 32
@@ -42,6 +47,8 @@ int config_settle(struct request *rq, const struct scope *scope, const char *act
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
     __attribute__((warn_unused_result));
 
+/* ?resolved=false: inherited keys are left out. */
+bool config_is_own_only(const struct request *rq);
 struct json_t *config_item_json(const struct scope *scope, const struct config_item *item);
 
 #endif

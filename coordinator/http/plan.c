@@ -16,6 +16,7 @@
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/rolled_back.h"
 #include "coordinator/store/selection.h"
 #include "coordinator/store/servers.h"
 
@@ -197,24 +198,62 @@ static int change_json(struct request *rq, const struct plan_change *c, json_t *
     return 0;
 }
 
+static int add_rolled_back(struct request *rq, const struct plan_change *c, json_t *list,
+                           struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (rolled_back_between(rq->pg, c->scope.scope_id, c->from, c->to, &rows, e) < 0)
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct rolled_back b = rolled_back_at(rows, i);
+
+        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:s}", "service", c->scope.service,
+                                              "environment", c->scope.environment, "key", b.key,
+                                              "version", (json_int_t)b.version, "rollout",
+                                              b.rollout));
+    }
+    return 0;
+}
+
+int plan_rolled_back(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < p->change_count; i++)
+        if (add_rolled_back(rq, &p->changes[i], list, e) < 0) {
+            json_decref(list);
+            return -1;
+        }
+    *out = list;
+    return 0;
+}
+
 int plan_json(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
 {
-    json_t *changes = json_array(), *stages = json_array(), *change;
+    json_t *changes, *stages, *change, *rolled_back;
+
+    if (plan_rolled_back(rq, p, &rolled_back, e) < 0)
+        return -1;
+    changes = json_array();
+    stages = json_array();
 
     for (size_t i = 0; i < p->change_count; i++) {
         if (change_json(rq, &p->changes[i], &change, e) < 0) {
             json_decref(changes);
             json_decref(stages);
+            json_decref(rolled_back);
             return -1;
         }
         json_array_append_new(changes, change);
     }
     for (unsigned i = 0; i < p->spec.core.stage_count; i++)
         json_array_append_new(stages, stage_json(p, i));
-    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o}", "dry_run", 1, "plan", p->hash, "changes",
+    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o}", "dry_run", 1, "plan", p->hash,
+                     "changes",
                      changes, "strategy", json_loads(p->strategy, 0, NULL), "strategy_name",
                      p->strategy_name, "servers", (int)p->server_count, "stages", stages,
-                     "unreachable", unreachable_json(p));
+                     "unreachable", unreachable_json(p), "rolled_back", rolled_back);
     MUST(*out);
     return 0;
 }

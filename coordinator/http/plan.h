@@ -44,6 +44,10 @@ int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *
 int plan_json(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
     __attribute__((warn_unused_result));
 
+/* What it would bring back that was rolled back before: a list, empty as a rule. */
+int plan_rolled_back(struct request *rq, const struct plan *p, struct json_t **out,
+                     struct err *e) __attribute__((warn_unused_result));
+
 /* Insert the rollout that the plan describes, with its audit row: inside the transaction. */
 struct plan_origin {
     const char *kind, *note;

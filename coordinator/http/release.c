@@ -1,14 +1,59 @@
 /* release.c - opens the rollout of a write in an environment that releases by itself. */
 #include "coordinator/http/release.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "coordinator/http/plan.h"
 #include "coordinator/http/reply.h"
+#include "coordinator/store/audit.h"
+#include "coordinator/store/config.h"
+#include "coordinator/store/due.h"
 #include "coordinator/store/environments.h"
+#include "coordinator/store/inherit.h"
 #include "coordinator/store/strategies.h"
+
+/* ---------------------------------------------------------------- taking back */
+
+static int note_taken(struct request *rq, const struct scope *scope, uint64_t old_head,
+                      const struct due_back *back, uint64_t revision, struct err *e)
+{
+    char data[160];
+    struct audit_entry entry = { .actor = "lockstepd",
+                                 .action = "config.revert",
+                                 .scope_id = scope->scope_id,
+                                 .data = data };
+
+    snprintf(data, sizeof(data),
+             "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 ",\"rollout\":\"%s\"}",
+             revision, scope->released, back->public_id);
+    if (inherit_audit(rq->pg, scope, old_head, "lockstepd", e) < 0)
+        return -1;
+    return audit_append_revision(rq->pg, &entry, revision, e);
+}
+
+int release_take_back(struct request *rq, struct scope *scope, struct err *e)
+{
+    uint64_t old_head = scope->head, revision;
+    char description[80];
+    struct due_back back;
+    bool is_changed;
+
+    if (due_find_back(rq->pg, scope, &back, e) < 0)
+        return -1;
+    if (!back.rollout_id)
+        return 0;
+    snprintf(description, sizeof(description), "takes back rollout %s", back.public_id);
+    if (config_take_back(rq->pg, scope, back.to_revision, back.rollout_id, description, &revision,
+                         &is_changed, e) < 0)
+        return -1;
+    return is_changed ? note_taken(rq, scope, old_head, &back, revision, e)
+                      : due_note_back(rq->pg, scope, back.rollout_id, e);
+}
+
+/* ---------------------------------------------------------------- releasing */
 
 /* A default strategy that cannot be used holds nothing up: the write stays a draft. */
 static int take_strategy(struct request *rq, const char *name, struct plan *p, bool *is_usable,

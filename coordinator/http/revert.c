@@ -13,6 +13,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/config.h"
+#include "coordinator/store/inherit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/strategies.h"
 
@@ -55,8 +56,8 @@ static int lock_all(struct request *rq, struct reply *re, struct revert *r, stru
     if (rollouts_changes(rq->pg, r->rollout->rollout_id, r->old, &r->count, e) < 0)
         return -1;
     for (size_t i = 0; i < r->count; i++) {
-        if (scopes_lock(rq->pg, r->old[i].service, r->old[i].environment, false,
-                        &r->plan.changes[i].scope, e) < 0)
+        if (scopes_lock_to_write(rq->pg, r->old[i].service, r->old[i].environment, false,
+                                 &r->plan.changes[i].scope, e) < 0)
             return -1;
         ids[i] = r->old[i].scope_id;
     }
@@ -78,6 +79,7 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
                                  .note = r->reason,
                                  .scope_id = c->scope.scope_id,
                                  .data = data };
+    uint64_t old_head = c->scope.head;
     bool is_changed;
 
     snprintf(description, sizeof(description), "takes back rollout %s", r->rollout->public_id);
@@ -90,6 +92,8 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
                         c->scope.environment, r->rollout->public_id);
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              c->to, r->old[i].from_revision);
+    if (is_changed && inherit_audit(rq->pg, &c->scope, old_head, rq->owner.name, e) < 0)
+        return -1;
     return is_changed ? audit_append_revision(rq->pg, &entry, c->to, e) : 0;
 }
 

@@ -19,7 +19,7 @@
 #define HEAD UINT64_MAX /* to_revision not given */
 
 struct post {
-    bool is_dry_run, is_break_glass;
+    bool is_dry_run, is_break_glass, is_including_rolled_back;
     const char *note, *plan_hash, *strategy_name;
     char *strategy_text; /* given in the body, malloc'ed */
     struct plan plan;
@@ -104,8 +104,6 @@ static void refuse_later_fields(const struct fields *f)
         fields_problem(f, "on_busy", "waiting for or replacing an open rollout is not offered yet");
     if (fields_text(f, "start_at", false, 64))
         fields_problem(f, "start_at", "starting later is not offered yet");
-    if (fields_flag(f, "include_rolled_back"))
-        fields_problem(f, "include_rolled_back", "not offered yet: nothing is left out either");
 }
 
 static int read_body(struct request *rq, struct reply *re, struct post *p, struct err *e)
@@ -123,6 +121,7 @@ static int read_body(struct request *rq, struct reply *re, struct post *p, struc
     p->plan_hash = fields_text(&f, "plan", false, HASH_HEX_SIZE);
     p->is_dry_run = fields_flag(&f, "dry_run") || request_flag(rq, "dry_run");
     p->is_break_glass = fields_flag(&f, "break_glass");
+    p->is_including_rolled_back = fields_flag(&f, "include_rolled_back");
     if (p->is_break_glass && (!p->note || !*p->note))
         fields_problem(&f, "note", "break_glass needs a note that says why");
     refuse_later_fields(&f);
@@ -261,6 +260,30 @@ static int check_plan_hash(const struct post *p, struct err *e)
                     "again");
 }
 
+/* What was rolled back does not come back by accident. */
+static int check_rolled_back(struct request *rq, struct reply *re, const struct post *p,
+                             struct err *e)
+{
+    const json_t *first;
+    json_t *list;
+
+    if (p->is_including_rolled_back)
+        return 0;
+    if (plan_rolled_back(rq, &p->plan, &list, e) < 0)
+        return -1;
+    if (json_array_size(list) == 0) {
+        json_decref(list);
+        return 0;
+    }
+    reply_extra(re, "rolled_back", list);
+    first = json_array_get(list, 0);
+    return err_code(e, ERR_CONFLICT, "rolled_back",
+                    "%.200s was rolled back with %s%s: write it anew, or say include_rolled_back",
+                    json_string_value(json_object_get(first, "key")),
+                    json_string_value(json_object_get(first, "rollout")),
+                    json_array_size(list) > 1 ? ", and others" : "");
+}
+
 static int reply_plan(struct request *rq, struct reply *re, const struct plan *p, struct err *e)
 {
     json_t *body;
@@ -295,7 +318,8 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
         return -1;
     if (p->is_dry_run)
         return reply_plan(rq, re, &p->plan, e);
-    if (plan_create(rq, &p->plan, &origin, public_id, e) < 0 || transaction_commit(&t, e) < 0)
+    if (check_rolled_back(rq, re, p, e) < 0 ||
+        plan_create(rq, &p->plan, &origin, public_id, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);
 }

@@ -5,6 +5,7 @@
 #include "coordinator/http/health.h"
 #include "coordinator/http/lookup.h"
 #include "coordinator/http/page.h"
+#include "coordinator/http/parents.h"
 #include "coordinator/http/policies.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/route.h"
@@ -40,6 +41,9 @@ const struct route routes[] = {
     { "POST", V1 "/config/{service}/{environment}", whole_write, "config.write", SLOW, BODY },
     { "GET", V1 "/revisions/{service}/{environment}", whole_list_revisions, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/revisions/{service}/{environment}/diff", whole_get_diff, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/parents", parents_get_all, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/parents/{service}/{environment}", parents_get_one, "config.read", SLOW, NO_BODY },
+    { "PUT", V1 "/parents/{service}/{environment}", parents_put_one, "config.write", SLOW, BODY },
     { "GET", V1 "/watch/{service}/{environment}", watch_get, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
 

@@ -21,6 +21,7 @@
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/reads.h"
+#include "coordinator/http/release.h"
 #include "coordinator/http/streams.h"
 #include "coordinator/http/watches.h"
 #include "coordinator/http/workers.h"
@@ -45,6 +46,7 @@ struct http {
     struct streams *streams;
     struct watches *watches;
     struct reads *reads;
+    struct releaser *releaser;
     struct counters counters;
     _Atomic size_t bodies; /* bytes of bodies that came in and were not answered yet */
     char address[300];
@@ -410,6 +412,7 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     streams_wake(h->streams);
     watches_wake(h->watches);
     reads_wake(h->reads);
+    releaser_wake(h->releaser);
 }
 
 static void on_released(void *ctx)
@@ -538,6 +541,7 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
         http_free(h);
         return -1;
     }
+    h->releaser = releaser_start(deps->pool);
     if (deps->listener)
         listener_add(deps->listener, on_commit, h);
     *out = h;
@@ -551,6 +555,7 @@ void http_stop(struct http *h)
     if (!h)
         return;
     listening = MHD_quiesce_daemon(h->daemon);
+    releaser_stop(h->releaser);
     watches_stop(h->watches);
     workers_stop(h->workers);
     reads_stop(h->reads);

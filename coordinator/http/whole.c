@@ -14,14 +14,16 @@
 
 /* ---------------------------------------------------------------- GET the document */
 
-static json_t *snapshot_json(const struct scope *scope, uint64_t revision, const struct rows *rows)
+static json_t *snapshot_json(const struct scope *scope, uint64_t revision,
+                             const struct rows *rows, bool is_own_only)
 {
     json_t *configs = json_array();
 
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct config_item item = config_item_at(rows, i);
 
-        json_array_append_new(configs, config_item_json(scope, &item));
+        if (!*item.origin || !is_own_only)
+            json_array_append_new(configs, config_item_json(scope, &item));
     }
     return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o}", "service_name", scope->service, "environment",
                      scope->environment, "revision", (json_int_t)revision, "head",
@@ -36,7 +38,27 @@ static int reply_items(struct request *rq, struct reply *re, const struct scope 
 
     if (config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0)
         return -1;
-    return reply_json(re, 200, snapshot_json(scope, revision, rows));
+    return reply_json(re, 200, snapshot_json(scope, revision, rows, config_is_own_only(rq)));
+}
+
+static int own_snapshot(struct request *rq, const struct scope *scope, uint64_t revision,
+                        struct document **out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED(document_free) struct document *d = document_new();
+
+    if (config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0)
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct config_item item = config_item_at(rows, i);
+        enum value_type type;
+
+        if (!*item.origin && (value_type_parse(item.value_type, &type, e) < 0 ||
+                              document_set(d, item.key, type, item.value, e) < 0))
+            return -1;
+    }
+    *out = MOVE(d);
+    return 0;
 }
 
 static int reply_rendered(struct reply *re, const struct document *d, const char *format,
@@ -65,7 +87,7 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
     uint64_t revision;
     char etag[32];
 
-    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "format") < 0)
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "format", "resolved") < 0)
         return -1;
     if (format && strcmp(format, "json") && strcmp(format, "yaml") && strcmp(format, "env"))
         return err_set(e, ERR_INVALID, "?format= is json, yaml or env");
@@ -74,18 +96,31 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
         return -1;
     if (!format)
         return reply_items(rq, re, &scope, revision, e);
-    snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s\"", revision, format);
+    snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s%s\"", revision, format,
+             config_is_own_only(rq) ? "-own" : "");
     reply_header(re, "ETag", etag);
     if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
         re->status = 304;
         return 0;
     }
-    if (revision_snapshot(rq->pg, scope.scope_id, revision, &d, e) < 0)
+    if (config_is_own_only(rq) ? own_snapshot(rq, &scope, revision, &d, e) < 0
+                               : revision_snapshot(rq->pg, scope.scope_id, revision, &d, e) < 0)
         return -1;
     return reply_rendered(re, d, format, e);
 }
 
 /* ---------------------------------------------------------------- revisions and differences */
+
+/* What made it: a change of a scope that this one inherits from. */
+static json_t *cause_json(const struct revision_item *r)
+{
+    const char *slash = strchr(r->cause, '/');
+
+    if (!slash)
+        return json_null();
+    return json_pack("{s:s%,s:s,s:I}", "service", r->cause, (size_t)(slash - r->cause),
+                     "environment", slash + 1, "revision", (json_int_t)r->cause_revision);
+}
 
 int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
 {
@@ -107,11 +142,12 @@ int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
         struct revision_item r = revision_at(rows, i);
 
         json_array_append_new(
-            items, json_pack("{s:I,s:s,s:s,s:s,s:o,s:I,s:b}", "revision", (json_int_t)r.revision,
+            items, json_pack("{s:I,s:s,s:s,s:s,s:o,s:I,s:b,s:o}", "revision",
+                             (json_int_t)r.revision,
                              "created_at", r.created_at, "created_by", r.created_by, "description",
                              r.description, "keys", json_loads(*r.keys ? r.keys : "[]", 0, NULL),
                              "keys_changed", (json_int_t)r.keys_changed, "released",
-                             r.revision <= scope.released));
+                             r.revision <= scope.released, "cause", cause_json(&r)));
         pg_int((int64_t)r.revision, cursor);
     }
     return reply_list(re, "revisions", items, is_more ? cursor : NULL);

@@ -12,6 +12,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/http/whole.h"
 #include "coordinator/store/audit.h"
+#include "coordinator/store/inherit.h"
 
 #define CHANGES_MAX 20000
 
@@ -101,8 +102,7 @@ static int read_body(struct request *rq, struct reply *re, struct many *m, struc
     if (fields_open(rq, re, false, &f, e) < 0)
         return -1;
     FIELDS_ONLY(&f, "set", "delete", "change_description", "dry_run", "base");
-    if (fields_text(&f, "base", false, 20))
-        fields_problem(&f, "base", "writing on another base is not offered yet");
+    m->write.is_on_released = config_read_base(&f);
     set = fields_object(&f, "set", false);
     list = fields_list(&f, "delete", false);
     m->write.change_description = fields_text(&f, "change_description", false, 4096);
@@ -158,10 +158,10 @@ static json_t *outcomes_json(const struct many *m)
 
     for (size_t i = 0; i < m->count; i++) {
         const struct config_outcome *o = &m->result.outcomes[i];
-        const char *change = !o->is_changed         ? "unchanged"
-                             : !o->was_present      ? "added"
-                             : m->changes[i].is_delete ? "deleted"
-                                                    : "changed";
+        const char *change = !o->is_changed    ? "unchanged"
+                             : !o->was_present ? "added"
+                             : !o->value       ? "deleted"
+                                               : "changed";
 
         json_array_append_new(
             list, json_pack("{s:s,s:s,s:o,s:o,s:s,s:I}", "key", m->changes[i].key, "change", change,
@@ -182,6 +182,8 @@ static int reply_many(struct reply *re, const struct many *m)
         revision <= m->scope.released, "rollout",
         m->rollout[0] ? json_string(m->rollout) : json_null(), "changes", outcomes_json(m));
 
+    if (m->write.is_on_released)
+        json_object_set_new(body, "dropped_drafts", config_dropped_json(&m->result));
     if (!m->result.revision || m->is_dry_run)
         return reply_json(re, 200, body);
     reply_location(re, "/api/v1/config/%s/%s?revision=%" PRIu64, m->scope.service,
@@ -197,7 +199,8 @@ static int write_many(struct request *rq, struct reply *re, struct many *m, stru
     m->write.changes = m->changes;
     m->write.count = m->count;
     if (transaction_begin(&t, rq->pg, e) < 0 ||
-        scopes_lock(rq->pg, m->service, m->environment, true, &m->scope, e) < 0)
+        scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
+        release_take_back(rq, &m->scope, e) < 0)
         return -1;
     if (config_write(rq->pg, &m->scope, &m->write, &m->result, e) < 0) {
         note_problems(re, m, e);
@@ -234,13 +237,14 @@ static int revert_inside(struct request *rq, uint64_t target, const char *descri
                                  .action = "config.rollback",
                                  .note = description,
                                  .scope_id = scope->scope_id };
-    uint64_t revision;
+    uint64_t revision, old_head;
     char data[100];
 
     if (target > scope->head)
         return err_code(e, ERR_NOT_FOUND, "unknown_revision",
                         "%s/%s has no revision %" PRIu64 "; its head is %" PRIu64, scope->service,
                         scope->environment, target, scope->head);
+    old_head = scope->head;
     if (config_revert(rq->pg, scope, target, false, rq->owner.name, description, &revision,
                       is_changed, e) < 0)
         return -1;
@@ -249,7 +253,8 @@ static int revert_inside(struct request *rq, uint64_t target, const char *descri
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              revision, target);
     entry.data = data;
-    if (audit_append_revision(rq->pg, &entry, revision, e) < 0)
+    if (inherit_audit(rq->pg, scope, old_head, rq->owner.name, e) < 0 ||
+        audit_append_revision(rq->pg, &entry, revision, e) < 0)
         return -1;
     return release_if_automatic(rq, scope, rollout, e);
 }
@@ -290,7 +295,8 @@ int whole_rollback(struct request *rq, struct reply *re, struct err *e)
     if (target < 0 && !re->problem_count)
         fields_problem(&f, "target_revision", "target_revision is missing");
     if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
-        scopes_lock(rq->pg, service, environment, false, &scope, e) < 0)
+        scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
+        release_take_back(rq, &scope, e) < 0)
         return -1;
     previous = scope.head;
     if (revert_inside(rq, (uint64_t)target, description ? description : "", &scope, &is_changed,

@@ -1,13 +1,13 @@
 /* config.c - statements that read keys, versions and revisions. */
-#include "coordinator/store/config.h"
+#include "coordinator/store/config_part.h"
 
-#include "coordinator/store/pg.h"
 #include "coordinator/store/sqltime.h"
 
 #define ITEM_COLUMNS                                                                               \
     "SELECT v.key, v.value, v.value_type, v.version, v.revision, v.is_deleted, "                   \
     SQL_TIME("v.created_at") ", v.description, v.change_description, v.created_by, "               \
-    "(SELECT max(h.version) FROM config_version h WHERE h.scope_id = $1 AND h.key = $2) "          \
+    "(SELECT max(h.version) FROM config_version h WHERE h.scope_id = $1 AND h.key = $2), "         \
+    SQL_SCOPE_NAME("v.origin_id") " "                                                              \
     "FROM config_version v WHERE v.scope_id = $1 AND v.key = $2 "
 
 int config_get(struct pg *pg, int64_t scope_id, const char *key, uint64_t revision,
@@ -34,7 +34,8 @@ int config_snapshot(struct pg *pg, int64_t scope_id, uint64_t revision, struct r
         pg,
         "SELECT v.key, v.value, v.value_type, v.version, v.revision, v.is_deleted, " SQL_TIME(
             "v.created_at") ", v.description, v.change_description, v.created_by, "
-        "(SELECT max(h.version) FROM config_version h WHERE h.scope_id = $1 AND h.key = v.key) "
+        "(SELECT max(h.version) FROM config_version h WHERE h.scope_id = $1 AND h.key = v.key), "
+        SQL_SCOPE_NAME("v.origin_id") " "
         "FROM (SELECT DISTINCT ON (key) * FROM config_version WHERE scope_id = $1 "
         "      AND revision <= $2 ORDER BY key, revision DESC) v "
         "WHERE NOT v.is_deleted ORDER BY v.key COLLATE \"C\"",
@@ -55,6 +56,7 @@ struct config_item config_item_at(const struct rows *rows, size_t row)
         .change_description = rows_text(rows, row, 8),
         .created_by = rows_text(rows, row, 9),
         .head_version = (uint64_t)rows_int(rows, row, 10),
+        .origin = rows_text(rows, row, 11),
     };
 }
 
@@ -67,7 +69,8 @@ int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t lim
                     " WHERE v.scope_id = r.scope_id AND v.revision = r.revision), "
                     "(SELECT jsonb_agg(k.key) FROM (SELECT v.key FROM config_version v "
                     "  WHERE v.scope_id = r.scope_id AND v.revision = r.revision "
-                    "  ORDER BY v.key COLLATE \"C\" LIMIT 100) k) "
+                    "  ORDER BY v.key COLLATE \"C\" LIMIT 100) k), "
+                    SQL_SCOPE_NAME("r.cause_id") ", r.cause_revision "
                     "FROM revision r WHERE r.scope_id = $1 AND ($2 = 0::bigint OR r.revision < $2) "
                     "ORDER BY r.revision DESC LIMIT $3",
                     out, e, PARAM_INT(scope_id), PARAM_INT(before), PARAM_INT(limit));
@@ -82,6 +85,8 @@ struct revision_item revision_at(const struct rows *rows, size_t row)
         .description = rows_text(rows, row, 3),
         .keys_changed = (uint64_t)rows_int(rows, row, 4),
         .keys = rows_text(rows, row, 5),
+        .cause = rows_text(rows, row, 6),
+        .cause_revision = (uint64_t)rows_int(rows, row, 7),
     };
 }
 

@@ -29,6 +29,7 @@ struct config_item {
     uint64_t version, head_version, revision;
     bool is_deleted;
     const char *updated_at, *description, *change_description, *created_by;
+    const char *origin; /* SERVICE/ENV it is inherited from; "" the scope's own */
 };
 /* The key at a revision: one row, or none when it was never written up to there. */
 int config_get(struct pg *pg, int64_t scope_id, const char *key, uint64_t revision,
@@ -47,6 +48,8 @@ struct revision_item {
     const char *created_at, *created_by, *description;
     const char *keys; /* JSON list of the keys it changed, at most 100 of them */
     uint64_t keys_changed;
+    const char *cause; /* SERVICE/ENV whose change made it; "" its own */
+    uint64_t cause_revision;
 };
 int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t limit,
                    struct rows **out, struct err *e) __attribute__((warn_unused_result));
@@ -86,19 +89,22 @@ struct config_outcome {
     enum value_type type;
     char *value;       /* malloc'ed; NULL when deleted */
     char *description; /* malloc'ed */
-    bool was_present;
-    char *old_value; /* malloc'ed; NULL when it was absent */
+    bool was_present; /* in what the write stands on, as old_value and old_type */
+    char *old_value;  /* malloc'ed; NULL when it was absent */
     enum value_type old_type;
+    bool is_at_head;
+    int64_t origin_id; /* deleted, and the parents have one: whose it is; 0: its own */
 };
 
 struct config_write {
     const char *actor, *change_description;
     const struct config_change *changes;
     size_t count;
+    bool is_on_released; /* the drafts of other keys stay drafts */
 };
 
 struct config_result {
-    uint64_t revision; /* the one made; 0 when nothing changed */
+    uint64_t revision; /* the one made (drafts put back are one more); 0 when nothing changed */
     size_t count;
     struct config_outcome *outcomes;
     unsigned problem_count;
@@ -107,10 +113,12 @@ struct config_result {
         char detail[256];
     } problems[CONFIG_PROBLEMS_MAX];
     uint64_t current_version; /* with ERR_CONFLICT or ERR_STALE: of the key that moved on */
+    struct rows *dropped_drafts; /* one column: written keys whose draft gave way; NULL none */
 };
 void config_result_fini(struct config_result *r);
 
-/* Append versions, make the next revision, advance scope->head. Unchanged values make no version,
+/* Append versions, make the next revision, advance scope->head; the scopes that inherit from this
+ * one get theirs. Unchanged values make no version,
  * and no revision when all are unchanged. Keys must differ. On -1 the caller rolls back; result
  * has the problems. Finish result in any case. */
 int config_write(struct pg *pg, struct scope *scope, const struct config_write *write,
@@ -122,5 +130,10 @@ int config_write(struct pg *pg, struct scope *scope, const struct config_write *
 int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_keeping_drafts,
                   const char *actor, const char *description, uint64_t *revision_out,
                   bool *is_changed, struct err *e) __attribute__((warn_unused_result));
+/* After a rollout to `to_revision` was rolled back: make a revision equal to the released one, and
+ * put what was written after to_revision back on top. */
+int config_take_back(struct pg *pg, struct scope *scope, uint64_t to_revision, int64_t rollout_id,
+                     const char *description, uint64_t *revision_out, bool *is_changed,
+                     struct err *e) __attribute__((warn_unused_result));
 
 #endif

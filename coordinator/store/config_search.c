@@ -2,14 +2,16 @@
 #include "coordinator/store/config_search.h"
 
 #include "common/buffer.h"
-#include "coordinator/store/pg.h"
+#include "coordinator/store/config_part.h"
 #include "coordinator/store/sqltime.h"
 
 /* The columns of config_item_at, of a version v of scope s. */
 #define ITEM_COLUMNS                                                                               \
     "v.key, v.value, v.value_type, v.version, v.revision, v.is_deleted, "                          \
     SQL_TIME("v.created_at") ", v.description, v.change_description, v.created_by, "               \
-    "(SELECT max(h.version) FROM config_version h WHERE h.scope_id = v.scope_id AND h.key = v.key)"
+    "(SELECT max(h.version) FROM config_version h "                                                \
+    " WHERE h.scope_id = v.scope_id AND h.key = v.key), "                                          \
+    SQL_SCOPE_NAME("v.origin_id")
 
 int config_get_some(struct pg *pg, int64_t scope_id, uint64_t revision, const char *const *keys,
                     size_t count, struct rows **out, struct err *e)
@@ -69,7 +71,7 @@ struct config_found config_found_at(const struct rows *rows, size_t row)
 {
     return (struct config_found){
         .item = config_item_at(rows, row),
-        .service = rows_text(rows, row, 11),
-        .environment = rows_text(rows, row, 12),
+        .service = rows_text(rows, row, 12),
+        .environment = rows_text(rows, row, 13),
     };
 }

@@ -4,11 +4,9 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "common/hash.h"
 #include "common/invariant.h"
-#include "coordinator/store/config.h"
-#include "coordinator/store/documents.h"
-#include "coordinator/store/pg.h"
+#include "coordinator/store/config_part.h"
+#include "coordinator/store/inherit.h"
 
 void config_result_fini(struct config_result *r)
 {
@@ -18,6 +16,7 @@ void config_result_fini(struct config_result *r)
         free(r->outcomes[i].description);
     }
     free(r->outcomes);
+    rows_free(r->dropped_drafts);
     memset(r, 0, sizeof(*r));
 }
 
@@ -31,41 +30,55 @@ static char *copy(const char *text)
 
 /* ---------------------------------------------------------------- what is there */
 
-/* The head's versions of the keys that a write names, in the order of the changes. */
-static int read_present(struct pg *pg, const struct scope *scope, const struct config_write *write,
-                        struct rows **out, struct err *e)
+static struct param keys_of(const struct config_write *write, struct buffer *memory)
 {
-    SCOPED_BUFFER struct buffer memory = { 0 };
     const char **keys = calloc(write->count + 1, sizeof(*keys));
-    int rc;
+    struct param array;
 
     MUST(keys);
     for (size_t i = 0; i < write->count; i++)
         keys[i] = write->changes[i].key;
-    rc = PG_QUERY(pg,
-                  "SELECT v.version, v.is_deleted, v.value_type, v.value, v.description "
-                  "FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place) "
-                  "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
-                  " AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) v ON true "
-                  "ORDER BY k.place",
-                  out, e, PARAM_INT(scope->scope_id), pg_array_text(keys, write->count, &memory));
+    array = pg_array_text(keys, write->count, memory);
     free(keys);
-    return rc;
+    return array;
+}
+
+/* Per key that a write names, in the order of the changes: the head's version, what the base of
+ * the write has, and what the parents would give. */
+static int read_present(struct pg *pg, const struct scope *scope, const struct config_write *write,
+                        struct rows **out, struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+    uint64_t base = write->is_on_released ? scope->released : scope->head;
+
+    return PG_QUERY(pg,
+                    "SELECT h.version, h.is_deleted, b.version, b.is_deleted, b.value_type, "
+                    "b.value, b.description, " SQL_SCOPE_NAME("b.origin_id") ", "
+                    "p.value_type, p.value, p.description, p.origin_id "
+                    "FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place) "
+                    "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
+                    " AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) h ON true "
+                    "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
+                    " AND v.key = k.key AND v.revision <= $3 "
+                    " ORDER BY v.revision DESC LIMIT 1) b ON true " SQL_INHERITED("$1", "k.key")
+                    "ORDER BY k.place",
+                    out, e, PARAM_INT(scope->scope_id), keys_of(write, &memory), PARAM_INT(base));
 }
 
 static int take_present(const struct rows *rows, size_t i, struct config_outcome *o, struct err *e)
 {
     o->version = (uint64_t)rows_int(rows, i, 0);
+    o->is_at_head = o->version > 0 && !rows_bool(rows, i, 1);
     o->type = VALUE_STRING;
-    o->description = copy(rows_text(rows, i, 4));
-    if (o->version == 0)
+    o->description = copy(rows_text(rows, i, 6));
+    if (rows_int(rows, i, 2) == 0)
         return 0;
-    if (value_type_parse(rows_text(rows, i, 2), &o->type, e) < 0)
+    if (value_type_parse(rows_text(rows, i, 4), &o->type, e) < 0)
         return -1;
-    o->was_present = !rows_bool(rows, i, 1);
+    o->was_present = !rows_bool(rows, i, 3);
     o->old_type = o->type;
     if (o->was_present)
-        o->old_value = copy(rows_text(rows, i, 3));
+        o->old_value = copy(rows_text(rows, i, 5));
     return 0;
 }
 
@@ -75,10 +88,10 @@ static int check_version(const struct config_change *c, const struct config_outc
                          struct config_result *result, struct err *e)
 {
     int64_t wanted = c->expected_version;
-    bool is_so = wanted == 0 ? !o->was_present : wanted == (int64_t)o->version;
+    bool is_so = wanted == 0 ? !o->is_at_head : wanted == (int64_t)o->version;
 
     if (wanted == CONFIG_MUST_EXIST)
-        is_so = o->was_present;
+        is_so = o->is_at_head;
     if (wanted == CONFIG_ANY_VERSION || is_so)
         return 0;
     result->current_version = o->version;
@@ -99,18 +112,36 @@ static void note_problem(struct config_result *result, size_t change, const stru
              "%.255s", e->text);
 }
 
+/* The scope's own value goes; what the parents have, if they do, comes into its place. */
+static int judge_delete(const struct config_change *c, const struct rows *rows, size_t i,
+                        struct config_outcome *o, struct err *e)
+{
+    if (!o->was_present)
+        return 0;
+    if (!rows_is_null(rows, i, 7))
+        return err_code(e, ERR_CONFLICT, "inherited",
+                        "%.200s comes from %s: delete it there, or write an own value", c->key,
+                        rows_text(rows, i, 7));
+    o->is_changed = true;
+    o->origin_id = rows_int(rows, i, 11);
+    if (!o->origin_id)
+        return 0;
+    o->value = copy(rows_text(rows, i, 9));
+    free(o->description);
+    o->description = copy(rows_text(rows, i, 10));
+    return value_type_parse(rows_text(rows, i, 8), &o->type, e);
+}
+
 /* 0 also when there is a problem with the field: those are gathered. */
-static int judge(const struct config_change *c, size_t index, struct config_outcome *o,
-                 struct config_result *result, struct err *e)
+static int judge(const struct config_change *c, const struct rows *rows, size_t index,
+                 struct config_outcome *o, struct config_result *result, struct err *e)
 {
     enum value_type own = o->type;
 
     if (check_version(c, o, result, e) < 0)
         return -1;
-    if (c->is_delete) {
-        o->is_changed = o->was_present;
-        return 0;
-    }
+    if (c->is_delete)
+        return judge_delete(c, rows, index, o, e);
     if (c->is_typed)
         o->type = c->type;
     else if (!o->was_present)
@@ -131,8 +162,7 @@ static int judge(const struct config_change *c, size_t index, struct config_outc
 
 /* ---------------------------------------------------------------- appending */
 
-/* Bytes that an entry has in the canonical document, its comma included. */
-static int entry_size(const char *key, enum value_type type, const char *value, int64_t *out,
+int config_entry_size(const char *key, enum value_type type, const char *value, int64_t *out,
                       struct err *e)
 {
     SCOPED(document_free) struct document *d = document_new();
@@ -153,12 +183,12 @@ static int size_difference(const struct config_change *c, const struct config_ou
     int64_t entry;
 
     if (o->old_value) {
-        if (entry_size(c->key, o->old_type, o->old_value, &entry, e) < 0)
+        if (config_entry_size(c->key, o->old_type, o->old_value, &entry, e) < 0)
             return -1;
         *size -= entry;
     }
     if (o->value) {
-        if (entry_size(c->key, o->type, o->value, &entry, e) < 0)
+        if (config_entry_size(c->key, o->type, o->value, &entry, e) < 0)
             return -1;
         *size += entry;
     }
@@ -172,24 +202,26 @@ static int append_version(struct pg *pg, const struct scope *scope,
     o->version++;
     return PG_QUERY(pg,
                     "INSERT INTO config_version (scope_id, key, version, revision, is_deleted, "
-                    "value_type, value, description, change_description, created_by) "
-                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    "value_type, value, description, change_description, created_by, origin_id) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, nullif($11::bigint, 0))",
                     NULL, e, PARAM_INT(scope->scope_id), PARAM_TEXT(c->key), PARAM_INT(o->version),
-                    PARAM_INT(scope->head + 1), PARAM_BOOL(c->is_delete),
+                    PARAM_INT(scope->head + 1), PARAM_BOOL(!o->value),
                     PARAM_TEXT(value_type_name(o->type)), PARAM_TEXT(o->value ? o->value : ""),
                     PARAM_TEXT(o->description), PARAM_TEXT(write->change_description),
-                    PARAM_TEXT(write->actor));
+                    PARAM_TEXT(write->actor), PARAM_INT(o->origin_id));
 }
 
-/* The row of the next revision, and the head that names it. */
-static int append_revision(struct pg *pg, struct scope *scope, int64_t size, const char *actor,
-                           const char *description, struct err *e)
+int config_append_revision(struct pg *pg, struct scope *scope, const struct config_revision *r,
+                           struct err *e)
 {
     if (PG_QUERY(pg,
-                 "INSERT INTO revision (scope_id, revision, size, created_by, description) "
-                 "VALUES ($1, $2, $3, $4, $5)",
-                 NULL, e, PARAM_INT(scope->scope_id), PARAM_INT(scope->head + 1), PARAM_INT(size),
-                 PARAM_TEXT(actor), PARAM_TEXT(description)) < 0 ||
+                 "INSERT INTO revision (scope_id, revision, size, created_by, description, "
+                 "cause_id, cause_revision, takes_back) VALUES ($1, $2, $3, $4, $5, "
+                 "nullif($6::bigint, 0), nullif($7::bigint, 0), nullif($8::bigint, 0))",
+                 NULL, e, PARAM_INT(scope->scope_id), PARAM_INT(scope->head + 1),
+                 PARAM_INT(r->size), PARAM_TEXT(r->actor), PARAM_TEXT(r->description),
+                 PARAM_INT(r->cause_id), PARAM_INT(r->cause_revision),
+                 PARAM_INT(r->takes_back)) < 0 ||
         PG_QUERY(pg, "UPDATE scope SET head = $2 WHERE scope_id = $1", NULL, e,
                  PARAM_INT(scope->scope_id), PARAM_INT(scope->head + 1)) < 0)
         return -1;
@@ -197,7 +229,7 @@ static int append_revision(struct pg *pg, struct scope *scope, int64_t size, con
     return 0;
 }
 
-static int head_size(struct pg *pg, const struct scope *scope, int64_t *out, struct err *e)
+int config_head_size(struct pg *pg, const struct scope *scope, int64_t *out, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
@@ -208,34 +240,88 @@ static int head_size(struct pg *pg, const struct scope *scope, int64_t *out, str
     return 0;
 }
 
-static int append_all(struct pg *pg, struct scope *scope, const struct config_write *write,
-                      struct config_result *result, struct err *e)
+int config_check_size(const struct scope *scope, int64_t size, struct err *e)
 {
-    bool is_changed = false;
-    int64_t size;
+    if (size <= (int64_t)DOCUMENT_SIZE_MAX)
+        return 0;
+    return err_set(e, ERR_TOO_LARGE,
+                   "the document of %s/%s would have %lld bytes; %u are allowed", scope->service,
+                   scope->environment, (long long)size, DOCUMENT_SIZE_MAX);
+}
 
-    if (head_size(pg, scope, &size, e) < 0)
+static int append_on_head(struct pg *pg, struct scope *scope, const struct config_write *write,
+                          const struct config_result *result, struct err *e)
+{
+    struct config_revision revision = { .actor = write->actor,
+                                        .description = write->change_description };
+
+    if (config_head_size(pg, scope, &revision.size, e) < 0)
         return -1;
     for (size_t i = 0; i < write->count; i++) {
         struct config_outcome *o = &result->outcomes[i];
 
-        if (!o->is_changed)
-            continue;
-        is_changed = true;
-        if (size_difference(&write->changes[i], o, &size, e) < 0 ||
-            append_version(pg, scope, write, &write->changes[i], o, e) < 0)
+        if (o->is_changed &&
+            (size_difference(&write->changes[i], o, &revision.size, e) < 0 ||
+             append_version(pg, scope, write, &write->changes[i], o, e) < 0))
             return -1;
     }
-    if (!is_changed)
-        return 0;
-    if (size > (int64_t)DOCUMENT_SIZE_MAX)
-        return err_set(e, ERR_TOO_LARGE,
-                       "the document of %s/%s would have %lld bytes; %u are allowed",
-                       scope->service, scope->environment, (long long)size, DOCUMENT_SIZE_MAX);
-    if (append_revision(pg, scope, size, write->actor, write->change_description, e) < 0)
+    if (config_check_size(scope, revision.size, e) < 0)
+        return -1;
+    return config_append_revision(pg, scope, &revision, e);
+}
+
+/* Released content and this change first, then the drafts of the other keys on top again. */
+static int append_on_released(struct pg *pg, struct scope *scope, const struct config_write *write,
+                              struct config_result *result, struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+    uint64_t old_head = scope->head;
+    struct config_copies copies = { .since = scope->released,
+                                    .until = old_head,
+                                    .target = scope->released,
+                                    .keys = keys_of(write, &memory),
+                                    .actor = write->actor,
+                                    .description = write->change_description };
+    struct config_revision revision = { .actor = write->actor,
+                                        .description = write->change_description };
+    size_t count;
+
+    if (config_find_drafts(pg, scope, &copies, &result->dropped_drafts, e) < 0 ||
+        config_append_copies(pg, scope, &copies, &count, e) < 0)
+        return -1;
+    for (size_t i = 0; i < write->count; i++)
+        if (result->outcomes[i].is_changed &&
+            append_version(pg, scope, write, &write->changes[i], &result->outcomes[i], e) < 0)
+            return -1;
+    if (config_append_copied_revision(pg, scope, &revision, e) < 0)
         return -1;
     result->revision = scope->head;
-    return 0;
+    copies.target = old_head;
+    copies.description = revision.description = CONFIG_DRAFTS_PUT_BACK;
+    if (config_append_copies(pg, scope, &copies, &count, e) < 0)
+        return -1;
+    return count ? config_append_copied_revision(pg, scope, &revision, e) : 0;
+}
+
+static int append_all(struct pg *pg, struct scope *scope, const struct config_write *write,
+                      struct config_result *result, struct err *e)
+{
+    uint64_t old_head = scope->head;
+    bool is_changed = false;
+
+    for (size_t i = 0; i < write->count; i++)
+        is_changed |= result->outcomes[i].is_changed;
+    if (!is_changed)
+        return 0;
+    if (write->is_on_released && scope->head > scope->released) {
+        if (append_on_released(pg, scope, write, result, e) < 0)
+            return -1;
+    } else {
+        if (append_on_head(pg, scope, write, result, e) < 0)
+            return -1;
+        result->revision = scope->head;
+    }
+    return inherit_spread(pg, scope, old_head, write->actor, e);
 }
 
 int config_write(struct pg *pg, struct scope *scope, const struct config_write *write,
@@ -251,84 +337,9 @@ int config_write(struct pg *pg, struct scope *scope, const struct config_write *
     MUST(result->outcomes);
     for (size_t i = 0; i < write->count; i++)
         if (take_present(rows, i, &result->outcomes[i], e) < 0 ||
-            judge(&write->changes[i], i, &result->outcomes[i], result, e) < 0)
+            judge(&write->changes[i], rows, i, &result->outcomes[i], result, e) < 0)
             return -1;
     if (result->problem_count)
         return err_set(e, ERR_INVALID, "%s", result->problems[0].detail);
     return append_all(pg, scope, write, result, e);
-}
-
-/* ---------------------------------------------------------------- going back */
-
-/* Versions in the next revision that bring the keys written after `since`, up to `until`, to what
- * they were at `target`. Compared with the newest version of each key, so that it can follow
- * itself. */
-static int append_copies(struct pg *pg, const struct scope *scope, uint64_t since, uint64_t until,
-                         uint64_t target, const char *actor, const char *description,
-                         size_t *count_out, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-
-    if (PG_QUERY(pg,
-                 "INSERT INTO config_version (scope_id, key, version, revision, is_deleted, "
-                 "value_type, value, description, change_description, created_by) "
-                 "SELECT $1, k.key, n.version + 1, $4, coalesce(t.is_deleted, true), "
-                 "coalesce(t.value_type, n.value_type), coalesce(t.value, ''), "
-                 "coalesce(t.description, n.description), $5, $6 "
-                 "FROM (SELECT DISTINCT key FROM config_version "
-                 "      WHERE scope_id = $1 AND revision > $2 AND revision <= $7) k "
-                 "JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
-                 "      AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) n ON true "
-                 "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
-                 "      AND v.key = k.key AND v.revision <= $3 "
-                 "      ORDER BY v.revision DESC LIMIT 1) t ON true "
-                 "WHERE n.is_deleted <> coalesce(t.is_deleted, true) "
-                 "   OR (NOT n.is_deleted AND (n.value_type, n.value) <> (t.value_type, t.value)) "
-                 "RETURNING 1",
-                 &rows, e, PARAM_INT(scope->scope_id), PARAM_INT(since), PARAM_INT(target),
-                 PARAM_INT(scope->head + 1), PARAM_TEXT(description), PARAM_TEXT(actor),
-                 PARAM_INT(until)) < 0)
-        return -1;
-    *count_out = rows_count(rows);
-    return 0;
-}
-
-/* The size is only known when the document is put together: rare enough here. */
-static int append_copied_revision(struct pg *pg, struct scope *scope, const char *actor,
-                                  const char *description, struct err *e)
-{
-    struct hash hash;
-    size_t size;
-
-    if (append_revision(pg, scope, 2, actor, description, e) < 0 ||
-        revision_document(pg, scope->scope_id, scope->head, &hash, NULL, &size, e) < 0)
-        return -1;
-    return PG_QUERY(pg, "UPDATE revision SET size = $3 WHERE scope_id = $1 AND revision = $2", NULL,
-                    e, PARAM_INT(scope->scope_id), PARAM_INT(scope->head),
-                    PARAM_INT(size ? size : 2)); /* "{}" */
-}
-
-int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_keeping_drafts,
-                  const char *actor, const char *description, uint64_t *revision_out,
-                  bool *is_changed, struct err *e)
-{
-    uint64_t old_head = scope->head, released = scope->released;
-    size_t count;
-
-    if (append_copies(pg, scope, target, old_head, target, actor, description, &count, e) < 0)
-        return -1;
-    *is_changed = count > 0;
-    *revision_out = scope->head;
-    if (!count)
-        return 0;
-    if (append_copied_revision(pg, scope, actor, description, e) < 0)
-        return -1;
-    *revision_out = scope->head;
-    if (!is_keeping_drafts || old_head <= released)
-        return 0;
-    /* Drafts are the keys that were written after the released revision. */
-    if (append_copies(pg, scope, released, old_head, old_head, actor, "drafts put back", &count,
-                      e) < 0)
-        return -1;
-    return count ? append_copied_revision(pg, scope, actor, "drafts put back", e) : 0;
 }

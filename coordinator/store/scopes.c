@@ -78,6 +78,19 @@ int scopes_lock(struct pg *pg, const char *service, const char *environment, boo
     return lock(pg, service, environment, is_creating, out, e);
 }
 
+int scopes_lock_to_write(struct pg *pg, const char *service, const char *environment,
+                         bool is_creating, struct scope *out, struct err *e)
+{
+    if (PG_QUERY(pg,
+                 "SELECT 1 FROM scope WHERE scope_id IN (WITH RECURSIVE below AS ("
+                 " SELECT scope_id FROM scope WHERE service = $1 AND environment = $2 UNION"
+                 " SELECT m.scope_id FROM scope_parent m JOIN below b ON m.parent_id = b.scope_id)"
+                 " SELECT scope_id FROM below) ORDER BY scope_id FOR NO KEY UPDATE",
+                 NULL, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
+        return -1;
+    return scopes_lock(pg, service, environment, is_creating, out, e);
+}
+
 int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
                     struct err *e)
 {

@@ -26,6 +26,11 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
 int scopes_lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
                 struct scope *out, struct err *e) __attribute__((warn_unused_result));
 
+/* The same, with all scopes that inherit from it, in the order of their ids. */
+int scopes_lock_to_write(struct pg *pg, const char *service, const char *environment,
+                         bool is_creating, struct scope *out, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* scope_id and released, by scope_id. */
 int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
                     struct err *e) __attribute__((warn_unused_result));

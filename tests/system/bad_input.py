@@ -282,6 +282,6 @@ def test_at_the_end(world):
     agent = Agent(world, "last").enroll().start()
     world.set(SCOPE, {"greeting": "still here"})
     wait_until(lambda: world.postgres.sql("SELECT 1 FROM server JOIN server_scope USING (server_id) WHERE name = 'last'"), "the agent is known")
-    done = world.cli("rollout", "start", SCOPE, "--strategy", "all-at-once", "--wait", "--timeout", "60s")
+    done = world.cli("rollout", "start", SCOPE, "--strategy", "all-at-once", "--include-rolled-back", "--wait", "--timeout", "60s")
     equal(done.returncode, 0, f"exit code ({done.stdout} {done.stderr})")
     equal(agent.process.stop(), 0, "exit code of an agent that is asked to end")

@@ -198,7 +198,8 @@ def test_refused_and_rolled_back(dev):
 def test_waiting_ends_in_many_ways(dev):
     """--timeout is 124, Ctrl-C 130, paused 8; a busy scope 4; the rollout goes on through all of it"""
     strategy = dev.file("slow.json", json.dumps({"stages": [{"name": "first", "count": 1, "bake": "10m"}, {"percent": 100}]}))
-    out = dev.must(TIMED_OUT, "rollout", "start", "demo/prod", "-s", f"@{strategy}", "--wait", "--timeout", "2s")
+    contains(dev.must(CONFLICT, "rollout", "start", "demo/prod", "-s", f"@{strategy}"), "greeting was rolled back with")
+    out = dev.must(TIMED_OUT, "rollout", "start", "demo/prod", "-s", f"@{strategy}", "--include-rolled-back", "--wait", "--timeout", "2s")
     contains(out, "the rollout goes on")
     ident = dev.run("rollout", "get", "demo/prod", "-o", "name").stdout.strip()
     wait_until(lambda: dev.json("rollout", "get", ident)["phase"] == "baking", "the first stage bakes")

@@ -1,0 +1,183 @@
+/* parents.c - handlers of inheritance: which scopes a scope stands on. */
+#include "coordinator/http/parents.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "coordinator/http/access.h"
+#include "coordinator/http/config.h"
+#include "coordinator/http/release.h"
+#include "coordinator/http/transaction.h"
+#include "coordinator/store/audit.h"
+#include "coordinator/store/inherit.h"
+
+/* ---------------------------------------------------------------- showing */
+
+static json_t *names(const struct rows *rows)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < rows_count(rows); i++)
+        json_array_append_new(list, json_string(rows_text(rows, i, 0)));
+    return list;
+}
+
+static int describe(struct request *rq, const struct scope *scope, json_t **out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *parents = NULL, *children = NULL;
+
+    if (inherit_parents(rq->pg, scope->scope_id, &parents, e) < 0 ||
+        inherit_children(rq->pg, scope->scope_id, &children, e) < 0)
+        return -1;
+    *out = json_pack("{s:s,s:s,s:o,s:o,s:I}", "service_name", scope->service, "environment",
+                     scope->environment, "parents", names(parents), "children", names(children),
+                     "revision", (json_int_t)scope->head);
+    return 0;
+}
+
+int parents_get_one(struct request *rq, struct reply *re, struct err *e)
+{
+    struct scope scope;
+    json_t *body;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || config_scope_of(rq, &scope, e) < 0 ||
+        describe(rq, &scope, &body, e) < 0)
+        return -1;
+    return reply_json(re, 200, body);
+}
+
+int parents_get_all(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    char service[NAME_BUFFER] = "", environment[NAME_BUFFER] = "", cursor[SCOPE_BUFFER];
+    const char *after = request_query(rq, "cursor");
+    json_t *items;
+    int64_t limit;
+    bool is_more;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
+        (after && name_split_scope(after, service, environment, e) < 0) ||
+        inherit_list(rq->pg, service, environment, limit + 1, &rows, e) < 0)
+        return -1;
+    is_more = rows_count(rows) > (size_t)limit;
+    items = json_array();
+    for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
+        if (access_allows(rq, RIGHT_CONFIG_READ, rows_text(rows, i, 0), rows_text(rows, i, 1)))
+            json_array_append_new(
+                items, json_pack("{s:s,s:s,s:o}", "service_name", rows_text(rows, i, 0),
+                                 "environment", rows_text(rows, i, 1), "parents",
+                                 json_loads(rows_text(rows, i, 2), 0, NULL)));
+        snprintf(cursor, sizeof(cursor), "%s/%s", rows_text(rows, i, 0), rows_text(rows, i, 1));
+    }
+    return reply_list(re, "parents", items, is_more ? cursor : NULL);
+}
+
+/* ---------------------------------------------------------------- naming */
+
+struct naming {
+    const char *service, *environment;
+    size_t count;
+    int64_t ids[INHERIT_PARENTS_MAX];
+    struct scope scope;
+    uint64_t old_head;
+};
+
+/* What is not for the caller's eyes does not come into view through a child. */
+static void read_parent(struct request *rq, const struct fields *list, size_t index,
+                        const json_t *value, struct naming *n)
+{
+    char service[NAME_BUFFER], environment[NAME_BUFFER], name[24];
+    struct scope parent;
+    struct err e;
+
+    snprintf(name, sizeof(name), "%zu", index);
+    if (!json_is_string(value)) {
+        fields_problem(list, name, "must be a string, SERVICE/ENVIRONMENT");
+        return;
+    }
+    if (name_split_scope(json_string_value(value), service, environment, &e) < 0 ||
+        access_check(rq, list->reply, RIGHT_CONFIG_READ, service, environment, &e) < 0 ||
+        scopes_find(rq->pg, service, environment, &parent, &e) < 0) {
+        fields_problem(list, name, "%.200s", e.text);
+        return;
+    }
+    for (size_t i = 0; i < n->count; i++)
+        if (n->ids[i] == parent.scope_id)
+            fields_problem(list, name, "%s/%s is named twice", service, environment);
+    n->ids[n->count++] = parent.scope_id;
+}
+
+static int read_body(struct request *rq, struct reply *re, struct naming *n, struct err *e)
+{
+    struct fields f, list = { .reply = re, .pointer = "/parents" };
+    json_t *parents, *one;
+    size_t i;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 ||
+        config_names_of(rq, &n->service, &n->environment, e) < 0 ||
+        fields_open(rq, re, false, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "parents");
+    parents = fields_list(&f, "parents", true);
+    if (json_array_size(parents) > INHERIT_PARENTS_MAX)
+        fields_problem(&f, "parents", "may name at most %d scopes", INHERIT_PARENTS_MAX);
+    else
+        json_array_foreach(parents, i, one)
+            read_parent(rq, &list, i, one, n);
+    return fields_done(re, e);
+}
+
+static int append_audit(struct request *rq, const struct naming *n, const json_t *shown,
+                        struct err *e)
+{
+    json_t *data = json_pack("{s:I,s:O}", "revision", (json_int_t)n->scope.head, "parents",
+                             json_object_get(shown, "parents"));
+    struct audit_entry entry = { .actor = rq->owner.name,
+                                 .address = rq->address,
+                                 .action = "config.parents",
+                                 .scope_id = n->scope.scope_id };
+    char *text = json_dumps(data, JSON_COMPACT);
+    int rc;
+
+    json_decref(data);
+    entry.data = text;
+    rc = inherit_audit(rq->pg, &n->scope, n->old_head, rq->owner.name, e);
+    if (rc == 0)
+        rc = audit_append(rq->pg, &entry, e);
+    free(text);
+    return rc;
+}
+
+static int name_inside(struct request *rq, struct naming *n, json_t **shown, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    char rollout[CONFIG_ROLLOUT_ID_SIZE] = "";
+
+    if (transaction_begin(&t, rq->pg, e) < 0 ||
+        inherit_set_parents(rq->pg, n->service, n->environment, n->ids, n->count, rq->owner.name,
+                            &n->scope, &n->old_head, e) < 0 ||
+        describe(rq, &n->scope, shown, e) < 0)
+        return -1;
+    if (append_audit(rq, n, *shown, e) < 0 ||
+        (n->scope.head > n->old_head && release_if_automatic(rq, &n->scope, rollout, e) < 0) ||
+        transaction_commit(&t, e) < 0)
+        return -1;
+    json_object_set_new(*shown, "changed", json_boolean(n->scope.head > n->old_head));
+    json_object_set_new(*shown, "rollout", *rollout ? json_string(rollout) : json_null());
+    return 0;
+}
+
+int parents_put_one(struct request *rq, struct reply *re, struct err *e)
+{
+    struct naming n = { 0 };
+    json_t *shown = NULL;
+
+    if (read_body(rq, re, &n, e) < 0)
+        return -1;
+    if (name_inside(rq, &n, &shown, e) < 0) {
+        json_decref(shown);
+        return -1;
+    }
+    return reply_json(re, 200, shown);
+}

@@ -1,0 +1,127 @@
+/* releaser.c - the thread that releases what environments of policy auto have waiting. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "common/log.h"
+#include "coordinator/http/release.h"
+#include "coordinator/http/transaction.h"
+#include "coordinator/store/due.h"
+
+#define LOOK_AGAIN_MS 1000
+#define POOL_WAIT_MS 1000
+#define GAP_MS 50 /* commits of a busy moment are looked at together */
+
+struct releaser {
+    struct pg_pool *pool;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool is_woken, is_stopping;
+};
+
+/* Another coordinator, or a write, may have been faster: asked again under the lock. */
+static int release_one(struct request *rq, const char *service, const char *environment,
+                       struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    struct scope scope;
+    char rollout[32];
+    bool is_due;
+
+    if (transaction_begin(&t, rq->pg, e) < 0 ||
+        scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
+        due_is(rq->pg, &scope, &is_due, e) < 0)
+        return -1;
+    if (!is_due)
+        return 0;
+    if (release_take_back(rq, &scope, e) < 0 ||
+        release_if_automatic(rq, &scope, rollout, e) < 0)
+        return -1;
+    return transaction_commit(&t, e);
+}
+
+static void release_all(struct releaser *r)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct request rq = { .owner.name = "lockstepd" };
+    struct err e = { 0 };
+    int rc;
+
+    if (pg_pool_take(r->pool, POOL_WAIT_MS, &rq.pg, &e) < 0)
+        return;
+    rc = due_list(rq.pg, &rows, &e);
+    for (size_t i = 0; rc == 0 && i < rows_count(rows); i++)
+        if (release_one(&rq, rows_text(rows, i, 0), rows_text(rows, i, 1), &e) < 0)
+            log_warn("not released", "service", rows_text(rows, i, 0), "environment",
+                     rows_text(rows, i, 1), "reason", e.text);
+    pg_pool_give(r->pool, &rq.pg);
+}
+
+static void sleep_until_woken(struct releaser *r)
+{
+    int64_t at = clock_monotonic_ms() + LOOK_AGAIN_MS;
+    struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
+
+    if (!r->is_woken)
+        pthread_cond_timedwait(&r->changed, &r->lock, &until);
+    r->is_woken = false;
+}
+
+static void *work(void *arg)
+{
+    struct releaser *r = arg;
+
+    pthread_mutex_lock(&r->lock);
+    while (!r->is_stopping) {
+        sleep_until_woken(r);
+        if (r->is_stopping)
+            break;
+        pthread_mutex_unlock(&r->lock);
+        release_all(r);
+        nanosleep(&(struct timespec){ .tv_nsec = GAP_MS * 1000000 }, NULL);
+        pthread_mutex_lock(&r->lock);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+struct releaser *releaser_start(struct pg_pool *pool)
+{
+    struct releaser *r = calloc(1, sizeof(*r));
+    pthread_condattr_t monotonic;
+
+    MUST(r);
+    r->pool = pool;
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    MUST(pthread_create(&r->thread, NULL, work, r) == 0);
+    return r;
+}
+
+void releaser_stop(struct releaser *r)
+{
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->lock);
+    r->is_stopping = true;
+    pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    pthread_join(r->thread, NULL);
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+void releaser_wake(struct releaser *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->is_woken = true;
+    pthread_cond_signal(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}

@@ -1,0 +1,46 @@
+/* inherit.h - scopes that stand on others: who the parents are, and how their changes come down.
+ *
+ * A document is the parents' keys overlaid by the scope's own; of several parents the later one
+ * wins. Inherited keys are written into the child as versions that name their origin, in the
+ * transaction that changes the parent, so everything that reads revisions needs no second look.
+ * Functions that write run inside the caller's transaction, under the locks of
+ * scopes_lock_to_write.
+ */
+#ifndef COORDINATOR_STORE_INHERIT_H
+#define COORDINATOR_STORE_INHERIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coordinator/store/scopes.h"
+
+#define INHERIT_PARENTS_MAX 16
+#define INHERIT_DEPTH_MAX 8
+
+/* What was written in `scope` after `old_head` goes down to its children and theirs: each gets a
+ * revision that names this change as its cause. */
+int inherit_spread(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
+                   struct err *e) __attribute__((warn_unused_result));
+/* The audit rows of the revisions that inherit_spread made: right before the caller's own. */
+int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
+                  struct err *e) __attribute__((warn_unused_result));
+
+/* Name the parents, lowest first; none: it stands alone. A new revision when the content changes.
+ * ERR_INVALID inheritance_cycle, inheritance_depth. Locks what it needs itself, `scope` included
+ * (made when it is not there); its head is filled, and the one before. */
+int inherit_set_parents(struct pg *pg, const char *service, const char *environment,
+                        const int64_t *parent_ids, size_t count, const char *actor,
+                        struct scope *scope, uint64_t *old_head_out, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* Rows of SERVICE/ENV: parents in their order, children ascending. */
+int inherit_parents(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+int inherit_children(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* Scopes that have parents, ascending after a pair: service, environment, parents as JSON. */
+int inherit_list(struct pg *pg, const char *after_service, const char *after_environment,
+                 int64_t limit, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+
+#endif
