@@ -72,6 +72,7 @@ static struct dossier *open_dossier(struct leading *l, const struct rollout_row 
     d = dossier_new(row, l->edges->roster, &e);
     if (!d) {
         log_warn("a rollout cannot be opened", "rollout", row->public_id, "reason", e.text);
+        loader_want(l->edges->loader, LOAD_ROSTER); /* its scope may be that new */
         return NULL;
     }
     dossier_entitle(d, l->edges->roster);

@@ -322,7 +322,7 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     unsigned wanted = 0;
 
     (void)audit_number;
-    if (strncmp(action, "server.", 7) == 0 || strncmp(action, "config.", 7) == 0)
+    if (strncmp(action, "server.", 7) == 0)
         wanted |= WANT_ROSTER;
     if (strcmp(action, "command") == 0 || strcmp(action, "rollout.create") == 0)
         wanted |= WANT_WORK;

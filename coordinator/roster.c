@@ -51,6 +51,7 @@ void roster_free(struct roster *r)
     HASH_CLEAR(by_id, r->scopes_by_id);
     for (uint32_t i = 0; i < r->server_count; i++) {
         labels_fini(&r->servers[i]->server.labels);
+        free(r->servers[i]->server.labels_text);
         free(r->servers[i]->server.globs);
         free(r->servers[i]);
     }
@@ -232,15 +233,24 @@ static struct server_entry *add_server(struct roster *r, const struct server_row
     return entry;
 }
 
+static void set_text(char **text, const char *value)
+{
+    free(*text);
+    *text = strdup(value);
+    MUST(*text);
+}
+
 static void set_server(struct roster_server *s, const struct server_row *row)
 {
     s->is_revoked = row->is_revoked;
     s->is_excluded = row->is_excluded;
-    labels_fini(&s->labels);
-    labels_parse(row->labels, &s->labels);
-    free(s->globs);
-    s->globs = strdup(row->scopes);
-    MUST(s->globs);
+    if (!s->labels_text || strcmp(s->labels_text, row->labels) != 0) {
+        labels_fini(&s->labels);
+        labels_parse(row->labels, &s->labels);
+        set_text(&s->labels_text, row->labels);
+    }
+    if (!s->globs || strcmp(s->globs, row->scopes) != 0)
+        set_text(&s->globs, row->scopes);
 }
 
 /* An older snapshot, read before the enrolment, had made it look forgotten. */

@@ -22,6 +22,7 @@ struct roster_server {
     char name[NAME_BUFFER], key[ROUTER_KEY_SIZE];
     bool is_revoked, is_excluded, is_gone; /* gone: forgotten, or enrolled anew under another id */
     struct labels labels;
+    char *labels_text; /* as the database has them */
     char *globs; /* scopes the enrolment allows, one per line */
     uint32_t scope_count;
     uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships */
