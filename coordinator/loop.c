@@ -192,7 +192,7 @@ static bool is_outdated(const struct loop *l, const struct snapshot *s)
 static void on_snapshot(struct loop *l, const struct loader_news *news)
 {
     if (is_outdated(l, news->snapshot)) {
-        loader_want(l->edges.loader, news->what);
+        l->roster_ms = l->work_ms; /* with the next look, not at once: it may stay so */
         return;
     }
     if (news->what == LOAD_ROSTER) {
