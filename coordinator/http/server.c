@@ -167,12 +167,23 @@ static void take_address(struct request *rq, struct MHD_Connection *connection)
         rq->address[0] = '\0';
 }
 
+/* The library would read on for as long as the connection lives. */
+static bool is_coded_otherwise(struct MHD_Connection *connection)
+{
+    const char *coding =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding");
+
+    return coding && strcasecmp(coding, "chunked") != 0;
+}
+
 /* Two readings of where a body ends are how requests are smuggled: refused (RFC 9112, 6.3). */
 static int check_framing(struct MHD_Connection *connection, struct err *e)
 {
     struct framing f = { 0 };
     const char *length;
 
+    if (is_coded_otherwise(connection))
+        return err_set(e, ERR_MALFORMED, "the only Transfer-Encoding known here is chunked");
     MHD_get_connection_values(connection, MHD_HEADER_KIND, count_framing, &f);
     if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings))
         return err_set(e, ERR_MALFORMED,
@@ -367,6 +378,7 @@ static bool is_hopeless(struct MHD_Connection *connection)
     const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
 
     return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Expect") ||
+           is_coded_otherwise(connection) ||
            (length && strtoull(length, NULL, 10) > DROPPED_MAX);
 }
 

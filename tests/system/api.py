@@ -160,6 +160,8 @@ def test_http(world):
     equal((head.status, head.raw), (200, b""), "HEAD")
     for doubled in (b"Content-Length: 2\r\nContent-Length: 3", b"Content-Length: 2\r\nTransfer-Encoding: chunked"):
         contains(exchange(port, b"POST /api/v1/rollouts HTTP/1.1\r\nHost: x\r\n" + doubled + b"\r\n\r\n{}\r\n"), "400")
+    for coding in (b"gzip, chunked", b"identity", b"xchunked"):
+        contains(exchange(port, b"POST /api/v1/rollouts HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + coding + b"\r\n\r\n{}\r\n"), "400")
     problem(world.api("GET", "/config/a/prod/%zz"), 400)
     problem(world.api("GET", "/rollouts?limit=501"), 422, "invalid", "500")
     problem(world.api("GET", "/rollouts?colour=red"), 422, "invalid", "colour")
