@@ -9,7 +9,8 @@ endif
 # Debian 12 packages: for building, the demo and `make check`; and what `make check-all` adds.
 DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
-       uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite
+       uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite \
+       ca-certificates openssl
 DEPS_ALL = clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
 
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 \
