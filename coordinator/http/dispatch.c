@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/idempotency.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/watches.h"
 #include "coordinator/store/pg.h"
@@ -52,7 +53,8 @@ static int serve(struct request *rq, struct reply *re, struct err *e)
         return -1;
     if (check_body(rq, e) < 0)
         return -1;
-    return rq->match.route->handler(rq, re, e);
+    return idempotency_applies(rq) ? idempotency_serve(rq, re, e)
+                                   : rq->match.route->handler(rq, re, e);
 }
 
 static int serve_with_database(struct request *rq, struct reply *re, bool *is_lost, struct err *e)

@@ -20,6 +20,7 @@ void reply_clear(struct reply *re)
     re->problem_count = 0;
     re->status = 0;
     re->is_waiting = false;
+    re->is_secret = false;
     re->is_private = false;
     answer_release(MOVE(re->lent));
     buffer_clear(&re->body);

@@ -25,6 +25,7 @@ void request_fini(struct request *rq)
     free(rq->if_none_match);
     free(rq->accept);
     free(rq->last_event_id);
+    free(rq->idempotency_key);
     buffer_fini(&rq->body);
     json_decref(rq->json);
     watch_close(rq->watch);

@@ -38,6 +38,7 @@ struct request {
     } query[REQUEST_QUERY_MAX];
     /* Headers that mean something here; NULL when absent. */
     char *authorization, *content_type, *if_match, *if_none_match, *accept, *last_event_id;
+    char *idempotency_key;
     struct buffer body;
     struct json_t *json; /* the parsed body; NULL: there was none */
     struct token_owner owner;

@@ -150,6 +150,7 @@ static void take_headers(struct request *rq, struct MHD_Connection *connection)
     rq->if_none_match = header(connection, "If-None-Match");
     rq->accept = header(connection, "Accept");
     rq->last_event_id = header(connection, "Last-Event-ID");
+    rq->idempotency_key = header(connection, "Idempotency-Key");
 }
 
 static void take_address(struct request *rq, struct MHD_Connection *connection)

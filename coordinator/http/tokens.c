@@ -210,6 +210,7 @@ int tokens_post(struct request *rq, struct reply *re, struct err *e)
     json_object_set_new(body, "token", json_string(m.text)); /* this once */
     explicit_bzero(m.text, sizeof(m.text));
     reply_location(re, "/api/v1/tokens/%s", m.id);
+    re->is_secret = true;
     return reply_json(re, 201, body);
 }
 

@@ -291,6 +291,11 @@ void pg_close(struct pg *pg)
     free(pg);
 }
 
+void pg_spoil(struct pg *pg)
+{
+    pg->is_broken = true;
+}
+
 bool pg_is_broken(const struct pg *pg)
 {
     return pg->is_broken || PQstatus(pg->conn) == CONNECTION_BAD;

@@ -29,6 +29,8 @@ int pg_open(const char *conninfo, const char *application_name, struct pg **out,
 void pg_close(struct pg *pg);
 SCOPED_FREE(struct pg, pg_close)
 bool pg_is_broken(const struct pg *pg);
+/* Its session is in a state that nobody else may get: broken from now on. */
+void pg_spoil(struct pg *pg);
 int pg_backend_pid(const struct pg *pg);
 /* Constraint or index of the last ERR_CONFLICT, "" when unknown. */
 const char *pg_constraint(const struct pg *pg);

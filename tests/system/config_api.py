@@ -157,3 +157,43 @@ def test_names(world):
         batch = world.ok("POST", "/config/batch", {"service_name": "odd", "environment": "prod", "config_keys": [key]})
         equal(batch["missing"], [key], "in a batch: not released")
     equal(len(search(world, service="odd", revision="head", limit=500)["configs"]), 15, "all of them")
+
+
+def test_idempotency(world):
+    """an Idempotency-Key: once, however often it is sent; another body is refused; secrets are not kept"""
+    def post(key, value, path="/config/once/prod", via=0, **more):
+        return world.coordinators[via].api("POST", path, {"set": {"k": value}} if value else more, headers={"Idempotency-Key": key})
+    first = post("a", "1")
+    equal(first.status, 201, "the first")
+    again = post("a", "1", via=1)
+    equal((again.status, again.body, again.headers["Location"]), (201, first.body, first.headers["Location"]), "the same answer, elsewhere")
+    equal((first.headers.get("Idempotency-Replayed"), again.headers["Idempotency-Replayed"]), (None, "true"), "it says so")
+    problem(post("a", "2"), 422, "idempotency_mismatch")
+    problem(post("a", "1", "/config/twice/prod"), 422, "idempotency_mismatch")
+    for key in ("", "x" * 256, "\u00e4"):
+        problem(world.api("POST", "/config/once/prod", {"set": {"k": "9"}}, headers={"Idempotency-Key": key.encode()}), 422, "invalid", "Idempotency-Key")
+    problem(post("b", None, set={"k": {"config_value": "x", "value_type": "number"}}), 422)
+    equal(post("b", "3")["revision"], 2, "a refused one leaves the key free")
+    answers = []
+    threads = [threading.Thread(target=lambda n=n: answers.append(post("c", "4", via=n % 2))) for n in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(30)
+    statuses = sorted(a.status for a in answers)
+    check(len(answers) == 16 and statuses[0] == 201 and set(statuses) <= {201, 409}, f"answers: {statuses}")
+    equal(len({a.raw for a in answers if a.status == 201}), 1, "all the same")
+    equal(world.ok("GET", "/config/once/prod/k?revision=head")["version"], 3, "written once")
+    world.postgres.sql("UPDATE claim SET status = NULL, body = NULL WHERE key = 'a'")
+    problem(post("a", "1"), 409, "idempotency_answer_lost")
+    world.postgres.sql("UPDATE claim SET is_done = false WHERE key = 'a'")
+    equal(post("a", "1")["revision"], 4, "nothing was committed: it is run")
+    rollout = {"changes": [change("once/prod")], "strategy": "all-at-once"}
+    made = [world.api("POST", "/rollouts", rollout, headers={"Idempotency-Key": "r"}) for _ in range(2)]
+    equal((made[0].status, made[0]["id"]), (201, made[1]["id"]), "one rollout")
+    token = {"name": "idem", "grants": [{"role": "viewer", "environment": "*"}]}
+    made = [world.api("POST", "/tokens", token, headers={"Idempotency-Key": "t"}) for _ in range(2)]
+    equal(made[0].status, 201, f"a token: {made[0]}")
+    problem(made[1], 409, "idempotency_answer_lost")
+    equal(world.postgres.sql("SELECT count(*) FROM claim WHERE encode(coalesce(body, ''), 'escape') LIKE '%lst\\_%'"), [["0"]], "no secret is kept")
+    equal(world.postgres.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), [["0"]], "no key is held")
