@@ -16,12 +16,21 @@
           */
 #define SEEN_MS 10000
 #define REJECT_RETRY_MS 1000
+#define TRANSFERS_MAX 256 /* pieces of documents on their way to so many servers at once */
+#define TRANSFER_MS 500
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
 #define UNSAVED_ACKS_MAX 16
 #define UNSAVED_JOINS_MAX 4
 
+/* A server that is fetching: it keeps its place for a moment after each piece. */
+struct transfer {
+    uint32_t server;
+    int64_t until_ms;
+};
+
 struct hearing {
+    struct transfer transfers[TRANSFERS_MAX];
     struct edges *edges;
     struct leading *leading;
     char leader_router[256];
@@ -342,6 +351,28 @@ void hearing_flush(struct hearing *h)
 
 /* ---------------------------------------------------------------- FETCH, STATUS and the rest */
 
+/* Whoever finds no place asks again: the queues of ten thousand agents would hold a copy each. */
+static bool may_transfer(struct hearing *h, const struct roster_server *s)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    struct transfer *place = NULL;
+
+    for (unsigned i = 0; i < TRANSFERS_MAX; i++) {
+        struct transfer *t = &h->transfers[i];
+
+        if (t->server == s->index && t->until_ms > now_ms) {
+            place = t;
+            break;
+        }
+        if (!place && t->until_ms <= now_ms)
+            place = t;
+    }
+    if (!place)
+        return false;
+    *place = (struct transfer){ .server = s->index, .until_ms = now_ms + TRANSFER_MS };
+    return true;
+}
+
 static void on_fetch(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
     struct wire_fetch fetch;
@@ -351,6 +382,8 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     struct err e;
 
     if (wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0)
+        return;
+    if (!may_transfer(h, s))
         return;
     chunk.hash = fetch.hash;
     chunk.offset = fetch.offset;

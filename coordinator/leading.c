@@ -455,11 +455,26 @@ void leading_roster(struct leading *l, const struct snapshot *s)
     roster_update(l->edges->roster, s, &news);
 }
 
+/* A command whose caller gave up was withdrawn: the newest look does not have it any more. */
+static void drop_withdrawn(struct leading *l, const struct snapshot *s)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->command_count; i++)
+        for (size_t k = 0; k < s->command_count; k++)
+            if ((uint64_t)s->commands[k].command_id == l->commands[i].command) {
+                l->commands[kept++] = l->commands[i];
+                break;
+            }
+    l->command_count = kept;
+}
+
 void leading_work(struct leading *l, const struct snapshot *s)
 {
     for (size_t i = 0; i < s->rollout_count; i++)
         if (!s->rollouts[i].load.is_opened)
             (void)open_dossier(l, &s->rollouts[i]);
+    drop_withdrawn(l, s);
     for (size_t i = 0; i < s->command_count; i++)
         add_command(l, &s->commands[i]);
     start_waiting(l);

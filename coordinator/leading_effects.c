@@ -54,6 +54,8 @@ static void perform_save(struct leading *l, const struct save *save)
     request->silent = to_ids(l, save->silent, &request->silent_count);
     request->save.cohort = NULL;
     request->save.silent = NULL;
+    request->unfit = to_ids(l, save->unfit, &request->unfit_count);
+    request->save.unfit = NULL;
     writer_save(l->edges->writer, &request);
 }
 

@@ -194,6 +194,7 @@ CREATE TABLE member (
     stage      integer NOT NULL,
     attempt_number bigint NOT NULL,         -- of the newest attempt that asked it
     state      member_state NOT NULL DEFAULT 'pending',
+    is_unfit   boolean NOT NULL DEFAULT false, -- its own check failed before it was asked
     detail     text NOT NULL DEFAULT '',    -- offline refused activating catching_up silent skipped aborted broken …
     reason     text NOT NULL DEFAULT '',
     ready_at   timestamptz,

@@ -167,6 +167,8 @@ static void send(struct duty *duty, const struct bitset *to, struct effects *out
 void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *connected,
                    int64_t now_ms, uint64_t chance, struct effects *out)
 {
+    int64_t repeat_ms = now_ms + repeat_after(&duty->repeat_wait_ms, chance);
+
     bitset_clear(&duty->lent);
     for (uint32_t i = 0; i < d->used; i++) {
         struct duty *other = &d->duties[i];
@@ -174,10 +176,8 @@ void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *c
         if (other->dseq != duty->dseq)
             continue;
         bitset_unite(&duty->lent, &other->owed);
-        if (other == duty)
-            other->repeat_ms = now_ms + repeat_after(&other->repeat_wait_ms, chance);
-        else
-            other->repeat_ms = INT64_MAX;
+        other->repeat_ms = repeat_ms;
+        other->repeat_wait_ms = duty->repeat_wait_ms;
     }
     bitset_intersect(&duty->lent, connected);
     if (!bitset_is_empty(&duty->lent))

@@ -113,15 +113,6 @@ static void hear_check(struct rollout *r, uint32_t server, bool is_failing)
     r->is_touched = true;
 }
 
-/* The verdict on what ran before this round: such a server is unfit for it. */
-static void note_unfit(struct leader *l, struct rollout *r)
-{
-    for (unsigned s = 0; s < r->scope_count; s++)
-        for (uint32_t w = 0; w < l->word_count; w++)
-            r->unfit.words[w] |=
-                l->scopes[r->scopes[s]].failing.words[w] & r->round.cohort.words[w];
-}
-
 /* A server that lost its slot (re-imaged) is asked again. One that obeyed what it was due speaks,
  * with its check, of the newest content. */
 static void hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
@@ -377,7 +368,6 @@ static void on_attempt_saved(struct leader *l, struct rollout *r, const struct l
 
     r->round.number = ev->number;
     r->phase = PHASE_PREPARING;
-    note_unfit(l, r);
     if (r->strategy.is_eventual) {
         r->phase = PHASE_ACTIVATING;
         r->was_activated = true;
@@ -451,6 +441,7 @@ static void on_cohort_chosen(struct leader *l, const struct leader_event *ev, st
         return;
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
     bitset_copy(&r->round.cohort, ev->set);
+    leader_note_unfit(l, r, ev->set);
     facts.is_cohort_empty = bitset_is_empty(ev->set);
     leader_step_rollout(r, ROLLOUT_EV_CHOSEN, &facts, out);
     leader_pump(l, r, ev->now_ms, ev->chance, out);

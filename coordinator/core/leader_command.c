@@ -30,11 +30,10 @@ static bool is_repeated(const struct rollout *r, enum rollout_action action)
     return false;
 }
 
-/* Not now, but soon: a save is on its way, or the rollout is about to be over. */
-static bool is_for_later(const struct rollout *r, enum rollout_action action)
+/* Not now, but soon: a save is on its way. */
+static bool is_for_later(const struct rollout *r)
 {
-    return r->save_count > 0 || r->state == ROLLOUT_CHOOSING || r->state == ROLLOUT_ENDING ||
-           (action == ROLLOUT_ACTION_ROLLBACK && r->state == ROLLOUT_FINALIZING);
+    return r->save_count > 0 || r->state == ROLLOUT_CHOOSING || r->state == ROLLOUT_ENDING;
 }
 
 /* The clocks of the open round start over, and who was silent gets another chance. */
@@ -60,11 +59,13 @@ enum command_verdict leader_command(struct leader *l, const struct leader_event 
 
     if (!r)
         return COMMAND_UNKNOWN;
-    if (is_for_later(r, ev->action))
+    if (is_for_later(r))
         return COMMAND_LATER;
     if (is_repeated(r, ev->action))
         return COMMAND_REPEATED;
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+    if (ev->action == ROLLOUT_ACTION_RETRY)
+        leader_note_unfit(l, r, &r->scratch);
     r->command = ev->command;
     if (!leader_step_rollout(r, action_events[ev->action], &facts, out)) {
         r->command = 0;

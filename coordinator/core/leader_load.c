@@ -104,6 +104,8 @@ static void load_member_row(struct rollout *r, const struct rollout_load *load,
         bitset_add(&r->failed, m->server);
     if (m->is_broken)
         bitset_add(&r->broken, m->server);
+    if (m->is_unfit)
+        bitset_add(&r->unfit, m->server);
     if (m->is_silent)
         bitset_add(&r->silent, m->server);
     if (m->is_rolled_back)

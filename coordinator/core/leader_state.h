@@ -39,6 +39,8 @@ bool leader_step_round(struct rollout *r, enum round_event event, const struct r
                        struct effects *out);
 bool leader_step_rollout(struct rollout *r, enum rollout_event event,
                          const struct rollout_facts *facts, struct effects *out);
+/* Of these servers, whoever's check fails by now is unfit for what comes. */
+void leader_note_unfit(const struct leader *l, struct rollout *r, const struct bitset *asked);
 enum command_verdict leader_command(struct leader *l, const struct leader_event *ev,
                                     struct effects *out);
 

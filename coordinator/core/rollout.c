@@ -148,6 +148,7 @@ static void save_attempt(struct rollout *r, uint32_t failed_max, const char *bec
                         .is_eventual = r->strategy.is_eventual,
                         .failed_max = failed_max,
                         .cohort = &r->round.cohort,
+                        .unfit = bitset_is_empty(&r->unfit) ? NULL : &r->unfit,
                         .because = because },
          out);
 }
@@ -421,6 +422,7 @@ static const struct rule {
     { S(RELEASING),    E(SAVED),         IF(always),                   S(FINALIZING),   DO(wait_for_laggards),      "released: tell every server of the scope" },
     { S(FINALIZING),   E(FACTS_CHANGED), IF(is_everyone_done),         S(ENDING),       DO(end_completed),          "every reachable server confirmed" },
     { S(FINALIZING),   E(FACTS_CHANGED), IF(is_patience_over),         S(ENDING),       DO(end_completed),          "the rest stays an obligation of the scope" },
+    { S(FINALIZING),   E(ROLLBACK),      IF(always),                   S(ENDING),       DO(end_completed),          "released already: a rollout of its own takes it back" },
 
     { S(STOPPING),     E(SAVED),         IF(always),                   S(ABORTING),     DO(tell_abort),             "the abort is durable: tell who may have prepared" },
     { S(ABORTING),     E(FACTS_CHANGED), IF(is_everyone_done),         S(ENDING),       DO(end_aborted),            "every reachable server confirmed" },

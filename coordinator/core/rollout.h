@@ -90,6 +90,7 @@ struct member_load {
     uint64_t attempt_number; /* of the newest attempt that asked it */
     bool is_ready;           /* READY recorded for its attempt, or further */
     bool is_applied, is_failed, is_broken, is_rolled_back, is_aborted, is_silent;
+    bool is_unfit; /* and has not applied since */
 };
 
 /* A rollout as it was found in the database. */

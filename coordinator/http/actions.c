@@ -101,6 +101,11 @@ static int give_up(struct request *rq, bool *is_withdrawn, struct err *e)
                     "no leader took the command in time; it was withdrawn and did nothing");
 }
 
+static bool is_completed(const struct act *a)
+{
+    return a->rollout.is_final && strcmp(a->rollout.state, "completed") == 0;
+}
+
 static int look(struct request *rq, struct reply *re, const struct act *a, struct err *e)
 {
     bool is_late = clock_monotonic_ms() >= rq->wait_until_ms, is_withdrawn = false;
@@ -117,8 +122,9 @@ static int look(struct request *rq, struct reply *re, const struct act *a, struc
         if (commands_look(rq->pg, rq->waiting_for, &state, answer, e) < 0)
             return -1;
     }
-    if (state == COMMAND_DONE)
-        return reply_rollout(rq, re, a, e);
+    if (state == COMMAND_DONE) /* a rollback that found it released: now it can be taken back */
+        return is_completed(a) && strcmp(a->action, "rollback") == 0 ? answer_final(rq, re, a, e)
+                                                                     : reply_rollout(rq, re, a, e);
     if (state == COMMAND_GONE)
         return err_set(e, ERR_UNAVAILABLE, "the command is gone; ask again");
     return a->rollout.is_final ? answer_final(rq, re, a, e) : refuse(re, a, answer, e);

@@ -52,7 +52,7 @@ static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
                  " state IN ('ready', 'applied') OR ready_at IS NOT NULL,"
                  " state = 'applied', state = 'failed', state = 'failed' AND detail = 'broken',"
                  " state = 'rolled_back', detail = 'aborted',"
-                 " detail = 'silent' AND state IN ('pending', 'ready')"
+                 " detail = 'silent' AND state IN ('pending', 'ready'), is_unfit AND state <> 'applied'"
                  " FROM member WHERE rollout_id = $1 ORDER BY server_id",
                  &rows, e, PARAM_INT(r->rollout_id)))
         return -1;
@@ -69,7 +69,8 @@ static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
                                   .is_broken = rows_bool(rows, i, 6),
                                   .is_rolled_back = rows_bool(rows, i, 7),
                                   .is_aborted = rows_bool(rows, i, 8),
-                                  .is_silent = rows_bool(rows, i, 9) };
+                                  .is_silent = rows_bool(rows, i, 9),
+                                  .is_unfit = rows_bool(rows, i, 10) };
     }
     return 0;
 }

@@ -179,7 +179,7 @@ int save_write(struct pg *pg, const struct fence *fence, const struct save_reque
                         .out = out };
 
     out->save = request->save;
-    out->save.cohort = out->save.silent = NULL;
+    out->save.cohort = out->save.silent = out->save.unfit = NULL;
     if (fence_begin(pg, fence, request->cohort_count >= LARGE_COHORT, e))
         return -1;
     if (mark_silent(&s, e) || change(&s, e) || answer_command(&s, e) || append_audit(&s, e)) {

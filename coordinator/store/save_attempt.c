@@ -61,10 +61,25 @@ static int write_members(struct saving *s, struct err *e)
                     " SELECT $1, id, $2, $3 FROM unnest($4::bigint[]) AS id"
                     " ON CONFLICT (rollout_id, server_id) DO UPDATE SET state = 'pending',"
                     " attempt_number = $3, detail = '', reason = '', ready_at = NULL,"
-                    " steps = '', updated_at = now()"
+                    " steps = '', is_unfit = false, updated_at = now()"
                     " WHERE m.state IN ('pending', 'ready', 'failed')",
                     NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->save->stage),
                     PARAM_INT(s->out->number), cohort);
+}
+
+/* Their failures cost no budget, whoever leads when they come. */
+static int mark_unfit(struct saving *s, struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+    const struct save_request *q = s->request;
+
+    if (q->unfit_count == 0)
+        return 0;
+    return PG_QUERY(s->pg,
+                    "UPDATE member SET is_unfit = true WHERE rollout_id = $1"
+                    " AND attempt_number = $2 AND server_id = ANY ($3::bigint[])",
+                    NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->out->number),
+                    pg_array_int8(q->unfit, q->unfit_count, &memory));
 }
 
 /* Eventual mode: nobody is waited for, the decision is made with the attempt. */
@@ -88,7 +103,8 @@ int save_attempt(struct saving *s, struct err *e)
     MUST(s->save->attempt > 0);
     if (saving_lock_scopes(s, e) || (!s->is_opened && saving_fix_base(s, e)) ||
         load_changes(s->pg, rollout_id, s->out->changes, &s->out->change_count, e) ||
-        move_row(s, e) || insert_attempt(s, e) || write_members(s, e))
+        move_row(s, e) || insert_attempt(s, e) || write_members(s, e) ||
+        mark_unfit(s, e))
         return -1;
     return s->save->is_eventual ? decide_at_once(s, e) : 0;
 }

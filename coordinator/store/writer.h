@@ -52,6 +52,8 @@ struct save_request {
     size_t cohort_count;
     int64_t *silent;
     size_t silent_count;
+    int64_t *unfit; /* ATTEMPT: of the cohort */
+    size_t unfit_count;
 };
 
 /* A server said HELLO: labels, and the scopes it reads that its enrolment allows. A scope that

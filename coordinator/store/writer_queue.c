@@ -40,6 +40,7 @@ static void save_request_free(struct save_request *request)
         return;
     free(request->cohort);
     free(request->silent);
+    free(request->unfit);
     free(request);
 }
 

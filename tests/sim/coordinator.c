@@ -137,7 +137,8 @@ void coordinator_perform(struct world *w, unsigned who, struct effects *out)
                                       .save = e->save,
                                       .cohort = word(e->save.cohort),
                                       .required = required(w, who, &e->save),
-                                      .silent = word(e->save.silent) });
+                                      .silent = word(e->save.silent),
+                                      .unfit = word(e->save.unfit) });
             break;
         case EFFECT_SEND:
             perform_send(w, who, &e->send);

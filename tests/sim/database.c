@@ -173,6 +173,9 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
     r->attempt_number = a->number;
     r->phase = PHASE_PREPARING;
     seat(r, q, a->number);
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (r->members[s].attempt_number == a->number && q->unfit & BIT(s))
+            r->members[s].is_unfit = true;
     note_unfit(w, r, a->number);
     if (q->save.is_eventual) {
         judge_outcome(w, a, ATTEMPT_ACTIVATE);

@@ -38,7 +38,7 @@ struct member_row {
     unsigned stage;
     uint64_t attempt_number;
     enum member_state state;
-    bool is_ready, is_silent, is_broken, is_aborted;
+    bool is_ready, is_silent, is_broken, is_aborted, is_unfit;
     bool may_be_unfit; /* told of a failing check before its attempt was decided */
 };
 
@@ -118,7 +118,7 @@ struct request {
     enum request_kind kind;
     uint64_t epoch;
     struct save save;
-    uint64_t cohort, silent;
+    uint64_t cohort, silent, unfit;
     uint64_t required; /* ACTIVATE: who had to be ready when it was asked for */
     unsigned note_count;
     struct ack_note notes[BATCH_MAX];

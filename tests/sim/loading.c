@@ -26,7 +26,8 @@ static void fill_members(const struct rollout_row *r, struct member_load *member
                                       .is_broken = m->is_broken,
                                       .is_rolled_back = m->state == MEMBER_ROLLED_BACK,
                                       .is_aborted = m->is_aborted,
-                                      .is_silent = m->is_silent };
+                                      .is_silent = m->is_silent,
+                                      .is_unfit = m->is_unfit && m->state != MEMBER_APPLIED };
     }
     load->members = members;
 }
