@@ -324,7 +324,8 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     (void)audit_number;
     if (strncmp(action, "server.", 7) == 0)
         wanted |= WANT_ROSTER;
-    if (strcmp(action, "command") == 0 || strcmp(action, "rollout.create") == 0)
+    if (strcmp(action, "command") == 0 || strcmp(action, "rollout.create") == 0 ||
+        strcmp(action, "rollout.approve") == 0)
         wanted |= WANT_WORK;
     if (!wanted)
         return;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "coordinator/http/approvals.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/revert.h"
 #include "coordinator/http/rollout_json.h"
@@ -61,7 +62,7 @@ static int refuse(struct reply *re, const struct act *a, const char *allowed, st
     reply_extra(re, "state", json_string(a->rollout.state));
     return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible now: rollout %s is %s%s%s",
                     a->action, a->rollout.public_id,
-                    a->rollout.is_final ? a->rollout.state : a->rollout.phase,
+                    strcmp(a->rollout.state, "running") == 0 ? a->rollout.phase : a->rollout.state,
                     *allowed ? "; possible: " : "", allowed);
 }
 
@@ -81,10 +82,20 @@ static int answer_final(struct request *rq, struct reply *re, const struct act *
     return refuse(re, a, strcmp(state, "completed") == 0 ? "rollback" : "", e);
 }
 
+/* Not started: nothing was done that could be paused or taken back. */
+static int answer_waiting(struct request *rq, struct reply *re, const struct act *a, struct err *e)
+{
+    if (strcmp(a->action, "abort") == 0 || strcmp(a->action, "rollback") == 0)
+        return approvals_withdraw(rq, re, &a->rollout, a->reason, e);
+    return refuse(re, a, "approve,reject,abort", e);
+}
+
 static int begin(struct request *rq, struct reply *re, const struct act *a, struct err *e)
 {
     if (a->rollout.is_final)
         return answer_final(rq, re, a, e);
+    if (strcmp(a->rollout.state, "awaiting_approval") == 0)
+        return answer_waiting(rq, re, a, e);
     if (commands_insert(rq->pg, a->rollout.rollout_id, a->action, a->is_full, a->reason,
                         rq->owner.name, rq->address, &rq->waiting_for, e) < 0)
         return -1;

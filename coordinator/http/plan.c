@@ -15,6 +15,7 @@
 #include "coordinator/store/audit.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
+#include "coordinator/store/environments.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rolled_back.h"
 #include "coordinator/store/selection.h"
@@ -39,6 +40,21 @@ static int find_contents(struct request *rq, struct plan *p, struct err *e)
         if (revision_document(rq->pg, c->scope.scope_id, c->from, &c->from_hash, NULL, NULL, e) ||
             revision_document(rq->pg, c->scope.scope_id, c->to, &c->to_hash, NULL, NULL, e))
             return -1;
+    }
+    return 0;
+}
+
+/* The environment that asks for most decides. */
+static int find_approvals(struct request *rq, struct plan *p, struct err *e)
+{
+    struct environment environment;
+
+    p->approvals = 0;
+    for (size_t i = 0; i < p->change_count; i++) {
+        if (environments_get(rq->pg, p->changes[i].scope.environment, &environment, e) < 0)
+            return -1;
+        if (environment.approvals > p->approvals)
+            p->approvals = environment.approvals;
     }
     return 0;
 }
@@ -149,7 +165,7 @@ static int find_stages(struct reply *re, struct plan *p, struct err *e)
 
 int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
 {
-    if (find_contents(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
+    if (find_contents(rq, p, e) < 0 || find_approvals(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
         return -1;
     find_hash(p);
     return find_stages(re, p, e);
@@ -249,11 +265,11 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
     }
     for (unsigned i = 0; i < p->spec.core.stage_count; i++)
         json_array_append_new(stages, stage_json(p, i));
-    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o}", "dry_run", 1, "plan", p->hash,
-                     "changes",
-                     changes, "strategy", json_loads(p->strategy, 0, NULL), "strategy_name",
-                     p->strategy_name, "servers", (int)p->server_count, "stages", stages,
-                     "unreachable", unreachable_json(p), "rolled_back", rolled_back);
+    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i}", "dry_run", 1, "plan", p->hash,
+                     "changes", changes, "strategy", json_loads(p->strategy, 0, NULL),
+                     "strategy_name", p->strategy_name, "servers", (int)p->server_count, "stages",
+                     stages, "unreachable", unreachable_json(p), "rolled_back", rolled_back,
+                     "approvals", (int)p->approvals);
     MUST(*out);
     return 0;
 }
@@ -261,7 +277,8 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
 /* ---------------------------------------------------------------- creating */
 
 static int append_audit(struct request *rq, const struct plan *p, const char *public_id,
-                        const struct plan_origin *origin, int64_t rollout_id, struct err *e)
+                        const struct plan_origin *origin, unsigned approvals, int64_t rollout_id,
+                        struct err *e)
 {
     json_t *changes = json_array(), *data;
     char *text;
@@ -271,8 +288,9 @@ static int append_audit(struct request *rq, const struct plan *p, const char *pu
         json_array_append_new(changes,
                               json_sprintf("%s/%s@%" PRIu64, p->changes[i].scope.service,
                                            p->changes[i].scope.environment, p->changes[i].to));
-    data = json_pack("{s:s,s:o,s:s,s:s,s:s}", "rollout", public_id, "changes", changes, "strategy",
-                     p->strategy_name, "note", origin->note, "plan", p->hash);
+    data = json_pack("{s:s,s:o,s:s,s:s,s:s,s:i,s:b}", "rollout", public_id, "changes", changes,
+                     "strategy", p->strategy_name, "note", origin->note, "plan", p->hash,
+                     "approvals_needed", (int)approvals, "break_glass", origin->is_break_glass);
     MUST(data);
     text = json_dumps(data, JSON_COMPACT);
     json_decref(data);
@@ -291,6 +309,7 @@ static int append_audit(struct request *rq, const struct plan *p, const char *pu
 int plan_create(struct request *rq, const struct plan *p, const struct plan_origin *origin,
                 char public_id_out[ROLLOUT_PUBLIC_ID_SIZE], struct err *e)
 {
+    bool is_back = strcmp(origin->kind, "rollback") == 0;
     struct rollout_new r = { .kind = origin->kind,
                              .reverts = origin->reverts,
                              .salt = p->salt,
@@ -300,6 +319,7 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
                              .actor = rq->owner.name,
                              .stage_count = p->spec.core.stage_count,
                              .is_break_glass = origin->is_break_glass,
+                             .approvals = is_back ? 0 : p->approvals,
                              .change_count = p->change_count };
     int64_t rollout_id;
 
@@ -312,5 +332,5 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
     if (rollouts_make_id(public_id_out, e) < 0 ||
         rollouts_insert(rq->pg, &r, public_id_out, &rollout_id, e) < 0)
         return -1;
-    return append_audit(rq, p, public_id_out, origin, rollout_id, e);
+    return append_audit(rq, p, public_id_out, origin, r.approvals, rollout_id, e);
 }

@@ -24,6 +24,7 @@ struct plan {
         uint64_t from, to;
         struct hash from_hash, to_hash;
     } changes[ROLLOUT_SCOPES_MAX];
+    unsigned approvals; /* by others than the author, before it starts; going back needs none */
     char strategy_name[101]; /* "" when given in the request */
     char *strategy;          /* complete JSON, malloc'ed */
     struct strategy_spec spec;

@@ -1,4 +1,4 @@
-/* policies.c - handlers of strategies and environments. */
+/* policies.c - handlers of strategies. */
 #include "coordinator/http/policies.h"
 
 #include <jansson.h>
@@ -12,7 +12,6 @@
 #include "coordinator/http/request.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
-#include "coordinator/store/environments.h"
 #include "coordinator/store/strategies.h"
 #include "coordinator/store/strategy.h"
 
@@ -89,9 +88,24 @@ int strategies_get_all(struct request *rq, struct reply *re, struct err *e)
     return reply_list(re, "strategies", list, NULL);
 }
 
-static int append_audit(struct request *rq, const char *action, const char *name, struct err *e)
+/* What it was before; null when there was none. */
+static json_t *strategy_now(struct request *rq, const char *name)
 {
-    json_t *data = json_pack("{s:s}", "name", name);
+    struct err ignored;
+    char *body = NULL;
+    json_t *out = strategies_get(rq->pg, name, &body, &ignored) == 0 ? json_loads(body, 0, NULL)
+                                                                     : NULL;
+
+    free(body);
+    return out ? out : json_null();
+}
+
+/* Takes the old one. */
+static int append_audit(struct request *rq, const char *action, const char *name, json_t *old,
+                        struct err *e)
+{
+    json_t *data = json_pack("{s:s,s:o,s:o}", "name", name, "old", old, "new",
+                             strategy_now(rq, name));
     char *text = json_dumps(data, JSON_COMPACT);
     int rc = audit_append(rq->pg,
                           &(struct audit_entry){ .actor = rq->owner.name,
@@ -126,12 +140,16 @@ static int put_strategy(struct request *rq, const char *name, const char *body, 
                         struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
+    json_t *old;
 
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
-        strategies_put(rq->pg, name, body, is_new, e) < 0 ||
-        append_audit(rq, "strategy.set", name, e) < 0)
+    if (transaction_begin(&t, rq->pg, e) < 0)
         return -1;
-    return transaction_commit(&t, e);
+    old = strategy_now(rq, name);
+    if (strategies_put(rq->pg, name, body, is_new, e) < 0) {
+        json_decref(old);
+        return -1;
+    }
+    return append_audit(rq, "strategy.set", name, old, e) < 0 ? -1 : transaction_commit(&t, e);
 }
 
 int strategies_put_one(struct request *rq, struct reply *re, struct err *e)
@@ -161,47 +179,17 @@ int strategies_delete_one(struct request *rq, struct reply *re, struct err *e)
     SCOPED(transaction_close) struct transaction t = { 0 };
     const char *name = request_param(rq, 0);
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
-        strategies_delete(rq->pg, name, e) < 0 ||
-        append_audit(rq, "strategy.delete", name, e) < 0 || transaction_commit(&t, e) < 0)
+    json_t *old;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0)
+        return -1;
+    old = strategy_now(rq, name);
+    if (strategies_delete(rq->pg, name, e) < 0) {
+        json_decref(old);
+        return -1;
+    }
+    if (append_audit(rq, "strategy.delete", name, old, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
                                          json_sprintf("deleted strategy %s", name)));
-}
-
-/* ---------------------------------------------------------------- environments */
-
-static json_t *environment_json(const struct rows *rows, size_t row)
-{
-    json_t *out = json_pack("{s:s,s:s,s:s}", "name", rows_text(rows, row, 0), "policy",
-                            rows_text(rows, row, 1), "updated_at", rows_text(rows, row, 3));
-
-    MUST(json_object_update_new(out, json_loads(rows_text(rows, row, 2), 0, NULL)) == 0);
-    return out;
-}
-
-int environments_get_all(struct request *rq, struct reply *re, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-    json_t *items;
-
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || environments_list(rq->pg, "", &rows, e) < 0)
-        return -1;
-    items = json_array();
-    for (size_t i = 0; i < rows_count(rows); i++)
-        json_array_append_new(items, environment_json(rows, i));
-    return reply_list(re, "environments", items, NULL);
-}
-
-int environments_get_one(struct request *rq, struct reply *re, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-    const char *name = name_environment(request_param(rq, 0));
-
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || environments_list(rq->pg, name, &rows, e) < 0)
-        return -1;
-    if (rows_count(rows) == 0)
-        return err_code(e, ERR_NOT_FOUND, "unknown_environment", "there is no environment %.100s",
-                        name);
-    return reply_json(re, 200, environment_json(rows, 0));
 }

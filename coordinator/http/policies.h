@@ -1,10 +1,10 @@
-/* policies.h - handlers of strategies and environments. */
+/* policies.h - handlers of strategies, environments and freezes. */
 #ifndef COORDINATOR_HTTP_POLICIES_H
 #define COORDINATOR_HTTP_POLICIES_H
 
 #include "coordinator/http/route.h"
 
 route_handler strategies_get_all, strategies_get_one, strategies_put_one, strategies_delete_one,
-    environments_get_all, environments_get_one;
+    environments_get_all, environments_get_one, environments_put_one;
 
 #endif

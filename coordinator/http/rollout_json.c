@@ -161,6 +161,16 @@ static const char *shown_state(const struct rollout_view *view)
     return view->is_paused && strcmp(view->state, "running") == 0 ? "paused" : view->state;
 }
 
+static void add_approvals(const struct rollout_view *v, json_t *out)
+{
+    json_t *given = json_loads(*v->approvals ? v->approvals : "[]", 0, NULL);
+
+    MUST(given);
+    json_object_set_new(out, "approvals",
+                        json_pack("{s:I,s:o}", "needed", (json_int_t)v->approvals_needed, "given",
+                                  given));
+}
+
 static json_t *picture_json(const struct picture *p, const struct rows *changes)
 {
     const struct rollout_view *v = &p->view;
@@ -186,6 +196,7 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
                        "finished_at", text_or_null(v->finished_at), "counts",
                        counts_json(&p->all), "unreachable", (json_int_t)p->fleet.unreachable,
                        "stages", stages, "latency_ms", json_null()));
+    add_approvals(v, out);
     return out;
 }
 

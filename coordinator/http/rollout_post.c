@@ -122,7 +122,7 @@ static int read_body(struct request *rq, struct reply *re, struct post *p, struc
     p->is_dry_run = fields_flag(&f, "dry_run") || request_flag(rq, "dry_run");
     p->is_break_glass = fields_flag(&f, "break_glass");
     p->is_including_rolled_back = fields_flag(&f, "include_rolled_back");
-    if (p->is_break_glass && (!p->note || !*p->note))
+    if (p->is_break_glass && (!p->note || !p->note[strspn(p->note, " \t\r\n\v\f")]))
         fields_problem(&f, "note", "break_glass needs a note that says why");
     refuse_later_fields(&f);
     return fields_done(re, e);
@@ -215,6 +215,23 @@ static int default_strategy(struct request *rq, struct plan *p, char name[101], 
     return 0;
 }
 
+/* Broken glass does not widen this: it is about how, not about whether. */
+static int check_allowed(struct request *rq, struct reply *re, const struct plan *p,
+                         const char *name, struct err *e)
+{
+    for (size_t i = 0; i < p->change_count; i++) {
+        const char *environment = p->changes[i].scope.environment;
+        bool is_allowed;
+
+        if (environments_allow(rq->pg, environment, name, &is_allowed, e) < 0)
+            return -1;
+        if (!is_allowed)
+            reply_problem(re, "/strategy", "%s allows only the strategies it lists, not %s",
+                          environment, *name ? name : "one of the request's own");
+    }
+    return fields_done(re, e);
+}
+
 static void note_problems(struct reply *re, const struct strategy_problems *problems)
 {
     char pointer[192];
@@ -236,7 +253,8 @@ static int take_strategy(struct request *rq, struct reply *re, struct post *post
         snprintf(name, sizeof(name), "%s", post->strategy_name);
     else if (!post->strategy_text && default_strategy(rq, p, name, e) < 0)
         return -1;
-    if (!post->strategy_text && strategies_get(rq->pg, name, &text, e) < 0)
+    if (check_allowed(rq, re, p, name, e) < 0 ||
+        (!post->strategy_text && strategies_get(rq->pg, name, &text, e) < 0))
         return -1;
     snprintf(p->strategy_name, sizeof(p->strategy_name), "%s", name);
     rc = strategy_parse(text ? text : post->strategy_text, &p->spec, &problems, e);

@@ -1,5 +1,6 @@
 /* routes.c - the table of the API: every path, method, handler and right. */
 #include "coordinator/http/access.h"
+#include "coordinator/http/approvals.h"
 #include "coordinator/http/audit.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/health.h"
@@ -57,6 +58,8 @@ const struct route routes[] = {
     { "POST", V1 "/rollouts/{id}/promote", rollouts_promote, "rollout.start", SLOW, BODY },
     { "POST", V1 "/rollouts/{id}/abort", rollouts_abort, "rollout.rollback", SLOW, BODY },
     { "POST", V1 "/rollouts/{id}/rollback", rollouts_roll_back, "rollout.rollback", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/approve", approvals_approve, "rollout.approve", SLOW, BODY },
+    { "POST", V1 "/rollouts/{id}/reject", approvals_reject, "rollout.approve", SLOW, BODY },
     { "POST", V1 "/rollouts/{id}/retry", rollouts_retry, "rollout.start", SLOW, BODY },
 
     { "POST", V1 "/servers", servers_post, "server.enroll", SLOW, BODY },
@@ -72,7 +75,8 @@ const struct route routes[] = {
     { "PUT", V1 "/strategies/{name}", strategies_put_one, "strategy.write", SLOW, BODY },
     { "DELETE", V1 "/strategies/{name}", strategies_delete_one, "strategy.write", SLOW, NO_BODY },
     { "GET", V1 "/environments", environments_get_all, "environment.read", SLOW, NO_BODY },
-    { "GET", V1 "/environments/{name}", environments_get_one, "environment.read", SLOW, NO_BODY },
+    { "PUT", V1 "/environments/{environment}", environments_put_one, "environment.write", SLOW, BODY },
+    { "GET", V1 "/environments/{environment}", environments_get_one, "environment.read", SLOW, NO_BODY },
 
     { "GET", V1 "/whoami", tokens_whoami, ROUTE_ANY_TOKEN, SLOW, NO_BODY },
     { "POST", V1 "/tokens", tokens_post, "token.write", SLOW, BODY },

@@ -19,7 +19,11 @@ int rollout_views(struct pg *pg, const int64_t *ids, size_t count, struct rows *
                     "r.state, r.phase, r.reason, r.strategy_name, r.strategy, r.note, "
                     "r.created_by, " SQL_TIME("r.created_at") ", " SQL_TIME("r.started_at") ", "
                     SQL_TIME("r.finished_at") ", r.is_paused, r.is_opened, r.break_glass, "
-                    "r.finished_at IS NOT NULL, r.stage, r.stage_count "
+                    "r.finished_at IS NOT NULL, r.stage, r.stage_count, r.approvals_needed, "
+                    "(SELECT jsonb_agg(jsonb_build_object('by', a.actor, 'at', "
+                    SQL_TIME("a.at") ", 'reason', a.reason, 'void', "
+                    " a.base <> coalesce(r.approved_base, rollout_base(r.rollout_id))) "
+                    " ORDER BY a.at) FROM rollout_approval a WHERE a.rollout_id = r.rollout_id) "
                     "FROM rollout r LEFT JOIN rollout o ON o.rollout_id = r.reverts "
                     "WHERE r.rollout_id = ANY ($1) ORDER BY r.rollout_id",
                     out, e, pg_array_int8(ids, count, &memory));
@@ -49,6 +53,8 @@ struct rollout_view rollout_view_at(const struct rows *rows, size_t row)
         .is_final = rows_bool(rows, row, 18),
         .stage = rows_int(rows, row, 19),
         .stage_count = rows_int(rows, row, 20),
+        .approvals_needed = rows_int(rows, row, 21),
+        .approvals = rows_text(rows, row, 22),
     };
 }
 

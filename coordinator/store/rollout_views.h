@@ -20,7 +20,8 @@ struct rollout_view {
     const char *state, *phase, *reason, *strategy_name, *strategy, *note, *created_by;
     const char *created_at, *started_at, *finished_at; /* "" not yet */
     bool is_paused, is_opened, is_break_glass, is_final;
-    int64_t stage, stage_count;
+    int64_t stage, stage_count, approvals_needed;
+    const char *approvals; /* JSON list of those given: by, at, reason, void; "" none */
 };
 int rollout_views(struct pg *pg, const int64_t *ids, size_t count, struct rows **out,
                   struct err *e) __attribute__((warn_unused_result));

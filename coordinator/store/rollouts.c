@@ -45,35 +45,38 @@ int rollouts_check_free(struct pg *pg, const int64_t *scope_ids, size_t count, c
                     rows_text(rows, 0, 1), busy_out);
 }
 
+/* What waits for approvals holds no scope. */
 static int insert_change(struct pg *pg, int64_t rollout_id, const struct rollout_new_change *c,
-                         struct err *e)
+                         bool is_open, struct err *e)
 {
     return PG_QUERY(pg,
                     "INSERT INTO rollout_change (rollout_id, scope_id, from_revision, from_hash, "
-                    "to_revision, to_hash, is_open) VALUES ($1, $2, $3, $4, $5, $6, true)",
+                    "to_revision, to_hash, is_open) VALUES ($1, $2, $3, $4, $5, $6, $7)",
                     NULL, e, PARAM_INT(rollout_id), PARAM_INT(c->scope_id),
                     PARAM_INT(c->from_revision), pg_hash(&c->from_hash), PARAM_INT(c->to_revision),
-                    pg_hash(&c->to_hash));
+                    pg_hash(&c->to_hash), PARAM_BOOL(is_open));
 }
 
 int rollouts_insert(struct pg *pg, const struct rollout_new *r, const char *public_id,
                     int64_t *rollout_id_out, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    bool is_open = r->approvals == 0 || r->is_break_glass;
 
     if (PG_QUERY(pg,
                  "INSERT INTO rollout (public_id, kind, reverts, stage_count, salt, strategy_name, "
-                 "strategy, note, break_glass, created_by) "
-                 "VALUES ($1, $2, nullif($3::bigint, 0), $4, $5, $6, $7, $8, $9, $10) "
+                 "strategy, note, break_glass, created_by, approvals_needed, state) "
+                 "VALUES ($1, $2, nullif($3::bigint, 0), $4, $5, $6, $7, $8, $9, $10, $11, $12) "
                  "RETURNING rollout_id",
                  &rows, e, PARAM_TEXT(public_id), PARAM_TEXT(r->kind), PARAM_INT(r->reverts),
                  PARAM_INT(r->stage_count), PARAM_TEXT(r->salt), PARAM_TEXT(r->strategy_name),
                  PARAM_TEXT(r->strategy), PARAM_TEXT(r->note), PARAM_BOOL(r->is_break_glass),
-                 PARAM_TEXT(r->actor)) < 0)
+                 PARAM_TEXT(r->actor), PARAM_INT(r->approvals),
+                 PARAM_TEXT(is_open ? "running" : "awaiting_approval")) < 0)
         return -1;
     *rollout_id_out = rows_int(rows, 0, 0);
     for (size_t i = 0; i < r->change_count; i++)
-        if (insert_change(pg, *rollout_id_out, &r->changes[i], e) < 0)
+        if (insert_change(pg, *rollout_id_out, &r->changes[i], is_open, e) < 0)
             return -1;
     return 0;
 }

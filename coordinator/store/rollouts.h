@@ -28,6 +28,7 @@ struct rollout_new {
     int64_t reverts;  /* rollback: of which; 0 */
     const char *salt, *strategy_name, *strategy, *note, *actor;
     unsigned stage_count;
+    unsigned approvals; /* it waits for so many, unless the glass is broken */
     bool is_break_glass;
     size_t change_count;
     struct rollout_new_change changes[ROLLOUT_SCOPES_MAX];

@@ -55,6 +55,8 @@ int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKE
     if (!*token->name || strlen(token->name) > TOKEN_NAME_MAX ||
         !name_is_utf8(token->name, strlen(token->name)))
         return err_set(e, ERR_INVALID, "a token's name has 1 to %d bytes of UTF-8", TOKEN_NAME_MAX);
+    if (strcmp(token->name, "lockstepd") == 0)
+        return err_set(e, ERR_INVALID, "lockstepd is what the audit trail calls the coordinator");
     if (random_text(id_out, ID_SIZE, e) < 0 || random_text(secret, SECRET_SIZE, e) < 0)
         return -1;
     digest_sha256(secret, SECRET_SIZE, &hash);

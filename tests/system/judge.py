@@ -8,7 +8,9 @@ import re
 
 from kit import check, equal
 
-FINAL = {"completed", "aborted", "rolled_back", "failed"}
+FINAL = {"completed", "aborted", "rolled_back", "rejected", "failed"}
+# Events of a rollout that does not hold its scopes yet.
+BEFORE = {"rollout.create", "rollout.approve", "rollout.base_moved", "rollout.reject", "rollout.withdraw"}
 # PROTOCOL section 5: no edge from activating to aborting, none from aborting to activating.
 NEXT = {
     "preparing": {"preparing", "deciding", "activating", "aborting", "rolling_back", "finalizing", "completed", "aborted"},
@@ -120,8 +122,9 @@ def stages(f):
 
 
 def trail(world):
-    """S7, S12, S14: one audit row per transition, no gaps, no overlaps, no epoch that was not taken."""
+    """S7, S12, S13, S14: one audit row per transition, no gaps, no overlaps, nothing started unapproved, no epoch that was not taken."""
     f = Facts(world)
+    equal(world.postgres.sql("SELECT * FROM audit_faults()"), [], "the chain of the audit trail")
     numbers = [a["number"] for a in f.audit]
     equal(numbers, list(range(1, len(numbers) + 1)), "S14: event numbers")
     equal(int(world.postgres.sql("SELECT number FROM audit_head")[0][0]), len(numbers), "S14: head of the audit trail")
@@ -136,6 +139,7 @@ def trail(world):
     transitions(f)
     counts(f)
     overlaps(f)
+    approvals(f)
 
 
 def transitions(f):
@@ -176,12 +180,31 @@ def overlaps(f):
     for scope in {c["scope_id"] for c in f.changes}:
         spans = []
         for rollout_id in (c["rollout_id"] for c in f.changes if c["scope_id"] == scope):
-            own = [a["number"] for a in f.trail(rollout_id) if a["action"] != "rollout.create"]
+            own = [a["number"] for a in f.trail(rollout_id) if a["action"] not in BEFORE]
             if own:
                 spans.append((own[0], max(a["number"] for a in f.trail(rollout_id) if a["action"] == "rollout.end")))
         spans.sort()
         for (_, end), (begin, _) in zip(spans, spans[1:]):
             check(end < begin, f"S12: a rollout of scope {scope} began with event {begin} before event {end} ended another")
+
+
+def approvals(f):
+    """S13: nothing began without its approvals, each by another than the author and for the base it began from, or broken glass."""
+    for rollout_id, r in f.rollouts.items():
+        trail = f.trail(rollout_id)
+        created = next((a for a in trail if a["action"] == "rollout.create"), None)
+        began = next((a["number"] for a in trail if a["action"] not in BEFORE), None)
+        check(created, f"S14: no event tells who created {r['public_id']}")
+        by = [a for a in trail if a["action"] == "rollout.approve"]
+        check(created["actor"] not in {a["actor"] for a in by}, f"S13: {r['public_id']} was approved by its author {created['actor']}")
+        if began is None or not created["data"]["approvals_needed"]:
+            continue
+        if created["data"]["break_glass"]:
+            check(created["note"].strip(), f"S13: glass was broken for {r['public_id']} without a note")
+            continue
+        moved = max([a["number"] for a in trail if a["action"] == "rollout.base_moved"], default=0)
+        valid = {a["actor"] for a in by if moved < a["number"] < began}
+        check(len(valid) >= created["data"]["approvals_needed"], f"S13: {r['public_id']} began with event {began}, approved by {sorted(valid)} of {created['data']['approvals_needed']}")
 
 
 def acks(world):

@@ -416,7 +416,7 @@ class World:
         return {s["server"]: s for s in self.ok("GET", f"/rollouts/{rollout}/servers?limit=500")["servers"]}
 
     def audit(self):
-        return self.postgres.json("SELECT number, actor, action, rollout_id, server_id, scope_id, data FROM audit ORDER BY number")
+        return self.postgres.json("SELECT number, actor, action, rollout_id, server_id, scope_id, note, data FROM audit ORDER BY number")
 
     def processes(self):
         for a in self.agents.values():

@@ -174,6 +174,38 @@ START_TEST(test_times)
 }
 END_TEST
 
+START_TEST(test_times_are_read)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } cases[] = {
+        { "1970-01-01T00:00:00Z", 0 },
+        { "2026-11-21T00:42:56.123Z", 1795221776123 },
+        { "2026-11-21t00:42:56.1239999z", 1795221776123 },
+        { "2026-11-21 02:42:56.123+02:00", 1795221776123 },
+        { "2026-11-20T19:12:56.123-05:30", 1795221776123 },
+        { "2024-02-29T00:00:00Z", 1709164800000 },
+    };
+    static const char *const bad[] = {
+        "", "now", "2026-11-21", "2026-11-21T00:42:56", "2026-11-21T00:42:56ZZ",
+        "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-02-29T00:00:00Z",
+        "2026-04-31T00:00:00Z", "2026-11-00T00:00:00Z", "2026-11-21T24:00:00Z",
+        "2026-11-21T00:60:00Z", "2026-11-21T00:00:60Z", "2026-11-21T00:00:00.Z",
+        "2026-11-21T00:00:00+24:00", "2026-11-21T00:00:00+0200", "0000-01-01T00:00:00Z",
+        "26-11-21T00:42:56Z", "2026-11-21T00:42:56Z'; DROP TABLE x",
+    };
+    int64_t ms;
+
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        ck_assert_msg(clock_parse(cases[i].text, &ms) == 0, "%s", cases[i].text);
+        ck_assert_msg(ms == cases[i].ms, "%s is %lld", cases[i].text, (long long)ms);
+    }
+    for (size_t i = 0; i < LENGTH(bad); i++)
+        ck_assert_msg(clock_parse(bad[i], &ms) == -1, "%s was taken", bad[i]);
+}
+END_TEST
+
 static void *hash_in_thread(void *out)
 {
     for (int i = 0; i < 1000; i++)
@@ -334,6 +366,7 @@ int main(void)
     tcase_add_test(tc, test_globs);
     tcase_add_test(tc, test_durations);
     tcase_add_test(tc, test_times);
+    tcase_add_test(tc, test_times_are_read);
     tcase_add_test(tc, test_hashes);
     tcase_add_test(tc, test_errors);
     tcase_add_test(tc, test_buffers);
