@@ -177,7 +177,7 @@ fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every e
 mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
 	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
 
-system: $(PROGRAMS) ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
+system: $(PROGRAMS) $(BUILD)/tests/unit/roles ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
 	@ONLY='$(ONLY)' $(CHECK) system
 
 check: all tests ## everything quick: tidy, unit, db, simulator, system

@@ -85,6 +85,12 @@ const struct command commands[] = {
     { "rollout", "servers", "ROLLOUT", "What every server did about it, and why", ROLLOUT_NAMES,
       "  lockstep rollout servers payments/prod --state failed", rollout_servers_options, 1, 1,
       rollout_servers },
+    { "rollout", "approve", "ROLLOUT", "Let one start that waits for it",
+      ROLLOUT_NAMES "\nNever by who asked for it. It starts when enough others have approved it.",
+      "  lockstep rollout approve payments/prod --reason 'read the diff'", rollout_act_options,
+      1, 1, rollout_act },
+    { "rollout", "reject", "ROLLOUT", "End one that waits for approvals", ROLLOUT_NAMES, NULL,
+      rollout_act_options, 1, 1, rollout_act },
     { "rollout", "pause", "ROLLOUT", "Open no further stage", ROLLOUT_NAMES,
       "  lockstep rollout pause payments/prod --reason 'looking at latency'", rollout_act_options,
       1, 1, rollout_act },
@@ -133,6 +139,38 @@ const struct command commands[] = {
     { "environment", "list", "", "Environments and their policies", NULL, NULL, NULL, 0, 0,
       environment_list },
     { "environment", "get", "NAME", "One environment", NULL, NULL, NULL, 1, 1, environment_get },
+    { "environment", "set", "NAME", "What an environment wants; makes it when it is not there",
+      "What is not said stays as it is. With --approvals N a rollout waits until N others than\n"
+      "the one who asked for it have approved it.",
+      "  lockstep environment set prod --approvals 2 --allow canary --allow percent\n"
+      "  lockstep environment set qa --policy auto",
+      environment_set_options, 1, 1, environment_set },
+    { "token", "create", "NAME", "Make an access token; printed this once",
+      "NAME is the person or the machine: whoever asks for a rollout under a name cannot approve\n"
+      "it under the same. Roles: viewer, editor, releaser, approver, admin, hook. Rights of no\n"
+      "role: secret.read, and rollout.break_glass, which wants --expires. Nobody gives away what\n"
+      "they do not have.",
+      "  lockstep token create ada --role releaser --environment prod > ada.token\n"
+      "  lockstep token create ci --role editor --environment dev --service 'pay*' --expires 90d\n"
+      "  lockstep token create onduty --role releaser --right rollout.break_glass --expires 12h",
+      token_create_options, 1, 1, token_create },
+    { "token", "list", "", "Access tokens: whose, what for, when they were used", NULL, NULL,
+      token_list_options, 0, 0, token_list },
+    { "token", "revoke", "ID…", "End a token, at once", NULL, NULL, NULL, 1, -1, token_revoke },
+    { "audit", "list", "", "Who did what, when, from where; newest first",
+      "--action takes a name (config.set) or the beginning of some (config.).",
+      "  lockstep audit list --scope payments/prod --since 2026-11-21T00:00:00Z\n"
+      "  lockstep audit list --actor ada --action rollout. -o json",
+      audit_list_options, 0, 0, audit_list },
+    { "audit", "verify", "", "Check the chain: nothing changed, removed, reordered, cut off",
+      "Every row holds the hash of the one before. Prints the anchor of the newest row: written\n"
+      "down elsewhere and given with --anchor later, it also finds a tail that was cut together\n"
+      "with its head. Exit code 0: sound, 1: not.",
+      "  lockstep audit verify\n"
+      "  lockstep audit verify --anchor \"$(cat audit.anchor)\"",
+      audit_verify_options, 0, 0, audit_verify },
+    { "whoami", NULL, "", "whose token this is, and what it may do", NULL, NULL, NULL, 0, 0,
+      token_whoami },
     { "service", "list", "", "Scopes: head, released, drafts, servers, open rollout", NULL, NULL,
       NULL, 0, 0, service_list },
     { "dev", NULL, "", "everything on this machine, to play with",

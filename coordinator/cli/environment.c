@@ -1,8 +1,10 @@
-/* environment.c - environment get and list, service list: what there is. */
+/* environment.c - environment get, list and set, service list: what there is. */
 #include "coordinator/cli/nouns.h"
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "coordinator/cli/table.h"
 
@@ -49,6 +51,84 @@ int environment_get(struct cli *cli, int argc, char **argv)
     output_text(&text);
     return CLI_DONE;
 }
+
+/* ---------------------------------------------------------------- set */
+
+#define ALLOWED_MAX 32
+
+const struct command_option environment_set_options[] = {
+    { "policy", 0, "auto|manual", "whether a write is released by itself" },
+    { "approvals", 0, "N", "so many others approve a rollout before it starts" },
+    { "default-strategy", 0, "NAME", "of rollouts that name none" },
+    { "allow", 0, "NAME", "only these strategies, repeatable; \"any\" lifts it" },
+    { NULL, 0, NULL, NULL },
+};
+
+/* What it is now, without what is not set; a new one starts empty. */
+static int current(struct cli *cli, const char *path, json_t **out, struct err *e)
+{
+    SCOPED_REPLY struct client_reply reply = { 0 };
+
+    if (cli_call(cli, "GET", path, NULL, &reply, e) == 0) {
+        *out = json_copy(reply.body);
+        json_object_del(*out, "name");
+        json_object_del(*out, "updated_at");
+        return 0;
+    }
+    *out = e->kind == ERR_NOT_FOUND ? json_pack("{s:s}", "policy", "manual") : NULL;
+    return *out ? 0 : -1;
+}
+
+static void change(const struct cli *cli, json_t *body)
+{
+    const char *policy = command_option(&cli->line, "policy"), *allowed[ALLOWED_MAX];
+    const char *approvals = command_option(&cli->line, "approvals");
+    const char *strategy = command_option(&cli->line, "default-strategy");
+    size_t count = command_option_all(&cli->line, "allow", allowed, ALLOWED_MAX);
+    json_t *list = json_array();
+
+    if (policy)
+        json_object_set_new(body, "policy", json_string(policy));
+    if (approvals)
+        json_object_set_new(body, "approvals", json_integer(strtoll(approvals, NULL, 10)));
+    if (strategy)
+        json_object_set_new(body, "default_strategy", json_string(strategy));
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(allowed[i]));
+    if (count == 1 && strcmp(allowed[0], "any") == 0)
+        json_object_set_new(body, "allowed_strategies", json_null());
+    else if (count)
+        json_object_set(body, "allowed_strategies", list);
+    json_decref(list);
+}
+
+int environment_set(struct cli *cli, int argc, char **argv)
+{
+    const char *approvals = command_option(&cli->line, "approvals");
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+    json_t *body;
+    int rc;
+
+    (void)argc;
+    if (approvals && (!*approvals || approvals[strspn(approvals, "0123456789")]))
+        return cli_usage(cli, "--approvals wants a number, not %.40s", approvals);
+    buffer_add_text(&path, "/api/v1/environments/");
+    client_escape(&path, name_environment(argv[0]));
+    if (current(cli, path.data, &body, &e) != 0)
+        return cli_fail(cli, &e);
+    change(cli, body);
+    rc = cli_call(cli, "PUT", path.data, body, &reply, &e);
+    json_decref(body);
+    if (rc != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_object(cli, reply.body, "name"))
+        printf("environment %s is set\n", cli_text(reply.body, "name"));
+    return CLI_DONE;
+}
+
+/* ---------------------------------------------------------------- services */
 
 static void service_row(struct table *t, const json_t *service)
 {

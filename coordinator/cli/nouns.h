@@ -45,7 +45,21 @@ int strategy_delete(struct cli *cli, int argc, char **argv);
 /* environment.c */
 int environment_get(struct cli *cli, int argc, char **argv);
 int environment_list(struct cli *cli, int argc, char **argv);
+int environment_set(struct cli *cli, int argc, char **argv);
+extern const struct command_option environment_set_options[];
 int service_list(struct cli *cli, int argc, char **argv);
+
+/* token.c */
+int token_create(struct cli *cli, int argc, char **argv);
+int token_list(struct cli *cli, int argc, char **argv);
+int token_revoke(struct cli *cli, int argc, char **argv);
+int token_whoami(struct cli *cli, int argc, char **argv);
+extern const struct command_option token_create_options[], token_list_options[];
+
+/* audit.c */
+int audit_list(struct cli *cli, int argc, char **argv);
+int audit_verify(struct cli *cli, int argc, char **argv);
+extern const struct command_option audit_list_options[], audit_verify_options[];
 
 /* dev.c */
 int dev_run(struct cli *cli, int argc, char **argv);

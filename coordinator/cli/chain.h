@@ -1,0 +1,33 @@
+/* chain.h - follows the hashes of the audit trail from its head back to its first row, pure.
+ *
+ * The canonical form of a row is a JSON array: its number first, the hash of the row before last;
+ * the hash of a row is the SHA-256 of that text (`lockstepd` documents it with its audit trail).
+ */
+#ifndef CLI_CHAIN_H
+#define CLI_CHAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/hash.h"
+
+struct chain {
+    uint64_t next; /* the number that must come now; 0: the beginning is reached */
+    struct hash wanted; /* its hash */
+    uint64_t anchor; /* 0: none */
+    struct hash anchor_hash;
+    uint64_t rows;
+};
+
+/* From the head; anchor "NUMBER:HASH" or NULL. ERR_MALFORMED: it is none; ERR_CORRUPT: the trail
+ * ends before it. */
+int chain_begin(struct chain *c, uint64_t head, const char *head_hash, const char *anchor,
+                struct err *e) __attribute__((warn_unused_result));
+/* The next row, newest first. ERR_CORRUPT says what is wrong with it. */
+int chain_add(struct chain *c, const char *canonical, struct err *e)
+    __attribute__((warn_unused_result));
+/* No row is left: -1 when one should be. */
+int chain_end(const struct chain *c, struct err *e) __attribute__((warn_unused_result));
+
+#endif
