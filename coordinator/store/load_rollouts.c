@@ -52,7 +52,8 @@ static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
                  " state IN ('ready', 'applied') OR ready_at IS NOT NULL,"
                  " state = 'applied', state = 'failed', state = 'failed' AND detail = 'broken',"
                  " state = 'rolled_back', detail = 'aborted',"
-                 " detail = 'silent' AND state IN ('pending', 'ready'), is_unfit AND state <> 'applied'"
+                 " detail = 'silent' AND state IN ('pending', 'ready'),"
+                 " is_unfit AND state <> 'applied'"
                  " FROM member WHERE rollout_id = $1 ORDER BY server_id",
                  &rows, e, PARAM_INT(r->rollout_id)))
         return -1;

@@ -292,6 +292,21 @@ START_TEST(test_silent_members_are_marked_and_counted)
 }
 END_TEST
 
+START_TEST(test_unfit_members_are_remembered)
+{
+    int64_t cohort[] = { 1, 2 }, unfit[] = { 2 };
+    struct save_request q = { .save = { .kind = SAVE_ATTEMPT, .rollout = (uint64_t)rollout_id,
+                                        .from = PHASE_PREPARING, .to = PHASE_PREPARING,
+                                        .attempt = 1, .because = "because of the test" },
+                              .cohort = cohort, .cohort_count = 2,
+                              .unfit = unfit, .unfit_count = 1 };
+
+    ck_assert_msg(save_write(pg, &fence, &q, &result, &err) == 0, "%s", err.text);
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(server_id::text, ',') FROM member"
+                                  " WHERE is_unfit"), "2");
+}
+END_TEST
+
 START_TEST(test_rollback_needs_an_activation_and_ignores_pauses)
 {
     struct wire_decision body;
@@ -505,6 +520,7 @@ int main(void)
     tcase_add_test(tests, test_activate_is_judged_again);
     tcase_add_test(tests, test_what_is_aborted_is_never_activated);
     tcase_add_test(tests, test_silent_members_are_marked_and_counted);
+    tcase_add_test(tests, test_unfit_members_are_remembered);
     tcase_add_test(tests, test_rollback_needs_an_activation_and_ignores_pauses);
     tcase_add_test(tests, test_rollback_closes_the_undecided_attempt);
     tcase_add_test(tests, test_finalize_releases);

@@ -231,6 +231,20 @@ START_TEST(test_after_activation_only_rollback_leads_back)
 }
 END_TEST
 
+START_TEST(test_rollback_while_finalizing_ends_it)
+{
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0xff, 1);
+    acks(ACK_APPLIED, 0xff, 2);
+    ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED); /* completed: a rollout of its own takes it back */
+    ck_assert_uint_eq(leader_due(l, 0, 0), 3);
+}
+END_TEST
+
 START_TEST(test_rollback_before_activation_aborts)
 {
     everybody_says_hello();
@@ -310,6 +324,7 @@ int main(void)
         test_a_failing_check_ends_the_bake,
         test_abort_is_only_before_activation,
         test_after_activation_only_rollback_leads_back,
+        test_rollback_while_finalizing_ends_it,
         test_rollback_before_activation_aborts,
         test_on_failure_pause_waits_for_a_person_and_retries,
         test_a_retry_while_baking_asks_the_failed_again,
