@@ -206,10 +206,13 @@ char *acks_reason(const struct counted *c)
     bool is_refused = r->ack.kind == ACK_REFUSED;
     const char *what = is_refused ? wire_reason_name((enum wire_reason)r->reason)
                                   : wire_step_name((enum wire_step)r->step);
+    const char *text = r->text ? r->text : "";
 
-    buffer_printf(&b, "%s", what);
-    if (r->text && *r->text)
-        buffer_printf(&b, ": %s", r->text);
+    /* "validate ended with 1: …" names its step already. */
+    if (strncmp(text, what, strlen(what)) == 0)
+        buffer_add_text(&b, text);
+    else
+        buffer_printf(&b, "%s%s%s", what, *text ? ": " : "", text);
     if (!is_refused && r->ack.is_broken)
         buffer_add_text(&b, ", and going back failed too");
     else if (!is_refused && r->held_count > 0)
