@@ -62,6 +62,11 @@ bool access_allows(const struct request *rq, enum right right, const char *servi
     return grants_allow(&rq->owner.grants, right, service, environment, clock_wall_ms());
 }
 
+bool access_allows_service(const struct request *rq, enum right right, const char *service)
+{
+    return grants_allow_service(&rq->owner.grants, right, service, clock_wall_ms());
+}
+
 int access_check(const struct request *rq, struct reply *re, enum right right,
                  const char *service, const char *environment, struct err *e)
 {

@@ -10,10 +10,12 @@
 #include "common/canon.h"
 #include "common/invariant.h"
 #include "common/name.h"
+#include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/schemas.h"
 #include "coordinator/store/servers.h"
 
 /* ---------------------------------------------------------------- what the request names */
@@ -336,17 +338,22 @@ struct key_write {
     struct config_write write;
     struct config_result result;
     struct scope scope;
+    const char *pointer; /* where in the body the value was said */
     char rollout[CONFIG_ROLLOUT_ID_SIZE];
 };
 
-static int write_inside(struct request *rq, struct key_write *w, struct err *e)
+static int write_inside(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
 {
-    if (scopes_lock_to_write(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
+    if (schemas_hold(rq->pg, w->service, e) < 0 ||
+        scopes_lock_to_write(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
         release_take_back(rq, &w->scope, e) < 0 ||
         config_write(rq->pg, &w->scope, &w->write, &w->result, e) < 0)
         return -1;
     if (!w->result.revision)
         return 0;
+    if (conform_check_written(rq, re, &w->scope, w->result.revision, conform_point_fixed,
+                              (void *)w->pointer, e) < 0)
+        return -1;
     return config_settle(rq, &w->scope, w->action, &w->write, &w->result, w->rollout, e);
 }
 
@@ -359,7 +366,7 @@ static int write_key(struct request *rq, struct reply *re, struct key_write *w, 
     w->write.count = 1;
     if (transaction_begin(&t, rq->pg, e) < 0)
         return -1;
-    if (write_inside(rq, w, e) < 0) {
+    if (write_inside(rq, re, w, e) < 0) {
         note_conflict(re, &w->result, e);
         return -1;
     }
@@ -435,7 +442,7 @@ static int open_write(struct request *rq, struct key_write *w, struct err *e)
 
 int config_put_key(struct request *rq, struct reply *re, struct err *e)
 {
-    struct key_write w = { .action = "config.set" };
+    struct key_write w = { .action = "config.set", .pointer = "/config_value" };
     int rc = open_write(rq, &w, e) < 0 ? -1 : put_key(rq, re, &w, e);
 
     free((char *)w.change.text);
@@ -445,7 +452,7 @@ int config_put_key(struct request *rq, struct reply *re, struct err *e)
 
 int config_delete_key(struct request *rq, struct reply *re, struct err *e)
 {
-    struct key_write w = { .action = "config.unset", .is_delete = true };
+    struct key_write w = { .action = "config.unset", .pointer = "", .is_delete = true };
     int rc = -1;
 
     w.write.change_description = "";
@@ -531,7 +538,7 @@ static int rollback_key(struct request *rq, struct reply *re, struct key_write *
 /* Only ever a new version: the ones between stay in the history. */
 int config_rollback_key(struct request *rq, struct reply *re, struct err *e)
 {
-    struct key_write w = { .action = "config.rollback" };
+    struct key_write w = { .action = "config.rollback", .pointer = "/target_version" };
     int rc = open_write(rq, &w, e) < 0 ? -1 : rollback_key(rq, re, &w, e);
 
     config_result_fini(&w.result);

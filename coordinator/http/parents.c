@@ -7,10 +7,12 @@
 
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/schemas.h"
 
 /* ---------------------------------------------------------------- showing */
 
@@ -149,15 +151,20 @@ static int append_audit(struct request *rq, const struct naming *n, const json_t
     return rc;
 }
 
-static int name_inside(struct request *rq, struct naming *n, json_t **shown, struct err *e)
+static int name_inside(struct request *rq, struct reply *re, struct naming *n, json_t **shown,
+                       struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
     char rollout[CONFIG_ROLLOUT_ID_SIZE] = "";
 
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
+    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, n->service, e) < 0 ||
         inherit_set_parents(rq->pg, n->service, n->environment, n->ids, n->count, rq->owner.name,
                             &n->scope, &n->old_head, e) < 0 ||
         describe(rq, &n->scope, shown, e) < 0)
+        return -1;
+    if (n->scope.head > n->old_head &&
+        conform_check_written(rq, re, &n->scope, n->scope.head, conform_point_fixed,
+                              (void *)"/parents", e) < 0)
         return -1;
     if (append_audit(rq, n, *shown, e) < 0 ||
         (n->scope.head > n->old_head && release_if_automatic(rq, &n->scope, rollout, e) < 0) ||
@@ -175,7 +182,7 @@ int parents_put_one(struct request *rq, struct reply *re, struct err *e)
 
     if (read_body(rq, re, &n, e) < 0)
         return -1;
-    if (name_inside(rq, &n, &shown, e) < 0) {
+    if (name_inside(rq, re, &n, &shown, e) < 0) {
         json_decref(shown);
         return -1;
     }

@@ -10,6 +10,7 @@
 #include "common/digest.h"
 #include "common/invariant.h"
 #include "coordinator/core/cohort.h"
+#include "coordinator/http/conform.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/whole.h"
 #include "coordinator/store/audit.h"
@@ -55,6 +56,19 @@ static int find_approvals(struct request *rq, struct plan *p, struct err *e)
             return -1;
         if (environment.approvals > p->approvals)
             p->approvals = environment.approvals;
+    }
+    return 0;
+}
+
+/* Under the schemas of this moment: those that the agents get. */
+static int check_schemas(struct request *rq, struct reply *re, struct plan *p, struct err *e)
+{
+    for (size_t i = 0; i < p->change_count && !p->is_going_back; i++) {
+        struct plan_change *c = &p->changes[i];
+
+        if (conform_check_rollout(rq, re, c->scope.service, &c->from_hash, &c->to_hash, "/changes",
+                                  &c->schemas, e) < 0)
+            return -1;
     }
     return 0;
 }
@@ -165,7 +179,8 @@ static int find_stages(struct reply *re, struct plan *p, struct err *e)
 
 int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
 {
-    if (find_contents(rq, p, e) < 0 || find_approvals(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
+    if (find_contents(rq, p, e) < 0 || check_schemas(rq, re, p, e) < 0 ||
+        find_approvals(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
         return -1;
     find_hash(p);
     return find_stages(re, p, e);
@@ -328,7 +343,8 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
                                                     .from_revision = p->changes[i].from,
                                                     .to_revision = p->changes[i].to,
                                                     .from_hash = p->changes[i].from_hash,
-                                                    .to_hash = p->changes[i].to_hash };
+                                                    .to_hash = p->changes[i].to_hash,
+                                                    .schemas = p->changes[i].schemas };
     if (rollouts_make_id(public_id_out, e) < 0 ||
         rollouts_insert(rq->pg, &r, public_id_out, &rollout_id, e) < 0)
         return -1;

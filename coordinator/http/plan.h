@@ -18,11 +18,13 @@
 struct rows;
 
 struct plan {
+    bool is_going_back; /* no schema stands in the way of that */
     size_t change_count;
     struct plan_change {
         struct scope scope;
         uint64_t from, to;
         struct hash from_hash, to_hash;
+        struct hash schemas; /* the set it keeps to, which agents check again; zero: none */
     } changes[ROLLOUT_SCOPES_MAX];
     unsigned approvals; /* by others than the author, before it starts; going back needs none */
     char strategy_name[101]; /* "" when given in the request */
@@ -37,7 +39,8 @@ struct plan {
 void plan_fini(struct plan *p);
 
 /* Changes (scope and to), strategy and spec are filled by the caller, the scopes locked; the rest
- * is found here. A selector that matches nobody is ERR_INVALID, noted under /strategy/stages/N. */
+ * is found here. A selector that matches nobody is ERR_INVALID, noted under /strategy/stages/N; so
+ * is a document that its service's schemas refuse (conform.h), noted under /changes. */
 int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
     __attribute__((warn_unused_result));
 

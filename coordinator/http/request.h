@@ -25,6 +25,7 @@ struct pg;
 struct streams;
 struct reads;
 struct reply;
+struct schema_cache;
 struct watch;
 struct watches;
 
@@ -49,6 +50,7 @@ struct request {
     struct streams *streams;
     struct watches *watches;
     struct reads *reads;
+    struct schema_cache *schemas;
     struct counters *counters;
     bool is_permitted; /* the token was checked, and it may do this */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */

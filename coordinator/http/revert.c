@@ -108,6 +108,7 @@ static int write_all(struct request *rq, struct reply *re, struct revert *r,
         if (write_revision(rq, r, i, &r->plan.changes[i], e) < 0)
             return -1;
     r->plan.change_count = r->count;
+    r->plan.is_going_back = true;
     snprintf(r->plan.strategy_name, sizeof(r->plan.strategy_name), "%s", REVERT_STRATEGY);
     if (strategies_get(rq->pg, REVERT_STRATEGY, &r->plan.strategy, e) < 0 ||
         strategy_parse(r->plan.strategy, &r->plan.spec, NULL, e) < 0 ||

@@ -10,6 +10,7 @@
 #include "coordinator/http/policies.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/route.h"
+#include "coordinator/http/schemas.h"
 #include "coordinator/http/servers.h"
 #include "coordinator/http/tokens.h"
 #include "coordinator/http/watch.h"
@@ -47,6 +48,13 @@ const struct route routes[] = {
     { "PUT", V1 "/parents/{service}/{environment}", parents_put_one, "config.write", SLOW, BODY },
     { "GET", V1 "/watch/{service}/{environment}", watch_get, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
+
+    { "GET", V1 "/schemas", schemas_get_all, "schema.read", SLOW, NO_BODY },
+    { "GET", V1 "/schemas/{service}", schemas_get_of_service, "schema.read", SLOW, NO_BODY },
+    { "GET", V1 "/schemas/{service}/{key}", schemas_get_one, "schema.read", SLOW, NO_BODY },
+    { "PUT", V1 "/schemas/{service}/{key}", schemas_put_one, "schema.write", SLOW, BODY },
+    { "DELETE", V1 "/schemas/{service}/{key}", schemas_delete_one, "schema.write", SLOW, NO_BODY },
+    { "GET", V1 "/schemas/{service}/{key}/history", schemas_get_history, "schema.read", SLOW, NO_BODY },
 
     { "POST", V1 "/rollouts", rollouts_post, "rollout.start", SLOW, BODY },
     { "GET", V1 "/rollouts", rollouts_get_all, "rollout.read", SLOW, NO_BODY },

@@ -26,12 +26,15 @@
 #include "coordinator/http/watches.h"
 #include "coordinator/http/workers.h"
 #include "coordinator/store/listener.h"
+#include "coordinator/store/schema_cache.h"
 
 #define IO_THREADS 2
 #define WORKERS 8
 #define COMMAND_WAIT_MS 10000
 #define CACHE_ENTRIES 1000000
 #define CACHE_BYTES ((size_t)1 << 30)
+#define SCHEMAS_MAX 4096 /* compiled, and the bytes of their texts */
+#define SCHEMAS_BYTES (16u << 20)
 #define CONNECTIONS_MAX 10000
 #define INACTIVITY_S 120
 #define DROPPED_MAX (64u << 20) /* of a body that is refused */
@@ -47,6 +50,7 @@ struct http {
     struct watches *watches;
     struct reads *reads;
     struct releaser *releaser;
+    struct schema_cache *schemas;
     struct counters counters;
     _Atomic size_t bodies; /* bytes of bodies that came in and were not answered yet */
     char address[300];
@@ -204,6 +208,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->streams = ex->http->streams;
     rq->watches = ex->http->watches;
     rq->reads = ex->http->reads;
+    rq->schemas = ex->http->schemas;
     rq->counters = &ex->http->counters;
     take_headers(rq, ex->connection);
     take_address(rq, ex->connection);
@@ -519,6 +524,7 @@ static void http_free(struct http *h)
     streams_free(h->streams);
     watches_free(h->watches);
     reads_free(h->reads);
+    schema_cache_free(h->schemas);
     free(h);
 }
 
@@ -541,6 +547,7 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
         h->settings.cache_bytes = CACHE_BYTES;
     if (!h->settings.command_wait_ms)
         h->settings.command_wait_ms = COMMAND_WAIT_MS;
+    h->schemas = schema_cache_new(SCHEMAS_MAX, SCHEMAS_BYTES);
     h->deadlines = deadlines_start();
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, run_exchange);

@@ -8,11 +8,13 @@
 #include "common/canon.h"
 #include "common/invariant.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/http/whole.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/schemas.h"
 
 #define CHANGES_MAX 20000
 
@@ -147,6 +149,24 @@ static void note_problems(struct reply *re, const struct many *m, const struct e
     }
 }
 
+/* conform_point_fn: where the body gives a key, or the whole of it. */
+static void point_at_change(void *ctx, const char *key, char out[CONFORM_POINTER_SIZE])
+{
+    struct fields in = { .pointer = "/set" }, one = { 0 };
+    const struct many *m = ctx;
+    size_t i = 0;
+
+    while (i < m->count && strcmp(m->changes[i].key, key) != 0)
+        i++;
+    snprintf(out, CONFORM_POINTER_SIZE, "%s", i < m->count && m->changes[i].is_delete ? "/delete"
+                                                                                      : "");
+    if (i == m->count || m->changes[i].is_delete)
+        return;
+    fields_pointer(&in, key, m->is_object[i] ? one.pointer : out);
+    if (m->is_object[i])
+        fields_pointer(&one, "config_value", out);
+}
+
 static json_t *value_or_null(const char *value)
 {
     return value ? json_string(value) : json_null();
@@ -198,7 +218,7 @@ static int write_many(struct request *rq, struct reply *re, struct many *m, stru
     m->write.actor = rq->owner.name;
     m->write.changes = m->changes;
     m->write.count = m->count;
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
+    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
         scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
         release_take_back(rq, &m->scope, e) < 0)
         return -1;
@@ -206,6 +226,9 @@ static int write_many(struct request *rq, struct reply *re, struct many *m, stru
         note_problems(re, m, e);
         return -1;
     }
+    if (m->result.revision &&
+        conform_check_written(rq, re, &m->scope, m->result.revision, point_at_change, m, e) < 0)
+        return -1;
     if (m->is_dry_run || !m->result.revision)
         return 0;
     if (config_settle(rq, &m->scope, "config.write", &m->write, &m->result, m->rollout, e) < 0)
@@ -229,8 +252,11 @@ int whole_write(struct request *rq, struct reply *re, struct err *e)
 
 /* ---------------------------------------------------------------- back to a revision */
 
-static int revert_inside(struct request *rq, uint64_t target, const char *description,
-                         struct scope *scope, bool *is_changed, char *rollout, struct err *e)
+/* Content that today's schemas refuse does not come back this way: agents would refuse it, too.
+ * Rolling a rollout back does bring it back. */
+static int revert_inside(struct request *rq, struct reply *re, uint64_t target,
+                         const char *description, struct scope *scope, bool *is_changed,
+                         char *rollout, struct err *e)
 {
     struct audit_entry entry = { .actor = rq->owner.name,
                                  .address = rq->address,
@@ -250,6 +276,9 @@ static int revert_inside(struct request *rq, uint64_t target, const char *descri
         return -1;
     if (!*is_changed)
         return 0;
+    if (conform_check_written(rq, re, scope, revision, conform_point_fixed,
+                              (void *)"/target_revision", e) < 0)
+        return -1;
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              revision, target);
     entry.data = data;
@@ -295,11 +324,12 @@ int whole_rollback(struct request *rq, struct reply *re, struct err *e)
     if (target < 0 && !re->problem_count)
         fields_problem(&f, "target_revision", "target_revision is missing");
     if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        schemas_hold(rq->pg, service, e) < 0 ||
         scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
         release_take_back(rq, &scope, e) < 0)
         return -1;
     previous = scope.head;
-    if (revert_inside(rq, (uint64_t)target, description ? description : "", &scope, &is_changed,
+    if (revert_inside(rq, re, (uint64_t)target, description ? description : "", &scope, &is_changed,
                       rollout, e) < 0)
         return -1;
     if (is_changed && transaction_commit(&t, e) < 0)

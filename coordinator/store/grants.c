@@ -174,6 +174,15 @@ bool grants_allow_somewhere(const struct grants *g, enum right right, int64_t no
     return false;
 }
 
+bool grants_allow_service(const struct grants *g, enum right right, const char *service,
+                          int64_t now_ms)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (holds(&g->items[i], right, now_ms) && name_matches(g->items[i].service, service))
+            return true;
+    return false;
+}
+
 bool grants_reach(const struct grants *g, enum right right, const char *service,
                   const char *environment, int64_t now_ms)
 {
@@ -182,6 +191,9 @@ bool grants_reach(const struct grants *g, enum right right, const char *service,
         return grants_allow(g, right, NULL, NULL, now_ms);
     case REACH_ANY:
         return grants_allow_somewhere(g, right, now_ms);
+    case REACH_SERVICE:
+        return service ? grants_allow_service(g, right, service, now_ms)
+                       : grants_allow_somewhere(g, right, now_ms);
     case REACH_SCOPE:
         break;
     }

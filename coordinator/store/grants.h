@@ -44,6 +44,9 @@ bool grants_allow(const struct grants *g, enum right right, const char *service,
                   const char *environment, int64_t now_ms);
 /* … for any scope at all? */
 bool grants_allow_somewhere(const struct grants *g, enum right right, int64_t now_ms);
+/* … for this service in any environment? */
+bool grants_allow_service(const struct grants *g, enum right right, const char *service,
+                          int64_t now_ms);
 /* As the right's reach says, for a request that names this scope (NULL: none). */
 bool grants_reach(const struct grants *g, enum right right, const char *service,
                   const char *environment, int64_t now_ms);

@@ -150,6 +150,16 @@ int inherit_spread(struct pg *pg, const struct scope *scope, uint64_t old_head, 
     return 0;
 }
 
+int inherit_caused(struct pg *pg, int64_t scope_id, uint64_t since, struct rows **out,
+                   struct err *e)
+{
+    return PG_QUERY(pg,
+                    "SELECT r.scope_id, s.service, s.environment, r.revision FROM revision AS r "
+                    "JOIN scope AS s USING (scope_id) "
+                    "WHERE r.cause_id = $1 AND r.cause_revision >= $2 ORDER BY 1, 4",
+                    out, e, PARAM_INT(scope_id), PARAM_INT(since));
+}
+
 int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
                   struct err *e)
 {

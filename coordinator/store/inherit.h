@@ -25,6 +25,11 @@ int inherit_spread(struct pg *pg, const struct scope *scope, uint64_t old_head, 
 int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
                   struct err *e) __attribute__((warn_unused_result));
 
+/* The revisions that changes of `scope_id` from revision `since` on made in others: scope_id,
+ * service, environment, revision. */
+int inherit_caused(struct pg *pg, int64_t scope_id, uint64_t since, struct rows **out,
+                   struct err *e) __attribute__((warn_unused_result));
+
 /* Name the parents, lowest first; none: it stands alone. A new revision when the content changes.
  * ERR_INVALID inheritance_cycle, inheritance_depth. Locks what it needs itself, `scope` included
  * (made when it is not there); its head is filled, and the one before. */

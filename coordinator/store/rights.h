@@ -11,6 +11,7 @@
 /* Where a token must hold a right for one request. */
 enum reach {
     REACH_SCOPE, /* for the scope that is asked for */
+    REACH_SERVICE, /* for the service that is asked for, in any environment */
     REACH_ANY,   /* for any scope: what is seen belongs to no scope */
     REACH_ALL,   /* for all scopes: it acts on the whole cluster */
 };
@@ -37,7 +38,7 @@ enum {
 #define RIGHTS(X)                                                                                  \
     X(CONFIG_READ, "config.read", ROLE_PEOPLE, SCOPE)                                              \
     X(CONFIG_WRITE, "config.write", ROLE_EDITOR | ROLE_ADMIN, SCOPE)                               \
-    X(SCHEMA_READ, "schema.read", ROLE_PEOPLE, SCOPE)                                              \
+    X(SCHEMA_READ, "schema.read", ROLE_PEOPLE, SERVICE)                                            \
     X(SCHEMA_WRITE, "schema.write", ROLE_EDITOR | ROLE_ADMIN, SCOPE)                               \
     X(SECRET_READ, "secret.read", 0, SCOPE)                                                        \
     X(SECRET_DESTROY, "secret.destroy", ROLE_ADMIN, SCOPE)                                         \

@@ -51,10 +51,11 @@ static int insert_change(struct pg *pg, int64_t rollout_id, const struct rollout
 {
     return PG_QUERY(pg,
                     "INSERT INTO rollout_change (rollout_id, scope_id, from_revision, from_hash, "
-                    "to_revision, to_hash, is_open) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    "to_revision, to_hash, schemas, is_open) VALUES ($1, $2, $3, $4, $5, $6, $7, "
+                    "$8)",
                     NULL, e, PARAM_INT(rollout_id), PARAM_INT(c->scope_id),
                     PARAM_INT(c->from_revision), pg_hash(&c->from_hash), PARAM_INT(c->to_revision),
-                    pg_hash(&c->to_hash), PARAM_BOOL(is_open));
+                    pg_hash(&c->to_hash), pg_hash(&c->schemas), PARAM_BOOL(is_open));
 }
 
 int rollouts_insert(struct pg *pg, const struct rollout_new *r, const char *public_id,

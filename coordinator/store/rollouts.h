@@ -21,6 +21,7 @@ struct rollout_new_change {
     int64_t scope_id;
     uint64_t from_revision, to_revision;
     struct hash from_hash, to_hash;
+    struct hash schemas; /* zero: none */
 };
 
 struct rollout_new {
