@@ -47,13 +47,45 @@ const struct command commands[] = {
       "(also yes, off and 0644, with a warning, because YAML 1.1 read those otherwise). Several\n"
       "documents in one file are overlaid in order, with a warning per overridden key; the same\n"
       "key twice in one document is an error that names both lines. Byte-order marks are skipped.\n"
-      "`!secret N` leaves a stored secret as it is.\n\n"
+      "`!secret N` leaves a stored secret as it is; !json and !yaml set the type of a text.\n\n"
       "A folder DIR is read as DIR/SERVICE/ENV.yaml, one revision per scope. FILE - is standard\n"
       "input.",
       "  lockstep config import payments/prod prod.yaml --plan\n"
       "  lockstep config import payments/prod all.yaml --document 1,3 --prune\n"
       "  lockstep config import ./config",
       config_import_options, 1, 2, config_import },
+    { "config", "export", "DIR|FILE [SERVICE/ENV[@REV]…]", "Write scopes as YAML files",
+      "A folder DIR gets DIR/SERVICE/ENV.yaml for the scopes named, or for all of them; FILE (a\n"
+      "name that ends in .yaml, or - for standard output) holds one scope. Own keys only, one per\n"
+      "line, as they are at the head: `config import DIR` finds no difference afterwards. Secrets\n"
+      "are written as `!secret VERSION`.",
+      "  lockstep config export ./config\n"
+      "  lockstep config export payments.yaml payments/prod@42",
+      config_export_options, 1, -1, config_export },
+    { "config", "rollback", "SERVICE/ENV [KEY]", "Back to an old version or revision, by a new one",
+      "With KEY, --to names one of its versions; without, a revision of the scope: the head\n"
+      "becomes equal to it, and drafts are discarded. To take a rollout back, see\n"
+      "`rollout rollback`.",
+      "  lockstep config rollback payments/prod timeout --to 3\n"
+      "  lockstep config rollback payments/prod --to 41 -m 'as it was on Monday'",
+      config_rollback_options, 1, 2, config_rollback },
+    { "config", "copy", "SERVICE/ENV[@REV] SERVICE/ENV", "Copy keys from one scope into another",
+      "What is released in the first one (or @REV) becomes one revision of the second. Keys that\n"
+      "only the second has stay, unless --prune is given.",
+      "  lockstep config copy payments/staging payments/prod --plan\n"
+      "  lockstep config copy payments/staging@head payments/prod -k 'db.*'",
+      config_copy_options, 2, 2, config_copy },
+    { "config", "search", "[GLOB]", "Find keys in all scopes",
+      "* stands for any text, ? for one character.",
+      "  lockstep config search 'db.*' --environment prod\n"
+      "  lockstep config search --service 'pay*' --revision head",
+      config_search_options, 0, 1, config_search },
+    { "config", "parents", "SERVICE/ENV [PARENT…]", "What a scope inherits from; names it",
+      "The document of a scope is its parents' keys overlaid by its own; a later parent wins over\n"
+      "an earlier one. A change of a parent makes a revision of every child.",
+      "  lockstep config parents payments/prod\n"
+      "  lockstep config parents payments/prod global/prod region/prod",
+      config_parents_options, 1, -1, config_parents },
 
     /* ------------------------------------------------------------ rollout */
     { "rollout", "plan", "SERVICE/ENV[@REV]…", "Show what a rollout would change, and where",

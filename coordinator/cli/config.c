@@ -16,12 +16,14 @@ const struct command_option config_set_options[] = {
     { "type", 't', "TYPE", "string, number, boolean, json or yaml (kept when not given)" },
     { "message", 'm', "TEXT", "why: kept with the revision" },
     { "expect", 0, "VERSION", "only if the newest version of the key is this one; 0: absent" },
+    { "released", 0, NULL, "stand on what is released: drafts of other keys stay drafts" },
     { "literal", 0, NULL, "values as they are: no @FILE, no -" },
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option config_unset_options[] = {
     { "message", 'm', "TEXT", "why: kept with the revision" },
+    { "released", 0, NULL, "stand on what is released: drafts of other keys stay drafts" },
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { NULL, 0, NULL, NULL },
 };

@@ -53,7 +53,7 @@ void config_change_show(const struct cli *cli, const json_t *answer)
     }
 }
 
-static void say_written(const struct ref_scope *scope, const json_t *answer)
+void config_change_say(const struct ref_scope *scope, const json_t *answer)
 {
     const char *rollout = json_string_value(json_object_get(answer, "rollout"));
     json_t *dropped = json_object_get(answer, "dropped_drafts"), *one;
@@ -80,6 +80,14 @@ static void say_written(const struct ref_scope *scope, const json_t *answer)
 
 int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *change)
 {
+    if (command_flag(&cli->line, "released"))
+        json_object_set_new(change, "base", json_string("released"));
+    return config_change_post(cli, scope, "", change);
+}
+
+int config_change_post(struct cli *cli, const struct ref_scope *scope, const char *under,
+                       json_t *change)
+{
     const char *message = command_option(&cli->line, "message");
     bool is_plan = command_flag(&cli->line, "plan") || command_flag(&cli->line, "dry-run");
     SCOPED_BUFFER struct buffer path = { 0 };
@@ -90,6 +98,7 @@ int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *c
     if (message)
         json_object_set_new(change, "change_description", json_string(message));
     cli_scope_path(&path, "config", scope);
+    buffer_add_text(&path, under);
     if (is_plan)
         buffer_add_text(&path, "?dry_run=1");
     if (cli_call(cli, "POST", path.data, change, &reply, &e) != 0)
@@ -104,6 +113,6 @@ int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *c
                cli_number(reply.body, "revision"));
     else
         (void)cli_print_object(cli, reply.body, "");
-    say_written(scope, reply.body);
+    config_change_say(scope, reply.body);
     return CLI_DONE;
 }

@@ -12,6 +12,11 @@ struct json_t;
  * is written: the difference is shown and the exit code is 1 when there is any. Returns the exit
  * code. */
 int config_change_send(struct cli *cli, const struct ref_scope *scope, struct json_t *change);
+/* The same for a body that goes to a path under the scope ("/copy"; "" the scope itself). */
+int config_change_post(struct cli *cli, const struct ref_scope *scope, const char *under,
+                       struct json_t *body);
+/* What became of a write, on standard error. */
+void config_change_say(const struct ref_scope *scope, const struct json_t *answer);
 
 /* The lines "- key  old" and "+ key  new" of an answer that has `changes`. */
 void config_change_show(const struct cli *cli, const struct json_t *answer);

@@ -59,7 +59,7 @@ static int add_pruned(struct cli *cli, const struct ref_scope *scope, const stru
 
     json_object_set_new(change, "delete", gone);
     cli_scope_path(&path, "config", scope);
-    buffer_add_text(&path, "?revision=head");
+    buffer_add_text(&path, "?revision=head&resolved=false");
     if (cli_call(cli, "GET", path.data, NULL, &reply, e) != 0)
         return e->kind == ERR_NOT_FOUND ? 0 : -1;
     json_array_foreach(json_object_get(reply.body, "configs"), i, item)
@@ -178,12 +178,12 @@ int config_import(struct cli *cli, int argc, char **argv)
     struct err e = { 0 };
     struct stat st;
 
+    cli->is_comparing = command_flag(&cli->line, "plan") || command_flag(&cli->line, "dry-run");
     if (argc == 1) {
         if (stat(argv[0], &st) != 0 || !S_ISDIR(st.st_mode))
             return cli_usage(cli, "give SERVICE/ENV and a file, or a folder of SERVICE/ENV.yaml");
         return import_folder(cli, argv[0]);
     }
-    cli->is_comparing = command_flag(&cli->line, "plan") || command_flag(&cli->line, "dry-run");
     if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
         return cli_fail(cli, &e);
     return import_file(cli, &scope, argv[1]);

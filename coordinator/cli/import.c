@@ -183,19 +183,26 @@ static int put_value(struct walk *w, const char *key, const struct yaml_node *n,
     enum yaml_scalar kind = YAML_SCALAR_STRING;
     struct import_item *item = NULL;
     const char *doubt = NULL;
+    bool is_typed = n->kind == YAML_KIND_SCALAR && n->tag &&
+                    (strcmp(n->tag, "!json") == 0 || strcmp(n->tag, "!yaml") == 0);
 
     if (document_check_key(key, strlen(key), e) != 0)
         return refuse(w, n, e);
     if (n->kind != YAML_KIND_SCALAR) {
         if (add_json(w, n, &text, e) != 0)
             return -1;
+    } else if (is_typed) {
+        buffer_add_text(&text, n->text);
     } else if (yaml_scalar_read(n, &kind, &text, &doubt, e) != 0) {
         return refuse(w, n, e);
     }
     warn_of_doubt(w, n, doubt);
     if (claim(w, key, n, &item, e) != 0)
         return -1;
-    item->type = n->kind == YAML_KIND_SCALAR ? types[kind] : VALUE_JSON;
+    if (!is_typed)
+        item->type = n->kind == YAML_KIND_SCALAR ? types[kind] : VALUE_JSON;
+    else
+        item->type = strcmp(n->tag, "!json") == 0 ? VALUE_JSON : VALUE_YAML;
     item->is_secret = kind == YAML_SCALAR_SECRET;
     if (value_normalize(item->type, text.data, text.size, &item->text, e) != 0)
         return refuse(w, n, e);

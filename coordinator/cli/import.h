@@ -5,7 +5,8 @@
  * are brought to JSON's way of writing numbers), null and nothing at all become the json value
  * null, everything else is a string. Words that YAML 1.1 reads otherwise (yes, off, 0644) are
  * strings, with a warning. <<: merges maps as in YAML 1.1. `!secret N` stands for a secret that is
- * stored already: the key is named and left alone.
+ * stored already: the key is named and left alone. !json and !yaml make a value of that type of a
+ * text.
  */
 #ifndef CLI_IMPORT_H
 #define CLI_IMPORT_H

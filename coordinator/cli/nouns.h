@@ -4,7 +4,7 @@
 
 #include "coordinator/cli/cli.h"
 
-/* config.c, config_import.c */
+/* config.c, config_import.c, config_export.c, config_back.c, config_search.c */
 int config_set(struct cli *cli, int argc, char **argv);
 int config_get(struct cli *cli, int argc, char **argv);
 int config_unset(struct cli *cli, int argc, char **argv);
@@ -12,8 +12,15 @@ int config_list(struct cli *cli, int argc, char **argv);
 int config_history(struct cli *cli, int argc, char **argv);
 int config_diff(struct cli *cli, int argc, char **argv);
 int config_import(struct cli *cli, int argc, char **argv);
+int config_export(struct cli *cli, int argc, char **argv);
+int config_rollback(struct cli *cli, int argc, char **argv);
+int config_copy(struct cli *cli, int argc, char **argv);
+int config_search(struct cli *cli, int argc, char **argv);
+int config_parents(struct cli *cli, int argc, char **argv);
 extern const struct command_option config_set_options[], config_get_options[],
-    config_unset_options[], config_list_options[], config_diff_options[], config_import_options[];
+    config_unset_options[], config_list_options[], config_diff_options[], config_import_options[],
+    config_export_options[], config_rollback_options[], config_copy_options[],
+    config_search_options[], config_parents_options[];
 
 /* rollout.c, rollout_start.c, rollout_follow.c, rollout_watch.c */
 int rollout_plan(struct cli *cli, int argc, char **argv);

@@ -97,10 +97,10 @@ struct json_t *config_item_json(const struct scope *scope, const struct config_i
     return json_pack("{s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:s,s:o,s:o}", "service_name",
                      scope->service, "environment", scope->environment, "config_key",
                      text(item->key), "config_value", text(item->value), "value_type",
-                     item->value_type, "version",
-                     (json_int_t)item->version, "head_version", (json_int_t)item->head_version,
-                     "revision", (json_int_t)item->revision, "updated_at", item->updated_at,
-                     "description", text(item->description), "source", source);
+                     item->value_type, "version", (json_int_t)item->version, "head_version",
+                     (json_int_t)item->head_version, "revision",
+                     (json_int_t)item->revision, "updated_at", item->updated_at, "description",
+                     text(item->description), "source", source);
 }
 
 bool config_is_own_only(const struct request *rq)

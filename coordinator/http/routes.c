@@ -3,6 +3,7 @@
 #include "coordinator/http/approvals.h"
 #include "coordinator/http/audit.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/copy.h"
 #include "coordinator/http/health.h"
 #include "coordinator/http/lookup.h"
 #include "coordinator/http/page.h"
@@ -32,6 +33,7 @@ const struct route routes[] = {
 
     /* Configuration. Fixed last words come before keys of that name: other methods. */
     { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
+    { "POST", V1 "/config/{service}/{environment}/copy", copy_post, "config.write", SLOW, BODY },
     { "POST", V1 "/config/batch", lookup_batch, "config.read", SLOW, BODY },
     { "GET", V1 "/config/search", lookup_search, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/config/{service}/{environment}/{key}", config_get_key, "config.read", SLOW, NO_BODY },

@@ -7,30 +7,15 @@
 
 #include "common/canon.h"
 #include "common/invariant.h"
-#include "coordinator/http/config.h"
 #include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/http/whole.h"
+#include "coordinator/http/whole_part.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
 
-#define CHANGES_MAX 20000
-
-struct many {
-    const char *service, *environment;
-    bool is_dry_run;
-    size_t count;
-    struct config_change *changes;
-    bool *is_object; /* given as {"config_value":…}: where problems point */
-    struct config_write write;
-    struct config_result result;
-    struct scope scope;
-    char rollout[CONFIG_ROLLOUT_ID_SIZE];
-};
-
-static void many_fini(struct many *m)
+void many_fini(struct many *m)
 {
     for (size_t i = 0; i < m->count; i++)
         free((char *)m->changes[i].text);
@@ -112,8 +97,8 @@ static int read_body(struct request *rq, struct reply *re, struct many *m, struc
         m->write.change_description = "";
     m->is_dry_run = fields_flag(&f, "dry_run") || request_flag(rq, "dry_run");
     most = json_object_size(set) + json_array_size(list);
-    if (most == 0 || most > CHANGES_MAX)
-        reply_problem(re, "", "set and delete must name 1 to %d keys", CHANGES_MAX);
+    if (most == 0 || most > WHOLE_CHANGES_MAX)
+        reply_problem(re, "", "set and delete must name 1 to %d keys", WHOLE_CHANGES_MAX);
     if (fields_done(re, e) < 0)
         return -1;
     m->changes = calloc(most, sizeof(*m->changes));
@@ -192,7 +177,7 @@ static json_t *outcomes_json(const struct many *m)
     return list;
 }
 
-static int reply_many(struct reply *re, const struct many *m)
+int many_reply(struct reply *re, const struct many *m)
 {
     uint64_t revision = m->result.revision ? m->result.revision : m->scope.head;
     json_t *body = json_pack(
@@ -211,17 +196,17 @@ static int reply_many(struct reply *re, const struct many *m)
     return reply_json(re, 201, body);
 }
 
-static int write_many(struct request *rq, struct reply *re, struct many *m, struct err *e)
+int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
+    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
+        scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
+        release_take_back(rq, &m->scope, e) < 0 || (m->fill && m->fill(rq, m, e) < 0))
+        return -1;
     m->write.actor = rq->owner.name;
     m->write.changes = m->changes;
     m->write.count = m->count;
-    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
-        scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
-        release_take_back(rq, &m->scope, e) < 0)
-        return -1;
     if (config_write(rq->pg, &m->scope, &m->write, &m->result, e) < 0) {
         note_problems(re, m, e);
         return -1;
@@ -231,21 +216,21 @@ static int write_many(struct request *rq, struct reply *re, struct many *m, stru
         return -1;
     if (m->is_dry_run || !m->result.revision)
         return 0;
-    if (config_settle(rq, &m->scope, "config.write", &m->write, &m->result, m->rollout, e) < 0)
+    if (config_settle(rq, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
         return -1;
     return transaction_commit(&t, e);
 }
 
 int whole_write(struct request *rq, struct reply *re, struct err *e)
 {
-    struct many m = { 0 };
+    struct many m = { .action = "config.write" };
     int rc = -1;
 
     if (REQUEST_ONLY_QUERY(rq, e, "dry_run") == 0 &&
         config_names_of(rq, &m.service, &m.environment, e) == 0 && read_body(rq, re, &m, e) == 0)
-        rc = write_many(rq, re, &m, e);
+        rc = many_write(rq, re, &m, e);
     if (rc == 0)
-        rc = reply_many(re, &m);
+        rc = many_reply(re, &m);
     many_fini(&m);
     return rc;
 }

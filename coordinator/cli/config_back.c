@@ -1,0 +1,118 @@
+/* config_back.c - config rollback and copy: content that exists already becomes a new revision. */
+#include "coordinator/cli/nouns.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/cli/config_change.h"
+
+#define PATTERNS_MAX 100
+
+const struct command_option config_rollback_options[] = {
+    { "to", 0, "NUMBER", "the version of KEY, or the revision of the scope, to go back to" },
+    { "message", 'm', "TEXT", "why: kept with the revision" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option config_copy_options[] = {
+    { "key", 'k', "GLOB", "only keys like this (may be repeated)" },
+    { "prune", 0, NULL, "also delete what the source lacks" },
+    { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
+    { "dry-run", 0, NULL, "the same as --plan" },
+    { "message", 'm', "TEXT", "why: kept with the revision" },
+    { NULL, 0, NULL, NULL },
+};
+
+/* ---------------------------------------------------------------- rollback */
+
+static int send_rollback(struct cli *cli, const struct ref_scope *scope, const char *key,
+                         const json_t *body)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+
+    cli_scope_path(&path, "config", scope);
+    if (key) {
+        buffer_add_text(&path, "/");
+        client_escape(&path, key);
+    }
+    buffer_add_text(&path, "/rollback");
+    if (cli_call(cli, "POST", path.data, body, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (cli->out.format == OUTPUT_NAME)
+        printf("%s/%s@%lld\n", scope->service, scope->environment,
+               cli_number(reply.body, "revision"));
+    else
+        (void)cli_print_object(cli, reply.body, "");
+    config_change_say(scope, reply.body);
+    return CLI_DONE;
+}
+
+int config_rollback(struct cli *cli, int argc, char **argv)
+{
+    const char *to = command_option(&cli->line, "to");
+    const char *message = command_option(&cli->line, "message"), *member;
+    struct ref_scope scope;
+    struct err e = { 0 };
+    char *end = NULL;
+    long long number;
+    json_t *body;
+    int rc;
+
+    if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
+        return cli_fail(cli, &e);
+    number = to ? strtoll(to, &end, 10) : 0;
+    if (!to || *to < '0' || *to > '9' || *end)
+        return cli_usage(cli, "give --to NUMBER: `config history %s%s%s` shows which there are",
+                         argv[0], argc == 2 ? " " : "", argc == 2 ? argv[1] : "");
+    member = argc == 2 ? "target_version" : "target_revision";
+    body = json_pack("{s:I}", member, (json_int_t)number);
+    if (message)
+        json_object_set_new(body, "change_description", json_string(message));
+    rc = send_rollback(cli, &scope, argc == 2 ? argv[1] : NULL, body);
+    json_decref(body);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- copy */
+
+static json_t *copy_body(const struct cli *cli, const struct ref_scope *from)
+{
+    const char *patterns[PATTERNS_MAX];
+    size_t count = command_option_all(&cli->line, "key", patterns, PATTERNS_MAX);
+    json_t *source = json_pack("{s:s,s:s}", "service", from->service, "environment",
+                               from->environment);
+    json_t *body = json_pack("{s:o}", "from", source), *keys;
+
+    if (from->revision == REF_HEAD)
+        json_object_set_new(source, "revision", json_string("head"));
+    else if (from->revision >= 0)
+        json_object_set_new(source, "revision", json_integer(from->revision));
+    if (count) {
+        keys = json_array();
+        for (size_t i = 0; i < count; i++)
+            json_array_append_new(keys, json_string(patterns[i]));
+        json_object_set_new(body, "keys", keys);
+    }
+    if (command_flag(&cli->line, "prune"))
+        json_object_set_new(body, "prune", json_true());
+    return body;
+}
+
+int config_copy(struct cli *cli, int argc, char **argv)
+{
+    struct ref_scope from, to;
+    struct err e = { 0 };
+    json_t *body;
+    int rc;
+
+    (void)argc;
+    if (ref_scope_parse(argv[0], &from, &e) != 0 || ref_scope_parse_plain(argv[1], &to, &e) != 0)
+        return cli_fail(cli, &e);
+    body = copy_body(cli, &from);
+    rc = config_change_post(cli, &to, "/copy", body);
+    json_decref(body);
+    return rc;
+}

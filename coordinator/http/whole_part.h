@@ -1,0 +1,29 @@
+/* whole_part.h - one write of many keys, shared by the handlers that make such writes. */
+#ifndef COORDINATOR_HTTP_WHOLE_PART_H
+#define COORDINATOR_HTTP_WHOLE_PART_H
+
+#include "coordinator/http/config.h"
+#include "coordinator/http/whole.h"
+
+#define WHOLE_CHANGES_MAX 20000
+
+struct many {
+    const char *service, *environment, *action;
+    bool is_dry_run;
+    size_t count;
+    struct config_change *changes; /* texts are malloc'ed */
+    bool *is_object; /* given as {"config_value":…}: where problems point */
+    struct config_write write;
+    struct config_result result;
+    struct scope scope;
+    char rollout[CONFIG_ROLLOUT_ID_SIZE];
+    /* Finds the changes when the scope is locked; NULL: they are there already. */
+    int (*fill)(struct request *rq, struct many *m, struct err *e);
+};
+void many_fini(struct many *m);
+/* In one transaction; nothing is left of a dry run. */
+int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)
+    __attribute__((warn_unused_result));
+int many_reply(struct reply *re, const struct many *m);
+
+#endif
