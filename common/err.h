@@ -13,6 +13,7 @@
     X(CONFLICT, 409, "conflict")       /* someone else changed it first, or it is not the time */  \
     X(STALE, 412, "precondition_failed")                                                           \
     X(TOO_LARGE, 413, "too_large")                                                                 \
+    X(THROTTLED, 429, "too_many_requests") /* may work in a moment */                              \
     X(UNAVAILABLE, 503, "unavailable") /* may work later */                                        \
     X(FENCED, 503, "not_leader")       /* a newer leader took over; nothing was written */         \
     X(CORRUPT, 500, "corrupt")         /* stored data contradicts itself */                        \

@@ -184,6 +184,8 @@ static int run(const struct coordinator_settings *s)
     struct listener *listener = listener_start(s->database_url);
     struct http_settings http_settings = { .bind = s->http_listen,
                                            .workers = workers,
+                                           .token_rate = (uint32_t)s->token_rate,
+                                           .address_rate = (uint32_t)s->address_rate,
                                            .cache_entries = (size_t)s->cache_entries,
                                            .cache_bytes = (size_t)s->cache_megabytes << 20 };
     struct http_deps deps = { .pool = pool, .listener = listener, .version = LOCKSTEP_VERSION };

@@ -14,6 +14,8 @@ static const struct settings_key keys[] = {
     { "database", "url", SETTINGS_TEXT, AT(database_url), "dbname=lockstep", 0, 0, true },
     { "http", "listen", SETTINGS_TEXT, AT(http_listen), "127.0.0.1:7780", 0, 0, false },
     { "http", "workers", SETTINGS_NUMBER, AT(http_workers), "8", 1, 256, false },
+    { "http", "token_rate", SETTINGS_NUMBER, AT(token_rate), "5000", 0, 1000000, false },
+    { "http", "address_rate", SETTINGS_NUMBER, AT(address_rate), "10000", 0, 1000000, false },
     { "cache", "entries", SETTINGS_NUMBER, AT(cache_entries), "1000000", 64, INT64_C(1) << 32,
       false },
     { "cache", "megabytes", SETTINGS_NUMBER, AT(cache_megabytes), "1024", 1, INT64_C(1) << 22,

@@ -11,6 +11,7 @@ struct coordinator_settings {
     char *database_url; /* libpq: URL or key=value; several hosts with target_session_attrs */
     char *http_listen;  /* 127.0.0.1:7780 */
     int64_t http_workers;
+    int64_t token_rate, address_rate; /* requests a second; 0: any number */
     int64_t cache_entries, cache_megabytes; /* of single-key reads; whichever is reached first */
     char *router_bind;      /* tcp://127.0.0.1:7781 */
     char *router_advertise; /* what other coordinators tell agents; default: the bound address */

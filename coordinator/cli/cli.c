@@ -62,6 +62,7 @@ int cli_exit_code(const struct cli *cli, const struct err *e)
     case ERR_TOO_LARGE:
         return CLI_INVALID;
     case ERR_NONE:
+    case ERR_THROTTLED:
     case ERR_UNAVAILABLE:
     case ERR_FENCED:
     case ERR_CORRUPT:

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/limits.h"
 #include "coordinator/http/idempotency.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/watches.h"
@@ -32,7 +33,9 @@ static int check_token(struct request *rq, struct reply *re, struct err *e)
     if (!token)
         return err_set(e, ERR_UNAUTHORIZED,
                        "this needs an access token: send the header Authorization: Bearer lst_…");
-    if (reads_check_token(rq, token, e) < 0 || access_check_route(rq, re, e) < 0)
+    if (reads_check_token(rq, token, e) < 0 ||
+        limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0 ||
+        access_check_route(rq, re, e) < 0)
         return -1;
     rq->is_permitted = true;
     return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "coordinator/http/limits.h"
 #include "common/scoped.h"
 #include "coordinator/http/answer.h"
 #include "coordinator/http/streams.h"
@@ -171,6 +172,8 @@ void reply_error(struct reply *re, const struct err *e)
     re->content_type = "application/problem+json";
     if (status == 503)
         reply_header(re, "Retry-After", "2");
+    if (status == 429)
+        reply_header(re, "Retry-After", LIMITS_RETRY_AFTER);
     if (status == 401)
         reply_header(re, "WWW-Authenticate", "Bearer");
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "coordinator/http/peer.h"
 #include "coordinator/http/route.h"
 #include "coordinator/http/server.h"
 #include "coordinator/store/tokens.h"
@@ -26,6 +27,7 @@ struct streams;
 struct reads;
 struct reply;
 struct schema_cache;
+struct limits;
 struct watch;
 struct watches;
 
@@ -43,7 +45,7 @@ struct request {
     struct buffer body;
     struct json_t *json; /* the parsed body; NULL: there was none */
     struct token_owner owner;
-    char address[46]; /* of who asks, without the port */
+    char address[PEER_ADDRESS_SIZE]; /* of who asks, without the port */
     struct pg *pg; /* a connection for this handler; NULL for quick routes */
     const struct http_deps *deps;
     const struct http_settings *settings;
@@ -52,6 +54,7 @@ struct request {
     struct reads *reads;
     struct schema_cache *schemas;
     struct counters *counters;
+    struct limits *limits;
     bool is_permitted; /* the token was checked, and it may do this */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
     int64_t waiting_for; /* 0 at the first call */

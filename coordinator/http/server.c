@@ -12,14 +12,18 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/scoped.h"
 #include "coordinator/http/answer.h"
+#include "coordinator/http/bind.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/exchange.h"
+#include "coordinator/http/limits.h"
+#include "coordinator/http/peer.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/streams.h"
@@ -52,6 +56,7 @@ struct http {
     struct releaser *releaser;
     struct schema_cache *schemas;
     struct counters counters;
+    struct limits *limits;
     _Atomic size_t bodies; /* bytes of bodies that came in and were not answered yet */
     char address[300];
 };
@@ -157,21 +162,6 @@ static void take_headers(struct request *rq, struct MHD_Connection *connection)
     rq->idempotency_key = header(connection, "Idempotency-Key");
 }
 
-static void take_address(struct request *rq, struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *peer = info ? info->client_addr : NULL;
-    const void *at = NULL;
-
-    if (peer && peer->sa_family == AF_INET)
-        at = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
-    else if (peer && peer->sa_family == AF_INET6)
-        at = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-    if (!at || !inet_ntop(peer->sa_family, at, rq->address, sizeof(rq->address)))
-        rq->address[0] = '\0';
-}
-
 /* The library would read on for as long as the connection lives. */
 static bool is_coded_otherwise(struct MHD_Connection *connection)
 {
@@ -210,8 +200,9 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->reads = ex->http->reads;
     rq->schemas = ex->http->schemas;
     rq->counters = &ex->http->counters;
+    rq->limits = ex->http->limits;
     take_headers(rq, ex->connection);
-    take_address(rq, ex->connection);
+    peer_address(ex->connection, rq->address);
     if (check_framing(ex->connection, e) < 0)
         return -1;
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
@@ -359,12 +350,27 @@ static void suspend(struct exchange *ex)
     MHD_suspend_connection(ex->connection);
 }
 
+/* Before it costs a worker. One that leads others lands: they find another one. */
+static void throttle(struct exchange *ex)
+{
+    struct http *h = ex->http;
+    struct err e;
+
+    if (limits_take_address(h->limits, ex->request.address, clock_monotonic_us(), &e) == 0)
+        return;
+    reply_error(&ex->reply, &e);
+    if (ex->flight)
+        reads_land(ex);
+}
+
 /* The request is complete. */
 static enum MHD_Result begin_work(struct exchange *ex)
 {
     if (!ex->reply.status && !ex->request.match.route->is_quick) {
         if (reads_begin(ex) == READS_PARKED)
             return MHD_YES;
+        if (!ex->reply.status)
+            throttle(ex);
         if (!ex->reply.status) {
             if (workers_submit(ex->http->workers, ex, suspend))
                 return MHD_YES;
@@ -449,38 +455,6 @@ static void log_library(void *cls, const char *fmt, va_list ap)
     log_debug("http library", "says", text);
 }
 
-/* "[::1]:80" or "host:80" -> host and port. */
-static int split_address(const char *text, char host[256], char port[16], struct err *e)
-{
-    const char *colon = strrchr(text, ':');
-    size_t size = colon ? (size_t)(colon - text) : 0;
-
-    if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
-        text++;
-        size -= 2;
-    }
-    if (!colon || size == 0 || size > 255 || !colon[1] || strlen(colon) > 15)
-        return err_set(e, ERR_INVALID, "HTTP address %.200s: write HOST:PORT", text);
-    memcpy(host, text, size);
-    host[size] = '\0';
-    snprintf(port, 16, "%s", colon + 1);
-    return 0;
-}
-
-static int resolve(const char *bind, struct addrinfo **out, struct err *e)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
-    char host[256], port[16];
-    int rc;
-
-    if (split_address(bind, host, port, e) < 0)
-        return -1;
-    rc = getaddrinfo(host, port, &hints, out);
-    if (rc != 0)
-        return err_set(e, ERR_INVALID, "HTTP address %.200s: %s", bind, gai_strerror(rc));
-    return 0;
-}
-
 static void note_address(struct http *h, const struct addrinfo *at)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
@@ -496,7 +470,7 @@ static int start_daemon(struct http *h, struct err *e)
     struct addrinfo *at = NULL;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
 
-    if (resolve(h->settings.bind, &at, e) < 0)
+    if (bind_resolve(h->settings.bind, &at, e) < 0)
         return -1;
     if (at->ai_family == AF_INET6)
         flags |= MHD_USE_IPv6;
@@ -525,6 +499,7 @@ static void http_free(struct http *h)
     watches_free(h->watches);
     reads_free(h->reads);
     schema_cache_free(h->schemas);
+    limits_free(h->limits);
     free(h);
 }
 
@@ -548,6 +523,7 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
     if (!h->settings.command_wait_ms)
         h->settings.command_wait_ms = COMMAND_WAIT_MS;
     h->schemas = schema_cache_new(SCHEMAS_MAX, SCHEMAS_BYTES);
+    h->limits = limits_new(h->settings.token_rate, h->settings.address_rate);
     h->deadlines = deadlines_start();
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, run_exchange);

@@ -365,6 +365,30 @@ def test_command_line(world):
     must(5, "whoami", env=carl)
 
 
+def test_limits(world):
+    """so many requests a second per token and per address, then 429 with Retry-After; others and the health page go on"""
+    limited = world.add_coordinator("limited", "[http]\ntoken_rate = 3\naddress_rate = 40\n").start()
+    one, other = (make(world, f"hasty-{i}", role("viewer"))["token"] for i in range(2))
+    ask = lambda token: limited.api("GET", "/whoami", token=token)
+    refused = [a for a in (ask(one) for _ in range(30)) if a.status != 200]
+    check(10 < len(refused) < 30, f"{len(refused)} of 30 were refused")
+    problem(refused[-1], 429, "too_many_requests", "token_rate")
+    equal(refused[-1].headers["Retry-After"], "1", "Retry-After")
+    equal(ask(other).status, 200, "another token")
+    wait_until(lambda: ask(one).status == 200, "it may ask again", 10)
+    seen = {}
+    for _ in range(200):
+        answer = limited.api("GET", "/whoami", headers={"Authorization": "Bearer lst_no"}, token=None)
+        seen[answer.status] = answer
+    check(set(seen) == {401, 429}, f"by address: {set(seen)}")
+    contains(seen[429].raw.decode(), "address_rate")
+    equal(limited.api("GET", "/healthz", raw_path=True, token=None).status, 200, "the health page")
+    wait_until(lambda: ask(other).status == 200, "it may ask again", 10)
+    equal(limited.process.stop(), 0, "it ends")
+    world.coordinators.remove(limited)
+    world.others.append(limited.process)
+
+
 def test_trail(world):
     """the judge: every rollout of these tests began with its approvals or over broken glass"""
     for r in world.ok("GET", "/rollouts?state=open&limit=500")["rollouts"]:

@@ -1,0 +1,38 @@
+/* bind.c - from HOST:PORT of a setting to what can be listened on. */
+#include "coordinator/http/bind.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+
+/* "[::1]:80" or "host:80" -> host and port. */
+static int split_address(const char *text, char host[256], char port[16], struct err *e)
+{
+    const char *colon = strrchr(text, ':');
+    size_t size = colon ? (size_t)(colon - text) : 0;
+
+    if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
+        text++;
+        size -= 2;
+    }
+    if (!colon || size == 0 || size > 255 || !colon[1] || strlen(colon) > 15)
+        return err_set(e, ERR_INVALID, "HTTP address %.200s: write HOST:PORT", text);
+    memcpy(host, text, size);
+    host[size] = '\0';
+    snprintf(port, 16, "%s", colon + 1);
+    return 0;
+}
+
+int bind_resolve(const char *text, struct addrinfo **out, struct err *e)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
+    char host[256], port[16];
+    int rc;
+
+    if (split_address(text, host, port, e) < 0)
+        return -1;
+    rc = getaddrinfo(host, port, &hints, out);
+    if (rc != 0)
+        return err_set(e, ERR_INVALID, "HTTP address %.200s: %s", text, gai_strerror(rc));
+    return 0;
+}

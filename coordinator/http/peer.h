@@ -1,0 +1,12 @@
+/* peer.h - the address of who asks, as the audit trail and the limits name it. */
+#ifndef COORDINATOR_HTTP_PEER_H
+#define COORDINATOR_HTTP_PEER_H
+
+#define PEER_ADDRESS_SIZE 46
+
+struct MHD_Connection;
+
+/* Without the port; IPv4 in IPv6 as IPv4; "" when it is not known. */
+void peer_address(struct MHD_Connection *connection, char out[PEER_ADDRESS_SIZE]);
+
+#endif
