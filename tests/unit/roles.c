@@ -29,7 +29,7 @@ static struct grants kit_grants(const char *text)
 /* What was agreed: viewer, editor, releaser, approver, admin, hook. A change here is a decision. */
 static const char *const agreed[] = {
     "config.read         VERAD- scope", "config.write        -E--D- scope",
-    "schema.read         VERAD- scope", "schema.write        -E--D- scope",
+    "schema.read         VERAD- service", "schema.write        -E--D- scope",
     "secret.read         ------ scope", "secret.destroy      ----D- scope",
     "subscription.read   VERAD- scope", "subscription.write  -E--D- scope",
     "rollout.read        VERADH scope", "rollout.start       --R-D- scope",
@@ -48,7 +48,10 @@ static const char letters[] = "VERADH";
 
 START_TEST(test_rights_of_roles)
 {
-    static const char *const reaches[] = { "scope", "any", "all" };
+    static const char *const reaches[] = { [REACH_SCOPE] = "scope",
+                                           [REACH_SERVICE] = "service",
+                                           [REACH_ANY] = "any",
+                                           [REACH_ALL] = "all" };
     char line[80], have[7];
 
     ck_assert_uint_eq(RIGHT_COUNT, sizeof(agreed) / sizeof(agreed[0]));
@@ -120,12 +123,14 @@ START_TEST(test_every_route_with_every_role)
 
     for (size_t i = 0; i < route_count; i++) {
         const struct route *r = &routes[i];
-        bool names_service, names_environment, is_all;
+        bool names_service, names_environment, is_all, is_of_service;
 
         if (!r->right || !*r->right)
             continue;
         ck_assert_msg(right_find(r->right) < RIGHT_COUNT, "%s: there is no right %s", r->pattern,
                       r->right);
+        is_of_service = right_reach(right_find(r->right)) == REACH_SERVICE &&
+                        is_in(r->pattern, "{service}");
         is_all = right_reach(right_find(r->right)) == REACH_ALL;
         names_service = right_reach(right_find(r->right)) == REACH_SCOPE &&
                         is_in(r->pattern, "{service}");
@@ -146,7 +151,7 @@ START_TEST(test_every_route_with_every_role)
         CASE("\"environment\":\"dev\"",
              has(role, r) && !is_all && !names_environment && !names_service);
         CASE("\"environment\":\"*\",\"service\":\"other\"",
-             has(role, r) && !is_all && !names_environment && !names_service);
+             has(role, r) && !is_all && !names_environment && !names_service && !is_of_service);
         CASE("\"environment\":\"*\",\"until\":\"2020-01-01T00:00:00Z\"", false);
     }
 }
