@@ -2,6 +2,7 @@
 #include "common/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -65,6 +66,15 @@ void digest_sha256_parts(const struct digest_part *parts, unsigned count, struct
     for (unsigned i = 0; i < count; i++)
         add(context, parts[i].data, parts[i].size);
     end(context, out);
+}
+
+void digest_hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
+                        struct hash *out)
+{
+    unsigned out_size = 0;
+
+    MUST(HMAC(EVP_sha256(), key, (int)key_size, data, size, out->bytes, &out_size) &&
+         out_size == HASH_SIZE);
 }
 
 uint64_t digest_rank(const char *salt, const char *name)

@@ -1,4 +1,4 @@
-/* digest.h - SHA-256 (FIPS 180-4) through OpenSSL, and the hash value everybody passes around. */
+/* digest.h - SHA-256 (FIPS 180-4) and its HMAC through OpenSSL, and the hash value of everybody. */
 #ifndef COMMON_DIGEST_H
 #define COMMON_DIGEST_H
 
@@ -15,6 +15,10 @@ struct digest_part {
     size_t size;
 };
 void digest_sha256_parts(const struct digest_part *parts, unsigned count, struct hash *out);
+
+/* HMAC-SHA-256 (RFC 2104). */
+void digest_hmac_sha256(const void *key, size_t key_size, const void *data, size_t size,
+                        struct hash *out);
 
 /* SHA-256(salt || name), its first 8 bytes big-endian: a server's rank in a rollout (PROTOCOL
  * section 5: lower ranks enter earlier stages). */

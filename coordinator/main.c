@@ -9,6 +9,7 @@
 
 #include "common/invariant.h"
 #include "common/log.h"
+#include "coordinator/courier/courier.h"
 #include "coordinator/http/server.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/loop.h"
@@ -191,6 +192,7 @@ static int run(const struct coordinator_settings *s)
     struct http_deps deps = { .pool = pool, .listener = listener, .version = LOCKSTEP_VERSION };
     struct loop *loop = NULL;
     struct http *http = NULL;
+    struct courier *courier = NULL;
     struct err e = { 0 };
     int rc = 0;
 
@@ -200,13 +202,17 @@ static int run(const struct coordinator_settings *s)
     deps.status_ctx = loop;
     if (rc == 0 && http_start(&http_settings, &deps, &http, &e) != 0)
         rc = fail(&e);
+    if (rc == 0 && courier_start(s->database_url, s->courier_allow, &courier, &e) != 0)
+        rc = fail(&e);
     if (rc == 0) {
+        listener_add(listener, courier_hear, courier);
         loop_listen(loop, listener);
         log_info("ready", "http", http_address(http), "router", loop_router_address(loop),
                  "public_key", loop_public_key(loop), "version", LOCKSTEP_VERSION);
         loop_run(loop);
     }
     listener_stop(listener);
+    courier_stop(courier);
     http_stop(http);
     loop_close(loop);
     pg_pool_free(pool);

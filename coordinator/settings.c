@@ -41,6 +41,7 @@ static const struct settings_key keys[] = {
     { "secrets", "vault_token_file", SETTINGS_TEXT, AT(vault_token_file), NULL, 0, 0, false },
     { "secrets", "vault_ca_file", SETTINGS_TEXT, AT(vault_ca_file), NULL, 0, 0, false },
     { "secrets", "vault_timeout", SETTINGS_DURATION, AT(vault_timeout_ms), "5s", 100, 60000, false },
+    { "courier", "allow", SETTINGS_TEXT, AT(courier_allow), NULL, 0, 0, false },
     { "log", "level", SETTINGS_TEXT, AT(log_level), "info", 0, 0, false },
     { "log", "format", SETTINGS_TEXT, AT(log_format), "text", 0, 0, false },
 };

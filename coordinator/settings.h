@@ -22,6 +22,7 @@ struct coordinator_settings {
     char *secrets_provider; /* none file vault; coordinator/keyring/keyring.h for all of them */
     char *secrets_key_file, *vault_url, *vault_key, *vault_token_file, *vault_ca_file;
     int64_t vault_timeout_ms;
+    char *courier_allow; /* private networks that messages may go to: "127.0.0.1 10.0.0.0/8" */
     char *log_level;  /* debug info warn error */
     char *log_format; /* text json */
 };

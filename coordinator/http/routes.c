@@ -13,6 +13,7 @@
 #include "coordinator/http/route.h"
 #include "coordinator/http/schemas.h"
 #include "coordinator/http/servers.h"
+#include "coordinator/http/subscriptions.h"
 #include "coordinator/http/tokens.h"
 #include "coordinator/http/watch.h"
 #include "coordinator/http/whole.h"
@@ -35,6 +36,7 @@ const struct route routes[] = {
     { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/copy", copy_post, "config.write", SLOW, BODY },
     { "POST", V1 "/config/batch", lookup_batch, "config.read", SLOW, BODY },
+    { "POST", V1 "/config/subscribe", subscriptions_post, "subscription.write", SLOW, BODY },
     { "GET", V1 "/config/search", lookup_search, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/config/{service}/{environment}/{key}", config_get_key, "config.read", SLOW, NO_BODY },
     { "PUT", V1 "/config/{service}/{environment}/{key}", config_put_key, "config.write", SLOW, BODY },
@@ -49,6 +51,9 @@ const struct route routes[] = {
     { "GET", V1 "/parents/{service}/{environment}", parents_get_one, "config.read", SLOW, NO_BODY },
     { "PUT", V1 "/parents/{service}/{environment}", parents_put_one, "config.write", SLOW, BODY },
     { "GET", V1 "/watch/{service}/{environment}", watch_get, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/subscriptions", subscriptions_get_all, "subscription.read", SLOW, NO_BODY },
+    { "GET", V1 "/subscriptions/{id}", subscriptions_get_one, "subscription.read", SLOW, NO_BODY },
+    { "DELETE", V1 "/subscriptions/{id}", subscriptions_delete_one, "subscription.write", SLOW, NO_BODY },
     { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
 
     { "GET", V1 "/schemas", schemas_get_all, "schema.read", SLOW, NO_BODY },

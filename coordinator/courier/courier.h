@@ -1,0 +1,26 @@
+/* courier.h - delivers the outbox: one thread, many transfers at a time, Standard Webhooks 1.0.
+ *
+ * Every coordinator has a courier; they share the messages by the rows of the outbox. Looks for
+ * messages when it hears of a commit, when a transfer ended, and every second. Messages of one
+ * receiver may come in any order: each names the revision that it tells of.
+ */
+#ifndef COORDINATOR_COURIER_COURIER_H
+#define COORDINATOR_COURIER_COURIER_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct courier;
+
+/* `allow`: the setting [courier] allow (address.h); ERR_INVALID when it is wrong. conninfo is
+ * lent while the courier lives. */
+int courier_start(const char *conninfo, const char *allow, struct courier **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* What is under way is dropped, and due again later. NULL is fine. */
+void courier_stop(struct courier *c);
+
+/* A listener_fn; ctx is the courier. */
+void courier_hear(void *ctx, uint64_t audit_number, const char *action);
+
+#endif

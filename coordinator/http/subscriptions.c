@@ -1,0 +1,239 @@
+/* subscriptions.c - handlers that make, show and end subscriptions. */
+#include "coordinator/http/subscriptions.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "common/name.h"
+#include "common/uri.h"
+#include "coordinator/http/access.h"
+#include "coordinator/http/fields.h"
+#include "coordinator/http/transaction.h"
+#include "coordinator/store/audit.h"
+#include "coordinator/store/scopes.h"
+#include "coordinator/store/subscriptions.h"
+
+#define KEYS_MAX 100
+#define KEY_MAX 500
+#define URL_MAX 2000
+
+struct subscribing {
+    struct scope scope;
+    const char *url; /* lent by the body, as the next */
+    const char *keys[KEYS_MAX];
+    size_t key_count;
+    char id[SUBSCRIPTION_ID_SIZE], secret[SUBSCRIPTION_SECRET_SIZE];
+};
+
+/* ---------------------------------------------------------------- showing */
+
+static json_t *text_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
+static json_t *row_json(const struct subscription_row *s)
+{
+    json_t *keys = json_loads(s->keys, 0, NULL), *out;
+
+    MUST(keys);
+    out = json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:s,s:s}", "subscription_id", s->id, "service",
+                    s->service, "environment", s->environment, "subscribed_keys", keys, "url",
+                    s->url, "status", s->state, "last_notified_at",
+                    text_or_null(s->last_notified_at), "created_by", s->created_by, "created_at",
+                    s->created_at);
+    MUST(out);
+    if (*s->reason)
+        json_object_set_new(out, "reason", json_string(s->reason));
+    return out;
+}
+
+/* One of them, if the caller has the right for its scope. */
+static int get_row(struct request *rq, struct reply *re, const char *id, enum right right,
+                   struct rows **rows, struct subscription_row *out, struct err *e)
+{
+    if (subscriptions_list(rq->pg, id, "", 1, rows, e) < 0)
+        return -1;
+    *out = subscriptions_at(*rows, 0);
+    return access_check(rq, re, right, out->service, out->environment, e);
+}
+
+int subscriptions_get_one(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct subscription_row row;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 ||
+        get_row(rq, re, request_param(rq, 0), RIGHT_SUBSCRIPTION_READ, &rows, &row, e) < 0)
+        return -1;
+    return reply_json(re, 200, row_json(&row));
+}
+
+int subscriptions_get_all(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *after = request_query(rq, "cursor");
+    json_t *items;
+    int64_t limit;
+    size_t count;
+
+    if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
+        subscriptions_list(rq->pg, "", after ? after : "", limit + 1, &rows, e) < 0)
+        return -1;
+    count = rows_count(rows) < (size_t)limit ? rows_count(rows) : (size_t)limit;
+    items = json_array();
+    for (size_t i = 0; i < count; i++) {
+        struct subscription_row row = subscriptions_at(rows, i);
+
+        if (access_allows(rq, RIGHT_SUBSCRIPTION_READ, row.service, row.environment))
+            json_array_append_new(items, row_json(&row));
+    }
+    return reply_list(re, "subscriptions", items,
+                      rows_count(rows) > count ? subscriptions_at(rows, count - 1).id : NULL);
+}
+
+/* ---------------------------------------------------------------- subscribing */
+
+static void read_keys(const struct fields *f, struct subscribing *s)
+{
+    json_t *list = fields_list(f, "keys", true), *key;
+    size_t i;
+
+    if (!list)
+        return;
+    if (json_array_size(list) == 0 || json_array_size(list) > KEYS_MAX) {
+        fields_problem(f, "keys", "must have 1 to %d keys or globs", KEYS_MAX);
+        return;
+    }
+    json_array_foreach(list, i, key) {
+        const char *text = json_string_value(key);
+
+        if (!text || !*text || strlen(text) != json_string_length(key) || strlen(text) > KEY_MAX)
+            fields_problem(f, "keys", "item %zu must be a key or a glob, of 1 to %d bytes", i,
+                           KEY_MAX);
+        else
+            s->keys[s->key_count++] = text;
+    }
+}
+
+/* A user and a password would be shown to everybody who lists subscriptions. */
+static void read_url(const struct fields *f, struct subscribing *s)
+{
+    const char *host, *url = fields_text(f, "url", true, URL_MAX);
+
+    s->url = url;
+    if (!url)
+        return;
+    host = strstr(url, "://");
+    if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) ||
+        !uri_is(URI_ABSOLUTE, url) || strchr("/?#:", host[3]))
+        fields_problem(f, "url", "must be an address such as https://example.com/hook");
+    else if (memchr(host + 3, '@', strcspn(host + 3, "/?#")) || strchr(url, '#'))
+        fields_problem(f, "url", "must not have a user or a fragment: messages are signed with "
+                       "the subscription's secret");
+}
+
+static int read_body(struct request *rq, struct reply *re, struct subscribing *s, struct err *e)
+{
+    const char *service, *environment;
+    struct fields f;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, false, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "service", "environment", "keys", "url");
+    service = fields_text(&f, "service", true, 1000);
+    environment = fields_text(&f, "environment", true, 1000);
+    read_keys(&f, s);
+    read_url(&f, s);
+    if (service && name_check("service", service, e) < 0)
+        fields_problem(&f, "service", "%.200s", e->text);
+    if (environment && name_check("environment", name_environment(environment), e) < 0)
+        fields_problem(&f, "environment", "%.200s", e->text);
+    if (fields_done(re, e) < 0)
+        return -1;
+    environment = name_environment(environment);
+    if (access_check(rq, re, RIGHT_SUBSCRIPTION_WRITE, service, environment, e) < 0)
+        return -1;
+    return scopes_find(rq->pg, service, environment, &s->scope, e);
+}
+
+static int append_audit(struct request *rq, const char *action, const struct subscription_row *row,
+                        struct err *e)
+{
+    json_t *keys = json_loads(row->keys, 0, NULL), *data;
+    size_t origin = strcspn(strstr(row->url, "://") + 3, "/?") +
+                    (size_t)(strstr(row->url, "://") + 3 - row->url);
+    char *text;
+    int rc;
+
+    MUST(keys);
+    /* Paths of receivers are often secrets. */
+    data = json_pack("{s:s,s:o,s:s%}", "subscription", row->id, "keys", keys, "to", row->url,
+                     origin);
+    text = json_dumps(data, JSON_COMPACT);
+    MUST(text);
+    rc = audit_append(rq->pg,
+                      &(struct audit_entry){ .actor = rq->owner.name,
+                                             .address = rq->address,
+                                             .action = action,
+                                             .scope_id = row->scope_id,
+                                             .data = text },
+                      e);
+    free(text);
+    json_decref(data);
+    return rc;
+}
+
+static int create(struct request *rq, struct reply *re, struct subscribing *s, struct rows **rows,
+                  struct subscription_row *row, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    const struct subscription_new new = { .scope_id = s->scope.scope_id,
+                                          .keys = s->keys,
+                                          .key_count = s->key_count,
+                                          .url = s->url,
+                                          .created_by = rq->owner.name };
+
+    return transaction_begin(&t, rq->pg, e) < 0 ||
+                   subscriptions_create(rq->pg, &new, s->id, s->secret, e) < 0 ||
+                   get_row(rq, re, s->id, RIGHT_SUBSCRIPTION_WRITE, rows, row, e) < 0 ||
+                   append_audit(rq, "subscription.create", row, e) < 0 ||
+                   transaction_commit(&t, e) < 0
+               ? -1
+               : 0;
+}
+
+int subscriptions_post(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct subscribing s = { 0 };
+    struct subscription_row row;
+    json_t *body;
+
+    if (read_body(rq, re, &s, e) < 0 || create(rq, re, &s, &rows, &row, e) < 0)
+        return -1;
+    body = row_json(&row);
+    json_object_set_new(body, "secret", json_string(s.secret)); /* this once */
+    explicit_bzero(s.secret, sizeof(s.secret));
+    reply_location(re, "/api/v1/subscriptions/%s", s.id);
+    re->is_secret = true;
+    return reply_json(re, 201, body);
+}
+
+int subscriptions_delete_one(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *id = request_param(rq, 0);
+    struct subscription_row row;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0 ||
+        subscriptions_delete(rq->pg, id, e) < 0 ||
+        append_audit(rq, "subscription.delete", &row, e) < 0 || transaction_commit(&t, e) < 0)
+        return -1;
+    return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
+                                         json_sprintf("subscription %s is deleted", id)));
+}

@@ -1,0 +1,122 @@
+/* outbox.c - statements that claim messages for an attempt and write down how it ended. */
+#include "coordinator/store/outbox.h"
+
+#include "coordinator/store/audit.h"
+#include "coordinator/store/pg.h"
+
+int outbox_claim(struct pg *pg, int64_t limit, int64_t claim_ms, struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "WITH due AS MATERIALIZED (SELECT outbox_id FROM outbox "
+                    " WHERE state = 'waiting' AND next_at <= now() ORDER BY next_at LIMIT $1 "
+                    " FOR UPDATE SKIP LOCKED) "
+                    "UPDATE outbox AS o SET attempts = o.attempts + 1, "
+                    "next_at = now() + $2 * interval '1 ms' FROM due AS d, subscription AS s "
+                    "WHERE o.outbox_id = d.outbox_id AND s.subscription_id = o.subscription_id "
+                    "RETURNING o.outbox_id, o.attempts, o.message_id, o.subscription_id, s.url, "
+                    "s.secret, o.body",
+                    out, e, PARAM_INT(limit), PARAM_INT(claim_ms));
+}
+
+struct outbox_row outbox_at(const struct rows *rows, size_t row)
+{
+    return (struct outbox_row){
+        .outbox_id = rows_int(rows, row, 0),
+        .attempt = rows_int(rows, row, 1),
+        .message_id = rows_text(rows, row, 2),
+        .subscription_id = rows_text(rows, row, 3),
+        .url = rows_text(rows, row, 4),
+        .secret = rows_text(rows, row, 5),
+        .body = rows_text(rows, row, 6),
+    };
+}
+
+static int settle(struct pg *pg, const struct outbox_attempt *a, const char *state, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE outbox SET state = $5, finished_at = now(), last_status = $3, "
+                    "last_reason = $4 WHERE outbox_id = $1 AND attempts = $2 "
+                    "AND state = 'waiting'",
+                    NULL, e, PARAM_INT(a->outbox_id), PARAM_INT(a->attempt), PARAM_INT(a->status),
+                    PARAM_TEXT(a->reason), PARAM_TEXT(state));
+}
+
+/* Everybody locks the subscription before its messages, so that nobody waits in a circle. */
+static int deliver(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+{
+    if (pg_exec(pg, "BEGIN", e) != 0 ||
+        PG_QUERY(pg,
+                 "UPDATE subscription SET last_notified_at = now() WHERE subscription_id = $1",
+                 NULL, e, PARAM_TEXT(a->subscription_id)) != 0 ||
+        settle(pg, a, "delivered", e) != 0)
+        return -1;
+    return pg_exec(pg, "COMMIT", e);
+}
+
+int outbox_deliver(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+{
+    int rc = deliver(pg, a, e);
+
+    if (rc != 0)
+        pg_rollback(pg);
+    return rc;
+}
+
+int outbox_postpone(struct pg *pg, const struct outbox_attempt *a, int64_t wait_ms, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE outbox SET next_at = now() + $5 * interval '1 ms', last_status = $3, "
+                    "last_reason = $4 WHERE outbox_id = $1 AND attempts = $2 "
+                    "AND state = 'waiting'",
+                    NULL, e, PARAM_INT(a->outbox_id), PARAM_INT(a->attempt), PARAM_INT(a->status),
+                    PARAM_TEXT(a->reason), PARAM_INT(wait_ms));
+}
+
+int outbox_give_up(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+{
+    return settle(pg, a, "failed", e);
+}
+
+static int disable(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct audit_entry entry = { .actor = "lockstepd", .action = "subscription.disable" };
+
+    if (pg_exec(pg, "BEGIN", e) != 0 ||
+        PG_QUERY(pg,
+                 "UPDATE subscription SET state = 'disabled', reason = $2 "
+                 "WHERE subscription_id = $1 AND state = 'active' RETURNING scope_id, "
+                 "jsonb_build_object('subscription', subscription_id, 'reason', reason)",
+                 &rows, e, PARAM_TEXT(a->subscription_id), PARAM_TEXT(a->reason)) != 0 ||
+        PG_QUERY(pg,
+                 "UPDATE outbox SET state = 'failed', finished_at = now(), last_status = $2, "
+                 "last_reason = $3 WHERE outbox_id IN (SELECT outbox_id FROM outbox "
+                 " WHERE subscription_id = $1 AND state = 'waiting' ORDER BY outbox_id FOR UPDATE)",
+                 NULL, e, PARAM_TEXT(a->subscription_id), PARAM_INT(a->status),
+                 PARAM_TEXT(a->reason)) != 0)
+        return -1;
+    if (rows_count(rows) > 0) {
+        entry.scope_id = rows_int(rows, 0, 0);
+        entry.data = rows_text(rows, 0, 1);
+        if (audit_append(pg, &entry, e) != 0)
+            return -1;
+    }
+    return pg_exec(pg, "COMMIT", e);
+}
+
+int outbox_disable(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+{
+    int rc = disable(pg, a, e);
+
+    if (rc != 0)
+        pg_rollback(pg);
+    return rc;
+}
+
+int outbox_sweep(struct pg *pg, int64_t age_ms, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "DELETE FROM outbox WHERE state <> 'waiting' "
+                    "AND finished_at < now() - $1 * interval '1 ms'",
+                    NULL, e, PARAM_INT(age_ms));
+}

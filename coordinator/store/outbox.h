@@ -1,0 +1,50 @@
+/* outbox.h - messages that wait for their receivers: claimed for an attempt, settled after it.
+ *
+ * Messages get in by the transaction whose change they tell (outbox_config_changed in SQL). A
+ * claim counts the attempt and keeps the message from other coordinators for a while; who dies
+ * meanwhile loses nothing, the message is due again afterwards. So a message is sent at least
+ * once, under the same id.
+ */
+#ifndef COORDINATOR_STORE_OUTBOX_H
+#define COORDINATOR_STORE_OUTBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct pg;
+struct rows;
+
+/* At most `limit` messages that are due, longest first. */
+int outbox_claim(struct pg *pg, int64_t limit, int64_t claim_ms, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* Texts are lent by the rows. */
+struct outbox_row {
+    int64_t outbox_id, attempt; /* from 1 */
+    const char *message_id, *subscription_id, *url, *secret, *body;
+};
+struct outbox_row outbox_at(const struct rows *rows, size_t row);
+
+/* How an attempt ended. */
+struct outbox_attempt {
+    int64_t outbox_id, attempt;
+    const char *subscription_id;
+    int64_t status;     /* HTTP; 0: no answer */
+    const char *reason; /* "" when it was taken */
+};
+/* Nothing happens when the message has meanwhile been settled, claimed again, or removed. */
+int outbox_deliver(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+    __attribute__((warn_unused_result));
+int outbox_postpone(struct pg *pg, const struct outbox_attempt *a, int64_t wait_ms, struct err *e)
+    __attribute__((warn_unused_result));
+int outbox_give_up(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+    __attribute__((warn_unused_result));
+/* The receiver is gone: its subscription is disabled, all that waits for it has failed. */
+int outbox_disable(struct pg *pg, const struct outbox_attempt *a, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* Forget what was finished that long ago. */
+int outbox_sweep(struct pg *pg, int64_t age_ms, struct err *e) __attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,110 @@
+/* subscriptions.c - statements that keep, list and end subscriptions. */
+#include "coordinator/store/subscriptions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "common/base64.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/sqltime.h"
+
+#define SECRET_BYTES 32
+#define ID_BYTES 16
+
+static int draw(void *out, size_t size, struct err *e)
+{
+    if (getrandom(out, size, 0) != (ssize_t)size)
+        return err_set(e, ERR_SYSTEM, "cannot draw random bytes: %s", strerror(errno));
+    return 0;
+}
+
+static int draw_id(char out[SUBSCRIPTION_ID_SIZE], struct err *e)
+{
+    uint8_t bytes[ID_BYTES];
+    size_t n = (size_t)snprintf(out, SUBSCRIPTION_ID_SIZE, "sub_");
+
+    if (draw(bytes, sizeof(bytes), e) != 0)
+        return -1;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        n += (size_t)snprintf(out + n, SUBSCRIPTION_ID_SIZE - n, "%02x", bytes[i]);
+    return 0;
+}
+
+static int draw_secret(char out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    uint8_t bytes[SECRET_BYTES];
+
+    if (draw(bytes, sizeof(bytes), e) != 0)
+        return -1;
+    base64_encode(bytes, sizeof(bytes), &text);
+    explicit_bzero(bytes, sizeof(bytes));
+    snprintf(out, SUBSCRIPTION_SECRET_SIZE, "whsec_%s", text.data);
+    explicit_bzero(text.data, text.size);
+    return 0;
+}
+
+int subscriptions_create(struct pg *pg, const struct subscription_new *s,
+                         char id_out[SUBSCRIPTION_ID_SIZE],
+                         char secret_out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
+{
+    SCOPED_BUFFER struct buffer keys = { 0 };
+
+    if (draw_id(id_out, e) != 0 || draw_secret(secret_out, e) != 0)
+        return -1;
+    return PG_QUERY(pg,
+                    "INSERT INTO subscription (subscription_id, scope_id, keys, url, secret, "
+                    "created_by) VALUES ($1, $2, $3, $4, $5, $6)",
+                    NULL, e, PARAM_TEXT(id_out), PARAM_INT(s->scope_id),
+                    pg_array_text(s->keys, s->key_count, &keys), PARAM_TEXT(s->url),
+                    PARAM_TEXT(secret_out), PARAM_TEXT(s->created_by));
+}
+
+static int unknown(const char *id, struct err *e)
+{
+    return err_code(e, ERR_NOT_FOUND, "unknown_subscription", "there is no subscription %.50s", id);
+}
+
+int subscriptions_list(struct pg *pg, const char *id, const char *after, int64_t limit,
+                       struct rows **out, struct err *e)
+{
+    if (PG_QUERY(pg,
+                 "SELECT u.subscription_id, s.service, s.environment, to_json(u.keys), u.url, "
+                 "u.state, u.reason, u.created_by, " SQL_TIME("u.created_at") ", "
+                 SQL_TIME("u.last_notified_at") ", u.scope_id "
+                 "FROM subscription u JOIN scope s USING (scope_id) "
+                 "WHERE ($1 = '' OR u.subscription_id = $1) AND u.subscription_id > $2 "
+                 "ORDER BY u.subscription_id LIMIT $3",
+                 out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit)) != 0)
+        return -1;
+    return *id && rows_count(*out) == 0 ? unknown(id, e) : 0;
+}
+
+struct subscription_row subscriptions_at(const struct rows *rows, size_t row)
+{
+    return (struct subscription_row){
+        .id = rows_text(rows, row, 0),
+        .service = rows_text(rows, row, 1),
+        .environment = rows_text(rows, row, 2),
+        .keys = rows_text(rows, row, 3),
+        .url = rows_text(rows, row, 4),
+        .state = rows_text(rows, row, 5),
+        .reason = rows_text(rows, row, 6),
+        .created_by = rows_text(rows, row, 7),
+        .created_at = rows_text(rows, row, 8),
+        .last_notified_at = rows_text(rows, row, 9),
+        .scope_id = rows_int(rows, row, 10),
+    };
+}
+
+int subscriptions_delete(struct pg *pg, const char *id, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "DELETE FROM subscription WHERE subscription_id = $1", &rows, e,
+                 PARAM_TEXT(id)) != 0)
+        return -1;
+    return rows_affected(rows) == 0 ? unknown(id, e) : 0;
+}
