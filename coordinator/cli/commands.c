@@ -86,6 +86,30 @@ const struct command commands[] = {
       "  lockstep config parents payments/prod\n"
       "  lockstep config parents payments/prod global/prod region/prod",
       config_parents_options, 1, -1, config_parents },
+    { "config", "validate", "SERVICE/ENV FILE | DIR", "Check a file without writing anything",
+      "Reads the file as `config import` does and asks the server what it thinks of it: types,\n"
+      "the schemas of the keys in the file, and the schema of the whole document as it would be.\n"
+      "Exit code 0: it may be imported, 7: not. Needs the right to read, not to write.",
+      "  lockstep config validate payments/prod prod.yaml\n"
+      "  lockstep config validate ./config",
+      config_validate_options, 1, 2, config_validate },
+
+    /* ------------------------------------------------------------ schema */
+    { "schema", "list", "[SERVICE]", "JSON Schemas of one service, or of all", NULL, NULL, NULL, 0,
+      1, schema_list },
+    { "schema", "get", "SERVICE KEY", "Print a schema",
+      "KEY '*' is the schema of the whole document. -o json tells versions and times, too.",
+      "  lockstep schema get payments retries > retries.json", schema_get_options, 2, 2,
+      schema_get },
+    { "schema", "set", "SERVICE KEY FILE", "Keep a JSON Schema (draft-07; - is standard input)",
+      "It holds in all environments, for every write from now on, and agents ask it again before\n"
+      "a rollout begins. Values that violate it already are listed; they stay until somebody\n"
+      "writes them. With --strict such a schema is refused (exit code 4).",
+      "  lockstep schema set payments retries retries.json --strict\n"
+      "  echo '{\"required\":[\"database.url\"]}' | lockstep schema set payments '*' -",
+      schema_set_options, 3, 3, schema_set },
+    { "schema", "delete", "SERVICE KEY", "Delete a schema; its versions are kept", NULL, NULL,
+      schema_delete_options, 2, 2, schema_delete },
 
     /* ------------------------------------------------------------ rollout */
     { "rollout", "plan", "SERVICE/ENV[@REV]…", "Show what a rollout would change, and where",

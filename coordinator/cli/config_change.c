@@ -116,3 +116,19 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
     config_change_say(scope, reply.body);
     return CLI_DONE;
 }
+
+int config_change_validate(struct cli *cli, const struct ref_scope *scope, json_t *change)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+
+    cli_scope_path(&path, "config", scope);
+    buffer_add_text(&path, "/validate");
+    if (cli_call(cli, "POST", path.data, change, &reply, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_object(cli, reply.body, "service_name"))
+        printf("%s/%s: %lld keys are valid\n", scope->service, scope->environment,
+               cli_number(reply.body, "keys"));
+    return CLI_DONE;
+}

@@ -18,6 +18,9 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
 /* What became of a write, on standard error. */
 void config_change_say(const struct ref_scope *scope, const struct json_t *answer);
 
+/* Ask what the types and schemas of the server say about it; nothing is written. */
+int config_change_validate(struct cli *cli, const struct ref_scope *scope, struct json_t *change);
+
 /* The lines "- key  old" and "+ key  new" of an answer that has `changes`. */
 void config_change_show(const struct cli *cli, const struct json_t *answer);
 size_t config_change_count(const struct json_t *answer);

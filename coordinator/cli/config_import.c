@@ -1,4 +1,4 @@
-/* config_import.c - config import: files of keys become one revision per scope. */
+/* config_import.c - config import and validate: files of keys become, or would be, a revision. */
 #include "coordinator/cli/nouns.h"
 
 #include <dirent.h>
@@ -19,6 +19,12 @@ const struct command_option config_import_options[] = {
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { "dry-run", 0, NULL, "the same as --plan" },
     { "message", 'm', "TEXT", "why: kept with the revision" },
+    { NULL, 0, NULL, NULL },
+};
+
+const struct command_option config_validate_options[] = {
+    { "document", 0, "1,3", "only these documents of the file, overlaid in order" },
+    { "prune", 0, NULL, "as if what the scope has and the file lacks were deleted" },
     { NULL, 0, NULL, NULL },
 };
 
@@ -96,7 +102,9 @@ static int import_file(struct cli *cli, const struct ref_scope *scope, const cha
              json_array_size(json_object_get(change, "delete")) == 0)
         cli_note("%s holds no keys: nothing to do", name);
     else
-        rc = config_change_send(cli, scope, change);
+        rc = strcmp(cli->line.command->verb, "validate") == 0
+                 ? config_change_validate(cli, scope, change)
+                 : config_change_send(cli, scope, change);
     json_decref(change);
     return rc;
 }
@@ -187,4 +195,9 @@ int config_import(struct cli *cli, int argc, char **argv)
     if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
         return cli_fail(cli, &e);
     return import_file(cli, &scope, argv[1]);
+}
+
+int config_validate(struct cli *cli, int argc, char **argv)
+{
+    return config_import(cli, argc, argv);
 }

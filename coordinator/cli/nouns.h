@@ -12,6 +12,7 @@ int config_list(struct cli *cli, int argc, char **argv);
 int config_history(struct cli *cli, int argc, char **argv);
 int config_diff(struct cli *cli, int argc, char **argv);
 int config_import(struct cli *cli, int argc, char **argv);
+int config_validate(struct cli *cli, int argc, char **argv);
 int config_export(struct cli *cli, int argc, char **argv);
 int config_rollback(struct cli *cli, int argc, char **argv);
 int config_copy(struct cli *cli, int argc, char **argv);
@@ -20,7 +21,8 @@ int config_parents(struct cli *cli, int argc, char **argv);
 extern const struct command_option config_set_options[], config_get_options[],
     config_unset_options[], config_list_options[], config_diff_options[], config_import_options[],
     config_export_options[], config_rollback_options[], config_copy_options[],
-    config_search_options[], config_parents_options[];
+    config_search_options[], config_parents_options[],
+    config_validate_options[];
 
 /* rollout.c, rollout_start.c, rollout_follow.c, rollout_watch.c */
 int rollout_plan(struct cli *cli, int argc, char **argv);
@@ -48,6 +50,14 @@ int strategy_get(struct cli *cli, int argc, char **argv);
 int strategy_set(struct cli *cli, int argc, char **argv);
 int strategy_list(struct cli *cli, int argc, char **argv);
 int strategy_delete(struct cli *cli, int argc, char **argv);
+
+/* schema.c */
+int schema_get(struct cli *cli, int argc, char **argv);
+int schema_set(struct cli *cli, int argc, char **argv);
+int schema_list(struct cli *cli, int argc, char **argv);
+int schema_delete(struct cli *cli, int argc, char **argv);
+extern const struct command_option schema_get_options[], schema_set_options[],
+    schema_delete_options[];
 
 /* environment.c */
 int environment_get(struct cli *cli, int argc, char **argv);

@@ -179,6 +179,24 @@ static int load_set(struct request *rq, const struct hash *hash, struct schema_s
     return rc;
 }
 
+int conform_check_document(struct request *rq, struct reply *re, const struct scope *scope,
+                           const struct document *before, const struct document *after,
+                           conform_point_fn *point, void *ctx, struct err *e)
+{
+    SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
+    SCOPED(schema_set_free) struct schema_set *set = NULL;
+    struct hash hash;
+
+    if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
+        return -1;
+    if (hash_is_zero(&hash))
+        return 0;
+    if (load_set(rq, &hash, &set, e) < 0 ||
+        schema_set_check(set, before, after, &findings, e) < 0)
+        return -1;
+    return findings.count ? refuse(re, NULL, &findings, point, ctx, e) : 0;
+}
+
 int conform_check_rollout(struct request *rq, struct reply *re, const char *service,
                           const struct hash *from, const struct hash *to, const char *pointer,
                           struct hash *set_out, struct err *e)

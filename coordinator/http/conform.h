@@ -28,6 +28,12 @@ int conform_check_written(struct request *rq, struct reply *re, const struct sco
                           uint64_t revision, conform_point_fn *point, void *ctx, struct err *e)
     __attribute__((warn_unused_result));
 
+/* The same for a document: keys that differ from `before` are judged, and the whole. */
+int conform_check_document(struct request *rq, struct reply *re, const struct scope *scope,
+                           const struct document *before, const struct document *after,
+                           conform_point_fn *point, void *ctx, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* The same for a rollout of one document where another one runs. set_out: the set it was judged by;
  * zero when the service has no schemas. */
 int conform_check_rollout(struct request *rq, struct reply *re, const char *service,

@@ -33,6 +33,7 @@ const struct route routes[] = {
     { "GET", "/style.css", page_get, NULL, QUICK, NO_BODY },
 
     /* Configuration. Fixed last words come before keys of that name: other methods. */
+    { "POST", V1 "/config/{service}/{environment}/validate", whole_validate, "config.read", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/copy", copy_post, "config.write", SLOW, BODY },
     { "POST", V1 "/config/batch", lookup_batch, "config.read", SLOW, BODY },

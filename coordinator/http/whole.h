@@ -4,7 +4,7 @@
 
 #include "coordinator/http/route.h"
 
-route_handler whole_write, whole_get, whole_rollback, whole_list_revisions,
+route_handler whole_write, whole_validate, whole_get, whole_rollback, whole_list_revisions,
     whole_get_diff, whole_list_services;
 
 struct rows;

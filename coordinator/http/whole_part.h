@@ -9,7 +9,7 @@
 
 struct many {
     const char *service, *environment, *action;
-    bool is_dry_run;
+    bool is_dry_run, is_validating;
     size_t count;
     struct config_change *changes; /* texts are malloc'ed */
     bool *is_object; /* given as {"config_value":…}: where problems point */

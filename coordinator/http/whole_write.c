@@ -12,6 +12,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/http/whole_part.h"
 #include "coordinator/store/audit.h"
+#include "coordinator/store/documents.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
 
@@ -196,6 +197,20 @@ int many_reply(struct reply *re, const struct many *m)
     return reply_json(re, 201, body);
 }
 
+/* Every key that is named, also one that has this value already; and the document as it would be.
+ * All of it is undone with the transaction. */
+static int validate_many(struct request *rq, struct reply *re, struct many *m, struct err *e)
+{
+    SCOPED(document_free) struct document *before = NULL, *after = NULL;
+
+    if (revision_snapshot(rq->pg, m->scope.scope_id, m->scope.head, &before, e) < 0 ||
+        revision_snapshot(rq->pg, m->scope.scope_id, m->scope.head, &after, e) < 0)
+        return -1;
+    for (size_t i = 0; i < m->count; i++)
+        document_unset(before, m->changes[i].key);
+    return conform_check_document(rq, re, &m->scope, before, after, point_at_change, m, e);
+}
+
 int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
@@ -211,6 +226,8 @@ int many_write(struct request *rq, struct reply *re, struct many *m, struct err 
         note_problems(re, m, e);
         return -1;
     }
+    if (m->is_validating)
+        return validate_many(rq, re, m, e);
     if (m->result.revision &&
         conform_check_written(rq, re, &m->scope, m->result.revision, point_at_change, m, e) < 0)
         return -1;
@@ -231,6 +248,23 @@ int whole_write(struct request *rq, struct reply *re, struct err *e)
         rc = many_write(rq, re, &m, e);
     if (rc == 0)
         rc = many_reply(re, &m);
+    many_fini(&m);
+    return rc;
+}
+
+/* Needs no right to write: nothing is. */
+int whole_validate(struct request *rq, struct reply *re, struct err *e)
+{
+    struct many m = { .is_validating = true };
+    int rc = -1;
+
+    if (REQUEST_ONLY_QUERY(rq, e) == 0 &&
+        config_names_of(rq, &m.service, &m.environment, e) == 0 && read_body(rq, re, &m, e) == 0)
+        rc = many_write(rq, re, &m, e);
+    if (rc == 0)
+        rc = reply_json(re, 200, json_pack("{s:s,s:s,s:b,s:I}", "service_name", m.service,
+                                           "environment", m.environment, "valid", 1, "keys",
+                                           (json_int_t)m.count));
     many_fini(&m);
     return rc;
 }

@@ -151,6 +151,30 @@ def test_import(dev):
     equal(dev.run("config", "get", "imp2/dev@head", "a.b").stdout, "\U0001F600\n", "JSON's own way to write letters")
 
 
+def test_schemas(dev):
+    """schema set, get, list, delete; config validate: a file, a folder, nothing written, exit code 7"""
+    small = dev.file("small.json", '{"type": "number", "maximum": 5}')
+    dev.must(DONE, "config", "set", "schem/prod", "n=7", "--type", "number")
+    contains(dev.must(CONFLICT, "schema", "set", "schem", "n", small, "--strict"), "1 value")
+    contains(dev.must(DONE, "schema", "set", "schem", "n", small, "-m", "why"), "version 1", "prod@1: must be at most 5")
+    contains(dev.must(INVALID, "schema", "set", "schem", "n", dev.file("no.json", '{"type": "nothing"}')), "/type")
+    equal(json.loads(dev.run("schema", "get", "schem", "n").stdout), {"type": "number", "maximum": 5}, "as it was given")
+    equal(dev.json("schema", "get", "schem", "n")["change_description"], "why", "its description")
+    equal(dev.run("schema", "list", "schem", "-o", "name").stdout, "n\n", "list")
+    contains(dev.must(INVALID, "config", "set", "schem/prod", "n=8"), "/set/n", "must be at most 5", "maximum")
+    os.makedirs(f"{dev.folder}/checked/schem")
+    bad = dev.file("checked/schem/prod.yaml", "n: 7\nother: x\n")
+    dev.file("checked/schem/dev.yaml", "n: 5\n")
+    contains(dev.must(INVALID, "config", "validate", "schem/prod", bad), "/set/n/config_value", "must be at most 5")
+    contains(dev.must(INVALID, "config", "validate", f"{dev.folder}/checked"), "schem/dev: 1 keys are valid", "must be at most 5")
+    contains(dev.must(DONE, "config", "validate", "schem/prod", dev.file("good.yaml", "n: 4\na: 1\n")), "2 keys are valid")
+    dev.must(NOT_FOUND, "config", "list", "schem/dev@head")
+    equal(dev.run("config", "get", "schem/prod@head", "n").stdout, "7\n", "nothing was written")
+    dev.must(DONE, "schema", "delete", "schem", "n")
+    dev.must(NOT_FOUND, "schema", "get", "schem", "n")
+    dev.must(DONE, "config", "validate", "schem/prod", bad)
+
+
 def test_a_rollout_that_completes(dev):
     """rollout plan, start --wait: exit code 0, lines, the picture at the end, files on every disk"""
     plan = dev.json("rollout", "plan", "demo/prod", "-s", AT_ONCE)

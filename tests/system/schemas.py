@@ -149,6 +149,22 @@ def test_going_back(world):
     equal(world.ok("GET", "/config/back/prod/port")["config_value"], "eighty", "as it was")
 
 
+def test_validate(world):
+    """a question whether something may be written: every key that is named, the whole document; nothing is written"""
+    world.set("asked/prod", {"port": 0, "other": 1})
+    schema(world, "asked", "port", PORT)
+    schema(world, "asked", "*", {"required": ["name"]})
+    ask = lambda body, scope="asked/prod", **more: world.api("POST", f"/config/{scope}/validate", body, **more)
+    equal(pointers(problem(ask({"set": {"port": 0}}), 422, "schema_violation")), ["", "/set/port"], "unchanged, and the whole")
+    viewer = world.ok("POST", "/tokens", {"name": "v", "grants": [{"role": "viewer", "environment": "*"}]})["token"]
+    for scope in ("asked/prod", "asked/staging"):
+        answer = ask({"set": {"name": "x"}}, scope, token=viewer)
+        equal((answer.status, answer["valid"], answer["keys"]), (200, True, 1), f"{answer}")
+    problem(ask({"set": {"port": {"config_value": "eighty", "value_type": "number"}}}), 422, "invalid")
+    equal(sorted(world.ok("GET", "/config/asked/prod?revision=head&format=json")), ["other", "port"], "nothing was written")
+    problem(world.api("GET", "/config/asked/staging"), 404, "unknown_scope")
+
+
 def test_children(world):
     """a change of a parent keeps to the schemas of the services that inherit it"""
     world.set("everyone/prod", {"port": 1})
