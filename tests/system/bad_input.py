@@ -186,6 +186,16 @@ def test_settings_files(world):
         contains(done.stderr, "agent.ini:", said)
 
 
+def test_port_in_use(world):
+    """a coordinator whose HTTP port is taken by another does not start beside it: it says which address"""
+    taken = world.coordinators[0]
+    late = Coordinator(world, "late")
+    write(late.settings, read(late.settings).replace(f"127.0.0.1:{late.http}", f"127.0.0.1:{taken.http}"), 0o600)
+    done = subprocess.run(late.process.argv, capture_output=True, text=True, timeout=20, check=False)
+    equal(done.returncode, 1, "exit status")
+    contains(done.stderr, f"127.0.0.1:{taken.http}", "Address already in use")
+
+
 def test_missing_database(world):
     """a missing database: says which host and why, waits, and works when it is there"""
     c = Coordinator(world, "early")
