@@ -194,6 +194,9 @@ int config_import(struct cli *cli, int argc, char **argv)
     }
     if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
         return cli_fail(cli, &e);
+    if (stat(argv[1], &st) == 0 && S_ISDIR(st.st_mode))
+        return cli_usage(cli, "%s is a folder: its files name the scopes, so give no %s", argv[1],
+                         argv[0]);
     return import_file(cli, &scope, argv[1]);
 }
 

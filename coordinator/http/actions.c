@@ -62,7 +62,9 @@ static int refuse(struct reply *re, const struct act *a, const char *allowed, st
     reply_extra(re, "state", json_string(a->rollout.state));
     return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible now: rollout %s is %s%s%s",
                     a->action, a->rollout.public_id,
-                    strcmp(a->rollout.state, "running") == 0 ? a->rollout.phase : a->rollout.state,
+                    strcmp(a->rollout.state, "running") != 0 ? a->rollout.state
+                    : a->rollout.is_paused                   ? "paused"
+                                                             : a->rollout.phase,
                     *allowed ? "; possible: " : "", allowed);
 }
 

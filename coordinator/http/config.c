@@ -122,7 +122,7 @@ static int find_item(struct request *rq, const struct scope *scope, const char *
     }
     return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
                    scope->service, scope->environment, key, revision,
-                   revision < scope->head ? "; ?revision=head looks at the newest one" : "");
+                   revision < scope->head ? "; the newest one (revision=head) may have it" : "");
 }
 
 /* ---------------------------------------------------------------- GET */

@@ -45,7 +45,8 @@ static int create(struct pg *pg, const char *service, const char *environment, s
                  PARAM_TEXT(environment)) < 0)
         return -1;
     if (rows_count(rows) == 0)
-        return err_code(e, ERR_NOT_FOUND, "unknown_environment", "there is no environment %s",
+        return err_code(e, ERR_NOT_FOUND, "unknown_environment",
+                        "there is no environment %s; `lockstep environment list` shows them all",
                         environment);
     return PG_QUERY(pg,
                     "INSERT INTO scope (service, environment) VALUES ($1, $2) "
