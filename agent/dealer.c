@@ -282,7 +282,7 @@ static void be_refused(struct dealer *d, int64_t now_ms)
 {
     snprintf(d->trouble, sizeof(d->trouble),
              "the coordinator at %s does not know this agent's key: run `lockstep server enroll "
-             "NAME %s` with a name for this server",
+             "NAME -- '%s'` with a name for this server",
              d->address, d->public_key);
     back_off(d, DEALER_REFUSED, now_ms);
 }

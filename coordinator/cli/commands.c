@@ -173,8 +173,10 @@ const struct command commands[] = {
     { "server", "get", "NAME", "One server: what it runs and what it should run", NULL,
       "  lockstep server get web-1", NULL, 1, 1, server_get },
     { "server", "enroll", "NAME KEY|@FILE", "Let a server in, by the public key of its agent",
-      "The key is what `lockstep-agent keygen` prints on the server.",
-      "  lockstep server enroll web-1 @web-1.pub --scope 'payments/*'", server_enroll_options, 2, 2,
+      "The key is what `lockstep-agent keygen` prints on the server. A shell wants it in single\n"
+      "quotes, and behind --, since it may begin with '-'.",
+      "  lockstep server enroll web-1 @web-1.pub --scope 'payments/*'\n"
+      "  lockstep server enroll web-1 -- 'KEY'", server_enroll_options, 2, 2,
       server_enroll },
     { "server", "revoke", "NAME…", "Shut a server out, at once", NULL, NULL, NULL, 1, -1,
       server_act },

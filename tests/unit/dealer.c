@@ -145,11 +145,14 @@ START_TEST(test_refused_key_is_told_what_to_do)
 {
     struct router *r = router_on(ANY_PORT, &server);
     struct dealer *d = dealer_to(router_address(r));
+    char quoted[60];
 
     settle(d, 1000, DEALER_REFUSED);
     ck_assert_ptr_nonnull(strstr(dealer_trouble(d), "lockstep server enroll"));
     ck_assert_ptr_nonnull(strstr(dealer_trouble(d), agent.public_key));
     ck_assert_ptr_null(strstr(dealer_trouble(d), agent.secret_key));
+    snprintf(quoted, sizeof(quoted), "-- '%s'", agent.public_key); /* a shell takes it as it is */
+    ck_assert_ptr_nonnull(strstr(dealer_trouble(d), quoted));
     ck_assert(dealer_wake_ms(d) >= 1125 && dealer_wake_ms(d) <= 1250);
     allow(r, 1, &agent);
     settle(d, dealer_wake_ms(d), DEALER_OPEN);
