@@ -150,27 +150,29 @@ static void name_servers(struct buffer *out, const json_t *servers)
     }
 }
 
-static void show_plan_stages(const struct cli *cli, const json_t *plan)
+static size_t show_plan_stages(const struct cli *cli, const json_t *plan)
 {
     static const char *const headings[] = { ">STAGE", "NAME", ">SERVERS", "WHICH", NULL };
     struct table *t = table_new(headings);
-    size_t i;
+    size_t i, total = 0;
     json_t *stage;
 
     json_array_foreach(json_object_get(plan, "stages"), i, stage) {
         const json_t *servers = json_object_get(stage, "servers");
         SCOPED_BUFFER struct buffer which = { 0 };
+        long long count = json_is_array(servers) ? (long long)json_array_size(servers)
+                                                 : cli_number(stage, "servers");
 
         name_servers(&which, servers);
+        total += count > 0 ? (size_t)count : 0;
         table_cellf(t, TINT_PLAIN, "%zu", i + 1);
         table_cell(t, TINT_PLAIN, cli_text(stage, "name"));
-        table_cellf(t, TINT_PLAIN, "%lld",
-                    json_is_array(servers) ? (long long)json_array_size(servers)
-                                           : cli_number(stage, "servers"));
+        table_cellf(t, TINT_PLAIN, "%lld", count);
         table_cell(t, TINT_DIM, which.data);
     }
     output_table(&cli->out, t);
     table_free(t);
+    return total;
 }
 
 static void show_plan(const struct cli *cli, const json_t *plan)
@@ -183,7 +185,9 @@ static void show_plan(const struct cli *cli, const json_t *plan)
            tint_off(TINT_BOLD, cli->out.is_colour));
     show_plan_changes(cli, plan);
     putchar('\n');
-    show_plan_stages(cli, plan);
+    if (show_plan_stages(cli, plan) == 0)
+        cli_warn("no server that was ever seen reads this: a rollout would release the revision "
+                 "and bring it to nobody (lockstep server list)");
     name_servers(&silent, unreachable);
     if (json_array_size(unreachable))
         printf("\n%sunreachable: %s%s\n", tint_on(TINT_BACK, cli->out.is_colour), silent.data,
