@@ -140,17 +140,17 @@ END_TEST
 
 static size_t claim(struct pg *by, struct outbox_attempt *out)
 {
-    static struct rows *rows;
+    SCOPED(rows_free) struct rows *rows = NULL;
     struct outbox_row row;
 
-    rows_free(rows);
     ck_assert_msg(outbox_claim(by, 10, CLAIM_MS, &rows, &err) == 0, "%s", err.text);
     if (rows_count(rows) == 0)
         return 0;
     row = outbox_at(rows, 0);
     ck_assert_str_eq(row.url, "https://example.com/hook");
     ck_assert_str_eq(row.secret, secret);
-    *out = (struct outbox_attempt){ row.outbox_id, row.attempt, row.subscription_id, 500, "bad" };
+    ck_assert_str_eq(row.subscription_id, id);
+    *out = (struct outbox_attempt){ row.outbox_id, row.attempt, id, 500, "bad" };
     return rows_count(rows);
 }
 
