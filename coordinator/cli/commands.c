@@ -203,6 +203,13 @@ const struct command commands[] = {
       "  lockstep environment set prod --approvals 2 --allow canary --allow percent\n"
       "  lockstep environment set qa --policy auto",
       environment_set_options, 1, 1, environment_set },
+    { "freeze", "set", "NAME", "Let nothing new be rolled out for a while",
+      "Going back and pausing stay possible, and broken glass. What an automatic environment writes\n"
+      "meanwhile goes out when the freeze ends.",
+      "  lockstep freeze set holidays -e prod --until 2026-12-27T06:00:00Z -r 'few people'",
+      freeze_set_options, 1, 1, freeze_set },
+    { "freeze", "list", "", "Freezes, and which are active", NULL, NULL, NULL, 0, 0, freeze_list },
+    { "freeze", "delete", "NAME", "Lift a freeze", NULL, NULL, NULL, 1, 1, freeze_delete },
     { "token", "create", "NAME", "Make an access token; printed this once",
       "NAME is the person or the machine: whoever asks for a rollout under a name cannot approve\n"
       "it under the same. Roles: viewer, editor, releaser, approver, admin, hook. Rights of no\n"

@@ -73,6 +73,12 @@ int token_revoke(struct cli *cli, int argc, char **argv);
 int token_whoami(struct cli *cli, int argc, char **argv);
 extern const struct command_option token_create_options[], token_list_options[];
 
+/* freeze.c */
+int freeze_set(struct cli *cli, int argc, char **argv);
+int freeze_list(struct cli *cli, int argc, char **argv);
+int freeze_delete(struct cli *cli, int argc, char **argv);
+extern const struct command_option freeze_set_options[];
+
 /* audit.c */
 int audit_list(struct cli *cli, int argc, char **argv);
 int audit_verify(struct cli *cli, int argc, char **argv);

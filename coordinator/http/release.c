@@ -12,6 +12,7 @@
 #include "coordinator/store/config.h"
 #include "coordinator/store/due.h"
 #include "coordinator/store/environments.h"
+#include "coordinator/store/freezes.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/strategies.h"
 
@@ -108,7 +109,8 @@ int release_if_automatic(struct request *rq, const struct scope *scope, char *ro
         return -1;
     if (strcmp(environment.policy, "auto") != 0 || !environment.default_strategy[0])
         return 0;
-    if (rollouts_check_free(rq->pg, &scope->scope_id, 1, busy, e) < 0)
+    if (rollouts_check_free(rq->pg, &scope->scope_id, 1, busy, e) < 0 ||
+        freezes_check(rq->pg, scope->service, scope->environment, e) < 0)
         return e->kind == ERR_CONFLICT ? 0 : -1;
     rc = open_rollout(rq, scope, &environment, &plan, rollout_out, e);
     plan_fini(&plan);

@@ -14,6 +14,7 @@
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/environments.h"
+#include "coordinator/store/freezes.h"
 #include "coordinator/store/strategies.h"
 
 #define HEAD UINT64_MAX /* to_revision not given */
@@ -322,6 +323,18 @@ int rollouts_reply_created(struct request *rq, struct reply *re, const char *pub
     return reply_json(re, 201, body);
 }
 
+/* One that waits for approvals is looked at again when it has them. */
+static int check_frozen(struct request *rq, const struct post *p, struct err *e)
+{
+    if (p->is_break_glass || p->plan.approvals)
+        return 0;
+    for (size_t i = 0; i < p->plan.change_count; i++)
+        if (freezes_check(rq->pg, p->plan.changes[i].scope.service,
+                          p->plan.changes[i].scope.environment, e) < 0)
+            return -1;
+    return 0;
+}
+
 static int post_rollout(struct request *rq, struct reply *re, struct post *p, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
@@ -336,7 +349,7 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
         return -1;
     if (p->is_dry_run)
         return reply_plan(rq, re, &p->plan, e);
-    if (check_rolled_back(rq, re, p, e) < 0 ||
+    if (check_rolled_back(rq, re, p, e) < 0 || check_frozen(rq, p, e) < 0 ||
         plan_create(rq, &p->plan, &origin, public_id, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);

@@ -94,6 +94,11 @@ const struct route routes[] = {
     { "PUT", V1 "/environments/{environment}", environments_put_one, "environment.write", SLOW, BODY },
     { "GET", V1 "/environments/{environment}", environments_get_one, "environment.read", SLOW, NO_BODY },
 
+    { "GET", V1 "/freezes", freezes_get_all, "freeze.read", SLOW, NO_BODY },
+    { "GET", V1 "/freezes/{name}", freezes_get_one, "freeze.read", SLOW, NO_BODY },
+    { "PUT", V1 "/freezes/{name}", freezes_put_one, "freeze.write", SLOW, BODY },
+    { "DELETE", V1 "/freezes/{name}", freezes_delete_one, "freeze.write", SLOW, NO_BODY },
+
     { "GET", V1 "/whoami", tokens_whoami, ROUTE_ANY_TOKEN, SLOW, NO_BODY },
     { "POST", V1 "/tokens", tokens_post, "token.write", SLOW, BODY },
     { "GET", V1 "/tokens", tokens_get_all, "token.read", SLOW, NO_BODY },

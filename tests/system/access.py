@@ -277,6 +277,48 @@ def test_broken_glass(world):
         equal(world.postgres.sql(statement), [["t"]], "it cannot be taken off")
 
 
+def test_freezes(world):
+    """nothing new starts while it is frozen: not by hand, not by itself, not by a last approval; going back and broken glass do"""
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "default_strategy": "all-at-once"})
+    world.set("cold/prod", {"k": "1"})
+    first = world.start_rollout("cold/prod", "all-at-once")
+    world.wait_state(first, "completed")
+    world.set("cold/prod", {"k": "2"})
+    ask = {"changes": [{"service": "cold", "environment": "prod"}]}
+    ask_for_two(world)
+    waiting = world.ok("POST", "/rollouts", ask)["id"]
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "default_strategy": "all-at-once"})
+    answer = world.api("PUT", "/freezes/winter", {"environment": "*", "service": "co*", "reason": "snow", "ends_at": soon()})
+    equal((answer.status, answer["active"], answer["environment"], answer["created_by"]), (201, True, "*", "tests"), "set")
+    problem(world.api("POST", "/rollouts", ask), 409, "frozen", "winter", "snow")
+    equal(world.api("POST", "/rollouts", {**ask, "dry_run": True}).status, 200, "a plan may be made")
+    people = [make(world, f"cold-{i}", role("approver"))["token"] for i in range(2)]
+    equal(world.api("POST", f"/rollouts/{waiting}/approve", {}, token=people[0]).status, 200, "not the last one")
+    problem(world.api("POST", f"/rollouts/{waiting}/approve", {}, token=people[1]), 409, "frozen")
+    wrote = world.api("PUT", "/config/cold/dev/k", {"config_value": "1"})
+    equal((wrote.status, wrote["rollout"]), (201, None), "a write is a write")
+    back = world.api("POST", f"/rollouts/{first}/rollback", {})
+    equal(back.status, 201, "going back")
+    world.wait_state(back["id"], "completed")
+    world.set("cold/prod", {"k": "3"})
+    glass = world.ok("POST", "/rollouts", {**ask, "break_glass": True, "note": "fire in the snow"})["id"]
+    world.wait_state(glass, "completed")
+    equal([f["name"] for f in world.ok("GET", "/freezes")["freezes"]], ["winter"], "the list")
+    low = make(world, "prod-admin", role("admin", "prod"))["token"]
+    problem(world.api("DELETE", "/freezes/winter", token=low), 403, "forbidden", "freeze.write")
+    problem(world.api("PUT", "/freezes/winter", {"environment": "prod", "reason": "mine"}, token=low), 403, "forbidden", "freeze.write")
+    equal(world.api("PUT", "/freezes/local", {"environment": "prod", "reason": "mine", "starts_at": soon()}, token=low).status, 201, "within prod")
+    refused = lambda body: sorted(e["pointer"] for e in problem(world.api("PUT", "/freezes/bad", body), 422, "invalid")["errors"])
+    equal(refused({"environment": "a b", "service": "'", "ends_at": "never"}), ["/ends_at", "/environment", "/reason", "/service"], "pointers")
+    problem(world.api("DELETE", "/freezes/nosuch"), 404, "unknown_freeze")
+    equal(world.cli("freeze", "delete", "local").returncode, 0, "lifted")
+    contains(world.cli("freeze", "list").stdout, "winter", "co*", "yes", "snow")
+    world.ok("DELETE", "/freezes/winter")
+    wait_until(lambda: world.api("GET", "/config/cold/dev/k").status == 200, "what was written meanwhile goes out")
+    equal([a["action"] for a in world.ok("GET", "/audit?action=freeze.")["audit"]], ["freeze.lift", "freeze.lift", "freeze.set", "freeze.set"], "told")
+    world.ok("POST", f"/rollouts/{waiting}/abort", {})
+
+
 def test_constraints(world):
     """S13 in the database itself: whoever writes, nothing runs unapproved and no author approves"""
     ask_for_two(world)
