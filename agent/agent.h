@@ -42,6 +42,10 @@ struct work {
     unsigned target_count, at; /* targets before `at` are done with this phase */
     struct target targets[PARTICIPANT_SCOPES_MAX];
     uint32_t sizes[PARTICIPANT_SCOPES_MAX]; /* announced; 0: not known */
+    struct {
+        struct hash hash; /* what the target is judged by; zero: nothing */
+        uint32_t size;
+    } schemas[PARTICIPANT_SCOPES_MAX];
     struct fetch fetch;
     struct command *command;
     int64_t phase_began_ms, retry_ms;

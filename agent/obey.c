@@ -35,11 +35,12 @@ static unsigned pin(const struct agent *a, struct hash *out, unsigned max)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
-        for (unsigned k = 0; k < a->works[i].target_count; k++)
-            if (a->participant.tasks[i].state == TASK_STAGING && count < max &&
-                i < a->participant.task_count)
+    for (unsigned i = 0; i < a->participant.task_count; i++)
+        for (unsigned k = 0; k < a->works[i].target_count && count + 1 < max; k++)
+            if (a->participant.tasks[i].state == TASK_STAGING) {
                 out[count++] = a->works[i].targets[k].content.hash;
+                out[count++] = a->works[i].schemas[k].hash; /* zero names nothing */
+            }
     return count;
 }
 

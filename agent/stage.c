@@ -1,4 +1,4 @@
-/* stage.c - staging a task: fetch what is missing, verify, reserve, render aside, validate. */
+/* stage.c - staging a task: fetch what is missing, verify, judge, reserve, render aside, validate. */
 #include "agent/stage.h"
 
 #include <stdio.h>
@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/document.h"
+#include "common/schema_set.h"
 
 static void fail(struct agent *a, struct work *w, enum wire_reason reason, const char *text)
 {
@@ -94,6 +95,43 @@ static void validate_step(struct agent *a, struct work *w, int64_t now_ms)
     validate_next(a, w);
 }
 
+/* ---- judging by the schemas ---- */
+
+static int load_schemas(struct agent *a, const struct hash *hash, struct schema_set **out,
+                        struct err *e)
+{
+    SCOPED_BUFFER struct buffer bytes = { 0 };
+
+    return cache_get_document(a->cache, hash, &bytes, e) ||
+                   schema_set_open(bytes.data, bytes.size, out, e)
+               ? -1
+               : 0;
+}
+
+/* The coordinator judged it, too; but what this machine promises it has seen for itself. */
+static int judge(struct agent *a, const struct target *t, const struct hash *schemas,
+                 struct err *e)
+{
+    SCOPED(document_free) struct document *before = NULL, *after = NULL;
+    SCOPED(schema_set_free) struct schema_set *set = NULL;
+    SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
+    char text[400];
+
+    if (hash_is_zero(schemas) || hash_is_zero(&t->content.hash))
+        return 0;
+    if (load_schemas(a, schemas, &set, e) || agent_document(a, &t->base, &before, e) ||
+        agent_document(a, &t->content, &after, e))
+        return -1;
+    if (schema_set_check(set, before, after, &findings, e)) {
+        e->code = "schema";
+        return -1;
+    }
+    if (findings.count == 0)
+        return 0;
+    schema_finding_text(&findings.items[0], text, sizeof(text));
+    return err_code(e, ERR_INVALID, "schema", "%s", text);
+}
+
 /* ---- rendering ---- */
 
 static int render_target(struct agent *a, const struct target *t, struct err *e)
@@ -122,7 +160,8 @@ static void render_all(struct agent *a, struct work *w)
         return;
     }
     for (unsigned i = 0; i < w->target_count; i++)
-        if (render_target(a, &w->targets[i], &e)) {
+        if (judge(a, &w->targets[i], &w->schemas[i].hash, &e) ||
+            render_target(a, &w->targets[i], &e)) {
             fail_with(a, w, &e);
             return;
         }
@@ -132,17 +171,20 @@ static void render_all(struct agent *a, struct work *w)
 
 /* ---- getting the documents ---- */
 
+/* First the documents of the targets, then their schemas. */
 static void fetch_next(struct agent *a, struct work *w)
 {
     struct wire_fetch ask;
 
     w->phase = WORK_FETCHING;
-    for (; w->at < w->target_count; w->at++) {
-        const struct hash *hash = &w->targets[w->at].content.hash;
+    for (; w->at < 2 * w->target_count; w->at++) {
+        unsigned i = w->at % w->target_count;
+        bool is_schema = w->at >= w->target_count;
+        const struct hash *hash = is_schema ? &w->schemas[i].hash : &w->targets[i].content.hash;
 
         if (hash_is_zero(hash) || cache_has_document(a->cache, hash))
             continue;
-        fetch_begin(&w->fetch, hash, w->sizes[w->at]);
+        fetch_begin(&w->fetch, hash, is_schema ? w->schemas[i].size : w->sizes[i]);
         if (a->is_welcomed && fetch_is_due(&w->fetch, clock_monotonic_ms(), &ask))
             say_fetch(a, &ask);
         return;
@@ -193,25 +235,51 @@ void stage_take_chunk(struct agent *a, const struct wire_chunk *chunk)
 
 /* ---- beginning ---- */
 
-/* What a PREPARE brought along, when its bytes are what its hash says. */
+/* Bytes count when they are what their hash says. */
+static unsigned take_bytes(const struct hash *hash, struct wire_bytes bytes, uint32_t size,
+                           struct cache_document *out)
+{
+    struct hash found;
+
+    if (!bytes.at || bytes.size != size || hash_is_zero(hash))
+        return 0;
+    digest_sha256(bytes.at, bytes.size, &found);
+    if (!hash_equal(&found, hash))
+        return 0;
+    *out = (struct cache_document){ found, bytes.at, bytes.size };
+    return 1;
+}
+
+/* What is decided is not judged any more: a decision that begins again while a PREPARE comes in. */
+static void take_schemas(const struct agent *a, struct work *w, unsigned i,
+                         const struct wire_target *t)
+{
+    const struct agent_scope *s = agent_scope(a, w->targets[i].scope);
+
+    if (w->is_forced || !wire_text_is(t->service, s->service) ||
+        !wire_text_is(t->environment, s->environment))
+        return;
+    w->schemas[i].hash = t->schemas;
+    w->schemas[i].size = t->schemas_size;
+}
+
+/* Sizes, schemas, and what a PREPARE brought along. */
 static unsigned take_inlined(const struct agent *a, struct work *w,
-                             struct cache_document out[PARTICIPANT_SCOPES_MAX])
+                             struct cache_document out[2 * PARTICIPANT_SCOPES_MAX])
 {
     const struct wire_prepare *prepare = &a->incoming.prepare;
     unsigned count = 0;
-    struct hash hash;
 
     for (unsigned i = 0; a->incoming.has_prepare && i < prepare->target_count; i++) {
         const struct wire_target *t = &prepare->targets[i];
 
         for (unsigned k = 0; k < w->target_count; k++)
-            if (hash_equal(&w->targets[k].content.hash, &t->hash))
+            if (hash_equal(&w->targets[k].content.hash, &t->hash)) {
                 w->sizes[k] = t->size;
-        if (!t->document.at || t->document.size != t->size || hash_is_zero(&t->hash))
-            continue;
-        digest_sha256(t->document.at, t->document.size, &hash);
-        if (hash_equal(&hash, &t->hash))
-            out[count++] = (struct cache_document){ hash, t->document.at, t->document.size };
+                take_schemas(a, w, k, t);
+            }
+        count += take_bytes(&t->hash, t->document, t->size, &out[count]);
+        count += take_bytes(&t->schemas, t->schema_set, t->schemas_size, &out[count]);
     }
     return count;
 }
@@ -229,7 +297,7 @@ static void take_sizes(const struct agent *a, struct work *w)
 void stage_begin(struct agent *a, const struct participant_effect *effect)
 {
     struct work *w = &a->works[effect->task];
-    struct cache_document inlined[PARTICIPANT_SCOPES_MAX];
+    struct cache_document inlined[2 * PARTICIPANT_SCOPES_MAX];
     unsigned inlined_count;
     struct err e;
 
@@ -239,6 +307,7 @@ void stage_begin(struct agent *a, const struct participant_effect *effect)
     w->target_count = effect->target_count;
     memcpy(w->targets, effect->targets, effect->target_count * sizeof(*w->targets));
     memset(w->sizes, 0, sizeof(w->sizes));
+    memset(w->schemas, 0, sizeof(w->schemas));
     w->at = 0;
     w->phase = WORK_FETCHING;
     take_sizes(a, w);

@@ -180,6 +180,10 @@ struct wire_target {
     struct hash base_hash;
     uint32_t size;              /* of the canonical document */
     struct wire_bytes document; /* inlined when all together fit WIRE_INLINE_MAX */
+    /* What the document has to keep to (schema_set.h); zero, with size 0: nothing. */
+    struct hash schemas;
+    uint32_t schemas_size;
+    struct wire_bytes schema_set; /* inlined when there is room left */
 };
 
 struct wire_prepare {

@@ -99,6 +99,12 @@ static void target(struct cursor *c, struct wire_target *b)
     cursor_bytes(c, "document", &b->document, WIRE_INLINE_MAX);
     cursor_require(c, "document", b->document.size == 0 || b->document.size == b->size,
                    "is not of the size given");
+    cursor_hash(c, "schemas", &b->schemas);
+    document_size(c, &b->schemas_size);
+    cursor_bytes(c, "schema_set", &b->schema_set, WIRE_INLINE_MAX);
+    cursor_require(c, "schema_set",
+                   b->schema_set.size == 0 || b->schema_set.size == b->schemas_size,
+                   "is not of the size given");
 }
 
 static void prepare(struct cursor *c, struct wire_prepare *b)
@@ -115,7 +121,8 @@ static void prepare(struct cursor *c, struct wire_prepare *b)
     cursor_count(c, "targets", &b->target_count, WIRE_SCOPES_MAX);
     for (uint16_t i = 0; cursor_item(c, "targets", i, b->target_count); i++) {
         target(c, &b->targets[i]);
-        inlined += c->is_broken ? 0 : b->targets[i].document.size;
+        inlined +=
+            c->is_broken ? 0 : b->targets[i].document.size + b->targets[i].schema_set.size;
     }
     cursor_require(c, "targets", inlined <= WIRE_INLINE_MAX, "carry more document than allowed");
 }

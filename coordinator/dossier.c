@@ -106,18 +106,28 @@ void dossier_entitle(const struct dossier *d, struct roster *roster)
     for (size_t i = 0; i < d->change_count; i++) {
         struct roster_scope *scope = roster_scope(roster, d->changes[i].scope);
 
+        if (!hash_is_zero(&d->changes[i].row.schemas))
+            roster_entitle(scope, &d->changes[i].row.schemas);
         roster_entitle(scope, &d->changes[i].row.from_hash);
         roster_entitle(scope, &d->changes[i].row.to_hash);
     }
 }
 
-bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out)
+static bool is_missing(struct contents *contents, const struct hash *hash)
 {
     size_t size;
 
+    return !hash_is_zero(hash) && !contents_get(contents, hash, &size);
+}
+
+bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out)
+{
     for (size_t i = 0; i < d->change_count; i++) {
         *out = d->changes[i].row.to_hash;
-        if (!hash_is_zero(out) && !contents_get(contents, out, &size))
+        if (is_missing(contents, out))
+            return true;
+        *out = d->changes[i].row.schemas;
+        if (is_missing(contents, out))
             return true;
     }
     return false;
@@ -135,18 +145,32 @@ uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s)
 
 /* ---------------------------------------------------------------- PREPARE */
 
-static uint64_t total_size(const struct dossier *d, uint32_t mask)
+static uint64_t total_size(const struct dossier *d, uint32_t mask, bool with_schemas)
 {
     uint64_t total = 0;
 
     for (size_t i = 0; i < d->change_count; i++)
         if (mask >> i & 1)
-            total += d->changes[i].row.to_size;
+            total += d->changes[i].row.to_size +
+                     (uint64_t)(with_schemas ? d->changes[i].row.schemas_size : 0);
     return total;
 }
 
+static struct wire_bytes content_of(struct contents *contents, const struct hash *hash)
+{
+    struct wire_bytes bytes = { 0 };
+    size_t size = 0;
+
+    if (hash_is_zero(hash))
+        return bytes;
+    bytes.at = contents_get(contents, hash, &size);
+    bytes.size = (uint32_t)size;
+    return bytes;
+}
+
 static struct wire_target target_of(const struct dossier *d, size_t i, bool with_document,
-                                    struct roster *roster, struct contents *contents)
+                                    bool with_schemas, struct roster *roster,
+                                    struct contents *contents)
 {
     const struct change_row *row = &d->changes[i].row;
     const struct roster_scope *scope = roster_scope(roster, d->changes[i].scope);
@@ -156,13 +180,14 @@ static struct wire_target target_of(const struct dossier *d, size_t i, bool with
                              .hash = row->to_hash,
                              .base_revision = row->from_revision,
                              .base_hash = row->from_hash,
-                             .size = row->to_size };
-    size_t size = 0;
+                             .size = row->to_size,
+                             .schemas = row->schemas,
+                             .schemas_size = row->schemas_size };
 
-    if (with_document && !hash_is_zero(&row->to_hash)) {
-        t.document.at = contents_get(contents, &row->to_hash, &size);
-        t.document.size = (uint32_t)size;
-    }
+    if (with_document)
+        t.document = content_of(contents, &row->to_hash);
+    if (with_schemas)
+        t.schema_set = content_of(contents, &row->schemas);
     return t;
 }
 
@@ -171,6 +196,7 @@ static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool 
 {
     static uint8_t body[WIRE_MESSAGE_MAX]; /* the loop's thread alone */
     static struct wire_prepare p;
+    bool with_schemas = with_documents && total_size(d, mask, true) <= WIRE_INLINE_MAX;
     size_t size;
 
     memset(&p, 0, sizeof(p));
@@ -181,7 +207,8 @@ static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool 
     p.decision = (struct wire_bytes){ .at = d->decision, .size = (uint32_t)d->decision_size };
     for (size_t i = 0; i < d->change_count; i++)
         if (mask >> i & 1)
-            p.targets[p.target_count++] = target_of(d, i, with_documents, roster, contents);
+            p.targets[p.target_count++] =
+                target_of(d, i, with_documents, with_schemas, roster, contents);
     size = wire_encode_prepare(&p, body, sizeof(body) - WIRE_ENVELOPE_SIZE);
     MUST(size > 0);
     return router_frame_new(body, size);
@@ -194,7 +221,7 @@ const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, boo
     struct hash missing;
 
     MUST(mask && d->attempt);
-    with_documents = with_documents && total_size(d, mask) <= WIRE_INLINE_MAX &&
+    with_documents = with_documents && total_size(d, mask, false) <= WIRE_INLINE_MAX &&
                      !dossier_missing(d, contents, &missing);
     for (unsigned i = 0; i < DOSSIER_FRAMES_MAX; i++) {
         if (d->frames[i].mask == mask && d->frames[i].has_documents == with_documents)

@@ -53,7 +53,7 @@ void dossier_set_attempt(struct dossier *d, uint64_t number, unsigned stage,
 
 /* Targets and bases may be fetched by the servers of their scopes. */
 void dossier_entitle(const struct dossier *d, struct roster *roster);
-/* The first target document that is not in `contents`; false: all are there. */
+/* The first target document or schema set that is not in `contents`; false: all are there. */
 bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out);
 
 /* Which changes concern this server, as bits. */

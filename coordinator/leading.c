@@ -49,14 +49,19 @@ static void remove_dossier(struct leading *l, uint64_t rollout)
     }
 }
 
+static void want_document(struct leading *l, const struct hash *hash)
+{
+    size_t size;
+
+    if (!hash_is_zero(hash) && !contents_get(l->edges->contents, hash, &size))
+        loader_want_document(l->edges->loader, hash);
+}
+
 static void want_documents(struct leading *l, const struct dossier *d)
 {
     for (size_t i = 0; i < d->change_count; i++) {
-        const struct hash *hash = &d->changes[i].row.to_hash;
-        size_t size;
-
-        if (!hash_is_zero(hash) && !contents_get(l->edges->contents, hash, &size))
-            loader_want_document(l->edges->loader, hash);
+        want_document(l, &d->changes[i].row.to_hash);
+        want_document(l, &d->changes[i].row.schemas);
     }
 }
 

@@ -39,6 +39,8 @@ struct change_row {
     uint64_t from_revision, to_revision;
     struct hash from_hash, to_hash;
     uint32_t from_size, to_size; /* of the canonical documents */
+    struct hash schemas; /* what agents judge by; zero: nothing */
+    uint32_t schemas_size;
 };
 
 struct member_row {

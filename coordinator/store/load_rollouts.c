@@ -22,9 +22,11 @@ int load_changes(struct pg *pg, int64_t rollout_id, struct change_row out[ROLLOU
 
     if (PG_QUERY(pg,
                  "SELECT c.scope_id, c.from_revision, c.to_revision, encode(c.from_hash, 'hex'),"
-                 " encode(c.to_hash, 'hex'), length(f.bytes), length(t.bytes)"
+                 " encode(c.to_hash, 'hex'), length(f.bytes), length(t.bytes),"
+                 " encode(c.schemas, 'hex'), length(s.bytes)"
                  " FROM rollout_change AS c LEFT JOIN document AS f ON f.hash = c.from_hash"
                  " LEFT JOIN document AS t ON t.hash = c.to_hash"
+                 " LEFT JOIN document AS s ON s.hash = c.schemas"
                  " WHERE c.rollout_id = $1 ORDER BY c.scope_id",
                  &rows, e, PARAM_INT(rollout_id)))
         return -1;
@@ -39,7 +41,9 @@ int load_changes(struct pg *pg, int64_t rollout_id, struct change_row out[ROLLOU
                                       .from_hash = rows_hash(rows, i, 3),
                                       .to_hash = rows_hash(rows, i, 4),
                                       .from_size = (uint32_t)rows_int(rows, i, 5),
-                                      .to_size = (uint32_t)rows_int(rows, i, 6) };
+                                      .to_size = (uint32_t)rows_int(rows, i, 6),
+                                      .schemas = rows_hash(rows, i, 7),
+                                      .schemas_size = (uint32_t)rows_int(rows, i, 8) };
     return 0;
 }
 

@@ -178,6 +178,29 @@ def test_children(world):
           ["/parents"], "naming a parent")
 
 
+def test_agents(world):
+    """agents get the schemas with PREPARE, small ones inside it, large ones by fetching; also in eventual mode"""
+    agents = [Agent(world, f"judge-{n}", scopes=["agents/prod", "agents/staging"]) for n in range(2)]
+    for agent in agents:
+        agent.enroll()
+        agent.start()
+    schema(world, "agents", "port", PORT)
+    for n, scope in ((80, "agents/prod"), (81, "agents/staging")):
+        world.set(scope, {"port": n})
+    world.wait_agents("agents/prod", 2)
+    completed(world, "agents/prod", port=82)
+    for key in range(3):
+        schema(world, "agents", f"large-{key}", {"description": "x" * 90000, "maximum": key})
+    completed(world, "agents/prod", port=83)
+    put(world, "agents/staging/port", 84)
+    wait_until(lambda: world.ok("GET", "/config/agents/staging/port")["config_value"] == "84", "the automatic release")
+    sets = world.postgres.sql("SELECT count(*) FROM rollout_change WHERE schemas IS NOT NULL")
+    check(int(sets[0][0]) >= 3, f"rollouts with schemas: {sets}")
+    for server in world.ok("GET", "/servers")["servers"]:
+        wait_until(lambda: {(s["environment"], s["revision"]) for s in world.ok("GET", f"/servers/{server['name']}")["scopes"]}
+                   == {("prod", 3), ("staging", 2)}, f"both on {server['name']}")
+
+
 def test_torture(world):
     """values and schemas made to run for ever end in an answer"""
     nested = {"definitions": {f"d{i}": {"anyOf": [{"$ref": f"#/definitions/d{i + 1}"}] * 2} for i in range(40)}}

@@ -223,6 +223,12 @@ static void visit_prepare(struct wire_prepare *b)
             t->size = below(left + 1);
         bytes(&t->document, t->size <= left && below(2) ? t->size : 0);
         left -= visit.is_filling ? t->document.size : 0;
+        FIXED(t->schemas);
+        document_size(&t->schemas_size);
+        if (visit.is_filling && below(2))
+            t->schemas_size = below(left + 1);
+        bytes(&t->schema_set, t->schemas_size <= left && below(2) ? t->schemas_size : 0);
+        left -= visit.is_filling ? t->schema_set.size : 0;
     }
 }
 

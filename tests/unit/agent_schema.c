@@ -1,0 +1,155 @@
+/* agent_schema.c - a real agent process judges what it is to promise by the schemas of a PREPARE. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/agent_kit.h"
+
+static struct kit kit;
+static struct version v1, v2, schemas;
+
+/* A set with one schema, for `value`. */
+static struct version set_of(const char *schema)
+{
+    struct version v = { 0 };
+    struct document *d = document_new();
+    struct err e;
+
+    ck_assert_int_eq(document_set(d, "value", VALUE_JSON, schema, &e), 0);
+    ck_assert_int_eq(document_encode(d, &v.bytes, &v.size, &v.hash, &e), 0);
+    document_free(d);
+    return v;
+}
+
+static void set_up(void)
+{
+    v1 = version_of(1, "one");
+    v2 = version_of(2, "two");
+    schemas = set_of("{\"pattern\":\"^t\"}");
+    kit_open(&kit, "check_interval = 0");
+    kit_start(&kit);
+    kit_welcome(&kit);
+}
+
+static void tear_down(void)
+{
+    version_free(&v1);
+    version_free(&v2);
+    version_free(&schemas);
+    kit_close(&kit);
+}
+
+static void prepare(uint64_t attempt, const struct version *base, const struct version *to,
+                    bool is_inlined)
+{
+    static struct wire_prepare p;
+
+    memset(&p, 0, sizeof(p));
+    p.attempt = attempt;
+    p.rollout = wire_text_of("r1");
+    p.target_count = 1;
+    p.targets[0] = (struct wire_target){
+        .service = wire_text_of("demo"), .environment = wire_text_of("prod"),
+        .revision = to->revision, .hash = to->hash, .size = (uint32_t)to->size,
+        .document = { (const uint8_t *)to->bytes, (uint32_t)to->size },
+        .schemas = schemas.hash, .schemas_size = (uint32_t)schemas.size
+    };
+    if (base) {
+        p.targets[0].base_revision = base->revision;
+        p.targets[0].base_hash = base->hash;
+    }
+    if (is_inlined)
+        p.targets[0].schema_set =
+            (struct wire_bytes){ (const uint8_t *)schemas.bytes, (uint32_t)schemas.size };
+    kit_send(&kit, WIRE_PREPARE, kit.out, wire_encode_prepare(&p, kit.out, sizeof(kit.out)));
+}
+
+static void expect_refusal(const char *sentence)
+{
+    struct wire_ack ack = kit_expect_ack(&kit, WIRE_REFUSED);
+    char text[WIRE_TEXT_MAX + 1];
+
+    ck_assert_int_eq(ack.reason, WIRE_REASON_SCHEMA);
+    wire_text_copy(ack.text, text, sizeof(text));
+    ck_assert_msg(strstr(text, sentence) != NULL, "%s", text);
+    kit_receipt(&kit, ack.outbox_id);
+}
+
+START_TEST(test_what_does_not_fit_is_refused)
+{
+    prepare(10, NULL, &v1, true);
+    expect_refusal("value: must match");
+    prepare(20, NULL, &v2, true);
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_READY).outbox_id);
+}
+END_TEST
+
+START_TEST(test_schemas_are_fetched)
+{
+    prepare(10, NULL, &v1, false);
+    kit_serve(&kit, &schemas, 7);
+    for (size_t at = 7; at < schemas.size; at += 7)
+        kit_serve(&kit, &schemas, 7);
+    expect_refusal("value: must match");
+}
+END_TEST
+
+START_TEST(test_schemas_that_are_not_to_be_had)
+{
+    struct wire_chunk chunk = { .hash = schemas.hash };
+
+    prepare(10, NULL, &v2, false);
+    kit_expect(&kit, WIRE_FETCH);
+    kit_send(&kit, WIRE_CHUNK, kit.out, wire_encode_chunk(&chunk, kit.out, sizeof(kit.out)));
+    ck_assert_int_eq(kit_expect_ack(&kit, WIRE_REFUSED).reason, WIRE_REASON_FETCH);
+}
+END_TEST
+
+START_TEST(test_forged_schemas_are_fetched_instead)
+{
+    char *bytes = schemas.bytes, *forged = strdup(bytes);
+
+    memset(strchr(forged, '^'), '.', 1);
+    schemas.bytes = forged;
+    prepare(10, NULL, &v1, true);
+    schemas.bytes = bytes;
+    kit_serve(&kit, &schemas, 60000);
+    expect_refusal("value: must match");
+    free(forged);
+}
+END_TEST
+
+START_TEST(test_going_back_and_decisions_are_not_judged)
+{
+    kit_roll(&kit, 10, NULL, &v1);  /* a PREPARE without schemas */
+    prepare(20, &v1, &v1, true);    /* nothing differs */
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_READY).outbox_id);
+    prepare(30, &v1, &v2, true);
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_READY).outbox_id);
+    kit_decide(&kit, WIRE_ACTIVATE, 31, 30, &v2);
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_APPLIED).outbox_id);
+    kit_decide(&kit, WIRE_ROLLBACK, 32, 0, &v1);
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_ROLLED_BACK).outbox_id);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_schema");
+    TCase *t = tcase_create("agent");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, test_what_does_not_fit_is_refused);
+    tcase_add_test(t, test_schemas_are_fetched);
+    tcase_add_test(t, test_schemas_that_are_not_to_be_had);
+    tcase_add_test(t, test_forged_schemas_are_fetched_instead);
+    tcase_add_test(t, test_going_back_and_decisions_are_not_judged);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
