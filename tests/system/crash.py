@@ -164,6 +164,7 @@ def test_audit(world):
 
 # What a broken coordinator or agent would leave behind, and the words that must name it.
 FORGERIES = {
+    "the chain of the audit trail": "UPDATE audit SET actor = 'nobody' WHERE number = (SELECT max(number) / 2 FROM audit)",
     "S14: event numbers": "DELETE FROM audit WHERE number = (SELECT max(number) / 2 FROM audit)",
     "S14: head of the audit trail": "DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)",
     "S14": "UPDATE audit SET data = data || '{\"to\":\"aborting\"}' WHERE number = (SELECT min(number) FROM audit WHERE data->>'to' = 'baking')",
