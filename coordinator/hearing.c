@@ -116,7 +116,10 @@ static uint32_t to_heard(struct hearing *h, const struct wire_digest *digests, u
             out[n++] = (struct heard_scope){ .scope = scope->index,
                                              .obeyed = digests[i].obeyed,
                                              .slot = digests[i].slot,
-                                             .is_check_failing = digests[i].is_check_failing };
+                                             .is_check_failing = digests[i].is_check_failing,
+                                             .is_failed =
+                                                 digests[i].outcome == WIRE_OUTCOME_FAILED ||
+                                                 digests[i].outcome == WIRE_OUTCOME_BROKEN };
     }
     return n;
 }

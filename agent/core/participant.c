@@ -483,7 +483,8 @@ static void judge_scopes(struct step *s)
 
         if (staging && staging->gen == ev->gen && staging->number == dseq)
             s->same |= BIT(scope);
-        else if (promise_is_newer(pr, ev->gen, dseq) &&
+        else if (promise_may_obey(pr, ev->gen, dseq,
+                                  ev->type == PARTICIPANT_ORDER ? ev->order : ORDER_ACTIVATE) &&
                  !(staging && (staging->gen > ev->gen ||
                                (staging->gen == ev->gen && staging->number > dseq))))
             s->newer |= BIT(scope);

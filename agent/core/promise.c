@@ -22,6 +22,15 @@ bool promise_has(const struct promise *pr, const struct content *content)
            (pr->slot_attempt && hash_equal(h, &pr->slot.hash));
 }
 
+bool promise_may_obey(const struct promise *pr, uint32_t gen, uint64_t dseq, enum order_kind kind)
+{
+    bool failed = pr->outcome == OUTCOME_FAILED || pr->outcome == OUTCOME_BROKEN;
+
+    return promise_is_newer(pr, gen, dseq) ||
+           (kind == ORDER_FINALIZE && pr->obeyed_kind == ORDER_FINALIZE && failed &&
+            pr->gen == gen && pr->obeyed == dseq);
+}
+
 bool promise_runs(const struct promise *pr, const struct hash *hash)
 {
     return hash_equal(&pr->active.hash, hash) && pr->outcome != OUTCOME_APPLYING &&
@@ -56,7 +65,7 @@ void promise_close(struct promise *pr, uint64_t attempt)
  * alone: its READY may be counted already. */
 static void obey(struct promise *pr, const struct order *order)
 {
-    MUST(promise_is_newer(pr, order->gen, order->dseq));
+    MUST(promise_may_obey(pr, order->gen, order->dseq, order->kind));
     if (pr->slot_attempt < order->dseq)
         empty_slot(pr);
     pr->gen = order->gen;

@@ -56,6 +56,9 @@ struct order {
 
 /* The decision is above the last one obeyed. */
 bool promise_is_newer(const struct promise *pr, uint32_t gen, uint64_t dseq);
+/* The same, or once more: a FINALIZE that failed here is tried again when it is said again.
+ * Whatever was in its way (a program not started yet, a full disk) may be gone by now. */
+bool promise_may_obey(const struct promise *pr, uint32_t gen, uint64_t dseq, enum order_kind kind);
 /* The attempt is above everything promised, refused, closed or obeyed. Attempts and decisions draw
  * from one sequence; whoever raises gen raises the sequence above all it heard of. */
 bool promise_may_hold(const struct promise *pr, uint64_t attempt);

@@ -119,6 +119,18 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
     }
 }
 
+void delivery_again(struct delivery *d, uint32_t server, uint32_t scope)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *duty = &d->duties[i];
+
+        if (duty->dseq && duty->scope == scope && is_for_all(duty) &&
+            bitset_has(&duty->addressed, server) &&
+            duty->dseq == delivery_due(d, server, scope))
+            bitset_add(&duty->owed, server);
+    }
+}
+
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++) {

@@ -54,6 +54,8 @@ void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server);
 /* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. */
 void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
                     uint64_t slot);
+/* The newest FINALIZE of the scope failed on this server: it is owed once more. */
+void delivery_again(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server joined the scope: the newest FINALIZE addresses it. */
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 void delivery_forget(struct delivery *d, uint32_t server); /* revoked */

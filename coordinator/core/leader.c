@@ -169,8 +169,11 @@ static void on_heard(struct leader *l, const struct leader_event *ev, struct eff
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
     fleet_heard(&l->fleet, ev->server, ev->now_ms);
-    for (uint32_t i = 0; i < ev->heard_count; i++)
+    for (uint32_t i = 0; i < ev->heard_count; i++) {
         hear_scope(l, ev->server, &ev->heard[i]);
+        if (ev->type == LEADER_HELLO_RECEIVED && ev->heard[i].is_failed)
+            delivery_again(&l->delivery, ev->server, ev->heard[i].scope);
+    }
     if (ev->type == LEADER_HELLO_RECEIVED)
         greet(l, ev, out);
     else
@@ -185,6 +188,9 @@ static void on_base_refused(struct leader *l, const struct leader_event *ev, str
     if (!r || !bitset_has(&r->round.cohort, ev->server))
         return;
     bitset_add(&r->behind, ev->server);
+    for (unsigned s = 0; s < r->scope_count; s++)
+        if (bitset_has(&l->scopes[r->scopes[s]].members, ev->server))
+            delivery_again(&l->delivery, ev->server, r->scopes[s]);
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
     delivery_send_to(&l->delivery, &l->one, ev->server, out);

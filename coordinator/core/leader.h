@@ -26,6 +26,7 @@ struct heard_scope {
     uint64_t obeyed; /* dseq of the newest decision it obeyed */
     uint64_t slot;   /* attempt number it is prepared for; 0 none */
     bool is_check_failing;
+    bool is_failed; /* the outcome of that decision: it runs its last known good */
 };
 
 /* The acknowledgements, as the database has recorded them. */

@@ -144,6 +144,7 @@ static void fill_texts(struct columns *c, const struct entry *list, size_t count
     " $7::text[], $8::text[]) AS a(server_id, scope_id, dseq, revision, hash, outcome, detail,"    \
     " reason)"
 
+/* Outcomes only get newer, and worse for one decision; a FINALIZE that failed is tried again. */
 static int update(struct pg *pg, const struct columns *c, size_t *changed, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -153,8 +154,9 @@ static int update(struct pg *pg, const struct columns *c, size_t *changed, struc
                  " hash = a.hash, outcome = a.outcome, detail = a.detail,"
                  " reason = coalesce(a.reason, ''), updated_at = now() FROM " ENTRIES
                  " WHERE s.server_id = a.server_id AND s.scope_id = a.scope_id"
-                 " AND (s.obeyed < a.dseq OR (s.obeyed = a.dseq AND s.outcome = 'ok'"
-                 "  AND a.outcome <> 'ok'))",
+                 " AND (s.obeyed < a.dseq OR (s.obeyed = a.dseq AND (s.outcome = 'ok'"
+                 "  AND a.outcome <> 'ok' OR s.outcome <> 'ok' AND a.outcome = 'ok' AND EXISTS"
+                 "  (SELECT 1 FROM decision AS d WHERE d.dseq = a.dseq AND d.kind = 'finalize'))))",
                  c->params, COLUMN_COUNT, &rows, e))
         return -1;
     *changed = rows_affected(rows);

@@ -338,6 +338,14 @@ static void judge_word(struct world *w, unsigned server, unsigned scope,
     }
 }
 
+/* A FINALIZE that failed is tried again when it is said again. */
+static bool is_another_try(const struct promise *was, const struct promise *now)
+{
+    return now->obeyed_kind == ORDER_FINALIZE && now->outcome == OUTCOME_APPLYING &&
+           !now->is_reverting &&
+           (was->outcome == OUTCOME_FAILED || was->outcome == OUTCOME_BROKEN);
+}
+
 void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
                 const struct promise *before)
 {
@@ -346,7 +354,7 @@ void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
 
         if (!(s->scopes & BIT(i)))
             continue;
-        if (now->obeyed != was->obeyed)
+        if (now->obeyed != was->obeyed || is_another_try(was, now))
             judge_obeyed(w, server, i, was, now);
         else if (!hash_equal(&was->active.hash, &now->active.hash) &&
                  !(now->is_reverting && hash_equal(&now->active.hash, &now->lkg.hash)))

@@ -167,3 +167,21 @@ def test_first_taken_back(world):
     world.wait_state(back["id"], "completed")
     equal(read(path), "older than Lockstep\n", "file")
     server.process.stop()
+
+
+def test_caught_up_after_a_fault(world):
+    """a server whose first catching up failed is brought forward when the next rollout needs it, or when it is back"""
+    scope, path, gate = "late/prod", f"{world.folder}/files/late", f"{world.folder}/late-gate"
+    world.set(scope, {"value": "one\n"})
+    rollout = world.ok("POST", "/rollouts", {"changes": [{"service": "late", "environment": "prod"}], "strategy": ALL})["id"]
+    world.wait_state(rollout, "completed")
+    server = Agent(world, "server-late", [scope], scope_settings=f"file = value -> {path}\ncheck = test -e {gate}\ncheck_attempts = 1").enroll().start()
+    world.wait_agents(scope, 1)
+    wait_until(lambda: world.ok("GET", "/servers/server-late")["scopes"][0]["state"] == "failed", "it fails to catch up")
+    write(gate, "")
+    world.set(scope, {"value": "two\n"})
+    rollout = world.ok("POST", "/rollouts", {"changes": [{"service": "late", "environment": "prod"}], "strategy": ALL})["id"]
+    world.wait_state(rollout, "completed")
+    equal(read(path), "two\n", "file")
+    equal(world.ok("GET", "/servers/server-late")["scopes"][0]["state"], "applied", "state")
+    server.process.stop()
