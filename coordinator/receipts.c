@@ -6,7 +6,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 
-#define HOLD_MS 300
+#define HOLD_MS 430 /* an agent repeats after 500 ms at the earliest */
 #define IDS_MAX 4 /* more at once are sent without waiting */
 
 /* What one server is to be told; place 0 … servers_max-1 by roster index. */

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/invariant.h"
 
@@ -24,12 +25,16 @@ struct item {
     size_t seen_count;
 };
 
+#define BULK 128           /* acknowledgements in one transaction that tell of a fan-out */
+#define MOMENT_NS 10000000 /* about what a transaction costs beside its rows */
+
 struct writer_queue {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool is_open, is_stopped;
     struct fence fence;
     struct item *first, **last;
+    bool was_bulk; /* the last gathering was part of a fan-out */
 };
 
 /* ---------------------------------------------------------------- what is owned */
@@ -236,14 +241,31 @@ static size_t take(struct gathering *g, struct item *item)
     return 0;
 }
 
+/* In the middle of a fan-out a transaction for every few acknowledgements costs more than waiting
+ * a moment for the next hundreds. Nothing waits when the last gathering was small, nor a save. */
+static void wait_for_more(struct writer_queue *q)
+{
+    const struct timespec moment = { .tv_nsec = MOMENT_NS };
+
+    if (!q->was_bulk || q->first->kind != ITEM_ACKS)
+        return;
+    pthread_mutex_unlock(&q->lock);
+    nanosleep(&moment, NULL);
+    pthread_mutex_lock(&q->lock);
+}
+
 bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
 {
     size_t weight = 0;
 
     *out = (struct gathering){ 0 };
     pthread_mutex_lock(&q->lock);
-    while (!q->first && !q->is_stopped)
-        pthread_cond_wait(&q->changed, &q->lock);
+    do { /* a new leadership may empty the queue meanwhile */
+        while (!q->first && !q->is_stopped)
+            pthread_cond_wait(&q->changed, &q->lock);
+        if (!q->is_stopped)
+            wait_for_more(q);
+    } while (!q->first && !q->is_stopped);
     if (q->is_stopped) {
         pthread_mutex_unlock(&q->lock);
         return false;
@@ -257,6 +279,7 @@ bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
     } while (!out->save && weight < GATHER_MAX && q->first && q->first->kind != ITEM_SAVE);
     pthread_mutex_unlock(&q->lock);
     out->is_large = weight >= GATHER_LARGE;
+    q->was_bulk = weight >= BULK;
     return true;
 }
 
