@@ -7,11 +7,11 @@ CC = gcc
 endif
 
 # Debian 12 packages: for building, the demo and `make check`; and what `make check-all` adds.
-DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev \
+DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev libgnutls28-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
        uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite \
        ca-certificates openssl
-DEPS_ALL = clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
+DEPS_ALL = wrk curl clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
 
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 \
        -Wimplicit-fallthrough -Werror
@@ -29,7 +29,7 @@ ASAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-po
 COMPILE = $(CC) -std=gnu17 $(OPT) $(WARN) $(HARDENED) $(if $(SANITIZE),$(SANITIZE) -Wno-error) $(CFLAGS) -D_GNU_SOURCE -I. \
           -I/usr/include/postgresql $(CPPFLAGS) -pthread
 LINK = $(CC) $(HARDEN_LINK) $(SANITIZE) $(LDFLAGS) -pthread
-LIBS = -lczmq -lzmq -lpq -ljansson -lmicrohttpd -lcurl -lcrypto -lyaml -linih -llmdb -lpcre2-8 -lzstd -lm
+LIBS = -lczmq -lzmq -lpq -ljansson -lmicrohttpd -lgnutls -lcurl -lcrypto -lyaml -linih -llmdb -lpcre2-8 -lzstd -lm
 LIBS_CHECK = -lcheck_pic -lsubunit -lrt
 
 COMMON = $(wildcard common/*.c)
@@ -56,7 +56,7 @@ FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 BENCHES = $(if $(BENCH),$(BUILD)/tests/bench)
 
 .DEFAULT_GOAL := all
-.PHONY: all tests deps deps-all help map tidy unit db system sim mutants model fsm check check-all bench \
+.PHONY: all tests deps deps-all help map tidy unit db system sim mutants model fsm check check-all bench bench-read \
         demo fuzz fuzzers analyze install clean format
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
@@ -153,6 +153,9 @@ AGENTS ?= 1000
 REPEAT ?= 5
 bench: $(PROGRAMS) $(BENCHES) ## a durable rollout to AGENTS=n against a plain echo (CURVE=1, REPEAT=n)
 	@BUILD='$(BUILD)' python3 -u tests/bench/run.py --agents $(AGENTS) --repeat $(REPEAT) $(if $(CURVE),--curve)
+
+bench-read: $(PROGRAMS) ## reads of single keys against nginx giving the same bytes (KEYS=n, ROUNDS=n)
+	@BUILD='$(BUILD)' python3 -u tests/bench/read.py $(if $(KEYS),--keys $(KEYS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 CHECK = MAKE='$(MAKE)' BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
 

@@ -39,6 +39,8 @@ struct loop {
     struct hearing *hearing;
     struct leading *leading;
     int wake_fd, signal_fd;
+    void (*on_hangup)(void *ctx);
+    void *hangup_ctx;
     _Atomic unsigned wanted;
     int64_t tick_ms, work_ms, roster_ms;
     uint64_t began_with; /* audit number of the snapshot that the leadership began with */
@@ -280,8 +282,18 @@ static void read_signal(struct loop *l)
 {
     struct signalfd_siginfo info;
 
-    if (read(l->signal_fd, &info, sizeof(info)) == sizeof(info))
+    if (read(l->signal_fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (info.ssi_signo != SIGHUP)
         l->is_stopping = true;
+    else if (l->on_hangup)
+        l->on_hangup(l->hangup_ctx);
+}
+
+void loop_on_hangup(struct loop *l, void (*fn)(void *ctx), void *ctx)
+{
+    l->on_hangup = fn;
+    l->hangup_ctx = ctx;
 }
 
 void loop_run(struct loop *l)
@@ -399,6 +411,7 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     l->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     MUST(l->wake_fd >= 0 && l->signal_fd >= 0);
     start_threads(l);

@@ -15,7 +15,9 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
 void loop_close(struct loop *l);
 /* Hears of commits from now on. */
 void loop_listen(struct loop *l, struct listener *listener);
-/* Until SIGTERM or SIGINT (blocked in all threads, read here). */
+/* What to do on SIGHUP; nothing at first. */
+void loop_on_hangup(struct loop *l, void (*fn)(void *ctx), void *ctx);
+/* Until SIGTERM or SIGINT (blocked in all threads as SIGHUP is, read here). */
 void loop_run(struct loop *l);
 
 /* An http_status_fn: what this process knows at this moment, from any thread. */

@@ -157,6 +157,7 @@ static void block_signals(void)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
     sigaddset(&signals, SIGPIPE);
     MUST(pthread_sigmask(SIG_BLOCK, &signals, NULL) == 0);
 }
@@ -178,12 +179,26 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void read_certificates(void *ctx)
+{
+    struct err e = { 0 };
+
+    if (http_reload(ctx, &e) != 0)
+        log_error("the certificates could not be read again; the old ones stay", "reason", e.text);
+    else
+        log_info("certificates read again");
+}
+
 static int run(const struct coordinator_settings *s)
 {
     unsigned workers = (unsigned)s->http_workers;
     struct pg_pool *pool = pg_pool_new(s->database_url, "lockstepd http", workers + POOL_EXTRA);
     struct listener *listener = listener_start(s->database_url);
     struct http_settings http_settings = { .bind = s->http_listen,
+                                           .tls_cert = s->http_tls_cert,
+                                           .tls_key = s->http_tls_key,
+                                           .tls_client_ca = s->http_tls_client_ca,
+                                           .is_insecure = s->is_http_insecure,
                                            .workers = workers,
                                            .token_rate = (uint32_t)s->token_rate,
                                            .address_rate = (uint32_t)s->address_rate,
@@ -207,6 +222,8 @@ static int run(const struct coordinator_settings *s)
     if (rc == 0) {
         listener_add(listener, courier_hear, courier);
         loop_listen(loop, listener);
+        if (s->http_tls_cert)
+            loop_on_hangup(loop, read_certificates, http);
         log_info("ready", "http", http_address(http), "router", loop_router_address(loop),
                  "public_key", loop_public_key(loop), "version", LOCKSTEP_VERSION);
         loop_run(loop);

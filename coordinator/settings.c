@@ -16,9 +16,13 @@ static const struct settings_key keys[] = {
     { "http", "workers", SETTINGS_NUMBER, AT(http_workers), "8", 1, 256, false },
     { "http", "token_rate", SETTINGS_NUMBER, AT(token_rate), "5000", 0, 1000000, false },
     { "http", "address_rate", SETTINGS_NUMBER, AT(address_rate), "10000", 0, 1000000, false },
+    { "http", "tls_cert", SETTINGS_TEXT, AT(http_tls_cert), NULL, 0, 0, false },
+    { "http", "tls_key", SETTINGS_TEXT, AT(http_tls_key), NULL, 0, 0, false },
+    { "http", "tls_client_ca", SETTINGS_TEXT, AT(http_tls_client_ca), NULL, 0, 0, false },
+    { "http", "insecure", SETTINGS_BOOLEAN, AT(is_http_insecure), "false", 0, 0, false },
     { "cache", "entries", SETTINGS_NUMBER, AT(cache_entries), "1000000", 64, INT64_C(1) << 32,
       false },
-    { "cache", "megabytes", SETTINGS_NUMBER, AT(cache_megabytes), "1024", 1, INT64_C(1) << 22,
+    { "cache", "megabytes", SETTINGS_NUMBER, AT(cache_megabytes), "1536", 1, INT64_C(1) << 22,
       false },
     { "router", "bind", SETTINGS_TEXT, AT(router_bind), "tcp://127.0.0.1:7781", 0, 0, false },
     { "router", "advertise", SETTINGS_TEXT, AT(router_advertise), NULL, 0, 0, false },
@@ -65,10 +69,21 @@ static int start_log(const struct coordinator_settings *s, struct err *e)
                    s->log_level);
 }
 
+static int check_tls(const struct coordinator_settings *s, struct err *e)
+{
+    if (!s->http_tls_cert != !s->http_tls_key)
+        return err_set(e, ERR_INVALID, "[http] tls_%s is missing: a certificate and its key are "
+                       "given together", s->http_tls_cert ? "key" : "cert");
+    if (s->http_tls_client_ca && !s->http_tls_cert)
+        return err_set(e, ERR_INVALID, "[http] tls_client_ca needs tls_cert and tls_key");
+    return 0;
+}
+
 int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
 {
     *out = (struct coordinator_settings){ 0 };
-    if (settings_load(path, keys, KEY_COUNT, out, NULL, e) != 0 || start_log(out, e) != 0) {
+    if (settings_load(path, keys, KEY_COUNT, out, NULL, e) != 0 || check_tls(out, e) != 0 ||
+        start_log(out, e) != 0) {
         coordinator_settings_fini(out);
         return -1;
     }

@@ -12,6 +12,9 @@ struct coordinator_settings {
     char *http_listen;  /* 127.0.0.1:7780 */
     int64_t http_workers;
     int64_t token_rate, address_rate; /* requests a second; 0: any number */
+    char *http_tls_cert, *http_tls_key; /* PEM files, read again on SIGHUP; NULL: plain HTTP */
+    char *http_tls_client_ca;           /* NULL: clients need no certificate */
+    bool is_http_insecure;              /* plain HTTP on any address */
     int64_t cache_entries, cache_megabytes; /* of single-key reads; whichever is reached first */
     char *router_bind;      /* tcp://127.0.0.1:7781 */
     char *router_advertise; /* what other coordinators tell agents; default: the bound address */

@@ -53,6 +53,8 @@ enum answers_outcome answers_find(struct answers *a, const struct answers_name *
                                   struct answers_waiter *waiter,
                                   void (*park)(struct answers_waiter *waiter),
                                   struct answer **answer_out, struct flight **flight_out);
+/* The answer if it is kept, for the caller to release; a miss is not counted. */
+struct answer *answers_peek(struct answers *a, const struct answers_name *name);
 /* Keeps the answer (NULL: nothing) unless the flight was grounded; gives back who joined. */
 struct answers_waiter *answers_land(struct answers *a, struct flight **flight,
                                     struct answer *answer);

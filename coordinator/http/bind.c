@@ -1,7 +1,9 @@
-/* bind.c - from HOST:PORT of a setting to what can be listened on. */
+/* bind.c - takes an address apart, looks it up and writes it down. */
 #include "coordinator/http/bind.h"
 
+#include <arpa/inet.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,4 +37,23 @@ int bind_resolve(const char *text, struct addrinfo **out, struct err *e)
     if (rc != 0)
         return err_set(e, ERR_INVALID, "HTTP address %.200s: %s", text, gai_strerror(rc));
     return 0;
+}
+
+bool bind_is_loopback(const struct addrinfo *at)
+{
+    if (at->ai_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)at->ai_addr;
+
+        return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+    }
+    return ntohl(((const struct sockaddr_in *)(const void *)at->ai_addr)->sin_addr.s_addr) >> 24 ==
+           127;
+}
+
+void bind_text(const struct addrinfo *at, unsigned port, char *out, size_t size)
+{
+    char host[INET6_ADDRSTRLEN] = "";
+
+    getnameinfo(at->ai_addr, at->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
+    snprintf(out, size, at->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
 }

@@ -15,10 +15,8 @@
 
 #define POOL_WAIT_MS 3000
 
-const char *dispatch_token(const struct request *rq)
+const char *dispatch_token(const char *header)
 {
-    const char *header = rq->authorization;
-
     if (!header || strncasecmp(header, "Bearer ", 7) != 0)
         return NULL;
     return header + 7 + strspn(header + 7, " ");
@@ -26,7 +24,7 @@ const char *dispatch_token(const struct request *rq)
 
 static int check_token(struct request *rq, struct reply *re, struct err *e)
 {
-    const char *token = dispatch_token(rq);
+    const char *token = dispatch_token(rq->authorization);
 
     if (rq->is_permitted)
         return 0;

@@ -11,8 +11,8 @@
  * true: not yet, the handler wants to be called again. With is_stopping it is always complete. */
 bool dispatch(struct request *rq, struct reply *re, bool is_stopping);
 
-/* The token that came with the request; NULL: none. */
-const char *dispatch_token(const struct request *rq);
+/* The token of an Authorization header; NULL: none. */
+const char *dispatch_token(const char *header);
 /* On a worker's thread: token and right alone, noted in the request. false: refused; the reply is
  * complete. */
 bool dispatch_permit(struct request *rq, struct reply *re, bool is_stopping);

@@ -179,9 +179,9 @@ static int look(struct freshness *f, struct pg *pg, bool is_new, struct err *e)
     return rc;
 }
 
-bool freshness_is_current(const struct freshness *f)
+bool freshness_is_current(const struct freshness *f, int64_t now_ms)
 {
-    return f->is_known && clock_monotonic_ms() < f->good_until_ms;
+    return f->is_known && now_ms < f->good_until_ms;
 }
 
 void freshness_catch_up(struct freshness *f, struct pg *pg, bool has_written)

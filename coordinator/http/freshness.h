@@ -11,6 +11,7 @@
 #define COORDINATOR_HTTP_FRESHNESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct answers;
 struct freshness;
@@ -26,7 +27,7 @@ void freshness_free(struct freshness *f); /* NULL is fine */
 void freshness_wake(struct freshness *f); /* something was committed; quick, any thread */
 
 /* May answers be given from memory now? Any thread, quick. */
-bool freshness_is_current(const struct freshness *f);
+bool freshness_is_current(const struct freshness *f, int64_t now_ms); /* monotonic */
 /* Everything that this connection can see is dropped when it returns. For the thread of a request
  * that has written, or has shown somebody what others wrote. */
 void freshness_catch_up(struct freshness *f, struct pg *pg, bool has_written);

@@ -8,6 +8,7 @@
 #include "coordinator/http/reads.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
+#include "coordinator/http/tls.h"
 #include "coordinator/store/pg.h"
 
 int health_alive(struct request *rq, struct reply *re, struct err *e)
@@ -73,6 +74,12 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
     metric(&re->body, "lockstep_garbage_frames_total", "counter",
            "Messages of agents that could not be decoded.", status.garbage_frames);
     add_answers(&re->body, rq->counters);
+    if (rq->tls)
+        buffer_printf(&re->body,
+                      "# HELP lockstep_tls_certificate_days Days until the certificate expires.\n"
+                      "# TYPE lockstep_tls_certificate_days gauge\n"
+                      "lockstep_tls_certificate_days %.3f\n",
+                      tls_days_left(rq->tls));
     reads_metrics(rq->reads, &re->body);
     re->status = 200;
     re->content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -16,26 +16,37 @@
 
 struct pass {
     UT_hash_handle hh;
+    _Atomic unsigned holders;
     struct hash token;
-    struct token_owner owner;
+    uint64_t drops; /* of the moment in which the token was checked */
     int64_t until_ms;
+    struct token_owner owner;
 };
 
 struct passes {
     pthread_rwlock_t lock;
-    uint64_t drops;
+    _Atomic uint64_t drops;
     struct pass *table;
 };
+
+void pass_release(struct pass *pass)
+{
+    if (pass && atomic_fetch_sub(&pass->holders, 1) == 1)
+        free(pass);
+}
+
+static void discard(struct passes *p, struct pass *pass)
+{
+    HASH_DELETE(hh, p->table, pass);
+    pass_release(pass);
+}
 
 static void clear(struct passes *p)
 {
     struct pass *pass, *next;
 
     HASH_ITER(hh, p->table, pass, next)
-    {
-        HASH_DELETE(hh, p->table, pass);
-        free(pass);
-    }
+        discard(p, pass);
 }
 
 struct passes *passes_new(void)
@@ -57,40 +68,47 @@ void passes_free(struct passes *p)
 
 uint64_t passes_moment(struct passes *p)
 {
-    uint64_t moment;
+    return p->drops;
+}
 
-    pthread_rwlock_rdlock(&p->lock);
-    moment = p->drops;
-    pthread_rwlock_unlock(&p->lock);
-    return moment;
+static struct pass *make(const struct hash *token, const struct token_owner *owner, uint64_t moment)
+{
+    struct pass *pass = calloc(1, sizeof(*pass));
+
+    MUST(pass);
+    atomic_init(&pass->holders, 1);
+    pass->token = *token;
+    pass->drops = moment;
+    pass->owner = *owner;
+    pass->until_ms = clock_monotonic_ms() +
+                     (owner->left_ms < GOOD_FOR_MS ? owner->left_ms : GOOD_FOR_MS);
+    return pass;
 }
 
 void passes_keep(struct passes *p, const char *token, const struct token_owner *owner,
                  uint64_t moment)
 {
+    struct pass *old, *pass;
     struct hash hash;
-    struct pass *pass;
 
     digest_sha256(token, strlen(token), &hash);
+    pass = make(&hash, owner, moment);
     pthread_rwlock_wrlock(&p->lock);
-    HASH_FIND(hh, p->table, &hash, sizeof(hash), pass);
-    if (p->drops == moment && !pass) {
-        if (HASH_COUNT(p->table) >= PASSES_MAX)
-            clear(p);
-        pass = calloc(1, sizeof(*pass));
-        MUST(pass);
-        pass->token = hash;
-        HASH_ADD(hh, p->table, token, sizeof(hash), pass);
-    }
-    if (p->drops == moment) {
-        pass->owner = *owner;
-        pass->until_ms = clock_monotonic_ms() +
-                         (owner->left_ms < GOOD_FOR_MS ? owner->left_ms : GOOD_FOR_MS);
-    }
+    HASH_FIND(hh, p->table, &hash, sizeof(hash), old);
+    if (old)
+        discard(p, old);
+    else if (HASH_COUNT(p->table) >= PASSES_MAX)
+        clear(p);
+    HASH_ADD(hh, p->table, token, sizeof(hash), pass);
     pthread_rwlock_unlock(&p->lock);
 }
 
-bool passes_find(struct passes *p, const char *token, struct token_owner *out)
+bool passes_is_good(struct passes *p, const struct pass *pass, int64_t now_ms)
+{
+    return pass->drops == p->drops && now_ms < pass->until_ms;
+}
+
+struct pass *passes_find(struct passes *p, const char *token)
 {
     struct hash hash;
     struct pass *pass;
@@ -98,18 +116,23 @@ bool passes_find(struct passes *p, const char *token, struct token_owner *out)
     digest_sha256(token, strlen(token), &hash);
     pthread_rwlock_rdlock(&p->lock);
     HASH_FIND(hh, p->table, &hash, sizeof(hash), pass);
-    if (pass && pass->until_ms < clock_monotonic_ms())
+    if (pass && !passes_is_good(p, pass, clock_monotonic_ms()))
         pass = NULL;
     if (pass)
-        *out = pass->owner;
+        atomic_fetch_add(&pass->holders, 1);
     pthread_rwlock_unlock(&p->lock);
-    return pass != NULL;
+    return pass;
+}
+
+const struct token_owner *pass_owner(const struct pass *pass)
+{
+    return &pass->owner;
 }
 
 void passes_drop(struct passes *p)
 {
-    pthread_rwlock_wrlock(&p->lock);
     p->drops++;
+    pthread_rwlock_wrlock(&p->lock);
     clear(p);
     pthread_rwlock_unlock(&p->lock);
 }

@@ -1,7 +1,8 @@
 /* passes.h - access tokens that were found good a moment ago, so that a read needs no database.
  *
- * A pass is good for a few seconds, and for no longer than nobody changed anything about access:
- * passes_drop forgets them all. Tokens are remembered by their SHA-256. Any thread.
+ * A pass is good for a few seconds, and no longer than until anything about access changes:
+ * passes_drop ends them all. Tokens are remembered by their SHA-256. Passes are counted and never
+ * change; any thread.
  */
 #ifndef COORDINATOR_HTTP_PASSES_H
 #define COORDINATOR_HTTP_PASSES_H
@@ -11,6 +12,7 @@
 
 #include "coordinator/store/tokens.h"
 
+struct pass;
 struct passes;
 struct passes *passes_new(void);
 void passes_free(struct passes *p);
@@ -19,7 +21,11 @@ void passes_free(struct passes *p);
 uint64_t passes_moment(struct passes *p);
 void passes_keep(struct passes *p, const char *token, const struct token_owner *owner,
                  uint64_t moment);
-bool passes_find(struct passes *p, const char *token, struct token_owner *out);
+/* The caller's to release; NULL: none that is good. */
+struct pass *passes_find(struct passes *p, const char *token);
+void pass_release(struct pass *pass); /* NULL is fine */
+bool passes_is_good(struct passes *p, const struct pass *pass, int64_t now_ms); /* monotonic */
+const struct token_owner *pass_owner(const struct pass *pass);
 void passes_drop(struct passes *p);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "common/name.h"
 #include "common/scoped.h"
@@ -103,7 +104,7 @@ static bool name_of(const struct request *rq, struct answers_name *out)
 static bool may_be_answered(const struct request *rq, struct answers_name *name)
 {
     return is_kept_route(rq) && rq->body.size == 0 &&
-           freshness_is_current(rq->reads->freshness) && name_of(rq, name);
+           freshness_is_current(rq->reads->freshness, clock_monotonic_ms()) && name_of(rq, name);
 }
 
 static void nothing(struct answers_waiter *waiter)
@@ -139,18 +140,112 @@ static enum reads_step find(struct exchange *ex, const struct answers_name *name
     return READS_GO;
 }
 
+/* ---------------------------------------------------------------- the short way */
+
+void reads_caller_fini(struct reads_caller *c)
+{
+    pass_release(c->pass);
+}
+
+/* Takes as long wherever the two begin to differ. */
+static bool is_same_token(const struct reads_caller *c, const char *token, size_t size)
+{
+    unsigned differing = 0;
+
+    if (size != c->size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        differing |= (unsigned)(c->token[i] ^ token[i]);
+    return differing == 0;
+}
+
+static bool is_known_caller(struct reads *r, struct reads_caller *c, const char *token,
+                            int64_t now_ms)
+{
+    size_t size = strlen(token);
+
+    if (c->pass && is_same_token(c, token, size) && passes_is_good(r->passes, c->pass, now_ms))
+        return true;
+    pass_release(c->pass);
+    c->pass = size <= sizeof(c->token) ? passes_find(r->passes, token) : NULL;
+    if (!c->pass)
+        return false;
+    c->size = size;
+    memcpy(c->token, token, size);
+    return true;
+}
+
+/* "/api/v1/config/SERVICE/ENVIRONMENT/KEY" as it is: no escapes, no query, no alias. */
+static bool name_of_target(const char *target, struct answers_name *out)
+{
+    static const char prefix[] = "/api/v1/config/";
+    char *colon[2] = { NULL, NULL };
+    unsigned count = 0;
+    size_t n = 0;
+
+    if (strncmp(target, prefix, sizeof(prefix) - 1) != 0)
+        return false;
+    for (const char *at = target + sizeof(prefix) - 1; *at; at++, n++) {
+        if (*at == '%' || *at == '?' || *at == ':' || n == sizeof(out->text) - 1 ||
+            (*at == '/' && count == 2))
+            return false;
+        if (*at == '/')
+            colon[count++] = &out->text[n];
+        out->text[n] = *at == '/' ? ':' : *at;
+    }
+    if (count != 2)
+        return false;
+    out->text[n] = '\0';
+    out->size = n;
+    out->scope_size = (size_t)(colon[1] - out->text);
+    return true;
+}
+
+static bool may_read(const struct token_owner *owner, const struct answers_name *name)
+{
+    const char *service_end = strchr(name->text, ':');
+    char service[SCOPE_BUFFER], *environment;
+
+    if (name->scope_size >= sizeof(service))
+        return false;
+    memcpy(service, name->text, name->scope_size);
+    service[name->scope_size] = '\0';
+    environment = service + (service_end - name->text);
+    *environment++ = '\0';
+    return grants_reach(&owner->grants, RIGHT_CONFIG_READ, service, environment, clock_wall_ms());
+}
+
+struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
+                         const char *authorization)
+{
+    const char *token = dispatch_token(authorization);
+    int64_t now_ms = clock_monotonic_ms();
+    struct answers_name name;
+
+    if (!token || !name_of_target(target, &name) || !freshness_is_current(r->freshness, now_ms) ||
+        !is_known_caller(r, c, token, now_ms) || !may_read(pass_owner(c->pass), &name))
+        return NULL;
+    return answers_peek(r->answers, &name);
+}
+
+/* ---------------------------------------------------------------- with an exchange */
+
 enum reads_step reads_begin(struct exchange *ex)
 {
     struct request *rq = &ex->request;
     struct answers_name name;
+    struct pass *pass;
     const char *token;
     struct err e;
 
     if (!may_be_answered(rq, &name))
         return READS_GO;
-    token = dispatch_token(rq);
-    if (!token || !passes_find(rq->reads->passes, token, &rq->owner))
+    token = dispatch_token(rq->authorization);
+    pass = token ? passes_find(rq->reads->passes, token) : NULL;
+    if (!pass)
         return READS_GO;
+    rq->owner = *pass_owner(pass);
+    pass_release(pass);
     if (access_check_route(rq, &ex->reply, &e) < 0) {
         reply_error(&ex->reply, &e);
         return READS_ANSWERED;
@@ -193,7 +288,9 @@ void reads_land(struct exchange *ex)
     struct reads *r = ex->request.reads;
     struct reply *re = &ex->reply;
     bool is_kept = re->status == 200 || re->status == 404;
-    struct answer *answer = re->is_private ? NULL : answer_of(re);
+    /* What was wrong with the request, or is over its limits, is nobody else's. */
+    bool is_shared = !re->is_private && (is_kept || re->status >= 500);
+    struct answer *answer = is_shared ? answer_of(re) : NULL;
     struct answers_waiter *waiters =
         answers_land(r->answers, &ex->flight, is_kept ? answer : NULL);
 

@@ -8,13 +8,16 @@
 #define COORDINATOR_HTTP_READS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
 
+struct answer;
 struct buffer;
 struct exchange;
 struct http_settings;
+struct pass;
 struct pg_pool;
 struct reads;
 struct request;
@@ -31,6 +34,19 @@ struct reads *reads_start(const struct http_settings *settings, struct pg_pool *
 void reads_stop(struct reads *r); /* ends the threads; NULL is fine */
 void reads_free(struct reads *r); /* after the last exchange */
 void reads_wake(struct reads *r); /* something was committed; quick, any thread */
+
+/* Who is at the other end of a connection: the token it last came with. Zero at first. */
+struct reads_caller {
+    struct pass *pass;
+    size_t size;
+    char token[96];
+};
+void reads_caller_fini(struct reads_caller *c);
+
+/* On the I/O thread, for GET: the kept answer, for the caller to release; NULL: it needs all that
+ * an exchange is made for. target: as sent; authorization: NULL is fine. */
+struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
+                         const char *authorization);
 
 /* ANSWERED  the reply is complete.
  * PARKED    the exchange belongs to a flight: hands off.

@@ -20,7 +20,7 @@ struct reply {
     int status;               /* 0: nothing yet */
     const char *content_type; /* static */
     struct buffer body;
-    struct answer *lent; /* instead of the body; the reply is one of its holders */
+    struct answer *lent; /* instead of headers and body; the reply is one of its holders */
     bool is_private;     /* depends on who asks: not for others who ask the same */
     unsigned header_count;
     struct {

@@ -28,6 +28,7 @@ struct reads;
 struct reply;
 struct schema_cache;
 struct limits;
+struct tls;
 struct watch;
 struct watches;
 
@@ -53,6 +54,7 @@ struct request {
     struct watches *watches;
     struct reads *reads;
     struct schema_cache *schemas;
+    struct tls *tls; /* NULL: plain HTTP */
     struct counters *counters;
     struct limits *limits;
     bool is_permitted; /* the token was checked, and it may do this */

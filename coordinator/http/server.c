@@ -1,7 +1,6 @@
 /* server.c - libmicrohttpd: receives requests, hands them to workers, sends their answers. */
 #include "coordinator/http/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -9,24 +8,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/scoped.h"
-#include "coordinator/http/answer.h"
 #include "coordinator/http/bind.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/exchange.h"
+#include "coordinator/http/intake.h"
 #include "coordinator/http/limits.h"
-#include "coordinator/http/peer.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/release.h"
+#include "coordinator/http/response.h"
+#include "coordinator/http/stall.h"
 #include "coordinator/http/streams.h"
+#include "coordinator/http/tls.h"
+#include "coordinator/http/visit.h"
 #include "coordinator/http/watches.h"
 #include "coordinator/http/workers.h"
 #include "coordinator/store/listener.h"
@@ -36,12 +37,12 @@
 #define WORKERS 8
 #define COMMAND_WAIT_MS 10000
 #define CACHE_ENTRIES 1000000
-#define CACHE_BYTES ((size_t)1 << 30)
+#define CACHE_BYTES ((size_t)3 << 29)
 #define SCHEMAS_MAX 4096 /* compiled, and the bytes of their texts */
 #define SCHEMAS_BYTES (16u << 20)
 #define CONNECTIONS_MAX 10000
 #define INACTIVITY_S 120
-#define DROPPED_MAX (64u << 20) /* of a body that is refused */
+#define CONNECTION_MEMORY 8192 /* request line and headers; wiped after every request */
 #define BODIES_MAX ((size_t)256 << 20) /* of all together: nobody was asked for a token yet */
 
 struct http {
@@ -49,10 +50,9 @@ struct http {
     struct http_deps deps;
     struct MHD_Daemon *daemon;
     struct workers *workers;
-    struct deadlines *deadlines;
+    struct visit_house house;
     struct streams *streams;
     struct watches *watches;
-    struct reads *reads;
     struct releaser *releaser;
     struct schema_cache *schemas;
     struct counters counters;
@@ -63,131 +63,62 @@ struct http {
 
 /* ---------------------------------------------------------------- one exchange */
 
-static void *begin_exchange(void *cls, const char *uri, struct MHD_Connection *connection)
+static void *begin_visit(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    (void)cls;
+    (void)connection;
+    return visit_begin(uri);
+}
+
+static struct exchange *open_exchange(struct http *h, const char *target,
+                                      struct MHD_Connection *connection)
 {
     struct exchange *ex = calloc(1, sizeof(*ex));
 
     MUST(ex);
-    ex->http = cls;
+    ex->http = h;
     ex->connection = connection;
-    ex->request.target = strdup(uri);
+    ex->request.target = strdup(target);
     MUST(ex->request.target);
     return ex;
 }
 
-static struct deadline *deadline_of(struct MHD_Connection *connection)
+static void close_exchange(struct exchange *ex)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-    return info ? info->socket_context : NULL;
-}
-
-static void set_deadline(struct MHD_Connection *connection, int64_t in_ms)
-{
-    struct deadline *of = deadline_of(connection);
-
-    if (of)
-        deadline_set(of, in_ms);
-}
-
-static void end_exchange(void *cls, struct MHD_Connection *connection, void **con_cls,
-                         enum MHD_RequestTerminationCode code)
-{
-    struct exchange *ex = *con_cls;
-
-    (void)cls;
-    (void)code;
-    *con_cls = NULL;
     if (!ex)
         return;
-    set_deadline(connection, DEADLINE_HEADERS_MS);
     atomic_fetch_sub(&ex->http->bodies, ex->received);
     request_fini(&ex->request);
     reply_fini(&ex->reply);
     free(ex);
 }
 
+static void end_visit(void *cls, struct MHD_Connection *connection, void **con_cls,
+                      enum MHD_RequestTerminationCode code)
+{
+    struct visit *v = *con_cls;
+
+    (void)cls;
+    (void)code;
+    *con_cls = NULL;
+    if (!v)
+        return;
+    close_exchange(v->exchange);
+    visit_end(v, connection);
+}
+
 static void watch_connection(void *cls, struct MHD_Connection *connection, void **context,
                              enum MHD_ConnectionNotificationCode code)
 {
-    struct http *h = cls;
+    const struct http *h = cls;
 
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-        *context = info ? deadline_add(h->deadlines, info->connect_fd) : NULL;
-    } else if (*context) {
-        deadline_remove(h->deadlines, *context);
-        *context = NULL;
-    }
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        *context = caller_open(&h->house, connection);
+    else if (*context)
+        caller_close(&h->house, MOVE(*context));
 }
 
 /* ---------------------------------------------------------------- receiving */
-
-struct framing {
-    unsigned lengths, encodings;
-};
-
-static enum MHD_Result count_framing(void *cls, enum MHD_ValueKind kind, const char *name,
-                                     const char *value)
-{
-    struct framing *f = cls;
-
-    (void)kind;
-    (void)value;
-    f->lengths += strcasecmp(name, "Content-Length") == 0;
-    f->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
-    return MHD_YES;
-}
-
-static char *header(struct MHD_Connection *connection, const char *name)
-{
-    const char *value = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
-    char *copy = value ? strdup(value) : NULL;
-
-    MUST(!value || copy);
-    return copy;
-}
-
-static void take_headers(struct request *rq, struct MHD_Connection *connection)
-{
-    rq->authorization = header(connection, "Authorization");
-    rq->content_type = header(connection, "Content-Type");
-    rq->if_match = header(connection, "If-Match");
-    rq->if_none_match = header(connection, "If-None-Match");
-    rq->accept = header(connection, "Accept");
-    rq->last_event_id = header(connection, "Last-Event-ID");
-    rq->idempotency_key = header(connection, "Idempotency-Key");
-}
-
-/* The library would read on for as long as the connection lives. */
-static bool is_coded_otherwise(struct MHD_Connection *connection)
-{
-    const char *coding =
-        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding");
-
-    return coding && strcasecmp(coding, "chunked") != 0;
-}
-
-/* Two readings of where a body ends are how requests are smuggled: refused (RFC 9112, 6.3). */
-static int check_framing(struct MHD_Connection *connection, struct err *e)
-{
-    struct framing f = { 0 };
-    const char *length;
-
-    if (is_coded_otherwise(connection))
-        return err_set(e, ERR_MALFORMED, "the only Transfer-Encoding known here is chunked");
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_framing, &f);
-    if (f.lengths > 1 || f.encodings > 1 || (f.lengths && f.encodings))
-        return err_set(e, ERR_MALFORMED,
-                       "send one Content-Length or one Transfer-Encoding, not several of them");
-    length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-    if (length && strtoull(length, NULL, 10) > REQUEST_BODY_MAX)
-        return err_set(e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
-    return 0;
-}
 
 static int open_request(struct exchange *ex, struct err *e)
 {
@@ -197,13 +128,12 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->settings = &ex->http->settings;
     rq->streams = ex->http->streams;
     rq->watches = ex->http->watches;
-    rq->reads = ex->http->reads;
+    rq->reads = ex->http->house.reads;
+    rq->tls = ex->http->house.tls;
     rq->schemas = ex->http->schemas;
     rq->counters = &ex->http->counters;
     rq->limits = ex->http->limits;
-    take_headers(rq, ex->connection);
-    peer_address(ex->connection, rq->address);
-    if (check_framing(ex->connection, e) < 0)
+    if (intake_headers(rq, ex->connection, e) < 0)
         return -1;
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
                    &rq->match, e) < 0)
@@ -249,36 +179,6 @@ static void receive(struct exchange *ex, const char *data, size_t size)
 
 /* ---------------------------------------------------------------- answering */
 
-static void release_answer(void *answer)
-{
-    answer_release(answer);
-}
-
-static struct MHD_Response *make_response(struct reply *re)
-{
-    struct MHD_Response *response;
-    size_t size = re->body.size;
-
-    if (re->lent)
-        response = MHD_create_response_from_buffer_with_free_callback_cls(
-            re->lent->size, (void *)(uintptr_t)re->lent->body, release_answer, re->lent);
-    else if (re->stream)
-        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, stream_read,
-                                                     MOVE(re->stream), stream_close);
-    else
-        response = MHD_create_response_from_buffer(size, buffer_take(&re->body),
-                                                   MHD_RESPMEM_MUST_FREE);
-    MUST(response);
-    re->lent = NULL;
-    if (re->content_type)
-        MHD_add_response_header(response, "Content-Type", re->content_type);
-    MHD_add_response_header(response, "Cache-Control", "no-cache");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    for (unsigned i = 0; i < re->header_count; i++)
-        MHD_add_response_header(response, re->headers[i].name, re->headers[i].value);
-    return response;
-}
-
 static enum MHD_Result answer(struct exchange *ex)
 {
     bool is_stream = ex->reply.stream != NULL;
@@ -288,8 +188,8 @@ static enum MHD_Result answer(struct exchange *ex)
     if (is_stream)
         stream_attach(ex->reply.stream, ex->connection);
     atomic_fetch_add(&ex->http->counters.answers[ex->reply.status / 100], 1);
-    response = make_response(&ex->reply);
-    set_deadline(ex->connection, is_stream ? DEADLINE_NEVER : DEADLINE_ANSWER_MS);
+    response = response_of_reply(&ex->reply);
+    caller_set_deadline(ex->connection, is_stream ? DEADLINE_NEVER : DEADLINE_ANSWER_MS);
     rc = MHD_queue_response(ex->connection, (unsigned)ex->reply.status, response);
     MHD_destroy_response(response);
     return rc;
@@ -346,7 +246,7 @@ static void requeue(struct exchange *ex)
 static void suspend(struct exchange *ex)
 {
     ex->state = EXCHANGE_WORKING;
-    set_deadline(ex->connection, DEADLINE_NEVER);
+    caller_set_deadline(ex->connection, DEADLINE_NEVER);
     MHD_suspend_connection(ex->connection);
 }
 
@@ -383,38 +283,24 @@ static enum MHD_Result begin_work(struct exchange *ex)
     return answer(ex);
 }
 
-/* A refused body is read and dropped, so that the client gets to read the answer and the
- * connection lives on; but not one that waits to be asked for, or that is beyond all measure. */
-static bool is_hopeless(struct MHD_Connection *connection)
-{
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-
-    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Expect") ||
-           is_coded_otherwise(connection) ||
-           (length && strtoull(length, NULL, 10) > DROPPED_MAX);
-}
+/* ---------------------------------------------------------------- requests */
 
 /* Called when the headers are there, for every part of the body, when it is complete, and after
  * every resume. Answers are queued after the first call: on the first, the connection would be
  * closed with it; a hopeless body is the one case where that is wanted. */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
-                                  const char *method, const char *version, const char *data,
-                                  size_t *size, void **con_cls)
+static enum MHD_Result on_exchange(struct exchange *ex, const char *method, const char *data,
+                                   size_t *size)
 {
-    struct exchange *ex = *con_cls;
     struct err e = { 0 };
 
-    (void)cls;
-    (void)url;
-    (void)version;
     if (ex->state == EXCHANGE_NEW) {
         ex->state = EXCHANGE_RECEIVING;
         ex->request.method = method;
-        set_deadline(connection, DEADLINE_BODY_MS);
+        caller_set_deadline(ex->connection, DEADLINE_BODY_MS);
         if (open_request(ex, &e) == 0)
             return MHD_YES;
         refuse(ex, &e);
-        return is_hopeless(connection) ? answer(ex) : MHD_YES;
+        return intake_is_hopeless(ex->connection) ? answer(ex) : MHD_YES;
     }
     if (*size) {
         receive(ex, data, *size);
@@ -422,6 +308,27 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return MHD_YES;
     }
     return ex->state == EXCHANGE_ANSWERED ? answer(ex) : begin_work(ex);
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *size, void **con_cls)
+{
+    struct visit *v = *con_cls;
+    struct http *h = cls;
+
+    (void)url;
+    (void)version;
+    if (v->hit)
+        return (enum MHD_Result)visit_answer_hit(&h->house, v, connection);
+    if (!v->exchange) {
+        if (!visit_is_welcome(&h->house, connection))
+            return (enum MHD_Result)visit_turn_away(connection);
+        if (visit_is_hit(&h->house, v, connection, method))
+            return MHD_YES;
+        v->exchange = open_exchange(h, v->target, connection);
+    }
+    return on_exchange(v->exchange, method, data, size);
 }
 
 /* ---------------------------------------------------------------- start and stop */
@@ -435,7 +342,7 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     workers_wake(h->workers);
     streams_wake(h->streams);
     watches_wake(h->watches);
-    reads_wake(h->reads);
+    reads_wake(h->house.reads);
     releaser_wake(h->releaser);
 }
 
@@ -455,48 +362,72 @@ static void log_library(void *cls, const char *fmt, va_list ap)
     log_debug("http library", "says", text);
 }
 
-static void note_address(struct http *h, const struct addrinfo *at)
+/* Tokens in clear text are for this machine alone, unless somebody says otherwise. */
+static int check_plain(const struct http *h, const struct addrinfo *at, struct err *e)
 {
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    char host[INET6_ADDRSTRLEN] = "";
-
-    getnameinfo(at->ai_addr, at->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST);
-    snprintf(h->address, sizeof(h->address), at->ai_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
-             info ? info->port : 0);
+    if (h->house.tls || h->settings.is_insecure || bind_is_loopback(at))
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "HTTP on %.200s would carry access tokens in clear text: give [http] tls_cert "
+                   "and tls_key, listen on 127.0.0.1, or say [http] insecure = true",
+                   h->settings.bind);
 }
 
-static int start_daemon(struct http *h, struct err *e)
+static int start_at(struct http *h, const struct addrinfo *at, struct err *e)
 {
-    struct addrinfo *at = NULL;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[TLS_OPTIONS_MAX] = { { MHD_OPTION_END, 0, NULL } };
+    const union MHD_DaemonInfo *info;
 
-    if (bind_resolve(h->settings.bind, &at, e) < 0)
+    if (check_plain(h, at, e) < 0)
         return -1;
     if (at->ai_family == AF_INET6)
         flags |= MHD_USE_IPv6;
+    if (h->house.tls) {
+        flags |= MHD_USE_TLS;
+        tls_options(h->house.tls, tls);
+    }
     errno = 0;
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, log_library, h,
         MHD_OPTION_SOCK_ADDR, at->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, h->settings.io_threads,
-        MHD_OPTION_URI_LOG_CALLBACK, begin_exchange, h, MHD_OPTION_NOTIFY_COMPLETED, end_exchange,
-        h, MHD_OPTION_NOTIFY_CONNECTION, watch_connection, h, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)INACTIVITY_S,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
-    if (h->daemon)
-        note_address(h, at);
+        MHD_OPTION_URI_LOG_CALLBACK, begin_visit, h, MHD_OPTION_NOTIFY_COMPLETED, end_visit, h,
+        MHD_OPTION_NOTIFY_CONNECTION, watch_connection, h, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)INACTIVITY_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    if (!h->daemon)
+        return err_set(e, ERR_UNAVAILABLE, "cannot listen for HTTP on %.200s: %s",
+                       h->settings.bind, errno ? strerror(errno) : "refused");
+    info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    bind_text(at, info ? info->port : 0, h->address, sizeof(h->address));
+    return 0;
+}
+
+static int start_daemon(struct http *h, struct err *e)
+{
+    struct addrinfo *at;
+    int rc;
+
+    stall_avoid();
+    if (h->settings.tls_cert && tls_new(h->settings.tls_cert, h->settings.tls_key,
+                                        h->settings.tls_client_ca, &h->house.tls, e) < 0)
+        return -1;
+    if (bind_resolve(h->settings.bind, &at, e) < 0)
+        return -1;
+    rc = start_at(h, at, e);
     freeaddrinfo(at);
-    return h->daemon ? 0
-                     : err_set(e, ERR_UNAVAILABLE, "cannot listen for HTTP on %.200s: %s",
-                               h->settings.bind, errno ? strerror(errno) : "refused");
+    return rc;
 }
 
 static void http_free(struct http *h)
 {
-    deadlines_stop(h->deadlines);
+    deadlines_stop(h->house.deadlines);
     workers_free(h->workers);
     streams_free(h->streams);
     watches_free(h->watches);
-    reads_free(h->reads);
+    reads_free(h->house.reads);
+    tls_free(h->house.tls);
     schema_cache_free(h->schemas);
     limits_free(h->limits);
     free(h);
@@ -523,13 +454,14 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
         h->settings.command_wait_ms = COMMAND_WAIT_MS;
     h->schemas = schema_cache_new(SCHEMAS_MAX, SCHEMAS_BYTES);
     h->limits = limits_new(h->settings.token_rate, h->settings.address_rate);
-    h->deadlines = deadlines_start();
+    h->house.counters = &h->counters;
+    h->house.deadlines = deadlines_start();
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, run_exchange);
     h->watches = watches_start(deps->pool, on_released, h);
-    h->reads = reads_start(&h->settings, deps->pool, &hands);
+    h->house.reads = reads_start(&h->settings, deps->pool, &hands);
     if (start_daemon(h, e) < 0) {
-        reads_stop(h->reads);
+        reads_stop(h->house.reads);
         watches_stop(h->watches);
         workers_stop(h->workers);
         streams_stop(h->streams);
@@ -553,12 +485,17 @@ void http_stop(struct http *h)
     releaser_stop(h->releaser);
     watches_stop(h->watches);
     workers_stop(h->workers);
-    reads_stop(h->reads);
+    reads_stop(h->house.reads);
     streams_stop(h->streams);
     MHD_stop_daemon(h->daemon);
     if (listening >= 0)
         close(listening);
     http_free(h);
+}
+
+int http_reload(struct http *h, struct err *e)
+{
+    return h->house.tls ? tls_load(h->house.tls, e) : 0;
 }
 
 const char *http_address(const struct http *h)

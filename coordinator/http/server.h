@@ -19,9 +19,12 @@ struct listener;
 
 struct http_settings {
     const char *bind;        /* "127.0.0.1:7780", "[::1]:0"; port 0: any free one. Lent */
+    /* PEM files; NULL: plain HTTP. With a client CA, clients need a certificate of it. Lent */
+    const char *tls_cert, *tls_key, *tls_client_ca;
+    bool is_insecure;        /* plain HTTP on other addresses than this machine's own, too */
     unsigned io_threads;     /* 0: two; at least two, because one can stall at 128 events */
     unsigned workers;        /* 0: eight; not more than the pool has connections */
-    size_t cache_entries, cache_bytes; /* answers kept in memory; 0: a million, 1 GiB */
+    size_t cache_entries, cache_bytes; /* answers kept in memory; 0: a million, 1.5 GiB */
     uint32_t token_rate, address_rate; /* requests a second that cost a worker; 0: any number */
     int64_t command_wait_ms; /* 0: 10 s; how long a command waits for the leader's answer */
 };
@@ -57,6 +60,8 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
 /* Wakes everybody who waits, answers them, ends the threads. Stop the listener first: it calls
  * into this. NULL is fine. */
 void http_stop(struct http *h);
+/* Read the certificates again; connections live on. On -1 the ones there are stay. */
+int http_reload(struct http *h, struct err *e) __attribute__((warn_unused_result));
 /* "127.0.0.1:7780" with the port that was chosen. */
 const char *http_address(const struct http *h);
 

@@ -1,0 +1,70 @@
+/* response.c - puts status, headers and bodies into libmicrohttpd's responses. */
+#include "coordinator/http/response.h"
+
+#include <microhttpd.h>
+#include <stdint.h>
+
+#include "common/invariant.h"
+#include "common/scoped.h"
+#include "coordinator/http/answer.h"
+#include "coordinator/http/reply.h"
+#include "coordinator/http/streams.h"
+
+static void add_common_headers(struct MHD_Response *response, const char *content_type)
+{
+    if (content_type)
+        MHD_add_response_header(response, "Content-Type", content_type);
+    MHD_add_response_header(response, "Cache-Control", "no-cache");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+}
+
+static struct MHD_Response *make(struct answer *a)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
+        a->size, (void *)(uintptr_t)a->body, answer_text_release, answer_text_take(a));
+
+    MUST(response);
+    add_common_headers(response, a->content_type);
+    for (unsigned i = 0; i < a->header_count; i++)
+        MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
+    return response;
+}
+
+static void destroy(void *form)
+{
+    MHD_destroy_response(form);
+}
+
+struct MHD_Response *response_of_answer(struct answer *a)
+{
+    void *form = atomic_load_explicit(&a->form, memory_order_acquire), *mine;
+
+    if (form)
+        return form;
+    mine = make(a);
+    a->release_form = destroy;
+    if (atomic_compare_exchange_strong(&a->form, &form, mine))
+        return mine;
+    MHD_destroy_response(mine); /* somebody was quicker */
+    return form;
+}
+
+struct MHD_Response *response_of_reply(struct reply *re)
+{
+    struct MHD_Response *response;
+    size_t size = re->body.size;
+
+    if (re->lent)
+        return make(re->lent);
+    if (re->stream)
+        response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, stream_read,
+                                                     MOVE(re->stream), stream_close);
+    else
+        response = MHD_create_response_from_buffer(size, buffer_take(&re->body),
+                                                   MHD_RESPMEM_MUST_FREE);
+    MUST(response);
+    add_common_headers(response, re->content_type);
+    for (unsigned i = 0; i < re->header_count; i++)
+        MHD_add_response_header(response, re->headers[i].name, re->headers[i].value);
+    return response;
+}

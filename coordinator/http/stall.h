@@ -1,0 +1,8 @@
+/* stall.h - keeps libmicrohttpd from stalling when exactly 128 events arrive at once. */
+#ifndef COORDINATOR_HTTP_STALL_H
+#define COORDINATOR_HTTP_STALL_H
+
+/* Call it once: a program that does gets an epoll_wait that never fills libmicrohttpd's array. */
+void stall_avoid(void);
+
+#endif

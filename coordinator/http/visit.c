@@ -1,0 +1,178 @@
+/* visit.c - the short way from a request to an answer that is kept in memory. */
+#include "coordinator/http/visit.h"
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/err.h"
+#include "common/invariant.h"
+#include "coordinator/http/answer.h"
+#include "coordinator/http/counters.h"
+#include "coordinator/http/deadline.h"
+#include "coordinator/http/reads.h"
+#include "coordinator/http/reply.h"
+#include "coordinator/http/response.h"
+#include "coordinator/http/tls.h"
+
+#define SMALL 16384
+
+/* ---------------------------------------------------------------- connections */
+
+struct caller {
+    struct deadline *deadline;
+    struct reads_caller reader;
+    uint64_t verified; /* the load of the certificates by which the client's was found good */
+};
+
+static struct caller *caller_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
+void caller_set_deadline(struct MHD_Connection *connection, int64_t in_ms)
+{
+    struct caller *caller = caller_of(connection);
+
+    if (caller)
+        deadline_set(caller->deadline, in_ms);
+}
+
+struct caller *caller_open(const struct visit_house *house, struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct caller *caller = calloc(1, sizeof(*caller));
+
+    MUST(caller && info);
+    caller->deadline = deadline_add(house->deadlines, info->connect_fd);
+    return caller;
+}
+
+void caller_close(const struct visit_house *house, struct caller *caller)
+{
+    deadline_remove(house->deadlines, caller->deadline);
+    reads_caller_fini(&caller->reader);
+    free(caller);
+}
+
+bool visit_is_welcome(const struct visit_house *house, struct MHD_Connection *connection)
+{
+    struct caller *caller = caller_of(connection);
+    const union MHD_ConnectionInfo *info;
+
+    if (!house->tls)
+        return true;
+    if (tls_is_current(house->tls, caller->verified))
+        return true;
+    info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    return info && tls_verify_client(house->tls, info->tls_session, &caller->verified);
+}
+
+int visit_turn_away(struct MHD_Connection *connection)
+{
+    struct reply reply = { 0 };
+    struct MHD_Response *response;
+    struct err e;
+    int rc;
+
+    err_code(&e, ERR_FORBIDDEN, "client_certificate",
+             "a client certificate is needed here that was issued by the authority this "
+             "coordinator trusts and is valid today");
+    reply_error(&reply, &e);
+    response = response_of_reply(&reply);
+    rc = (int)MHD_queue_response(connection, (unsigned)reply.status, response);
+    MHD_destroy_response(response);
+    reply_fini(&reply);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- visits */
+
+struct visit *visit_begin(const char *target)
+{
+    size_t size = strlen(target) + 1;
+    struct visit *v = malloc(sizeof(*v) + size);
+
+    MUST(v);
+    *v = (struct visit){ 0 };
+    memcpy(v->target, target, size);
+    return v;
+}
+
+void visit_end(struct visit *v, struct MHD_Connection *connection)
+{
+    caller_set_deadline(connection, DEADLINE_HEADERS_MS);
+    answer_release(v->hit);
+    free(v);
+}
+
+struct sent {
+    const char *authorization, *if_none_match;
+    bool has_body;
+};
+
+static enum MHD_Result note_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    struct sent *s = cls;
+
+    (void)kind;
+    if (strcasecmp(name, "Authorization") == 0 && !s->authorization)
+        s->authorization = value;
+    else if (strcasecmp(name, "If-None-Match") == 0 && !s->if_none_match)
+        s->if_none_match = value;
+    else if (strcasecmp(name, "Content-Length") == 0 ||
+             strcasecmp(name, "Transfer-Encoding") == 0)
+        s->has_body = true;
+    return MHD_YES;
+}
+
+bool visit_is_hit(const struct visit_house *house, struct visit *v,
+                  struct MHD_Connection *connection, const char *method)
+{
+    struct caller *caller = caller_of(connection);
+    struct sent sent = { 0 };
+
+    if (strcmp(method, "GET") != 0 || !caller)
+        return false;
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, note_header, &sent);
+    if (sent.has_body)
+        return false;
+    v->hit = reads_hit(house->reads, &caller->reader, v->target, sent.authorization);
+    v->is_known = v->hit && answer_is_known(v->hit, sent.if_none_match);
+    return v->hit != NULL;
+}
+
+static int answer_known(const struct visit *v, struct MHD_Connection *connection)
+{
+    struct reply known = { 0 };
+    struct MHD_Response *response;
+    int rc;
+
+    answer_give_known(v->hit, &known);
+    response = response_of_reply(&known);
+    rc = (int)MHD_queue_response(connection, 304, response);
+    MHD_destroy_response(response);
+    reply_fini(&known);
+    return rc;
+}
+
+/* What fits into the socket's buffer needs no deadline of its own. */
+int visit_answer_hit(const struct visit_house *house, const struct visit *v,
+                     struct MHD_Connection *connection)
+{
+    int status = v->is_known ? 304 : v->hit->status;
+
+    atomic_fetch_add_explicit(&house->counters->answers[status / 100], 1, memory_order_relaxed);
+    if (v->is_known)
+        return answer_known(v, connection);
+    if (v->hit->size > SMALL)
+        caller_set_deadline(connection, DEADLINE_ANSWER_MS);
+    return (int)MHD_queue_response(connection, (unsigned)status, response_of_answer(v->hit));
+}
