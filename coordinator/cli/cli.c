@@ -21,6 +21,8 @@ int cli_connect(struct cli *cli, struct err *e)
     struct context_wish wish = {
         .address = command_option(&cli->line, "addr"),
         .token_file = command_option(&cli->line, "token-file"),
+        .ca_file = command_option(&cli->line, "ca-file"),
+        .client_cert = command_option(&cli->line, "client-cert"),
         .name = command_option(&cli->line, "context"),
     };
 

@@ -111,6 +111,19 @@ void client_escape(struct buffer *out, const char *text)
     }
 }
 
+/* Verification is on in any case: these only say by what, and who we are. */
+static void set_certificates(const struct client *c)
+{
+    if (c->context.ca_file[0]) {
+        curl_easy_setopt(c->curl, CURLOPT_CAINFO, c->context.ca_file);
+        curl_easy_setopt(c->curl, CURLOPT_CAPATH, NULL);
+    }
+    if (c->context.client_cert[0]) {
+        curl_easy_setopt(c->curl, CURLOPT_SSLCERT, c->context.client_cert);
+        curl_easy_setopt(c->curl, CURLOPT_SSLKEY, c->context.client_cert);
+    }
+}
+
 /* No answer came at all: which address, why, and what to try. */
 static int no_answer(const struct client *c, CURLcode rc, const char *text, struct err *e)
 {
@@ -122,6 +135,12 @@ static int no_answer(const struct client *c, CURLcode rc, const char *text, stru
                         "Is lockstepd running there? Another address: --addr URL, LOCKSTEP_ADDR "
                         "or --context. One to play with: `lockstep dev`",
                         c->context.address, c->context.source, text);
+    if (rc == CURLE_PEER_FAILED_VERIFICATION)
+        return err_code(e, ERR_UNAVAILABLE, "unreachable",
+                        "the certificate of %s cannot be trusted: %s.\n"
+                        "An authority of your own is named with --ca-file FILE, LOCKSTEP_CA_FILE "
+                        "or ca_file in the context",
+                        c->context.address, text);
     return err_code(e, ERR_UNAVAILABLE, "unreachable", "the coordinator at %s: %s",
                     c->context.address, text);
 }
@@ -204,6 +223,7 @@ static void prepare(struct client *c, const char *method, const char *url, const
     buffer_clear(&c->fields);
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    set_certificates(c);
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "lockstep-cli");

@@ -13,6 +13,8 @@ const struct command_option command_globals[] = {
       "which coordinator: a name in contexts.ini, or DIR of `lockstep dev`" },
     { "addr", 0, "URL", "address of the coordinator (LOCKSTEP_ADDR)" },
     { "token-file", 0, "FILE", "file with the access token (or the token in LOCKSTEP_TOKEN)" },
+    { "ca-file", 0, "FILE", "authorities to trust, in place of the system's (LOCKSTEP_CA_FILE)" },
+    { "client-cert", 0, "FILE", "our certificate and its key, one file (LOCKSTEP_CLIENT_CERT)" },
     { "yes", 'y', NULL, "do not ask before what cannot be undone" },
     { "verbose", 'v', NULL, "say on standard error what is done and where" },
     { "help", 'h', NULL, "help on this command" },

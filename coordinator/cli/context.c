@@ -42,7 +42,7 @@ int context_read_token(const char *path, char *out, size_t size, struct err *e)
 /* One section of an INI file. */
 struct section {
     const char *name;
-    char address[512], token_file[512];
+    char address[512], token_file[512], ca_file[512], client_cert[512];
     bool is_found;
 };
 
@@ -57,6 +57,10 @@ static int read_pair(void *into, const char *section, const char *key, const cha
         snprintf(s->address, sizeof(s->address), "%s", value);
     else if (strcmp(key, "token_file") == 0)
         snprintf(s->token_file, sizeof(s->token_file), "%s", value);
+    else if (strcmp(key, "ca_file") == 0)
+        snprintf(s->ca_file, sizeof(s->ca_file), "%s", value);
+    else if (strcmp(key, "client_cert") == 0)
+        snprintf(s->client_cert, sizeof(s->client_cert), "%s", value);
     else
         return 0;
     return 1;
@@ -72,24 +76,34 @@ static int read_section(const char *path, struct section *s, struct err *e)
     line = ini_parse(path, read_pair, s);
     if (line != 0)
         return err_set(e, ERR_MALFORMED,
-                       "%s:%d: a context has the keys addr and token_file, nothing else", path,
+                       "%s:%d: a context has the keys addr, token_file, ca_file and client_cert", path,
                        line);
     return 0;
+}
+
+#define PATH_SIZE 1100
+
+/* Relative names lie in the context's own folder. */
+static void resolve(char out[PATH_SIZE], const char *name, const char *folder)
+{
+    if (!*name || *name == '/' || !folder)
+        snprintf(out, PATH_SIZE, "%s", name);
+    else
+        snprintf(out, PATH_SIZE, "%s/%s", folder, name);
 }
 
 static int take_section(struct context *c, const struct section *s, const char *folder,
                         struct err *e)
 {
-    char path[1100];
+    char path[PATH_SIZE];
 
     if (s->address[0])
         take_address(c, s->address);
+    resolve(c->ca_file, s->ca_file, folder);
+    resolve(c->client_cert, s->client_cert, folder);
     if (!s->token_file[0])
         return 0;
-    if (s->token_file[0] == '/' || !folder)
-        snprintf(path, sizeof(path), "%s", s->token_file);
-    else
-        snprintf(path, sizeof(path), "%s/%s", folder, s->token_file);
+    resolve(path, s->token_file, folder);
     return context_read_token(path, c->token, sizeof(c->token), e);
 }
 
@@ -170,6 +184,14 @@ static int take_preset(struct context *c, struct err *e)
     return 0;
 }
 
+static void take_file(char out[PATH_SIZE], const char *wish, const char *variable)
+{
+    const char *name = wish ? wish : getenv(variable);
+
+    if (name && *name)
+        snprintf(out, PATH_SIZE, "%s", name);
+}
+
 /* Addresses and tokens given outright; each wins over the context's. */
 static int take_given(struct context *c, const char *address, const char *source,
                       const struct context_wish *wish, struct err *e)
@@ -180,6 +202,8 @@ static int take_given(struct context *c, const char *address, const char *source
         take_address(c, address);
         snprintf(c->source, sizeof(c->source), "%s", source);
     }
+    take_file(c->ca_file, wish->ca_file, "LOCKSTEP_CA_FILE");
+    take_file(c->client_cert, wish->client_cert, "LOCKSTEP_CLIENT_CERT");
     if (wish->token_file)
         return context_read_token(wish->token_file, c->token, sizeof(c->token), e);
     if (token && *token && !(wish->name && c->token[0]))

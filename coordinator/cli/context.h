@@ -8,6 +8,7 @@
  *     [staging]
  *     addr = https://lockstep.staging.example:7780
  *     token_file = /home/me/.config/lockstep/staging.token
+ *     ca_file = /home/me/.config/lockstep/staging-ca.pem
  *
  * A token found in a context goes to that context's address only, unless the context was named
  * on the command line.
@@ -24,12 +25,14 @@
 struct context {
     char address[512]; /* without a slash at its end */
     char token[512];   /* "" when none is known */
+    char ca_file[1100];     /* PEM: trusted in place of the system's authorities; "" none */
+    char client_cert[1100]; /* PEM with certificate and key, for coordinators that ask; "" none */
     char source[600];  /* where the address comes from, for -v and for errors */
 };
 
 /* What the command line said; NULL where it said nothing. */
 struct context_wish {
-    const char *address, *token_file, *name;
+    const char *address, *token_file, *ca_file, *client_cert, *name;
 };
 
 int context_find(const struct context_wish *wish, struct context *out, struct err *e)

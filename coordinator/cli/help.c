@@ -195,7 +195,7 @@ void help_completion_bash(struct buffer *out, const struct command *table, size_
     complete_nouns(out, table, count);
     buffer_add_text(out, "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                          "        case \"${COMP_WORDS[i]}\" in\n"
-                         "        -o|--output|--context|--addr|--token-file) ((i++)) ;;\n"
+                         "        -o|--output|--context|--addr|--*-file|--client-cert) ((i++)) ;;\n"
                          "        -*) ;;\n"
                          "        *) if [ -z \"$noun\" ]; then noun=\"${COMP_WORDS[i]}\"\n"
                          "           elif [ -z \"$verb\" ]; then verb=\"${COMP_WORDS[i]}\"; fi ;;\n"
@@ -206,7 +206,7 @@ void help_completion_bash(struct buffer *out, const struct command *table, size_
         out, "    case \"$previous\" in\n"
              "    -o|--output) COMPREPLY=($(compgen -W \"table json yaml name\" -- \"$word\"))"
              "; return ;;\n"
-             "    --token-file|--dir|--context) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
+             "    --*-file|--client-cert|--dir|--context) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
              "    esac\n"
              "    if [[ \"$word\" == -* ]]; then\n"
              "        COMPREPLY=($(compgen -W \"$options $globals\" -- \"$word\"))\n"
