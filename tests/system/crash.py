@@ -157,7 +157,7 @@ def test_acks(world):
 
 
 def test_audit(world):
-    """the audit trail and the tables keep S1, S2, S6, S10, S11, S12, S14"""
+    """the audit trail and the tables keep S1, S2, S6, S10 … S14, and the trail its chain"""
     judge.tables(world)
     judge.trail(world)
 
@@ -179,6 +179,9 @@ FORGERIES = {
     "S11": "UPDATE audit SET data = data || '{\"stage\":0}' WHERE number = (SELECT max(a.number) FROM audit a WHERE data->>'to' = 'baking'"
            " AND data->>'stage' = '1' AND EXISTS (SELECT 1 FROM audit b WHERE b.rollout_id = a.rollout_id AND b.number > a.number"
            " AND b.action = 'rollout.attempt' AND b.data->>'stage' = '2'))",
+    "S13": "UPDATE audit SET data = data || '{\"approvals_needed\":1}' WHERE action = 'rollout.create' AND rollout_id ="
+           " (SELECT max(rollout_id) FROM audit WHERE action = 'rollout.attempt')",
+    "the chain": "UPDATE audit SET actor = 'nobody' WHERE number = (SELECT max(number) / 2 FROM audit)",
     "S15": "UPDATE audit SET data = data || '{\"epoch\":0}' WHERE number = (SELECT max(number) FROM audit WHERE action = 'rollout.end')",
 }
 
