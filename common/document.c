@@ -81,7 +81,7 @@ static void emit_item(const struct document_item *item, struct buffer *out)
 {
     canon_quote(out, item->key);
     buffer_printf(out, ":{\"t\":\"%s\",\"v\":", value_type_name(item->type));
-    if (item->type == VALUE_JSON || item->type == VALUE_BOOLEAN)
+    if (item->is_secret || item->type == VALUE_JSON || item->type == VALUE_BOOLEAN)
         buffer_add_text(out, item->text);
     else
         canon_quote(out, item->text);
@@ -96,6 +96,11 @@ static char *copy(const char *text)
     return made;
 }
 
+static struct document_item shown(const char *key, enum value_type type, const char *text)
+{
+    return (struct document_item){ key, type, text, value_is_reference(text, NULL) };
+}
+
 static struct item *item_new(const char *key, enum value_type type, const char *text)
 {
     SCOPED_BUFFER struct buffer bytes = { 0 };
@@ -104,7 +109,7 @@ static struct item *item_new(const char *key, enum value_type type, const char *
     MUST(item);
     item->key = copy(key);
     item->text = copy(text);
-    item->shown = (struct document_item){ item->key, type, item->text };
+    item->shown = shown(item->key, type, item->text);
     emit_item(&item->shown, &bytes);
     item->size = bytes.size + 1; /* the comma */
     return item;
@@ -142,7 +147,7 @@ int document_set(struct document *d, const char *key, enum value_type type, cons
 
         old->text = item->text;
         old->size = item->size;
-        old->shown = (struct document_item){ old->key, type, old->text };
+        old->shown = shown(old->key, type, old->text);
         item->text = spent;
         item_free(item);
         return 0;

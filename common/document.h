@@ -5,6 +5,10 @@
  * string for string, yaml and number (numbers keep their written text), a JSON boolean for
  * boolean, and the value itself (canonical: sorted, compact) for json. Equal content has equal
  * bytes, and so an equal hash.
+ *
+ * A secret has a type like any other value, and in place of its value a reference to its envelope
+ * (common/envelope.h): {"$secret":DIGEST}. A reference is a text that no plain value can have, so
+ * whoever holds the text of a value knows whether it is a secret, and nothing else of it.
  */
 #ifndef COMMON_DOCUMENT_H
 #define COMMON_DOCUMENT_H
@@ -40,6 +44,13 @@ int value_type_parse(const char *text, enum value_type *out, struct err *e)
 int value_normalize(enum value_type type, const char *text, size_t size, char **canonical_out,
                     struct err *e) __attribute__((warn_unused_result));
 
+/* {"$secret":DIGEST}, where DIGEST is the base64 text of 32 bytes. value_normalize refuses it. */
+#define VALUE_DIGEST_SIZE 45    /* with the terminating zero, as the next */
+#define VALUE_REFERENCE_SIZE 59
+void value_reference(const char *digest, char out[VALUE_REFERENCE_SIZE]);
+/* false: a plain value. digest_out may be NULL. */
+bool value_is_reference(const char *text, char digest_out[VALUE_DIGEST_SIZE]);
+
 /* A key: 1 to DOCUMENT_KEY_MAX bytes of UTF-8 without control characters or blanks at its ends. */
 int document_check_key(const char *key, size_t size, struct err *e)
     __attribute__((warn_unused_result));
@@ -50,7 +61,8 @@ struct document *document_new(void);
 void document_free(struct document *d);
 SCOPED_FREE(struct document, document_free)
 
-/* Text must be canonical (value_normalize). Replaces; -1 only when the document grew too large. */
+/* Text must be canonical (value_normalize), or a reference. Replaces; -1 only when the document
+ * grew too large. */
 int document_set(struct document *d, const char *key, enum value_type type, const char *text,
                  struct err *e) __attribute__((warn_unused_result));
 void document_unset(struct document *d, const char *key);
@@ -59,7 +71,8 @@ size_t document_count(const struct document *d);
 struct document_item {
     const char *key;
     enum value_type type;
-    const char *text;
+    const char *text; /* of a secret the reference */
+    bool is_secret;
 };
 /* false when absent; item lent until the document changes. */
 bool document_get(const struct document *d, const char *key, struct document_item *out);

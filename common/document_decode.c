@@ -26,6 +26,14 @@ static int decode_value(const char *key, enum value_type type, const json_t *v, 
     SCOPED_BUFFER struct buffer text = { 0 };
     struct err inner;
 
+    if (json_is_object(v)) {
+        canon_emit(v, &text);
+        if (value_is_reference(text.data, NULL)) {
+            *out = buffer_take(&text);
+            return 0;
+        }
+        buffer_clear(&text);
+    }
     if (type == VALUE_BOOLEAN ? !json_is_boolean(v) : type != VALUE_JSON && !canon_string(v))
         return wrong_item(key, "has a value that does not fit its type", e);
     if (type == VALUE_BOOLEAN || type == VALUE_JSON)

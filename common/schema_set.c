@@ -99,7 +99,7 @@ static void judge_key(void *ctx, const char *key, const struct document_item *be
     int rc;
 
     (void)before;
-    if (j->rc < 0 || !after || !strcmp(key, SCHEMA_SET_WHOLE) ||
+    if (j->rc < 0 || !after || after->is_secret || !strcmp(key, SCHEMA_SET_WHOLE) ||
         !document_get(j->set->schemas, key, &text))
         return;
     if (j->findings->count == SCHEMA_PROBLEMS_MAX) {

@@ -5,7 +5,8 @@
  * content, and says the same on every machine. Key SCHEMA_SET_WHOLE is the whole document's.
  *
  * What was there before is not held against a change: only keys that differ are judged by the
- * schemas of their keys. The schema of the whole judges the whole.
+ * schemas of their keys. The schema of the whole judges the whole. A secret is judged where its
+ * value is at hand, at the write; in a document no more is known of it than that it is there.
  */
 #ifndef COMMON_SCHEMA_SET_H
 #define COMMON_SCHEMA_SET_H

@@ -25,8 +25,9 @@ enum schema_type schema_type_of(const json_t *value)
         return SCHEMA_BOOLEAN;
     case JSON_NULL:
         return SCHEMA_NULL;
+    case JSON_REAL: /* a secret (below): no keyword says anything about it */
+        return (enum schema_type)0;
     case JSON_INTEGER:
-    case JSON_REAL:
         break;
     }
     invariant_broken("numbers are marked", __FILE__, __LINE__);
@@ -294,7 +295,10 @@ int schema_tree_of_document(const struct document *d, json_t **out, struct err *
         int result;
 
         document_at(d, i, &item);
-        result = schema_tree_of_value(item.type, item.text, &value, e);
+        /* Of a secret one knows that it is there. A tree has no numbers, so one stands for it. */
+        if (item.is_secret)
+            value = json_real(0);
+        result = item.is_secret ? 0 : schema_tree_of_value(item.type, item.text, &value, e);
         if (result)
             err_wrap(e, "key %.200s", item.key);
         else if ((count += values_in(value)) > SCHEMA_VALUES_MAX)

@@ -2,9 +2,11 @@
 #include "common/document.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/buffer.h"
 #include "common/canon.h"
 #include "common/invariant.h"
@@ -110,8 +112,44 @@ int value_normalize(enum value_type type, const char *text, size_t size, char **
         return err_set(e, ERR_TOO_LARGE,
                        "the value has %zu bytes in canonical form, at most %u are allowed",
                        out.size, DOCUMENT_VALUE_MAX);
+    if (out.data && value_is_reference(out.data, NULL))
+        return err_set(e, ERR_INVALID,
+                       "{\"$secret\":…} stands for a secret: say encrypt, and give its value");
     *canonical_out = buffer_take(&out);
     return 0;
+}
+
+/* ---------------------------------------------------------------- secrets */
+
+#define REFERENCE_HEAD "{\"$secret\":\""
+#define REFERENCE_TAIL "\"}"
+
+_Static_assert(sizeof(REFERENCE_HEAD REFERENCE_TAIL) + VALUE_DIGEST_SIZE - 1 ==
+                   VALUE_REFERENCE_SIZE,
+               "a reference is its head, a digest and its tail");
+
+void value_reference(const char *digest, char out[VALUE_REFERENCE_SIZE])
+{
+    MUST(snprintf(out, VALUE_REFERENCE_SIZE, REFERENCE_HEAD "%s" REFERENCE_TAIL, digest) ==
+         VALUE_REFERENCE_SIZE - 1);
+}
+
+bool value_is_reference(const char *text, char digest_out[VALUE_DIGEST_SIZE])
+{
+    const size_t head = sizeof(REFERENCE_HEAD) - 1, digest = VALUE_DIGEST_SIZE - 1;
+    unsigned char bytes[HASH_SIZE];
+    size_t size;
+
+    if (strncmp(text, REFERENCE_HEAD, head) != 0 || strlen(text) != VALUE_REFERENCE_SIZE - 1 ||
+        strcmp(text + head + digest, REFERENCE_TAIL) != 0 ||
+        base64_decode(text + head, digest, bytes, sizeof(bytes), &size) != 0 ||
+        size != sizeof(bytes))
+        return false;
+    if (digest_out) {
+        memcpy(digest_out, text + head, digest);
+        digest_out[digest] = '\0';
+    }
+    return true;
 }
 
 int document_check_key(const char *key, size_t size, struct err *e)

@@ -350,6 +350,56 @@ START_TEST(test_other_spellings_are_no_documents)
 }
 END_TEST
 
+#define DIGEST "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
+#define REFERENCE "{\"$secret\":\"" DIGEST "\"}"
+
+START_TEST(test_a_secret_is_a_reference_of_any_type)
+{
+    SCOPED(document_free) struct document *d = document_new(), *read = NULL;
+    char digest[VALUE_DIGEST_SIZE], reference[VALUE_REFERENCE_SIZE];
+    struct document_item item;
+    struct hash hash;
+    struct err e;
+    char *bytes;
+
+    value_reference(DIGEST, reference);
+    ck_assert_str_eq(reference, REFERENCE);
+    ck_assert(value_is_reference(REFERENCE, digest));
+    ck_assert_str_eq(digest, DIGEST);
+    must_set(d, "j", VALUE_JSON, REFERENCE);
+    must_set(d, "n", VALUE_NUMBER, REFERENCE);
+    must_set(d, "p", VALUE_NUMBER, "1");
+    bytes = encoded(d, &hash);
+    ck_assert_str_eq(bytes, "{\"j\":{\"t\":\"json\",\"v\":" REFERENCE "},"
+                            "\"n\":{\"t\":\"number\",\"v\":" REFERENCE "},"
+                            "\"p\":{\"t\":\"number\",\"v\":\"1\"}}");
+    ck_assert_int_eq(document_decode(bytes, strlen(bytes), &read, &e), 0);
+    free(bytes);
+    ck_assert(document_get(read, "n", &item) && item.is_secret && item.type == VALUE_NUMBER);
+    ck_assert_str_eq(item.text, REFERENCE);
+    ck_assert(document_get(read, "p", &item) && !item.is_secret);
+}
+END_TEST
+
+START_TEST(test_no_plain_value_looks_like_a_secret)
+{
+    static const char *const plain[] = {
+        "", "{\"$secret\":\"\"}", "{\"$secret\":\"" DIGEST "\",\"a\":1}", "[" REFERENCE "]",
+        "{\"$secret\":\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=\"}", /* stray bits */
+    };
+
+    static const char spaced[] = " { \"$secret\" : \"" DIGEST "\" }";
+
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        ck_assert(!value_is_reference(plain[i], NULL));
+        ck_assert_ptr_nonnull(normal(VALUE_STRING, plain[i]));
+    }
+    ck_assert_refused(VALUE_STRING, REFERENCE);
+    ck_assert_refused(VALUE_YAML, REFERENCE);
+    ck_assert_says(refusal(VALUE_JSON, spaced, strlen(spaced)), "encrypt");
+}
+END_TEST
+
 static struct document *random_document(void)
 {
     static const char *const values[][5] = {
@@ -498,6 +548,8 @@ int main(void)
     tcase_add_test(tc, test_keys_are_checked);
     tcase_add_test(tc, test_bytes_are_canonical);
     tcase_add_test(tc, test_other_spellings_are_no_documents);
+    tcase_add_test(tc, test_a_secret_is_a_reference_of_any_type);
+    tcase_add_test(tc, test_no_plain_value_looks_like_a_secret);
     tcase_add_test(tc, test_random_documents_come_back);
     tcase_add_test(tc, test_a_difference_leads_from_one_to_the_other);
     tcase_add_test(tc, test_documents_are_limited_and_large_ones_are_quick);

@@ -68,6 +68,24 @@ START_TEST(test_what_was_there_is_left_alone)
 }
 END_TEST
 
+#define SECRET                                                                                     \
+    "{\"n\":{\"t\":\"number\",\"v\":"                                                                 \
+    "{\"$secret\":\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"}}}"
+
+START_TEST(test_of_a_secret_it_is_known_that_it_is_there)
+{
+    ck_assert_int_eq(judge(SMALL, NULL, SECRET), 0);
+    ck_assert_uint_eq(findings.count, 0);
+    ck_assert_int_eq(judge(SET("*", "{\"properties\":{\"n\":{\"not\":{\"maximum\":5}}},"
+                                    "\"required\":[\"n\"]}"),
+                           NULL, SECRET),
+                     0);
+    ck_assert_uint_eq(findings.count, 0);
+    ck_assert_int_eq(judge(SET("*", "{\"additionalProperties\":false}"), NULL, SECRET), 0);
+    ck_assert_uint_eq(findings.count, 1);
+}
+END_TEST
+
 START_TEST(test_the_whole_is_judged_whole)
 {
     ck_assert_int_eq(judge(SET("*", "{\"required\":[\"a\"]}"), N("6"), N("6")), 0);
@@ -118,6 +136,7 @@ int main(void)
     tcase_add_checked_fixture(t, NULL, tear_down);
     tcase_add_test(t, test_what_does_not_fit_is_said_whole);
     tcase_add_test(t, test_what_was_there_is_left_alone);
+    tcase_add_test(t, test_of_a_secret_it_is_known_that_it_is_there);
     tcase_add_test(t, test_the_whole_is_judged_whole);
     tcase_add_test(t, test_many_findings_are_cut);
     tcase_add_test(t, test_what_cannot_be_told_names_the_key);
