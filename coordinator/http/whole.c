@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/yaml_render.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/render.h"
@@ -72,7 +73,7 @@ static int reply_rendered(struct reply *re, const struct document *d, const char
     }
     if (strcmp(format, "yaml") == 0) {
         re->content_type = "application/yaml";
-        render_yaml(d, &re->body);
+        yaml_render(d, &re->body);
         return 0;
     }
     re->content_type = "text/plain; charset=utf-8";

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/yaml_render.h"
+
 static struct document *doc;
 static struct buffer out;
 static struct err err;
@@ -32,7 +34,7 @@ static void put(const char *key, enum value_type type, const char *text)
 static const char *yaml(void)
 {
     buffer_clear(&out);
-    render_yaml(doc, &out);
+    yaml_render(doc, &out);
     return out.data;
 }
 

@@ -1,4 +1,6 @@
-/* render_yaml.c - writes a document as nested YAML through libyaml. */
+/* yaml_render.c - writes a document as nested YAML through libyaml. */
+#include "common/yaml_render.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +9,6 @@
 
 #include "common/canon.h"
 #include "common/invariant.h"
-#include "coordinator/http/render.h"
 
 static int sink(void *ctx, unsigned char *data, size_t size)
 {
@@ -217,7 +218,7 @@ static void emit_frame(yaml_emitter_t *to, bool is_start)
     emit(to, &event);
 }
 
-void render_yaml(const struct document *d, struct buffer *out)
+void yaml_render(const struct document *d, struct buffer *out)
 {
     struct level top = { d, 0, document_count(d), 0 };
     yaml_emitter_t to;

@@ -1,0 +1,12 @@
+/* yaml_render.h - writes a document as nested YAML. */
+#ifndef COMMON_YAML_RENDER_H
+#define COMMON_YAML_RENDER_H
+
+#include "common/buffer.h"
+#include "common/document.h"
+
+/* Appended. Keys are split at dots into nested maps. Where a key is also the beginning of another,
+ * the rest of the longer one stays in one piece ("a: 1" beside "a.b: 2"). */
+void yaml_render(const struct document *d, struct buffer *out);
+
+#endif
