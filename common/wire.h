@@ -20,7 +20,7 @@
 #include "common/err.h"
 #include "common/hash.h"
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 #define WIRE_MESSAGE_MAX 65536 /* both frames together: ZMQ_MAXMSGSIZE of every bound socket */
 #define WIRE_INLINE_MAX 32768  /* documents of a PREPARE travel inside when together at most this */
 #define WIRE_CHUNK_MAX 61440   /* content bytes of one CHUNK */
@@ -36,13 +36,21 @@
 #define WIRE_ENVELOPE_SIZE 46
 #define WIRE_CLUSTER_ID_SIZE 16
 #define WIRE_STEPS_MAX 8
+#define WIRE_SECRET_MAX (1u << 20) /* of one value, and so of its ciphertext */
+#define WIRE_SECRET_KEY_MAX 500    /* the key of the document it was written to */
+#define WIRE_SECRETS_MAX 512       /* digests in one KEPT or DESTROYED */
+#define WIRE_REFUSAL_MAX 1000      /* why a secret is not to be had */
+#define WIRE_IV_SIZE 12
+#define WIRE_TAG_SIZE 16
+#define WIRE_DATA_KEY_SIZE 32
 
 /* name, direction: A agent to coordinator, C coordinator to agent */
 #define WIRE_TYPES(X)                                                                              \
     X(HELLO, A) X(WELCOME, C) X(REJECT, C) X(PREPARE, C) X(FETCH, A) X(CHUNK, C) X(READY, A)       \
     X(REFUSED, A) X(ACTIVATE, C) X(APPLIED, A) X(FAILED, A) X(CHECK, A) X(ABORT, C) X(ABORTED, A)  \
     X(ROLLBACK, C) X(ROLLED_BACK, A) X(FINALIZE, C) X(FINALIZED, A) X(RECEIPT, C) X(STATUS, A)     \
-    X(ANSWER, C) X(PING, C) X(PONG, A) X(STALE, A) X(BYE, A)
+    X(ANSWER, C) X(PING, C) X(PONG, A) X(STALE, A) X(BYE, A)      \
+    X(ASK, A) X(SECRET, C) X(KEPT, A) X(DESTROYED, C)
 
 enum wire_type {
     WIRE_NONE,
@@ -93,11 +101,23 @@ enum wire_answer {
     WIRE_ANSWER_COUNT
 };
 
+/* What became of an ASK. `away` is transient: the key-encryption key or the database cannot be had
+ * now. The others are final. */
+#define WIRE_SECRET_STATES(X)                                                                      \
+    X(THERE, "there") X(AWAY, "away") X(DESTROYED, "destroyed") X(REFUSED, "refused")
+enum wire_secret_state {
+#define X(name, text) WIRE_SECRET_##name,
+    WIRE_SECRET_STATES(X)
+#undef X
+    WIRE_SECRET_STATE_COUNT
+};
+
 const char *wire_type_name(enum wire_type type);       /* "READY" */
 const char *wire_reason_name(enum wire_reason reason); /* "validate" */
 const char *wire_step_name(enum wire_step step);
 const char *wire_reject_name(enum wire_reject reject);
 const char *wire_answer_name(enum wire_answer answer);
+const char *wire_secret_state_name(enum wire_secret_state state);
 
 struct wire_text {
     const char *at; /* not zero-terminated */
@@ -308,6 +328,33 @@ struct wire_stale {
     struct wire_bytes decision; /* the newest decision body obeyed; may be absent */
 };
 
+/* ASK: the secret that a document of this hash names by this digest, from `offset` on. */
+struct wire_ask {
+    struct hash document, digest;
+    uint32_t offset;
+};
+
+/* A secret as it is stored, and the data key that opens it, plain: sent inside CURVE only, to a
+ * server that may have the document. Ciphertexts longer than a message come piece by piece. */
+struct wire_secret {
+    struct hash digest; /* SHA-256(iv || ciphertext || tag) */
+    enum wire_secret_state state;
+    uint32_t offset, total;
+    /* Where it was written (of an inherited one the parent's); empty unless THERE. */
+    struct wire_text service, environment, key;
+    uint64_t version;
+    uint8_t iv[WIRE_IV_SIZE], tag[WIRE_TAG_SIZE];
+    struct wire_bytes data_key; /* of WIRE_DATA_KEY_SIZE, with the piece at offset 0; else absent */
+    struct wire_bytes content;  /* of the ciphertext, at most WIRE_CHUNK_MAX */
+    struct wire_text text;      /* why it is not there */
+};
+
+/* KEPT: digests an agent holds data keys of. DESTROYED: those whose data keys it shreds. */
+struct wire_digests {
+    uint16_t digest_count;
+    struct hash digests[WIRE_SECRETS_MAX];
+};
+
 /* BYE has an empty body: the agent stops on purpose. */
 
 size_t wire_encode_envelope(const struct wire_envelope *envelope, uint8_t out[WIRE_ENVELOPE_SIZE]);
@@ -321,7 +368,8 @@ int wire_decode_envelope(const void *data, size_t size, struct wire_envelope *ou
     X(chunk, struct wire_chunk) X(ack, struct wire_ack) X(check, struct wire_check)                \
     X(abort, struct wire_abort) X(receipt, struct wire_receipt) X(status, struct wire_status)      \
     X(answer, struct wire_answer_to) X(ping, struct wire_ping) X(pong, struct wire_pong)           \
-    X(stale, struct wire_stale)
+    X(stale, struct wire_stale) X(ask, struct wire_ask) X(secret, struct wire_secret)              \
+    X(kept, struct wire_digests) X(destroyed, struct wire_digests)
 
 /* wire_encode_hello(const struct wire_hello *, void *out, size_t size) and so on; wire_decode_*
  * fail with ERR_MALFORMED and a sentence that names message and field. The decision and ack bodies

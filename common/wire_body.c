@@ -18,6 +18,7 @@ CHOICE(reason, WIRE_REASON_COUNT)
 CHOICE(step, WIRE_STEP_COUNT)
 CHOICE(reject, WIRE_REJECT_COUNT)
 CHOICE(answer, WIRE_ANSWER_COUNT)
+CHOICE(secret_state, WIRE_SECRET_STATE_COUNT)
 #undef CHOICE
 
 static void name(struct cursor *c, const char *field, struct wire_text *value)
@@ -264,6 +265,45 @@ static void stale(struct cursor *c, struct wire_stale *b)
     cursor_bytes(c, "decision", &b->decision, WIRE_DECISION_MAX);
 }
 
+static void ask(struct cursor *c, struct wire_ask *b)
+{
+    cursor_hash(c, "document", &b->document);
+    cursor_hash(c, "digest", &b->digest);
+    cursor_u32(c, "offset", &b->offset);
+}
+
+static void secret(struct cursor *c, struct wire_secret *b)
+{
+    cursor_hash(c, "digest", &b->digest);
+    secret_state(c, &b->state);
+    cursor_u32(c, "offset", &b->offset);
+    cursor_u32(c, "total", &b->total);
+    cursor_require(c, "total", b->total <= WIRE_SECRET_MAX, "is larger than a secret may be");
+    cursor_text(c, "service", &b->service, 0, WIRE_NAME_MAX);
+    cursor_text(c, "environment", &b->environment, 0, WIRE_NAME_MAX);
+    cursor_text(c, "key", &b->key, 0, WIRE_SECRET_KEY_MAX);
+    cursor_u64(c, "version", &b->version);
+    cursor_fixed(c, "iv", b->iv, WIRE_IV_SIZE);
+    cursor_fixed(c, "tag", b->tag, WIRE_TAG_SIZE);
+    cursor_bytes(c, "data_key", &b->data_key, WIRE_DATA_KEY_SIZE);
+    cursor_require(c, "data_key",
+                   b->data_key.size == 0 || b->data_key.size == WIRE_DATA_KEY_SIZE,
+                   "does not have the size of a key");
+    cursor_bytes(c, "content", &b->content, WIRE_CHUNK_MAX);
+    cursor_require(c, "content",
+                   b->content.size == 0 ||
+                       (b->offset <= b->total && b->content.size <= b->total - b->offset),
+                   "reaches beyond the total");
+    cursor_text(c, "text", &b->text, 0, WIRE_REFUSAL_MAX);
+}
+
+static void digests(struct cursor *c, struct wire_digests *b)
+{
+    cursor_count(c, "digests", &b->digest_count, WIRE_SECRETS_MAX);
+    for (uint16_t i = 0; cursor_item(c, "digests", i, b->digest_count); i++)
+        cursor_hash(c, "digest", &b->digests[i]);
+}
+
 /* Both frames together are at most WIRE_MESSAGE_MAX, whatever room the caller has. */
 static size_t room(size_t size)
 {
@@ -309,3 +349,7 @@ CODEC(answer, answer_body, "ANSWER", struct wire_answer_to)
 CODEC(ping, ping, "PING", struct wire_ping)
 CODEC(pong, pong, "PONG", struct wire_pong)
 CODEC(stale, stale, "STALE", struct wire_stale)
+CODEC(ask, ask, "ASK", struct wire_ask)
+CODEC(secret, secret, "SECRET", struct wire_secret)
+CODEC(kept, digests, "KEPT", struct wire_digests)
+CODEC(destroyed, digests, "DESTROYED", struct wire_digests)

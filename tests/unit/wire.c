@@ -362,6 +362,45 @@ static void visit_stale(struct wire_stale *b)
     bytes(&b->decision, some(WIRE_DECISION_MAX));
 }
 
+static void visit_ask(struct wire_ask *b)
+{
+    FIXED(b->document);
+    FIXED(b->digest);
+    FIXED(b->offset);
+}
+
+static void visit_secret(struct wire_secret *b)
+{
+    FIXED(b->digest);
+    CHOICE(&b->state, WIRE_SECRET_STATE_COUNT);
+    FIXED(b->total);
+    FIXED(b->offset);
+    if (visit.is_filling) {
+        b->total %= WIRE_SECRET_MAX + 1;
+        b->offset %= b->total + 1;
+    }
+    text(&b->service, 0, WIRE_NAME_MAX);
+    text(&b->environment, 0, WIRE_NAME_MAX);
+    text(&b->key, 0, WIRE_SECRET_KEY_MAX);
+    FIXED(b->version);
+    FIXED(b->iv);
+    FIXED(b->tag);
+    bytes(&b->data_key, visit.is_largest || below(2) ? WIRE_DATA_KEY_SIZE : 0);
+    bytes(&b->content, some(b->total - b->offset < WIRE_CHUNK_MAX ? b->total - b->offset
+                                                                   : WIRE_CHUNK_MAX));
+    text(&b->text, 0, WIRE_REFUSAL_MAX);
+}
+
+static void visit_kept(struct wire_digests *b)
+{
+    uint16_t n = count(&b->digest_count, WIRE_SECRETS_MAX);
+
+    for (uint16_t i = 0; i < n; i++)
+        FIXED(b->digests[i]);
+}
+
+#define visit_destroyed visit_kept
+
 struct body {
     const char *name;
     size_t size;

@@ -20,7 +20,7 @@ START_TEST(test_the_envelope_has_a_fixed_layout)
     memset(sent.cluster_id, 0xAA, WIRE_CLUSTER_ID_SIZE);
     ck_assert_uint_eq(wire_encode_envelope(&sent, frame), WIRE_ENVELOPE_SIZE);
     ck_assert_mem_eq(frame,
-                     "\x01\x07\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA"
+                     "\x02\x07\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA"
                      "\x01\x02\x03\x04\x01\x02\x03\x04\x05\x06\x07\x08"
                      "\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0",
                      WIRE_ENVELOPE_SIZE);
@@ -72,6 +72,31 @@ START_TEST(test_the_largest_decision_can_be_stored)
         d.scopes[i].service = d.scopes[i].environment = d.rollout;
     ck_assert_uint_gt(wire_encode_decision(&d, frame, sizeof(frame)), 16000);
     ck_assert_int_eq(WIRE_BYE, 25);
+}
+END_TEST
+
+/* The longest piece of a secret, with every text at its limit, is one message. */
+START_TEST(test_a_piece_of_a_secret_fits_and_its_key_has_one_size)
+{
+    static uint8_t out[WIRE_MESSAGE_MAX - WIRE_ENVELOPE_SIZE], content[WIRE_CHUNK_MAX];
+    static char longest[WIRE_REFUSAL_MAX];
+    struct wire_secret secret = { .total = WIRE_SECRET_MAX,
+                                  .service = { longest, WIRE_NAME_MAX },
+                                  .environment = { longest, WIRE_NAME_MAX },
+                                  .key = { longest, WIRE_SECRET_KEY_MAX },
+                                  .data_key = { content, WIRE_DATA_KEY_SIZE },
+                                  .content = { content, WIRE_CHUNK_MAX },
+                                  .text = { longest, WIRE_REFUSAL_MAX } };
+
+    memset(longest, 'a', sizeof(longest));
+    ck_assert_uint_gt(wire_encode_secret(&secret, out, sizeof(out)), WIRE_CHUNK_MAX);
+    secret.data_key.size--;
+    ck_assert_uint_eq(wire_encode_secret(&secret, out, sizeof(out)), 0);
+    secret.data_key = (struct wire_bytes){ NULL, 0 };
+    secret.total++;
+    ck_assert_uint_eq(wire_encode_secret(&secret, out, sizeof(out)), 0);
+    ck_assert_int_eq(WIRE_DESTROYED, 29);
+    ck_assert_str_eq(wire_secret_state_name(WIRE_SECRET_AWAY), "away");
 }
 END_TEST
 
@@ -169,6 +194,7 @@ int main(void)
     tcase_add_test(tc, test_the_envelope_has_a_fixed_layout);
     tcase_add_test(tc, test_a_decision_has_a_fixed_layout);
     tcase_add_test(tc, test_the_largest_decision_can_be_stored);
+    tcase_add_test(tc, test_a_piece_of_a_secret_fits_and_its_key_has_one_size);
     tcase_add_test(tc, test_limits_hold_for_encoders);
     tcase_add_test(tc, test_documents_in_messages_are_limited);
     tcase_add_test(tc, test_a_broken_body_names_message_and_field);
