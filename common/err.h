@@ -11,6 +11,7 @@
     X(FORBIDDEN, 403, "forbidden")                                                                 \
     X(NOT_FOUND, 404, "not_found")                                                                 \
     X(CONFLICT, 409, "conflict")       /* someone else changed it first, or it is not the time */  \
+    X(GONE, 410, "gone")               /* it was there, and is not for ever */                     \
     X(STALE, 412, "precondition_failed")                                                           \
     X(TOO_LARGE, 413, "too_large")                                                                 \
     X(THROTTLED, 429, "too_many_requests") /* may work in a moment */                              \

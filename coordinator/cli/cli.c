@@ -53,6 +53,7 @@ int cli_exit_code(const struct cli *cli, const struct err *e)
     case ERR_MALFORMED:
         return CLI_USAGE;
     case ERR_NOT_FOUND:
+    case ERR_GONE:
         return CLI_NOT_FOUND;
     case ERR_CONFLICT:
     case ERR_STALE:

@@ -1,0 +1,311 @@
+/* secrets.c - statements that keep envelopes, and find them again. */
+#include "coordinator/store/secrets.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buffer.h"
+#include "common/invariant.h"
+#include "coordinator/keyring/keyring.h"
+#include "coordinator/store/pg.h"
+
+void secrets_fini(struct secrets *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->items[i].service);
+        free(s->items[i].environment);
+        free(s->items[i].key);
+        envelope_fini(&s->items[i].envelope);
+    }
+    free(s->items);
+    *s = (struct secrets){ 0 };
+}
+
+struct envelope_place secret_place(const struct secret *s)
+{
+    return (struct envelope_place){ s->service, s->environment, s->key, s->version };
+}
+
+/* ---------------------------------------------------------------- finding */
+
+#define COLUMNS                                                                                    \
+    "SELECT s.digest, s.destroyed_at IS NOT NULL, c.service, c.environment, s.key, s.version, "    \
+    "s.iv, s.tag, s.ciphertext, k.key_id, k.wrapped_key FROM secret s "                            \
+    "JOIN scope c USING (scope_id) LEFT JOIN secret_key k USING (digest) "
+
+static char *copy(const char *text)
+{
+    char *made = strdup(text);
+
+    MUST(made);
+    return made;
+}
+
+static int corrupt(const char *digest, struct err *e)
+{
+    return err_set(e, ERR_CORRUPT, "the envelope of secret %.44s is damaged in the database",
+                   digest);
+}
+
+/* A column of a fixed size, or of at most so many bytes. */
+static bool take_bytes(const struct rows *rows, size_t row, int column, void *out, size_t least,
+                       size_t most, size_t *size_out)
+{
+    size_t size;
+    char *bytes = rows_bytes(rows, row, column, &size);
+    bool is_well = size >= least && size <= most;
+
+    if (is_well)
+        memcpy(out, bytes, size);
+    *size_out = size;
+    free(bytes);
+    return is_well;
+}
+
+static bool take_wrapped(const struct rows *rows, size_t row, int column,
+                         struct envelope_wrapped *out)
+{
+    snprintf(out->key_id, sizeof(out->key_id), "%s", rows_text(rows, row, column));
+    return take_bytes(rows, row, column + 1, out->bytes, 1, sizeof(out->bytes), &out->size);
+}
+
+static int take(const struct rows *rows, size_t row, struct secret *out, struct err *e)
+{
+    struct envelope *v = &out->envelope;
+    size_t size;
+
+    *out = (struct secret){ .is_destroyed = rows_bool(rows, row, 1),
+                            .service = copy(rows_text(rows, row, 2)),
+                            .environment = copy(rows_text(rows, row, 3)),
+                            .key = copy(rows_text(rows, row, 4)),
+                            .version = (uint64_t)rows_int(rows, row, 5) };
+    snprintf(out->digest, sizeof(out->digest), "%s", rows_text(rows, row, 0));
+    if (out->is_destroyed)
+        return 0;
+    v->ciphertext = (uint8_t *)rows_bytes(rows, row, 8, &v->size);
+    if (!take_bytes(rows, row, 6, v->seal.iv, SEAL_IV_SIZE, SEAL_IV_SIZE, &size) ||
+        !take_bytes(rows, row, 7, v->seal.tag, SEAL_TAG_SIZE, SEAL_TAG_SIZE, &size) ||
+        !take_wrapped(rows, row, 9, &v->wrapped))
+        return corrupt(out->digest, e);
+    return 0;
+}
+
+static int take_all(const struct rows *rows, struct secrets *out, struct err *e)
+{
+    *out = (struct secrets){ .items = calloc(rows_count(rows) + 1, sizeof(*out->items)) };
+    MUST(out->items);
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        out->count++;
+        if (take(rows, i, &out->items[i], e) < 0) {
+            secrets_fini(out);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int secrets_find(struct pg *pg, const char *const *digests, size_t count, struct secrets *out,
+                 struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_BUFFER struct buffer memory = { 0 };
+
+    if (PG_QUERY(pg, COLUMNS "WHERE s.digest = ANY ($1)", &rows, e,
+                 pg_array_text(digests, count, &memory)) < 0)
+        return -1;
+    return take_all(rows, out, e);
+}
+
+int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count,
+                     const char *const *digests, size_t count, struct secrets *out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_BUFFER struct buffer texts = { 0 }, ids = { 0 };
+
+    if (PG_QUERY(pg,
+                 COLUMNS "WHERE s.digest = ANY ($1) AND EXISTS (SELECT 1 FROM config_version v "
+                         "WHERE v.secret = s.digest AND v.scope_id = ANY ($2))",
+                 &rows, e, pg_array_text(digests, count, &texts),
+                 pg_array_int8(scope_ids, scope_count, &ids)) < 0)
+        return -1;
+    return take_all(rows, out, e);
+}
+
+int secrets_list_destroyed(struct pg *pg, const int64_t *scope_ids, size_t count, int64_t limit,
+                           struct rows **out, struct err *e)
+{
+    SCOPED_BUFFER struct buffer ids = { 0 };
+
+    return PG_QUERY(pg,
+                    "SELECT s.digest FROM secret s WHERE s.destroyed_at IS NOT NULL AND EXISTS "
+                    "(SELECT 1 FROM config_version v WHERE v.secret = s.digest "
+                    " AND v.scope_id = ANY ($1)) ORDER BY s.destroyed_at DESC, s.digest LIMIT $2",
+                    out, e, pg_array_int8(scope_ids, count, &ids), PARAM_INT(limit));
+}
+
+/* ---------------------------------------------------------------- opening */
+
+int secret_unwrap(const struct secret *s, struct keyring *keyring, struct seal_key *data_key_out,
+                  struct err *e)
+{
+    if (s->is_destroyed)
+        return err_code(e, ERR_GONE, "secret_destroyed",
+                        "version %llu of %.200s in %s/%s was destroyed",
+                        (unsigned long long)s->version, s->key, s->service, s->environment);
+    return keyring_unwrap(keyring, &s->envelope.wrapped, data_key_out, e);
+}
+
+int secret_open(const struct secret *s, struct keyring *keyring, char **value_out,
+                size_t *size_out, struct err *e)
+{
+    SCOPED_SEAL_KEY struct seal_key data_key = { 0 };
+    struct envelope_place place = secret_place(s);
+
+    if (secret_unwrap(s, keyring, &data_key, e) < 0)
+        return -1;
+    return envelope_open(&s->envelope, &data_key, &place, value_out, size_out, e);
+}
+
+/* ---------------------------------------------------------------- writing */
+
+int secrets_append(struct pg *pg, int64_t scope_id, const char *digest,
+                   const struct envelope_place *place, const struct envelope *envelope,
+                   struct err *e)
+{
+    if (PG_QUERY(pg,
+                 "INSERT INTO secret (digest, scope_id, key, version, iv, tag, ciphertext) "
+                 "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                 NULL, e, PARAM_TEXT(digest), PARAM_INT(scope_id), PARAM_TEXT(place->key),
+                 PARAM_INT(place->version), PARAM_BYTES(envelope->seal.iv, SEAL_IV_SIZE),
+                 PARAM_BYTES(envelope->seal.tag, SEAL_TAG_SIZE),
+                 PARAM_BYTES(envelope->ciphertext, envelope->size)) < 0)
+        return -1;
+    return PG_QUERY(pg, "INSERT INTO secret_key (digest, key_id, wrapped_key) VALUES ($1, $2, $3)",
+                    NULL, e, PARAM_TEXT(digest), PARAM_TEXT(envelope->wrapped.key_id),
+                    PARAM_BYTES(envelope->wrapped.bytes, envelope->wrapped.size));
+}
+
+/* ---------------------------------------------------------------- rewrapping */
+
+int secret_keys_due(struct pg *pg, const char *newest, const char *after, int64_t limit,
+                    struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "SELECT digest, key_id, wrapped_key FROM secret_key WHERE digest > $2 "
+                    "AND key_id <> $1 ORDER BY digest LIMIT $3",
+                    out, e, PARAM_TEXT(newest), PARAM_TEXT(after), PARAM_INT(limit));
+}
+
+int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, struct err *e)
+{
+    snprintf(out->digest, sizeof(out->digest), "%s", rows_text(rows, row, 0));
+    return take_wrapped(rows, row, 1, &out->wrapped) ? 0 : corrupt(out->digest, e);
+}
+
+int secret_keys_replace(struct pg *pg, const struct secret_key *old,
+                        const struct envelope_wrapped *wrapped, size_t count, size_t *replaced_out,
+                        struct err *e)
+{
+    SCOPED_BUFFER struct buffer digests = { 0 }, ids = { 0 }, before = { 0 }, after = { 0 };
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char **texts = calloc(2 * count + 1, sizeof(*texts));
+    struct param *bytes = calloc(2 * count + 1, sizeof(*bytes));
+    int rc;
+
+    MUST(texts && bytes);
+    for (size_t i = 0; i < count; i++) {
+        texts[i] = old[i].digest;
+        texts[count + i] = wrapped[i].key_id;
+        bytes[i] = PARAM_BYTES(old[i].wrapped.bytes, old[i].wrapped.size);
+        bytes[count + i] = PARAM_BYTES(wrapped[i].bytes, wrapped[i].size);
+    }
+    rc = PG_QUERY(pg,
+                  "UPDATE secret_key k SET key_id = n.key_id, wrapped_key = n.after "
+                  "FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) "
+                  "AS n (digest, key_id, before, after) "
+                  "WHERE k.digest = n.digest AND k.wrapped_key = n.before RETURNING 1",
+                  &rows, e, pg_array_text(texts, count, &digests),
+                  pg_array_text(texts + count, count, &ids), pg_array_bytea(bytes, count, &before),
+                  pg_array_bytea(bytes + count, count, &after));
+    free(texts);
+    free(bytes);
+    *replaced_out = rc == 0 ? rows_count(rows) : 0;
+    return rc;
+}
+
+int secrets_count(struct pg *pg, const char *newest, struct secret_counts *out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT (SELECT count(*) FROM secret_key), (SELECT count(*) FROM secret "
+                 "WHERE destroyed_at IS NOT NULL), (SELECT count(*) FROM secret_key "
+                 "WHERE $1 <> '' AND key_id <> $1)",
+                 &rows, e, PARAM_TEXT(newest)) < 0)
+        return -1;
+    *out = (struct secret_counts){ .secrets = (uint64_t)rows_int(rows, 0, 0),
+                                   .destroyed = (uint64_t)rows_int(rows, 0, 1),
+                                   .due = (uint64_t)rows_int(rows, 0, 2) };
+    return 0;
+}
+
+/* ---------------------------------------------------------------- destroying */
+
+int secrets_of_versions(struct pg *pg, int64_t scope_id, const char *key, const int64_t *versions,
+                        size_t count, struct rows **out, struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+
+    return PG_QUERY(pg,
+                    "SELECT v.version, s.digest, s.destroyed_at IS NOT NULL FROM config_version v "
+                    "JOIN secret s ON s.digest = v.secret WHERE v.scope_id = $1 AND v.key = $2 "
+                    "AND v.version = ANY ($3) ORDER BY v.version",
+                    out, e, PARAM_INT(scope_id), PARAM_TEXT(key),
+                    pg_array_int8(versions, count, &memory));
+}
+
+/* A revision needs a secret when the snapshot there has it. Which revisions count: what is
+ * released, the head, both ends of an open rollout, and what servers run. */
+int secrets_needed(struct pg *pg, const char *const *digests, size_t count, struct rows **out,
+                   struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+
+    return PG_QUERY(
+        pg,
+        "WITH used AS (SELECT DISTINCT scope_id, key FROM config_version WHERE secret = ANY ($1)), "
+        "scopes AS (SELECT s.* FROM scope s WHERE s.scope_id IN (SELECT scope_id FROM used)), "
+        "needs AS (SELECT scope_id, released AS revision, 'is released' AS why FROM scopes "
+        " UNION SELECT scope_id, head, 'is the newest' FROM scopes WHERE head > released "
+        " UNION SELECT c.scope_id, x.revision, 'is part of the open rollout ' || r.public_id "
+        "  FROM scopes JOIN rollout_change c USING (scope_id) JOIN rollout r USING (rollout_id) "
+        "  CROSS JOIN LATERAL (VALUES (c.from_revision), (c.to_revision)) AS x (revision) "
+        "  WHERE c.is_open OR r.state IN ('awaiting_approval', 'scheduled') "
+        " UNION SELECT m.scope_id, m.revision, 'is what ' || count(*) || CASE count(*) WHEN 1 "
+        "   THEN ' server runs' ELSE ' servers run' END "
+        "  FROM scopes JOIN server_scope m USING (scope_id) GROUP BY 1, 2) "
+        "SELECT v.version, s.service || '/' || s.environment, n.why FROM needs n "
+        "JOIN scopes s USING (scope_id) JOIN used u USING (scope_id) "
+        "JOIN LATERAL (SELECT * FROM config_version w WHERE w.scope_id = n.scope_id "
+        " AND w.key = u.key AND w.revision <= n.revision ORDER BY w.revision DESC LIMIT 1) v "
+        "ON v.secret = ANY ($1) AND NOT v.is_deleted ORDER BY 2, 1, 3 LIMIT 20",
+        out, e, pg_array_text(digests, count, &memory));
+}
+
+int secrets_destroy(struct pg *pg, const char *const *digests, size_t count, size_t *count_out,
+                    struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct param array = pg_array_text(digests, count, &memory);
+
+    if (PG_QUERY(pg, "DELETE FROM secret_key WHERE digest = ANY ($1)", NULL, e, array) < 0 ||
+        PG_QUERY(pg,
+                 "UPDATE secret SET destroyed_at = now() WHERE digest = ANY ($1) "
+                 "AND destroyed_at IS NULL RETURNING 1",
+                 &rows, e, array) < 0)
+        return -1;
+    *count_out = rows_count(rows);
+    return 0;
+}

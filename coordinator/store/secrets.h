@@ -1,0 +1,115 @@
+/* secrets.h - statements about the envelopes of secrets and their data keys.
+ *
+ * A version of a secret has a reference to its envelope for a value (common/document.h). The
+ * envelope stays sealed to the scope, key and version that it was written for; versions that are
+ * put back, and the children of the scope, refer to the same one. Its data key lies in a row of
+ * its own, which rewrapping changes and destroying removes.
+ *
+ * Everything but secrets_open is a statement and asks no keyring. secrets_open may ask another
+ * machine: outside of transactions, on HTTP and store threads.
+ */
+#ifndef COORDINATOR_STORE_SECRETS_H
+#define COORDINATOR_STORE_SECRETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/envelope.h"
+#include "common/err.h"
+
+struct keyring;
+struct pg;
+struct rows;
+
+/* One envelope and where it belongs. Of a destroyed one the digest and the place alone count. */
+struct secret {
+    char digest[ENVELOPE_DIGEST_SIZE];
+    bool is_destroyed;
+    char *service, *environment, *key; /* malloc'ed */
+    uint64_t version;
+    struct envelope envelope;
+};
+/* Zero-initialise with {0}. */
+struct secrets {
+    size_t count;
+    struct secret *items;
+};
+void secrets_fini(struct secrets *s);
+static inline void secrets_fini_scoped(struct secrets *s)
+{
+    secrets_fini(s);
+}
+#define SCOPED_SECRETS __attribute__((cleanup(secrets_fini_scoped)))
+
+/* Lent by the secret: for envelope_open, here or on an agent. */
+struct envelope_place secret_place(const struct secret *s);
+
+/* Those of the digests that there are, in any order, each once. */
+int secrets_find(struct pg *pg, const char *const *digests, size_t count, struct secrets *out,
+                 struct err *e) __attribute__((warn_unused_result));
+/* Of those only the ones that a version of one of these scopes refers to: what a server of these
+ * scopes may have (S16). */
+int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count,
+                     const char *const *digests, size_t count, struct secrets *out,
+                     struct err *e) __attribute__((warn_unused_result));
+
+/* The plain data key. ERR_GONE secret_destroyed; else as keyring_unwrap. */
+int secret_unwrap(const struct secret *s, struct keyring *keyring, struct seal_key *data_key_out,
+                  struct err *e) __attribute__((warn_unused_result));
+/* The value itself; release it with seal_free. */
+int secret_open(const struct secret *s, struct keyring *keyring, char **value_out,
+                size_t *size_out, struct err *e) __attribute__((warn_unused_result));
+
+/* Digests of destroyed secrets that versions of these scopes refer to, newest destruction first,
+ * at most `limit`: rows of one column, the digest. */
+int secrets_list_destroyed(struct pg *pg, const int64_t *scope_ids, size_t count, int64_t limit,
+                           struct rows **out, struct err *e) __attribute__((warn_unused_result));
+
+/* ---------------------------------------------------------------- writing */
+
+/* Inside the transaction that writes the version which refers to it. */
+int secrets_append(struct pg *pg, int64_t scope_id, const char *digest,
+                   const struct envelope_place *place, const struct envelope *envelope,
+                   struct err *e) __attribute__((warn_unused_result));
+
+/* ---------------------------------------------------------------- rewrapping */
+
+struct secret_key {
+    char digest[ENVELOPE_DIGEST_SIZE];
+    struct envelope_wrapped wrapped;
+};
+/* Data keys that are not wrapped under `newest`, ascending by digest from after `after` ("" the
+ * first); at most `limit`. */
+int secret_keys_due(struct pg *pg, const char *newest, const char *after, int64_t limit,
+                    struct rows **out, struct err *e) __attribute__((warn_unused_result));
+int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, struct err *e)
+    __attribute__((warn_unused_result));
+/* One statement. Rows that changed since they were read, or are gone, are left alone. */
+int secret_keys_replace(struct pg *pg, const struct secret_key *old,
+                        const struct envelope_wrapped *wrapped, size_t count, size_t *replaced_out,
+                        struct err *e) __attribute__((warn_unused_result));
+
+struct secret_counts {
+    uint64_t secrets, destroyed, due; /* due: data keys not under `newest` */
+};
+/* newest "": nothing counts as due. */
+int secrets_count(struct pg *pg, const char *newest, struct secret_counts *out, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* ---------------------------------------------------------------- destroying */
+
+/* Secret versions of a key: version, digest, and whether it is destroyed. Those of `versions` that
+ * are plain, deleted or not there have no row. */
+int secrets_of_versions(struct pg *pg, int64_t scope_id, const char *key, const int64_t *versions,
+                        size_t count, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* Who still needs one of these: rows of version (in that scope), scope, and a reason such as
+ * "is released", "rollout r-1 is open", "2 servers run it". At most 20. */
+int secrets_needed(struct pg *pg, const char *const *digests, size_t count, struct rows **out,
+                   struct err *e) __attribute__((warn_unused_result));
+/* Shred the data keys; inside a transaction. How many were still there. */
+int secrets_destroy(struct pg *pg, const char *const *digests, size_t count, size_t *count_out,
+                    struct err *e) __attribute__((warn_unused_result));
+
+#endif
