@@ -76,7 +76,8 @@ static int read_section(const char *path, struct section *s, struct err *e)
     line = ini_parse(path, read_pair, s);
     if (line != 0)
         return err_set(e, ERR_MALFORMED,
-                       "%s:%d: a context has the keys addr, token_file, ca_file and client_cert", path,
+                       "%s:%d: a context has the keys addr, token_file, ca_file and "
+                       "client_cert", path,
                        line);
     return 0;
 }
