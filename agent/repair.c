@@ -1,7 +1,7 @@
 /* repair.c - documents that a promise names and the cache lost are fetched again. */
 #include "agent/repair.h"
 
-#include "agent/say.h"
+#include "agent/receive.h"
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/log.h"
@@ -25,7 +25,6 @@ static const struct hash *find_lost(const struct agent *a)
 void repair_step(struct agent *a, int64_t now_ms)
 {
     char hex[HASH_HEX_SIZE];
-    struct wire_fetch ask;
     const struct hash *lost;
 
     if (!a->is_welcomed)
@@ -36,16 +35,15 @@ void repair_step(struct agent *a, int64_t now_ms)
         if (lost) {
             hash_to_hex(lost, hex);
             log_warn("a document was lost or corrupt; fetching it again", "hash", hex);
-            fetch_begin(&a->repair, lost, 0);
+            receive_begin(a, &a->repair, lost, 0, NULL);
         }
     }
-    if (fetch_is_due(&a->repair, now_ms, &ask))
-        say_fetch(a, &ask);
+    receive_step(a, &a->repair, now_ms);
 }
 
 static void keep(struct agent *a)
 {
-    struct cache_document document = { a->repair.hash, a->repair.content.data,
+    struct cache_document document = { a->repair.parcel.hash, a->repair.content.data,
                                        a->repair.content.size };
     struct err e;
 
@@ -58,15 +56,12 @@ static void keep(struct agent *a)
 void repair_take_chunk(struct agent *a, const struct wire_chunk *chunk)
 {
     int64_t now_ms = clock_monotonic_ms();
-    struct wire_fetch ask;
     struct err e;
 
-    switch (fetch_take(&a->repair, chunk, &e)) {
+    switch (receive_chunk(a, &a->repair, chunk, &e)) {
     case FETCH_IGNORED:
-        return;
     case FETCH_MORE:
-        if (fetch_is_due(&a->repair, now_ms, &ask))
-            say_fetch(a, &ask);
+    case FETCH_ARRIVED:
         return;
     case FETCH_DONE:
         keep(a);

@@ -6,8 +6,7 @@
 
 #include "agent/files.h"
 #include "agent/placeholder.h"
-#include "agent/say.h"
-#include "common/clock.h"
+#include "agent/receive.h"
 #include "common/digest.h"
 #include "common/document.h"
 #include "common/schema_set.h"
@@ -174,8 +173,6 @@ static void render_all(struct agent *a, struct work *w)
 /* First the documents of the targets, then their schemas. */
 static void fetch_next(struct agent *a, struct work *w)
 {
-    struct wire_fetch ask;
-
     w->phase = WORK_FETCHING;
     for (; w->at < 2 * w->target_count; w->at++) {
         unsigned i = w->at % w->target_count;
@@ -184,9 +181,8 @@ static void fetch_next(struct agent *a, struct work *w)
 
         if (hash_is_zero(hash) || cache_has_document(a->cache, hash))
             continue;
-        fetch_begin(&w->fetch, hash, is_schema ? w->schemas[i].size : w->sizes[i]);
-        if (a->is_welcomed && fetch_is_due(&w->fetch, clock_monotonic_ms(), &ask))
-            say_fetch(a, &ask);
+        receive_begin(a, &w->fetch, hash, is_schema ? w->schemas[i].size : w->sizes[i],
+                      is_schema ? NULL : &a->durable[w->targets[i].scope].active.hash);
         return;
     }
     render_all(a, w);
@@ -194,7 +190,7 @@ static void fetch_next(struct agent *a, struct work *w)
 
 static void fetched(struct agent *a, struct work *w)
 {
-    struct cache_document document = { w->fetch.hash, w->fetch.content.data,
+    struct cache_document document = { w->fetch.parcel.hash, w->fetch.content.data,
                                        w->fetch.content.size };
     struct err e;
 
@@ -211,17 +207,14 @@ void stage_take_chunk(struct agent *a, const struct wire_chunk *chunk)
 {
     for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
         struct work *w = &a->works[i];
-        struct wire_fetch ask;
         struct err e;
 
         if (w->phase != WORK_FETCHING)
             continue;
-        switch (fetch_take(&w->fetch, chunk, &e)) {
+        switch (receive_chunk(a, &w->fetch, chunk, &e)) {
         case FETCH_IGNORED:
-            break;
         case FETCH_MORE:
-            if (fetch_is_due(&w->fetch, clock_monotonic_ms(), &ask))
-                say_fetch(a, &ask);
+        case FETCH_ARRIVED:
             break;
         case FETCH_DONE:
             fetched(a, w);
@@ -263,8 +256,25 @@ static void take_schemas(const struct agent *a, struct work *w, unsigned i,
     w->schemas[i].size = t->schemas_size;
 }
 
+/* An inlined document as it was before it was packed, into `out`; what does not open is fetched. */
+static struct wire_bytes open_inlined(struct agent *a, const struct wire_target *t,
+                                      struct buffer *out)
+{
+    SCOPED_BUFFER struct buffer base = { 0 };
+    struct err e;
+
+    if (!t->document.at || t->packing == PACKING_WHOLE || cache_has_document(a->cache, &t->hash))
+        return t->document;
+    if (t->packing == PACKING_DELTA && cache_get_document(a->cache, &t->base_hash, &base, &e))
+        return (struct wire_bytes){ 0 };
+    if (packing_unpack(base.data, base.size, t->document.at, t->document.size, t->size, out, &e))
+        return (struct wire_bytes){ 0 };
+    return (struct wire_bytes){ (const uint8_t *)out->data, (uint32_t)out->size };
+}
+
 /* Sizes, schemas, and what a PREPARE brought along. */
-static unsigned take_inlined(const struct agent *a, struct work *w,
+static unsigned take_inlined(struct agent *a, struct work *w,
+                             struct buffer opened[PARTICIPANT_SCOPES_MAX],
                              struct cache_document out[2 * PARTICIPANT_SCOPES_MAX])
 {
     const struct wire_prepare *prepare = &a->incoming.prepare;
@@ -278,10 +288,22 @@ static unsigned take_inlined(const struct agent *a, struct work *w,
                 w->sizes[k] = t->size;
                 take_schemas(a, w, k, t);
             }
-        count += take_bytes(&t->hash, t->document, t->size, &out[count]);
+        count += take_bytes(&t->hash, open_inlined(a, t, &opened[i]), t->size, &out[count]);
         count += take_bytes(&t->schemas, t->schema_set, t->schemas_size, &out[count]);
     }
     return count;
+}
+
+static int keep_inlined(struct agent *a, struct work *w, struct err *e)
+{
+    struct cache_document inlined[2 * PARTICIPANT_SCOPES_MAX];
+    struct buffer opened[PARTICIPANT_SCOPES_MAX] = { 0 };
+    unsigned count = take_inlined(a, w, opened, inlined);
+    int rc = count ? cache_put_documents(a->cache, inlined, count, e) : 0;
+
+    for (unsigned i = 0; i < PARTICIPANT_SCOPES_MAX; i++)
+        buffer_fini(&opened[i]);
+    return rc;
 }
 
 static void take_sizes(const struct agent *a, struct work *w)
@@ -297,8 +319,6 @@ static void take_sizes(const struct agent *a, struct work *w)
 void stage_begin(struct agent *a, const struct participant_effect *effect)
 {
     struct work *w = &a->works[effect->task];
-    struct cache_document inlined[2 * PARTICIPANT_SCOPES_MAX];
-    unsigned inlined_count;
     struct err e;
 
     agent_stop_work(w);
@@ -311,20 +331,16 @@ void stage_begin(struct agent *a, const struct participant_effect *effect)
     w->at = 0;
     w->phase = WORK_FETCHING;
     take_sizes(a, w);
-    inlined_count = take_inlined(a, w, inlined);
-    if (inlined_count && cache_put_documents(a->cache, inlined, inlined_count, &e)) {
+    if (keep_inlined(a, w, &e))
         fail_with(a, w, &e);
-        return;
-    }
-    fetch_next(a, w);
+    else
+        fetch_next(a, w);
 }
 
 void stage_step(struct agent *a, struct work *w, int64_t now_ms)
 {
-    struct wire_fetch ask;
-
-    if (w->phase == WORK_FETCHING && a->is_welcomed && fetch_is_due(&w->fetch, now_ms, &ask))
-        say_fetch(a, &ask);
+    if (w->phase == WORK_FETCHING)
+        receive_step(a, &w->fetch, now_ms);
     else if (w->phase == WORK_VALIDATING)
         validate_step(a, w, now_ms);
 }

@@ -20,8 +20,7 @@ void buffer_fini(struct buffer *b)
     *b = (struct buffer){ 0 };
 }
 
-/* Room for `more` bytes and the terminating zero. */
-static void reserve(struct buffer *b, size_t more)
+void buffer_reserve(struct buffer *b, size_t more)
 {
     size_t capacity = b->capacity ? b->capacity : 64;
 
@@ -37,7 +36,7 @@ static void reserve(struct buffer *b, size_t more)
 
 void buffer_add(struct buffer *b, const void *data, size_t size)
 {
-    reserve(b, size);
+    buffer_reserve(b, size);
     if (size > 0)
         memcpy(b->data + b->size, data, size);
     b->size += size;
@@ -58,7 +57,7 @@ void buffer_printf(struct buffer *b, const char *fmt, ...)
     size = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
     MUST(size >= 0);
-    reserve(b, (size_t)size);
+    buffer_reserve(b, (size_t)size);
     va_start(ap, fmt);
     vsnprintf(b->data + b->size, (size_t)size + 1, fmt, ap);
     va_end(ap);
@@ -76,7 +75,7 @@ char *buffer_take(struct buffer *b)
 {
     char *data;
 
-    reserve(b, 0);
+    buffer_reserve(b, 0);
     data = b->data;
     data[b->size] = '\0';
     *b = (struct buffer){ 0 };
@@ -88,7 +87,7 @@ static int read_all(struct buffer *b, int fd, const char *shown, size_t max, str
     for (;;) {
         ssize_t n;
 
-        reserve(b, 16384);
+        buffer_reserve(b, 16384);
         n = read(fd, b->data + b->size, 16384);
         if (n < 0 && errno == EINTR)
             continue;

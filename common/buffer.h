@@ -15,6 +15,8 @@ void buffer_fini(struct buffer *b);
 static inline void buffer_fini_scoped(struct buffer *b) { buffer_fini(b); }
 #define SCOPED_BUFFER __attribute__((cleanup(buffer_fini_scoped)))
 
+/* Room for `more` bytes behind data[size], and a terminating zero. */
+void buffer_reserve(struct buffer *b, size_t more);
 void buffer_add(struct buffer *b, const void *data, size_t size);
 void buffer_add_text(struct buffer *b, const char *text);
 void buffer_printf(struct buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -19,6 +19,7 @@
 
 #include "common/err.h"
 #include "common/hash.h"
+#include "common/packing.h"
 
 #define WIRE_VERSION 2
 #define WIRE_MESSAGE_MAX 65536 /* both frames together: ZMQ_MAXMSGSIZE of every bound socket */
@@ -199,6 +200,7 @@ struct wire_target {
     uint64_t base_revision;
     struct hash base_hash;
     uint32_t size;              /* of the canonical document */
+    enum packing packing;       /* of the document; a delta is one on the base */
     struct wire_bytes document; /* inlined when all together fit WIRE_INLINE_MAX */
     /* What the document has to keep to (schema_set.h); zero, with size 0: nothing. */
     struct hash schemas;
@@ -237,13 +239,13 @@ struct wire_decision {
 };
 
 struct wire_fetch {
-    struct hash hash;
-    uint32_t offset;
+    struct parcel parcel;
+    uint32_t offset; /* in its packed bytes */
 };
 
 struct wire_chunk {
-    struct hash hash;
-    uint32_t offset, total;   /* total 0: not to be had (unknown, or not allowed) */
+    struct parcel parcel;
+    uint32_t offset, total; /* packed bytes; total 0: not to be had (unknown, or not allowed) */
     struct wire_bytes content; /* at most WIRE_CHUNK_MAX */
 };
 

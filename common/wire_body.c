@@ -1,24 +1,27 @@
 /* wire_body.c - the fields of every message body, in their order on the wire. */
 #include "common/wire.h"
 
+#include <string.h>
+
 #include "common/cursor.h"
 
 /* Each function below serves both directions; see cursor.h. Enumerations are one byte. */
-#define CHOICE(name, limit)                                                                        \
-    static void name(struct cursor *c, enum wire_##name *value)                                    \
+#define CHOICE(name, kind, limit)                                                                  \
+    static void name(struct cursor *c, enum kind *value)                                           \
     {                                                                                              \
         uint8_t byte = (unsigned)*value < (limit) ? (uint8_t)*value : UINT8_MAX;                   \
                                                                                                    \
         cursor_choice(c, #name, &byte, limit);                                                     \
         if (cursor_is_reading(c))                                                                  \
-            *value = (enum wire_##name)(byte < (limit) ? byte : 0);                                \
+            *value = (enum kind)(byte < (limit) ? byte : 0);                                       \
     }
-CHOICE(type, WIRE_TYPE_COUNT)
-CHOICE(reason, WIRE_REASON_COUNT)
-CHOICE(step, WIRE_STEP_COUNT)
-CHOICE(reject, WIRE_REJECT_COUNT)
-CHOICE(answer, WIRE_ANSWER_COUNT)
-CHOICE(secret_state, WIRE_SECRET_STATE_COUNT)
+CHOICE(type, wire_type, WIRE_TYPE_COUNT)
+CHOICE(reason, wire_reason, WIRE_REASON_COUNT)
+CHOICE(step, wire_step, WIRE_STEP_COUNT)
+CHOICE(reject, wire_reject, WIRE_REJECT_COUNT)
+CHOICE(answer, wire_answer, WIRE_ANSWER_COUNT)
+CHOICE(secret_state, wire_secret_state, WIRE_SECRET_STATE_COUNT)
+CHOICE(packing, packing, PACKING_COUNT)
 #undef CHOICE
 
 static void name(struct cursor *c, const char *field, struct wire_text *value)
@@ -97,8 +100,11 @@ static void target(struct cursor *c, struct wire_target *b)
     cursor_u64(c, "base_revision", &b->base_revision);
     cursor_hash(c, "base_hash", &b->base_hash);
     document_size(c, &b->size);
+    packing(c, &b->packing);
     cursor_bytes(c, "document", &b->document, WIRE_INLINE_MAX);
-    cursor_require(c, "document", b->document.size == 0 || b->document.size == b->size,
+    cursor_require(c, "document",
+                   b->packing != PACKING_WHOLE || b->document.size == 0 ||
+                       b->document.size == b->size,
                    "is not of the size given");
     cursor_hash(c, "schemas", &b->schemas);
     document_size(c, &b->schemas_size);
@@ -152,15 +158,26 @@ static void decision(struct cursor *c, struct wire_decision *b)
         scope(c, &b->scopes[i]);
 }
 
+static void parcel(struct cursor *c, struct parcel *b)
+{
+    if (cursor_is_reading(c))
+        memset(b, 0, sizeof(*b)); /* parcels compare byte by byte */
+    cursor_hash(c, "hash", &b->hash);
+    packing(c, &b->packing);
+    cursor_hash(c, "base", &b->base);
+    cursor_require(c, "base", b->packing == PACKING_DELTA || hash_is_zero(&b->base),
+                   "belongs to a delta and to nothing else");
+}
+
 static void fetch(struct cursor *c, struct wire_fetch *b)
 {
-    cursor_hash(c, "hash", &b->hash);
+    parcel(c, &b->parcel);
     cursor_u32(c, "offset", &b->offset);
 }
 
 static void chunk(struct cursor *c, struct wire_chunk *b)
 {
-    cursor_hash(c, "hash", &b->hash);
+    parcel(c, &b->parcel);
     cursor_u32(c, "offset", &b->offset);
     cursor_u32(c, "total", &b->total);
     cursor_require(c, "total", b->total <= WIRE_DOCUMENT_MAX, "is larger than a document may be");

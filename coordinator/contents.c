@@ -7,7 +7,7 @@
 #include "common/table.h"
 
 struct entry {
-    struct hash hash;
+    struct parcel parcel;
     uint8_t *bytes;
     size_t size;
     UT_hash_handle hh;
@@ -30,7 +30,7 @@ struct contents *contents_new(size_t bytes_max)
 static void drop(struct contents *c, struct entry *e)
 {
     HASH_DEL(c->entries, e);
-    c->bytes -= e->size;
+    c->bytes -= sizeof(*e) + e->size;
     free(e->bytes);
     free(e);
 }
@@ -44,40 +44,40 @@ void contents_free(struct contents *c)
     free(c);
 }
 
-static struct entry *find(struct contents *c, const struct hash *hash)
+static struct entry *find(struct contents *c, const struct parcel *parcel)
 {
     struct entry *found;
 
-    HASH_FIND(hh, c->entries, hash, sizeof(*hash), found);
+    HASH_FIND(hh, c->entries, parcel, sizeof(*parcel), found);
     return found;
 }
 
-void contents_put(struct contents *c, const struct hash *hash, uint8_t **bytes, size_t size)
+void contents_put(struct contents *c, const struct parcel *parcel, uint8_t **bytes, size_t size)
 {
-    struct entry *e = find(c, hash);
+    struct entry *e = find(c, parcel);
 
     if (e)
         drop(c, e);
     e = calloc(1, sizeof(*e));
     MUST(e);
-    e->hash = *hash;
+    e->parcel = *parcel;
     e->bytes = *bytes;
     e->size = size;
     *bytes = NULL;
-    HASH_ADD(hh, c->entries, hash, sizeof(e->hash), e);
-    c->bytes += size;
+    HASH_ADD(hh, c->entries, parcel, sizeof(e->parcel), e);
+    c->bytes += sizeof(*e) + size;
     while (c->bytes > c->bytes_max && c->entries != e)
         drop(c, c->entries);
 }
 
-const uint8_t *contents_get(struct contents *c, const struct hash *hash, size_t *size_out)
+const uint8_t *contents_get(struct contents *c, const struct parcel *parcel, size_t *size_out)
 {
-    struct entry *e = find(c, hash);
+    struct entry *e = find(c, parcel);
 
     if (!e)
         return NULL;
     HASH_DEL(c->entries, e);
-    HASH_ADD(hh, c->entries, hash, sizeof(e->hash), e);
+    HASH_ADD(hh, c->entries, parcel, sizeof(e->parcel), e);
     *size_out = e->size;
     return e->bytes;
 }

@@ -113,24 +113,42 @@ void dossier_entitle(const struct dossier *d, struct roster *roster)
     }
 }
 
-static bool is_missing(struct contents *contents, const struct hash *hash)
+/* How the document of a change travels: as what differs from its base, when that is less. */
+static struct parcel best_parcel(const struct change_row *row, struct contents *contents)
 {
+    struct parcel p = parcel_whole(&row->to_hash);
     size_t size;
 
-    return !hash_is_zero(hash) && !contents_get(contents, hash, &size);
+    if (row->to_size < PACKING_WORTH)
+        return p;
+    if (hash_is_zero(&row->from_hash))
+        p = parcel_zstd(&row->to_hash);
+    else
+        p = parcel_delta(&row->to_hash, &row->from_hash);
+    if (contents_get(contents, &p, &size) && size == 0)
+        p = parcel_whole(&row->to_hash);
+    return p;
 }
 
-bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out)
+static bool is_missing(struct contents *contents, const struct parcel *parcel)
 {
+    size_t size = 0;
+
+    return !hash_is_zero(&parcel->hash) && (!contents_get(contents, parcel, &size) || size == 0);
+}
+
+size_t dossier_missing(const struct dossier *d, struct contents *contents,
+                       struct parcel out[2 * ROLLOUT_SCOPES_MAX])
+{
+    size_t count = 0;
+
     for (size_t i = 0; i < d->change_count; i++) {
-        *out = d->changes[i].row.to_hash;
-        if (is_missing(contents, out))
-            return true;
-        *out = d->changes[i].row.schemas;
-        if (is_missing(contents, out))
-            return true;
+        out[count] = best_parcel(&d->changes[i].row, contents);
+        count += is_missing(contents, &out[count]);
+        out[count] = parcel_whole(&d->changes[i].row.schemas);
+        count += is_missing(contents, &out[count]);
     }
-    return false;
+    return count;
 }
 
 uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s)
@@ -145,27 +163,39 @@ uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s)
 
 /* ---------------------------------------------------------------- PREPARE */
 
-static uint64_t total_size(const struct dossier *d, uint32_t mask, bool with_schemas)
-{
-    uint64_t total = 0;
-
-    for (size_t i = 0; i < d->change_count; i++)
-        if (mask >> i & 1)
-            total += d->changes[i].row.to_size +
-                     (uint64_t)(with_schemas ? d->changes[i].row.schemas_size : 0);
-    return total;
-}
-
-static struct wire_bytes content_of(struct contents *contents, const struct hash *hash)
+static struct wire_bytes bytes_of(struct contents *contents, const struct parcel *parcel)
 {
     struct wire_bytes bytes = { 0 };
     size_t size = 0;
 
-    if (hash_is_zero(hash))
+    if (hash_is_zero(&parcel->hash))
         return bytes;
-    bytes.at = contents_get(contents, hash, &size);
+    bytes.at = contents_get(contents, parcel, &size);
     bytes.size = (uint32_t)size;
     return bytes;
+}
+
+static struct wire_bytes schemas_of(const struct change_row *row, struct contents *contents)
+{
+    struct parcel p = parcel_whole(&row->schemas);
+
+    return bytes_of(contents, &p);
+}
+
+static uint64_t total_size(const struct dossier *d, uint32_t mask, bool with_schemas,
+                           struct contents *contents)
+{
+    uint64_t total = 0;
+
+    for (size_t i = 0; i < d->change_count; i++) {
+        const struct change_row *row = &d->changes[i].row;
+        struct parcel p = best_parcel(row, contents);
+
+        if (mask >> i & 1)
+            total += bytes_of(contents, &p).size +
+                     (uint64_t)(with_schemas ? schemas_of(row, contents).size : 0);
+    }
+    return total;
 }
 
 static struct wire_target target_of(const struct dossier *d, size_t i, bool with_document,
@@ -184,10 +214,14 @@ static struct wire_target target_of(const struct dossier *d, size_t i, bool with
                              .schemas = row->schemas,
                              .schemas_size = row->schemas_size };
 
-    if (with_document)
-        t.document = content_of(contents, &row->to_hash);
+    if (with_document) {
+        struct parcel p = best_parcel(row, contents);
+
+        t.packing = p.packing;
+        t.document = bytes_of(contents, &p);
+    }
     if (with_schemas)
-        t.schema_set = content_of(contents, &row->schemas);
+        t.schema_set = schemas_of(row, contents);
     return t;
 }
 
@@ -196,7 +230,7 @@ static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool 
 {
     static uint8_t body[WIRE_MESSAGE_MAX]; /* the loop's thread alone */
     static struct wire_prepare p;
-    bool with_schemas = with_documents && total_size(d, mask, true) <= WIRE_INLINE_MAX;
+    bool with_schemas = with_documents && total_size(d, mask, true, contents) <= WIRE_INLINE_MAX;
     size_t size;
 
     memset(&p, 0, sizeof(p));
@@ -218,11 +252,11 @@ const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, boo
                                            struct roster *roster, struct contents *contents)
 {
     struct dossier_frame *place = NULL;
-    struct hash missing;
+    struct parcel missing[2 * ROLLOUT_SCOPES_MAX];
 
     MUST(mask && d->attempt);
-    with_documents = with_documents && total_size(d, mask, false) <= WIRE_INLINE_MAX &&
-                     !dossier_missing(d, contents, &missing);
+    with_documents = with_documents && dossier_missing(d, contents, missing) == 0 &&
+                     total_size(d, mask, false, contents) <= WIRE_INLINE_MAX;
     for (unsigned i = 0; i < DOSSIER_FRAMES_MAX; i++) {
         if (d->frames[i].mask == mask && d->frames[i].has_documents == with_documents)
             return d->frames[i].frame;

@@ -53,8 +53,9 @@ void dossier_set_attempt(struct dossier *d, uint64_t number, unsigned stage,
 
 /* Targets and bases may be fetched by the servers of their scopes. */
 void dossier_entitle(const struct dossier *d, struct roster *roster);
-/* The first target document or schema set that is not in `contents`; false: all are there. */
-bool dossier_missing(const struct dossier *d, struct contents *contents, struct hash *out);
+/* How many of the documents and schema sets that PREPARE is to carry are not in `contents`. */
+size_t dossier_missing(const struct dossier *d, struct contents *contents,
+                       struct parcel out[2 * ROLLOUT_SCOPES_MAX]);
 
 /* Which changes concern this server, as bits. */
 uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s);

@@ -376,6 +376,14 @@ static bool may_transfer(struct hearing *h, const struct roster_server *s)
     return true;
 }
 
+/* A base says something about what is packed on it: it must be one of the server's own as well. */
+static bool may_have(struct hearing *h, const struct roster_server *s, const struct parcel *parcel)
+{
+    return roster_is_entitled(h->edges->roster, s, &parcel->hash) &&
+           (parcel->packing != PACKING_DELTA ||
+            roster_is_entitled(h->edges->roster, s, &parcel->base));
+}
+
 static void on_fetch(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
     struct wire_fetch fetch;
@@ -388,12 +396,12 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
         return;
     if (!may_transfer(h, s))
         return;
-    chunk.hash = fetch.hash;
+    chunk.parcel = fetch.parcel;
     chunk.offset = fetch.offset;
-    if (roster_is_entitled(h->edges->roster, s, &fetch.hash)) {
-        bytes = contents_get(h->edges->contents, &fetch.hash, &size);
+    if (may_have(h, s, &fetch.parcel)) {
+        bytes = contents_get(h->edges->contents, &fetch.parcel, &size);
         if (!bytes) { /* the agent asks again soon */
-            loader_want_document(h->edges->loader, &fetch.hash);
+            loader_want_document(h->edges->loader, &fetch.parcel);
             return;
         }
     }

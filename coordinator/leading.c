@@ -49,20 +49,13 @@ static void remove_dossier(struct leading *l, uint64_t rollout)
     }
 }
 
-static void want_document(struct leading *l, const struct hash *hash)
-{
-    size_t size;
-
-    if (!hash_is_zero(hash) && !contents_get(l->edges->contents, hash, &size))
-        loader_want_document(l->edges->loader, hash);
-}
-
 static void want_documents(struct leading *l, const struct dossier *d)
 {
-    for (size_t i = 0; i < d->change_count; i++) {
-        want_document(l, &d->changes[i].row.to_hash);
-        want_document(l, &d->changes[i].row.schemas);
-    }
+    struct parcel missing[2 * ROLLOUT_SCOPES_MAX];
+    size_t count = dossier_missing(d, l->edges->contents, missing);
+
+    for (size_t i = 0; i < count; i++)
+        loader_want_document(l->edges->loader, &missing[i]);
 }
 
 /* NULL: it is here already, is over, or cannot be read (then it is said). */
@@ -90,13 +83,13 @@ static struct dossier *open_dossier(struct leading *l, const struct rollout_row 
  * carry them, and when the core has room. */
 static void start_waiting(struct leading *l)
 {
-    struct hash missing;
+    struct parcel missing[2 * ROLLOUT_SCOPES_MAX];
 
     for (uint32_t i = 0; i < l->dossier_count; i++) {
         struct dossier *d = l->dossiers[i];
         struct leader_event ev = { .type = LEADER_ROLLOUT_STARTED, .load = &d->load };
 
-        if (d->is_in_core || dossier_missing(d, l->edges->contents, &missing) ||
+        if (d->is_in_core || dossier_missing(d, l->edges->contents, missing) ||
             leader_rollout_count(l->leader) == l->limits.rollouts_max)
             continue;
         d->is_in_core = true;

@@ -57,6 +57,7 @@ static void publish(struct loop *l)
     l->status.is_leading = l->leading != NULL;
     l->status.epoch = l->edges.epoch;
     l->status.servers_connected = l->leading ? leading_connected(l->leading) : 0;
+    l->status.sent_bytes = router_sent_bytes(l->edges.router);
     l->status.garbage_frames = router_garbage_count(l->edges.router);
     pthread_mutex_unlock(&l->status_lock);
 }
@@ -217,7 +218,7 @@ static void drain_loader(struct loop *l)
         if (news.snapshot)
             on_snapshot(l, &news);
         else if (news.bytes)
-            contents_put(l->edges.contents, &news.hash, &news.bytes, news.size);
+            contents_put(l->edges.contents, &news.parcel, &news.bytes, news.size);
         if (!news.snapshot && l->leading)
             leading_document(l->leading);
         snapshot_free(news.snapshot);

@@ -26,7 +26,7 @@ struct router {
     struct zap *zap;
     bool is_plain;
     char address[ADDRESS_MAX];
-    uint64_t garbage_count;
+    uint64_t garbage_count, sent_bytes;
     zmq_msg_t body; /* of the message lent by router_next */
 };
 
@@ -380,6 +380,11 @@ uint64_t router_garbage_count(const struct router *r)
     return r->garbage_count;
 }
 
+uint64_t router_sent_bytes(const struct router *r)
+{
+    return r->sent_bytes;
+}
+
 /* ---------------------------------------------------------------- sending */
 
 /* Takes the frame's content. -1: the frame was not taken by the socket and is released. */
@@ -406,6 +411,7 @@ static int send_message(struct router *r, const struct router_peer *peer,
                         const struct wire_envelope *envelope, zmq_msg_t *body)
 {
     uint8_t bytes[WIRE_ENVELOPE_SIZE];
+    size_t size = zmq_msg_size(body);
     zmq_msg_t frame;
 
     copy_frame(&frame, peer->id, peer->id_size);
@@ -416,6 +422,7 @@ static int send_message(struct router *r, const struct router_peer *peer,
     copy_frame(&frame, bytes, wire_encode_envelope(envelope, bytes));
     MUST(send_frame(r, &frame, ZMQ_SNDMORE) == 0);
     MUST(send_frame(r, body, 0) == 0);
+    r->sent_bytes += sizeof(bytes) + size;
     return 0;
 }
 

@@ -63,6 +63,8 @@ void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t 
  * version, a routing id that the peer chose for itself) is counted and skipped. */
 bool router_next(struct router *r, struct router_message *out);
 uint64_t router_garbage_count(const struct router *r);
+/* Both frames of every message that a socket took. */
+uint64_t router_sent_bytes(const struct router *r);
 
 /* -1: dropped (peer gone or its queue is full); nothing else happened. */
 int router_send(struct router *r, const struct router_peer *peer,

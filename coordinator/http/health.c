@@ -73,6 +73,8 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
            "Servers with a session at this coordinator.", status.servers_connected);
     metric(&re->body, "lockstep_garbage_frames_total", "counter",
            "Messages of agents that could not be decoded.", status.garbage_frames);
+    metric(&re->body, "lockstep_router_sent_bytes_total", "counter",
+           "Bytes of messages to agents.", status.sent_bytes);
     add_answers(&re->body, rq->counters);
     if (rq->tls)
         buffer_printf(&re->body,

@@ -38,7 +38,7 @@ struct http_status {
     /* For /metrics. */
     uint64_t epoch;
     uint32_t servers_connected;
-    uint64_t garbage_frames;
+    uint64_t garbage_frames, sent_bytes;
 };
 
 /* Called on any thread, often: copies a snapshot and must not block. */

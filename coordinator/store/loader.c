@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/buffer.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "coordinator/store/mailbox.h"
@@ -14,7 +15,7 @@
 #define RETRY_S 1
 
 struct wish {
-    struct hash hash;
+    struct parcel parcel;
     struct wish *next;
 };
 
@@ -51,7 +52,7 @@ static void answer(struct loader *l, const struct loader_news *news)
 struct task {
     bool is_document;
     enum load_what what;
-    struct hash hash;
+    struct parcel parcel;
 };
 
 static bool is_idle(const struct loader *l)
@@ -73,7 +74,7 @@ static bool next_task(struct loader *l, struct task *out)
             struct wish *w = l->documents;
 
             out->is_document = true;
-            out->hash = w->hash;
+            out->parcel = w->parcel;
             l->documents = w->next;
             free(w);
         } else {
@@ -85,24 +86,76 @@ static bool next_task(struct loader *l, struct task *out)
     return is_there;
 }
 
-static int read_document(struct pg *pg, const struct task *t, struct loader_news *news,
+/* 1: there is no such document. */
+static int read_whole(struct pg *pg, const struct hash *hash, struct loader_news *news,
+                      struct err *e)
+{
+    news->parcel = parcel_whole(hash);
+    if (load_document(pg, hash, &news->bytes, &news->size, e) == 0)
+        return 0;
+    return e->kind == ERR_NOT_FOUND ? 1 : -1;
+}
+
+/* `out` stays empty when it is not smaller for being packed. */
+static void pack(const struct loader_news *whole, const struct loader_news *base,
+                 struct buffer *out)
+{
+    packing_pack(base ? base->bytes : NULL, base ? base->size : 0, whole->bytes, whole->size, out);
+    if (out->size >= whole->size)
+        buffer_clear(out);
+}
+
+/* Packed once for all agents that have the same base. */
+static int read_packed(struct loader *l, struct pg *pg, const struct parcel *parcel,
+                       struct err *e)
+{
+    struct loader_news whole = { 0 }, base = { 0 }, packed = { .parcel = *parcel };
+    SCOPED_BUFFER struct buffer bytes = { 0 };
+    bool is_delta = parcel->packing == PACKING_DELTA;
+    int found = read_whole(pg, &parcel->hash, &whole, e), based = 1;
+
+    if (found == 0 && is_delta)
+        based = read_whole(pg, &parcel->base, &base, e);
+    if (found < 0 || based < 0) {
+        free(whole.bytes);
+        return -1;
+    }
+    if (found == 0 && (!is_delta || based == 0))
+        pack(&whole, is_delta ? &base : NULL, &bytes);
+    free(base.bytes);
+    packed.size = bytes.size;
+    packed.bytes = (uint8_t *)buffer_take(&bytes);
+    answer(l, &packed);
+    if (packed.size == 0)
+        answer(l, &whole);
+    else
+        free(whole.bytes);
+    return 0;
+}
+
+static int read_document(struct loader *l, struct pg *pg, const struct parcel *parcel,
                          struct err *e)
 {
-    news->hash = t->hash;
-    if (load_document(pg, &t->hash, &news->bytes, &news->size, e) == 0)
-        return 0;
-    return e->kind == ERR_NOT_FOUND ? 0 : -1;
+    struct loader_news news = { 0 };
+
+    if (parcel->packing != PACKING_WHOLE)
+        return read_packed(l, pg, parcel, e);
+    if (read_whole(pg, &parcel->hash, &news, e) < 0)
+        return -1;
+    answer(l, &news);
+    return 0;
 }
 
 static int perform(struct loader *l, struct pg *pg, const struct task *t, struct err *e)
 {
     struct loader_news news = { .what = t->what };
-    int rc = t->is_document ? read_document(pg, t, &news, e)
-                            : load_snapshot(pg, t->what, &news.snapshot, e);
 
-    if (rc == 0)
-        answer(l, &news);
-    return rc;
+    if (t->is_document)
+        return read_document(l, pg, &t->parcel, e);
+    if (load_snapshot(pg, t->what, &news.snapshot, e))
+        return -1;
+    answer(l, &news);
+    return 0;
 }
 
 /* Until it worked or the thread is to end. */
@@ -208,17 +261,17 @@ void loader_want(struct loader *l, enum load_what what)
     pthread_mutex_unlock(&l->lock);
 }
 
-void loader_want_document(struct loader *l, const struct hash *hash)
+void loader_want_document(struct loader *l, const struct parcel *parcel)
 {
     struct wish *w;
 
     pthread_mutex_lock(&l->lock);
-    for (w = l->documents; w && !hash_equal(&w->hash, hash);)
+    for (w = l->documents; w && memcmp(&w->parcel, parcel, sizeof(*parcel)) != 0;)
         w = w->next;
     if (!w) {
         w = malloc(sizeof(*w));
         MUST(w);
-        *w = (struct wish){ .hash = *hash, .next = l->documents };
+        *w = (struct wish){ .parcel = *parcel, .next = l->documents };
         l->documents = w;
         pthread_cond_signal(&l->wake);
     }

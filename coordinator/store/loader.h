@@ -6,14 +6,15 @@
 #ifndef COORDINATOR_STORE_LOADER_H
 #define COORDINATOR_STORE_LOADER_H
 
+#include "common/packing.h"
 #include "coordinator/store/load.h"
 
 struct loader_news {
     struct snapshot *snapshot; /* the taker's; NULL: a document */
     enum load_what what;
-    struct hash hash;
+    struct parcel parcel;
     uint8_t *bytes; /* of the document, malloc'ed, the taker's; NULL: there is no such document */
-    size_t size;
+    size_t size;    /* 0: not to be had in this packing, or not smaller by it */
 };
 
 struct loader;
@@ -22,6 +23,7 @@ void loader_stop(struct loader *l); /* NULL is fine */
 int loader_fd(const struct loader *l); /* readable when loader_next has something */
 bool loader_next(struct loader *l, struct loader_news *out);
 void loader_want(struct loader *l, enum load_what what); /* WORK or ROSTER */
-void loader_want_document(struct loader *l, const struct hash *hash);
+/* What is no smaller for being packed is answered with an empty parcel and the whole document. */
+void loader_want_document(struct loader *l, const struct parcel *parcel);
 
 #endif

@@ -1,5 +1,6 @@
 """agent.py - one real agent and what it owes its server: last known good, groups, originals, catching up."""
 import os
+import random
 import signal
 
 from kit import Agent, World, check, contains, equal, read, wait_until, write
@@ -89,10 +90,26 @@ def test_without_coordinator(world):
 
 def test_large_document(world):
     """a document of five megabytes arrives in chunks"""
-    value = "0123456789abcde\n" * 60000
-    world.set(TWO, {f"padding-{i}": value for i in range(5)})
+    value = random.Random(1).randbytes(480000).hex()
+    world.set(TWO, {f"padding-{i}": random.Random(i + 2).randbytes(480000).hex() for i in range(5)})
+    sent = sent_bytes(world)
     roll(world, {TWO: value}, "completed")
     equal(len(read(world.paths[TWO])), len(value), "size of the file")
+    check(sent_bytes(world) - sent > 2_000_000, "there is no shorter way to say it")
+
+
+def sent_bytes(world):
+    text = world.api("GET", "/metrics", raw_path=True, token=None).raw.decode()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("lockstep_router_sent_bytes_total "))
+
+
+def test_small_change_travels_small(world):
+    """of a small change to a large document only the change travels"""
+    value = read(world.paths[TWO])
+    sent = sent_bytes(world)
+    roll(world, {TWO: value[:1000] + "a little else" + value[1000:]}, "completed")
+    check("a little else" in read(world.paths[TWO]), "it arrived")
+    check(sent_bytes(world) - sent < 20_000, f"{sent_bytes(world) - sent} bytes for a document of six megabytes")
 
 
 def test_eventual(world):

@@ -227,8 +227,10 @@ static inline void kit_receipt(struct kit *k, uint64_t id)
     kit_send(k, WIRE_RECEIPT, k->out, wire_encode_receipt(&receipt, k->out, sizeof(k->out)));
 }
 
-static inline void kit_prepare(struct kit *k, uint64_t attempt, const struct version *base,
-                               const struct version *to, bool is_inlined)
+/* `packed` NULL: without the document. */
+static inline void kit_prepare_packed(struct kit *k, uint64_t attempt, const struct version *base,
+                                      const struct version *to, enum packing packing,
+                                      const struct buffer *packed)
 {
     struct wire_prepare prepare = { .attempt = attempt, .rollout = wire_text_of("r1"),
                                     .target_count = 1 };
@@ -241,9 +243,20 @@ static inline void kit_prepare(struct kit *k, uint64_t attempt, const struct ver
         t->base_revision = base->revision;
         t->base_hash = base->hash;
     }
-    if (is_inlined)
-        t->document = (struct wire_bytes){ (const uint8_t *)to->bytes, (uint32_t)to->size };
+    if (packed) {
+        t->packing = packing;
+        t->document = (struct wire_bytes){ (const uint8_t *)packed->data, (uint32_t)packed->size };
+    }
     kit_send(k, WIRE_PREPARE, k->out, wire_encode_prepare(&prepare, k->out, sizeof(k->out)));
+}
+
+static inline void kit_prepare(struct kit *k, uint64_t attempt, const struct version *base,
+                               const struct version *to, bool is_inlined)
+{
+    SCOPED_BUFFER struct buffer whole = { 0 };
+
+    buffer_add(&whole, to->bytes, to->size);
+    kit_prepare_packed(k, attempt, base, to, PACKING_WHOLE, is_inlined ? &whole : NULL);
 }
 
 /* A decision about `to` (NULL: revision 0), its texts lent for ever. */
@@ -279,24 +292,61 @@ static inline void kit_ping(struct kit *k)
     kit_send(k, WIRE_PING, k->out, wire_encode_ping(&ping, k->out, sizeof(k->out)));
 }
 
-/* Answer one FETCH; false when it asks for the end. */
-static inline void kit_serve(struct kit *k, const struct version *v, uint32_t chunk_size)
+/* The next FETCH: how it asks. */
+static inline struct wire_fetch kit_expect_fetch(struct kit *k, const struct hash *hash)
 {
-    struct wire_chunk chunk = { .total = (uint32_t)v->size };
     struct wire_fetch fetch;
     struct err e;
 
     kit_expect(k, WIRE_FETCH);
     ck_assert_int_eq(wire_decode_fetch(k->last.body, k->last.body_size, &fetch, &e), 0);
-    ck_assert(hash_equal(&fetch.hash, &v->hash));
-    ck_assert_uint_lt(fetch.offset, v->size);
-    chunk.hash = fetch.hash;
-    chunk.offset = fetch.offset;
-    chunk.content.at = (const uint8_t *)v->bytes + fetch.offset;
-    chunk.content.size = (uint32_t)v->size - fetch.offset;
-    if (chunk.content.size > chunk_size)
-        chunk.content.size = chunk_size;
+    ck_assert(hash_equal(&fetch.parcel.hash, hash));
+    return fetch;
+}
+
+static inline void kit_chunk(struct kit *k, const struct wire_fetch *fetch, const char *bytes,
+                             size_t size, size_t chunk_size)
+{
+    struct wire_chunk chunk = { .parcel = fetch->parcel, .total = (uint32_t)size };
+
+    if (size) {
+        ck_assert_uint_lt(fetch->offset, size);
+        chunk.offset = fetch->offset;
+        chunk.content.at = (const uint8_t *)bytes + fetch->offset;
+        chunk.content.size = (uint32_t)size - fetch->offset;
+        if (chunk.content.size > chunk_size)
+            chunk.content.size = (uint32_t)chunk_size;
+    }
     kit_send(k, WIRE_CHUNK, k->out, wire_encode_chunk(&chunk, k->out, sizeof(k->out)));
+}
+
+/* Not to be had in the packing it asks for. */
+static inline enum packing kit_deny(struct kit *k, const struct version *v)
+{
+    struct wire_fetch fetch = kit_expect_fetch(k, &v->hash);
+
+    kit_chunk(k, &fetch, NULL, 0, 0);
+    return fetch.parcel.packing;
+}
+
+/* Answer FETCHes until all is sent, a delta on `base`; the packing that was asked for. */
+static inline enum packing kit_serve(struct kit *k, const struct version *v,
+                                     const struct version *base, size_t chunk_size)
+{
+    SCOPED_BUFFER struct buffer packed = { 0 };
+    struct wire_fetch fetch;
+
+    do {
+        fetch = kit_expect_fetch(k, &v->hash);
+        if (packed.size == 0 && fetch.parcel.packing == PACKING_WHOLE)
+            buffer_add(&packed, v->bytes, v->size);
+        else if (packed.size == 0 && fetch.parcel.packing == PACKING_ZSTD)
+            packing_pack(NULL, 0, v->bytes, v->size, &packed);
+        else if (packed.size == 0)
+            packing_pack(base->bytes, base->size, v->bytes, v->size, &packed);
+        kit_chunk(k, &fetch, packed.data, packed.size, chunk_size);
+    } while (fetch.offset + chunk_size < packed.size);
+    return fetch.parcel.packing;
 }
 
 /* Prepared, activated, finalized, all receipted. Draws number, number + 1 and number + 2. */

@@ -87,8 +87,7 @@ START_TEST(test_large_document_is_fetched_in_chunks)
     value[300000] = '\0';
     large = version_of(1, value);
     kit_prepare(&kit, 10, NULL, &large, false);
-    for (size_t served = 0; served < large.size; served += 50000)
-        kit_serve(&kit, &large, 50000);
+    ck_assert_int_eq(kit_serve(&kit, &large, NULL, 11), PACKING_ZSTD);
     kit_expect_ack(&kit, WIRE_READY);
     kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &large);
     kit_expect_ack(&kit, WIRE_APPLIED);
@@ -99,16 +98,116 @@ START_TEST(test_large_document_is_fetched_in_chunks)
 }
 END_TEST
 
+/* Two versions too large to be asked for as they are, which differ a little. */
+static void open_large(struct version *one, struct version *two)
+{
+    char value[4001];
+
+    for (int i = 0; i < 4000; i++)
+        value[i] = (char)('a' + (i * i + i / 7) % 26);
+    value[4000] = '\0';
+    *one = version_of(1, value);
+    value[2000] = '!';
+    *two = version_of(2, value);
+}
+
+START_TEST(test_what_differs_is_fetched)
+{
+    struct version one, two;
+
+    begin("check_interval = 0");
+    open_large(&one, &two);
+    kit_roll(&kit, 10, NULL, &one);
+    kit_prepare(&kit, 20, &one, &two, false);
+    ck_assert_int_eq(kit_serve(&kit, &two, &one, 9), PACKING_DELTA);
+    kit_expect_ack(&kit, WIRE_READY);
+    version_free(&one);
+    version_free(&two);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_packings_that_are_not_to_be_had)
+{
+    struct version one, two;
+
+    begin("check_interval = 0");
+    open_large(&one, &two);
+    kit_roll(&kit, 10, NULL, &one);
+    kit_prepare(&kit, 20, &one, &two, false);
+    ck_assert_int_eq(kit_deny(&kit, &two), PACKING_DELTA);
+    ck_assert_int_eq(kit_deny(&kit, &two), PACKING_ZSTD);
+    ck_assert_int_eq(kit_serve(&kit, &two, NULL, 1000), PACKING_WHOLE);
+    kit_expect_ack(&kit, WIRE_READY);
+    version_free(&one);
+    version_free(&two);
+    close_all();
+}
+END_TEST
+
+/* The base that the coordinator packed on is another one: nothing is lost but a moment. */
+START_TEST(test_delta_on_another_base_is_asked_for_again)
+{
+    struct version one, two;
+
+    begin("check_interval = 0");
+    open_large(&one, &two);
+    kit_roll(&kit, 10, NULL, &one);
+    kit_prepare(&kit, 20, &one, &two, false);
+    ck_assert_int_eq(kit_serve(&kit, &two, &v1, 60000), PACKING_DELTA);
+    ck_assert_int_eq(kit_serve(&kit, &two, NULL, 60000), PACKING_ZSTD);
+    kit_expect_ack(&kit, WIRE_READY);
+    version_free(&one);
+    version_free(&two);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_delta_comes_inside_the_prepare)
+{
+    SCOPED_BUFFER struct buffer packed = { 0 };
+    struct version one, two;
+
+    begin("check_interval = 0");
+    open_large(&one, &two);
+    kit_roll(&kit, 10, NULL, &one);
+    packing_pack(one.bytes, one.size, two.bytes, two.size, &packed);
+    kit_prepare_packed(&kit, 20, &one, &two, PACKING_DELTA, &packed);
+    kit_expect_ack(&kit, WIRE_READY);
+    kit_decide(&kit, WIRE_ACTIVATE, 21, 20, &two);
+    kit_expect_ack(&kit, WIRE_APPLIED);
+    version_free(&one);
+    version_free(&two);
+    close_all();
+}
+END_TEST
+
+START_TEST(test_inlined_delta_that_does_not_open_is_fetched)
+{
+    SCOPED_BUFFER struct buffer packed = { 0 };
+    struct version one, two;
+
+    begin("check_interval = 0");
+    open_large(&one, &two);
+    kit_roll(&kit, 10, NULL, &one);
+    packing_pack(v1.bytes, v1.size, two.bytes, two.size, &packed);
+    packed.data[packed.size / 2] ^= 1;
+    kit_prepare_packed(&kit, 20, &one, &two, PACKING_DELTA, &packed);
+    ck_assert_int_eq(kit_serve(&kit, &two, &one, 60000), PACKING_DELTA);
+    kit_expect_ack(&kit, WIRE_READY);
+    version_free(&one);
+    version_free(&two);
+    close_all();
+}
+END_TEST
+
 START_TEST(test_fetch_without_document_is_refused)
 {
-    struct wire_chunk chunk = { .total = 0 };
     struct wire_ack ack;
 
     begin("check_interval = 0");
     kit_prepare(&kit, 10, NULL, &v1, false);
-    kit_expect(&kit, WIRE_FETCH);
-    chunk.hash = v1.hash;
-    kit_send(&kit, WIRE_CHUNK, kit.out, wire_encode_chunk(&chunk, kit.out, sizeof(kit.out)));
+    ck_assert_int_eq(kit_deny(&kit, &v1), PACKING_WHOLE);
     ack = kit_expect_ack(&kit, WIRE_REFUSED);
     ck_assert_int_eq(ack.reason, WIRE_REASON_FETCH);
     close_all();
@@ -379,7 +478,7 @@ START_TEST(test_lost_document_is_fetched_again)
     free(data);
     kit_start(&kit);
     kit_welcome(&kit);
-    kit_serve(&kit, &v1, 60000);
+    kit_serve(&kit, &v1, NULL, 60000);
     kit_prepare(&kit, 20, &v1, &v2, true);
     kit_expect_ack(&kit, WIRE_READY);
     close_all();
@@ -464,6 +563,11 @@ int main(void)
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_round_ends_with_the_file);
     tcase_add_test(t, test_large_document_is_fetched_in_chunks);
+    tcase_add_test(t, test_what_differs_is_fetched);
+    tcase_add_test(t, test_packings_that_are_not_to_be_had);
+    tcase_add_test(t, test_delta_on_another_base_is_asked_for_again);
+    tcase_add_test(t, test_delta_comes_inside_the_prepare);
+    tcase_add_test(t, test_inlined_delta_that_does_not_open_is_fetched);
     tcase_add_test(t, test_fetch_without_document_is_refused);
     tcase_add_test(t, test_validate_refuses_with_its_output);
     tcase_add_test(t, test_failed_check_goes_back);

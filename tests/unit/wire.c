@@ -221,7 +221,10 @@ static void visit_prepare(struct wire_prepare *b)
         document_size(&t->size);
         if (visit.is_filling && below(2))
             t->size = below(left + 1);
-        bytes(&t->document, t->size <= left && below(2) ? t->size : 0);
+        CHOICE(&t->packing, PACKING_COUNT);
+        bytes(&t->document, t->packing != PACKING_WHOLE        ? below(left / 4 + 1)
+                            : t->size <= left && below(2) ? t->size
+                                                          : 0);
         left -= visit.is_filling ? t->document.size : 0;
         FIXED(t->schemas);
         document_size(&t->schemas_size);
@@ -254,15 +257,29 @@ static void visit_decision(struct wire_decision *b)
     }
 }
 
+static void visit_parcel(struct parcel *b)
+{
+    static const struct hash none;
+    static const enum packing packings[] = { PACKING_WHOLE, PACKING_ZSTD, PACKING_DELTA };
+
+    FIXED(*b);
+    if (!visit.is_filling)
+        return;
+    *b = parcel_delta(&b->hash, &b->base);
+    b->packing = packings[below(3)];
+    if (b->packing != PACKING_DELTA)
+        b->base = none;
+}
+
 static void visit_fetch(struct wire_fetch *b)
 {
-    FIXED(b->hash);
+    visit_parcel(&b->parcel);
     FIXED(b->offset);
 }
 
 static void visit_chunk(struct wire_chunk *b)
 {
-    FIXED(b->hash);
+    visit_parcel(&b->parcel);
     document_size(&b->total);
     FIXED(b->offset);
     if (visit.is_filling)
