@@ -96,6 +96,7 @@ struct agent {
 
     struct incoming incoming;
 
+    bool is_draining; /* about to stop or to follow newer settings: nothing new is begun */
     bool is_broken; /* a save failed: end, restart, verify */
     uint8_t out[WIRE_MESSAGE_MAX];
 };

@@ -355,6 +355,13 @@ static void hear_answer(struct agent *a, const struct dealer_message *m, hear_ev
     happen(a, &ev);
 }
 
+/* Said again by the coordinator until it is answered: whoever is about to stop leaves it. */
+static bool begins_work(enum wire_type type)
+{
+    return type == WIRE_PREPARE || type == WIRE_ACTIVATE || type == WIRE_ROLLBACK ||
+           type == WIRE_FINALIZE;
+}
+
 void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn *happen)
 {
     if (m->envelope.type == WIRE_REJECT) {
@@ -364,6 +371,8 @@ void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn
     if (!counts(a, m))
         return;
     a->heard_ms = clock_monotonic_ms(); /* an old leader's heartbeat does not keep us with it */
+    if (a->is_draining && begins_work(m->envelope.type))
+        return;
     switch (m->envelope.type) {
     case WIRE_WELCOME:
         hear_welcome(a, m, happen);

@@ -21,12 +21,27 @@
 #include "agent/watch.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/service.h"
 
 #define TICK_MS 100
 #define HELLO_FIRST_MS 1000
 #define HELLO_MAX_MS 8000
 #define WELCOME_MAX_MS 15000 /* a coordinator that does not answer HELLO for so long is left */
 #define POLL_MAX (3 + 2 * PARTICIPANT_TASKS_MAX + 2 * AGENT_SCOPES_MAX)
+
+enum wish { WISH_NONE, WISH_RELOAD, WISH_STOP };
+
+/* What outlives the settings. */
+struct loop {
+    struct agent *a;
+    const char *config;
+    const struct life_keys *keys;
+    struct agent_settings *settings, *next; /* next: read, to be followed once nothing is at work */
+    int signal_fd;
+    enum wish wish;
+    int64_t drain_until_ms;
+    bool is_ready;
+};
 
 /* ---- the connection ---- */
 
@@ -150,13 +165,6 @@ static void wait(struct agent *a, int signal_fd)
         MUST(errno == EINTR);
 }
 
-static bool is_asked_to_stop(int signal_fd)
-{
-    struct signalfd_siginfo info;
-
-    return read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info);
-}
-
 /* ---- start and end ---- */
 
 static int open_signals(struct err *e)
@@ -168,45 +176,10 @@ static int open_signals(struct err *e)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? err_set(e, ERR_SYSTEM, "signalfd: %s", strerror(errno)) : fd;
-}
-
-static void remember_entry(void *ctx, uint64_t id, const void *body, size_t size)
-{
-    outbox_add(ctx, id, body, size);
-}
-
-static int load(struct agent *a, struct err *e)
-{
-    const struct agent_settings *s = a->settings;
-
-    if (cache_open(s->state_dir, 0, &a->cache, e))
-        return -1;
-    if (cache_corrupt_count(a->cache))
-        log_warn("corrupt documents were dropped and will be fetched again", "count",
-                 LOG_NUMBER(cache_corrupt_count(a->cache)), "state_dir", s->state_dir);
-    for (unsigned i = 0; i < s->scope_count; i++)
-        if (cache_get_promise(a->cache, s->scopes[i]->name, &a->durable[i], e) ||
-            cache_get_answer(a->cache, s->scopes[i]->name, &a->answers[i], e))
-            return -1;
-    participant_init(&a->participant, s->scope_count, a->durable);
-    return cache_outbox(a->cache, remember_entry, &a->outbox, e);
-}
-
-static int connect(struct agent *a, const char *public_key, const char *secret_key,
-                   struct err *e)
-{
-    const struct agent_settings *s = a->settings;
-    struct dealer_settings dealer = { .coordinator_count = s->coordinator_count,
-                                      .server_key = s->server_key,
-                                      .public_key = public_key,
-                                      .secret_key = secret_key };
-
-    for (unsigned i = 0; i < s->coordinator_count; i++)
-        dealer.coordinators[i] = s->coordinators[i];
-    return dealer_open(&dealer, &a->dealer, e);
 }
 
 /* Candidates of promises that ended while nobody cleaned up. */
@@ -219,65 +192,173 @@ static void sweep_all(struct agent *a)
     }
 }
 
-static void run(struct agent *a, int signal_fd)
+static void start(struct agent *a)
 {
     struct participant_event started = { .type = PARTICIPANT_STARTED };
-    struct participant_event stopping = { .type = PARTICIPANT_STOPPING };
 
     watch_start(a, clock_monotonic_ms());
     sweep_all(a);
     obey_event(a, &started);
-    while (!a->is_broken && !is_asked_to_stop(signal_fd)) {
+}
+
+/* Ready is an agent that serves what it should: what an earlier start left half applied has ended,
+ * one way or the other. A coordinator is not needed for that. */
+static void tell_ready(struct loop *l)
+{
+    unsigned count = l->a->settings->scope_count;
+    char status[64];
+
+    if (l->is_ready || apply_scopes(l->a))
+        return;
+    l->is_ready = true;
+    snprintf(status, sizeof(status), "serving %u scope%s", count, count == 1 ? "" : "s");
+    service_ready(status);
+    log_info("ready", "scopes", LOG_NUMBER(count));
+}
+
+/* ---- wishes: to stop, to follow newer settings ---- */
+
+static void wish_for(struct loop *l, enum wish wish)
+{
+    l->wish = wish;
+    l->a->is_draining = true;
+    l->drain_until_ms = clock_monotonic_ms() + l->a->settings->stop_timeout_ms;
+}
+
+/* The file is read before anything else happens: a broken one changes nothing. */
+static void read_settings(struct loop *l)
+{
+    struct agent_settings *next;
+    struct err e;
+
+    service_reloading();
+    if (life_read(l->a, l->config, &next, &e)) {
+        log_error("the settings cannot be used; the old ones stay", "reason", e.text);
+        l->is_ready = false; /* said once more, as it is */
+        return;
+    }
+    agent_settings_free(l->next);
+    l->next = next;
+    wish_for(l, WISH_RELOAD);
+}
+
+static void hear_signals(struct loop *l)
+{
+    struct signalfd_siginfo info;
+
+    while (read(l->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (l->wish == WISH_STOP)
+            continue;
+        if (info.ssi_signo == SIGHUP) {
+            read_settings(l);
+            continue;
+        }
+        log_info("stopping");
+        service_stopping();
+        wish_for(l, WISH_STOP);
+    }
+}
+
+/* Validating and applying may end first; fetching is begun again as easily. */
+static bool is_drained(const struct loop *l)
+{
+    if (clock_monotonic_ms() >= l->drain_until_ms)
+        return true;
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
+        const struct work *w = &l->a->works[i];
+
+        if (w->command || (w->is_apply && w->phase != WORK_IDLE))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the thread ---- */
+
+/* Until there is a wish and nothing is under way, or a save failed. */
+static void live(struct loop *l)
+{
+    struct agent *a = l->a;
+
+    for (;;) {
+        hear_signals(l);
         hear_all(a);
         if (a->is_broken)
             return;
         tick(a, clock_monotonic_ms());
         hear_all(a); /* sending may have taken the socket's edge */
-        if (!a->is_broken)
-            wait(a, signal_fd);
+        if (a->is_broken || (l->wish != WISH_NONE && is_drained(l)))
+            return;
+        tell_ready(l);
+        service_alive(clock_monotonic_ms());
+        wait(a, l->signal_fd);
     }
-    if (a->is_broken)
-        return;
-    log_info("stopping");
-    obey_event(a, &stopping);
-    if (a->is_welcomed)
-        say_bye(a);
 }
 
-static void agent_free(struct agent *a)
+static int broken(const struct loop *l, struct err *e)
 {
-    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
-        agent_stop_work(&a->works[i]);
-        buffer_fini(&a->works[i].decision);
-    }
-    for (unsigned i = 0; i < AGENT_SCOPES_MAX; i++) {
-        command_free(a->watches[i].command);
-        buffer_fini(&a->answers[i]);
-    }
-    fetch_end(&a->repair);
-    outbox_fini(&a->outbox);
-    dealer_close(a->dealer);
-    cache_close(a->cache);
-    free(a);
+    return err_set(e, ERR_SYSTEM, "a promise could not be saved in %s", l->settings->state_dir);
 }
 
-int loop_run(const struct agent_settings *settings, const char *public_key,
-             const char *secret_key, struct err *e)
+/* Work that did not end in time is excused: this is no failed start. */
+static int end_work(struct loop *l, struct err *e)
 {
-    struct agent *a = calloc(1, sizeof(*a));
-    int signal_fd = open_signals(e);
+    struct participant_event stopping = { .type = PARTICIPANT_STOPPING };
+
+    if (!l->a->is_broken)
+        obey_event(l->a, &stopping);
+    return l->a->is_broken ? broken(l, e) : 0;
+}
+
+static int reload(struct loop *l, struct err *e)
+{
+    if (end_work(l, e) || life_renew(&l->a, l->next, l->keys, e))
+        return -1;
+    agent_settings_free(l->settings);
+    l->settings = MOVE(l->next);
+    l->wish = WISH_NONE;
+    l->is_ready = false;
+    log_set_level(l->settings->level);
+    log_info("settings read again", "config", l->config, "scopes",
+             LOG_NUMBER(l->settings->scope_count));
+    start(l->a);
+    if (dealer_state(l->a->dealer) == DEALER_OPEN)
+        say_hello_again(l->a, clock_monotonic_ms()); /* with the scopes and labels of now */
+    return 0;
+}
+
+static int run(struct loop *l, struct err *e)
+{
+    start(l->a);
+    for (;;) {
+        live(l);
+        if (l->a->is_broken)
+            return broken(l, e);
+        if (l->wish == WISH_STOP)
+            break;
+        if (reload(l, e))
+            return -1;
+    }
+    if (end_work(l, e))
+        return -1;
+    if (l->a->is_welcomed)
+        say_bye(l->a);
+    return 0;
+}
+
+int loop_run(const char *config, struct agent_settings **settings, const struct life_keys *keys,
+             struct err *e)
+{
+    struct loop l = { .config = config, .keys = keys, .settings = MOVE(*settings),
+                      .signal_fd = open_signals(e) };
     int rc = -1;
 
-    MUST(a);
-    a->settings = settings;
-    a->boot_nonce = agent_chance();
-    if (signal_fd >= 0 && load(a, e) == 0 && connect(a, public_key, secret_key, e) == 0) {
-        run(a, signal_fd);
-        rc = a->is_broken ? err_set(e, ERR_SYSTEM, "a promise could not be saved in %s",
-                                    settings->state_dir) : 0;
-    }
-    if (signal_fd >= 0)
-        close(signal_fd);
-    agent_free(a);
+    if (l.signal_fd >= 0 && life_begin(l.settings, keys, &l.a, e) == 0)
+        rc = run(&l, e);
+    if (l.signal_fd >= 0)
+        close(l.signal_fd);
+    life_end(l.a);
+    agent_settings_free(l.next);
+    agent_settings_free(l.settings);
     return rc;
 }

@@ -10,12 +10,14 @@
 #include "agent/loop.h"
 #include "agent/settings.h"
 #include "common/log.h"
+#include "common/service.h"
 
 #define CONFIG_PRESET "/etc/lockstep/agent.ini"
 #define EXIT_USAGE 2
 
 static const char help[] =
     "usage: lockstep-agent [--config FILE]             run in the foreground\n"
+    "       lockstep-agent check-settings [FILE]       is the settings file right?\n"
     "       lockstep-agent keygen [--key-file FILE]    make a key pair, print the public key\n"
     "       lockstep-agent show-key [--key-file FILE]  print the public key\n"
     "       lockstep-agent dump                        what the agent holds, as JSON\n"
@@ -25,10 +27,12 @@ static const char help[] =
     "  -V, --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
-    "The public key is what `lockstep server enroll NAME KEY` wants.\n";
+    "The public key is what `lockstep server enroll NAME KEY` wants. SIGHUP reads the settings\n"
+    "again: scopes, commands, intervals, labels, coordinators and log_level; state_dir, key_file and\n"
+    "log_format need a restart.\n";
 
 struct arguments {
-    const char *config, *key_file, *verb;
+    const char *config, *key_file, *operand;
 };
 
 static int fail(const struct err *e)
@@ -44,7 +48,7 @@ static int usage(const char *what, const char *which)
 }
 
 /* keygen and show-key: the key file of the command line, else that of the settings. */
-static int run_keys(const struct arguments *args, bool is_new)
+static int show_or_make_keys(const struct arguments *args, bool is_new)
 {
     struct agent_settings settings = { 0 };
     const char *path = args->key_file;
@@ -83,17 +87,28 @@ static int run_dump(const struct arguments *args)
     return EXIT_SUCCESS;
 }
 
-static int pick_level(const struct agent_settings *settings, enum log_level *out, struct err *e)
+static int run_keygen(const struct arguments *args)
 {
-    static const char *const names[] = { "debug", "info", "warn", "error" };
+    return show_or_make_keys(args, true);
+}
 
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(settings->log_level, names[i]) == 0) {
-            *out = (enum log_level)i;
-            return 0;
-        }
-    return err_set(e, ERR_INVALID, "[agent] log_level: \"%s\" is none of debug, info, warn, error",
-                   settings->log_level);
+static int run_show_key(const struct arguments *args)
+{
+    return show_or_make_keys(args, false);
+}
+
+static int run_check_settings(const struct arguments *args)
+{
+    const char *path = args->operand ? args->operand : args->config;
+    struct agent_settings settings;
+    struct err e;
+
+    if (agent_settings_load(path, &settings, &e))
+        return fail(&e);
+    printf("%s: fine, %u scope%s\n", path, settings.scope_count,
+           settings.scope_count == 1 ? "" : "s");
+    agent_settings_fini(&settings);
+    return EXIT_SUCCESS;
 }
 
 static int get_keys(const char *path, struct keys *out, struct err *e)
@@ -108,27 +123,50 @@ static int get_keys(const char *path, struct keys *out, struct err *e)
 
 static int run_agent(const struct arguments *args)
 {
-    struct agent_settings settings;
-    enum log_level level;
+    SCOPED(agent_settings_free) struct agent_settings *settings = NULL;
+    struct life_keys lent;
     struct keys keys;
     struct err e;
     int rc;
 
-    if (agent_settings_load(args->config, &settings, &e))
+    service_init();
+    if (agent_settings_new(args->config, &settings, &e))
         return fail(&e);
-    rc = pick_level(&settings, &level, &e);
-    if (rc == 0) {
-        log_init("lockstep-agent", level, settings.log_json);
-        rc = get_keys(settings.key_file, &keys, &e);
-    }
-    if (rc == 0) {
-        log_info("starting", "name", settings.name, "version", AGENT_VERSION, "public_key",
-                 keys.public_key);
-        rc = loop_run(&settings, keys.public_key, keys.secret_key, &e);
-        explicit_bzero(&keys, sizeof(keys));
-    }
-    agent_settings_fini(&settings);
+    log_init("lockstep-agent", settings->level, settings->is_log_json);
+    if (get_keys(settings->key_file, &keys, &e))
+        return fail(&e);
+    log_info("starting", "name", settings->name, "version", AGENT_VERSION, "public_key",
+             keys.public_key);
+    lent = (struct life_keys){ keys.public_key, keys.secret_key };
+    rc = loop_run(args->config, &settings, &lent, &e);
+    explicit_bzero(&keys, sizeof(keys));
     return rc ? fail(&e) : EXIT_SUCCESS;
+}
+
+static const struct verb {
+    const char *name;
+    int (*run)(const struct arguments *args);
+    bool takes_operand;
+} verbs[] = {
+    { "check-settings", run_check_settings, true },
+    { "keygen", run_keygen, false },
+    { "show-key", run_show_key, false },
+    { "dump", run_dump, false },
+};
+
+static int obey(struct arguments *args, char **words)
+{
+    if (!words[0])
+        return run_agent(args);
+    for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(words[0], verbs[i].name) != 0)
+            continue;
+        args->operand = words[1];
+        if (words[1] && (!verbs[i].takes_operand || words[2]))
+            return usage("too many arguments: ", words[verbs[i].takes_operand ? 2 : 1]);
+        return verbs[i].run(args);
+    }
+    return usage("unknown command ", words[0]);
 }
 
 int main(int argc, char **argv)
@@ -158,16 +196,5 @@ int main(int argc, char **argv)
         default:
             return EXIT_USAGE;
         }
-    if (optind + 1 < argc)
-        return usage("too many arguments: ", argv[optind + 1]);
-    args.verb = argv[optind];
-    if (!args.verb)
-        return run_agent(&args);
-    if (strcmp(args.verb, "keygen") == 0)
-        return run_keys(&args, true);
-    if (strcmp(args.verb, "show-key") == 0)
-        return run_keys(&args, false);
-    if (strcmp(args.verb, "dump") == 0)
-        return run_dump(&args);
-    return usage("unknown command ", args.verb);
+    return obey(&args, argv + optind);
 }

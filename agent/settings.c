@@ -31,8 +31,10 @@ static const struct settings_key keys[] = {
     { .section = "agent", .key = "labels", .type = SETTINGS_TEXT, .offset = FIELD(labels_text) },
     { .section = "agent", .key = "log_level", .type = SETTINGS_TEXT, .offset = FIELD(log_level),
       .preset = "info" },
-    { .section = "agent", .key = "log_json", .type = SETTINGS_BOOLEAN, .offset = FIELD(log_json),
-      .preset = "false" },
+    { .section = "agent", .key = "log_format", .type = SETTINGS_TEXT, .offset = FIELD(log_format),
+      .preset = "text" },
+    { .section = "agent", .key = "stop_timeout", .type = SETTINGS_DURATION,
+      .offset = FIELD(stop_timeout_ms), .preset = "5s", .most = 3600000 },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -136,9 +138,21 @@ static int fill_server_key(struct agent_settings *s, struct err *e)
     return 0;
 }
 
+static int check_log(struct agent_settings *s, struct err *e)
+{
+    if (log_level_of(s->log_level, &s->level))
+        return err_set(e, ERR_INVALID, "[agent] log_level: \"%s\" is none of debug, info, warn, "
+                       "error", s->log_level);
+    s->is_log_json = strcmp(s->log_format, "json") == 0;
+    if (!s->is_log_json && strcmp(s->log_format, "text") != 0)
+        return err_set(e, ERR_INVALID, "[agent] log_format: \"%s\" is neither text nor json",
+                       s->log_format);
+    return 0;
+}
+
 static int check_whole(struct agent_settings *s, struct err *e)
 {
-    if (split_coordinators(s, e) || split_labels(s, e) || fill_server_key(s, e))
+    if (check_log(s, e) || split_coordinators(s, e) || split_labels(s, e) || fill_server_key(s, e))
         return -1;
     if (scope_settings_check_path("[agent] state_dir", s->state_dir, e))
         return -1;
@@ -177,6 +191,24 @@ void agent_settings_fini(struct agent_settings *s)
         scope_settings_free(s->scopes[i]);
     settings_fini(keys, KEY_COUNT, s);
     *s = (struct agent_settings){ 0 };
+}
+
+int agent_settings_new(const char *path, struct agent_settings **out, struct err *e)
+{
+    *out = calloc(1, sizeof(**out));
+    MUST(*out);
+    if (agent_settings_load(path, *out, e) == 0)
+        return 0;
+    free(MOVE(*out));
+    return -1;
+}
+
+void agent_settings_free(struct agent_settings *s)
+{
+    if (!s)
+        return;
+    agent_settings_fini(s);
+    free(s);
 }
 
 int agent_settings_find(const struct agent_settings *s, const char *service,

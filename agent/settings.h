@@ -23,7 +23,9 @@
 #include <sys/types.h>
 
 #include "common/err.h"
+#include "common/log.h"
 #include "common/name.h"
+#include "common/scoped.h"
 
 #define AGENT_SCOPES_MAX 64 /* WIRE_SCOPES_MAX and PARTICIPANT_SCOPES_MAX */
 #define AGENT_FILES_MAX 64
@@ -68,8 +70,10 @@ struct agent_settings {
     char *coordinators_text, *labels_text;
     char *server_key, *server_key_file; /* server_key is filled from the file */
     char *key_file, *state_dir;
-    char *log_level;
-    bool log_json;
+    char *log_level, *log_format;
+    enum log_level level; /* what log_level means */
+    bool is_log_json;
+    int64_t stop_timeout_ms; /* what is being applied may end so long after a request to stop */
     unsigned coordinator_count, label_count, scope_count;
     char *coordinators[AGENT_COORDINATORS_MAX]; /* tcp://host:port */
     struct agent_label labels[AGENT_LABELS_MAX];
@@ -80,6 +84,12 @@ struct agent_settings {
 int agent_settings_load(const char *path, struct agent_settings *out, struct err *e)
     __attribute__((warn_unused_result));
 void agent_settings_fini(struct agent_settings *s);
+
+/* The same on the heap. */
+int agent_settings_new(const char *path, struct agent_settings **out, struct err *e)
+    __attribute__((warn_unused_result));
+void agent_settings_free(struct agent_settings *s); /* NULL is fine */
+SCOPED_FREE(struct agent_settings, agent_settings_free)
 
 /* Index of the scope, or -1. */
 int agent_settings_find(const struct agent_settings *s, const char *service,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,10 +12,10 @@
 #include "common/clock.h"
 #include "common/name.h"
 
-/* Set once, before threads start, and only read afterwards. */
+/* Set once, before threads start, and only read afterwards; the level may change at any time. */
 static struct {
     const char *program;
-    enum log_level least;
+    _Atomic(enum log_level) least;
     bool is_json;
 } settings = { "lockstep", LOG_INFO_, false };
 
@@ -23,8 +24,23 @@ static const char *const level_names[] = { "debug", "info", "warn", "error" };
 void log_init(const char *program, enum log_level least, bool is_json)
 {
     settings.program = program;
-    settings.least = least;
     settings.is_json = is_json;
+    log_set_level(least);
+}
+
+void log_set_level(enum log_level least)
+{
+    atomic_store_explicit(&settings.least, least, memory_order_relaxed);
+}
+
+int log_level_of(const char *name, enum log_level *out)
+{
+    for (unsigned i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++)
+        if (strcmp(name, level_names[i]) == 0) {
+            *out = (enum log_level)i;
+            return 0;
+        }
+    return -1;
 }
 
 const char *log_number(int64_t n, char out[24])
@@ -99,7 +115,7 @@ void log_write(enum log_level level, const char *message, ...)
     int saved = errno;
     va_list ap;
 
-    if (level < settings.least)
+    if (level < atomic_load_explicit(&settings.least, memory_order_relaxed))
         return;
     clock_format(clock_wall_ms(), now);
     add_field(&line, "time", now);

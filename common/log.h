@@ -9,6 +9,10 @@ enum log_level { LOG_DEBUG_, LOG_INFO_, LOG_WARN_, LOG_ERROR_ };
 
 /* Before threads start. program is lent for ever. is_json switches to one JSON object a line. */
 void log_init(const char *program, enum log_level least, bool is_json);
+/* At any time: lines below are left out from now on. */
+void log_set_level(enum log_level least);
+/* 0, or -1: no level has this name. */
+int log_level_of(const char *name, enum log_level *out) __attribute__((warn_unused_result));
 
 /* log_write(LOG_INFO_, "rollout moved", "rollout", id, "to", phase, NULL): name and value texts in
  * turn, ended by NULL; a NULL value is left out. Values are quoted and escaped as needed. One

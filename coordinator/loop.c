@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/service.h"
 #include "coordinator/hearing.h"
 #include "coordinator/keys.h"
 #include "coordinator/leading.h"
@@ -265,6 +266,7 @@ static void tick(struct loop *l)
     if (now_ms < l->tick_ms)
         return;
     l->tick_ms = now_ms + TICK_MS;
+    service_alive(now_ms);
     if (l->leading)
         leading_tick(l->leading);
     hearing_tick(l->hearing);

@@ -9,6 +9,7 @@
 
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/service.h"
 #include "coordinator/courier/courier.h"
 #include "coordinator/http/server.h"
 #include "coordinator/keyring/keyring.h"
@@ -114,6 +115,7 @@ static bool wait_for_database(const char *url)
             exit(1);
         }
         log_warn("waiting for the database", "reason", e.text);
+        service_status("waiting for the database");
         if (sigtimedwait(&signals, NULL, &pause) > 0)
             return false;
     }
@@ -183,10 +185,12 @@ static void read_certificates(void *ctx)
 {
     struct err e = { 0 };
 
+    service_reloading();
     if (http_reload(ctx, &e) != 0)
         log_error("the certificates could not be read again; the old ones stay", "reason", e.text);
     else
         log_info("certificates read again");
+    service_ready("certificates read again");
 }
 
 static int run(const struct coordinator_settings *s)
@@ -226,7 +230,9 @@ static int run(const struct coordinator_settings *s)
             loop_on_hangup(loop, read_certificates, http);
         log_info("ready", "http", http_address(http), "router", loop_router_address(loop),
                  "public_key", loop_public_key(loop), "version", LOCKSTEP_VERSION);
+        service_ready(http_address(http));
         loop_run(loop);
+        service_stopping();
     }
     listener_stop(listener);
     courier_stop(courier);
@@ -244,6 +250,7 @@ static int start(const struct coordinator_settings *s)
     struct err e = { 0 };
 
     block_signals();
+    service_init();
     raise_descriptor_limit();
     if (secrets_open(s, &keyring, &e) != 0)
         return fail(&e);

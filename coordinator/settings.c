@@ -54,19 +54,16 @@ static const struct settings_key keys[] = {
 
 static int start_log(const struct coordinator_settings *s, struct err *e)
 {
-    static const char *const levels[] = { "debug", "info", "warn", "error" };
+    enum log_level level;
     bool is_json = strcmp(s->log_format, "json") == 0;
 
     if (!is_json && strcmp(s->log_format, "text") != 0)
         return err_set(e, ERR_INVALID, "[log] format is \"%s\"; give text or json", s->log_format);
-    for (unsigned i = 0; i < 4; i++) {
-        if (strcmp(s->log_level, levels[i]) != 0)
-            continue;
-        log_init("lockstepd", (enum log_level)i, is_json);
-        return 0;
-    }
-    return err_set(e, ERR_INVALID, "[log] level is \"%s\"; give debug, info, warn or error",
-                   s->log_level);
+    if (log_level_of(s->log_level, &level) != 0)
+        return err_set(e, ERR_INVALID, "[log] level is \"%s\"; give debug, info, warn or error",
+                       s->log_level);
+    log_init("lockstepd", level, is_json);
+    return 0;
 }
 
 static int check_tls(const struct coordinator_settings *s, struct err *e)

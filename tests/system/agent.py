@@ -142,7 +142,7 @@ def test_stopped_while_applying(world):
     third = Agent(world, "server-3", ["third/prod"], scope_settings=f"""file = value -> {world.folder}/files/third
 reload = echo began > {gate}.began; while ! test -e {gate}; do sleep 0.05; done
 reload_timeout = 5m
-""")
+""", general="stop_timeout = 200ms\n")
     world.set("third/prod", {"value": "third\n"})
     third.enroll().start()
     world.wait_agents("third/prod", 1)

@@ -20,7 +20,7 @@ import urllib.parse
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
-PATIENCE = 60.0  # how long anything may take before a test gives up on it
+PATIENCE = float(os.environ.get("PATIENCE", "60"))  # how long anything may take before a test gives up on it
 
 
 class Failed(AssertionError):

@@ -123,6 +123,8 @@ START_TEST(test_the_whole_must_fit)
     refused("[agent]\ncoordinators = tcp://a:1\nserver_key_file = /nosuch\n[scope a/b]\nreload=x\n",
             0, "/nosuch");
     refused(AGENT "labels = zone\n[scope a/b]\nreload = x\n", 0, "zone=a");
+    refused(AGENT "log_level = loud\n[scope a/b]\nreload = x\n", 0, "loud");
+    refused(AGENT "log_format = xml\n[scope a/b]\nreload = x\n", 0, "text nor json");
     refused(AGENT "state_dir = here\n[scope a/b]\nreload = x\n", 0, "state_dir");
     refused(AGENT "[scope a/b]\nfile = x -> /same\n[scope c/d]\nfile = y -> /same\n", 0, "/same");
 }

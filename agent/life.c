@@ -1,0 +1,181 @@
+/* life.c - the agent's state made from settings and disk, ended, and taken over by newer settings. */
+#include "agent/life.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/say.h"
+#include "common/log.h"
+
+/* ---- beginning and end ---- */
+
+static void remember_entry(void *ctx, uint64_t id, const void *body, size_t size)
+{
+    outbox_add(ctx, id, body, size);
+}
+
+static int load(struct agent *a, struct err *e)
+{
+    const struct agent_settings *s = a->settings;
+
+    for (unsigned i = 0; i < s->scope_count; i++)
+        if (cache_get_promise(a->cache, s->scopes[i]->name, &a->durable[i], e) ||
+            cache_get_answer(a->cache, s->scopes[i]->name, &a->answers[i], e))
+            return -1;
+    participant_init(&a->participant, s->scope_count, a->durable);
+    return cache_outbox(a->cache, remember_entry, &a->outbox, e);
+}
+
+static int open_cache(struct agent *a, struct err *e)
+{
+    if (cache_open(a->settings->state_dir, 0, &a->cache, e))
+        return -1;
+    if (cache_corrupt_count(a->cache))
+        log_warn("corrupt documents were dropped and will be fetched again", "count",
+                 LOG_NUMBER(cache_corrupt_count(a->cache)), "state_dir", a->settings->state_dir);
+    return 0;
+}
+
+static int connect(struct agent *a, const struct life_keys *keys, struct err *e)
+{
+    const struct agent_settings *s = a->settings;
+    struct dealer_settings dealer = { .coordinator_count = s->coordinator_count,
+                                      .server_key = s->server_key,
+                                      .public_key = keys->public_key,
+                                      .secret_key = keys->secret_key };
+
+    for (unsigned i = 0; i < s->coordinator_count; i++)
+        dealer.coordinators[i] = s->coordinators[i];
+    return dealer_open(&dealer, &a->dealer, e);
+}
+
+static struct agent *new_agent(const struct agent_settings *settings)
+{
+    struct agent *a = calloc(1, sizeof(*a));
+
+    MUST(a);
+    a->settings = settings;
+    a->boot_nonce = agent_chance();
+    return a;
+}
+
+int life_begin(const struct agent_settings *settings, const struct life_keys *keys,
+               struct agent **out, struct err *e)
+{
+    struct agent *a = new_agent(settings);
+
+    *out = NULL;
+    if (open_cache(a, e) || load(a, e) || connect(a, keys, e)) {
+        life_end(a);
+        return -1;
+    }
+    *out = a;
+    return 0;
+}
+
+void life_end(struct agent *a)
+{
+    if (!a)
+        return;
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
+        agent_stop_work(&a->works[i]);
+        buffer_fini(&a->works[i].decision);
+    }
+    for (unsigned i = 0; i < AGENT_SCOPES_MAX; i++) {
+        command_free(a->watches[i].command);
+        buffer_fini(&a->answers[i]);
+    }
+    fetch_end(&a->repair);
+    outbox_fini(&a->outbox);
+    dealer_close(a->dealer);
+    cache_close(a->cache);
+    free(a);
+}
+
+/* ---- newer settings ---- */
+
+static int check_fixed(const char *what, const char *now, const char *next, struct err *e)
+{
+    if (strcmp(now, next) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "[agent] %s cannot change from %s to %s while the agent runs: "
+                   "restart it for that", what, now, next);
+}
+
+int life_read(const struct agent *a, const char *config, struct agent_settings **out,
+              struct err *e)
+{
+    SCOPED(agent_settings_free) struct agent_settings *next = NULL;
+    const struct agent_settings *now = a->settings;
+
+    *out = NULL;
+    if (agent_settings_new(config, &next, e))
+        return -1;
+    if (check_fixed("state_dir", now->state_dir, next->state_dir, e) ||
+        check_fixed("key_file", now->key_file, next->key_file, e) ||
+        check_fixed("log_format", now->log_format, next->log_format, e))
+        return err_wrap(e, "%s", config);
+    *out = MOVE(next);
+    return 0;
+}
+
+static bool has_same_coordinators(const struct agent_settings *a, const struct agent_settings *b)
+{
+    if (a->coordinator_count != b->coordinator_count || strcmp(a->server_key, b->server_key) != 0)
+        return false;
+    for (unsigned i = 0; i < a->coordinator_count; i++)
+        if (strcmp(a->coordinators[i], b->coordinators[i]) != 0)
+            return false;
+    return true;
+}
+
+static void carry_connection(struct agent *from, struct agent *to)
+{
+    to->boot_nonce = from->boot_nonce; /* the same start of the same agent: no new session */
+    to->message_id = from->message_id;
+    if (!has_same_coordinators(from->settings, to->settings))
+        return;
+    to->dealer = MOVE(from->dealer);
+    to->session = from->session;
+    to->is_welcomed = from->is_welcomed;
+    to->heard_ms = from->heard_ms;
+    to->heartbeat_ms = from->heartbeat_ms;
+    to->hello_ms = from->hello_ms;
+    to->hello_wait_ms = from->hello_wait_ms;
+    to->opened_ms = from->opened_ms;
+    memcpy(to->said_trouble, from->said_trouble, sizeof(to->said_trouble));
+}
+
+/* A check that failed before still fails until it is seen to pass: that would be no news. */
+static void carry_watches(const struct agent *from, struct agent *to)
+{
+    for (unsigned i = 0; i < to->settings->scope_count; i++) {
+        const struct agent_scope *s = to->settings->scopes[i];
+        int before = agent_settings_find(from->settings, s->service, s->environment);
+
+        if (before < 0 || !s->check)
+            continue;
+        to->watches[i].is_failing = from->watches[before].is_failing;
+        memcpy(to->watches[i].detail, from->watches[before].detail, sizeof(to->watches[i].detail));
+    }
+}
+
+int life_renew(struct agent **a, const struct agent_settings *settings,
+               const struct life_keys *keys, struct err *e)
+{
+    struct agent *from = MOVE(*a);
+    struct agent *to = new_agent(settings);
+
+    carry_connection(from, to);
+    carry_watches(from, to);
+    if (from->dealer && from->is_welcomed)
+        say_bye(from);
+    to->cache = MOVE(from->cache);
+    life_end(from);
+    if (load(to, e) || (!to->dealer && connect(to, keys, e))) {
+        life_end(to);
+        return -1;
+    }
+    *a = to;
+    return 0;
+}
