@@ -48,8 +48,9 @@ struct work {
     } schemas[PARTICIPANT_SCOPES_MAX];
     struct fetch fetch;
     struct command *command;
-    int64_t phase_began_ms, retry_ms;
+    int64_t began_ms, phase_began_ms, retry_ms;
     int64_t attempts_left;
+    bool has_run; /* a command of this phase was started: only what was done is told as a step */
     uint32_t pointer_ms;
     struct story story;
     struct buffer decision; /* the body of the decision behind it */

@@ -10,10 +10,23 @@
 #include "common/document.h"
 #include "common/log.h"
 
+/* The way back is one step, however many it took. */
 static void end(struct agent *a, struct work *w, bool is_ok)
 {
+    if (w->is_revert)
+        agent_story_step(agent_story(a, agent_task_of(a, w)), WIRE_STEP_REVERT,
+                         clock_monotonic_ms() - w->began_ms);
     agent_stop_work(w);
     agent_post(a, PARTICIPANT_APPLIED, agent_task_of(a, w), is_ok);
+}
+
+static void took(struct agent *a, struct work *w, enum wire_step step)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!w->is_revert)
+        agent_story_step(agent_story(a, agent_task_of(a, w)), step, now_ms - w->phase_began_ms);
+    w->phase_began_ms = now_ms;
 }
 
 /* The first failure is the story; a revert that fails too is added to it. */
@@ -34,21 +47,13 @@ static void fail(struct agent *a, struct work *w, enum wire_step step, const cha
         if (s->step == WIRE_STEP_NONE)
             s->step = WIRE_STEP_REVERT;
     } else {
+        took(a, w, step);
         s->step = step;
         snprintf(s->text, sizeof(s->text), "%s", text);
     }
     log_warn("apply failed", "scope", agent_scope(a, w->targets[0].scope)->name, "step",
              wire_step_name(w->is_revert ? WIRE_STEP_REVERT : step), "reason", text);
     end(a, w, false);
-}
-
-static void took(struct agent *a, struct work *w, enum wire_step step)
-{
-    int64_t now_ms = clock_monotonic_ms();
-
-    if (!w->is_revert)
-        agent_story_step(agent_story(a, agent_task_of(a, w)), step, now_ms - w->phase_began_ms);
-    w->phase_began_ms = now_ms;
 }
 
 /* ---- first check ---- */
@@ -79,11 +84,13 @@ static void check_next(struct agent *a, struct work *w)
         if (!scope->check || hash_is_zero(&t->content.hash))
             continue;
         w->attempts_left = scope->check_attempts;
+        w->has_run = true;
         if (start_check(w, scope, t, &e))
             fail(a, w, WIRE_STEP_CHECK, e.text);
         return;
     }
-    took(a, w, WIRE_STEP_CHECK);
+    if (w->has_run)
+        took(a, w, WIRE_STEP_CHECK);
     succeed(a, w);
 }
 
@@ -103,7 +110,6 @@ static void check_failed(struct agent *a, struct work *w, int64_t now_ms)
     command_reason(w->command, "check", reason, sizeof(reason));
     if (w->is_revert)
         watch_failed(a, t->scope, reason);
-    took(a, w, WIRE_STEP_CHECK);
     fail(a, w, WIRE_STEP_CHECK, reason);
 }
 
@@ -151,12 +157,15 @@ static void reload_next(struct agent *a, struct work *w)
 
         if (!is_reloaded(a, scope, t))
             continue;
+        w->has_run = true;
         if (agent_command(scope, &t->content, scope->reload, NULL, scope->reload_timeout_ms,
                           &w->command, &e))
             fail(a, w, WIRE_STEP_RELOAD, e.text);
         return;
     }
-    took(a, w, WIRE_STEP_RELOAD);
+    if (w->has_run)
+        took(a, w, WIRE_STEP_RELOAD);
+    w->has_run = false;
     w->at = 0;
     check_next(a, w);
 }
@@ -169,7 +178,6 @@ static void reload_step(struct agent *a, struct work *w, int64_t now_ms)
         return;
     if (!command_succeeded(w->command)) {
         command_reason(w->command, "reload", reason, sizeof(reason));
-        took(a, w, WIRE_STEP_RELOAD);
         fail(a, w, WIRE_STEP_RELOAD, reason);
         return;
     }
@@ -212,6 +220,7 @@ void apply_begin(struct agent *a, const struct participant_effect *effect)
 
     agent_stop_work(w);
     w->is_apply = true;
+    w->has_run = false;
     w->is_revert = effect->is_revert;
     w->at = 0;
     collect_targets(a, w, effect->scopes);
@@ -221,7 +230,7 @@ void apply_begin(struct agent *a, const struct participant_effect *effect)
     if (!w->is_revert)
         agent_story_step(agent_story(a, effect->task), WIRE_STEP_POINTER, w->pointer_ms);
     w->pointer_ms = 0;
-    w->phase_began_ms = clock_monotonic_ms();
+    w->began_ms = w->phase_began_ms = clock_monotonic_ms();
     if (replace_files(a, w, &e)) {
         fail(a, w, WIRE_STEP_FILES, e.text);
         return;

@@ -8,6 +8,7 @@
 #include "coordinator/cli/picture.h"
 #include "coordinator/cli/rollout_find.h"
 #include "coordinator/cli/rollout_wait.h"
+#include "coordinator/cli/steps.h"
 #include "coordinator/cli/table.h"
 
 const struct command_option rollout_list_options[] = {
@@ -25,6 +26,7 @@ const struct command_option rollout_servers_options[] = {
     { "state", 0, "STATES", "pending, ready, applied, failed, rolled_back" },
     { "stage", 0, "N", "only this stage, from 1" },
     { "label", 0, "NAME=VALUE", "only servers with this label" },
+    { "wide", 'w', NULL, "how long each step took, and what a failed server went back to" },
     { NULL, 0, NULL, NULL },
 };
 
@@ -157,8 +159,9 @@ static int servers_path(struct cli *cli, const char *reference, struct buffer *p
     return 0;
 }
 
-static void server_row(struct table *t, const json_t *server)
+static void server_row(struct table *t, const json_t *server, bool is_wide)
 {
+    SCOPED_BUFFER struct buffer steps = { 0 }, reverted = { 0 };
     const char *state = cli_text(server, "state"), *detail = cli_text(server, "detail");
     json_t *stage = json_object_get(server, "stage");
     char ago[32];
@@ -172,6 +175,16 @@ static void server_row(struct table *t, const json_t *server)
     table_cell(t, tint_of_state(state), state);
     table_cell(t, TINT_PLAIN, detail);
     table_cell(t, TINT_DIM, ago);
+    if (is_wide) {
+        steps_text(server, &steps);
+        steps_reverted(server, &reverted);
+        if (steps_total_ms(server) >= 0)
+            table_cellf(t, TINT_PLAIN, "%lldms", steps_total_ms(server));
+        else
+            table_cell(t, TINT_DIM, "-");
+        table_cell(t, TINT_PLAIN, steps.data);
+        table_cell(t, TINT_PLAIN, reverted.data);
+    }
     table_cell(t, TINT_PLAIN, cli_text(server, "reason"));
 }
 
@@ -179,6 +192,9 @@ int rollout_servers(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = { "SERVER", ">STAGE", "STATE", "DETAIL",
                                             "SINCE",  "REASON", NULL };
+    static const char *const wide[] = { "SERVER", ">STAGE", "STATE",       "DETAIL", "SINCE",
+                                        ">TOOK",  "STEPS",  "REVERTED TO", "REASON", NULL };
+    bool is_wide = command_flag(&cli->line, "wide");
     SCOPED_BUFFER struct buffer path = { 0 };
     struct err e = { 0 };
     struct table *t;
@@ -191,9 +207,9 @@ int rollout_servers(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "servers", list, "server")) {
         cli_sort(list, "server");
-        t = table_new(headings);
+        t = table_new(is_wide ? wide : headings);
         json_array_foreach(list, i, one)
-            server_row(t, one);
+            server_row(t, one, is_wide);
         output_table(&cli->out, t);
         table_free(t);
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/cli/steps.h"
 #include "coordinator/cli/table.h"
 
 #define KEY_FILE_MAX 4096
@@ -216,7 +217,8 @@ int server_list(struct cli *cli, int argc, char **argv)
 
 static void show_scopes(const struct cli *cli, const json_t *scopes)
 {
-    static const char *const headings[] = { "SCOPE", ">RUNS", ">WANTS", "STATE", "REASON", NULL };
+    static const char *const headings[] = { "SCOPE", ">RUNS",  ">WANTS", "STATE",
+                                            "DETAIL", "REASON", NULL };
     struct table *t = table_new(headings);
     size_t i;
     json_t *s;
@@ -228,9 +230,39 @@ static void show_scopes(const struct cli *cli, const json_t *scopes)
         table_cellf(t, TINT_PLAIN, "%lld", cli_number(s, "revision"));
         table_cellf(t, TINT_PLAIN, "%lld", cli_number(s, "desired_revision"));
         table_cell(t, tint_of_state(state), state);
+        table_cell(t, TINT_PLAIN, cli_text(s, "detail"));
         table_cell(t, TINT_PLAIN, cli_text(s, "reason"));
     }
     output_table(&cli->out, t);
+    table_free(t);
+}
+
+/* How far it came with the newest content, scope by scope; nothing when no agent ever told. */
+static void show_steps(const struct cli *cli, const json_t *scopes)
+{
+    static const char *const headings[] = { "SCOPE", ">TOOK", "STEPS", "REVERTED TO", NULL };
+    struct table *t = table_new(headings);
+    bool is_any = false;
+    size_t i;
+    json_t *s;
+
+    json_array_foreach(scopes, i, s) {
+        SCOPED_BUFFER struct buffer steps = { 0 }, reverted = { 0 };
+
+        steps_text(s, &steps);
+        steps_reverted(s, &reverted);
+        if (!steps.size)
+            continue;
+        is_any = true;
+        table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(s, "service"), cli_text(s, "environment"));
+        table_cellf(t, TINT_PLAIN, "%lldms", steps_total_ms(s) < 0 ? 0 : steps_total_ms(s));
+        table_cell(t, TINT_PLAIN, steps.data);
+        table_cell(t, TINT_PLAIN, reverted.data);
+    }
+    if (is_any) {
+        printf("\n");
+        output_table(&cli->out, t);
+    }
     table_free(t);
 }
 
@@ -252,5 +284,6 @@ int server_get(struct cli *cli, int argc, char **argv)
     printf("%s  %s, seen %s%s%s\n\n", cli_text(reply.body, "name"), presence(reply.body), ago,
            labels.size ? "  " : "", labels.data);
     show_scopes(cli, json_object_get(reply.body, "scopes"));
+    show_steps(cli, json_object_get(reply.body, "scopes"));
     return CLI_DONE;
 }

@@ -42,6 +42,11 @@ static bool is_lost_to_pause(const struct rollout_facts *f)
     return f->is_lost && f->pauses_on_failure && !f->is_paused;
 }
 
+static bool is_late_to_pause(const struct rollout_facts *f)
+{
+    return f->is_late && is_lost_to_pause(f);
+}
+
 static bool is_lost_for_good(const struct rollout_facts *f)
 {
     return f->is_lost && !f->pauses_on_failure;
@@ -50,6 +55,16 @@ static bool is_lost_for_good(const struct rollout_facts *f)
 static bool is_lost_after_activation(const struct rollout_facts *f)
 {
     return is_lost_for_good(f) && f->was_activated;
+}
+
+static bool is_late_for_good(const struct rollout_facts *f)
+{
+    return f->is_late && is_lost_for_good(f);
+}
+
+static bool is_late_after_activation(const struct rollout_facts *f)
+{
+    return f->is_late && is_lost_after_activation(f);
 }
 
 static bool is_baked(const struct rollout_facts *f)
@@ -183,6 +198,13 @@ static void pause_for_a_person(struct rollout *r, const struct rollout_facts *f,
     save_pause(r, true, "over the failure budget: paused for a person to decide", out);
 }
 
+static void pause_for_the_late(struct rollout *r, const struct rollout_facts *f,
+                               struct effects *out)
+{
+    (void)f;
+    save_pause(r, true, "too few servers answered in time: paused for a person to decide", out);
+}
+
 static void pause_as_asked(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
     (void)f;
@@ -267,6 +289,14 @@ static void save_rollback(struct rollout *r, const struct rollout_facts *f, stru
                   "over the failure budget after activation: everyone goes back", out);
 }
 
+static void save_rollback_late(struct rollout *r, const struct rollout_facts *f,
+                               struct effects *out)
+{
+    (void)f;
+    save_decision(r, DECISION_ROLLBACK, PHASE_ROLLING_BACK, 0,
+                  "too few servers answered in time, after activation: everyone goes back", out);
+}
+
 static void save_rollback_as_asked(struct rollout *r, const struct rollout_facts *f,
                                    struct effects *out)
 {
@@ -290,6 +320,12 @@ static void save_abort(struct rollout *r, const struct rollout_facts *f, struct 
 {
     (void)f;
     move_to_aborting(r, "over the failure budget before anything was activated", out);
+}
+
+static void save_abort_late(struct rollout *r, const struct rollout_facts *f, struct effects *out)
+{
+    (void)f;
+    move_to_aborting(r, "too few servers were ready in time; nothing was activated", out);
 }
 
 static void save_abort_as_asked(struct rollout *r, const struct rollout_facts *f,
@@ -395,6 +431,9 @@ static const struct rule {
     { S(CHOOSING),     E(CHOSEN),        IF(is_empty),                 S(CHOOSING),     DO(choose_next),            "the stage adds nobody and is passed over" },
     { S(CHOOSING),     E(CHOSEN),        IF(always),                   S(STAGING),      DO(open_stage),             "the stage's servers are chosen" },
 
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_late_to_pause),         S(STAGING),      DO(pause_for_the_late),     "too few servers answered in time: paused for a person to decide" },
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_late_after_activation), S(REVERTING),    DO(save_rollback_late),     "too few servers answered in time, after activation: everyone goes back" },
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_late_for_good),         S(STOPPING),     DO(save_abort_late),        "too few servers were ready in time; nothing was activated" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_to_pause),         S(STAGING),      DO(pause_for_a_person),     "over the failure budget: paused for a person to decide" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_after_activation), S(REVERTING),    DO(save_rollback),          "over the failure budget after activation: everyone goes back" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_for_good),         S(STOPPING),     DO(save_abort),             "over the failure budget before anything was activated" },

@@ -152,6 +152,7 @@ struct rollout_facts {
     bool is_paused, is_opened, was_activated;
     bool pauses_on_failure;
     bool is_lost;       /* the round is lost, or some opened stage is over its budget */
+    bool is_late;       /* when lost: nobody failed, only time ran out */
     bool is_passed;     /* the round passed */
     bool is_baked;      /* the bake is over and nobody holds it */
     bool is_last_stage;

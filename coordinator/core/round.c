@@ -30,6 +30,11 @@ static bool is_complete(const struct round_view *v)
     return v->is_complete;
 }
 
+static bool is_unanimous(const struct round_view *v)
+{
+    return v->is_unanimous && !v->is_paused;
+}
+
 /* Nothing new is decided while paused. */
 static bool may_decide(const struct round_view *v)
 {
@@ -73,7 +78,8 @@ static void ask_with_decision(struct round *r, const struct round_view *v, struc
     ask(r, v, out);
 }
 
-static void save_activate(struct round *r, const struct round_view *v, struct effects *out)
+static void save_activate(const struct round *r, const struct round_view *v, const char *because,
+                          struct effects *out)
 {
     effects_add(out, (struct effect){ .type = EFFECT_SAVE,
                                       .save = { .kind = SAVE_DECISION,
@@ -87,7 +93,26 @@ static void save_activate(struct round *r, const struct round_view *v, struct ef
                                                 .ready_min = v->ok_count,
                                                 .failed_max = v->failed_max,
                                                 .silent = v->silent,
-                                                .because = "every required server is ready" } });
+                                                .because = because } });
+}
+
+#define ALL_READY "every server of the stage is ready"
+#define OTHERS_READY "who is waited for is ready; the others are left out, within the budget"
+#define IN_TIME "time is up and enough servers are ready"
+
+static void decide_for_all(struct round *r, const struct round_view *v, struct effects *out)
+{
+    save_activate(r, v, ALL_READY, out);
+}
+
+static void decide_for_most(struct round *r, const struct round_view *v, struct effects *out)
+{
+    save_activate(r, v, OTHERS_READY, out);
+}
+
+static void decide_in_time(struct round *r, const struct round_view *v, struct effects *out)
+{
+    save_activate(r, v, IN_TIME, out);
 }
 
 /* The decision itself is told by its duties; here only the clock starts. */
@@ -122,8 +147,9 @@ static const struct rule {
     { S(OPENING),    E(SAVED),         IF(is_eventual),         S(ACTIVATING), DO(ask_with_decision), "the attempt and its decision are durable" },
     { S(OPENING),    E(SAVED),         IF(always),              S(PREPARING),  DO(ask),               "the attempt is durable: ask its servers to prepare" },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_over_budget),      S(LOST),       DO(nothing),           "more servers refused than the budget allows" },
-    { S(PREPARING),  E(FACTS_CHANGED), IF(may_decide),          S(DECIDING),   DO(save_activate),     "every required server is ready" },
-    { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_with_enough), S(DECIDING),   DO(save_activate),     "time is up and enough servers are ready" },
+    { S(PREPARING),  E(FACTS_CHANGED), IF(is_unanimous),        S(DECIDING),   DO(decide_for_all),    ALL_READY },
+    { S(PREPARING),  E(FACTS_CHANGED), IF(may_decide),          S(DECIDING),   DO(decide_for_most),   OTHERS_READY },
+    { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_with_enough), S(DECIDING),   DO(decide_in_time),    IN_TIME },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_running),     S(LOST),       DO(nothing),           "not enough servers were ready in time" },
     { S(PREPARING),  E(RESUMED),       IF(always),              S(PREPARING),  DO(start_clock_again), "resumed: the time to get ready starts over" },
     { S(DECIDING),   E(SAVED),         IF(always),              S(ACTIVATING), DO(start_clock),       "the decision is durable: no way back" },

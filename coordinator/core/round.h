@@ -57,6 +57,7 @@ struct round_view {
     bool is_eventual, is_paused, is_decided;
     bool is_over_budget; /* more failures than the stage tolerates */
     bool is_complete;    /* everybody who is waited for answered, at least one of them well */
+    bool is_unanimous;   /* every member answered well, nobody was passed over */
     bool is_late;        /* the deadline passed, and nobody unreachable is waited for */
     bool is_enough;      /* when late: the silent counted as failures, still within the budget */
     uint32_t ok_count, failed_max;

@@ -61,6 +61,15 @@ static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet
     return false;
 }
 
+/* Somebody said no, or the check of somebody does: it is not only that time ran out. */
+static bool is_any_refusing(const struct rollout *r)
+{
+    for (uint32_t w = 0; w < r->opened.word_count; w++)
+        if ((r->failed.words[w] | r->failing.words[w]) & ~r->unfit.words[w] & r->opened.words[w])
+            return true;
+    return false;
+}
+
 /* A stage passes by its own members, whoever else a retry asked again. */
 static uint64_t applied_in_stage(const struct rollout *r, uint32_t w)
 {
@@ -126,6 +135,7 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
         .is_decided = r->round.is_decided,
         .is_over_budget = failed > failed_max,
         .is_complete = n.missing == 0 && n.ok > 0,
+        .is_unanimous = n.ok > 0 && n.ok == bitset_count(&r->round.cohort),
         .is_late = is_late && n.blocking == 0,
         .is_enough = n.ok > 0 && failed + n.late <= failed_max,
         .ok_count = n.ok,
@@ -212,6 +222,7 @@ void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
         .was_activated = r->was_activated,
         .pauses_on_failure = r->strategy.on_failure == ON_FAILURE_PAUSE,
         .is_lost = r->round.state == ROUND_LOST || is_any_stage_over(r, fleet),
+        .is_late = !is_any_refusing(r),
         .is_passed = r->round.state == ROUND_PASSED,
         .is_baked = is_baked(r, fleet, now_ms),
         .is_last_stage = r->stage + 1 >= r->strategy.stage_count,

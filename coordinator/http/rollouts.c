@@ -142,15 +142,23 @@ int rollouts_get_one(struct request *rq, struct reply *re, struct err *e)
 
 /* ---------------------------------------------------------------- servers */
 
+static json_t *text_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
 static json_t *server_json(const struct rollout_view_server *s)
 {
     json_t *scopes = json_loads(*s->scopes ? s->scopes : "[]", 0, NULL);
 
-    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:b,s:o,s:o}", "server", s->server, "stage",
-                     s->stage < 0 ? json_null() : json_integer(s->stage), "state", s->state,
-                     "detail", s->detail, "reason", s->reason, "reachable", s->is_reachable,
-                     "updated_at", *s->updated_at ? json_string(s->updated_at) : json_null(),
-                     "scopes", scopes);
+    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "server", s->server,
+                     "stage", s->stage < 0 ? json_null() : json_integer(s->stage), "state",
+                     s->state, "detail", s->detail, "reason", s->reason, "reachable",
+                     s->is_reachable, "updated_at", text_or_null(s->updated_at), "ready_at",
+                     text_or_null(s->ready_at), "applied_at", text_or_null(s->applied_at),
+                     "scopes", scopes, "steps", json_loads(s->steps, 0, NULL), "failed_step",
+                     text_or_null(s->failed_step), "reverted_to",
+                     *s->reverted ? json_loads(s->reverted, 0, NULL) : json_null());
 }
 
 static int check_server_filter(const char *state, const char *label, struct err *e)

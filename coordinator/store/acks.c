@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/digest.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "coordinator/store/acks_part.h"
@@ -74,7 +75,18 @@ static struct counted *count_in(struct ack_batch *const *batches, size_t batch_c
 struct columns {
     struct buffer servers, texts;
     struct param server_param, text_param;
+    struct buffer steps, failed_steps, reverted; /* of FAILED only */
+    struct param steps_param, failed_steps_param, reverted_param;
 };
+
+static void columns_fini(struct columns *c)
+{
+    buffer_fini(&c->servers);
+    buffer_fini(&c->texts);
+    buffer_fini(&c->steps);
+    buffer_fini(&c->failed_steps);
+    buffer_fini(&c->reverted);
+}
 
 static char *column_text(const struct counted *c)
 {
@@ -105,8 +117,50 @@ static void fill_columns(struct columns *out, const struct counted *run, size_t 
     free(servers);
 }
 
+/* What each of them runs since it failed, as JSON; NULL: nobody knows. */
+static char *reverted_text(const struct counted *c)
+{
+    SCOPED_BUFFER struct buffer b = { 0 };
+    char hex[HASH_HEX_SIZE];
+
+    if (c->record->ack.is_broken || c->record->held_count == 0)
+        return NULL;
+    for (uint32_t i = 0; i < c->record->held_count; i++) {
+        hash_to_hex(&c->held[i].hash, hex);
+        buffer_printf(&b, "%s{\"scope\":%lld,\"revision\":%llu,\"hash\":\"%s\"}", i ? "," : "[",
+                      (long long)c->held[i].scope_id, (unsigned long long)c->held[i].revision, hex);
+    }
+    buffer_add_text(&b, "]");
+    return buffer_take(&b);
+}
+
+static void fill_failures(struct columns *out, const struct counted *run, size_t count)
+{
+    const char **steps = calloc(count, sizeof(*steps)), **failed = calloc(count, sizeof(*failed));
+    char **reverted = calloc(count, sizeof(*reverted));
+
+    MUST(steps && failed && reverted);
+    for (size_t i = 0; i < count; i++) {
+        steps[i] = run[i].record->steps;
+        failed[i] = acks_failed_step(&run[i]);
+        reverted[i] = reverted_text(&run[i]);
+    }
+    out->steps_param = pg_array_text(steps, count, &out->steps);
+    out->failed_steps_param = pg_array_text(failed, count, &out->failed_steps);
+    out->reverted_param =
+        pg_array_text((const char *const *)reverted, count, &out->reverted);
+    for (size_t i = 0; i < count; i++)
+        free(reverted[i]);
+    free(reverted);
+    free(failed);
+    free(steps);
+}
+
 #define FROM_SERVERS " FROM unnest($2::bigint[]) AS a(server_id)"
 #define FROM_TEXTS " FROM unnest($2::bigint[], $3::text[]) AS a(server_id, text)"
+#define FROM_FAILURES                                                                              \
+    " FROM unnest($2::bigint[], $3::text[], $6::text[], $7::text[], $8::text[])"                   \
+    " AS a(server_id, text, steps, failed_step, reverted_to)"
 #define THE_MEMBER " WHERE m.rollout_id = $1 AND m.server_id = a.server_id"
 
 static int write_ready(struct pg *pg, const struct known *k, const struct columns *c,
@@ -157,11 +211,14 @@ static int write_failed(struct pg *pg, const struct known *k, const struct colum
 {
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'failed', detail = $4, reason = a.text,"
-                    " updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " steps = a.steps, failed_step = a.failed_step,"
+                    " reverted_to = a.reverted_to::jsonb,"
+                    " updated_at = now()" FROM_FAILURES THE_MEMBER
                     " AND ($5 = 0::bigint OR m.attempt_number = $5) AND (m.state < 'failed'"
                     "  OR (m.state = 'failed' AND $4 = 'broken' AND m.detail <> 'broken'))",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
-                    PARAM_TEXT(detail), PARAM_INT(k->attempt_number));
+                    PARAM_TEXT(detail), PARAM_INT(k->attempt_number), c->steps_param,
+                    c->failed_steps_param, c->reverted_param);
 }
 
 /* Why it had failed stays readable. */
@@ -278,9 +335,10 @@ static int write_members(struct pg *pg, const struct counted *items, size_t coun
         for (next = i + 1; next < count && is_one_run(&items[i], &items[next]);)
             next++;
         fill_columns(&c, &items[i], next - i);
+        if (items[i].record->ack.kind == ACK_FAILED)
+            fill_failures(&c, &items[i], next - i);
         status = write_run(pg, &items[i], &c, items[i].record->ack.is_broken, &rows, e);
-        buffer_fini(&c.servers);
-        buffer_fini(&c.texts);
+        columns_fini(&c);
         if (status)
             return -1;
         tally_add(tallies, &items[i], rows ? rows_affected(rows) : 0);

@@ -41,5 +41,7 @@ int acks_write_scopes(struct pg *pg, const struct counted *items, size_t count,
                       size_t *changed_out, struct err *e) __attribute__((warn_unused_result));
 /* "reload: exit status 1, reverted to revision 4"; malloc'ed. */
 char *acks_reason(const struct counted *c);
+/* The step that failed; "" when it was none, or nothing failed. */
+const char *acks_failed_step(const struct counted *c);
 
 #endif

@@ -89,7 +89,7 @@ static struct entry *entries_of(const struct counted *items, size_t count, size_
 }
 
 enum { COLUMN_SERVER, COLUMN_SCOPE, COLUMN_DSEQ, COLUMN_REVISION, COLUMN_HASH, COLUMN_OUTCOME,
-       COLUMN_DETAIL, COLUMN_REASON, COLUMN_COUNT };
+       COLUMN_DETAIL, COLUMN_REASON, COLUMN_STEPS, COLUMN_FAILED_STEP, COLUMN_COUNT };
 
 struct columns {
     struct buffer memory[COLUMN_COUNT];
@@ -133,6 +133,12 @@ static void fill_texts(struct columns *c, const struct entry *list, size_t count
     c->params[COLUMN_REASON] =
         pg_array_text((const char *const *)reasons, count, &c->memory[COLUMN_REASON]);
     for (size_t i = 0; i < count; i++)
+        texts[i] = list[i].from->record->steps;
+    c->params[COLUMN_STEPS] = pg_array_text(texts, count, &c->memory[COLUMN_STEPS]);
+    for (size_t i = 0; i < count; i++)
+        texts[i] = acks_failed_step(list[i].from);
+    c->params[COLUMN_FAILED_STEP] = pg_array_text(texts, count, &c->memory[COLUMN_FAILED_STEP]);
+    for (size_t i = 0; i < count; i++)
         free(reasons[i]);
     free(reasons);
     free(texts);
@@ -141,10 +147,11 @@ static void fill_texts(struct columns *c, const struct entry *list, size_t count
 
 #define ENTRIES                                                                                    \
     "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::text[],"      \
-    " $7::text[], $8::text[]) AS a(server_id, scope_id, dseq, revision, hash, outcome, detail,"    \
-    " reason)"
+    " $7::text[], $8::text[], $9::text[], $10::text[]) AS a(server_id, scope_id, dseq, revision,"  \
+    " hash, outcome, detail, reason, steps, failed_step)"
 
-/* Outcomes only get newer, and worse for one decision; a FINALIZE that failed is tried again. */
+/* A FINALIZE of what runs already takes no steps: those of its ACTIVATE stay.
+ * Outcomes only get newer, and worse for one decision; a FINALIZE that failed is tried again. */
 static int update(struct pg *pg, const struct columns *c, size_t *changed, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -152,7 +159,8 @@ static int update(struct pg *pg, const struct columns *c, size_t *changed, struc
     if (pg_query(pg,
                  "UPDATE server_scope AS s SET obeyed = a.dseq, revision = a.revision,"
                  " hash = a.hash, outcome = a.outcome, detail = a.detail,"
-                 " reason = coalesce(a.reason, ''), updated_at = now() FROM " ENTRIES
+                 " reason = coalesce(a.reason, ''), failed_step = a.failed_step, steps = CASE"
+                 " a.steps WHEN '' THEN s.steps ELSE a.steps END, updated_at = now() FROM " ENTRIES
                  " WHERE s.server_id = a.server_id AND s.scope_id = a.scope_id"
                  " AND (s.obeyed < a.dseq OR (s.obeyed = a.dseq AND (s.outcome = 'ok'"
                  "  AND a.outcome <> 'ok' OR s.outcome <> 'ok' AND a.outcome = 'ok' AND EXISTS"
@@ -170,8 +178,9 @@ static int insert(struct pg *pg, const struct columns *c, size_t *changed, struc
 
     if (pg_query(pg,
                  "INSERT INTO server_scope (server_id, scope_id, obeyed, revision, hash, outcome,"
-                 " detail, reason) SELECT a.server_id, a.scope_id, a.dseq, a.revision, a.hash,"
-                 " a.outcome, a.detail, coalesce(a.reason, '') FROM " ENTRIES
+                 " detail, reason, steps, failed_step) SELECT a.server_id, a.scope_id, a.dseq,"
+                 " a.revision, a.hash, a.outcome, a.detail, coalesce(a.reason, ''), a.steps,"
+                 " a.failed_step FROM " ENTRIES
                  " JOIN server USING (server_id) ON CONFLICT DO NOTHING",
                  c->params, COLUMN_COUNT, &rows, e))
         return -1;
@@ -211,7 +220,9 @@ char *acks_reason(const struct counted *c)
     const char *text = r->text ? r->text : "";
 
     /* "validate ended with 1: …" names its step already. */
-    if (strncmp(text, what, strlen(what)) == 0)
+    if (!is_refused && r->step == WIRE_STEP_NONE)
+        buffer_add_text(&b, text);
+    else if (strncmp(text, what, strlen(what)) == 0)
         buffer_add_text(&b, text);
     else
         buffer_printf(&b, "%s%s%s", what, *text ? ": " : "", text);
@@ -221,4 +232,13 @@ char *acks_reason(const struct counted *c)
         buffer_printf(&b, ", reverted to revision %llu",
                       (unsigned long long)c->held[0].revision);
     return buffer_take(&b);
+}
+
+const char *acks_failed_step(const struct counted *c)
+{
+    const struct ack_record *r = c->record;
+
+    if (r->ack.kind != ACK_FAILED || r->step == WIRE_STEP_NONE || r->step >= WIRE_STEP_COUNT)
+        return "";
+    return wire_step_name((enum wire_step)r->step);
 }

@@ -178,7 +178,13 @@ int rollout_view_servers(struct pg *pg, int64_t rollout_id, const char *after, c
         "(SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', c.environment, "
         "  'revision', s.revision) ORDER BY c.service, c.environment) FROM mine "
         "  JOIN scope c USING (scope_id) JOIN server_scope s USING (scope_id) "
-        "  WHERE s.server_id = v.server_id), coalesce(m.stage, -1), " SQL_REACHABLE("v") " "
+        "  WHERE s.server_id = v.server_id), coalesce(m.stage, -1), " SQL_REACHABLE("v") ", "
+        SQL_TIME("m.ready_at") ", " SQL_TIME("m.applied_at") ", "
+        "steps_json(coalesce(m.steps, '')), coalesce(m.failed_step, ''), "
+        "(SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', c.environment, "
+        "  'revision', x -> 'revision', 'hash', x -> 'hash') ORDER BY c.service, c.environment) "
+        "  FROM jsonb_array_elements(m.reverted_to) AS x "
+        "  JOIN scope c ON c.scope_id = (x ->> 'scope')::bigint) "
         "FROM who JOIN server v USING (server_id) "
         "LEFT JOIN member m ON m.rollout_id = $1 AND m.server_id = v.server_id "
         "WHERE v.name > $2 AND ($3 = '' OR coalesce(m.state::text, 'pending') = $3) "
@@ -199,5 +205,10 @@ struct rollout_view_server rollout_view_server_at(const struct rows *rows, size_
         .scopes = rows_text(rows, row, 5),
         .stage = rows_int(rows, row, 6),
         .is_reachable = rows_bool(rows, row, 7),
+        .ready_at = rows_text(rows, row, 8),
+        .applied_at = rows_text(rows, row, 9),
+        .steps = rows_text(rows, row, 10),
+        .failed_step = rows_text(rows, row, 11),
+        .reverted = rows_text(rows, row, 12),
     };
 }

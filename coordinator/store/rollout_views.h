@@ -65,10 +65,13 @@ int rollout_view_latencies(struct pg *pg, int64_t rollout_id, struct rollout_lat
                            struct rollout_latency *applied_out, struct err *e)
     __attribute__((warn_unused_result));
 
-/* Servers of one rollout, by name after `after`: its members and, while it is open, those of its
- * scopes that are no members yet. Filters: state "" all, stage -1 all, label "name=value" or "". */
+/* Servers of one rollout and how far each came, by name after `after`: its members and, while it
+ * is open, those of its scopes that are no members yet. Filters: state "" all, stage -1 all,
+ * label "name=value" or "". */
 struct rollout_view_server {
     const char *server, *state, *detail, *reason, *updated_at, *scopes;
+    const char *ready_at, *applied_at;           /* "" not yet */
+    const char *steps, *failed_step, *reverted; /* JSON list; text; JSON list, "" went nowhere */
     int64_t stage; /* -1: not yet in one */
     bool is_reachable;
 };

@@ -61,7 +61,8 @@ static int write_members(struct saving *s, struct err *e)
                     " SELECT $1, id, $2, $3 FROM unnest($4::bigint[]) AS id"
                     " ON CONFLICT (rollout_id, server_id) DO UPDATE SET state = 'pending',"
                     " attempt_number = $3, detail = '', reason = '', ready_at = NULL,"
-                    " steps = '', is_unfit = false, updated_at = now()"
+                    " steps = '', failed_step = '', reverted_to = NULL, is_unfit = false,"
+                    " updated_at = now()"
                     " WHERE m.state IN ('pending', 'ready', 'failed')",
                     NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->save->stage),
                     PARAM_INT(s->out->number), cohort);

@@ -3,6 +3,7 @@
 
 #include "common/invariant.h"
 #include "coordinator/store/save_part.h"
+#include "coordinator/store/servers.h"
 
 static int move_to_baking(struct saving *s, struct err *e)
 {
@@ -98,6 +99,33 @@ static bool is_end_of(enum phase from, enum phase to)
     return false;
 }
 
+static const char *why_pending(enum phase ending)
+{
+    if (ending == PHASE_COMPLETED)
+        return "did not apply before the rollout ended: the release reaches it when it answers";
+    if (ending == PHASE_ABORTED)
+        return "did not get ready before the rollout ended: it keeps what it runs";
+    return "did not confirm the way back: it is told again when it answers";
+}
+
+/* Who never got further than pending is told why, unless a reason is there already. */
+static int explain_pending(struct saving *s, struct err *e)
+{
+    enum phase ending = s->save->to;
+
+    return PG_QUERY(s->pg,
+                    "UPDATE member AS m SET updated_at = now(),"
+                    " detail = CASE m.detail WHEN 'aborted' THEN m.detail ELSE $2 END,"
+                    " reason = CASE WHEN m.reason <> '' THEN m.reason WHEN m.detail = 'aborted'"
+                    "  THEN 'aborted before this server activated anything'"
+                    "  WHEN EXISTS (SELECT 1 FROM server AS v WHERE v.server_id = m.server_id"
+                    "   AND " SQL_REACHABLE("v") ") THEN $3 ELSE 'unreachable, ' || $3 END"
+                    " WHERE m.rollout_id = $1 AND m.state = 'pending'",
+                    NULL, e, PARAM_INT(s->save->rollout),
+                    PARAM_TEXT(ending == PHASE_COMPLETED ? "released" : "skipped"),
+                    PARAM_TEXT(why_pending(ending)));
+}
+
 int save_end(struct saving *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -115,9 +143,5 @@ int save_end(struct saving *s, struct err *e)
         PG_QUERY(s->pg, "UPDATE rollout_change SET is_open = false WHERE rollout_id = $1", NULL, e,
                  PARAM_INT(save->rollout)))
         return -1;
-    return PG_QUERY(s->pg,
-                    "UPDATE member SET detail = $2, updated_at = now() WHERE rollout_id = $1"
-                    " AND state = 'pending' AND detail <> 'aborted'",
-                    NULL, e, PARAM_INT(save->rollout),
-                    PARAM_TEXT(save->to == PHASE_COMPLETED ? "released" : "skipped"));
+    return explain_pending(s, e);
 }

@@ -95,7 +95,10 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", to_jsonb(v.scopes), "                \
     "coalesce((SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', "          \
     " c.environment, 'revision', s.revision, 'desired_revision', " DESIRED ", 'state', "           \
-    SCOPE_STATE ", 'detail', s.detail, 'reason', s.reason, 'updated_at', "                         \
+    SCOPE_STATE ", 'detail', s.detail, 'reason', s.reason, 'hash', encode(s.hash, 'hex'), "        \
+    "'steps', steps_json(s.steps), 'failed_step', nullif(s.failed_step, ''), 'reverted_to', "      \
+    "CASE s.outcome WHEN 'failed' THEN jsonb_build_object('revision', s.revision, 'hash', "        \
+    " encode(s.hash, 'hex')) END, 'updated_at', "                                                  \
     SQL_TIME("s.updated_at") ") ORDER BY c.service, c.environment) FROM server_scope s "           \
     " JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id), '[]'), "                     \
     SQL_REACHABLE("v") " FROM server v "

@@ -29,7 +29,7 @@ struct ack_record {
     uint64_t session;     /* it was said in: the receipt belongs there and nowhere else */
     uint8_t reason, step; /* enum wire_reason, enum wire_step */
     char *text;           /* malloc'ed, NULL: none; the writer frees it */
-    char steps[96];       /* "files=3ms reload=12ms", "" none */
+    char steps[160];      /* "files=3ms reload=12ms", "" none; room for all steps */
     uint32_t held_first, held_count; /* in the batch's held array */
     bool is_recorded;     /* given back: the database knows it (C2), so that it may be counted */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/digest.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/save.h"
 #include "tests/db/kit.h"
@@ -72,6 +73,7 @@ static void roll_back(void)
 /* ---------------------------------------------------------------- batches */
 
 static struct ack_batch *batch;
+static const char *said_steps = "files=3ms";
 static bool recorded[8]; /* of the batch written last, its first records */
 
 static void add(enum ack_kind kind, int64_t server, uint64_t number, const struct hash *held,
@@ -79,10 +81,10 @@ static void add(enum ack_kind kind, int64_t server, uint64_t number, const struc
 {
     struct ack_record r = { .ack = { .kind = kind, .number = number }, .server_id = server,
                             .outbox_id = 7, .reason = WIRE_REASON_VALIDATE,
-                            .step = WIRE_STEP_RELOAD, .text = text ? strdup(text) : NULL,
-                            .steps = "files=3ms" };
+                            .step = WIRE_STEP_RELOAD, .text = text ? strdup(text) : NULL };
     struct held_record h = { .scope_id = scope_id, .revision = held == &base_hash ? 1 : 2 };
 
+    snprintf(r.steps, sizeof(r.steps), "%s", said_steps);
     if (!batch)
         batch = ack_batch_new();
     if (held)
@@ -256,6 +258,29 @@ START_TEST(test_failed_with_its_reason)
 }
 END_TEST
 
+static const char *told(const char *table, const char *what)
+{
+    return kit_text(pg, "SELECT %s FROM %s WHERE server_id = 1", what, table);
+}
+
+START_TEST(test_how_far_a_failed_one_came_and_where_it_went_back_to)
+{
+    char hex[HASH_HEX_SIZE], expected[HASH_HEX_SIZE + 64];
+
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_FAILED, 1, activate, &base_hash, "exit status 1");
+    hash_to_hex(&base_hash, hex);
+    snprintf(expected, sizeof(expected), "{\"hash\": \"%s\", \"scope\": %lld, \"revision\": 1}",
+             hex, (long long)scope_id);
+    ck_assert_str_eq(told("member", "steps || ' ' || failed_step"), "files=3ms reload");
+    ck_assert_str_eq(told("member", "reverted_to -> 0"), expected);
+    ck_assert_str_eq(told("server_scope", "steps || ' ' || failed_step"), "files=3ms reload");
+    ck_assert_str_eq(told("server_scope", "steps_json(steps)"),
+                     "[{\"step\": \"files\", \"took_ms\": 3}]");
+}
+END_TEST
+
 START_TEST(test_order_does_not_matter)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
@@ -316,12 +341,15 @@ START_TEST(test_finalized_concerns_what_runs_only)
     finalize = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_BAKING,
                                    .to = PHASE_FINALIZING, .decision = DECISION_FINALIZE },
                     NULL, 0);
+    said_steps = ""; /* it runs that content already */
     add(ACK_FINALIZED, 1, finalize, &to_hash, NULL);
+    said_steps = "files=3ms";
     add(ACK_APPLIED, 4, finalize, &to_hash, NULL); /* a newcomer */
     ck_assert_uint_eq(write_batch(), 2);
     member_is(1, "applied", "");
     ck_assert_str_eq(runs(1), runs_text(finalize, "2 ok"));
     ck_assert_str_eq(runs(4), runs_text(finalize, "2 ok"));
+    ck_assert_str_eq(told("server_scope", "steps"), "files=3ms"); /* of the ACTIVATE */
     ck_assert_uint_eq(one(ACK_APPLIED, 4, activate, &to_hash, NULL), 0); /* obeyed only grows */
 }
 END_TEST
@@ -403,6 +431,7 @@ int main(void)
     tcase_add_test(tests, test_ready_after_the_abort_is_not);
     tcase_add_test(tests, test_applied_counts_for_its_content);
     tcase_add_test(tests, test_failed_with_its_reason);
+    tcase_add_test(tests, test_how_far_a_failed_one_came_and_where_it_went_back_to);
     tcase_add_test(tests, test_order_does_not_matter);
     tcase_add_test(tests, test_rolled_back_from_everywhere);
     tcase_add_test(tests, test_who_cannot_go_back_is_broken);

@@ -395,6 +395,9 @@ START_TEST(test_abort_before_any_activation)
     must_write(END(PHASE_ABORTING, PHASE_ABORTED));
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(detail, ' ' ORDER BY server_id) FROM member"),
                      "aborted skipped");
+    ck_assert_str_eq(kit_text(pg, "SELECT reason FROM member WHERE detail = 'skipped'"),
+                     "unreachable, did not get ready before the rollout ended:"
+                     " it keeps what it runs");
     must_refuse(END(PHASE_ABORTING, PHASE_ABORTED));
 }
 END_TEST

@@ -65,7 +65,15 @@ def test_both_go_back(world):
 def test_reload_fails(world):
     """a failing reload is told with its step, and the old content is loaded again"""
     rollout, seen = roll(world, {ONE: "unloadable\n"}, "rolled_back")
-    contains(world.servers_of(rollout)["server-1"]["reason"], "reload ended with 1")
+    told = world.servers_of(rollout)["server-1"]
+    contains(told["reason"], "reload ended with 1")
+    equal(told["failed_step"], "reload", "the step that failed")
+    names = [s["step"] for s in told["steps"]]
+    equal([n for n in names if n in ("pointer", "files", "reload", "check", "revert")],
+          ["pointer", "files", "reload", "revert"], "steps: no check after a reload that failed")
+    check(all(s["took_ms"] >= 0 for s in told["steps"]), "each took its time")
+    runs = next(s for s in world.ok("GET", "/servers/server-1")["scopes"] if f"{s['service']}/{s['environment']}" == ONE)
+    equal([(b["revision"], b["hash"]) for b in told["reverted_to"]], [(runs["revision"], runs["hash"])], "reverted to")
     equal(read(world.paths[ONE]), "first one\n", "file")
     check(len([r for r in read(world.reloads).splitlines() if r.startswith(f"{ONE}@")]) >= 4, "reloaded on the way back too")
 

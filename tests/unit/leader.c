@@ -41,8 +41,10 @@ START_TEST(test_a_failure_after_activation_takes_everybody_back)
 {
     pass_the_first_stage();
     acks(ACK_READY, 0xfe, 3);
+    ck_assert_str_eq(activated_because, "every server of the stage is ready");
     ack(ACK_FAILED, 5, 4);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ck_assert_ptr_nonnull(strstr(turned_because, "over the failure budget"));
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0xff);
     acks(ACK_ROLLED_BACK, 0x7f, 5);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
@@ -87,6 +89,7 @@ START_TEST(test_the_deadline_counts_the_silent)
     }
     ck_assert_int_eq(state(), ROLLOUT_ABORTING);
     ck_assert(bitset_has(&leader_rollout(l, 1)->silent, 0));
+    ck_assert_str_eq(turned_because, "too few servers were ready in time; nothing was activated");
 }
 END_TEST
 
@@ -101,6 +104,7 @@ START_TEST(test_unreachable_servers_are_skipped)
     start();
     ck_assert_uint_eq(sent_to[SEND_PREPARE], 0x0f);
     acks(ACK_READY, 0x0f, 1);
+    ck_assert_ptr_nonnull(strstr(activated_because, "the others are left out"));
     acks(ACK_APPLIED, 0x0f, 2);
     ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
 }

@@ -30,6 +30,7 @@ static enum save_kind saved_kind; /* of the last SAVE */
 static enum decision_kind saved_decision;
 static unsigned saved_stage, save_total;
 static uint32_t saved_failed_max; /* of the last ACTIVATE */
+static const char *activated_because, *turned_because; /* of the last saves */
 static uint64_t sent_to[3]; /* per send_kind, the last set's first word */
 static unsigned sends[3];
 
@@ -51,6 +52,11 @@ static inline void answer(const struct effect *e)
         saved_stage = e->save.stage;
         if (e->save.kind == SAVE_DECISION && e->save.decision == DECISION_ACTIVATE)
             saved_failed_max = e->save.failed_max;
+        if (e->save.kind == SAVE_DECISION && e->save.decision == DECISION_ACTIVATE)
+            activated_because = e->save.because;
+        if (e->save.kind == SAVE_PAUSE || e->save.to == PHASE_ABORTING ||
+            e->save.to == PHASE_ROLLING_BACK)
+            turned_because = e->save.because;
         save_total++;
         ev.rollout = e->save.rollout;
         ev.save_kind = e->save.kind;
