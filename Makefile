@@ -12,6 +12,8 @@ DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicroht
        uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite \
        ca-certificates openssl
 DEPS_ALL = wrk curl clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
+# Whoever has an npm from elsewhere keeps it.
+DEPS_ALL += $(if $(shell command -v npm),,npm)
 
 WARN = -Wall -Wextra -Wshadow -Wconversion -Wswitch-enum -Wstrict-prototypes -Wformat=2 \
        -Wimplicit-fallthrough -Werror
@@ -45,6 +47,7 @@ DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
 PAGE = $(wildcard dashboards/web/*)
+OPENAPI = coordinator/http/openapi.json
 SQL = $(sort $(wildcard sql/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -100,7 +103,7 @@ quiet = $(if $(V),,@printf '%-6s %s\n' $(1) $(2);)
 $(BUILD)/libcommon.a: $(call obj,$(COMMON))
 $(BUILD)/libcore.a: $(call obj,$(CORE))
 $(BUILD)/libagentcore.a: $(call obj,$(AGENT_CORE))
-$(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o
+$(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/dashboards/openapi.o
 $(BUILD)/libagent.a: $(call obj,$(AGENT))
 $(BUILD)/libcli.a: $(call obj,$(filter-out coordinator/cli/main.c,$(CLI)))
 $(BUILD)/lib%.a: $(BUILD)/sources
@@ -125,9 +128,13 @@ $(BUILD)/sql/migrations.c: $(SQL) Makefile
 $(BUILD)/dashboards/page_files.c: $(PAGE) Makefile
 	@mkdir -p $(@D)
 	@$(call embed,coordinator/http/page.h,page,page_file page_files,,$(PAGE)) >$@
+$(BUILD)/dashboards/openapi.c: $(OPENAPI) Makefile
+	@mkdir -p $(@D)
+	@$(call embed,coordinator/http/openapi.h,openapi,page_file openapi_files,,$(OPENAPI)) >$@
 $(BUILD)/obj/sql/migrations.o: $(BUILD)/sql/migrations.c $(BUILD)/command
 $(BUILD)/obj/dashboards/page_files.o: $(BUILD)/dashboards/page_files.c $(BUILD)/command
-$(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o:
+$(BUILD)/obj/dashboards/openapi.o: $(BUILD)/dashboards/openapi.c $(BUILD)/command
+$(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/dashboards/openapi.o:
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
@@ -186,8 +193,8 @@ system: $(PROGRAMS) $(BUILD)/tests/unit/roles ## real processes: nginx, crashes,
 check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
 
-check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, static analysis, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model analyze bench
+check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
+	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model openapi analyze bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

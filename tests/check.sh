@@ -92,6 +92,12 @@ part_fuzz() {
 part_model() { loud model bash tests/model/check.sh; }
 part_mutants() { loud mutants make BUILD="$build" mutants; }
 part_bench() { once bench make BUILD="$build" bench AGENTS="$AGENTS"; }
+part_openapi() { # by the linter that package.json pins; the unit tests compare it with the routes
+    mkdir -p "$build/npm" && cp package.json package-lock.json "$build/npm"
+    once "npm ci" npm --prefix "$build/npm" ci --ignore-scripts --no-audit --no-fund
+    once openapi env REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+        "$build/npm/node_modules/.bin/redocly" lint --extends=recommended-strict coordinator/http/openapi.json
+}
 part_analyze() { once cppcheck make BUILD="$build" analyze; }
 
 for part in "$@"; do

@@ -131,6 +131,14 @@ found '\b(TODO|FIXME|XXX|HACK)\b|not implemented' "${sources[@]}" "${scripts[@]}
 in_code '\bsleep\(' "${sources[@]}" | rule "no sleep() as synchronisation: poll with a limit"
 found '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" README.md | rule "no blanks at line ends"
 
+# The one list of problem codes: clients act on them, the description of the API explains them.
+mapfile -t coded < <(files 'coordinator/*.c' | grep -v '^coordinator/cli/')
+known=$(grep -oE 'X\([a-z_]+\)' coordinator/http/codes.h | tr -d 'X()')
+# shellcheck disable=SC2016  # perl's own variables
+perl -0777 -ne 'while (/\berr_code\(\s*&?\w+,[^"]*?"(\w+)"|->code = "(\w+)"/g) { print "$ARGV: ", $1 // $2, "\n" }' "${coded[@]}" |
+    while read -r f code; do grep -qx "$code" <<<"$known" || echo "$f $code"; done |
+    rule "problem codes are listed in coordinator/http/codes.h"
+
 n=0
 for f in $(files 'sql/*.sql'); do
     n=$((n + 1)); case $(basename "$f") in "$(printf %03d $n)"_*.sql) ;; *) echo "$f: expected number $(printf %03d $n)" ;; esac

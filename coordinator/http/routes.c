@@ -6,6 +6,7 @@
 #include "coordinator/http/copy.h"
 #include "coordinator/http/health.h"
 #include "coordinator/http/lookup.h"
+#include "coordinator/http/openapi.h"
 #include "coordinator/http/page.h"
 #include "coordinator/http/parents.h"
 #include "coordinator/http/policies.h"
@@ -22,12 +23,14 @@
 
 enum { SLOW = false, QUICK = true, NO_BODY = false, BODY = true };
 
+/* A row more here needs an operation more in openapi.json: openapi.h says how. */
 const struct route routes[] = {
     /* Beside the API: open to everybody, and quick unless the database is the question. */
     { "GET", "/healthz", health_alive, NULL, QUICK, NO_BODY },
     { "GET", "/readyz", health_ready, NULL, SLOW, NO_BODY },
     { "GET", "/metrics", health_metrics, NULL, QUICK, NO_BODY },
     { "GET", "/version", health_version, NULL, QUICK, NO_BODY },
+    { "GET", "/openapi.json", openapi_get, NULL, QUICK, NO_BODY },
     { "GET", "/", page_get, NULL, QUICK, NO_BODY },
     { "GET", "/app.js", page_get, NULL, QUICK, NO_BODY },
     { "GET", "/style.css", page_get, NULL, QUICK, NO_BODY },
