@@ -9,7 +9,7 @@ endif
 # Debian 12 packages: for building, the demo and `make check`; and what `make check-all` adds.
 DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev libgnutls28-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
-       uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite \
+       libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite \
        ca-certificates openssl
 DEPS_ALL = wrk curl clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
 # Whoever has an npm from elsewhere keeps it.
@@ -39,6 +39,7 @@ CORE = $(wildcard coordinator/core/*.c)
 AGENT_CORE = $(wildcard agent/core/*.c)
 COORDINATOR = $(filter-out coordinator/main.c,$(wildcard coordinator/*.c coordinator/store/*.c coordinator/keyring/*.c coordinator/courier/*.c coordinator/http/*.c))
 AGENT = $(filter-out agent/main.c,$(wildcard agent/*.c))
+CLIENT = $(wildcard agent/client/*.c)
 CLI = $(wildcard coordinator/cli/*.c)
 UNIT = $(wildcard tests/unit/*.c)
 SIM = $(wildcard tests/sim/*.c)
@@ -51,6 +52,10 @@ OPENAPI = coordinator/http/openapi.json
 SQL = $(sort $(wildcard sql/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+# What applications link: one library that is shared, one that is not.
+CLIENT_VERSION = 0.1.0
+CLIENT_SONAME = liblockstep.so.0
+LIBRARIES = $(BUILD)/liblockstep.a $(BUILD)/liblockstep.so.$(CLIENT_VERSION)
 PROGRAMS = $(BUILD)/lockstepd $(BUILD)/lockstep $(BUILD)/lockstep-agent
 UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(UNIT))
 DB_TESTS = $(patsubst %.c,$(BUILD)/%,$(DB))
@@ -70,10 +75,10 @@ include $(BUILD)/hardened-$(notdir $(CC)).mk
 # down when they have changed.
 note = $(if $(subst x$(strip $(file <$(BUILD)/$(1))),,x$(strip $(2))),$(shell mkdir -p $(BUILD))$(file >$(BUILD)/$(1),$(2)))
 $(call note,command,$(COMPILE))
-$(call note,sources,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLI))
+$(call note,sources,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLI) $(CLIENT))
 endif
 
-all: $(PROGRAMS) ## build the three programs
+all: $(PROGRAMS) $(LIBRARIES) ## build the three programs and the library
 tests: $(UNIT_TESTS) $(DB_TESTS) $(SIM_TEST) $(BENCHES) ## build the test programs
 
 deps: ## install the Debian packages that are missing (root or sudo)
@@ -105,6 +110,12 @@ $(BUILD)/libcore.a: $(call obj,$(CORE))
 $(BUILD)/libagentcore.a: $(call obj,$(AGENT_CORE))
 $(BUILD)/libcoordinator.a: $(call obj,$(COORDINATOR)) $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/dashboards/openapi.o
 $(BUILD)/libagent.a: $(call obj,$(AGENT))
+# Position independent and with hidden symbols, whether shared or not.
+$(call obj,$(CLIENT)): COMPILE += -fPIC -fvisibility=hidden
+$(BUILD)/liblockstep.a: $(call obj,$(CLIENT))
+$(BUILD)/liblockstep.so.$(CLIENT_VERSION): $(call obj,$(CLIENT))
+	$(call quiet,LD,$@)$(CC) -shared -Wl,-soname,$(CLIENT_SONAME) -Wl,-z,nodelete \
+	    $(filter-out -pie,$(HARDEN_LINK)) $(if $(SANITIZE),$(SANITIZE),-Wl,-z,defs) $(LDFLAGS) -pthread -o $@ $^
 $(BUILD)/libcli.a: $(call obj,$(filter-out coordinator/cli/main.c,$(CLI)))
 $(BUILD)/lib%.a: $(BUILD)/sources
 	@rm -f $@
@@ -112,7 +123,7 @@ $(BUILD)/lib%.a: $(BUILD)/sources
 
 $(BUILD)/lockstepd: $(call obj,$(wildcard coordinator/main.c)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 $(BUILD)/lockstep: $(call obj,$(wildcard coordinator/cli/main.c)) $(BUILD)/libcli.a $(BUILD)/libcommon.a
-$(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.a $(BUILD)/libagentcore.a $(BUILD)/liblockstep.a $(BUILD)/libcommon.a
 $(PROGRAMS):
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
@@ -140,7 +151,7 @@ $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/
 
 # Each file in tests/unit and tests/db is a program of its own; it links what it names.
 $(BUILD)/tests/unit/agent_loop $(BUILD)/tests/unit/agent_schema: | $(BUILD)/lockstep-agent
-$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
 $(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(DB_KIT)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
@@ -196,7 +207,7 @@ check: all tests ## everything quick: tidy, unit, db, simulator, system
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
 	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model openapi analyze bench
 
-$(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 fuzzers: $(FUZZERS)
@@ -234,4 +245,4 @@ clean: ## remove everything built
 
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH))))))
+-include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLIENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH))))))

@@ -74,9 +74,12 @@ struct incoming {
     struct wire_bytes body; /* of the decision */
 };
 
+struct publisher;
+
 struct agent {
     const struct agent_settings *settings;
     struct cache *cache;
+    struct publisher *publisher;
     struct dealer *dealer;
     struct participant participant;
     struct promise durable[PARTICIPANT_SCOPES_MAX];
@@ -88,7 +91,7 @@ struct agent {
     struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */
     struct outbox outbox;
     struct fetch repair; /* a document that a promise names and the cache lost */
-    int64_t repair_ms;
+    int64_t repair_ms, readers_ms;
 
     uint64_t boot_nonce, session, message_id;
     bool is_welcomed;

@@ -1,10 +1,11 @@
-/* apply.c - applying a task: files, reload, first check; what fails is told with its step. */
+/* apply.c - applying a task: files, readers, reload, first check; what fails is told with its step. */
 #include "agent/apply.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "agent/files.h"
+#include "agent/readers.h"
 #include "agent/watch.h"
 #include "common/clock.h"
 #include "common/document.h"
@@ -204,6 +205,14 @@ static int replace_files(struct agent *a, const struct work *w, struct err *e)
     return 0;
 }
 
+static int switch_readers(struct agent *a, const struct work *w, struct err *e)
+{
+    for (unsigned i = 0; i < w->target_count; i++)
+        if (readers_switch(a, &w->targets[i], e))
+            return err_wrap(e, "%s", agent_scope(a, w->targets[i].scope)->name);
+    return 0;
+}
+
 static void collect_targets(const struct agent *a, struct work *w, uint64_t scopes)
 {
     w->target_count = 0;
@@ -236,6 +245,11 @@ void apply_begin(struct agent *a, const struct participant_effect *effect)
         return;
     }
     took(a, w, WIRE_STEP_FILES);
+    if (switch_readers(a, w, &e)) {
+        fail(a, w, WIRE_STEP_READERS, e.text);
+        return;
+    }
+    took(a, w, WIRE_STEP_READERS);
     reload_next(a, w);
 }
 

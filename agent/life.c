@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/publish.h"
+#include "agent/readers.h"
 #include "agent/say.h"
 #include "common/log.h"
 
@@ -65,7 +67,7 @@ int life_begin(const struct agent_settings *settings, const struct life_keys *ke
     struct agent *a = new_agent(settings);
 
     *out = NULL;
-    if (open_cache(a, e) || load(a, e) || connect(a, keys, e)) {
+    if (open_cache(a, e) || load(a, e) || readers_start(a, e) || connect(a, keys, e)) {
         life_end(a);
         return -1;
     }
@@ -88,6 +90,7 @@ void life_end(struct agent *a)
     fetch_end(&a->repair);
     outbox_fini(&a->outbox);
     dealer_close(a->dealer);
+    publish_close(a->publisher);
     cache_close(a->cache);
     free(a);
 }
@@ -112,6 +115,7 @@ int life_read(const struct agent *a, const char *config, struct agent_settings *
     if (agent_settings_new(config, &next, e))
         return -1;
     if (check_fixed("state_dir", now->state_dir, next->state_dir, e) ||
+        check_fixed("publish_dir", now->publish_dir, next->publish_dir, e) ||
         check_fixed("key_file", now->key_file, next->key_file, e) ||
         check_fixed("log_format", now->log_format, next->log_format, e))
         return err_wrap(e, "%s", config);
@@ -172,7 +176,7 @@ int life_renew(struct agent **a, const struct agent_settings *settings,
         say_bye(from);
     to->cache = MOVE(from->cache);
     life_end(from);
-    if (load(to, e) || (!to->dealer && connect(to, keys, e))) {
+    if (load(to, e) || readers_start(to, e) || (!to->dealer && connect(to, keys, e))) {
         life_end(to);
         return -1;
     }

@@ -15,6 +15,7 @@
 #include "agent/files.h"
 #include "agent/hear.h"
 #include "agent/obey.h"
+#include "agent/readers.h"
 #include "agent/repair.h"
 #include "agent/say.h"
 #include "agent/stage.h"
@@ -130,6 +131,7 @@ static void tick(struct agent *a, int64_t now_ms)
     for (unsigned i = 0; i < a->settings->scope_count; i++)
         watch_step(a, i, applying >> i & 1, now_ms);
     repair_step(a, now_ms);
+    readers_step(a, applying, now_ms);
     keep_connection(a, now_ms);
     if (a->is_welcomed && outbox_is_due(&a->outbox, now_ms, agent_chance()))
         say_outbox(a);

@@ -5,6 +5,7 @@
 
 #include "agent/apply.h"
 #include "agent/files.h"
+#include "agent/readers.h"
 #include "agent/say.h"
 #include "agent/stage.h"
 #include "common/clock.h"
@@ -81,6 +82,7 @@ static void sweep(struct agent *a, unsigned scope, const struct promise *before)
             if (a->works[i].phase != WORK_IDLE && a->works[i].targets[k].scope == scope)
                 keep[count++] = a->works[i].targets[k].content.hash;
     files_sweep(agent_scope(a, scope), keep, count);
+    readers_sweep(a, scope, keep, count);
 }
 
 static int write_save(struct agent *a, const struct participant_effect *effect,

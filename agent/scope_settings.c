@@ -231,6 +231,17 @@ static int set_attempts(int64_t *field, const char *value, struct err *e)
     return 0;
 }
 
+static int set_readers_group(struct agent_scope *scope, const char *value, struct err *e)
+{
+    const struct group *group = getgrnam(value);
+
+    if (!group)
+        return err_set(e, ERR_INVALID, "\"%s\" is no group here", value);
+    scope->has_readers_group = true;
+    scope->readers_group = group->gr_gid;
+    return 0;
+}
+
 static int set_key(struct agent_scope *scope, const char *key, const char *value, struct err *e)
 {
     if (strcmp(key, "file") == 0 || strncmp(key, "file.", 5) == 0)
@@ -255,8 +266,11 @@ static int set_key(struct agent_scope *scope, const char *key, const char *value
         return set_duration(&scope->check_grace_ms, value, 0, e);
     if (strcmp(key, "check_attempts") == 0)
         return set_attempts(&scope->check_attempts, value, e);
+    if (strcmp(key, "readers_group") == 0)
+        return set_readers_group(scope, value, e);
     return err_set(e, ERR_NOT_FOUND, "unknown key: a scope has file, document, validate, reload, "
-                   "check, their _timeout, check_interval, check_grace and check_attempts");
+                   "check, their _timeout, check_interval, check_grace, check_attempts and "
+                   "readers_group");
 }
 
 int scope_settings_key(struct agent_scope *scope, const char *key, const char *value,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/client/published.h"
 #include "agent/scope_settings.h"
 #include "common/buffer.h"
 #include "common/invariant.h"
@@ -15,6 +16,7 @@
 #define CURVE_KEY_TEXT 40 /* Z85 of 32 bytes */
 #define LABEL_NAME_BYTES 100
 #define LABEL_VALUE_BYTES 256
+#define STATE_PRESET "/var/lib/lockstep-agent"
 
 #define FIELD(name) offsetof(struct agent_settings, name)
 static const struct settings_key keys[] = {
@@ -27,7 +29,9 @@ static const struct settings_key keys[] = {
     { .section = "agent", .key = "key_file", .type = SETTINGS_TEXT, .offset = FIELD(key_file),
       .preset = "/etc/lockstep/agent.key" },
     { .section = "agent", .key = "state_dir", .type = SETTINGS_TEXT, .offset = FIELD(state_dir),
-      .preset = "/var/lib/lockstep-agent" },
+      .preset = STATE_PRESET },
+    { .section = "agent", .key = "publish_dir", .type = SETTINGS_TEXT,
+      .offset = FIELD(publish_dir) },
     { .section = "agent", .key = "labels", .type = SETTINGS_TEXT, .offset = FIELD(labels_text) },
     { .section = "agent", .key = "log_level", .type = SETTINGS_TEXT, .offset = FIELD(log_level),
       .preset = "info" },
@@ -150,11 +154,26 @@ static int check_log(struct agent_settings *s, struct err *e)
     return 0;
 }
 
+/* Agents that keep their state apart publish apart too. */
+static int fill_publish_dir(struct agent_settings *s, struct err *e)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+
+    if (!s->publish_dir && strcmp(s->state_dir, STATE_PRESET) == 0)
+        s->publish_dir = duplicate(PUBLISHED_FOLDER, strlen(PUBLISHED_FOLDER));
+    if (!s->publish_dir) {
+        buffer_printf(&path, "%s.public", s->state_dir);
+        s->publish_dir = buffer_take(&path);
+    }
+    return scope_settings_check_path("[agent] publish_dir", s->publish_dir, e);
+}
+
 static int check_whole(struct agent_settings *s, struct err *e)
 {
     if (check_log(s, e) || split_coordinators(s, e) || split_labels(s, e) || fill_server_key(s, e))
         return -1;
-    if (scope_settings_check_path("[agent] state_dir", s->state_dir, e))
+    if (scope_settings_check_path("[agent] state_dir", s->state_dir, e) ||
+        fill_publish_dir(s, e))
         return -1;
     if (!s->name)
         s->name = duplicate("agent", 5);

@@ -59,6 +59,8 @@ struct agent_scope {
     int64_t check_interval_ms; /* 0: only after applying */
     int64_t check_grace_ms;    /* the first check is tried check_attempts times within it */
     int64_t check_attempts;
+    bool has_readers_group; /* else the agent's own group */
+    gid_t readers_group;    /* may read what is published for this scope */
 };
 
 struct agent_label {
@@ -70,6 +72,7 @@ struct agent_settings {
     char *coordinators_text, *labels_text;
     char *server_key, *server_key_file; /* server_key is filled from the file */
     char *key_file, *state_dir;
+    char *publish_dir; /* for local readers; preset: PUBLISHED_FOLDER, or STATE_DIR.public */
     char *log_level, *log_format;
     enum log_level level; /* what log_level means */
     bool is_log_json;

@@ -6,6 +6,7 @@
 
 #include "agent/files.h"
 #include "agent/placeholder.h"
+#include "agent/readers.h"
 #include "agent/receive.h"
 #include "common/digest.h"
 #include "common/document.h"
@@ -146,6 +147,8 @@ static int render_target(struct agent *a, const struct target *t, struct err *e)
     if (!document)
         return 0; /* revision 0 has nothing to lay out */
     if (files_keep_originals(scope, a->settings->state_dir, is_untouched, e))
+        return -1;
+    if (readers_stage(a, t->scope, document, &t->content.hash, e))
         return -1;
     return files_stage(scope, document, &t->content.hash, e);
 }
