@@ -18,6 +18,14 @@ static int refuse(char where[64], size_t index, const char *member, struct err *
     return err_set(e, ERR_INVALID, "%s", sentence);
 }
 
+static int refuse_field(char where[64], size_t index, const char *name, struct err *e)
+{
+    (void)refuse(where, index, "", e, "");
+    return err_set(e, ERR_INVALID,
+                   "there is no field %.60s in a grant: it has role, environment, service, rights "
+                   "and until", name);
+}
+
 static const char *text_of(json_t *grant, const char *name, const char *preset)
 {
     json_t *value = json_object_get(grant, name);
@@ -100,8 +108,7 @@ static int read_grant(json_t *grant, size_t index, struct grant *out, char where
         while (i < 5 && strcmp(known[i], name) != 0)
             i++;
         if (i == 5)
-            return refuse(where, index, "", e,
-                          "a grant has role, environment, service, rights and until");
+            return refuse_field(where, index, name, e);
     }
     return read_place(grant, index, out, where, e) < 0 ||
                    read_rights(grant, index, out, where, e) < 0 ||
