@@ -107,6 +107,7 @@ void agent_stop_work(struct work *w)
 {
     w->phase = WORK_IDLE;
     fetch_end(&w->fetch);
+    secret_fetch_end(&w->secret_fetch);
     command_free(w->command);
     w->command = NULL;
 }

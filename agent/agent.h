@@ -1,7 +1,8 @@
 /* agent.h - what the rooms of the loop share: the agent's state, its queue of ended work, sending.
  *
  * The loop turns messages and ended work into participant events, and effects into transactions,
- * work and messages. Rooms, low to high: agent, say, stage, apply, watch, hear, loop.
+ * work and messages. Rooms, low to high: agent, say, secrets,
+ * stage, apply, watch, hear, loop.
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -15,6 +16,7 @@
 #include "agent/dealer.h"
 #include "agent/fetch.h"
 #include "agent/outbox.h"
+#include "agent/secret_fetch.h"
 #include "agent/settings.h"
 #include "common/buffer.h"
 #include "common/wire.h"
@@ -33,7 +35,14 @@ struct story {
     struct wire_step_time steps[WIRE_STEPS_MAX];
 };
 
-enum work_phase { WORK_IDLE, WORK_FETCHING, WORK_VALIDATING, WORK_RELOADING, WORK_CHECKING };
+enum work_phase {
+    WORK_IDLE,
+    WORK_FETCHING,
+    WORK_ASKING, /* for secrets */
+    WORK_VALIDATING,
+    WORK_RELOADING,
+    WORK_CHECKING,
+};
 
 /* A task's running work. */
 struct work {
@@ -47,6 +56,7 @@ struct work {
         uint32_t size;
     } schemas[PARTICIPANT_SCOPES_MAX];
     struct fetch fetch;
+    struct secret_fetch secret_fetch;
     struct command *command;
     int64_t began_ms, phase_began_ms, retry_ms;
     int64_t attempts_left;
@@ -81,6 +91,7 @@ struct agent {
     struct cache *cache;
     struct publisher *publisher;
     struct dealer *dealer;
+    struct secrets *secrets;
     struct participant participant;
     struct promise durable[PARTICIPANT_SCOPES_MAX];
     struct participant_effects effects;
@@ -126,7 +137,8 @@ void agent_story_step(struct story *s, enum wire_step step, int64_t took_ms);
 /* End what runs; the story stays. */
 void agent_stop_work(struct work *w);
 
-/* The document of a content; *out NULL for revision 0. */
+/* The document of a content, with references in place of secrets (secrets_document opens them);
+ * *out NULL for revision 0. */
 struct document;
 int agent_document(struct agent *a, const struct content *content, struct document **out,
                    struct err *e) __attribute__((warn_unused_result));

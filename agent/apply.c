@@ -6,6 +6,7 @@
 
 #include "agent/files.h"
 #include "agent/readers.h"
+#include "agent/secrets.h"
 #include "agent/watch.h"
 #include "common/clock.h"
 #include "common/document.h"
@@ -108,7 +109,7 @@ static void check_failed(struct agent *a, struct work *w, int64_t now_ms)
         w->command = NULL;
         return;
     }
-    command_reason(w->command, "check", reason, sizeof(reason));
+    secrets_reason(a, t->scope, &t->content, w->command, "check", reason, sizeof(reason));
     if (w->is_revert)
         watch_failed(a, t->scope, reason);
     fail(a, w, WIRE_STEP_CHECK, reason);
@@ -173,12 +174,13 @@ static void reload_next(struct agent *a, struct work *w)
 
 static void reload_step(struct agent *a, struct work *w, int64_t now_ms)
 {
+    const struct target *t = &w->targets[w->at];
     char reason[WIRE_TEXT_MAX + 1];
 
     if (!command_step(w->command, now_ms))
         return;
     if (!command_succeeded(w->command)) {
-        command_reason(w->command, "reload", reason, sizeof(reason));
+        secrets_reason(a, t->scope, &t->content, w->command, "reload", reason, sizeof(reason));
         fail(a, w, WIRE_STEP_RELOAD, reason);
         return;
     }
@@ -196,7 +198,7 @@ static int replace_files(struct agent *a, const struct work *w, struct err *e)
         const struct target *t = &w->targets[i];
         SCOPED(document_free) struct document *document = NULL;
 
-        if (agent_document(a, &t->content, &document, e) ||
+        if (secrets_document(a, &t->content, &document, e) ||
             files_apply(agent_scope(a, t->scope), a->settings->state_dir, document,
                         &t->content.hash, e))
             return err_wrap(e, "%s@%llu", agent_scope(a, t->scope)->name,

@@ -57,6 +57,24 @@ bool cache_has_document(struct cache *c, const struct hash *hash);
 int cache_get_document(struct cache *c, const struct hash *hash, struct buffer *out,
                        struct err *e) __attribute__((warn_unused_result));
 
+/* Secrets by the digest that documents name them by; see agent/secrets.h. A secret is kept while a
+ * document in the cache names it. */
+enum cache_secret { CACHE_SECRET_ABSENT, CACHE_SECRET_KEPT, CACHE_SECRET_DESTROYED };
+enum cache_secret cache_secret_state(struct cache *c, const struct hash *digest);
+/* Replaces. */
+int cache_put_secret(struct cache *c, const struct hash *digest, const struct kept_secret *secret,
+                     struct err *e) __attribute__((warn_unused_result));
+/* ERR_NOT_FOUND. The caller releases out->envelope. */
+int cache_get_secret(struct cache *c, const struct hash *digest, struct kept_secret *out,
+                     struct err *e) __attribute__((warn_unused_result));
+/* One look at every secret in one transaction, which may change it: what to do with it. */
+enum cache_edit { CACHE_LEAVE, CACHE_WRITE, CACHE_DROP };
+typedef int cache_edit_fn(void *ctx, const struct hash *digest, struct kept_secret *secret);
+int cache_edit_secrets(struct cache *c, cache_edit_fn *edit, void *ctx, struct err *e)
+    __attribute__((warn_unused_result));
+/* Drop the secrets that no document in the cache names. */
+int cache_sweep_secrets(struct cache *c, struct err *e) __attribute__((warn_unused_result));
+
 /* A1, A2 and A3 are this transaction: promises, perhaps an acknowledgement, perhaps the decision
  * obeyed; documents that nothing names any more go. */
 struct cache_save {

@@ -95,7 +95,7 @@ int cache_collect_garbage(struct cache *c, MDB_txn *txn, const struct cache_save
 }
 
 /* Blocks for what is used, `extra` bytes more and the small transactions that follow. */
-static int reserve(struct cache *c, size_t extra, struct err *e)
+int cache_reserve(struct cache *c, size_t extra, struct err *e)
 {
     MDB_envinfo info;
     MDB_stat stat;
@@ -121,7 +121,7 @@ int cache_put_documents(struct cache *c, const struct cache_document *documents,
 
     for (unsigned i = 0; i < count; i++)
         extra += documents[i].size;
-    if (reserve(c, extra, e))
+    if (cache_reserve(c, extra, e))
         return -1;
     rc = mdb_txn_begin(c->env, NULL, 0, &txn);
     for (unsigned i = 0; !rc && i < count; i++) {
@@ -135,7 +135,7 @@ int cache_put_documents(struct cache *c, const struct cache_document *documents,
     }
     if (rc)
         return cache_trouble(c, "writing a document", rc, e);
-    return cache_commit(c, &txn, "writing a document", e) || reserve(c, 0, e) ? -1 : 0;
+    return cache_commit(c, &txn, "writing a document", e) || cache_reserve(c, 0, e) ? -1 : 0;
 }
 
 bool cache_has_document(struct cache *c, const struct hash *hash)

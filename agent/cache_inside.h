@@ -12,7 +12,7 @@
 
 struct cache {
     MDB_env *env;
-    MDB_dbi promises, documents, outbox, answers, facts_dbi;
+    MDB_dbi promises, documents, outbox, answers, facts_dbi, secrets;
     char folder[PATH_MAX];
     int lock_fd;
     unsigned corrupt_count;
@@ -50,9 +50,14 @@ int cache_trouble(const struct cache *c, const char *what, int rc, struct err *e
 int cache_is_corrupt(const struct cache *c, const char *what, struct err *e);
 /* Takes the transaction, whatever comes of it. */
 int cache_commit(struct cache *c, MDB_txn **txn, const char *what, struct err *e);
+/* Blocks for what is used, `extra` bytes more and the small transactions that follow. */
+int cache_reserve(struct cache *c, size_t extra, struct err *e);
 bool cache_document_fits(const MDB_val *key, const MDB_val *value);
 /* Within the transaction of a save: drop the documents that no promise names. */
 int cache_collect_garbage(struct cache *c, MDB_txn *txn, const struct cache_save *save,
                           struct err *e);
+
+/* Within the transaction of opening: drop records of secrets that are damaged. */
+int cache_drop_bad_secrets(struct cache *c, MDB_txn *txn, struct err *e);
 
 #endif

@@ -13,6 +13,8 @@
 #include "agent/disk.h"
 #include "common/invariant.h"
 
+#define TABLES_MAX 16
+
 static int open_tables(struct cache *c, unsigned env_flags, unsigned table_flags, struct err *e)
 {
     struct {
@@ -20,7 +22,7 @@ static int open_tables(struct cache *c, unsigned env_flags, unsigned table_flags
         MDB_dbi *dbi;
     } tables[] = { { "promises", &c->promises }, { "documents", &c->documents },
                    { "outbox", &c->outbox }, { "answers", &c->answers },
-                   { "facts", &c->facts_dbi } };
+                   { "facts", &c->facts_dbi }, { "secrets", &c->secrets } };
     SCOPED(txn_abort) MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(c->env, NULL, env_flags, &txn);
 
@@ -40,7 +42,8 @@ static int walk(const char *folder, size_t map_size)
     volatile unsigned sum = 0;
     int rc;
 
-    if (mdb_env_create(&env) || mdb_env_set_mapsize(env, map_size) || mdb_env_set_maxdbs(env, 8) ||
+    if (mdb_env_create(&env) || mdb_env_set_mapsize(env, map_size) ||
+        mdb_env_set_maxdbs(env, TABLES_MAX) ||
         mdb_env_open(env, folder, MDB_RDONLY, 0600) ||
         mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) || mdb_dbi_open(txn, NULL, 0, &main_dbi) ||
         mdb_cursor_open(txn, main_dbi, &tables))
@@ -167,7 +170,8 @@ static int verify(struct cache *c, struct err *e)
         return cache_trouble(c, "verifying", rc, e);
     if (load_facts(c, txn, e) || verify_table(c, txn, c->promises, "a promise", e) ||
         verify_table(c, txn, c->outbox, "an acknowledgement", e) ||
-        verify_table(c, txn, c->answers, "an answer", e) || drop_bad_documents(c, txn, e))
+        verify_table(c, txn, c->answers, "an answer", e) || drop_bad_documents(c, txn, e) ||
+        cache_drop_bad_secrets(c, txn, e))
         return -1;
     return cache_commit(c, &txn, "verifying", e);
 }
@@ -179,7 +183,7 @@ static int open_env(struct cache *c, size_t map_size, unsigned flags, struct err
     MUST(rc == 0);
     rc = mdb_env_set_mapsize(c->env, map_size);
     if (!rc)
-        rc = mdb_env_set_maxdbs(c->env, 8);
+        rc = mdb_env_set_maxdbs(c->env, TABLES_MAX);
     if (!rc)
         rc = mdb_env_open(c->env, c->folder, flags, 0600);
     if (rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_VERSION_MISMATCH)

@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "agent/disk.h"
@@ -54,7 +56,8 @@ int files_candidate(const struct agent_file *file, const struct hash *hash, char
     return 0;
 }
 
-static int wanted_access(const struct agent_file *file, struct disk_access *out, struct err *e)
+static int wanted_access(const struct agent_file *file, const struct document *document,
+                         struct disk_access *out, struct err *e)
 {
     struct stat st;
 
@@ -68,6 +71,8 @@ static int wanted_access(const struct agent_file *file, struct disk_access *out,
     }
     if (file->has_mode)
         out->mode = file->mode;
+    else if (render_is_secret(file, document))
+        out->mode = 0600;
     if (file->has_owner) {
         out->uid = file->uid;
         out->gid = file->gid;
@@ -96,6 +101,23 @@ bool files_have_originals(const struct agent_scope *scope, const char *state_dir
     return false;
 }
 
+static int check_tmpfs(const struct agent_file *file, const char *candidate, struct err *e)
+{
+    char folder[PATH_MAX];
+    struct statfs fs;
+
+    if (!file->is_tmpfs)
+        return 0;
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(candidate, '/') - candidate) + 1,
+             candidate);
+    if (statfs(folder, &fs))
+        return disk_trouble(e, "looking at the file system of", folder);
+    if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
+        return 0;
+    return err_code(e, ERR_INVALID, "io", "%s is marked tmpfs, and its folder lies on a disk: move "
+                    "it below /run, or take the mark away", file->path);
+}
+
 /* One candidate, unless it is there already. Of an optional key that is absent there is none. */
 static int stage_file(const struct agent_file *file, const struct document *document,
                       const struct hash *hash, struct err *e)
@@ -106,10 +128,12 @@ static int stage_file(const struct agent_file *file, const struct document *docu
     bool is_absent;
 
     if (render_file(file, document, &content, &is_absent, e) ||
-        files_candidate(file, hash, candidate, e) || wanted_access(file, &access, e))
+        files_candidate(file, hash, candidate, e) || wanted_access(file, document, &access, e))
         return -1;
     if (is_absent)
         return 0;
+    if (check_tmpfs(file, candidate, e))
+        return -1;
     if (disk_holds(candidate, content.data ? content.data : "", content.size))
         return disk_set_access(candidate, &access, e);
     return disk_write(candidate, content.data ? content.data : "", content.size, &access, e);
@@ -222,7 +246,7 @@ static int replace_file(const struct agent_file *file, const char *state_dir,
     if (is_absent)
         return restore_file(file, state_dir, e);
     if (files_candidate(file, hash, candidate, e) || resolve(file->path, path, e) ||
-        wanted_access(file, &access, e))
+        wanted_access(file, document, &access, e))
         return -1;
     if (disk_holds(path, content.data ? content.data : "", content.size))
         return disk_set_access(path, &access, e) || disk_remove(candidate, e) ? -1 : 0;
@@ -247,6 +271,25 @@ int files_apply(const struct agent_scope *scope, const char *state_dir,
     for (unsigned i = 0; i < scope->file_count; i++)
         if (replace_file(&scope->files[i], state_dir, document, hash, e))
             return -1;
+    return 0;
+}
+
+static bool is_volatile(const struct agent_file *file, const struct document *document)
+{
+    return file->is_tmpfs || render_is_secret(file, document);
+}
+
+int files_refill(const struct agent_scope *scope, const char *state_dir,
+                 const struct document *document, const struct hash *hash, struct err *e)
+{
+    for (unsigned i = 0; i < scope->file_count; i++) {
+        const struct agent_file *file = &scope->files[i];
+
+        if (is_volatile(file, document) && access(file->path, F_OK) != 0 && errno == ENOENT &&
+            (stage_file(file, document, hash, e) ||
+             replace_file(file, state_dir, document, hash, e)))
+            return -1;
+    }
     return 0;
 }
 

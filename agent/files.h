@@ -3,7 +3,8 @@
  * A candidate lies in the folder of its destination as .lockstep-NAME.HASH (the first 16 hex digits
  * of the document's hash), written and synced, so that taking it over is one rename and needs no
  * space. A destination that is a symbolic link is followed. Mode and owner are those of the
- * settings, else of the file that is replaced, else 0644 and the agent's own.
+ * settings, else of the file that is replaced, else 0644 and the agent's own; what shows a secret
+ * is 0600 unless the settings give a mode. Documents come with their secrets opened.
  *
  * What was there when Lockstep took over (a file, or nothing) is kept in STATE_DIR/originals and
  * comes back with revision 0. Every function can be repeated after a crash at any point.
@@ -44,6 +45,11 @@ void files_unlink(const char *folder); /* that folder away */
  * are there before the first rename. */
 int files_apply(const struct agent_scope *scope, const char *state_dir,
                 const struct document *document, const struct hash *hash, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* After a reboot: destinations that show secrets or lie on a tmpfs, and are gone, are written. */
+int files_refill(const struct agent_scope *scope, const char *state_dir,
+                 const struct document *document, const struct hash *hash, struct err *e)
     __attribute__((warn_unused_result));
 
 /* -1 names the first file that does not hold what the document says. */

@@ -5,9 +5,11 @@
 
 #include "agent/repair.h"
 #include "agent/say.h"
+#include "agent/secrets.h"
 #include "agent/stage.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/seal.h"
 
 #define RETRY_MAX_MS 60000 /* no coordinator may send an agent away for longer */
 
@@ -109,6 +111,7 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, hear_e
     for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
         fetch_wake(&a->works[i].fetch);
     fetch_wake(&a->repair);
+    secrets_welcomed(a);
     happen(a, &ev);
 }
 
@@ -169,6 +172,33 @@ static void hear_chunk(struct agent *a, const struct dealer_message *m)
     }
     stage_take_chunk(a, &chunk);
     repair_take_chunk(a, &chunk);
+}
+
+/* The data key inside is the dealer's memory: it does not lie there until the next message. */
+static void hear_secret(struct agent *a, const struct dealer_message *m)
+{
+    struct wire_secret secret;
+    struct err e;
+
+    if (wire_decode_secret(m->body, m->body_size, &secret, &e)) {
+        skip(m, &e);
+        return;
+    }
+    stage_take_secret(a, &secret);
+    secrets_take(a, &secret);
+    if (secret.data_key.at)
+        seal_wipe((uint8_t *)(uintptr_t)secret.data_key.at, secret.data_key.size);
+}
+
+static void hear_destroyed(struct agent *a, const struct dealer_message *m)
+{
+    static struct wire_digests destroyed;
+    struct err e;
+
+    if (wire_decode_destroyed(m->body, m->body_size, &destroyed, &e))
+        skip(m, &e);
+    else
+        secrets_destroy(a, &destroyed);
 }
 
 /* ---- rollouts ---- */
@@ -394,6 +424,12 @@ void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn
     case WIRE_CHUNK:
         hear_chunk(a, m);
         break;
+    case WIRE_SECRET:
+        hear_secret(a, m);
+        break;
+    case WIRE_DESTROYED:
+        hear_destroyed(a, m);
+        break;
     case WIRE_RECEIPT:
         hear_receipt(a, m);
         break;
@@ -403,8 +439,7 @@ void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn
     case WIRE_NONE: case WIRE_HELLO: case WIRE_REJECT: case WIRE_FETCH: case WIRE_READY:
     case WIRE_REFUSED: case WIRE_APPLIED: case WIRE_FAILED: case WIRE_CHECK: case WIRE_ABORTED:
     case WIRE_ROLLED_BACK: case WIRE_FINALIZED: case WIRE_STATUS: case WIRE_PONG: case WIRE_STALE:
-    case WIRE_BYE: case WIRE_ASK: case WIRE_SECRET: case WIRE_KEPT: case WIRE_DESTROYED:
-    case WIRE_TYPE_COUNT:
+    case WIRE_BYE: case WIRE_ASK: case WIRE_KEPT: case WIRE_TYPE_COUNT:
         log_warn("a coordinator does not say this", "type", wire_type_name(m->envelope.type));
         break;
     }

@@ -7,6 +7,7 @@
 #include "agent/publish.h"
 #include "agent/readers.h"
 #include "agent/say.h"
+#include "agent/secrets.h"
 #include "common/log.h"
 
 /* ---- beginning and end ---- */
@@ -24,6 +25,8 @@ static int load(struct agent *a, struct err *e)
         if (cache_get_promise(a->cache, s->scopes[i]->name, &a->durable[i], e) ||
             cache_get_answer(a->cache, s->scopes[i]->name, &a->answers[i], e))
             return -1;
+    if (secrets_open(a, e))
+        return -1;
     participant_init(&a->participant, s->scope_count, a->durable);
     return cache_outbox(a->cache, remember_entry, &a->outbox, e);
 }
@@ -88,6 +91,7 @@ void life_end(struct agent *a)
         buffer_fini(&a->answers[i]);
     }
     fetch_end(&a->repair);
+    secrets_close(a);
     outbox_fini(&a->outbox);
     dealer_close(a->dealer);
     publish_close(a->publisher);
@@ -117,6 +121,8 @@ int life_read(const struct agent *a, const char *config, struct agent_settings *
     if (check_fixed("state_dir", now->state_dir, next->state_dir, e) ||
         check_fixed("publish_dir", now->publish_dir, next->publish_dir, e) ||
         check_fixed("key_file", now->key_file, next->key_file, e) ||
+        check_fixed("secrets_key_file", now->secrets_key_file ? now->secrets_key_file : "none",
+                    next->secrets_key_file ? next->secrets_key_file : "none", e) ||
         check_fixed("log_format", now->log_format, next->log_format, e))
         return err_wrap(e, "%s", config);
     *out = MOVE(next);

@@ -18,6 +18,7 @@
 #include "agent/readers.h"
 #include "agent/repair.h"
 #include "agent/say.h"
+#include "agent/secrets.h"
 #include "agent/stage.h"
 #include "agent/watch.h"
 #include "common/clock.h"
@@ -132,6 +133,7 @@ static void tick(struct agent *a, int64_t now_ms)
         watch_step(a, i, applying >> i & 1, now_ms);
     repair_step(a, now_ms);
     readers_step(a, applying, now_ms);
+    secrets_step(a, now_ms);
     keep_connection(a, now_ms);
     if (a->is_welcomed && outbox_is_due(&a->outbox, now_ms, agent_chance()))
         say_outbox(a);

@@ -7,6 +7,7 @@
 #include "agent/files.h"
 #include "agent/readers.h"
 #include "agent/say.h"
+#include "agent/secrets.h"
 #include "agent/stage.h"
 #include "common/clock.h"
 #include "common/digest.h"
@@ -119,6 +120,7 @@ static void after_save(struct agent *a, const struct participant_effect *effect)
         log_saved(a, i, effect);
         sweep(a, i, &before);
     }
+    secrets_sweep(a);
 }
 
 static void send_saved_ack(struct agent *a, const struct participant_effect *effect,

@@ -1,9 +1,11 @@
 /* record.c - promises and the agent's own facts as bytes at rest: versioned, little-endian, sealed. */
 #include "agent/record.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/digest.h"
+#include "common/invariant.h"
 
 static void put_number(struct buffer *b, uint64_t n, unsigned bytes)
 {
@@ -180,4 +182,95 @@ int record_get_facts(const void *data, size_t size, struct agent_facts *out)
     get_bytes(&r, out->cluster_id, WIRE_CLUSTER_ID_SIZE);
     out->next_outbox_id = get_number(&r, 8);
     return r.is_bad || r.left ? -1 : 0;
+}
+
+/* ---- secrets ---- */
+
+static void put_text(struct buffer *b, const char *text)
+{
+    size_t size = strlen(text);
+
+    put_number(b, size, 2);
+    buffer_add(b, text, size);
+}
+
+static void get_text(struct reader *r, char *out, size_t room)
+{
+    size_t size = (size_t)get_number(r, 2);
+
+    out[0] = '\0';
+    if (size >= room)
+        r->is_bad = true;
+    if (r->is_bad)
+        return;
+    get_bytes(r, out, size);
+    out[r->is_bad ? 0 : size] = '\0';
+}
+
+void record_put_secret(struct buffer *out, const struct kept_secret *s)
+{
+    const struct envelope *v = &s->envelope;
+    size_t from = out->size;
+
+    put_number(out, RECORD_VERSION, 1);
+    put_number(out, s->is_destroyed, 1);
+    put_text(out, s->service);
+    put_text(out, s->environment);
+    put_text(out, s->key);
+    put_number(out, s->version, 8);
+    if (!s->is_destroyed) {
+        put_text(out, v->wrapped.key_id);
+        put_number(out, v->wrapped.size, 2);
+        buffer_add(out, v->wrapped.bytes, v->wrapped.size);
+        buffer_add(out, v->seal.iv, SEAL_IV_SIZE);
+        buffer_add(out, v->seal.tag, SEAL_TAG_SIZE);
+        put_number(out, v->size, 4);
+        buffer_add(out, v->ciphertext, v->size);
+    }
+    put_seal(out, from);
+}
+
+static void get_envelope(struct reader *r, struct envelope *v)
+{
+    size_t wrapped, size;
+
+    get_text(r, v->wrapped.key_id, sizeof(v->wrapped.key_id));
+    wrapped = (size_t)get_number(r, 2);
+    if (wrapped > ENVELOPE_WRAPPED_MAX)
+        r->is_bad = true;
+    if (r->is_bad)
+        return;
+    get_bytes(r, v->wrapped.bytes, wrapped);
+    v->wrapped.size = wrapped;
+    get_bytes(r, v->seal.iv, SEAL_IV_SIZE);
+    get_bytes(r, v->seal.tag, SEAL_TAG_SIZE);
+    size = (size_t)get_number(r, 4);
+    if (r->is_bad || r->left != size || size > ENVELOPE_VALUE_MAX) {
+        r->is_bad = true;
+        return;
+    }
+    v->ciphertext = malloc(size + 1);
+    MUST(v->ciphertext);
+    v->size = size;
+    get_bytes(r, v->ciphertext, size);
+}
+
+int record_get_secret(const void *data, size_t size, struct kept_secret *out)
+{
+    struct reader r;
+
+    *out = (struct kept_secret){ 0 };
+    if (open_record(data, size, &r))
+        return -1;
+    out->is_destroyed = get_number(&r, 1) != 0;
+    get_text(&r, out->service, sizeof(out->service));
+    get_text(&r, out->environment, sizeof(out->environment));
+    get_text(&r, out->key, sizeof(out->key));
+    out->version = get_number(&r, 8);
+    if (!out->is_destroyed && !r.is_bad)
+        get_envelope(&r, &out->envelope);
+    if (!r.is_bad && !r.left)
+        return 0;
+    envelope_fini(&out->envelope);
+    return -1;
 }

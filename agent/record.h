@@ -11,6 +11,9 @@
 
 #include "agent/core/participant.h"
 #include "common/buffer.h"
+#include "common/document.h"
+#include "common/envelope.h"
+#include "common/name.h"
 #include "common/wire.h"
 
 #define RECORD_VERSION 1
@@ -29,6 +32,20 @@ struct kept_promise {
     struct promise promise;
     struct content previous;
 };
+
+/* A secret at rest: its envelope, the data key wrapped under the agent's own key, and the place
+ * that it is bound to. Of a destroyed one the place alone is left. */
+struct kept_secret {
+    bool is_destroyed;
+    char service[NAME_BUFFER], environment[NAME_BUFFER], key[DOCUMENT_KEY_MAX + 1];
+    uint64_t version;
+    struct envelope envelope; /* release with envelope_fini */
+};
+
+void record_put_secret(struct buffer *out, const struct kept_secret *secret);
+/* On 0 the caller owns out->envelope. */
+int record_get_secret(const void *data, size_t size, struct kept_secret *out)
+    __attribute__((warn_unused_result));
 
 void record_put_promise(struct buffer *out, const struct kept_promise *kept);
 void record_put_facts(struct buffer *out, const struct agent_facts *facts);

@@ -97,10 +97,26 @@ static int render_env(const struct document *document, struct buffer *out, struc
     return 0;
 }
 
+bool render_is_secret(const struct agent_file *file, const struct document *document)
+{
+    struct document_item item;
+
+    if (file->kind == AGENT_FILE_KEY)
+        return document_get(document, file->key, &item) && item.is_secret;
+    for (size_t i = 0; i < document_count(document); i++) {
+        document_at(document, i, &item);
+        if (item.is_secret)
+            return true;
+    }
+    return false;
+}
+
 int render_file(const struct agent_file *file, const struct document *document,
                 struct buffer *out, bool *absent_out, struct err *e)
 {
     buffer_clear(out);
+    if (render_is_secret(file, document))
+        buffer_keep_secret(out);
     *absent_out = false;
     switch (file->kind) {
     case AGENT_FILE_KEY:

@@ -76,6 +76,16 @@ void say_status(struct agent *a, uint64_t attempt)
     agent_send_out(a, WIRE_STATUS, wire_encode_status(&status, a->out, sizeof(a->out)));
 }
 
+void say_ask(struct agent *a, const struct wire_ask *ask)
+{
+    agent_send_out(a, WIRE_ASK, wire_encode_ask(ask, a->out, sizeof(a->out)));
+}
+
+void say_secrets_kept(struct agent *a, const struct wire_digests *kept)
+{
+    agent_send_out(a, WIRE_KEPT, wire_encode_kept(kept, a->out, sizeof(a->out)));
+}
+
 void say_fetch(struct agent *a, const struct wire_fetch *fetch)
 {
     agent_send_out(a, WIRE_FETCH, wire_encode_fetch(fetch, a->out, sizeof(a->out)));

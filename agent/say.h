@@ -8,6 +8,8 @@ void say_hello(struct agent *a);
 void say_pong(struct agent *a, const struct wire_ping *ping);
 void say_status(struct agent *a, uint64_t attempt);
 void say_fetch(struct agent *a, const struct wire_fetch *fetch);
+void say_ask(struct agent *a, const struct wire_ask *ask);
+void say_secrets_kept(struct agent *a, const struct wire_digests *kept);
 void say_check(struct agent *a, unsigned scope);
 /* An envelope older than the newest leadership seen; the newest decision obeyed is the evidence. */
 void say_stale(struct agent *a);

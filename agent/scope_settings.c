@@ -118,7 +118,7 @@ static int parse_owner(struct agent_file *file, char *text, struct err *e)
     return 0;
 }
 
-/* The words behind the path: mode=0644 owner=user:group optional, each also in brackets. */
+/* The words behind the path: mode=0644 owner=user:group tmpfs optional, each also in brackets. */
 static int parse_attributes(struct agent_file *file, char *text, struct err *e)
 {
     char *rest = NULL;
@@ -130,11 +130,13 @@ static int parse_attributes(struct agent_file *file, char *text, struct err *e)
         } else if (strncmp(w, "owner=", 6) == 0) {
             if (parse_owner(file, w + 6, e))
                 return -1;
+        } else if (strcmp(w, "tmpfs") == 0) {
+            file->is_tmpfs = true;
         } else if (strcmp(w, "optional") == 0 && file->kind == AGENT_FILE_KEY) {
             file->is_optional = true;
         } else {
             return err_set(e, ERR_INVALID, "\"%s\" behind the path is unknown: there are "
-                           "mode=0644, owner=user:group and, for a key, optional", w);
+                           "mode=0644, owner=user:group, tmpfs and, for a key, optional", w);
         }
     }
     return 0;

@@ -32,6 +32,8 @@ static const struct settings_key keys[] = {
       .preset = STATE_PRESET },
     { .section = "agent", .key = "publish_dir", .type = SETTINGS_TEXT,
       .offset = FIELD(publish_dir) },
+    { .section = "agent", .key = "secrets_key_file", .type = SETTINGS_TEXT,
+      .offset = FIELD(secrets_key_file) },
     { .section = "agent", .key = "labels", .type = SETTINGS_TEXT, .offset = FIELD(labels_text) },
     { .section = "agent", .key = "log_level", .type = SETTINGS_TEXT, .offset = FIELD(log_level),
       .preset = "info" },

@@ -6,14 +6,17 @@
  *
  *     [scope payments/prod]
  *     file = nginx.conf -> /etc/nginx/nginx.conf [mode=0644] [owner=root:www-data] [optional]
+ *     file = db.password -> /run/payments/password [tmpfs]
  *     document = json -> /run/payments/config.json
  *     validate = nginx -t -c {file}
  *     reload = nginx -s reload
  *     check = curl -fsS http://127.0.0.1/health
  *
- * `file` and `document` may be repeated, also as file.1, file.2. In `validate`, {file} stands for
- * the candidate of the first file, {KEY} for the candidate of that key, {document} for that of the
- * first document line, {dir} for a folder with links to all of them; other braces are left alone.
+ * A file that shows a secret has mode 0600 unless one is given; `tmpfs` says that it must not lie
+ * on a disk. `file` and `document` may be repeated, also as file.1, file.2. In `validate`, {file}
+ * stands for the candidate of the first file, {KEY} for the candidate of that key, {document} for
+ * that of the first document line, {dir} for a folder with links to all of them; other braces are
+ * left alone.
  */
 #ifndef AGENT_SETTINGS_H
 #define AGENT_SETTINGS_H
@@ -43,7 +46,7 @@ struct agent_file {
     enum agent_file_kind kind;
     char *key; /* AGENT_FILE_KEY; else AGENT_DOCUMENT_PLACEHOLDER */
     char *path;
-    bool has_mode, has_owner, is_optional;
+    bool has_mode, has_owner, is_optional, is_tmpfs;
     mode_t mode;
     uid_t uid;
     gid_t gid;
@@ -72,6 +75,7 @@ struct agent_settings {
     char *coordinators_text, *labels_text;
     char *server_key, *server_key_file; /* server_key is filled from the file */
     char *key_file, *state_dir;
+    char *secrets_key_file; /* the outer key of own_key.h; NULL: none */
     char *publish_dir; /* for local readers; preset: PUBLISHED_FOLDER, or STATE_DIR.public */
     char *log_level, *log_format;
     enum log_level level; /* what log_level means */

@@ -8,6 +8,7 @@
 #include "agent/placeholder.h"
 #include "agent/readers.h"
 #include "agent/receive.h"
+#include "agent/secrets.h"
 #include "common/digest.h"
 #include "common/document.h"
 #include "common/schema_set.h"
@@ -29,6 +30,8 @@ static void fail_with(struct agent *a, struct work *w, const struct err *e)
 
     if (e->code && strcmp(e->code, "nospace") == 0)
         reason = WIRE_REASON_NOSPACE;
+    else if (e->code && strcmp(e->code, "secret") == 0)
+        reason = WIRE_REASON_FETCH;
     else if ((e->code && strcmp(e->code, "schema") == 0) || e->kind == ERR_MALFORMED)
         reason = WIRE_REASON_SCHEMA;
     fail(a, w, reason, e->text);
@@ -80,12 +83,13 @@ static void validate_next(struct agent *a, struct work *w)
 
 static void validate_step(struct agent *a, struct work *w, int64_t now_ms)
 {
+    const struct target *t = &w->targets[w->at];
     char reason[WIRE_TEXT_MAX + 1];
 
     if (!command_step(w->command, now_ms))
         return;
     if (!command_succeeded(w->command)) {
-        command_reason(w->command, "validate", reason, sizeof(reason));
+        secrets_reason(a, t->scope, &t->content, w->command, "validate", reason, sizeof(reason));
         fail(a, w, WIRE_REASON_VALIDATE, reason);
         return;
     }
@@ -132,6 +136,54 @@ static int judge(struct agent *a, const struct target *t, const struct hash *sch
     return err_code(e, ERR_INVALID, "schema", "%s", text);
 }
 
+struct secret_judging {
+    struct agent *agent;
+    const struct schema_set *set;
+    const struct document *opened;
+    int rc;
+    struct err *e;
+};
+
+/* A finding would quote the value; which rule it breaks is all that is said. */
+static void judge_secret(void *ctx, const char *key, const struct document_item *before,
+                         const struct document_item *after)
+{
+    SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
+    struct secret_judging *j = ctx;
+    struct document_item opened;
+
+    (void)before;
+    if (j->rc || !after || !after->is_secret || !document_get(j->opened, key, &opened))
+        return;
+    j->rc = schema_set_check_item(j->set, &opened, &findings, j->e);
+    if (j->rc == 0 && findings.count > 0)
+        j->rc = err_set(j->e, ERR_INVALID, "%.200s: its secret value does not keep to the schema "
+                        "(%.60s)", key, findings.items[0].problem.keyword);
+    if (j->rc)
+        j->e->code = "schema";
+}
+
+/* Secrets that differ, by their values. */
+static int judge_secrets(struct agent *a, const struct target *t, const struct hash *schemas,
+                         struct err *e)
+{
+    SCOPED(document_free) struct document *before = NULL, *after = NULL, *opened = NULL;
+    SCOPED(document_free) struct document *nothing = document_new();
+    SCOPED(schema_set_free) struct schema_set *set = NULL;
+    struct secret_judging j = { .agent = a, .e = e };
+
+    if (hash_is_zero(schemas) || hash_is_zero(&t->content.hash))
+        return 0;
+    if (load_schemas(a, schemas, &set, e) || agent_document(a, &t->base, &before, e) ||
+        agent_document(a, &t->content, &after, e) ||
+        secrets_document(a, &t->content, &opened, e))
+        return -1;
+    j.set = set;
+    j.opened = opened;
+    document_diff(before ? before : nothing, after, judge_secret, &j);
+    return j.rc;
+}
+
 /* ---- rendering ---- */
 
 static int render_target(struct agent *a, const struct target *t, struct err *e)
@@ -142,7 +194,7 @@ static int render_target(struct agent *a, const struct target *t, struct err *e)
     bool is_untouched = hash_is_zero(&p->active.hash) &&
                         (p->outcome == OUTCOME_NONE || p->outcome == OUTCOME_OK);
 
-    if (agent_document(a, &t->content, &document, e))
+    if (secrets_document(a, &t->content, &document, e))
         return -1;
     if (!document)
         return 0; /* revision 0 has nothing to lay out */
@@ -163,12 +215,63 @@ static void render_all(struct agent *a, struct work *w)
     }
     for (unsigned i = 0; i < w->target_count; i++)
         if (judge(a, &w->targets[i], &w->schemas[i].hash, &e) ||
+            judge_secrets(a, &w->targets[i], &w->schemas[i].hash, &e) ||
             render_target(a, &w->targets[i], &e)) {
             fail_with(a, w, &e);
             return;
         }
     w->at = 0;
     validate_next(a, w);
+}
+
+/* ---- getting the secrets ---- */
+
+static void ask_next(struct agent *a, struct work *w)
+{
+    struct err e;
+
+    w->phase = WORK_ASKING;
+    for (; w->at < w->target_count; w->at++) {
+        const struct hash *hash = &w->targets[w->at].content.hash;
+        int rc = hash_is_zero(hash) ? 0 : secrets_fetch_next(a, hash, &w->secret_fetch, &e);
+
+        if (rc < 0)
+            fail_with(a, w, &e);
+        if (rc)
+            return;
+    }
+    render_all(a, w);
+}
+
+void stage_take_secret(struct agent *a, const struct wire_secret *piece)
+{
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
+        struct work *w = &a->works[i];
+        struct err e;
+
+        if (w->phase != WORK_ASKING)
+            continue;
+        switch (secrets_fetch_take(a, &w->secret_fetch, piece, &e)) {
+        case SECRET_IGNORED:
+        case SECRET_MORE:
+            break;
+        case SECRET_DONE:
+            secret_fetch_end(&w->secret_fetch);
+            ask_next(a, w);
+            break;
+        case SECRET_FAILED:
+            fail_with(a, w, &e);
+            break;
+        }
+    }
+}
+
+static void ask_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    struct err e;
+
+    if (secrets_fetch_step(a, &w->secret_fetch, now_ms, &e))
+        fail_with(a, w, &e);
 }
 
 /* ---- getting the documents ---- */
@@ -188,7 +291,8 @@ static void fetch_next(struct agent *a, struct work *w)
                       is_schema ? NULL : &a->durable[w->targets[i].scope].active.hash);
         return;
     }
-    render_all(a, w);
+    w->at = 0;
+    ask_next(a, w);
 }
 
 static void fetched(struct agent *a, struct work *w)
@@ -344,6 +448,8 @@ void stage_step(struct agent *a, struct work *w, int64_t now_ms)
 {
     if (w->phase == WORK_FETCHING)
         receive_step(a, &w->fetch, now_ms);
+    else if (w->phase == WORK_ASKING)
+        ask_step(a, w, now_ms);
     else if (w->phase == WORK_VALIDATING)
         validate_step(a, w, now_ms);
 }

@@ -7,6 +7,7 @@
 /* Ends with agent_post(STAGED); the reason of a failure is in the task's story. */
 void stage_begin(struct agent *a, const struct participant_effect *effect);
 /* Ask for chunks that are due, look at the running command. */
+void stage_take_secret(struct agent *a, const struct wire_secret *piece);
 void stage_step(struct agent *a, struct work *w, int64_t now_ms);
 void stage_take_chunk(struct agent *a, const struct wire_chunk *chunk);
 

@@ -2,9 +2,11 @@
 #include "agent/watch.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/files.h"
 #include "agent/say.h"
+#include "agent/secrets.h"
 #include "common/clock.h"
 #include "common/document.h"
 #include "common/log.h"
@@ -23,12 +25,33 @@ static void verify_files(struct agent *a, unsigned scope)
     w->is_drifted = false;
     if (hash_is_zero(&active->hash))
         return;
-    w->is_drifted = agent_document(a, active, &document, &e) ||
-                    files_verify(agent_scope(a, scope), document, &e);
+    if (secrets_document(a, active, &document, &e)) {
+        /* With a secret destroyed or on its way nobody knows what should be there. */
+        w->is_drifted = !e.code || strcmp(e.code, "secret") != 0;
+        if (!w->is_drifted)
+            return;
+    } else {
+        w->is_drifted = files_verify(agent_scope(a, scope), document, &e) != 0;
+    }
     if (w->is_drifted && !was_drifted)
         log_warn("files drifted", "scope", agent_scope(a, scope)->name, "reason", e.text);
     else if (!w->is_drifted && was_drifted)
         log_info("files are as they should be again", "scope", agent_scope(a, scope)->name);
+}
+
+/* What lay in memory is gone after a reboot, and its readers may start before any coordinator is
+ * there. */
+static void refill(struct agent *a, unsigned scope)
+{
+    const struct content *active = &a->durable[scope].active;
+    SCOPED(document_free) struct document *document = NULL;
+    struct err e;
+
+    if (secrets_document(a, active, &document, &e) ||
+        (document && files_refill(agent_scope(a, scope), a->settings->state_dir, document,
+                                  &active->hash, &e)))
+        log_warn("files cannot be written again", "scope", agent_scope(a, scope)->name, "reason",
+                 e.text);
 }
 
 void watch_start(struct agent *a, int64_t now_ms)
@@ -37,8 +60,10 @@ void watch_start(struct agent *a, int64_t now_ms)
         a->watches[i].sequence = (uint64_t)clock_wall_ms(); /* grows over restarts too */
         a->watches[i].next_ms = now_ms + agent_scope(a, i)->check_interval_ms;
         a->watches[i].verify_ms = now_ms + VERIFY_MS;
-        if (a->durable[i].outcome != OUTCOME_APPLYING)
-            verify_files(a, i);
+        if (a->durable[i].outcome == OUTCOME_APPLYING)
+            continue;
+        refill(a, i);
+        verify_files(a, i);
     }
 }
 
@@ -81,7 +106,8 @@ static void finish(struct agent *a, unsigned scope, int64_t now_ms)
         return;
     is_failing = !command_succeeded(w->command);
     if (is_failing)
-        command_reason(w->command, "check", reason, sizeof(reason));
+        secrets_reason(a, scope, &a->durable[scope].active, w->command, "check", reason,
+                       sizeof(reason));
     command_free(w->command);
     w->command = NULL;
     judge(a, scope, is_failing, reason);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,30 @@
 
 void buffer_fini(struct buffer *b)
 {
+    if (b->is_secret && b->data)
+        explicit_bzero(b->data, b->capacity);
     free(b->data);
     *b = (struct buffer){ 0 };
+}
+
+/* realloc may leave a copy of the old bytes where it moved away from. */
+static char *grow(struct buffer *b, size_t capacity)
+{
+    char *data;
+
+    if (!b->is_secret || !b->data)
+        return realloc(b->data, capacity);
+    data = malloc(capacity);
+    MUST(data);
+    memcpy(data, b->data, b->size + 1);
+    explicit_bzero(b->data, b->capacity);
+    free(b->data);
+    return data;
+}
+
+void buffer_keep_secret(struct buffer *b)
+{
+    b->is_secret = true;
 }
 
 void buffer_reserve(struct buffer *b, size_t more)
@@ -29,7 +50,7 @@ void buffer_reserve(struct buffer *b, size_t more)
         return;
     while (capacity < b->size + more + 1)
         capacity *= 2;
-    b->data = realloc(b->data, capacity);
+    b->data = grow(b, capacity);
     MUST(b->data);
     b->capacity = capacity;
 }

@@ -2,6 +2,7 @@
 #ifndef COMMON_BUFFER_H
 #define COMMON_BUFFER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zero-initialise with {0}; data is always zero-terminated beyond size once anything was added.
@@ -9,6 +10,7 @@
 struct buffer {
     char *data;
     size_t size, capacity;
+    bool is_secret; /* memory is wiped before it is given back; see buffer_keep_secret */
 };
 
 void buffer_fini(struct buffer *b);
@@ -20,6 +22,7 @@ void buffer_reserve(struct buffer *b, size_t more);
 void buffer_add(struct buffer *b, const void *data, size_t size);
 void buffer_add_text(struct buffer *b, const char *text);
 void buffer_printf(struct buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void buffer_keep_secret(struct buffer *b); /* from now on, until buffer_fini or buffer_take */
 void buffer_clear(struct buffer *b); /* keeps the memory */
 char *buffer_take(struct buffer *b); /* the caller's now (free); b is empty; never NULL */
 

@@ -8,12 +8,14 @@
 #include "common/canon.h"
 #include "common/digest.h"
 #include "common/invariant.h"
+#include "common/seal.h"
 #include "common/table.h"
 
 struct item {
     struct document_item shown;
     char *key, *text;
     size_t size; /* in the canonical bytes */
+    bool is_opened; /* text is the plain value of a secret */
     UT_hash_handle hh;
 };
 
@@ -39,6 +41,8 @@ struct document *document_new(void)
 static void item_free(struct item *item)
 {
     free(item->key);
+    if (item->is_opened)
+        seal_wipe(item->text, strlen(item->text));
     free(item->text);
     free(item);
 }
@@ -174,6 +178,17 @@ void document_unset(struct document *d, const char *key)
     item_free(item);
 }
 
+void document_open_secret(struct document *d, const char *key, const char *text)
+{
+    struct item *item = find(d, key);
+
+    MUST(item && item->shown.is_secret && !item->is_opened);
+    free(item->text);
+    item->text = copy(text);
+    item->shown.text = item->text;
+    item->is_opened = true;
+}
+
 size_t document_count(const struct document *d)
 {
     return d->count;
@@ -206,6 +221,7 @@ int document_encode(const struct document *d, char **bytes_out, size_t *size_out
     for (size_t i = 0; i < d->count; i++) {
         if (i > 0)
             buffer_add(&out, ",", 1);
+        MUST(!d->items[i]->is_opened);
         emit_item(&d->items[i]->shown, &out);
     }
     buffer_add(&out, "}", 1);

@@ -66,12 +66,18 @@ SCOPED_FREE(struct document, document_free)
 int document_set(struct document *d, const char *key, enum value_type type, const char *text,
                  struct err *e) __attribute__((warn_unused_result));
 void document_unset(struct document *d, const char *key);
+/* To write files from it: the plain value takes the place of a reference. The item stays marked as
+ * a secret, document_free wipes it, and such a document is never encoded again. */
+void document_open_secret(struct document *d, const char *key, const char *text);
+/* To write files from it: the plain value takes the place of a reference. The item stays marked as
+ * a secret, document_free wipes it, and such a document is never encoded again. */
+void document_open_secret(struct document *d, const char *key, const char *text);
 size_t document_count(const struct document *d);
 
 struct document_item {
     const char *key;
     enum value_type type;
-    const char *text; /* of a secret the reference */
+    const char *text; /* of a secret the reference, until it was opened */
     bool is_secret;
 };
 /* false when absent; item lent until the document changes. */

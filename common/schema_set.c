@@ -144,3 +144,14 @@ int schema_set_check(const struct schema_set *set, const struct document *before
     judge_whole(&j, after);
     return j.rc;
 }
+
+int schema_set_check_item(const struct schema_set *set, const struct document_item *item,
+                          struct schema_findings *findings, struct err *e)
+{
+    struct judging j = { .set = set, .findings = findings, .e = e };
+    struct document_item plain = *item;
+
+    plain.is_secret = false;
+    judge_key(&j, item->key, NULL, &plain);
+    return j.rc;
+}

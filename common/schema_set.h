@@ -59,4 +59,9 @@ int schema_set_check(const struct schema_set *set, const struct document *before
                      const struct document *after, struct schema_findings *findings,
                      struct err *e) __attribute__((warn_unused_result));
 
+/* The same for one value, judged though it is a secret: `item` holds it opened. */
+int schema_set_check_item(const struct schema_set *set, const struct document_item *item,
+                          struct schema_findings *findings, struct err *e)
+    __attribute__((warn_unused_result));
+
 #endif
