@@ -91,6 +91,15 @@ static int complain(int argc, char **argv, int what, struct err *e)
                    word);
 }
 
+/* A beginning of a name is no name: what --to means must not change with the options there are. */
+static bool is_whole(const struct command_option *spec, char **argv)
+{
+    bool is_apart = spec->arg && optarg == argv[optind - 1];
+    const char *word = argv[optind - (is_apart ? 2 : 1)] + 2;
+
+    return strcspn(word, "=") == strlen(spec->name);
+}
+
 static int read_options(const struct grammar *g, int argc, char **argv, struct command_line *line,
                         struct err *e)
 {
@@ -103,6 +112,10 @@ static int read_options(const struct grammar *g, int argc, char **argv, struct c
 
         if (c == '?' || c == ':' || !spec)
             return complain(argc, argv, c, e);
+        if (c == 0 && !is_whole(spec, argv))
+            return err_set(e, ERR_MALFORMED,
+                           "unknown option; did you mean --%s? It has to be written out",
+                           spec->name);
         if (line->given_count == COMMAND_OPTIONS_MAX)
             return err_set(e, ERR_MALFORMED, "too many options (at most %d)", COMMAND_OPTIONS_MAX);
         line->given[line->given_count].name = spec->name;

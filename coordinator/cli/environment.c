@@ -10,7 +10,7 @@
 
 int environment_list(struct cli *cli, int argc, char **argv)
 {
-    static const char *const headings[] = { "NAME", "POLICY", "DEFAULT STRATEGY", NULL };
+    static const char *const headings[] = { "NAME", "POLICY", "!DEFAULT STRATEGY", NULL };
     struct err e = { 0 };
     struct table *t;
     json_t *list, *one;
@@ -144,7 +144,7 @@ static void service_row(struct table *t, const json_t *service)
 int service_list(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = { "SCOPE",    ">HEAD",        ">RELEASED", ">DRAFTS",
-                                            ">SERVERS", "OPEN ROLLOUT", NULL };
+                                            ">SERVERS", "!OPEN ROLLOUT", NULL };
     struct err e = { 0 };
     struct table *t;
     json_t *list, *one;

@@ -145,8 +145,36 @@ static bool look_once(struct follow_state *s, int *rc)
     return look.is_last;
 }
 
-static void say_why_ended(const struct follow *f, int rc)
+void follow_say_untouched(const json_t *rollout)
 {
+    if (strcmp(cli_text(rollout, "state"), "aborted") == 0)
+        cli_note("rollout %s is aborted: no server had activated it, and nothing was changed",
+                 cli_text(rollout, "id"));
+}
+
+/* Done, and yet nobody runs it: that is said where it is true. */
+static void say_who_has_it(const json_t *rollout)
+{
+    const json_t *counts = json_object_get(rollout, "counts");
+    long long unreachable = cli_number(rollout, "unreachable"), servers = 0;
+    const char *state;
+    json_t *count;
+
+    json_object_foreach((json_t *)counts, state, count)
+        servers += json_integer_value(count);
+    if (strcmp(cli_text(rollout, "state"), "completed") != 0 || cli_number(counts, "applied") > 0)
+        return;
+    if (servers == 0)
+        cli_note("released, and brought to nobody: no server reads this (lockstep server list)");
+    else
+        cli_note("released, and no server runs it yet: of %lld, %lld %s unreachable and brought "
+                 "up to date when back", servers, unreachable, unreachable == 1 ? "is" : "are");
+}
+
+static void say_why_ended(const struct follow *f, const json_t *rollout, int rc)
+{
+    if (rc == CLI_DONE)
+        f->is_rollback_asked ? follow_say_untouched(rollout) : say_who_has_it(rollout);
     if (rc == CLI_INTERRUPTED)
         cli_note("stopped looking; the rollout goes on: lockstep rollout watch %s", f->id);
     else if (rc == CLI_TIMED_OUT)
@@ -173,10 +201,10 @@ int follow_run(const struct follow *f)
 
         interrupt_sleep(left_ms < 0 ? 0 : left_ms < wait_ms ? left_ms : wait_ms);
     }
-    json_decref(s.rollout);
     if (f->cli->client)
         client_stop_on(f->cli->client, NULL);
-    say_why_ended(f, rc);
+    say_why_ended(f, s.rollout, rc);
+    json_decref(s.rollout);
     return rc;
 }
 

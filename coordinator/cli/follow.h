@@ -33,6 +33,9 @@ struct follow {
  * takeovers) is waited for. */
 int follow_run(const struct follow *f);
 
+/* Says of a rollout that was aborted that it changed nothing; of another nothing. */
+void follow_say_untouched(const struct json_t *rollout);
+
 /* The lines of `status` and --wait on standard output: events and counts, as they come. */
 struct follow_lines {
     struct cli *cli;

@@ -129,7 +129,7 @@ static void draw_state(const json_t *rollout, const struct picture_style *st, st
 
 static void draw_header(const json_t *rollout, const struct picture_style *st, struct buffer *out)
 {
-    SCOPED_BUFFER struct buffer line = { 0 };
+    SCOPED_BUFFER struct buffer line = { 0 }, name = { 0 };
     const char *strategy = cli_text(rollout, "strategy_name");
 
     if (!*strategy)
@@ -137,10 +137,17 @@ static void draw_header(const json_t *rollout, const struct picture_style *st, s
     picture_changes(rollout, st->is_utf8, &line);
     if (*strategy)
         buffer_printf(&line, "   strategy %s", strategy);
-    buffer_printf(&line, "   rollout %s", cli_text(rollout, "id"));
+    buffer_printf(&name, "rollout %s", cli_text(rollout, "id"));
     if (strcmp(cli_text(rollout, "kind"), "rollback") == 0)
-        buffer_printf(&line, ", takes back %s", cli_text(rollout, "reverts"));
-    add_line(out, st, TINT_BOLD, line.data);
+        buffer_printf(&name, ", takes back %s", cli_text(rollout, "reverts"));
+    /* In a narrow window the id has a line of its own: it is wanted whole. */
+    if (table_text_width(line.data) + 3 + table_text_width(name.data) <= st->width) {
+        buffer_printf(&line, "   %s", name.data);
+        add_line(out, st, TINT_BOLD, line.data);
+    } else {
+        add_line(out, st, TINT_BOLD, line.data);
+        add_line(out, st, TINT_BOLD, name.data);
+    }
     draw_state(rollout, st, out);
     if (*cli_text(rollout, "note"))
         add_line(out, st, TINT_DIM, cli_text(rollout, "note"));

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/duration.h"
+#include "coordinator/cli/follow.h"
 #include "coordinator/cli/picture.h"
 #include "coordinator/cli/rollout_find.h"
 #include "coordinator/cli/rollout_wait.h"
@@ -232,6 +233,8 @@ static int show_and_wait(struct cli *cli, const json_t *rollout, const char *wha
         return CLI_DONE;
     picture_changes(rollout, cli->out.is_utf8, &changes);
     printf("rollout %s %s: %s, %s\n", id, what, changes.data, picture_state(rollout));
+    if (look == ROLLOUT_WAIT_ROLLBACK)
+        follow_say_untouched(rollout);
     if (!picture_is_final(rollout))
         cli_note("follow it: lockstep rollout watch %s", id);
     return CLI_DONE;

@@ -18,7 +18,7 @@ struct cell {
 
 struct table {
     const char *headings[COLUMNS_MAX];
-    bool is_right[COLUMNS_MAX];
+    bool is_right[COLUMNS_MAX], is_whole[COLUMNS_MAX];
     size_t columns;
     struct cell *cells;
     size_t count, capacity;
@@ -178,7 +178,9 @@ struct table *table_new(const char *const *headings)
     for (; headings[t->columns]; t->columns++) {
         MUST(t->columns < COLUMNS_MAX);
         t->is_right[t->columns] = headings[t->columns][0] == '>';
-        t->headings[t->columns] = headings[t->columns] + t->is_right[t->columns];
+        t->is_whole[t->columns] = headings[t->columns][0] == '!';
+        t->headings[t->columns] =
+            headings[t->columns] + (t->is_right[t->columns] || t->is_whole[t->columns]);
     }
     return t;
 }
@@ -277,7 +279,7 @@ void table_draw(const struct table *t, struct buffer *out, size_t width, bool is
         if (c + 1 < t->columns)
             left += l.widths[c] + 2;
     }
-    if (width)
+    if (width && !t->is_whole[t->columns - 1])
         l.last_max = width > left + 8 ? width - left : 8;
     for (size_t c = 0; c < t->columns; c++)
         draw_cell(t, out, &l, c, t->headings[c], TINT_DIM);

@@ -24,7 +24,8 @@ const char *tint_off(enum tint tint, bool is_colour);
 enum tint tint_of_state(const char *state);
 
 struct table;
-/* headings: names ended by NULL (lent). A heading that begins with '>' aligns its column right. */
+/* headings: names ended by NULL (lent). One that begins with '>' aligns its column right, one with
+ * '!' is never cut: what stands there is typed or copied. */
 struct table *table_new(const char *const *headings);
 void table_free(struct table *t);
 /* The next cell, row by row, copied. Control characters become '?', line ends a blank. */

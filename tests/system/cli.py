@@ -209,6 +209,8 @@ def test_refused_and_rolled_back(dev):
     dev.must(DONE, "config", "set", "demo/prod", "greeting=oops", "demo.refuse=true")
     out = dev.must(ENDED_BADLY, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
     contains(out, "aborted", " failed", "demo.refuse is true")  # the first one is enough
+    for more in ([], ["--wait"]):
+        contains(dev.must(DONE, "rollout", "rollback", "demo/prod", *more), "aborted", "no server had activated it", "nothing was changed")
     dev.must(DONE, "config", "unset", "demo/prod", "demo.refuse")
     dev.must(DONE, "config", "set", "demo/prod", "demo.break=server-2")
     out = dev.must(ENDED_BADLY, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
@@ -249,6 +251,16 @@ def test_rollback(dev):
     dev.must(DONE, "rollout", "rollback", "demo/prod", "--wait", "--timeout", "60s", "--reason", "too rude")
     equal(dev.on_disk("server-1")["greeting"], "hello", "what runs now")
     equal(dev.json("rollout", "get", "demo/prod")["kind"], "rollback", "kind")
+
+
+def test_nobody(dev):
+    """a rollout that reaches nobody is done, and says that it reached nobody; one that reached somebody does not"""
+    dev.must(DONE, "config", "set", "lonely/prod", "a=1")
+    contains(dev.must(DONE, "rollout", "plan", "lonely/prod", "-s", AT_ONCE), "bring it to nobody")
+    contains(dev.must(DONE, "rollout", "start", "lonely/prod", "-s", AT_ONCE, "--wait"), "completed", "brought to nobody: no server reads this")
+    dev.must(DONE, "config", "set", "demo/prod", "reached=yes")
+    out = dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
+    check("nobody" not in out and "no server" not in out, f"somebody has it: {out}")
 
 
 def test_a_hold_needs_a_person(dev):

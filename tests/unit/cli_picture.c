@@ -204,6 +204,25 @@ START_TEST(test_the_picture_says_what_matters)
 }
 END_TEST
 
+START_TEST(test_ids_are_never_cut)
+{
+    static const char *const headings[] = { "SCOPE", "!OPEN ROLLOUT", NULL };
+    struct table *t = table_new(headings);
+    json_t *rollout = rollout_of("running");
+    struct picture_style style = { .width = 20 };
+    SCOPED_BUFFER struct buffer picture = { 0 }, out = { 0 };
+
+    table_cell(t, TINT_PLAIN, "payments/production");
+    table_cell(t, TINT_PLAIN, "dr5tcke0mm7f3a2c");
+    table_draw(t, &out, 24, false, true);
+    ck_assert_ptr_nonnull(strstr(out.data, "  dr5tcke0mm7f3a2c\n"));
+    table_free(t);
+    picture_draw(rollout, NULL, &style, &picture);
+    ck_assert_ptr_nonnull(strstr(picture.data, "rollout 7f3a2c\n"));
+    json_decref(rollout);
+}
+END_TEST
+
 START_TEST(test_a_low_terminal_shows_fewer_failures)
 {
     json_t *rollout = rollout_of("rolling_back"), *failures = json_array();
@@ -288,6 +307,7 @@ int main(void)
     tcase_add_test(t, test_columns_are_aligned);
     tcase_add_loop_test(t, test_no_line_of_the_picture_is_too_wide, 0, COUNT(widths));
     tcase_add_test(t, test_the_picture_says_what_matters);
+    tcase_add_test(t, test_ids_are_never_cut);
     tcase_add_test(t, test_a_low_terminal_shows_fewer_failures);
     tcase_add_test(t, test_states_of_a_rollout);
     tcase_add_test(t, test_times_are_short);

@@ -83,6 +83,11 @@ static const char *const wrong[] = {
     "lockstep rollout list --nope",
     "lockstep rollout start a --strategy",
     "lockstep config get a/b c d e",
+    "lockstep --to x rollout list",
+    "lockstep rollout list --to x",
+    "lockstep rollout list --to=x",
+    "lockstep rollout start a/prod --strateg canary",
+    "lockstep rollout start a/prod --wai",
 };
 
 START_TEST(test_what_makes_no_sense_is_refused)
