@@ -57,6 +57,7 @@ const struct route routes[] = {
     { "GET", V1 "/watch/{service}/{environment}", watch_get, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/subscriptions", subscriptions_get_all, "subscription.read", SLOW, NO_BODY },
     { "GET", V1 "/subscriptions/{id}", subscriptions_get_one, "subscription.read", SLOW, NO_BODY },
+    { "POST", V1 "/subscriptions/{id}/enable", subscriptions_enable_one, "subscription.write", SLOW, BODY },
     { "DELETE", V1 "/subscriptions/{id}", subscriptions_delete_one, "subscription.write", SLOW, NO_BODY },
     { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
 

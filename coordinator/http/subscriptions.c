@@ -96,22 +96,33 @@ int subscriptions_get_all(struct request *rq, struct reply *re, struct err *e)
 
 /* ---------------------------------------------------------------- subscribing */
 
+/* The same things have other names where single keys are read and written: both are understood. */
+static const char *name_in(const struct fields *f, const char *name, const char *other)
+{
+    if (!json_object_get(f->object, other))
+        return name;
+    if (json_object_get(f->object, name))
+        fields_problem(f, other, "%s says the same as %s: give one of them", other, name);
+    return other;
+}
+
 static void read_keys(const struct fields *f, struct subscribing *s)
 {
-    json_t *list = fields_list(f, "keys", true), *key;
+    const char *name = name_in(f, "keys", "config_keys");
+    json_t *list = fields_list(f, name, true), *key;
     size_t i;
 
     if (!list)
         return;
     if (json_array_size(list) == 0 || json_array_size(list) > KEYS_MAX) {
-        fields_problem(f, "keys", "must have 1 to %d keys or globs", KEYS_MAX);
+        fields_problem(f, name, "must have 1 to %d keys or globs", KEYS_MAX);
         return;
     }
     json_array_foreach(list, i, key) {
         const char *text = json_string_value(key);
 
         if (!text || !*text || strlen(text) != json_string_length(key) || strlen(text) > KEY_MAX)
-            fields_problem(f, "keys", "item %zu must be a key or a glob, of 1 to %d bytes", i,
+            fields_problem(f, name, "item %zu must be a key or a glob, of 1 to %d bytes", i,
                            KEY_MAX);
         else
             s->keys[s->key_count++] = text;
@@ -121,7 +132,8 @@ static void read_keys(const struct fields *f, struct subscribing *s)
 /* A user and a password would be shown to everybody who lists subscriptions. */
 static void read_url(const struct fields *f, struct subscribing *s)
 {
-    const char *host, *url = fields_text(f, "url", true, URL_MAX);
+    const char *name = name_in(f, "url", "callback_url"), *host;
+    const char *url = fields_text(f, name, true, URL_MAX);
 
     s->url = url;
     if (!url)
@@ -129,26 +141,28 @@ static void read_url(const struct fields *f, struct subscribing *s)
     host = strstr(url, "://");
     if ((strncmp(url, "https://", 8) != 0 && strncmp(url, "http://", 7) != 0) ||
         !uri_is(URI_ABSOLUTE, url) || strchr("/?#:", host[3]))
-        fields_problem(f, "url", "must be an address such as https://example.com/hook");
+        fields_problem(f, name, "must be an address such as https://example.com/hook");
     else if (memchr(host + 3, '@', strcspn(host + 3, "/?#")) || strchr(url, '#'))
-        fields_problem(f, "url", "must not have a user or a fragment: messages are signed with "
+        fields_problem(f, name, "must not have a user or a fragment: messages are signed with "
                        "the subscription's secret");
 }
 
 static int read_body(struct request *rq, struct reply *re, struct subscribing *s, struct err *e)
 {
-    const char *service, *environment;
+    const char *service, *environment, *name;
     struct fields f;
 
     if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, false, &f, e) < 0)
         return -1;
-    FIELDS_ONLY(&f, "service", "environment", "keys", "url");
-    service = fields_text(&f, "service", true, 1000);
+    FIELDS_ONLY(&f, "service", "service_name", "environment", "keys", "config_keys", "url",
+                "callback_url");
+    name = name_in(&f, "service", "service_name");
+    service = fields_text(&f, name, true, 1000);
     environment = fields_text(&f, "environment", true, 1000);
     read_keys(&f, s);
     read_url(&f, s);
     if (service && name_check("service", service, e) < 0)
-        fields_problem(&f, "service", "%.200s", e->text);
+        fields_problem(&f, name, "%.200s", e->text);
     if (environment && name_check("environment", name_environment(environment), e) < 0)
         fields_problem(&f, "environment", "%.200s", e->text);
     if (fields_done(re, e) < 0)
@@ -160,7 +174,7 @@ static int read_body(struct request *rq, struct reply *re, struct subscribing *s
 }
 
 static int append_audit(struct request *rq, const char *action, const struct subscription_row *row,
-                        struct err *e)
+                        const char *note, struct err *e)
 {
     json_t *keys = json_loads(row->keys, 0, NULL), *data;
     size_t origin = strcspn(strstr(row->url, "://") + 3, "/?") +
@@ -178,6 +192,7 @@ static int append_audit(struct request *rq, const char *action, const struct sub
                       &(struct audit_entry){ .actor = rq->owner.name,
                                              .address = rq->address,
                                              .action = action,
+                                             .note = note,
                                              .scope_id = row->scope_id,
                                              .data = text },
                       e);
@@ -199,7 +214,7 @@ static int create(struct request *rq, struct reply *re, struct subscribing *s, s
     return transaction_begin(&t, rq->pg, e) < 0 ||
                    subscriptions_create(rq->pg, &new, s->id, s->secret, e) < 0 ||
                    get_row(rq, re, s->id, RIGHT_SUBSCRIPTION_WRITE, rows, row, e) < 0 ||
-                   append_audit(rq, "subscription.create", row, e) < 0 ||
+                   append_audit(rq, "subscription.create", row, NULL, e) < 0 ||
                    transaction_commit(&t, e) < 0
                ? -1
                : 0;
@@ -232,8 +247,33 @@ int subscriptions_delete_one(struct request *rq, struct reply *re, struct err *e
     if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
         get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0 ||
         subscriptions_delete(rq->pg, id, e) < 0 ||
-        append_audit(rq, "subscription.delete", &row, e) < 0 || transaction_commit(&t, e) < 0)
+        append_audit(rq, "subscription.delete", &row, NULL, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
                                          json_sprintf("subscription %s is deleted", id)));
+}
+
+/* What ended it (a receiver that said 410) is for whoever enables it to have mended. */
+int subscriptions_enable_one(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    SCOPED(rows_free) struct rows *old = NULL;
+    SCOPED(rows_free) struct rows *rows = NULL;
+    const char *id = request_param(rq, 0), *reason;
+    struct subscription_row row;
+    struct fields f;
+    bool is_changed;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, true, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "reason");
+    reason = fields_text(&f, "reason", false, 1000);
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &old, &row, e) < 0 ||
+        subscriptions_enable(rq->pg, id, &is_changed, e) < 0 ||
+        get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0 ||
+        (is_changed && append_audit(rq, "subscription.enable", &row, reason, e) < 0) ||
+        transaction_commit(&t, e) < 0)
+        return -1;
+    return reply_json(re, 200, row_json(&row));
 }

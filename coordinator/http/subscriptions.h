@@ -5,6 +5,6 @@
 #include "coordinator/http/route.h"
 
 route_handler subscriptions_post, subscriptions_get_all, subscriptions_get_one,
-    subscriptions_delete_one;
+    subscriptions_delete_one, subscriptions_enable_one;
 
 #endif

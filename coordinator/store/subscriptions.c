@@ -99,6 +99,18 @@ struct subscription_row subscriptions_at(const struct rows *rows, size_t row)
     };
 }
 
+int subscriptions_enable(struct pg *pg, const char *id, bool *is_changed, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "UPDATE subscription SET state = 'active', reason = '' "
+                 "WHERE subscription_id = $1 AND state = 'disabled'", &rows, e,
+                 PARAM_TEXT(id)) != 0)
+        return -1;
+    *is_changed = rows_affected(rows) > 0;
+    return 0;
+}
+
 int subscriptions_delete(struct pg *pg, const char *id, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;

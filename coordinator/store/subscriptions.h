@@ -2,6 +2,7 @@
 #ifndef COORDINATOR_STORE_SUBSCRIPTIONS_H
 #define COORDINATOR_STORE_SUBSCRIPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ struct subscription_row {
 };
 struct subscription_row subscriptions_at(const struct rows *rows, size_t row);
 
+/* Messages of changes from now on; those of the time between are not made up for. */
+int subscriptions_enable(struct pg *pg, const char *id, bool *is_changed, struct err *e)
+    __attribute__((warn_unused_result));
 /* With all that was still to be said to it. */
 int subscriptions_delete(struct pg *pg, const char *id, struct err *e)
     __attribute__((warn_unused_result));

@@ -247,6 +247,13 @@ def test_gone(world):
         completed(world, "gone/prod", a=3)
         equal([m["state"] for m in outbox(world, subscription)], ["failed"], "nothing more is meant for it")
         equal(len(receiver.got), 1, "asked once")
+        receiver.answers[:] = []
+        again = world.ok("POST", f"/subscriptions/{subscription}/enable", {"reason": "it is back"})
+        equal((again["status"], "reason" in again), ("active", False), "it is enabled")
+        equal(world.ok("POST", f"/subscriptions/{subscription}/enable")["status"], "active", "repeated")
+        completed(world, "gone/prod", a=4)
+        wait_until(lambda: len(receiver.got) == 2, "it hears of the next change")
+    equal([a["note"] for a in world.audit() if a["action"] == "subscription.enable"], ["it is back"], "audited once")
     check([a for a in world.audit() if a["action"] == "subscription.disable" and a["data"]["subscription"] == subscription], "audited")
 
 

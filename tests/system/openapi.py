@@ -103,6 +103,7 @@ PREPARED = {
     "delete_key": new_key,
     "roll_key_back": new_key,
     "get_subscription": lambda w: made(w, "subscribe", "id", "subscription_id"),
+    "enable_subscription": lambda w: made(w, "subscribe", "id", "subscription_id"),
     "delete_subscription": lambda w: made(w, "subscribe", "id", "subscription_id"),
     "delete_schema": lambda w: made(w, "put_schema", "key", "config_key"),
     "start_rollout": draft,
