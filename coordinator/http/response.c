@@ -10,6 +10,10 @@
 #include "coordinator/http/reply.h"
 #include "coordinator/http/streams.h"
 
+#define LINE 64 /* bytes of memory that are fetched together */
+#define FORM_LINES 12
+#define BODY_LINES 8
+
 static void add_common_headers(struct MHD_Response *response, const char *content_type)
 {
     if (content_type)
@@ -47,6 +51,19 @@ struct MHD_Response *response_of_answer(struct answer *a)
         return mine;
     MHD_destroy_response(mine); /* somebody was quicker */
     return form;
+}
+
+/* The library's response, its headers and their texts are small blocks, made one after the other:
+ * they lie behind it, or something else does and nothing is lost. */
+void response_expect(const struct answer *a)
+{
+    const char *form = atomic_load_explicit(&a->form, memory_order_relaxed);
+    size_t lines = a->size < BODY_LINES * LINE ? a->size / LINE + 1 : BODY_LINES;
+
+    for (size_t i = 0; form && i < FORM_LINES; i++)
+        __builtin_prefetch(form + i * LINE);
+    for (size_t i = 0; i < lines; i++)
+        __builtin_prefetch(a->body + i * LINE);
 }
 
 struct MHD_Response *response_of_reply(struct reply *re)

@@ -11,5 +11,7 @@ struct MHD_Response *response_of_reply(struct reply *re);
 /* The answer's own, made at the first call, sent to as many as want it. Lent: hold the answer until
  * it is queued. */
 struct MHD_Response *response_of_answer(struct answer *a);
+/* It will be sent in a moment: the processor may begin to fetch it from memory. */
+void response_expect(const struct answer *a);
 
 #endif

@@ -145,8 +145,11 @@ bool visit_is_hit(const struct visit_house *house, struct visit *v,
     if (sent.has_body)
         return false;
     v->hit = reads_hit(house->reads, &caller->reader, v->target, sent.authorization);
-    v->is_known = v->hit && answer_is_known(v->hit, sent.if_none_match);
-    return v->hit != NULL;
+    if (!v->hit)
+        return false;
+    response_expect(v->hit);
+    v->is_known = answer_is_known(v->hit, sent.if_none_match);
+    return true;
 }
 
 static int answer_known(const struct visit *v, struct MHD_Connection *connection)
