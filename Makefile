@@ -169,10 +169,10 @@ demo: $(PROGRAMS) ## half a minute: a good rollout and two bad ones on 20 agents
 
 AGENTS ?= 1000
 REPEAT ?= 5
-bench: $(PROGRAMS) $(BENCHES) ## a durable rollout to AGENTS=n against a plain echo (CURVE=1, REPEAT=n)
-	@BUILD='$(BUILD)' python3 -u tests/bench/run.py --agents $(AGENTS) --repeat $(REPEAT) $(if $(CURVE),--curve)
+bench: $(PROGRAMS) $(BENCHES) ## a durable rollout to AGENTS=n against a plain echo (CURVE=1, REPEAT=n, AUTO=1: a write)
+	@BUILD='$(BUILD)' python3 -u tests/bench/run.py --agents $(AGENTS) --repeat $(REPEAT) $(if $(CURVE),--curve) $(if $(AUTO),--auto)
 
-bench-read: $(PROGRAMS) ## reads of single keys against nginx giving the same bytes (KEYS=n, ROUNDS=n)
+bench-read: $(PROGRAMS) $(BENCHES) ## reads of single keys against nginx giving the same bytes (KEYS=n, ROUNDS=n)
 	@BUILD='$(BUILD)' python3 -u tests/bench/read.py $(if $(KEYS),--keys $(KEYS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 CHECK = MAKE='$(MAKE)' BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh

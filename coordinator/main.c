@@ -25,7 +25,7 @@
 #define LOCKSTEP_VERSION "0.1.0"
 #endif
 
-#define POOL_EXTRA 6 /* connections beside the HTTP workers' */
+#define POOL_EXTRA 7 /* connections beside the HTTP workers' */
 #define RETRY_S 2
 
 static const char usage[] =
@@ -207,7 +207,8 @@ static int run(const struct coordinator_settings *s)
                                            .token_rate = (uint32_t)s->token_rate,
                                            .address_rate = (uint32_t)s->address_rate,
                                            .cache_entries = (size_t)s->cache_entries,
-                                           .cache_bytes = (size_t)s->cache_megabytes << 20 };
+                                           .cache_bytes = (size_t)s->cache_megabytes << 20,
+                                           .is_cold = !s->is_cache_warmed };
     struct http_deps deps = { .pool = pool, .listener = listener, .version = LOCKSTEP_VERSION };
     struct loop *loop = NULL;
     struct http *http = NULL;

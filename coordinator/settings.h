@@ -16,6 +16,7 @@ struct coordinator_settings {
     char *http_tls_client_ca;           /* NULL: clients need no certificate */
     bool is_http_insecure;              /* plain HTTP on any address */
     int64_t cache_entries, cache_megabytes; /* of single-key reads; whichever is reached first */
+    bool is_cache_warmed;                   /* filled after a start with what is released */
     char *router_bind;      /* tcp://127.0.0.1:7781 */
     char *router_advertise; /* what other coordinators tell agents; default: the bound address */
     char *router_key_file;  /* CURVE key pair, made at the first start; FILE.pub: the public key */

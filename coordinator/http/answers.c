@@ -133,12 +133,23 @@ static bool is_dropped(const struct moment *since, const struct answer *answer)
 
 /* ---------------------------------------------------------------- shards */
 
+/* Eight bytes a step: the byte by byte of the tables takes a tenth of what a hit may. Only those who
+ * may write keys choose names, and their chains end at the limit of entries. */
 static unsigned hash_of(const struct answers_name *name)
 {
-    unsigned hash;
+    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t hash = name->size * factor, part;
+    size_t i = 0;
 
-    HASH_VALUE(name->text, name->size, hash);
-    return hash;
+    for (; i + sizeof(part) <= name->size; i += sizeof(part)) {
+        memcpy(&part, name->text + i, sizeof(part));
+        hash = ((hash ^ part) * factor) ^ (hash >> 29);
+    }
+    part = 0;
+    memcpy(&part, name->text + i, name->size - i);
+    hash = (hash ^ part) * factor;
+    hash ^= hash >> 32;
+    return (unsigned)((hash * factor) >> 32);
 }
 
 static struct shard *enter(struct answers *a, unsigned hash)

@@ -127,12 +127,25 @@ static int find_item(struct request *rq, const struct scope *scope, const char *
 
 /* ---------------------------------------------------------------- GET */
 
-static int reply_raw(struct reply *re, const struct config_item *item)
+static void reply_raw(struct reply *re, const struct config_item *item)
 {
     re->status = 200;
     re->content_type = "application/octet-stream";
     buffer_add_text(&re->body, item->value);
-    return 0;
+}
+
+static const char *tag(const struct config_item *item, const char *form, char out[48])
+{
+    snprintf(out, 48, "\"%" PRIu64 "%s\"", item->version, form);
+    return out;
+}
+
+void config_give_item(const struct scope *scope, const struct config_item *item, struct reply *re)
+{
+    char etag[48];
+
+    reply_header(re, "ETag", tag(item, "", etag));
+    reply_json(re, 200, config_item_json(scope, item));
 }
 
 int config_get_key(struct request *rq, struct reply *re, struct err *e)
@@ -148,15 +161,17 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
         config_wanted_revision(rq, &scope, &revision, e) < 0 ||
         find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
         return -1;
-    snprintf(etag, sizeof(etag), "\"%" PRIu64 "%s\"", item.version,
-             request_flag(rq, "raw") ? "-raw" : "");
-    reply_header(re, "ETag", etag);
+    tag(&item, request_flag(rq, "raw") ? "-raw" : "", etag);
     if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
+        reply_header(re, "ETag", etag);
         re->status = 304;
-        return 0;
+    } else if (request_flag(rq, "raw")) {
+        reply_header(re, "ETag", etag);
+        reply_raw(re, &item);
+    } else {
+        config_give_item(&scope, &item, re);
     }
-    return request_flag(rq, "raw") ? reply_raw(re, &item)
-                                   : reply_json(re, 200, config_item_json(&scope, &item));
+    return 0;
 }
 
 int config_get_history(struct request *rq, struct reply *re, struct err *e)

@@ -47,6 +47,10 @@ int config_settle(struct request *rq, const struct scope *scope, const char *act
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
     __attribute__((warn_unused_result));
 
+/* The answer to a reader of the key, complete. */
+void config_give_item(const struct scope *scope, const struct config_item *item,
+                      struct reply *re);
+
 /* ?resolved=false: inherited keys are left out. */
 bool config_is_own_only(const struct request *rq);
 struct json_t *config_item_json(const struct scope *scope, const struct config_item *item);

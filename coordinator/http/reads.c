@@ -18,12 +18,14 @@
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/freshness.h"
 #include "coordinator/http/passes.h"
+#include "coordinator/http/warmup.h"
 #include "coordinator/store/pg.h"
 
 struct reads {
     struct answers *answers;
     struct passes *passes;
     struct freshness *freshness;
+    struct warmup *warmup;
     struct reads_hands hands;
 };
 
@@ -38,6 +40,8 @@ struct reads *reads_start(const struct http_settings *settings, struct pg_pool *
     r->answers = answers_new(&limits);
     r->passes = passes_new();
     r->freshness = freshness_start(pool, r->answers, r->passes);
+    if (!settings->is_cold)
+        r->warmup = warmup_start(pool, r->answers, &limits, r->freshness);
     return r;
 }
 
@@ -45,6 +49,7 @@ void reads_stop(struct reads *r)
 {
     if (!r)
         return;
+    warmup_stop(MOVE(r->warmup));
     freshness_stop(r->freshness);
 }
 

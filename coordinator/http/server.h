@@ -25,6 +25,7 @@ struct http_settings {
     unsigned io_threads;     /* 0: two; at least two, because one can stall at 128 events */
     unsigned workers;        /* 0: eight; not more than the pool has connections */
     size_t cache_entries, cache_bytes; /* answers kept in memory; 0: a million, 1.5 GiB */
+    bool is_cold;            /* they are not read ahead after a start */
     uint32_t token_rate, address_rate; /* requests a second that cost a worker; 0: any number */
     int64_t command_wait_ms; /* 0: 10 s; how long a command waits for the leader's answer */
 };

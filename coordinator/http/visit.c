@@ -123,13 +123,24 @@ static enum MHD_Result note_header(void *cls, enum MHD_ValueKind kind, const cha
     struct sent *s = cls;
 
     (void)kind;
-    if (strcasecmp(name, "Authorization") == 0 && !s->authorization)
-        s->authorization = value;
-    else if (strcasecmp(name, "If-None-Match") == 0 && !s->if_none_match)
-        s->if_none_match = value;
-    else if (strcasecmp(name, "Content-Length") == 0 ||
-             strcasecmp(name, "Transfer-Encoding") == 0)
-        s->has_body = true;
+    switch (name[0] | 0x20) { /* most headers are none of these */
+    case 'a':
+        if (strcasecmp(name, "Authorization") == 0 && !s->authorization)
+            s->authorization = value;
+        break;
+    case 'i':
+        if (strcasecmp(name, "If-None-Match") == 0 && !s->if_none_match)
+            s->if_none_match = value;
+        break;
+    case 'c':
+        s->has_body |= strcasecmp(name, "Content-Length") == 0;
+        break;
+    case 't':
+        s->has_body |= strcasecmp(name, "Transfer-Encoding") == 0;
+        break;
+    default:
+        break;
+    }
     return MHD_YES;
 }
 

@@ -39,6 +39,16 @@ int changes_all(struct pg *pg, struct rows **out, struct err *e)
                     NULL, 0, out, e);
 }
 
+int changes_newest_first(struct pg *pg, struct rows **out, struct err *e)
+{
+    return pg_query(pg,
+                    "SELECT h.number, false, s.scope_id, s.service, s.environment, s.head, "
+                    "s.released FROM audit_head h JOIN scope s ON s.released > 0 "
+                    "LEFT JOIN revision r ON r.scope_id = s.scope_id AND r.revision = s.released "
+                    "ORDER BY r.created_at DESC NULLS LAST",
+                    NULL, 0, out, e);
+}
+
 struct changes_summary changes_summary(const struct rows *rows)
 {
     return (struct changes_summary){ .number = (uint64_t)rows_int(rows, 0, 0),

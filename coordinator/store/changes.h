@@ -42,6 +42,10 @@ bool changes_scope_at(const struct rows *rows, size_t row, struct changed_scope 
 int changes_all(struct pg *pg, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 
+/* Those with something released, the newest release first. */
+int changes_newest_first(struct pg *pg, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* Keys with a version in (from_head, to_head] or (from_released, to_released]: the answers of
  * these may differ. At most `limit`. */
 struct changes_span {

@@ -7,11 +7,11 @@
 struct echo_settings {
     const char *bind;
     size_t agents;
-    size_t sizes[2]; /* bytes sent in the first and in the second round */
+    size_t sizes[2]; /* bytes sent in the first and in the second round; 0: no second one */
     unsigned repetitions;
 };
 
-/* Prints `address ADDRESS`, and `echo SECONDS` (two rounds) for each repetition. */
+/* Prints `address ADDRESS`, and `echo SECONDS` (of all rounds) for each repetition. */
 int echo_run(const struct echo_settings *settings);
 
 #endif

@@ -120,7 +120,7 @@ static void answer(struct fleet *f, struct member *m, zmq_msg_t *envelope, zmq_m
     if (player_answer(&m->player, &e, zmq_msg_data(body), zmq_msg_size(body), &out))
         send_frames(m, &out);
     if (e.type == WIRE_PREPARE)
-        note_attempt(f, m->player.slot);
+        note_attempt(f, m->player.asked);
     if (e.type == WIRE_WELCOME || e.type == WIRE_REJECT)
         set_welcome(f, m, e.type == WIRE_WELCOME);
 }

@@ -1,5 +1,6 @@
-/* main.c - the benchmark's programs in one: keys, fleet, echo, rounds. */
+/* main.c - the benchmark's programs in one: keys, fleet, echo, rounds, steady. */
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,13 @@
 #include "tests/bench/fleet.h"
 #include "tests/bench/keys.h"
 #include "tests/bench/rounds.h"
+#include "tests/bench/steady.h"
 
 /* What any of the programs may be told. */
 struct options {
-    const char *address, *keys, *server_key, *secret_key, *service, *environment;
+    const char *address, *keys, *server_key, *secret_key, *service, *environment, *token, *targets;
     size_t first, count, echo_size, sizes[2];
-    unsigned repetitions;
+    unsigned repetitions, rate, seconds;
     bool is_curve;
 };
 
@@ -24,71 +26,60 @@ static void usage(void)
           "       bench fleet  --address A --keys FILE --first N --count N [--server-key K]\n"
           "                    [--service S --environment E | --echo BYTES]\n"
           "       bench echo   --address A --count N [--size BYTES --second BYTES --repeat N]\n"
-          "       bench rounds --address A --keys FILE --count N [--secret-key K --size BYTES]\n",
+          "       bench rounds --address A --keys FILE --count N [--secret-key K --size BYTES]\n"
+          "       bench steady --address A --targets FILE --count N --rate N --seconds N [--token T]\n",
           stderr);
+}
+
+enum kind { TEXT, SIZE, NUMBER, FLAG };
+#define AT(field) offsetof(struct options, field)
+static const struct {
+    const char *name;
+    enum kind kind;
+    size_t at;
+} known[] = {
+    { "address", TEXT, AT(address) },    { "keys", TEXT, AT(keys) },
+    { "server-key", TEXT, AT(server_key) }, { "secret-key", TEXT, AT(secret_key) },
+    { "service", TEXT, AT(service) },    { "environment", TEXT, AT(environment) },
+    { "token", TEXT, AT(token) },        { "targets", TEXT, AT(targets) },
+    { "first", SIZE, AT(first) },        { "count", SIZE, AT(count) },
+    { "echo", SIZE, AT(echo_size) },     { "size", SIZE, AT(sizes[0]) },
+    { "second", SIZE, AT(sizes[1]) },    { "repeat", NUMBER, AT(repetitions) },
+    { "rate", NUMBER, AT(rate) },        { "seconds", NUMBER, AT(seconds) },
+    { "curve", FLAG, AT(is_curve) },
+};
+#define KNOWN_COUNT (sizeof(known) / sizeof(known[0]))
+
+static void set(struct options *o, size_t i, const char *text)
+{
+    void *at = (char *)o + known[i].at;
+
+    switch (known[i].kind) {
+    case TEXT:
+        *(const char **)at = text;
+        break;
+    case SIZE:
+        *(size_t *)at = strtoul(text, NULL, 10);
+        break;
+    case NUMBER:
+        *(unsigned *)at = (unsigned)strtoul(text, NULL, 10);
+        break;
+    case FLAG:
+        *(bool *)at = true;
+        break;
+    }
 }
 
 static int read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option known[] = {
-        { "address", 1, 0, 'a' },    { "keys", 1, 0, 'k' },
-        { "server-key", 1, 0, 'K' }, { "secret-key", 1, 0, 'S' },
-        { "service", 1, 0, 's' },    { "environment", 1, 0, 'e' },
-        { "first", 1, 0, 'f' },      { "count", 1, 0, 'n' },
-        { "echo", 1, 0, 'E' },       { "size", 1, 0, '1' },
-        { "second", 1, 0, '2' },     { "repeat", 1, 0, 'r' },
-        { "curve", 0, 0, 'c' },      { 0, 0, 0, 0 }
-    };
-    int c;
+    struct option options[KNOWN_COUNT + 1] = { 0 };
+    int c, i = 0;
 
-    while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        size_t number = optarg ? strtoul(optarg, NULL, 10) : 0;
-
-        switch (c) {
-        case 'a':
-            o->address = optarg;
-            break;
-        case 'k':
-            o->keys = optarg;
-            break;
-        case 'K':
-            o->server_key = optarg;
-            break;
-        case 'S':
-            o->secret_key = optarg;
-            break;
-        case 's':
-            o->service = optarg;
-            break;
-        case 'e':
-            o->environment = optarg;
-            break;
-        case 'f':
-            o->first = number;
-            break;
-        case 'n':
-            o->count = number;
-            break;
-        case 'E':
-            o->echo_size = number;
-            break;
-        case '1':
-            o->sizes[0] = number;
-            break;
-        case '2':
-            o->sizes[1] = number;
-            break;
-        case 'r':
-            o->repetitions = (unsigned)number;
-            break;
-        case 'c':
-            o->is_curve = true;
-            break;
-        default:
-            return -1;
-        }
-    }
-    return optind == argc && o->count > 0 ? 0 : -1;
+    for (size_t n = 0; n < KNOWN_COUNT; n++)
+        options[n] = (struct option){ known[n].name, known[n].kind != FLAG, NULL, 1 };
+    while ((c = getopt_long(argc, argv, "", options, &i)) == 1)
+        set(o, (size_t)i, optarg);
+    return c == -1 && optind == argc && o->count > 0 ? 0 : -1;
 }
 
 static int run_fleet(const struct options *o, const struct bench_key *keys)
@@ -128,6 +119,18 @@ static int run_echo(const struct options *o)
     return echo_run(&s);
 }
 
+static int run_steady(const struct options *o)
+{
+    struct steady_settings s = { .address = o->address,
+                                 .token = o->token,
+                                 .targets = o->targets,
+                                 .connections = o->count,
+                                 .rate = o->rate,
+                                 .seconds = o->seconds };
+
+    return steady_run(&s);
+}
+
 /* As many descriptors as may be had. */
 static void raise_limit(void)
 {
@@ -158,6 +161,8 @@ int main(int argc, char **argv)
         return keys_print(o.count, o.is_curve);
     if (strcmp(program, "echo") == 0 && o.address)
         return run_echo(&o);
+    if (strcmp(program, "steady") == 0 && o.address && o.targets && o.rate && o.seconds)
+        return run_steady(&o);
     if (!(is_fleet || is_rounds) || !o.address || !o.keys) {
         usage();
         return 2;

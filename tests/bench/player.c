@@ -146,7 +146,7 @@ static bool answer_prepare(struct player *p, const void *body, size_t size,
         acknowledge(p, &ack, out);
         return true;
     }
-    p->slot = prepare.attempt;
+    p->asked = p->slot = prepare.attempt;
     p->slot_hash = prepare.targets[0].hash;
     p->slot_revision = prepare.targets[0].revision;
     if (prepare.is_eventual)

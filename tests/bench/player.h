@@ -19,7 +19,7 @@ struct player {
     uint64_t boot_nonce, session, epoch, message_id, outbox_id;
     uint32_t gen, heartbeat_ms;
     uint8_t cluster_id[WIRE_CLUSTER_ID_SIZE];
-    uint64_t obeyed, slot, closed, revision, slot_revision;
+    uint64_t obeyed, slot, closed, revision, slot_revision, asked; /* asked: the newest attempt */
     struct hash active, lkg, slot_hash;
     bool is_finalized;
     char zone; /* its label: a, b or c */

@@ -1,8 +1,8 @@
 -- read.lua - what wrk sends: reads of keys by popularity, of keys nobody read yet, or writes.
--- Settings come in the environment: MODE (hot, cold, write, batch), KEYS, HOT, SERVICES, PAUSE_MS, SEED.
+-- Settings come in the environment: MODE (hot, cold, write, batch), KEYS, HOT, SERVICES, TOKEN, SEED.
 local env = os.getenv
 local mode, keys, hot, services = env("MODE"), tonumber(env("KEYS")), tonumber(env("HOT")), tonumber(env("SERVICES"))
-local pause, token = tonumber(env("PAUSE_MS") or "0"), env("TOKEN")
+local token = env("TOKEN")
 local threads = 0
 
 function setup(thread)
@@ -43,7 +43,8 @@ function init()
         for n = 0, hot - 1 do requests[n] = wrk.format("GET", path(n)) end
     else
         wrk.headers["Content-Type"] = "application/json"
-        next_cold = math.floor((keys - hot) / 16) * math.random(0, 15) + id * 1000
+        -- Every thread of every run has keys of its own: what one has read is no miss for another.
+        next_cold = (tonumber(env("SEED")) % 8 * 2 + id) * math.floor((keys - hot) / 16)
     end
 end
 
@@ -66,13 +67,6 @@ function request()
     for i = 1, 100 do names[i] = string.format('"key.%07d"', first + i * services - services) end
     local body = string.format('{"service_name":"service-%03d","environment":"prod","config_keys":[%s]}', service, table.concat(names, ","))
     return wrk.format("POST", "/api/v1/config/batch", nil, body)
-end
-
-if pause > 0 then
-    function delay()
-        local whole = math.floor(pause)
-        return whole + (math.random() < pause - whole and 1 or 0)
-    end
 end
 
 function done(summary, latency)

@@ -5,6 +5,10 @@ repetition a change of 4 KiB goes to everybody at once. The clock starts when th
 the first PREPARE and stops when PostgreSQL has every APPLIED (the stage's own move to baking). The
 rival runs before and after, alone on the machine: one ROUTER, the same number of DEALERs in the
 same fleet program, 4 KiB out and an acknowledgement back, twice.
+
+With --auto it is a write in an environment that releases by itself: the clock starts before the
+request is sent and stops when PostgreSQL has every APPLIED. The rival has one round then, because
+such a rollout has one.
 """
 import argparse
 import os
@@ -14,13 +18,14 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "system"))
 import kit  # noqa: E402  (the folder must be known first)
 
 BENCH = f"{kit.BUILD}/tests/bench"
-SCOPE = "bench/prod"
+SCOPES = {False: "bench/prod", True: "bench/dev"}  # by --auto
 SIZE = 4096
 PROCESS_MAX = 5000  # agents in one process: two descriptors each, 20,000 allowed
 ACK_SIZE = 180      # a READY or APPLIED of one scope
@@ -75,7 +80,7 @@ def memory(process, field):
     raise kit.Failed(f"no {field} for {process.name}")
 
 
-def start_world(world, agents, is_curve):
+def start_world(world, scope, agents, is_curve):
     """PostgreSQL, the coordinator, every agent enrolled, a first revision: the scope exists."""
     world.postgres.start()
     world.postgres.sql("CREATE DATABASE lockstep", "postgres")
@@ -84,7 +89,7 @@ def start_world(world, agents, is_curve):
     kit.write(c.settings, settings.replace("session_grace = 5s", "session_grace = 30s"), 0o600)
     c.start()
     world.token = world.bootstrap_token("bench")
-    world.set(SCOPE, {"blob": "x"})
+    world.set(scope, {"blob": "x"})
     with open(f"{world.folder}/keys", "w", encoding="ascii") as out:
         subprocess.run([BENCH, "keys", "--count", str(agents), *(["--curve"] if is_curve else [])], stdout=out, check=True)
     rows = (line.split() for line in kit.read(f"{world.folder}/keys").splitlines())
@@ -122,8 +127,8 @@ def wait_ended(coordinator, rollout):
 
 def repetition(world, coordinator, fleet, agents, number):
     """One change to everybody; milliseconds since the first PREPARE arrived."""
-    world.set(SCOPE, {"blob": blob(number)})
-    rollout = world.start_rollout(SCOPE, "all-at-once")
+    world.set(SCOPES[False], {"blob": blob(number)})
+    rollout = world.start_rollout(SCOPES[False], "all-at-once")
     wait_ended(coordinator, rollout)
     found = world.wait_state(rollout, "completed", "aborted", "rolled_back", "failed", seconds=PATIENCE)
     kit.equal(found["state"], "completed", f"the end of rollout {rollout} ({found.get('reason')})")
@@ -140,6 +145,30 @@ def repetition(world, coordinator, fleet, agents, number):
     return {"opening": (began - float(row["opened"])) * 1000, "ready": [since(s) for s in row["ready_at"]],
             "decision": since(row["decided"]), "applied": [since(s) for s in row["applied_at"]],
             "done": since(row["done"]), "api": found.get("latency_ms")}
+
+
+def automatic(world, coordinator, fleet, agents, number):
+    """One write that releases itself; milliseconds since before the request."""
+    began = time.time()
+    answer = world.ok("PUT", f"/config/{SCOPES[True]}/blob", {"config_value": blob(number)})
+    answered = time.time()
+    rollout = answer["rollout"]
+    wait_ended(coordinator, rollout)
+    found = world.wait_state(rollout, "completed", "aborted", "rolled_back", "failed", seconds=PATIENCE)
+    kit.equal(found["state"], "completed", f"the end of rollout {rollout} ({found.get('reason')})")
+    row = world.postgres.json(FIGURES.format(rollout))[0]
+    kit.equal(row["applied"], agents, "servers that applied")
+    firsts = [int(ms) / 1000 for p in fleet for attempt, ms in said(p, "prepare") if int(attempt) == row["number"]]
+    times = {"answered": answered, "opened": row["opened"], "first": min(firsts), "applied": row["applied_at"][2], "done": row["done"]}
+    return {name: (float(at) - began) * 1000 for name, at in times.items()}
+
+
+def show_automatic(options, runs, echoes):
+    print(f"{options.agents} agents, a write of {SIZE} bytes that releases itself, {len(runs)} times: medians, ms since before the request")
+    for name, words in (("answered", "the write is answered"), ("opened", "attempt and decision: transaction began"), ("first", "first agent has it"),
+                        ("applied", "last APPLIED: transaction began"), ("done", "every APPLIED durable")):
+        print(f"{words:42}{median(runs, name):9.0f}   ({min(r[name] for r in runs):.0f} to {max(r[name] for r in runs):.0f})")
+    print(f"{'plain echo, 4 KiB once':42}{statistics.median(echoes) * 1000:9.0f}   ({min(echoes) * 1000:.0f} to {max(echoes) * 1000:.0f})")
 
 
 def median(runs, *path):
@@ -177,25 +206,30 @@ def run(options, world):
     keys = subprocess.run([BENCH, "keys", "--count", str(options.agents)], capture_output=True, text=True, check=True).stdout
     kit.write(f"{world.folder}/keys", keys)
     decision_size = 150
-    echoes = echo(world, "echo-1", options.agents, (SIZE, SIZE), repetitions)
-    same_size = echo(world, "echo-2", options.agents, (SIZE, decision_size), repetitions)
-    coordinator = start_world(world, options.agents, options.curve)
+    scope, second = SCOPES[options.auto], 0 if options.auto else SIZE
+    echoes = echo(world, "echo-1", options.agents, (SIZE, second), repetitions)
+    same_size = [] if options.auto else echo(world, "echo-2", options.agents, (SIZE, decision_size), repetitions)
+    coordinator = start_world(world, scope, options.agents, options.curve)
     empty = memory(coordinator.process, "VmRSS")
-    words = ["--service", SCOPE.split("/")[0], "--environment", SCOPE.split("/")[1]]
+    words = ["--service", scope.split("/")[0], "--environment", scope.split("/")[1]]
     if options.curve:
         words += ["--server-key", kit.read(f"{world.folder}/router.key.pub").split()[-1]]
     fleet = start_fleet(world, "fleet", f"tcp://127.0.0.1:{coordinator.router}", options.agents, *words)
     for p in fleet:
         wait_said(p, "open")
-    world.wait_agents(SCOPE, options.agents, PATIENCE)
-    runs = [repetition(world, coordinator, fleet, options.agents, i) for i in range(repetitions + 1)][1:]  # the first one warms up
+    world.wait_agents(scope, options.agents, PATIENCE)
+    once = automatic if options.auto else repetition
+    runs = [once(world, coordinator, fleet, options.agents, i) for i in range(repetitions + 1)][1:]  # the first one warms up
     peak = memory(coordinator.process, "VmHWM")
     for p in fleet + [coordinator.process]:
         p.stop(seconds=60)
     world.postgres.process.stop(signal.SIGINT, 60)
-    echoes += echo(world, "echo-3", options.agents, (SIZE, SIZE), repetitions)
-    same_size += echo(world, "echo-4", options.agents, (SIZE, decision_size), repetitions)
-    show(options, runs, echoes, same_size, (empty, peak))
+    echoes += echo(world, "echo-3", options.agents, (SIZE, second), repetitions)
+    if options.auto:
+        show_automatic(options, runs, echoes)
+    else:
+        same_size += echo(world, "echo-4", options.agents, (SIZE, decision_size), repetitions)
+        show(options, runs, echoes, same_size, (empty, peak))
     print(f"ratio {median(runs, 'done') / 1000 / statistics.median(echoes):.2f}")
 
 
@@ -204,6 +238,7 @@ def main():
     parser.add_argument("--agents", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=5, help="rollouts that count, and echoes before and after")
     parser.add_argument("--curve", action="store_true", help="with CURVE between agents and coordinator")
+    parser.add_argument("--auto", action="store_true", help="a write that releases itself, against one round of the echo")
     options = parser.parse_args()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))

@@ -169,6 +169,23 @@ def test_rights(world):
         equal((refused.status, refused["right"]), (403, "config.read"), "not theirs")
 
 
+def test_warm(world):
+    """after a start everything released is there before anybody asks, and the same bytes"""
+    c = world.coordinators[0]
+    release(world, "warm/prod", {f"k{i}": str(i) for i in range(500)})
+    c.api("PUT", "/config/warm/prod/draft", {"config_value": "not released"})
+    cold = [form(c.api("GET", f"/config/warm/prod/k{i}")) for i in (0, 7, 499)]
+    c.process.stop()
+    c.start()
+    wait_until(lambda: "memory is warm" in c.process.log_text().rpartition("message=ready")[2], "the memory is warm")
+    misses = metric(c, "misses_total")
+    check(metric(c, "size") >= 500, "what is kept")
+    equal([form(c.api("GET", f"/config/warm/prod/k{i}")) for i in (0, 7, 499)], cold, "warm answers")
+    # The token is asked for in the database once, the values are not.
+    equal(metric(c, "misses_total"), misses, "misses")
+    equal(c.api("GET", "/config/warm/prod/draft").status, 404, "a draft")
+
+
 def test_database_gone(world):
     """without a database reads go on for a while; afterwards nothing old is shown"""
     one, two = world.coordinators
