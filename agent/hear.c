@@ -306,6 +306,7 @@ static void hear_prepare(struct agent *a, const struct dealer_message *m, hear_e
     }
     ev.number = ev.attempt = in->prepare.attempt;
     ev.is_eventual = in->prepare.is_eventual;
+    ev.isolation_ms = in->prepare.isolation_ms;
     ev.target_count = prepare_targets(a, &in->prepare, targets);
     if (!ev.target_count || has_double(targets, ev.target_count)) {
         say_not_mine(a, &in->prepare);

@@ -53,6 +53,8 @@ void record_put_promise(struct buffer *out, const struct kept_promise *kept)
     put_content(out, &p->slot);
     put_content(out, &p->slot_base);
     put_content(out, &kept->previous);
+    put_number(out, p->isolation_ms, 4);
+    put_number(out, p->slot_isolation_ms, 4);
     put_seal(out, from);
 }
 
@@ -130,13 +132,16 @@ int record_get_bytes(const void *data, size_t size, size_t *size_out)
     return 0;
 }
 
-/* Past the seal and the version. */
+/* Past the seal and the version, which is returned; -1: none that can be read. */
 static int open_record(const void *data, size_t size, struct reader *r)
 {
+    uint64_t version;
+
     *r = (struct reader){ .at = data };
     if (record_get_bytes(data, size, &r->left))
         return -1;
-    return get_number(r, 1) == RECORD_VERSION && !r->is_bad ? 0 : -1;
+    version = get_number(r, 1);
+    return version >= 1 && version <= RECORD_VERSION && !r->is_bad ? (int)version : -1;
 }
 
 int record_get_promise(const void *data, size_t size, struct kept_promise *out)
@@ -144,9 +149,11 @@ int record_get_promise(const void *data, size_t size, struct kept_promise *out)
     struct promise *p = &out->promise;
     struct reader r;
     uint64_t outcome;
+    int version;
 
     *out = (struct kept_promise){ 0 };
-    if (open_record(data, size, &r))
+    version = open_record(data, size, &r);
+    if (version < 0)
         return -1;
     p->gen = (uint32_t)get_number(&r, 4);
     p->obeyed = get_number(&r, 8);
@@ -165,6 +172,10 @@ int record_get_promise(const void *data, size_t size, struct kept_promise *out)
     p->slot = get_content(&r);
     p->slot_base = get_content(&r);
     out->previous = get_content(&r);
+    if (version >= 2) {
+        p->isolation_ms = (uint32_t)get_number(&r, 4);
+        p->slot_isolation_ms = (uint32_t)get_number(&r, 4);
+    }
     if (r.is_bad || r.left || outcome > OUTCOME_BROKEN || p->obeyed_kind > ORDER_FINALIZE)
         return -1;
     return 0;
@@ -175,7 +186,7 @@ int record_get_facts(const void *data, size_t size, struct agent_facts *out)
     struct reader r;
 
     *out = (struct agent_facts){ 0 };
-    if (open_record(data, size, &r))
+    if (open_record(data, size, &r) < 0)
         return -1;
     out->gen = (uint32_t)get_number(&r, 4);
     out->epoch = get_number(&r, 8);

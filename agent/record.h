@@ -16,7 +16,7 @@
 #include "common/name.h"
 #include "common/wire.h"
 
-#define RECORD_VERSION 1
+#define RECORD_VERSION 2 /* 1 had no isolation_ms; it is still read */
 #define RECORD_SEAL_SIZE 8
 
 /* What the agent knows beside its scopes. */

@@ -183,7 +183,7 @@ static bool is_outcome(enum ack_word word)
 }
 
 /* With what the task has to tell. */
-static void fill_story(const struct story *s, struct wire_ack *ack)
+static void fill_story(const struct story *s, bool is_cut_off, struct wire_ack *ack)
 {
     if (ack->type == WIRE_REFUSED && s->reason != WIRE_REASON_NONE)
         ack->reason = s->reason;
@@ -192,7 +192,10 @@ static void fill_story(const struct story *s, struct wire_ack *ack)
     if (ack->type == WIRE_FAILED) {
         ack->step = s->step;
         if (!s->text[0])
-            ack->text = wire_text_of("applying did not end in several starts of the agent");
+            ack->text = wire_text_of(is_cut_off ? "it was applied, then no coordinator was heard for "
+                                                  "as long as the rollout allows (on_isolation)"
+                                                : "applying did not end in several starts of the "
+                                                  "agent");
     }
     ack->step_count = s->step_count;
     memcpy(ack->steps, s->steps, sizeof(ack->steps));
@@ -209,7 +212,7 @@ size_t say_encode_ack(struct agent *a, const struct participant_effect *effect,
     if (effect->word == ACK_WORD_REFUSED)
         fill_refusal(a, effect, &ack, text, sizeof(text));
     if (effect->type == PARTICIPANT_SAVE)
-        fill_story(agent_story(a, effect->task), &ack);
+        fill_story(agent_story(a, effect->task), effect->is_cut_off, &ack);
     else if (effect->word == ACK_WORD_FAILED)
         ack.text = wire_text_of("failed before; the reason was told then");
     if (!is_outcome(effect->word))

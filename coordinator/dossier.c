@@ -237,6 +237,7 @@ static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool 
     p.attempt = d->attempt;
     p.rollout = wire_text_of(d->public_id);
     p.stage = d->stage;
+    p.isolation_ms = d->spec.core.isolation_ms;
     p.is_eventual = d->decision != NULL;
     p.decision = (struct wire_bytes){ .at = d->decision, .size = (uint32_t)d->decision_size };
     for (size_t i = 0; i < d->change_count; i++)

@@ -202,6 +202,30 @@ static bool is_time_to_ask(const struct step *s)
     return s->ev->now_ms >= s->p->ask_ms && is_in_doubt(s);
 }
 
+/* Scopes that obeyed one decision and are cut off from whoever could take it back; those of one
+ * decision go back together. */
+static uint64_t scopes_cut_off(const struct step *s)
+{
+    const struct promise *first = NULL;
+    uint64_t mask = 0;
+
+    for (unsigned i = 0; i < s->p->scope_count; i++) {
+        const struct promise *pr = &s->p->promises[i];
+
+        if (!promise_is_cut_off(pr, s->ev->silent_ms) || tasks_ordered(s->p, BIT(i)) ||
+            (first && (pr->gen != first->gen || pr->obeyed != first->obeyed)))
+            continue;
+        first = first ? first : pr;
+        mask |= BIT(i);
+    }
+    return mask;
+}
+
+static bool is_cut_off(const struct step *s)
+{
+    return scopes_cut_off(s) != 0 && tasks_have_room(s->p);
+}
+
 /* ---- what is done about a message ---- */
 
 static void nothing(struct step *s)
@@ -329,6 +353,12 @@ static void ask(struct step *s)
     p->ask_wait_ms = p->ask_wait_ms * 2 > ASK_MAX_MS ? ASK_MAX_MS : p->ask_wait_ms * 2;
 }
 
+static void give_up(struct step *s)
+{
+    for (uint64_t scopes; (scopes = scopes_cut_off(s)) != 0 && tasks_have_room(s->p);)
+        saves_give_up(s, scopes);
+}
+
 /* A fresh doubt, or a fresh session: the waiting starts over. */
 static void ask_soon(struct step *s)
 {
@@ -371,6 +401,7 @@ static const struct message_rule {
 } message_rules[] = {
     { E(STARTED),   G(always),                  resume,          "the program started: what was being applied is applied again" },
     { E(STOPPING),  G(always),                  saves_excuse_start, "a stop on purpose is no failed start" },
+    { E(TICKED),    G(is_cut_off),              give_up,         "no coordinator for as long as the rollout allows: back to the last known good" },
     { E(TICKED),    G(is_time_to_ask),          ask,             "a slot is in doubt: ask what became of its attempt" },
     { E(CONNECTED), G(is_in_doubt),             ask_now,         "a session began and a slot is in doubt" },
     { E(PREPARE),   G(is_for_nobody),           nothing,         "the PREPARE names no scope of this agent" },

@@ -68,6 +68,8 @@ struct participant_event {
     uint64_t attempt;
     bool is_eventual;
     uint64_t dseq; /* PREPARE with is_eventual: the decision inside */
+    uint32_t isolation_ms; /* PREPARE: see promise.h */
+    int64_t silent_ms;     /* TICKED: since a coordinator was last heard */
     const struct target *targets;
     unsigned target_count;
     unsigned task;
@@ -122,6 +124,7 @@ struct participant_effect {
     uint64_t scopes; /* mask */
     bool is_revert, is_forced, has_ack;
     bool is_broken; /* word FAILED: and the revert failed too */
+    bool is_cut_off; /* word FAILED: it was applied, then no coordinator was heard for too long */
     enum ack_word word;
     enum refusal refusal;
     const struct target *targets; /* lent until the next step */
@@ -166,6 +169,8 @@ struct task {
     uint64_t attempt; /* behind an ACTIVATE */
     bool is_eventual;
     uint64_t dseq; /* PREPARE with a decision inside */
+    uint32_t isolation_ms; /* PREPARE */
+    bool is_cut_off;       /* goes back because no coordinator was heard */
     uint64_t scopes;
     unsigned target_count;
     struct target targets[PARTICIPANT_SCOPES_MAX];

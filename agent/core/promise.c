@@ -37,13 +37,20 @@ bool promise_runs(const struct promise *pr, const struct hash *hash)
            pr->outcome != OUTCOME_BROKEN;
 }
 
+bool promise_is_cut_off(const struct promise *pr, int64_t silent_ms)
+{
+    return pr->isolation_ms && silent_ms >= pr->isolation_ms && pr->outcome == OUTCOME_OK &&
+           !pr->is_finalized;
+}
+
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,
-                  const struct content *base)
+                  const struct content *base, uint32_t isolation_ms)
 {
     MUST(promise_may_hold(pr, attempt));
     pr->slot_attempt = attempt;
     pr->slot = *content;
     pr->slot_base = *base;
+    pr->slot_isolation_ms = isolation_ms;
 }
 
 static void empty_slot(struct promise *pr)
@@ -51,6 +58,7 @@ static void empty_slot(struct promise *pr)
     pr->slot_attempt = 0;
     pr->slot = (struct content){ 0 };
     pr->slot_base = (struct content){ 0 };
+    pr->slot_isolation_ms = 0;
 }
 
 void promise_close(struct promise *pr, uint64_t attempt)
@@ -66,6 +74,7 @@ void promise_close(struct promise *pr, uint64_t attempt)
 static void obey(struct promise *pr, const struct order *order)
 {
     MUST(promise_may_obey(pr, order->gen, order->dseq, order->kind));
+    pr->isolation_ms = order->kind == ORDER_ACTIVATE ? pr->slot_isolation_ms : 0;
     if (pr->slot_attempt < order->dseq)
         empty_slot(pr);
     pr->gen = order->gen;

@@ -41,7 +41,10 @@ struct promise {
     enum participant_outcome outcome; /* of the newest decision obeyed */
     bool is_reverting;                /* APPLYING: the pointer is back at lkg after a failure */
     uint32_t start_count;             /* starts of the program while APPLYING */
+    uint32_t isolation_ms; /* active and not finalized: without a coordinator for so long it goes
+                            * back by itself; 0: it stays */
     uint64_t slot_attempt;            /* 0: the slot is empty */
+    uint32_t slot_isolation_ms;
     struct content slot;
     struct content slot_base;
 };
@@ -67,8 +70,12 @@ bool promise_has(const struct promise *pr, const struct content *content);
 /* The active content is this one, and nothing about it is open or broken. */
 bool promise_runs(const struct promise *pr, const struct hash *hash);
 
+/* The active content is a candidate that may stay only as long as a coordinator is heard, and none
+ * was for `silent_ms`. */
+bool promise_is_cut_off(const struct promise *pr, int64_t silent_ms);
+
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,
-                  const struct content *base);
+                  const struct content *base, uint32_t isolation_ms);
 void promise_close(struct promise *pr, uint64_t attempt);
 /* A2: the pointer moves, the outcome is open. */
 void promise_switch(struct promise *pr, const struct order *order, const struct content *content);

@@ -29,7 +29,8 @@ static void save_ack(struct step *s, enum ack_word word, bool is_broken)
                        .refusal = word == ACK_WORD_REFUSED ? REFUSAL_STAGING : REFUSAL_NONE,
                        .gen = is_vote ? 0 : s->task->gen,
                        .number = s->task->number,
-                       .is_broken = is_broken });
+                       .is_broken = is_broken,
+                       .is_cut_off = s->task->is_cut_off });
 }
 
 static enum ack_word success_word(enum order_kind kind)
@@ -72,7 +73,8 @@ void saves_promise(struct step *s)
     for (unsigned i = 0; i < s->task->target_count; i++) {
         const struct target *t = &s->task->targets[i];
 
-        promise_hold(tasks_promise(s, t), s->task->number, &t->content, &t->base);
+        promise_hold(tasks_promise(s, t), s->task->number, &t->content, &t->base,
+                     s->task->isolation_ms);
     }
     if (s->task->is_eventual)
         save(s); /* it answers with the outcome */
@@ -205,6 +207,22 @@ static void resume_task(struct step *s)
     save(s);
 }
 
+/* A task for the decision that this scope obeyed last. */
+static void begin_again(struct step *s, const struct promise *pr)
+{
+    s->task = tasks_begin(s, s->ev, 0);
+    s->task->order = pr->obeyed_kind;
+    s->task->gen = pr->gen;
+    s->task->number = pr->obeyed;
+    s->task->attempt = pr->obeyed_attempt;
+}
+
+static void add_scope(struct task *t, unsigned scope, const struct content *content)
+{
+    t->scopes |= BIT(scope);
+    t->targets[t->target_count++] = (struct target){ .scope = scope, .content = *content };
+}
+
 /* Scopes that were switched by one decision in one transaction are applied again together. */
 void saves_resume(struct step *s)
 {
@@ -216,24 +234,34 @@ void saves_resume(struct step *s)
 
         if (first->outcome != OUTCOME_APPLYING || done & BIT(i))
             continue;
-        s->task = tasks_begin(s, s->ev, 0);
-        s->task->order = first->obeyed_kind;
-        s->task->gen = first->gen;
-        s->task->number = first->obeyed;
-        s->task->attempt = first->obeyed_attempt;
+        begin_again(s, first);
         for (unsigned j = i; j < p->scope_count; j++) {
             const struct promise *pr = &p->promises[j];
 
             if (pr->outcome != OUTCOME_APPLYING || pr->gen != first->gen ||
                 pr->obeyed != first->obeyed || pr->is_reverting != first->is_reverting)
                 continue;
-            s->task->scopes |= BIT(j);
-            s->task->targets[s->task->target_count++] =
-                (struct target){ .scope = j, .content = pr->active };
+            add_scope(s->task, j, &pr->active);
         }
         done |= s->task->scopes;
         resume_task(s);
     }
+}
+
+void saves_give_up(struct step *s, uint64_t scopes)
+{
+    struct participant *p = s->p;
+    unsigned first = 0;
+
+    while (!(scopes & BIT(first)))
+        first++;
+    begin_again(s, &p->promises[first]);
+    for (unsigned i = first; i < p->scope_count; i++)
+        if (scopes & BIT(i))
+            add_scope(s->task, i, &p->promises[i].lkg);
+    s->task->is_cut_off = true;
+    s->task->state = TASK_SWITCHING;
+    saves_way_back(s);
 }
 
 void saves_excuse_start(struct step *s)

@@ -23,6 +23,8 @@ void saves_broken(struct step *s);
 void saves_close(struct step *s, uint64_t scopes, enum task_state state);
 void saves_resume(struct step *s);
 void saves_excuse_start(struct step *s);
+/* The decision that `scopes` obeyed last is taken back here: no coordinator was heard. */
+void saves_give_up(struct step *s, uint64_t scopes);
 
 /* Nothing changes: the recorded outcome of the decision last obeyed in `scopes` is said again. */
 void saves_repeat_outcome(struct step *s, uint64_t scopes);

@@ -212,6 +212,8 @@ struct task *tasks_begin(struct step *s, const struct participant_event *ev, uin
     t->attempt = ev->attempt;
     t->is_eventual = ev->is_eventual;
     t->dseq = ev->dseq;
+    t->isolation_ms = ev->isolation_ms;
+    t->is_cut_off = false;
     t->scopes = scopes;
     t->target_count = 0;
     for (unsigned i = 0; i < ev->target_count; i++)

@@ -253,9 +253,8 @@ static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t
     if (a->kind == ACK_FAILED) {
         bitset_add(&r->failed, a->server);
         bitset_remove(&r->applied, a->server);
-    } else {
+    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */
         bitset_add(&r->applied, a->server);
-        bitset_remove(&r->failed, a->server);
         bitset_remove(&r->unfit, a->server);
     }
 }

@@ -32,6 +32,8 @@ struct strategy {
     bool is_fleet_prepared; /* "prepare": "fleet": the first stage's PREPARE goes to everybody */
     enum unreachable_policy unreachable;
     enum failure_policy on_failure;
+    uint32_t isolation_ms; /* agents without a coordinator for so long go back by themselves while
+                            * the rollout is open; 0: they keep what they run */
     unsigned stage_count;
     struct stage_rule stages[ROLLOUT_STAGES_MAX];
 };

@@ -16,6 +16,9 @@ SCOPED_FREE(json_t, json_decref)
 
 #define DEFAULT_TIMEOUT_MS 30000
 #define DEFAULT_SPREAD "zone"
+#define DEFAULT_ISOLATION_MS 120000
+#define ISOLATION_MIN_MS 5000
+#define ISOLATION_MAX_MS (INT64_C(7) * 86400 * 1000)
 #define WHOLE 100000u /* 100 % in thousandths of a percent */
 
 struct reader {
@@ -370,11 +373,30 @@ static void read_spread(struct reader *r, const json_t *root, struct strategy_sp
         snprintf(out->spread_by, sizeof(out->spread_by), "%s", json_string_value(value));
 }
 
+/* A takeover is silence as well: shorter than that nobody should give up. */
+static void read_isolation(struct reader *r, const json_t *root, struct strategy_spec *out)
+{
+    static const char *const choices[] = { "keep", "revert", NULL };
+    int64_t ms = read_duration(r, root, "isolation_timeout", ISOLATION_MIN_MS,
+                               DEFAULT_ISOLATION_MS);
+
+    out->core.isolation_ms = 0;
+    if (read_choice(r, root, "on_isolation", choices) == 0) {
+        if (json_object_get(root, "isolation_timeout"))
+            problem(r, "isolation_timeout", "belongs to \"on_isolation\": \"revert\"");
+    } else if (ms > ISOLATION_MAX_MS) {
+        problem(r, "isolation_timeout", "must be at most 7d");
+    } else {
+        out->core.isolation_ms = (uint32_t)ms;
+    }
+}
+
 static void read_strategy(struct reader *r, const json_t *root, struct strategy_spec *out)
 {
     static const char *const known[] = { "mode",       "stages",   "prepare",     "unreachable",
                                          "spread_by",  "on_failure", "rollback",  "activate_at",
-                                         "activate_delay", NULL };
+                                         "activate_delay", "on_isolation", "isolation_timeout",
+                                         NULL };
     static const char *const modes[] = { "two-phase", "eventual", NULL };
     static const char *const prepares[] = { "stage", "fleet", NULL };
     static const char *const unreachables[] = { "skip", "wait", "fail", NULL };
@@ -393,6 +415,7 @@ static void read_strategy(struct reader *r, const json_t *root, struct strategy_
     read_spread(r, root, out);
     out->core.on_failure =
         read_choice(r, root, "on_failure", failures) ? ON_FAILURE_PAUSE : ON_FAILURE_ROLLBACK;
+    read_isolation(r, root, out);
     if (read_choice(r, root, "rollback", rollbacks) == 1)
         problem(r, "rollback", "a staged rollback is not offered by this build yet: use "
                                "\"at_once\"");

@@ -153,6 +153,9 @@ char *strategy_format(const struct strategy_spec *spec)
     put(root, "on_failure",
         json_string(s->on_failure == ON_FAILURE_PAUSE ? "pause" : "rollback"));
     put(root, "rollback", json_string("at_once"));
+    put(root, "on_isolation", json_string(s->isolation_ms ? "revert" : "keep"));
+    if (s->isolation_ms)
+        put_duration(root, "isolation_timeout", s->isolation_ms);
     text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(10));
     MUST(text);
     return text;

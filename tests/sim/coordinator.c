@@ -186,6 +186,7 @@ void coordinator_commit(struct world *w, unsigned who)
     struct coordinator *c = &w->coordinators[who];
     unsigned place = c->queue_head % QUEUE_MAX, leadership = c->leadership;
     struct request *q = &c->queue[place];
+    int64_t result_ms;
 
     if (w->now_ms < c->cut_until) {
         later(w, (struct event){ .kind = EVENT_COMMIT, .who = (uint8_t)who, .life = leadership },
@@ -208,10 +209,12 @@ void coordinator_commit(struct world *w, unsigned who)
     c->queue_head++;
     c->is_writing = false;
     q->is_lost = q->kind == REQUEST_SAVE && faults_last(w) && happens(w, w->faults.at_decision / 3);
+    result_ms = w->now_ms + (int64_t)pick(w, 8);
+    c->result_ms = result_ms > c->result_ms ? result_ms : c->result_ms;
     later(w,
           (struct event){
               .kind = EVENT_RESULT, .who = (uint8_t)who, .life = leadership, .index = place },
-          (int64_t)pick(w, 8));
+          c->result_ms - w->now_ms);
     crash_at_decision(w, who, q);
     if (c->leadership == leadership)
         start_writing(w, who);
@@ -232,6 +235,7 @@ void coordinator_add_attempt(struct coordinator *c, const struct attempt_row *a)
     struct message m = { .type = MESSAGE_PREPARE,
                          .number = a->number,
                          .is_eventual = a->is_eventual,
+                         .isolation_ms = a->isolation_ms,
                          .dseq = a->dseq,
                          .target_count = (uint8_t)a->target_count };
 

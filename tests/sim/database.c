@@ -165,6 +165,7 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
                                .attempt = q->save.attempt,
                                .cohort = q->cohort,
                                .is_eventual = q->save.is_eventual,
+                               .isolation_ms = r->strategy.isolation_ms,
                                .target_count = r->target_count };
     memcpy(a->targets, r->targets, sizeof(a->targets));
     judge_attempt(w, r, a, was);
@@ -361,6 +362,7 @@ static void record_activate(struct member_row *m, const struct decision_row *d, 
     if (m->state != MEMBER_PENDING && m->state != MEMBER_READY)
         return;
     m->state = MEMBER_APPLIED;
+    m->was_applied = true;
     m->is_ready = true;
     m->is_silent = false;
 }

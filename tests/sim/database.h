@@ -38,6 +38,7 @@ struct member_row {
     unsigned stage;
     uint64_t attempt_number;
     enum member_state state;
+    bool was_applied; /* in this attempt or one before */
     bool is_ready, is_silent, is_broken, is_aborted, is_unfit;
     bool may_be_unfit; /* told of a failing check before its attempt was decided */
 };
@@ -69,6 +70,7 @@ struct attempt_row {
     uint64_t cohort;
     uint64_t counted; /* READY rows at the decision */
     bool is_eventual;
+    uint32_t isolation_ms;
     uint64_t dseq; /* eventual: the decision inside */
     unsigned target_count;
     struct target_row targets[SCOPES_MAX];

@@ -2,6 +2,8 @@
  */
 #include "tests/sim/world.h"
 
+#include "agent/core/tasks.h"
+
 #include <stdio.h>
 
 #define U(x) ((unsigned long long)(x))
@@ -17,13 +19,13 @@ static unsigned most_failures(const struct rollout_row *r, unsigned stage)
     return budget_allows(&r->strategy.stages[stage].max_failed, members, members);
 }
 
+/* Whoever applied and then went back by itself did apply; it counts as a failure of its stage. */
 static unsigned count_applied(const struct rollout_row *r, unsigned stage)
 {
     unsigned n = 0;
 
     for (unsigned s = 0; s < SERVERS_MAX; s++)
-        n += r->members[s].is_in && r->members[s].stage == stage &&
-             r->members[s].state == MEMBER_APPLIED;
+        n += r->members[s].is_in && r->members[s].stage == stage && r->members[s].was_applied;
     return n;
 }
 
@@ -82,8 +84,9 @@ static bool is_excused(const struct world *w, unsigned server, uint64_t number)
     return w->servers[server].lost_below >= number || w->database.revoked & BIT(server);
 }
 
-/* Runs the candidate already, by an earlier attempt of the same rollout: as good as a slot. */
-static bool runs_candidate(const struct world *w, const struct attempt_row *a, unsigned target,
+/* Runs the candidate already, by an earlier attempt of the same rollout: as good as a slot. Or went
+ * back by itself since, as the rollout asks: its FAILED is on the way. */
+static bool ran_candidate(const struct world *w, const struct attempt_row *a, unsigned target,
                            const struct promise *pr)
 {
     for (unsigned i = 0; i < w->database.decision_count; i++) {
@@ -91,8 +94,9 @@ static bool runs_candidate(const struct world *w, const struct attempt_row *a, u
 
         if (d->dseq == pr->obeyed)
             return d->kind == DECISION_ACTIVATE && d->rollout == a->rollout &&
-                   pr->outcome == OUTCOME_OK &&
-                   content_of(&pr->active.hash) == a->targets[target].content;
+                   (pr->outcome == OUTCOME_OK
+                        ? content_of(&pr->active.hash) == a->targets[target].content
+                        : a->isolation_ms > 0);
     }
     return false;
 }
@@ -106,7 +110,7 @@ static void judge_promise(struct world *w, const struct attempt_row *a, unsigned
 
         if (!(v->scopes & BIT(a->targets[i].scope)) || is_excused(w, server, a->number))
             continue;
-        if (pr->slot_attempt != a->number && pr->obeyed < a->number && !runs_candidate(w, a, i, pr))
+        if (pr->slot_attempt != a->number && pr->obeyed < a->number && !ran_candidate(w, a, i, pr))
             violated(w, "S3: READY of server %u for attempt %llu is counted and not held", server,
                      U(a->number));
     }
@@ -366,6 +370,34 @@ void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
     }
 }
 
+/* How long the rollout behind what runs lets a server be without a coordinator; 0: for ever. */
+static uint32_t allowed_silence(struct world *w, const struct promise *pr)
+{
+    const struct decision_row *d = database_decision(&w->database, pr->obeyed);
+    const struct rollout_row *r = d ? database_rollout(&w->database, d->rollout) : NULL;
+
+    return r && d->kind == DECISION_ACTIVATE ? r->strategy.isolation_ms : 0;
+}
+
+/* A server goes back by itself when its rollout asks for that and nobody was heard for so long; and
+ * then it does. */
+void judge_tick(struct world *w, unsigned server, const struct promise *before)
+{
+    const struct server *v = &w->servers[server];
+
+    for (unsigned i = 0; i < w->database.scope_count; i++) {
+        const struct promise *now = participant_promise(&v->participant, i);
+        uint32_t allowed = allowed_silence(w, now);
+        bool is_cut_off = allowed && w->now_ms - v->heard_ms >= allowed;
+
+        if (before[i].outcome == OUTCOME_OK && now->is_reverting && !is_cut_off)
+            violated(w, "S4: server %u went back by itself and nobody asked for it", server);
+        if (now->outcome == OUTCOME_OK && !now->is_finalized && is_cut_off &&
+            !tasks_ordered(&v->participant, BIT(i)))
+            violated(w, "liveness: server %u is cut off and keeps the candidate", server);
+    }
+}
+
 /* S8: files follow the durable pointer. */
 void judge_apply(struct world *w, unsigned server, uint64_t scopes)
 {
@@ -391,7 +423,7 @@ void judge_unheld(struct world *w, unsigned server, const struct message *m)
         const struct promise *pr = &v->disk.promises[a->targets[i].scope];
 
         if (v->scopes & BIT(a->targets[i].scope) && pr->obeyed < m->number &&
-            pr->slot_attempt < a->number && !runs_candidate(w, a, i, pr))
+            pr->slot_attempt < a->number && !ran_candidate(w, a, i, pr))
             violated(w, "S3: ACTIVATE %llu finds no slot of attempt %llu on server %u",
                      U(m->number), U(a->number), server);
     }

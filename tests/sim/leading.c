@@ -75,6 +75,7 @@ static void take_over(struct world *w, unsigned who)
     c->is_writing = false;
     c->known_rollouts = 0;
     c->ping_ms = 0;
+    c->result_ms = 0;
     memset(c->offered, 0, sizeof(c->offered));
     memset(c->sessions, 0, sizeof(c->sessions));
     memset(c->boots, 0, sizeof(c->boots));

@@ -113,6 +113,12 @@ MUTANTS = [
     ("old leaders are listened to", True, [
         ("tests/sim/server.c", "if (m->epoch < v->seen_epoch) {", "if (false) {"),
         ("tests/sim/server.c", "    v->seen_epoch = m->epoch;\n", "    v->seen_epoch = 0;\n")]),
+    ("goes back unasked", True, [
+        ("agent/core/promise.c", "    return pr->isolation_ms && silent_ms >= pr->isolation_ms && pr->outcome == OUTCOME_OK &&", "    return silent_ms >= 3000 && pr->outcome == OUTCOME_OK &&")]),
+    ("cut off and keeps the candidate", True, [
+        ("agent/core/promise.c", "silent_ms >= pr->isolation_ms &&", "silent_ms >= 4 * (int64_t)pr->isolation_ms &&")]),
+    ("late APPLIED undoes a going back", True, [
+        ("coordinator/core/leader.c", "    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */", "    } else {\n        bitset_remove(&r->failed, a->server);")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

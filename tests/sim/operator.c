@@ -64,6 +64,7 @@ static struct strategy some_strategy(struct world *w)
     struct strategy s = { .is_eventual = pick(w, 5) == 0,
                           .unreachable = (enum unreachable_policy)pick(w, 3),
                           .on_failure = pick(w, 4) ? ON_FAILURE_ROLLBACK : ON_FAILURE_PAUSE,
+                          .isolation_ms = pick(w, 3) ? 0 : 1500 + pick(w, 6000),
                           .stage_count = 1 + pick(w, 3) };
 
     for (unsigned i = 0; i < s.stage_count; i++)

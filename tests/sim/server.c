@@ -302,6 +302,7 @@ static void on_prepare(struct world *w, unsigned who, const struct message *m)
                                     .gen = 1,
                                     .number = m->number,
                                     .is_eventual = m->is_eventual,
+                                    .isolation_ms = m->isolation_ms,
                                     .dseq = m->dseq,
                                     .targets = targets,
                                     .target_count = count };
@@ -419,6 +420,7 @@ void server_receive(struct world *w, unsigned who, const struct message *m)
 void server_tick(struct world *w, unsigned who)
 {
     struct server *v = &w->servers[who];
+    struct promise before[SCOPES_MAX];
 
     later(w, (struct event){ .kind = EVENT_TICK_SERVER, .who = (uint8_t)who, .life = v->life },
           TICK_MS);
@@ -435,7 +437,10 @@ void server_tick(struct world *w, unsigned who)
         for (unsigned i = 0; i < v->disk.outbox_count; i++)
             send_entry(w, who, &v->disk.outbox[i]);
     }
-    step(w, who, &(struct participant_event){ .type = PARTICIPANT_TICKED });
+    memcpy(before, v->participant.promises, sizeof(before));
+    step(w, who, &(struct participant_event){ .type = PARTICIPANT_TICKED,
+                                              .silent_ms = w->now_ms - v->heard_ms });
+    judge_tick(w, who, before);
 }
 
 void server_start(struct world *w, unsigned who)

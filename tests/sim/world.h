@@ -57,6 +57,7 @@ struct message {
     enum refusal refusal;
     enum attempt_fate fate;
     bool is_eventual, is_broken;
+    uint32_t isolation_ms;
     uint8_t target_count, scopes;
     struct target_row targets[SCOPES_MAX];
     struct digest_row digests[SCOPES_MAX];
@@ -104,6 +105,7 @@ struct coordinator {
     struct request queue[QUEUE_MAX];
     unsigned queue_head, queue_tail; /* head: next to be committed */
     bool is_writing;
+    int64_t result_ms; /* of the newest result: they come in the order of the writing */
     int64_t cut_until;    /* the database does not answer before */
     int64_t frozen_until; /* stopped in the middle of everything (SIGSTOP) */
     unsigned note_count;
@@ -274,6 +276,7 @@ void judge_sent(struct world *w, const struct message *m);
 void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
                 const struct promise *before);
 void judge_apply(struct world *w, unsigned server, uint64_t scopes);
+void judge_tick(struct world *w, unsigned server, const struct promise *before);
 void judge_unheld(struct world *w, unsigned server, const struct message *m);
 bool judge_is_quiet(struct world *w, bool says_why);
 void judge_open_rollouts(struct world *w);

@@ -144,6 +144,30 @@ def test_late_comer(world):
     second.process.stop()
 
 
+def test_cut_off_during_the_bake(world):
+    """when asked for, a server that hears no coordinator during the bake goes back by itself, and says so later"""
+    scope, path = "cut/prod", f"{world.folder}/files/cut"
+    server = Agent(world, "server-cut", [scope], scope_settings=f"file = value -> {path}\ncheck_interval = 0").enroll().start()
+    world.set(scope, {"value": "before\n"})
+    world.wait_agents(scope, 1)
+    change = {"changes": [{"service": "cut", "environment": "prod"}]}
+    world.wait_state(world.ok("POST", "/rollouts", {**change, "strategy": ALL})["id"], "completed")
+    world.set(scope, {"value": "cuts the network\n"})
+    strategy = {"stages": [{"percent": 100, "bake": "1h"}], "on_isolation": "revert", "isolation_timeout": "5s"}
+    rollout = world.ok("POST", "/rollouts", {**change, "strategy": strategy})["id"]
+    wait_until(lambda: world.ok("GET", f"/rollouts/{rollout}")["phase"] == "baking", "the bake")
+    equal(read(path), "cuts the network\n", "file")
+    coordinator = world.coordinators[0].process
+    coordinator.send(signal.SIGSTOP)
+    try:
+        wait_until(lambda: read(path) == "before\n", "it goes back by itself")
+    finally:
+        coordinator.send(signal.SIGCONT)
+    world.wait_state(rollout, "rolled_back", seconds=60)
+    contains(world.servers_of(rollout)["server-cut"]["reason"], "no coordinator was heard")
+    server.process.stop()
+
+
 def test_stopped_while_applying(world):
     """SIGTERM in mid-apply is no failed start: the next start applies again and the rollout completes"""
     gate = f"{world.folder}/files/gate"

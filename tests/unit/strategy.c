@@ -159,6 +159,10 @@ static const struct {
     { "{\"activate_delay\":\"5s\"}", "/activate_delay", "not offered" },
     { "{\"spread_by\":7}", "/spread_by", "label" },
     { "{\"unreachable\":\"ignore\"}", "/unreachable", "\"skip\"" },
+    { "{\"on_isolation\":\"sometimes\"}", "/on_isolation", "\"keep\"" },
+    { "{\"isolation_timeout\":\"1m\"}", "/isolation_timeout", "on_isolation" },
+    { "{\"on_isolation\":\"revert\",\"isolation_timeout\":\"1s\"}", "/isolation_timeout", "at least" },
+    { "{\"on_isolation\":\"revert\",\"isolation_timeout\":\"8d\"}", "/isolation_timeout", "7d" },
     { "{\"on_failure\":null}", "/on_failure", "\"rollback\"" },
 };
 
