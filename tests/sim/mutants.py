@@ -73,7 +73,7 @@ MUTANTS = [
         ("agent/core/promise.c", "return gen > pr->gen || (gen == pr->gen && dseq > pr->obeyed);", "return gen != pr->gen || dseq != pr->obeyed;")]),
     ("no attempt numbers: old ABORT meets new PREPARE", True, [
         ("agent/core/promise.c", "    if (pr->slot_attempt == attempt)\n        empty_slot(pr);", "    empty_slot(pr);"),
-        ("agent/core/participant.c", "        if (s->p->promises[i].slot_attempt == s->ev->number ||\n", "        if (s->p->promises[i].slot_attempt ||\n")]),
+        ("agent/core/guards.c", "        if (s->p->promises[i].slot_attempt == s->ev->number ||\n", "        if (s->p->promises[i].slot_attempt ||\n")]),
     ("fence and compare-and-set both off", True, [FENCE] + CAS),
     ("fence alone off", True, [FENCE]),
     ("compare-and-set alone off", False, CAS),
