@@ -43,8 +43,8 @@ struct kept {
 };
 
 /* Who was found last of those whose hashes lead here. A hundred thousand busy answers are far more
- * than the processor's cache holds: what a hit costs is how often it waits for memory, one after the
- * other. The seat tells all places at once; a bucket and its chain would tell them one by one. */
+ * than the processor's cache holds: what a hit costs is how often it waits for memory, one after
+ * the other. The seat tells all places at once; a bucket and its chain tell them one by one. */
 struct seat {
     unsigned hash;
     struct kept *kept; /* NULL: free */
@@ -133,8 +133,7 @@ static bool is_dropped(const struct moment *since, const struct answer *answer)
 
 /* ---------------------------------------------------------------- shards */
 
-/* Eight bytes a step: the byte by byte of the tables takes a tenth of what a hit may. Only those who
- * may write keys choose names, and their chains end at the limit of entries. */
+/* Eight bytes a step: byte by byte, as the tables do it, takes a tenth of what a hit may. */
 static unsigned hash_of(const struct answers_name *name)
 {
     const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);

@@ -27,7 +27,8 @@ static void usage(void)
           "                    [--service S --environment E | --echo BYTES]\n"
           "       bench echo   --address A --count N [--size BYTES --second BYTES --repeat N]\n"
           "       bench rounds --address A --keys FILE --count N [--secret-key K --size BYTES]\n"
-          "       bench steady --address A --targets FILE --count N --rate N --seconds N [--token T]\n",
+          "       bench steady --address A --targets FILE --count N --rate N --seconds N\n"
+          "                    [--token T]\n",
           stderr);
 }
 

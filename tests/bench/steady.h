@@ -1,8 +1,8 @@
 /* steady.h - reads at a fixed rate, whatever the answers do: an open loop.
  *
- * Every request has its moment before the run begins. When all connections wait for answers it goes
- * late, and its time counts from the moment it was due: a server that pauses is charged for everybody
- * who would have asked meanwhile (no coordinated omission).
+ * Every request has its moment before the run begins. When all connections wait for answers it
+ * goes late, and its time counts from the moment it was due: a server that pauses is charged for
+ * everybody who would have asked meanwhile (no coordinated omission).
  */
 #ifndef TESTS_BENCH_STEADY_H
 #define TESTS_BENCH_STEADY_H
