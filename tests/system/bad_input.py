@@ -1,7 +1,9 @@
 """bad_input.py - everything malformed is refused with a clear message, and nothing is half done."""
+import json
 import os
 import socket
 import subprocess
+import time
 
 from kit import BUILD, Agent, Coordinator, Process, World, check, contains, equal, free_port, read, wait_until, write
 
@@ -122,6 +124,85 @@ def test_broken_json(world):
     refused(world.api("GET", "/rollouts", token="nonsense"), 401)
     check(world.token.split("_")[2] not in "".join(c.process.log_text() for c in world.coordinators), "a secret is in the log")
     same()
+
+
+JSON_TYPE = {"Content-Type": "application/json"}
+LAUGHS = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+
+
+def test_values(world):
+    """values too long, too deep, exploding, doubled, beyond every number: told in a moment, nothing written"""
+    same = unchanged(world, "config_version", "revision", "schema_version", "audit")
+    put = lambda value, **more: world.api("PUT", f"/config/{SCOPE}/v", {"config_value": value, **more})
+    raw = lambda body: world.api("PUT", f"/config/{SCOPE}/v", raw_body=body, headers=JSON_TYPE)
+    began = time.monotonic()
+    refused(put("x" * (1 << 20) + "x"), 413, "1048576", code="too_large")
+    refused(world.api("POST", f"/config/{SCOPE}", {"set": {"v": "x" * (1 << 20) + "x"}}), 413, "/set/v", code="too_large")
+    refused(raw(b"[" + b"1" * (18 << 20)), 413, code="too_large")
+    for text in (LAUGHS, "a: &a [*a]", "[" * 5000 + "]" * 5000, "a: [", "*nobody", "!!python/object:os.system [x]: ]"):
+        refused(put(text, value_type="yaml"), 422, "YAML")
+    for text in ("[" * 5000 + "]" * 5000, '{"a":1,"a":2}', '{"a":', "nul", "[1,]", "NaN", "Infinity", ""):
+        refused(put(text, value_type="json"), 422, "JSON")
+    for text in ("0x10", "1e", "--1", "one", "NaN", "", "1 2", "+1", "01", ".5"):
+        refused(put(text, value_type="number"), 422, "number")
+    for text in ("ja", "2", "TRUE!", ""):
+        refused(put(text, value_type="boolean"), 422, "boolean")
+    refused(raw(b'{"config_value":1e400}'), 400, "overflow")
+    refused(raw(b'{"config_value":NaN}'), 400)
+    refused(raw(b'{"config_value":{"a":1,"a":2}}'), 400, "a")
+    for number in (b"9223372036854775808", b"99999999999999999999", b"-1", b"1.5", b"1e30"):
+        refused(raw(b'{"config_value":1,"expected_version":' + number + b"}"), 422, "expected_version")
+        refused(world.api("POST", "/rollouts", raw_body=b'{"changes":[{"service":"demo","environment":"prod","to_revision":' + number + b"}]}", headers=JSON_TYPE),
+                422, "to_revision")
+    for number in ("99999999999999999999", "9223372036854775808", "18446744073709551617"):
+        refused(world.api("GET", f"/config/{SCOPE}?revision={number}"), 404, number, code="unknown_revision")
+        refused(world.api("GET", f"/revisions/{SCOPE}?limit={number}"), 422, "limit")
+    for schema in ([1], {"type": "nosuch"}, {"pattern": "("}, {"minimum": "x"}, {"$ref": "http://example.com/x"}, {"$ref": "#/nowhere"}, {"required": "a"},
+                   {"properties": {"a": 1}}, {"additionalProperties": 3}):
+        refused(world.api("PUT", "/schemas/demo/v", raw_body=json.dumps(schema).encode(), headers=JSON_TYPE), 422, code="invalid_schema")
+    check(time.monotonic() - began < 30, "no answer takes long")
+    same()
+
+
+def test_long_numbers(world):
+    """numbers beyond 64 bits are kept as they were written, wherever they are read"""
+    for text in ("9223372036854775808", "-9223372036854775809", "123456789012345678901234567890", "0.1234567890123456789"):
+        answer = world.api("PUT", f"/config/{SCOPE}/long", raw_body=b'{"config_value":' + text.encode() + b"}", headers=JSON_TYPE)
+        equal((answer["config_value"], answer["value_type"]), (text, "number"), "written")
+        contains(world.api("GET", f"/config/{SCOPE}?revision=head&format=json").raw.decode(), f'"long":{text}')
+        equal(world.api("GET", f"/config/{SCOPE}/long?revision=head&raw=1").raw.decode(), text, "raw")
+    world.ok("DELETE", f"/config/{SCOPE}/long")
+
+
+def test_cut_tokens(world):
+    """a token without one of its characters, with another one, or with one more: 401, always in the same words"""
+    ask = lambda token: world.api("GET", "/whoami", token=token)
+    words = ask("lst_a_b_c")
+    refused(words, 401, code="unauthorized")
+    token = world.token
+    spoiled = [token[:i] + token[i + 1:] for i in range(len(token))] + [token[:i] + ("A" if token[i] != "A" else "B") + token[i + 1:] for i in range(len(token))]
+    for wrong in [*spoiled, token + "A", token.upper(), "lst_" + token, token.replace("_", "-")]:
+        answer = ask(wrong)
+        equal((answer.status, answer.body), (401, words.body), f"{len(wrong)} characters")
+    equal(ask(token).status, 200, "the whole token")
+    check(all(token.split("_")[2] not in c.process.log_text() for c in world.coordinators), "the secret is in the log")
+
+
+def test_secrets_in_errors(world):
+    """what is written encrypted stands in no error, log or audit row, whatever is wrong with it"""
+    canary = "hunter2-canary"
+    world.ok("PUT", "/schemas/demo/secret.short", {"maxLength": 3})
+    for body in ({"value_type": "number"}, {"value_type": "json"}, {"value_type": "boolean"}, {"nosuch": 1}, {"expected_version": 99}, {"value_type": "nosuch"}, {"base": "nosuch"}):
+        answer = world.api("PUT", f"/config/{SCOPE}/secret.a", {"config_value": canary, "encrypt": True, **body})
+        check(answer.status >= 400 and canary not in answer.raw.decode(), f"{body}: {answer}")
+    answers = [world.api("PUT", f"/config/{SCOPE}/secret.short", {"config_value": canary, "encrypt": True}),
+               world.api("POST", f"/config/{SCOPE}", {"set": {"secret.short": {"config_value": canary, "encrypt": True}}}),
+               world.api("POST", f"/config/{SCOPE}/validate", {"set": {"secret.short": {"config_value": canary, "encrypt": True}}}),
+               world.api("PUT", f"/config/{SCOPE}/secret.a", raw_body=b'{"encrypt":true,"config_value":"' + canary.encode() + b'\x01"}', headers=JSON_TYPE)]
+    for answer in answers:
+        check(answer.status >= 400 and canary not in answer.raw.decode(), f"{answer}")
+    check(all(canary not in c.process.log_text() for c in world.coordinators), "it is in the log")
+    check(canary not in str(world.audit()), "it is in the audit trail")
 
 
 def test_import(world):

@@ -219,6 +219,46 @@ def test_absent_objects(world):
     every(api(), walk)
 
 
+# None of these is a name; many mean something to a database, a file system, a shell, a page or a pattern.
+HOSTILE = ["'; DROP TABLE scope; --", "' OR '1'='1", "../../etc/passwd", "..", ".", "a/b", "a\\b", "%", "_", "*", "?", "$(id)", "`id`", "-rf", "a b", " ", "A",
+           "a\nb", "\x7f", "\u202ea", "\u00fc", '"', "<script>", "{service}", "${jndi:x}", "x" * 101, "x" * 3000]
+
+
+def test_hostile_names(world):
+    """SQL and path metacharacters in every name of every path, query and body: refused or not found, and nothing happens"""
+    tables = ("scope", "server", "token", "strategy", "environment", "change_freeze", "rollout", "subscription", "revision")
+    count = lambda: {t: world.postgres.sql(f"SELECT count(*) FROM {t}")[0][0] for t in tables}
+    before = count()
+
+    def walk(o):
+        for name in o.names("path"):
+            # A key may be written with nearly any letter: it is one of the things below.
+            for text in HOSTILE if name != "key" else [] if o.method != "GET" else HOSTILE:
+                answer = send(world, o, what=f"{name} {text[:40]!r}", path={name: text})
+                check(answer.status in (400, 404, 422), f"{o}: {name} {text[:40]!r}: {answer}")
+        for p in (p for p in o.parameters if p["in"] == "query"):
+            for text in HOSTILE:
+                given = {"path": {"id": "nosuch"}} if "{id}" in o.path else {}
+                if o.method == "GET":
+                    answer = send(world, o, given, f"?{p['name']} {text[:40]!r}", query={p["name"]: text, "timeout": 0} if o.id == "watch_scope" else {p["name"]: text})
+                    check(answer.status < 500, f"{o}: {p['name']} {text[:40]!r}: {answer}")
+        for at in ("service", "service_name", "environment", "name"):
+            for text in HOSTILE if at in (o.example or {}) else []:
+                if (at, text) == ("environment", "*") and o.id == "put_freeze" or (at, o.id) == ("name", "create_token"):
+                    continue  # every environment; a token may have any name
+                answer = send(world, o, what=f"{at} {text[:40]!r}", body={**o.example, at: text})
+                check(answer.status == 422, f"{o}: {at} {text[:40]!r}: {answer}")
+    every(api(), walk)
+    equal(count(), before, "rows of tables")
+    for text in (t for t in HOSTILE if len(t) <= 500):
+        path = DOCUMENT["put_key"].target({"key": text})
+        answer = world.api("PUT", path, {"config_value": text}, raw_path=True)
+        check(answer.status in (201, 422), f"{text!r} as a key: {answer}")
+        if answer.status == 201:
+            equal(world.ok("GET", f"{path}?revision=head", raw_path=True)["config_value"], text, f"{text!r} as a key, read back")
+            equal(world.api("DELETE", path, raw_path=True).status, 200, f"{text!r} as a key, deleted")
+
+
 def test_queries(world):
     """unknown query parameters and values that no parameter has: 422 that names the parameter"""
     def walk(o):
