@@ -125,6 +125,39 @@ int agent_document(struct agent *a, const struct content *content, struct docume
     return document_decode(bytes.data, bytes.size, out, e);
 }
 
+struct render_source agent_source(const struct agent *a, unsigned scope,
+                                  const struct document *document, const struct hash *hash)
+{
+    return (struct render_source){ .scope = agent_scope(a, scope), .document = document,
+                                   .hash = *hash };
+}
+
+static unsigned add_worked_on(const struct agent *a, unsigned scope, struct hash *out)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
+        for (unsigned k = 0; k < a->works[i].target_count; k++)
+            if (a->works[i].phase != WORK_IDLE && a->works[i].targets[k].scope == scope)
+                out[count++] = a->works[i].targets[k].content.hash;
+    return count;
+}
+
+unsigned agent_kept(const struct agent *a, unsigned scope, struct hash out[AGENT_KEPT_MAX])
+{
+    const struct promise *p = &a->durable[scope];
+    unsigned count = add_worked_on(a, scope, out);
+
+    if (p->slot_attempt)
+        out[count++] = p->slot.hash;
+    if (count == 0 && p->outcome != OUTCOME_APPLYING && p->is_finalized)
+        return 0;
+    out[count++] = p->active.hash;
+    out[count++] = p->lkg.hash;
+    out[count++] = (struct hash){ { 0 } };
+    return count;
+}
+
 int agent_command(const struct agent_scope *scope, const struct content *content,
                   const char *text, const char *staged, int64_t limit_ms, struct command **out,
                   struct err *e)
@@ -140,5 +173,5 @@ int agent_command(const struct agent_scope *scope, const struct content *content
     snprintf(hash, sizeof(hash), "LOCKSTEP_HASH=%s", hex);
     if (staged)
         snprintf(folder, sizeof(folder), "LOCKSTEP_STAGED=%s", staged);
-    return command_start(text, env, limit_ms, clock_monotonic_ms(), out, e);
+    return command_start(text, env, scope->run_as, limit_ms, clock_monotonic_ms(), out, e);
 }

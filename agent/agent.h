@@ -16,6 +16,7 @@
 #include "agent/dealer.h"
 #include "agent/fetch.h"
 #include "agent/outbox.h"
+#include "agent/render.h"
 #include "agent/secret_fetch.h"
 #include "agent/settings.h"
 #include "common/buffer.h"
@@ -142,6 +143,15 @@ void agent_stop_work(struct work *w);
 struct document;
 int agent_document(struct agent *a, const struct content *content, struct document **out,
                    struct err *e) __attribute__((warn_unused_result));
+
+/* What a scope's files are written from; *document as above, which the source lends. */
+struct render_source agent_source(const struct agent *a, unsigned scope,
+                                  const struct document *document, const struct hash *hash);
+
+/* The contents whose candidates something still waits for: what is promised or at work, and while a
+ * way back may be needed what it leads to (the zero hash: the originals). How many. */
+#define AGENT_KEPT_MAX (PARTICIPANT_TASKS_MAX * PARTICIPANT_SCOPES_MAX + 4)
+unsigned agent_kept(const struct agent *a, unsigned scope, struct hash out[AGENT_KEPT_MAX]);
 
 /* A command of a scope's settings with the environment that tells it what it is about; staged: the
  * folder of the candidates, or NULL. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/backup.h"
 #include "agent/files.h"
 #include "agent/readers.h"
 #include "agent/secrets.h"
@@ -192,15 +193,29 @@ static void reload_step(struct agent *a, struct work *w, int64_t now_ms)
 
 /* ---- files ---- */
 
+/* A backup is worth having, but no reason to fail. */
+static int replace_files_of(struct agent *a, const struct target *t,
+                            const struct document *document, struct err *e)
+{
+    struct render_source source = agent_source(a, t->scope, document, &t->content.hash);
+    struct err trouble;
+
+    if (backup_take(&source, a->settings->state_dir, &trouble))
+        log_warn("no backup of the files", "scope", source.scope->name, "reason", trouble.text);
+    return files_apply(&source, a->settings->state_dir, e);
+}
+
 static int replace_files(struct agent *a, const struct work *w, struct err *e)
 {
     for (unsigned i = 0; i < w->target_count; i++) {
         const struct target *t = &w->targets[i];
         SCOPED(document_free) struct document *document = NULL;
 
-        if (secrets_document(a, &t->content, &document, e) ||
-            files_apply(agent_scope(a, t->scope), a->settings->state_dir, document,
-                        &t->content.hash, e))
+        int rc = secrets_document(a, &t->content, &document, e);
+
+        if (rc == 0)
+            rc = replace_files_of(a, t, document, e);
+        if (rc)
             return err_wrap(e, "%s@%llu", agent_scope(a, t->scope)->name,
                             (unsigned long long)t->content.revision);
     }

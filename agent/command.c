@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "common/invariant.h"
 #include "common/name.h"
 
+#define NAME_BYTES 300
 #define REAP_MS 200 /* after KILL; only a process stuck in the kernel takes longer */
 
 struct command {
@@ -31,28 +33,46 @@ struct command {
     bool is_cut;
 };
 
-/* The agent's environment with `more` put over it; the texts stay where they are. */
-static const char **merge_environment(const char *const *more)
+static size_t count_texts(const char *const *texts)
 {
-    size_t count = 0, kept = 0, more_count = 0;
-    const char **merged;
+    size_t n = 0;
 
-    while (environ[count])
-        count++;
-    while (more[more_count])
-        more_count++;
-    merged = calloc(count + more_count + 1, sizeof(*merged));
+    while (texts[n])
+        n++;
+    return n;
+}
+
+/* Is NAME of a NAME=VALUE text set by one of these as well? */
+static bool is_set(const char *const *texts, const char *text)
+{
+    size_t size = strcspn(text, "=") + 1;
+
+    for (; *texts; texts++)
+        if (strncmp(*texts, text, size) == 0)
+            return true;
+    return false;
+}
+
+/* The agent's environment with `more` and `user` put over it; the texts stay where they are. */
+static const char **merge_environment(const char *const *more, const char *const *user)
+{
+    size_t count = count_texts((const char *const *)environ), kept = 0;
+    size_t more_count = count_texts(more), user_count = count_texts(user);
+    const char **merged = calloc(count + more_count + user_count + 1, sizeof(*merged));
+
     MUST(merged);
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "LOCKSTEP_", 9) != 0) /* those speak to the agent alone */
-            merged[kept++] = environ[i];
-    memcpy(merged + kept, more, more_count * sizeof(*merged));
+        if (strncmp(environ[i], "LOCKSTEP_", 9) != 0 && !is_set(user, environ[i]))
+            merged[kept++] = environ[i]; /* LOCKSTEP_ ones speak to the agent alone */
+    memcpy(merged + kept, user, user_count * sizeof(*merged));
+    memcpy(merged + kept + user_count, more, more_count * sizeof(*merged));
     return merged;
 }
 
 /* ---- in the child: only what is safe after fork ---- */
 
-static _Noreturn void become_shell(const char *text, const char **env, int output)
+static _Noreturn void become_shell(const char *text, const char **env, const struct user *user,
+                                   int output)
 {
     const char *argv[] = { "/bin/sh", "-c", text, NULL };
     int null = open("/dev/null", O_RDONLY);
@@ -65,6 +85,8 @@ static _Noreturn void become_shell(const char *text, const char **env, int outpu
         dup2(output, STDERR_FILENO) < 0)
         _exit(126);
     close_range(3, ~0U, 0);
+    if (user && user_become(user))
+        _exit(126);
     execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
     _exit(127);
 }
@@ -88,7 +110,8 @@ static _Noreturn void end_like(int status)
 
 /* The group's leader: the kernel tells it (SIGHUP) when the agent dies, and it takes the whole
  * group along, which the shell's own children would outlive. Else it hears the shell's end only. */
-static _Noreturn void supervise(const char *text, const char **env, int output, pid_t parent)
+static _Noreturn void supervise(const char *text, const char **env, const struct user *user,
+                                int output, pid_t parent)
 {
     siginfo_t info;
     sigset_t all;
@@ -104,7 +127,7 @@ static _Noreturn void supervise(const char *text, const char **env, int output, 
         _exit(125); /* the agent died before the line above */
     shell = _Fork();
     if (shell == 0)
-        become_shell(text, env, output);
+        become_shell(text, env, user, output);
     if (shell < 0)
         _exit(126);
     close_range(0, ~0U, 0);
@@ -116,7 +139,8 @@ static _Noreturn void supervise(const char *text, const char **env, int output, 
     }
 }
 
-static int start(struct command *c, const char *text, const char **env, struct err *e)
+static int start(struct command *c, const char *text, const char **env, const struct user *user,
+                 struct err *e)
 {
     pid_t parent = getpid();
     int ends[2];
@@ -127,7 +151,7 @@ static int start(struct command *c, const char *text, const char **env, struct e
     fcntl(c->pipe_fd, F_SETFL, O_NONBLOCK);
     c->pid = fork();
     if (c->pid == 0)
-        supervise(text, env, ends[1], parent);
+        supervise(text, env, user, ends[1], parent);
     close(ends[1]);
     if (c->pid < 0)
         return err_code(e, ERR_SYSTEM, "io", "fork: %s", strerror(errno));
@@ -138,18 +162,26 @@ static int start(struct command *c, const char *text, const char **env, struct e
     return 0;
 }
 
-int command_start(const char *text, const char *const *env, int64_t limit_ms, int64_t now_ms,
-                  struct command **out, struct err *e)
+int command_start(const char *text, const char *const *env, const struct user *user,
+                  int64_t limit_ms, int64_t now_ms, struct command **out, struct err *e)
 {
     struct command *c = calloc(1, sizeof(*c));
-    const char **merged = merge_environment(env);
+    char home[PATH_MAX + 8], name[NAME_BYTES], logname[NAME_BYTES];
+    const char *of_user[] = { home, name, logname, NULL };
+    const char **merged;
     int rc;
 
     MUST(c);
+    if (user) {
+        snprintf(home, sizeof(home), "HOME=%s", user->home);
+        snprintf(name, sizeof(name), "USER=%s", user->name);
+        snprintf(logname, sizeof(logname), "LOGNAME=%s", user->name);
+    }
+    merged = merge_environment(env, user ? of_user : &of_user[3]);
     c->pid_fd = c->pipe_fd = -1;
     c->limit_ms = limit_ms;
     c->deadline_ms = now_ms + limit_ms;
-    rc = start(c, text, merged, e);
+    rc = start(c, text, merged, user, e);
     free(merged);
     if (rc) {
         command_free(c);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/user.h"
 #include "common/err.h"
 
 #define COMMAND_OUTPUT_MAX 3584 /* the last bytes of its output: fit a message's text */
@@ -19,9 +20,11 @@
 
 struct command;
 
-/* env: NAME=VALUE texts that are added to the agent's own environment, NULL at the end; copied. */
-int command_start(const char *text, const char *const *env, int64_t limit_ms, int64_t now_ms,
-                  struct command **out, struct err *e) __attribute__((warn_unused_result));
+/* env: NAME=VALUE texts that are added to the agent's own environment, NULL at the end; copied.
+ * user: who runs it, with his HOME, USER and LOGNAME; NULL: the agent's own user. */
+int command_start(const char *text, const char *const *env, const struct user *user,
+                  int64_t limit_ms, int64_t now_ms, struct command **out, struct err *e)
+    __attribute__((warn_unused_result));
 /* Ends it (KILL for the whole group) when it still runs. NULL is fine. */
 void command_free(struct command *c);
 

@@ -116,19 +116,35 @@ int disk_remove(const char *path, struct err *e)
     return unlink(path) && errno != ENOENT ? disk_trouble(e, "removing", path) : 0;
 }
 
-int disk_sync_folder_of(const char *path, struct err *e)
+int disk_sync_folder(const char *folder, struct err *e)
 {
-    char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int fd, rc;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc;
 
-    snprintf(folder, sizeof(folder), "%.*s", slash && slash > path ? (int)(slash - path) : 1, path);
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return disk_trouble(e, "opening the folder", folder);
     rc = fsync(fd) ? disk_trouble(e, "syncing the folder", folder) : 0;
     close(fd);
     return rc;
+}
+
+int disk_sync_folder_of(const char *path, struct err *e)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    snprintf(folder, sizeof(folder), "%.*s", slash && slash > path ? (int)(slash - path) : 1, path);
+    return disk_sync_folder(folder, e);
+}
+
+int disk_exchange(const char *a, const char *b, struct err *e)
+{
+    if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
+        return 0;
+    if (errno == EINVAL || errno == ENOSYS || errno == EXDEV || errno == EBUSY)
+        return err_code(e, ERR_SYSTEM, "io", "%.300s cannot change places with another folder "
+                        "(%s): it is a mount point, or its file system cannot do that; use a "
+                        "folder inside it, or another file system", b, strerror(errno));
+    return disk_trouble(e, "exchanging", b);
 }
 
 bool disk_holds(const char *path, const void *data, size_t size)

@@ -32,7 +32,10 @@ int disk_rename(const char *from, const char *to, struct err *e)
     __attribute__((warn_unused_result));
 /* Absent already is fine. */
 int disk_remove(const char *path, struct err *e) __attribute__((warn_unused_result));
-/* Make renames and removals in the folder of `path` durable. */
+/* The two change places at once. */
+int disk_exchange(const char *a, const char *b, struct err *e) __attribute__((warn_unused_result));
+/* Make renames and removals in a folder, or in the folder of `path`, durable. */
+int disk_sync_folder(const char *folder, struct err *e) __attribute__((warn_unused_result));
 int disk_sync_folder_of(const char *path, struct err *e) __attribute__((warn_unused_result));
 
 /* True when the regular file holds exactly these bytes. */

@@ -1,13 +1,15 @@
-/* files.h - a scope's files on this server: candidates beside them, replaced as a group, put back.
+/* files.h - a scope's files on this server: candidates beside them, replaced, put back, verified.
  *
- * A candidate lies in the folder of its destination as .lockstep-NAME.HASH (the first 16 hex digits
- * of the document's hash), written and synced, so that taking it over is one rename and needs no
- * space. A destination that is a symbolic link is followed. Mode and owner are those of the
- * settings, else of the file that is replaced, else 0644 and the agent's own; what shows a secret
- * is 0600 unless the settings give a mode. Documents come with their secrets opened.
+ * A candidate lies beside its destination (place.h), written and synced, so that taking it over is
+ * one rename and needs no space. Files of a group are candidates together, in a folder that takes
+ * the group's place at once (group.h). The way back is laid out as well before anything is promised
+ * (files_reserve), by second names for the files that are there.
  *
- * What was there when Lockstep took over (a file, or nothing) is kept in STATE_DIR/originals and
- * comes back with revision 0. Every function can be repeated after a crash at any point.
+ * Mode and owner are those of the settings, else of the file that is replaced, else 0644 and the
+ * agent's own; what shows a secret is 0600 unless the settings give a mode. Documents come with
+ * their secrets opened. What was there when Lockstep took over (a file, a folder, or nothing) is
+ * kept in STATE_DIR/originals and comes back with revision 0. Every function can be repeated after
+ * a crash at any point.
  */
 #ifndef AGENT_FILES_H
 #define AGENT_FILES_H
@@ -16,8 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agent/render.h"
 #include "agent/settings.h"
-#include "common/document.h"
 #include "common/err.h"
 #include "common/hash.h"
 
@@ -27,15 +29,21 @@ int files_keep_originals(const struct agent_scope *scope, const char *state_dir,
                          struct err *e) __attribute__((warn_unused_result));
 
 /* Write the candidates. The code of an error is "schema", "nospace" or "io". */
-int files_stage(const struct agent_scope *scope, const struct document *document,
-                const struct hash *hash, struct err *e) __attribute__((warn_unused_result));
+int files_stage(const struct render_source *source, struct err *e)
+    __attribute__((warn_unused_result));
 
-/* The path of a file's candidate. */
-int files_candidate(const struct agent_file *file, const struct hash *hash, char out[PATH_MAX],
-                    struct err *e) __attribute__((warn_unused_result));
+/* See to it that files_apply of this source, to which the server may have to go back, needs no
+ * space. Code "schema": it cannot be written under the settings of today. */
+int files_reserve(const struct render_source *source, const char *state_dir, struct err *e)
+    __attribute__((warn_unused_result));
 
-/* A folder with a link to each candidate under the name of its destination (of two files with one
- * name the first), for `validate`. It is made anew. */
+/* The path of a file's candidate, in its group's candidate if it has one. */
+int files_candidate(const struct agent_scope *scope, const struct agent_file *file,
+                    const struct hash *hash, char out[PATH_MAX], struct err *e)
+    __attribute__((warn_unused_result));
+
+/* A folder with a link to each candidate under the name of its destination (of two with one name
+ * the first), groups as folders, for `validate`. It is made anew. */
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                struct err *e) __attribute__((warn_unused_result));
 
@@ -43,23 +51,21 @@ void files_unlink(const char *folder); /* that folder away */
 
 /* Bring the destinations to the document; NULL: revision 0, back to the originals. All candidates
  * are there before the first rename. */
-int files_apply(const struct agent_scope *scope, const char *state_dir,
-                const struct document *document, const struct hash *hash, struct err *e)
+int files_apply(const struct render_source *source, const char *state_dir, struct err *e)
     __attribute__((warn_unused_result));
 
 /* After a reboot: destinations that show secrets or lie on a tmpfs, and are gone, are written. */
-int files_refill(const struct agent_scope *scope, const char *state_dir,
-                 const struct document *document, const struct hash *hash, struct err *e)
+int files_refill(const struct render_source *source, const char *state_dir, struct err *e)
     __attribute__((warn_unused_result));
 
 /* -1 names the first file that does not hold what the document says. */
-int files_verify(const struct agent_scope *scope, const struct document *document, struct err *e)
+int files_verify(const struct render_source *source, struct err *e)
     __attribute__((warn_unused_result));
 
 /* True when at least one of the files was there before Lockstep took over. */
 bool files_have_originals(const struct agent_scope *scope, const char *state_dir);
 
-/* Remove candidates of other documents than these. */
+/* Remove candidates of other contents than these, the zero hash being that of the originals. */
 void files_sweep(const struct agent_scope *scope, const struct hash *keep, unsigned keep_count);
 
 #endif

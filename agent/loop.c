@@ -191,9 +191,9 @@ static int open_signals(struct err *e)
 static void sweep_all(struct agent *a)
 {
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
-        struct hash keep[] = { a->durable[i].slot.hash, a->durable[i].active.hash };
+        struct hash keep[AGENT_KEPT_MAX];
 
-        files_sweep(agent_scope(a, i), keep, 2);
+        files_sweep(agent_scope(a, i), keep, agent_kept(a, i, keep));
     }
 }
 

@@ -69,19 +69,13 @@ static void log_saved(const struct agent *a, unsigned scope,
 static void sweep(struct agent *a, unsigned scope, const struct promise *before)
 {
     const struct promise *p = &a->durable[scope];
-    struct hash keep[PARTICIPANT_TASKS_MAX + 2];
-    unsigned count = 0;
+    struct hash keep[AGENT_KEPT_MAX];
+    unsigned count;
 
     if (p->slot_attempt == before->slot_attempt && p->outcome != OUTCOME_OK &&
         p->outcome != OUTCOME_FAILED)
         return;
-    keep[count++] = p->slot.hash;
-    if (p->outcome == OUTCOME_APPLYING)
-        keep[count++] = p->active.hash;
-    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
-        for (unsigned k = 0; k < a->works[i].target_count; k++)
-            if (a->works[i].phase != WORK_IDLE && a->works[i].targets[k].scope == scope)
-                keep[count++] = a->works[i].targets[k].content.hash;
+    count = agent_kept(a, scope, keep);
     files_sweep(agent_scope(a, scope), keep, count);
     readers_sweep(a, scope, keep, count);
 }

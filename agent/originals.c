@@ -4,15 +4,15 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/disk.h"
-#include "common/buffer.h"
+#include "agent/tree.h"
 #include "common/digest.h"
 
-#define ORIGINAL_MAX ((size_t)64 << 20)
 #define NAME_DIGITS 32 /* of the hash of the path: 128 bits */
 
 static void kept_name(const char *state_dir, const char *path, const char *suffix,
@@ -26,76 +26,65 @@ static void kept_name(const char *state_dir, const char *path, const char *suffi
     snprintf(out, PATH_MAX, "%s/originals/%.*s%s", state_dir, NAME_DIGITS, hex, suffix);
 }
 
+void originals_name(const char *state_dir, const char *path, char out[PATH_MAX])
+{
+    kept_name(state_dir, path, "", out);
+}
+
 enum original originals_look(const char *state_dir, const char *path)
 {
     char kept[PATH_MAX], absent[PATH_MAX];
+    struct stat st;
 
-    kept_name(state_dir, path, "", kept);
+    originals_name(state_dir, path, kept);
     kept_name(state_dir, path, ".absent", absent);
-    if (access(kept, F_OK) == 0)
-        return ORIGINAL_FILE;
+    if (lstat(kept, &st) == 0)
+        return S_ISDIR(st.st_mode) ? ORIGINAL_FOLDER : ORIGINAL_FILE;
     return access(absent, F_OK) == 0 ? ORIGINAL_ABSENT : ORIGINAL_UNKNOWN;
-}
-
-/* Copy with mode and owner, complete or not at all. */
-static int copy(const char *from, const char *aside, const char *to, const struct stat *st,
-                struct err *e)
-{
-    SCOPED_BUFFER struct buffer content = { 0 };
-    struct disk_access access = { .mode = st->st_mode & 07777, .uid = st->st_uid,
-                                  .gid = st->st_gid };
-
-    if (buffer_read_file(&content, from, ORIGINAL_MAX, e))
-        return err_wrap(e, "keeping the original");
-    if (disk_write(aside, content.data ? content.data : "", content.size, &access, e) ||
-        disk_rename(aside, to, e) || disk_sync_folder_of(to, e))
-        return -1;
-    return 0;
 }
 
 static int keep_absence(const char *absent, const char *kept, struct err *e)
 {
     struct disk_access access = { .mode = 0600, .uid = geteuid(), .gid = getegid() };
 
-    return disk_write(absent, "", 0, &access, e) || disk_remove(kept, e) ||
+    return disk_write(absent, "", 0, &access, e) || tree_remove(kept, e) ||
            disk_sync_folder_of(absent, e) ? -1 : 0;
 }
 
-int originals_keep(const char *state_dir, const char *path, struct err *e)
+/* A rename puts a file into the place of another; a folder's place must be empty before. Between
+ * the two nothing is promised yet: what lies at the destination is still the server's own, and is
+ * kept again when the promise is asked for again. */
+static int take_over(const char *aside, const char *kept, bool is_folder, struct err *e)
 {
-    char kept[PATH_MAX], absent[PATH_MAX], aside[PATH_MAX], folder[PATH_MAX];
+    struct stat st;
+
+    if (lstat(kept, &st) == 0 && (is_folder || S_ISDIR(st.st_mode)) && tree_remove(kept, e))
+        return -1;
+    return disk_rename(aside, kept, e) || disk_sync_folder_of(kept, e) ? -1 : 0;
+}
+
+int originals_keep(const char *state_dir, const char *path, bool is_folder, struct err *e)
+{
+    char kept[PATH_MAX], absent[PATH_MAX], aside[PATH_MAX], folder[PATH_MAX], real[PATH_MAX];
     struct stat st;
 
     snprintf(folder, sizeof(folder), "%s/originals", state_dir);
     if (disk_make_folder(folder, 0700, e))
         return -1;
-    kept_name(state_dir, path, "", kept);
+    originals_name(state_dir, path, kept);
     kept_name(state_dir, path, ".absent", absent);
     kept_name(state_dir, path, ".new", aside);
     if (stat(path, &st))
         return errno == ENOENT ? keep_absence(absent, kept, e)
                                : disk_trouble(e, "looking at", path);
-    if (!S_ISREG(st.st_mode))
-        return err_code(e, ERR_INVALID, "io", "%s is not a regular file", path);
-    return copy(path, aside, kept, &st, e) || disk_remove(absent, e) ? -1 : 0;
-}
-
-int originals_restore(const char *state_dir, const char *path, const char *to, const char *aside,
-                      struct err *e)
-{
-    char kept[PATH_MAX];
-    struct stat st;
-
-    kept_name(state_dir, path, "", kept);
-    switch (originals_look(state_dir, path)) {
-    case ORIGINAL_UNKNOWN:
-        return 0;
-    case ORIGINAL_ABSENT:
-        return disk_remove(to, e) || disk_sync_folder_of(to, e) ? -1 : 0;
-    case ORIGINAL_FILE:
-        break;
-    }
-    if (stat(kept, &st))
-        return disk_trouble(e, "looking at", kept);
-    return copy(kept, aside, to, &st, e);
+    if (is_folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
+        return err_code(e, ERR_INVALID, "io", "%.300s is not a %s; move it away", path,
+                        is_folder ? "folder" : "regular file");
+    if (!realpath(path, real))
+        return disk_trouble(e, "following", path);
+    if (tree_equal(real, kept))
+        return disk_remove(absent, e);
+    if (tree_remove(aside, e) || tree_copy(real, aside, false, e))
+        return err_wrap(e, "keeping the original");
+    return take_over(aside, kept, is_folder, e) || disk_remove(absent, e) ? -1 : 0;
 }

@@ -1,18 +1,54 @@
-/* placeholder.c - {file}, {KEY}, {document} and {dir} in a validate command become paths. */
+/* placeholder.c - {file}, {KEY}, {document}, {group} and {dir} in a validate command become paths. */
 #include "agent/placeholder.h"
 
 #include <string.h>
 
 #include "agent/files.h"
+#include "agent/place.h"
+
+static bool is_name(const char *name, const char *text, size_t size)
+{
+    return strlen(name) == size && strncmp(name, text, size) == 0;
+}
 
 /* The file that NAME of size bytes stands for; NULL: it is no placeholder. */
-static const struct agent_file *find(const struct agent_scope *scope, const char *name, size_t size)
+static const struct agent_file *find_file(const struct agent_scope *scope, const char *name,
+                                          size_t size)
 {
     for (unsigned i = 0; i < scope->file_count; i++)
-        if (strlen(scope->files[i].key) == size && strncmp(scope->files[i].key, name, size) == 0)
+        if (is_name(scope->files[i].key, name, size))
             return &scope->files[i];
-    return scope->file_count && size == 4 && strncmp(name, "file", 4) == 0 ? &scope->files[0]
-                                                                            : NULL;
+    return scope->file_count && is_name("file", name, size) ? &scope->files[0] : NULL;
+}
+
+static const struct agent_group *find_group(const struct agent_scope *scope, const char *name,
+                                            size_t size)
+{
+    for (unsigned i = 0; i < scope->group_count; i++)
+        if (is_name(strrchr(scope->groups[i].path, '/') + 1, name, size))
+            return &scope->groups[i];
+    return scope->group_count && is_name("group", name, size) ? &scope->groups[0] : NULL;
+}
+
+/* 1: filled, 0: no placeholder. */
+static int fill_one(const struct agent_scope *scope, const struct hash *hash, const char *folder,
+                    const char *name, size_t size, struct buffer *out, struct err *e)
+{
+    const struct agent_file *file = find_file(scope, name, size);
+    const struct agent_group *group = file ? NULL : find_group(scope, name, size);
+    char path[PATH_MAX];
+
+    if (file && files_candidate(scope, file, hash, path, e))
+        return -1;
+    if (group && place_candidate(group->path, hash, path, e))
+        return -1;
+    if (file || group)
+        buffer_add_text(out, path);
+    else if (is_name("dir", name, size))
+        buffer_add_text(out, folder);
+    else
+        return 0;
+    return 1;
 }
 
 int placeholder_fill(const struct agent_scope *scope, const struct hash *hash, const char *folder,
@@ -21,20 +57,14 @@ int placeholder_fill(const struct agent_scope *scope, const struct hash *hash, c
     while (*text) {
         const char *end = *text == '{' ? strchr(text, '}') : NULL;
         size_t size = end ? (size_t)(end - text) - 1 : 0;
-        const struct agent_file *file = size ? find(scope, text + 1, size) : NULL;
-        char path[PATH_MAX];
+        int filled = size ? fill_one(scope, hash, folder, text + 1, size, out, e) : 0;
 
-        if (file) {
-            if (files_candidate(file, hash, path, e))
-                return -1;
-            buffer_add_text(out, path);
-        } else if (size == 3 && strncmp(text + 1, "dir", 3) == 0) {
-            buffer_add_text(out, folder);
-        } else {
+        if (filled < 0)
+            return -1;
+        if (filled)
+            text = end + 1;
+        else
             buffer_add(out, text++, 1);
-            continue;
-        }
-        text = end + 1;
     }
     return 0;
 }

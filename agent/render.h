@@ -1,4 +1,16 @@
-/* render.h - a document as the bytes of a file: one key's value, JSON, or env lines. Pure. */
+/* render.h - a document as the bytes of a file: one key's value, or many in one format. Pure.
+ *
+ * json   one object {"key": typed value} in key order
+ * yaml   nested at the dots of the keys (common/yaml_render.h)
+ * env    one KEY='value' a line; keys that env would write alike are refused
+ * ini    [section] is what stands before a key's first dot; keys without a dot come first,
+ *        without a section; values stand there as they are, so they have no line breaks
+ * raw    the values alone, in key order, each with a line break at its end
+ *
+ * A file that is filled has {lockstep.hash} (the content hash in hex) and {lockstep.scope}
+ * replaced. The number of the revision is not offered: a content that comes back under a new number
+ * has the hash it had, and nothing about its files changes.
+ */
 #ifndef AGENT_RENDER_H
 #define AGENT_RENDER_H
 
@@ -8,15 +20,26 @@
 #include "common/buffer.h"
 #include "common/document.h"
 #include "common/err.h"
+#include "common/hash.h"
 
-/* *absent_out: an optional key is not in the document, so there is no such file. JSON is one object
- * {"key": typed value} in key order, env one KEY='value' a line; keys that env would write alike
- * are an error. Of a document with opened secrets; what shows one is a secret buffer. */
-int render_file(const struct agent_file *file, const struct document *document,
-                struct buffer *out, bool *absent_out, struct err *e)
-    __attribute__((warn_unused_result));
+/* What the files of a scope are written from. Secrets in the document are opened, or stand in the
+ * files as references. */
+struct render_source {
+    const struct agent_scope *scope;
+    const struct document *document; /* NULL: revision 0, which has no files */
+    struct hash hash;
+};
 
-/* Does this file show a secret of the document? */
-bool render_is_secret(const struct agent_file *file, const struct document *document);
+struct rendering {
+    struct buffer content; /* .data is never NULL after success */
+    bool is_absent;        /* there is no such file: its key is not in the document, and optional */
+    bool is_secret;        /* it shows a secret; content is wiped */
+};
+void rendering_fini(struct rendering *r);
+#define SCOPED_RENDERING __attribute__((cleanup(rendering_fini)))
+
+/* Into *out, which may have been used before. The code of an error is "schema". */
+int render_file(const struct render_source *source, const struct agent_file *file,
+                struct rendering *out, struct err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -8,15 +8,14 @@
 /* The scope called `name`, made when it is not there yet. */
 int scope_settings_open(struct agent_settings *s, const char *name, struct agent_scope **out,
                         struct err *e) __attribute__((warn_unused_result));
-int scope_settings_key(struct agent_scope *scope, const char *key, const char *value,
-                       struct err *e) __attribute__((warn_unused_result));
-/* Once everything was read: what contradicts itself within the scope or between scopes. */
-int scope_settings_check(const struct agent_settings *s, unsigned index, struct err *e)
+int scope_settings_key(const struct agent_settings *s, struct agent_scope *scope, const char *key,
+                       const char *value, struct err *e) __attribute__((warn_unused_result));
+/* Once everything was read: what contradicts itself within the scope. */
+int scope_settings_check(const struct agent_scope *scope, struct err *e)
     __attribute__((warn_unused_result));
 void scope_settings_free(struct agent_scope *scope);
 
-/* Absolute, and of characters that mean nothing to a shell: such paths stand in command texts. */
-int scope_settings_check_path(const char *what, const char *path, struct err *e)
-    __attribute__((warn_unused_result));
+/* The keys there are; NULL at the end. */
+const char *scope_settings_name(size_t index);
 
 #endif

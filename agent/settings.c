@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/client/published.h"
+#include "agent/file_settings.h"
 #include "agent/scope_settings.h"
 #include "common/buffer.h"
 #include "common/invariant.h"
@@ -44,6 +45,12 @@ static const struct settings_key keys[] = {
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
+const char *agent_settings_key(size_t index, const char **section_out)
+{
+    *section_out = index < KEY_COUNT ? keys[index].section : "scope";
+    return index < KEY_COUNT ? keys[index].key : scope_settings_name(index - KEY_COUNT);
+}
+
 static char *duplicate(const char *text, size_t size)
 {
     char *copy = strndup(text, size);
@@ -63,7 +70,7 @@ static int on_section(void *into, const char *section, const char *name, const c
                        "[scope SERVICE/ENVIRONMENT]", section);
     if (scope_settings_open(s, name, &scope, e))
         return -1;
-    return scope_settings_key(scope, key, value, e);
+    return scope_settings_key(s, scope, key, value, e);
 }
 
 /* The next item of a list, whose items commas or blanks separate; false at the end. */
@@ -167,14 +174,14 @@ static int fill_publish_dir(struct agent_settings *s, struct err *e)
         buffer_printf(&path, "%s.public", s->state_dir);
         s->publish_dir = buffer_take(&path);
     }
-    return scope_settings_check_path("[agent] publish_dir", s->publish_dir, e);
+    return file_settings_check_path("[agent] publish_dir", s->publish_dir, e);
 }
 
 static int check_whole(struct agent_settings *s, struct err *e)
 {
     if (check_log(s, e) || split_coordinators(s, e) || split_labels(s, e) || fill_server_key(s, e))
         return -1;
-    if (scope_settings_check_path("[agent] state_dir", s->state_dir, e) ||
+    if (file_settings_check_path("[agent] state_dir", s->state_dir, e) ||
         fill_publish_dir(s, e))
         return -1;
     if (!s->name)
@@ -183,7 +190,7 @@ static int check_whole(struct agent_settings *s, struct err *e)
         return err_set(e, ERR_INVALID, "there is no [scope SERVICE/ENVIRONMENT] section: the agent "
                        "would have nothing to do");
     for (unsigned i = 0; i < s->scope_count; i++)
-        if (scope_settings_check(s, i, e))
+        if (scope_settings_check(s->scopes[i], e))
             return -1;
     return 0;
 }

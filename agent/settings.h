@@ -2,29 +2,17 @@
  *
  * What may run on a server is said here and nowhere else. [agent] holds the program's own keys;
  * each [scope SERVICE/ENVIRONMENT] names the files of a scope and its validate, reload and check
- * commands:
- *
- *     [scope payments/prod]
- *     file = nginx.conf -> /etc/nginx/nginx.conf [mode=0644] [owner=root:www-data] [optional]
- *     file = db.password -> /run/payments/password [tmpfs]
- *     document = json -> /run/payments/config.json
- *     validate = nginx -t -c {file}
- *     reload = nginx -s reload
- *     check = curl -fsS http://127.0.0.1/health
- *
- * A file that shows a secret has mode 0600 unless one is given; `tmpfs` says that it must not lie
- * on a disk. `file` and `document` may be repeated, also as file.1, file.2. In `validate`, {file}
- * stands for the candidate of the first file, {KEY} for the candidate of that key, {document} for
- * that of the first document line, {dir} for a folder with links to all of them; other braces are
- * left alone.
+ * commands. README.md in this folder explains every key; a test keeps it complete.
  */
 #ifndef AGENT_SETTINGS_H
 #define AGENT_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/user.h"
 #include "common/err.h"
 #include "common/log.h"
 #include "common/name.h"
@@ -32,38 +20,63 @@
 
 #define AGENT_SCOPES_MAX 64 /* WIRE_SCOPES_MAX and PARTICIPANT_SCOPES_MAX */
 #define AGENT_FILES_MAX 64
+#define AGENT_GROUPS_MAX 16
+#define AGENT_NO_GROUP (-1)
 #define AGENT_LABELS_MAX 32
 #define AGENT_COORDINATORS_MAX 16
 #define AGENT_DOCUMENT_PLACEHOLDER "document"
 
+#define AGENT_FILE_FORMATS(X)                                                                      \
+    X(JSON, "json") X(YAML, "yaml") X(ENV, "env") X(INI, "ini") X(RAW, "raw")
 enum agent_file_kind {
-    AGENT_FILE_KEY,  /* the value of one key */
-    AGENT_FILE_JSON, /* the whole document: {"key": typed value} */
-    AGENT_FILE_ENV,  /* the whole document: DATABASE_URL='…' */
+    AGENT_FILE_KEY, /* the value of one key; the others: a whole document in this format */
+#define X(name, text) AGENT_FILE_##name,
+    AGENT_FILE_FORMATS(X)
+#undef X
+};
+
+/* What the settings say of mode and owner. */
+struct agent_access {
+    bool has_mode, has_owner;
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
 };
 
 struct agent_file {
     enum agent_file_kind kind;
     char *key; /* AGENT_FILE_KEY; else AGENT_DOCUMENT_PLACEHOLDER */
     char *path;
-    bool has_mode, has_owner, is_optional, is_tmpfs;
-    mode_t mode;
-    uid_t uid;
-    gid_t gid;
+    char *keys;       /* of a document those that match one of these globs, separated by commas */
+    char *strip;      /* taken off the beginning of their names */
+    bool is_optional; /* there is no file when the key is absent, or no key matches */
+    bool is_filled;   /* {lockstep.hash} and {lockstep.scope} in it are replaced */
+    int group;        /* index of the group whose folder it lies in, or AGENT_NO_GROUP */
+    bool is_tmpfs;    /* it must not lie on a disk */
+    struct agent_access access;
+};
+
+/* A folder whose files are replaced together. */
+struct agent_group {
+    char *path;
+    struct agent_access access;
 };
 
 struct agent_scope {
     char name[SCOPE_BUFFER]; /* payments/prod */
     char service[NAME_BUFFER], environment[NAME_BUFFER];
-    unsigned file_count;
+    unsigned file_count, group_count;
     struct agent_file files[AGENT_FILES_MAX];
+    struct agent_group groups[AGENT_GROUPS_MAX];
     char *validate, *reload, *check; /* for /bin/sh -c; NULL: none */
+    struct user *run_as;             /* who runs them; NULL: the agent's own user */
     int64_t validate_timeout_ms, reload_timeout_ms, check_timeout_ms;
     int64_t check_interval_ms; /* 0: only after applying */
     int64_t check_grace_ms;    /* the first check is tried check_attempts times within it */
     int64_t check_attempts;
     bool has_readers_group; /* else the agent's own group */
     gid_t readers_group;    /* may read what is published for this scope */
+    int64_t backup_count; /* how many states of the files before a change are kept */
 };
 
 struct agent_label {
@@ -97,6 +110,9 @@ int agent_settings_new(const char *path, struct agent_settings **out, struct err
     __attribute__((warn_unused_result));
 void agent_settings_free(struct agent_settings *s); /* NULL is fine */
 SCOPED_FREE(struct agent_settings, agent_settings_free)
+
+/* The keys there are, one by one: "name" of section "agent", "file" of "scope"; NULL at the end. */
+const char *agent_settings_key(size_t index, const char **section_out);
 
 /* Index of the scope, or -1. */
 int agent_settings_find(const struct agent_settings *s, const char *service,

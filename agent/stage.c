@@ -191,6 +191,7 @@ static int render_target(struct agent *a, const struct target *t, struct err *e)
     const struct agent_scope *scope = agent_scope(a, t->scope);
     const struct promise *p = &a->durable[t->scope];
     SCOPED(document_free) struct document *document = NULL;
+    struct render_source source;
     bool is_untouched = hash_is_zero(&p->active.hash) &&
                         (p->outcome == OUTCOME_NONE || p->outcome == OUTCOME_OK);
 
@@ -198,11 +199,54 @@ static int render_target(struct agent *a, const struct target *t, struct err *e)
         return -1;
     if (!document)
         return 0; /* revision 0 has nothing to lay out */
+    source = agent_source(a, t->scope, document, &t->content.hash);
     if (files_keep_originals(scope, a->settings->state_dir, is_untouched, e))
         return -1;
     if (readers_stage(a, t->scope, document, &t->content.hash, e))
         return -1;
-    return files_stage(scope, document, &t->content.hash, e);
+    return files_stage(&source, e);
+}
+
+/* ---- the way back ---- */
+
+/* What the files were under other settings may not be writable under these; going back to that has
+ * nothing to do with space. */
+static int reserve(struct agent *a, unsigned scope, const struct content *content, struct err *e)
+{
+    SCOPED(document_free) struct document *document = NULL;
+    struct render_source source;
+    struct err lost;
+
+    if (secrets_document(a, content, &document, &lost))
+        return 0; /* it is being fetched again, or a secret of it was destroyed */
+    source = agent_source(a, scope, document, &content->hash);
+    if (files_reserve(&source, a->settings->state_dir, e) == 0)
+        return 0;
+    return e->code && strcmp(e->code, "schema") == 0 ? 0 : -1;
+}
+
+/* Going back must not fail for want of space, so that space is taken now: for what is active, and
+ * for the last known good while that is not the same. */
+static int reserve_way_back(struct agent *a, const struct work *w, const struct target *t,
+                            struct err *e)
+{
+    const struct promise *p = &a->durable[t->scope];
+
+    if (reserve(a, t->scope, &p->active, e) == 0 &&
+        (p->is_finalized || reserve(a, t->scope, &p->lkg, e) == 0))
+        return 0;
+    return w->is_forced ? 0 : err_wrap(e, "for the way back");
+}
+
+/* A disk that is full is not left fuller. */
+static void sweep_targets(const struct agent *a, const struct work *w)
+{
+    for (unsigned i = 0; i < w->target_count; i++) {
+        struct hash keep[AGENT_KEPT_MAX];
+        unsigned scope = w->targets[i].scope;
+
+        files_sweep(agent_scope(a, scope), keep, agent_kept(a, scope, keep));
+    }
 }
 
 static void render_all(struct agent *a, struct work *w)
@@ -216,8 +260,10 @@ static void render_all(struct agent *a, struct work *w)
     for (unsigned i = 0; i < w->target_count; i++)
         if (judge(a, &w->targets[i], &w->schemas[i].hash, &e) ||
             judge_secrets(a, &w->targets[i], &w->schemas[i].hash, &e) ||
-            render_target(a, &w->targets[i], &e)) {
+            render_target(a, &w->targets[i], &e) ||
+            reserve_way_back(a, w, &w->targets[i], &e)) {
             fail_with(a, w, &e);
+            sweep_targets(a, w);
             return;
         }
     w->at = 0;

@@ -19,6 +19,7 @@ static void verify_files(struct agent *a, unsigned scope)
     const struct content *active = &a->durable[scope].active;
     SCOPED(document_free) struct document *document = NULL;
     struct watch *w = &a->watches[scope];
+    struct render_source source;
     bool was_drifted = w->is_drifted;
     struct err e;
 
@@ -31,7 +32,8 @@ static void verify_files(struct agent *a, unsigned scope)
         if (!w->is_drifted)
             return;
     } else {
-        w->is_drifted = files_verify(agent_scope(a, scope), document, &e) != 0;
+        source = agent_source(a, scope, document, &active->hash);
+        w->is_drifted = files_verify(&source, &e) != 0;
     }
     if (w->is_drifted && !was_drifted)
         log_warn("files drifted", "scope", agent_scope(a, scope)->name, "reason", e.text);
@@ -45,11 +47,12 @@ static void refill(struct agent *a, unsigned scope)
 {
     const struct content *active = &a->durable[scope].active;
     SCOPED(document_free) struct document *document = NULL;
+    struct render_source source;
     struct err e;
+    int rc = secrets_document(a, active, &document, &e);
 
-    if (secrets_document(a, active, &document, &e) ||
-        (document && files_refill(agent_scope(a, scope), a->settings->state_dir, document,
-                                  &active->hash, &e)))
+    source = agent_source(a, scope, document, &active->hash);
+    if (rc || (document && files_refill(&source, a->settings->state_dir, &e)))
         log_warn("files cannot be written again", "scope", agent_scope(a, scope)->name, "reason",
                  e.text);
 }

@@ -19,7 +19,7 @@ static struct command *start(const char *text, int64_t limit_ms)
     const char *env[] = { "LOCKSTEP_SCOPE=demo/prod", "LOCKSTEP_REVISION=7", NULL };
     struct command *c = NULL;
 
-    ck_assert_msg(command_start(text, env, limit_ms, clock_monotonic_ms(), &c, &e) == 0, "%s",
+    ck_assert_msg(command_start(text, env, NULL, limit_ms, clock_monotonic_ms(), &c, &e) == 0, "%s",
                   e.text);
     return c;
 }

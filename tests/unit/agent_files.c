@@ -1,17 +1,20 @@
-/* agent_files.c - tests of a scope's files: candidates, groups, modes, links, originals, formats. */
+/* agent_files.c - tests of a scope's files: candidates, modes, links, originals, the way back. */
 #include "agent/files.h"
 
 #include <dirent.h>
 
+#include "agent/backup.h"
 #include "agent/originals.h"
 #include "agent/placeholder.h"
-#include "agent/render.h"
 #include "common/digest.h"
 #include "tests/unit/temp_folder.h"
 
 static char folder[TEMP_PATH / 2], state[TEMP_PATH], paths[3][TEMP_PATH];
 static struct agent_scope *scope;
+static const struct hash nothing;
 static struct err e;
+
+#define FROM(document, hash) (&(struct render_source){ scope, document, hash })
 
 static void add(const char *key, enum agent_file_kind kind)
 {
@@ -19,7 +22,7 @@ static void add(const char *key, enum agent_file_kind kind)
 
     snprintf(paths[i], sizeof(paths[i]), "%s/file%u", folder, i);
     scope->files[i] = (struct agent_file){ .kind = kind, .key = strdup(key),
-                                           .path = strdup(paths[i]) };
+                                           .path = strdup(paths[i]), .group = AGENT_NO_GROUP };
 }
 
 /* One file from key a, one from key b. */
@@ -64,9 +67,9 @@ static int apply(const char *a, const char *b)
     struct hash hash;
     SCOPED(document_free) struct document *d = document_of(a, b, &hash);
 
-    if (files_stage(scope, d, &hash, &e))
+    if (files_stage(FROM(d, hash), &e))
         return -1;
-    return files_apply(scope, state, d, &hash, &e);
+    return files_apply(FROM(d, hash), state, &e);
 }
 
 /* Names in the folder that begin with `prefix`. */
@@ -90,17 +93,17 @@ START_TEST(test_stage_touches_nothing_and_apply_replaces)
 
     begin();
     d = document_of("one", "two", &hash);
-    ck_assert_int_eq(files_stage(scope, d, &hash, &e), 0);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
     ck_assert(temp_holds(paths[0], NULL) && temp_holds(paths[1], NULL));
     ck_assert_int_eq(count(".lockstep-"), 2);
-    ck_assert_int_eq(files_candidate(&scope->files[0], &hash, candidate, &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, candidate, &e), 0);
     ck_assert(temp_holds(candidate, "one"));
-    ck_assert_int_eq(files_verify(scope, d, &e), -1);
-    ck_assert_int_eq(files_apply(scope, state, d, &hash, &e), 0);
+    ck_assert_int_eq(files_verify(FROM(d, hash), &e), -1);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
     ck_assert(temp_holds(paths[0], "one") && temp_holds(paths[1], "two"));
     ck_assert_int_eq(count(".lockstep-"), 0);
-    ck_assert_int_eq(files_verify(scope, d, &e), 0);
-    ck_assert_int_eq(files_apply(scope, state, d, &hash, &e), 0); /* again: the same */
+    ck_assert_int_eq(files_verify(FROM(d, hash), &e), 0);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0); /* again: the same */
     ck_assert_int_eq(count(".lockstep-"), 0);
     ck_assert_uint_eq(temp_mode(paths[0]), 0644);
     end();
@@ -115,12 +118,12 @@ START_TEST(test_damaged_or_lost_candidate_is_written_anew)
 
     begin();
     d = document_of("one", "two", &hash);
-    ck_assert_int_eq(files_stage(scope, d, &hash, &e), 0);
-    ck_assert_int_eq(files_candidate(&scope->files[0], &hash, candidate, &e), 0);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, candidate, &e), 0);
     temp_write(candidate, "eno", 0600);
-    ck_assert_int_eq(files_candidate(&scope->files[1], &hash, candidate, &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[1], &hash, candidate, &e), 0);
     unlink(candidate);
-    ck_assert_int_eq(files_apply(scope, state, d, &hash, &e), 0);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
     ck_assert(temp_holds(paths[0], "one") && temp_holds(paths[1], "two"));
     end();
 }
@@ -130,8 +133,8 @@ START_TEST(test_mode_is_kept_or_configured)
 {
     begin();
     temp_write(paths[0], "mine", 0600);
-    scope->files[1].has_mode = true;
-    scope->files[1].mode = 0440;
+    scope->files[1].access.has_mode = true;
+    scope->files[1].access.mode = 0440;
     ck_assert_int_eq(apply("1", "2"), 0);
     ck_assert_uint_eq(temp_mode(paths[0]), 0600);
     ck_assert_uint_eq(temp_mode(paths[1]), 0440);
@@ -174,7 +177,7 @@ START_TEST(test_link_stays_a_link)
     ck_assert_int_eq(lstat(paths[0], &st), 0);
     ck_assert(S_ISLNK(st.st_mode));
     ck_assert(temp_holds(real, "1"));
-    ck_assert_int_eq(files_apply(scope, state, NULL, &(struct hash){ { 0 } }, &e), 0);
+    ck_assert_int_eq(files_apply(FROM(NULL, nothing), state, &e), 0);
     ck_assert(temp_holds(real, "mine"));
     end();
 }
@@ -187,7 +190,7 @@ START_TEST(test_missing_key_is_refused_and_leaves_nothing)
 
     begin();
     d = document_of("one", NULL, &hash);
-    ck_assert_int_eq(files_stage(scope, d, &hash, &e), -1);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), -1);
     ck_assert_str_eq(e.code, "schema");
     ck_assert_ptr_nonnull(strstr(e.text, "\"b\""));
     ck_assert_int_eq(count(".lockstep-"), 0);
@@ -219,7 +222,7 @@ START_TEST(test_revision_0_restores_or_removes)
     ck_assert_int_eq(apply("3", "4"), 0); /* must not replace what was kept */
     ck_assert(files_have_originals(scope, state));
     for (int i = 0; i < 2; i++) {
-        ck_assert_int_eq(files_apply(scope, state, NULL, &zero, &e), 0);
+        ck_assert_int_eq(files_apply(FROM(NULL, zero), state, &e), 0);
         ck_assert(temp_holds(paths[0], "mine"));
         ck_assert_uint_eq(temp_mode(paths[0]), 0640);
         ck_assert(temp_holds(paths[1], NULL));
@@ -227,7 +230,7 @@ START_TEST(test_revision_0_restores_or_removes)
     temp_write(paths[0], "mine, and newer", 0600); /* while Lockstep was away */
     ck_assert_int_eq(files_keep_originals(scope, state, true, &e), 0);
     ck_assert_int_eq(apply("5", "6"), 0);
-    ck_assert_int_eq(files_apply(scope, state, NULL, &zero, &e), 0);
+    ck_assert_int_eq(files_apply(FROM(NULL, zero), state, &e), 0);
     ck_assert(temp_holds(paths[0], "mine, and newer"));
     end();
 }
@@ -238,13 +241,13 @@ START_TEST(test_unknown_originals_are_left_alone)
     begin();
     temp_write(paths[0], "mine", 0644);
     ck_assert_int_eq(originals_look(state, paths[0]), ORIGINAL_UNKNOWN);
-    ck_assert_int_eq(files_apply(scope, state, NULL, &(struct hash){ { 0 } }, &e), 0);
+    ck_assert_int_eq(files_apply(FROM(NULL, nothing), state, &e), 0);
     ck_assert(temp_holds(paths[0], "mine"));
     end();
 }
 END_TEST
 
-START_TEST(test_group_fails_before_the_first_rename)
+START_TEST(test_all_fail_before_the_first_rename)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -254,7 +257,7 @@ START_TEST(test_group_fails_before_the_first_rename)
     d = document_of("3", "4", &hash);
     unlink(paths[1]);
     ck_assert_int_eq(mkdir(paths[1], 0755), 0); /* a folder where the second file should be */
-    ck_assert_int_eq(files_apply(scope, state, d, &hash, &e), -1);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.text, paths[1]));
     ck_assert(temp_holds(paths[0], "1"));
     end();
@@ -270,8 +273,8 @@ START_TEST(test_sweep_keeps_what_is_promised)
     begin();
     a = document_of("1", "2", &first);
     b = document_of("3", "4", &second);
-    ck_assert_int_eq(files_stage(scope, a, &first, &e), 0);
-    ck_assert_int_eq(files_stage(scope, b, &second, &e), 0);
+    ck_assert_int_eq(files_stage(FROM(a, first), &e), 0);
+    ck_assert_int_eq(files_stage(FROM(b, second), &e), 0);
     ck_assert_int_eq(count(".lockstep-"), 4);
     files_sweep(scope, &second, 1);
     ck_assert_int_eq(count(".lockstep-"), 2);
@@ -292,10 +295,10 @@ START_TEST(test_sweep_leaves_the_neighbour_alone)
     begin();
     snprintf(paths[2], sizeof(paths[2]), "%s/file0.conf", folder);
     neighbour.files[0] = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = "a",
-                                              .path = paths[2] };
+                                              .path = paths[2], .group = AGENT_NO_GROUP };
     d = document_of("1", "2", &hash);
-    ck_assert_int_eq(files_stage(&neighbour, d, &hash, &e), 0);
-    ck_assert_int_eq(files_candidate(&neighbour.files[0], &hash, candidate, &e), 0);
+    ck_assert_int_eq(files_stage(&(struct render_source){ &neighbour, d, hash }, &e), 0);
+    ck_assert_int_eq(files_candidate(&neighbour, &neighbour.files[0], &hash, candidate, &e), 0);
     files_sweep(scope, NULL, 0);
     ck_assert(temp_holds(candidate, "1"));
     files_sweep(&neighbour, NULL, 0);
@@ -313,9 +316,9 @@ START_TEST(test_placeholders_and_links)
 
     begin();
     d = document_of("one", "two", &hash);
-    ck_assert_int_eq(files_stage(scope, d, &hash, &e), 0);
-    ck_assert_int_eq(files_candidate(&scope->files[0], &hash, a, &e), 0);
-    ck_assert_int_eq(files_candidate(&scope->files[1], &hash, b, &e), 0);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, a, &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[1], &hash, b, &e), 0);
     snprintf(links, sizeof(links), "%s/links", folder);
     ck_assert_int_eq(files_link(scope, &hash, links, &e), 0);
     snprintf(link, sizeof(link), "%s/file1", links);
@@ -330,26 +333,113 @@ START_TEST(test_placeholders_and_links)
 }
 END_TEST
 
-START_TEST(test_whole_document_formats)
+/* Names beside a destination that are the same file as it. */
+static bool is_same_file(const char *a, const char *b)
 {
-    SCOPED_BUFFER struct buffer out = { 0 };
-    SCOPED(document_free) struct document *d = document_new();
-    struct agent_file file = { .kind = AGENT_FILE_JSON, .key = NULL };
-    bool is_absent;
+    struct stat x, y;
 
-    ck_assert_int_eq(document_set(d, "db.url", VALUE_STRING, "it's \"x\"", &e), 0);
-    ck_assert_int_eq(document_set(d, "limit", VALUE_NUMBER, "1.50", &e), 0);
-    ck_assert_int_eq(document_set(d, "on", VALUE_BOOLEAN, "true", &e), 0);
-    ck_assert_int_eq(document_set(d, "list", VALUE_JSON, "[1,2]", &e), 0);
-    ck_assert_int_eq(render_file(&file, d, &out, &is_absent, &e), 0);
-    ck_assert_str_eq(out.data, "{\n  \"db.url\": \"it's \\\"x\\\"\",\n  \"limit\": 1.50,\n"
-                               "  \"list\": [1,2],\n  \"on\": true\n}\n");
-    file.kind = AGENT_FILE_ENV;
-    ck_assert_int_eq(render_file(&file, d, &out, &is_absent, &e), 0);
-    ck_assert_str_eq(out.data, "DB_URL='it'\\''s \"x\"'\nLIMIT='1.50'\nLIST='[1,2]'\nON='true'\n");
-    ck_assert_int_eq(document_set(d, "db-url", VALUE_STRING, "y", &e), 0);
-    ck_assert_int_eq(render_file(&file, d, &out, &is_absent, &e), -1);
-    ck_assert_ptr_nonnull(strstr(e.text, "DB_URL"));
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+START_TEST(test_the_way_back_takes_no_space)
+{
+    struct hash first, second;
+    SCOPED(document_free) struct document *a = NULL;
+    SCOPED(document_free) struct document *b = NULL;
+    char candidate[PATH_MAX], kept[TEMP_PATH + 32];
+
+    begin();
+    a = document_of("1", "2", &first);
+    b = document_of("3", "4", &second);
+    ck_assert_int_eq(apply("1", "2"), 0);
+    ck_assert_int_eq(files_stage(FROM(b, second), &e), 0);
+    ck_assert_int_eq(files_reserve(FROM(a, first), state, &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &first, candidate, &e), 0);
+    ck_assert(is_same_file(candidate, paths[0])); /* a second name of what is there */
+    ck_assert_int_eq(files_apply(FROM(b, second), state, &e), 0);
+    ck_assert(temp_holds(candidate, "1") && temp_holds(paths[0], "3"));
+    snprintf(kept, sizeof(kept), "%s/kept", folder);
+    ck_assert_int_eq(link(candidate, kept), 0);
+    ck_assert_int_eq(files_apply(FROM(a, first), state, &e), 0);
+    ck_assert(is_same_file(kept, paths[0])); /* taken over, not written */
+    ck_assert_int_eq(count(".lockstep-"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_the_way_back_to_the_original_takes_no_space)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+    char aside[PATH_MAX], kept[TEMP_PATH + 32];
+
+    begin();
+    temp_write(paths[0], "mine", 0640);
+    d = document_of("1", "2", &hash);
+    ck_assert_int_eq(files_keep_originals(scope, state, true, &e), 0);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    ck_assert_int_eq(files_reserve(FROM(NULL, nothing), state, &e), 0);
+    snprintf(aside, sizeof(aside), "%s/.lockstep-file0.original", folder);
+    ck_assert(is_same_file(aside, paths[0]));
+    snprintf(kept, sizeof(kept), "%s/kept", folder);
+    ck_assert_int_eq(link(aside, kept), 0);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
+    files_sweep(scope, &nothing, 1);
+    ck_assert(temp_holds(aside, "mine"));
+    ck_assert_int_eq(files_apply(FROM(NULL, nothing), state, &e), 0);
+    ck_assert(is_same_file(kept, paths[0]));
+    ck_assert(temp_holds(paths[0], "mine") && temp_holds(paths[1], NULL));
+    files_sweep(scope, NULL, 0);
+    ck_assert_int_eq(count(".lockstep-"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_a_folder_that_is_not_there_is_named)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+
+    begin();
+    d = document_of("1", "2", &hash);
+    free(scope->files[1].path);
+    scope->files[1].path = strdup("/nosuch-folder/of/mine/file");
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), -1);
+    ck_assert_msg(strstr(e.text, "the folder /nosuch-folder/of/mine") != NULL, "%s", e.text);
+    ck_assert_str_eq(e.code, "io");
+    ck_assert_int_eq(count(".lockstep-"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_backups_hold_what_was_there)
+{
+    char path[4 * TEMP_PATH];
+
+    begin();
+    snprintf(scope->name, sizeof(scope->name), "pay/prod");
+    scope->backup_count = 2;
+    for (int i = 1; i <= 4; i++) {
+        struct hash hash;
+        char value[2] = { (char)('0' + i), '\0' };
+        SCOPED(document_free) struct document *d = document_of(value, "same", &hash);
+
+        for (int k = 0; k < 2; k++) { /* the second time nothing changes */
+            ck_assert_int_eq(backup_take(FROM(d, hash), state, &e), 0);
+            ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
+        }
+        if (i == 3)
+            temp_write(paths[0], "by hand", 0644);
+    }
+    snprintf(path, sizeof(path), "%s/backups/pay/prod/3%s", state, paths[0]);
+    ck_assert(temp_holds(path, "by hand"));
+    snprintf(path, sizeof(path), "%s/backups/pay/prod/2%s", state, paths[0]);
+    ck_assert(temp_holds(path, "2"));
+    snprintf(path, sizeof(path), "%s/backups/pay/prod/2%s", state, paths[1]);
+    ck_assert(temp_holds(path, NULL)); /* was not about to change */
+    snprintf(path, sizeof(path), "%s/backups/pay/prod/1", state);
+    ck_assert(temp_holds(path, NULL));
+    end();
 }
 END_TEST
 
@@ -369,11 +459,14 @@ int main(void)
     tcase_add_test(t, test_optional_key_brings_the_original_back);
     tcase_add_test(t, test_revision_0_restores_or_removes);
     tcase_add_test(t, test_unknown_originals_are_left_alone);
-    tcase_add_test(t, test_group_fails_before_the_first_rename);
+    tcase_add_test(t, test_all_fail_before_the_first_rename);
     tcase_add_test(t, test_sweep_keeps_what_is_promised);
     tcase_add_test(t, test_sweep_leaves_the_neighbour_alone);
     tcase_add_test(t, test_placeholders_and_links);
-    tcase_add_test(t, test_whole_document_formats);
+    tcase_add_test(t, test_the_way_back_takes_no_space);
+    tcase_add_test(t, test_the_way_back_to_the_original_takes_no_space);
+    tcase_add_test(t, test_a_folder_that_is_not_there_is_named);
+    tcase_add_test(t, test_backups_hold_what_was_there);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

@@ -59,9 +59,9 @@ START_TEST(test_everything_is_read)
     ck_assert_uint_eq(s->file_count, 4);
     ck_assert_str_eq(s->files[0].key, "nginx.conf");
     ck_assert_str_eq(s->files[0].path, "/etc/nginx/nginx.conf");
-    ck_assert(s->files[0].has_mode && s->files[0].has_owner);
-    ck_assert_uint_eq(s->files[0].mode, 0640);
-    ck_assert(s->files[1].is_optional && s->files[1].mode == 0600);
+    ck_assert(s->files[0].access.has_mode && s->files[0].access.has_owner);
+    ck_assert_uint_eq(s->files[0].access.mode, 0640);
+    ck_assert(s->files[1].is_optional && s->files[1].access.mode == 0600);
     ck_assert_int_eq(s->files[2].kind, AGENT_FILE_JSON);
     ck_assert_int_eq(s->files[3].kind, AGENT_FILE_ENV);
     ck_assert_str_eq(s->validate, "nginx -t -c {file}; true # not a comment");
@@ -90,8 +90,18 @@ START_TEST(test_mistakes_are_named_with_their_line)
         { "file = x -> /a mode=99", "octal" },
         { "file = x -> /a mode=", "octal" },
         { "file = x -> /a owner=nobody-at-all", "nobody-at-all" },
-        { "document = yaml -> /a", "yaml" },
-        { "document = toml -> /a", "json and env" },
+        { "document = toml -> /a", "json, yaml, env, ini and raw" },
+        { "document = ini -> /a keys=", "empty" },
+        { "document = ini -> /a keys=a keys=b", "twice" },
+        { "file = x -> /a keys=b", "keys=b" },
+        { "file = x -> /a/../b", "..\"" },
+        { "file = x -> /a//b", "empty part" },
+        { "file = x -> /a/", "slash" },
+        { "group = /g keys=b", "mode=0755" },
+        { "group = g", "absolute" },
+        { "backup = -1", "0 to 1000" },
+        { "run_as = nobody-at-all", "nobody-at-all" },
+        { "run_as = :x", "user:group" },
         { "document = json -> /a optional", "optional" },
         { "check_timeout = soon", "soon" },
         { "check_timeout = 0", "range" },
@@ -126,7 +136,62 @@ START_TEST(test_the_whole_must_fit)
     refused(AGENT "log_level = loud\n[scope a/b]\nreload = x\n", 0, "loud");
     refused(AGENT "log_format = xml\n[scope a/b]\nreload = x\n", 0, "text nor json");
     refused(AGENT "state_dir = here\n[scope a/b]\nreload = x\n", 0, "state_dir");
-    refused(AGENT "[scope a/b]\nfile = x -> /same\n[scope c/d]\nfile = y -> /same\n", 0, "/same");
+    refused(AGENT "[scope a/b]\nfile = x -> /same\n[scope c/d]\nfile = y -> /same\n", 7, "/same");
+}
+END_TEST
+
+/* Two lines about one place, whatever they call it. */
+START_TEST(test_places_are_written_by_one_line)
+{
+    char text[4 * TEMP_PATH], real[TEMP_PATH], link[TEMP_PATH], other[TEMP_PATH / 2];
+
+    temp_make(other);
+    snprintf(real, sizeof(real), "%s/real", other);
+    snprintf(link, sizeof(link), "%s/link", other);
+    ck_assert_int_eq(mkdir(real, 0755), 0);
+    ck_assert_int_eq(symlink(real, link), 0);
+    snprintf(text, sizeof(text), AGENT "[scope a/b]\nfile = x -> %s/f\n[scope c/d]\n"
+             "file = y -> %s/f\n", real, link);
+    refused(text, 7, "both write");
+    snprintf(text, sizeof(text), AGENT "[scope a/b]\ngroup = %s\nfile = x -> %s/f\n[scope c/d]\n"
+             "file = y -> %s/g\n", real, real, link);
+    refused(text, 8, "replaced as a whole");
+    snprintf(text, sizeof(text), AGENT "[scope a/b]\nfile = x -> %s/f\ngroup = %s\n", real, link);
+    ck_assert_msg(load(text) == 0, "%s", e.text);
+    ck_assert_int_eq(settings.scopes[0]->files[0].group, 0);
+    agent_settings_fini(&settings);
+    temp_remove(other);
+    refused(AGENT "[scope a/b]\ngroup = /g\nfile = x -> /g/sub/f\n", 6, "deeper");
+    refused(AGENT "[scope a/b]\nfile = x -> /g/sub/f\ngroup = /g\n", 6, "deeper");
+    refused(AGENT "[scope a/b]\ngroup = /g\ngroup = /g/h\n", 6, "within each other");
+    refused(AGENT "[scope a/b]\nfile = x -> /g\ngroup = /g\n", 6, "cannot be a file");
+    refused(AGENT "[scope a/b]\ngroup = /g\n", 0, "no file of this scope lies in /g");
+    refused(AGENT "[scope a/b]\nfile = x -> /f\nvalidate = y {dir}\nrun_as = nobody\n", 0,
+            geteuid() == 0 ? "{dir}" : "root");
+}
+END_TEST
+
+START_TEST(test_words_of_documents)
+{
+    const struct agent_scope *s;
+
+    ck_assert_msg(load(AGENT "[scope a/b]\n"
+                       "document = yaml -> /y keys=up.*,x strip=up. fill [optional]\n"
+                       "document.2 = ini -> /i\nfile = k -> /k fill\nbackup = 3\n"
+                       "group = /g mode=0700 owner=root\nfile.9 = z -> /g/z\n") == 0,
+                  "%s", e.text);
+    s = settings.scopes[0];
+    ck_assert_int_eq(s->files[0].kind, AGENT_FILE_YAML);
+    ck_assert_str_eq(s->files[0].keys, "up.*,x");
+    ck_assert_str_eq(s->files[0].strip, "up.");
+    ck_assert(s->files[0].is_filled && s->files[0].is_optional && s->files[2].is_filled);
+    ck_assert_int_eq(s->files[0].group, AGENT_NO_GROUP);
+    ck_assert_int_eq(s->files[1].kind, AGENT_FILE_INI);
+    ck_assert_int_eq(s->files[3].group, 0);
+    ck_assert_uint_eq(s->groups[0].access.mode, 0700);
+    ck_assert(s->groups[0].access.has_owner);
+    ck_assert_int_eq(s->backup_count, 3);
+    agent_settings_fini(&settings);
 }
 END_TEST
 
@@ -140,6 +205,8 @@ int main(void)
     tcase_add_test(t, test_everything_is_read);
     tcase_add_test(t, test_mistakes_are_named_with_their_line);
     tcase_add_test(t, test_the_whole_must_fit);
+    tcase_add_test(t, test_places_are_written_by_one_line);
+    tcase_add_test(t, test_words_of_documents);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

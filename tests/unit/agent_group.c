@@ -1,0 +1,359 @@
+/* agent_group.c - tests of groups: a folder that changes at once, strangers in it, the way back. */
+#include "agent/group.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "agent/files.h"
+#include "agent/placeholder.h"
+#include "common/digest.h"
+#include "tests/unit/temp_folder.h"
+
+#define FILES 8
+
+static char folder[TEMP_PATH / 2], state[TEMP_PATH], group[TEMP_PATH];
+static struct agent_scope *scope;
+static const struct hash nothing;
+static struct err e;
+
+#define FROM(document, hash) (&(struct render_source){ scope, document, hash })
+
+/* FILES files in one group, each written from a key of its own. */
+static void begin(void)
+{
+    temp_make(folder);
+    snprintf(state, sizeof(state), "%s/state", folder);
+    snprintf(group, sizeof(group), "%s/conf.d", folder);
+    ck_assert_int_eq(mkdir(state, 0700), 0);
+    scope = calloc(1, sizeof(*scope));
+    scope->group_count = 1;
+    scope->groups[0].path = strdup(group);
+    for (int i = 0; i < FILES; i++) {
+        struct agent_file *file = &scope->files[scope->file_count++];
+        char key[8], path[2 * TEMP_PATH];
+
+        snprintf(key, sizeof(key), "k%d", i);
+        snprintf(path, sizeof(path), "%s/f%d", group, i);
+        *file = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = strdup(key),
+                                     .path = strdup(path), .group = 0, .is_optional = i == 7 };
+    }
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < scope->file_count; i++) {
+        free(scope->files[i].key);
+        free(scope->files[i].path);
+    }
+    free(scope->groups[0].path);
+    free(scope);
+    temp_remove(folder);
+}
+
+/* Every key has this value; the last `without` are left out. */
+static struct document *document_of(const char *value, int without, struct hash *hash)
+{
+    struct document *d = document_new();
+    size_t size;
+    char *bytes, key[8];
+
+    for (int i = 0; i < FILES - without; i++) {
+        snprintf(key, sizeof(key), "k%d", i);
+        ck_assert_int_eq(document_set(d, key, VALUE_STRING, value, &e), 0);
+    }
+    ck_assert_int_eq(document_encode(d, &bytes, &size, hash, &e), 0);
+    free(bytes);
+    return d;
+}
+
+static void apply(const char *value)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = document_of(value, 0, &hash);
+
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    ck_assert_msg(files_apply(FROM(d, hash), state, &e) == 0, "%s", e.text);
+}
+
+static int count(const char *path, const char *prefix)
+{
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    int n = 0;
+
+    while (dir && (entry = readdir(dir)))
+        n += entry->d_name[0] != '.' || strncmp(entry->d_name, ".lockstep", 9) == 0
+                 ? strncmp(entry->d_name, prefix, strlen(prefix)) == 0
+                 : 0;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+static bool holds(int file, const char *content)
+{
+    return temp_holds(scope->files[file].path, content);
+}
+
+START_TEST(test_a_group_replaces_what_was_there_and_puts_it_back)
+{
+    char mine[2 * TEMP_PATH], sub[2 * TEMP_PATH], deep[3 * TEMP_PATH], link[2 * TEMP_PATH];
+
+    begin();
+    ck_assert_int_eq(mkdir(group, 0750), 0);
+    snprintf(mine, sizeof(mine), "%s/mine", group);
+    snprintf(sub, sizeof(sub), "%s/sub", group);
+    snprintf(deep, sizeof(deep), "%s/deep", sub);
+    snprintf(link, sizeof(link), "%s/link", group);
+    temp_write(mine, "by hand", 0600);
+    ck_assert_int_eq(mkdir(sub, 0700), 0);
+    temp_write(deep, "deep", 0604);
+    ck_assert_int_eq(symlink("/nowhere", link), 0);
+    temp_write(scope->files[0].path, "old f0", 0640);
+    apply("1");
+    apply("2");
+    ck_assert_int_eq(count(group, ""), FILES);
+    ck_assert(holds(0, "2") && holds(7, "2"));
+    ck_assert_uint_eq(temp_mode(scope->files[0].path), 0640);
+    ck_assert_uint_eq(temp_mode(scope->files[1].path), 0644);
+    ck_assert_uint_eq(temp_mode(group), 0750);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(files_apply(FROM(NULL, nothing), state, &e), 0);
+        ck_assert(temp_holds(mine, "by hand") && temp_holds(deep, "deep") && holds(0, "old f0"));
+        ck_assert_uint_eq(temp_mode(deep), 0604);
+        ck_assert_int_eq(access(link, F_OK), -1);
+        ck_assert_int_eq(count(group, ""), 4);
+    }
+    ck_assert_int_eq(count(folder, ".lockstep"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_a_group_that_was_not_there_goes_away_again)
+{
+    begin();
+    apply("1");
+    ck_assert(holds(3, "1"));
+    ck_assert_int_eq(files_apply(FROM(NULL, nothing), state, &e), 0);
+    ck_assert(temp_holds(group, NULL));
+    ck_assert_int_eq(count(folder, ".lockstep"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_optional_files_and_strangers)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+    char stranger[2 * TEMP_PATH];
+
+    begin();
+    apply("1");
+    ck_assert(holds(7, "1"));
+    d = document_of("2", 1, &hash);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
+    ck_assert(holds(6, "2") && holds(7, NULL));
+    ck_assert_int_eq(files_verify(FROM(d, hash), &e), 0);
+    snprintf(stranger, sizeof(stranger), "%s/99-stranger.cfg", group);
+    temp_write(stranger, "x", 0644);
+    ck_assert_int_eq(files_verify(FROM(d, hash), &e), -1);
+    ck_assert_msg(strstr(e.text, "99-stranger.cfg") != NULL, "%s", e.text);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0); /* once more: as it should be */
+    ck_assert_int_eq(files_verify(FROM(d, hash), &e), 0);
+    ck_assert(temp_holds(stranger, NULL));
+    end();
+}
+END_TEST
+
+START_TEST(test_the_way_back_is_laid_out)
+{
+    struct hash first, second;
+    SCOPED(document_free) struct document *a = NULL;
+    SCOPED(document_free) struct document *b = NULL;
+    char candidate[PATH_MAX];
+    struct stat before, after;
+
+    begin();
+    a = document_of("1", 0, &first);
+    b = document_of("2", 0, &second);
+    apply("1");
+    ck_assert_int_eq(stat(scope->files[0].path, &before), 0);
+    ck_assert_int_eq(files_stage(FROM(b, second), &e), 0);
+    ck_assert_int_eq(files_reserve(FROM(a, first), state, &e), 0);
+    ck_assert_int_eq(files_apply(FROM(b, second), state, &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &first, candidate, &e), 0);
+    ck_assert(temp_holds(candidate, "1") && holds(0, "2"));
+    files_sweep(scope, &first, 1);
+    ck_assert_int_eq(files_apply(FROM(a, first), state, &e), 0);
+    ck_assert_int_eq(stat(scope->files[0].path, &after), 0);
+    ck_assert_uint_eq(before.st_ino, after.st_ino); /* taken over, not written */
+    files_sweep(scope, NULL, 0);
+    ck_assert_int_eq(count(folder, ".lockstep"), 0);
+    end();
+}
+END_TEST
+
+START_TEST(test_the_group_may_be_a_link)
+{
+    char real[TEMP_PATH + 8];
+    struct stat st;
+
+    begin();
+    snprintf(real, sizeof(real), "%s/real", folder);
+    ck_assert_int_eq(mkdir(real, 0755), 0);
+    ck_assert_int_eq(symlink(real, group), 0);
+    apply("1");
+    ck_assert_int_eq(lstat(group, &st), 0);
+    ck_assert(S_ISLNK(st.st_mode));
+    ck_assert_int_eq(count(real, ""), FILES);
+    end();
+}
+END_TEST
+
+START_TEST(test_validate_sees_the_whole_group)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    char links[TEMP_PATH + 8], link[TEMP_PATH + 32], candidate[PATH_MAX], expected[3 * PATH_MAX];
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+
+    begin();
+    d = document_of("1", 0, &hash);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    snprintf(links, sizeof(links), "%s/links", folder);
+    ck_assert_int_eq(files_link(scope, &hash, links, &e), 0);
+    snprintf(link, sizeof(link), "%s/conf.d/f5", links);
+    ck_assert(temp_holds(link, "1"));
+    ck_assert_int_eq(placeholder_fill(scope, &hash, links, "{group} {conf.d}", &text, &e), 0);
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, candidate, &e), 0);
+    *strrchr(candidate, '/') = '\0';
+    snprintf(expected, sizeof(expected), "%s %s", candidate, candidate);
+    ck_assert_str_eq(text.data, expected);
+    end();
+}
+END_TEST
+
+/* ---- never half a group ---- */
+
+/* Open the folder and read all its files through that: what a program does. 0: some are gone. */
+static int look_once(void)
+{
+    int dir = open(group, O_RDONLY | O_DIRECTORY), found = 0;
+    char name[8], first = 0, c;
+
+    ck_assert_msg(dir >= 0, "no folder: %s", strerror(errno));
+    for (int i = 0; i < FILES; i++) {
+        int fd;
+
+        snprintf(name, sizeof(name), "f%d", i);
+        fd = openat(dir, name, O_RDONLY);
+        if (fd < 0)
+            break; /* this folder was replaced and is being removed: the program opens it anew */
+        ck_assert_int_eq(read(fd, &c, 1), 1);
+        close(fd);
+        ck_assert_msg(!first || c == first, "files of two versions in one folder");
+        first = c;
+        found++;
+    }
+    close(dir);
+    return found == FILES ? first : 0;
+}
+
+static volatile bool is_over;
+
+static void *change(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 300; i++)
+        apply(i % 2 ? "1" : "2");
+    is_over = true;
+    return NULL;
+}
+
+/* Names under which files of two versions could be seen together do not exist: every folder that
+ * ever has the group's name is whole. */
+START_TEST(test_readers_see_one_group_or_the_other)
+{
+    pthread_t writer;
+    int wholes = 0;
+
+    begin();
+    apply("1");
+    is_over = false;
+    ck_assert_int_eq(pthread_create(&writer, NULL, change, NULL), 0);
+    while (!is_over) {
+        wholes += look_once() != 0;
+    }
+    pthread_join(writer, NULL);
+    ck_assert_int_gt(wholes, 0);
+    ck_assert(look_once() != 0);
+    end();
+}
+END_TEST
+
+/* Killed anywhere in an activation: the folder is the old or the new one, and whoever comes after
+ * finishes the job. */
+START_TEST(test_killed_at_any_moment)
+{
+    struct hash hash[2];
+    struct document *d[2];
+
+    begin();
+    d[0] = document_of("1", 0, &hash[0]);
+    d[1] = document_of("2", 0, &hash[1]);
+    apply("1");
+    for (int i = 0; i < 150; i++) {
+        int to = (i + 1) % 2, whole;
+        pid_t child = fork();
+
+        if (child == 0) {
+            if (files_stage(FROM(d[to], hash[to]), &e) ||
+                files_reserve(FROM(d[!to], hash[!to]), state, &e) ||
+                files_apply(FROM(d[to], hash[to]), state, &e))
+                _exit(1);
+            _exit(0);
+        }
+        for (volatile int spin = 0; spin < i * 4000; spin++)
+            ;
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        whole = look_once();
+        ck_assert_msg(whole == '1' || whole == '2', "half a group after %d", i);
+        ck_assert_msg(files_apply(FROM(d[to], hash[to]), state, &e) == 0, "%s", e.text);
+        ck_assert_int_eq(look_once(), '1' + to);
+        files_sweep(scope, NULL, 0);
+        ck_assert_int_eq(count(folder, ".lockstep"), 0);
+    }
+    document_free(d[0]);
+    document_free(d[1]);
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_group");
+    TCase *t = tcase_create("group");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, test_a_group_replaces_what_was_there_and_puts_it_back);
+    tcase_add_test(t, test_a_group_that_was_not_there_goes_away_again);
+    tcase_add_test(t, test_optional_files_and_strangers);
+    tcase_add_test(t, test_the_way_back_is_laid_out);
+    tcase_add_test(t, test_the_group_may_be_a_link);
+    tcase_add_test(t, test_validate_sees_the_whole_group);
+    tcase_add_test(t, test_readers_see_one_group_or_the_other);
+    tcase_add_test(t, test_killed_at_any_moment);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,198 @@
+/* agent_render.c - tests of what stands in a file: formats, chosen keys, stripped names, fillings. */
+#include "agent/render.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct document *d;
+static struct rendering out;
+static struct agent_file file;
+static struct agent_scope scope = { .name = "pay/prod" };
+static struct err e;
+
+static void set_up(void)
+{
+    d = document_new();
+    file = (struct agent_file){ .kind = AGENT_FILE_JSON, .key = "document", .path = "/x" };
+}
+
+static void tear_down(void)
+{
+    document_free(d);
+    rendering_fini(&out);
+}
+
+static void put(const char *key, enum value_type type, const char *text)
+{
+    ck_assert_int_eq(document_set(d, key, type, text, &e), 0);
+}
+
+static int render(enum agent_file_kind kind)
+{
+    struct render_source source = { .scope = &scope, .document = d, .hash = { { 0xab, 0x01 } } };
+
+    file.kind = kind;
+    return render_file(&source, &file, &out, &e);
+}
+
+static const char *rendered(enum agent_file_kind kind)
+{
+    ck_assert_msg(render(kind) == 0, "%s", e.text);
+    return out.content.data;
+}
+
+static void refused(enum agent_file_kind kind, const char *said)
+{
+    ck_assert_int_eq(render(kind), -1);
+    ck_assert_str_eq(e.code, "schema");
+    ck_assert_msg(strstr(e.text, said) != NULL, "%s lacks %s", e.text, said);
+}
+
+START_TEST(test_whole_documents)
+{
+    put("db.url", VALUE_STRING, "it's \"x\"");
+    put("limit", VALUE_NUMBER, "1.50");
+    put("on", VALUE_BOOLEAN, "true");
+    put("list", VALUE_JSON, "[1,2]");
+    ck_assert_str_eq(rendered(AGENT_FILE_JSON),
+                     "{\n  \"db.url\": \"it's \\\"x\\\"\",\n  \"limit\": 1.50,\n"
+                     "  \"list\": [1,2],\n  \"on\": true\n}\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV),
+                     "DB_URL='it'\\''s \"x\"'\nLIMIT='1.50'\nLIST='[1,2]'\nON='true'\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_YAML),
+                     "db:\n  url: \"it's \\\"x\\\"\"\nlimit: 1.50\nlist: [1, 2]\n\"on\": true\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_INI),
+                     "limit = 1.50\nlist = [1,2]\non = true\n\n[db]\nurl = it's \"x\"\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_RAW), "it's \"x\"\n1.50\n[1,2]\ntrue\n");
+    put("db-url", VALUE_STRING, "y");
+    refused(AGENT_FILE_ENV, "DB_URL");
+}
+END_TEST
+
+START_TEST(test_nothing_to_write)
+{
+    ck_assert_str_eq(rendered(AGENT_FILE_JSON), "{\n}\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_YAML), "{}\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV), "");
+    ck_assert_str_eq(rendered(AGENT_FILE_INI), "");
+    ck_assert_str_eq(rendered(AGENT_FILE_RAW), "");
+    ck_assert(!out.is_absent);
+}
+END_TEST
+
+START_TEST(test_ini_sections)
+{
+    put("a.b.c", VALUE_NUMBER, "1");
+    put("a.x", VALUE_NUMBER, "2");
+    put("a-b.y", VALUE_NUMBER, "3");
+    put("z", VALUE_NUMBER, "4");
+    put("end.", VALUE_NUMBER, "5");
+    put(".first", VALUE_NUMBER, "6");
+    ck_assert_str_eq(rendered(AGENT_FILE_INI), ".first = 6\nend. = 5\nz = 4\n\n[a-b]\ny = 3\n"
+                                               "\n[a]\nb.c = 1\nx = 2\n");
+    put("a.lines", VALUE_STRING, "1\n2");
+    refused(AGENT_FILE_INI, "\"a.lines\" has several lines");
+    document_unset(d, "a.lines");
+    put("a.p=q", VALUE_STRING, "1");
+    refused(AGENT_FILE_INI, "\"a.p=q\"");
+    document_unset(d, "a.p=q");
+    put("a.;b", VALUE_STRING, "1");
+    refused(AGENT_FILE_INI, "\"a.;b\"");
+}
+END_TEST
+
+START_TEST(test_keys_are_chosen_and_stripped)
+{
+    put("upstream.a", VALUE_STRING, "1");
+    put("upstream.b", VALUE_STRING, "2");
+    put("limits.rate", VALUE_NUMBER, "9");
+    put("other", VALUE_STRING, "3");
+    file.keys = "upstream.*,limits.rate";
+    file.strip = "upstream.";
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV), "A='1'\nB='2'\nLIMITS_RATE='9'\n");
+    file.keys = "nothing.*";
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV), "");
+    ck_assert(!out.is_absent);
+    file.is_optional = true;
+    ck_assert_int_eq(render(AGENT_FILE_ENV), 0);
+    ck_assert(out.is_absent);
+    file.keys = NULL;
+    put("a", VALUE_STRING, "4");
+    refused(AGENT_FILE_JSON, "two keys are \"a\"");
+    document_unset(d, "a");
+    put("upstream.", VALUE_STRING, "4");
+    refused(AGENT_FILE_JSON, "nothing but the prefix");
+}
+END_TEST
+
+START_TEST(test_filling)
+{
+    put("conf", VALUE_STRING, "id {lockstep.hash}; {lockstep.scope}{x} { }");
+    file.key = "conf";
+    ck_assert_str_eq(rendered(AGENT_FILE_KEY), "id {lockstep.hash}; {lockstep.scope}{x} { }");
+    file.is_filled = true;
+    ck_assert_str_eq(rendered(AGENT_FILE_KEY),
+                     "id ab01000000000000000000000000000000000000000000000000000000000000; "
+                     "pay/prod{x} { }");
+    put("conf", VALUE_STRING, "{lockstep.revision}");
+    refused(AGENT_FILE_KEY, "{lockstep.revision}");
+    put("conf", VALUE_STRING, "cut {lockstep.ha");
+    refused(AGENT_FILE_KEY, "{lockstep.ha");
+}
+END_TEST
+
+START_TEST(test_a_key_that_is_not_there)
+{
+    file.key = "gone";
+    refused(AGENT_FILE_KEY, "\"gone\"");
+    file.is_optional = true;
+    ck_assert_int_eq(render(AGENT_FILE_KEY), 0);
+    ck_assert(out.is_absent);
+}
+END_TEST
+
+/* Under whatever name: marked, so that the file is 0600, and wiped. */
+START_TEST(test_secrets_stay_secrets)
+{
+    char reference[VALUE_REFERENCE_SIZE];
+
+    value_reference("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", reference);
+    put("db.port", VALUE_NUMBER, "1");
+    put("db.word", VALUE_STRING, reference);
+    document_open_secret(d, "db.word", "hush");
+    file.keys = "db.port";
+    ck_assert_str_eq(rendered(AGENT_FILE_INI), "[db]\nport = 1\n");
+    ck_assert(!out.is_secret);
+    file.keys = NULL;
+    file.strip = "db.";
+    file.is_filled = true;
+    ck_assert_str_eq(rendered(AGENT_FILE_YAML), "port: 1\nword: \"hush\"\n");
+    ck_assert(out.is_secret && out.content.is_secret);
+    file.key = "db.word";
+    ck_assert_str_eq(rendered(AGENT_FILE_KEY), "hush");
+    ck_assert(out.is_secret && out.content.is_secret);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_render");
+    TCase *t = tcase_create("render");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, test_whole_documents);
+    tcase_add_test(t, test_nothing_to_write);
+    tcase_add_test(t, test_ini_sections);
+    tcase_add_test(t, test_keys_are_chosen_and_stripped);
+    tcase_add_test(t, test_filling);
+    tcase_add_test(t, test_a_key_that_is_not_there);
+    tcase_add_test(t, test_secrets_stay_secrets);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
