@@ -34,3 +34,12 @@ void edges_send_bytes(struct edges *e, const struct roster_server *to, enum wire
     if (to->has_peer)
         (void)router_send_bytes(e->router, &to->peer, &envelope, body, size);
 }
+
+void edges_send_secret(struct edges *e, const struct roster_server *to, enum wire_type type,
+                       uint8_t **body, size_t size)
+{
+    struct wire_envelope envelope = edges_envelope(e, type, to);
+
+    if (to->has_peer)
+        (void)router_send_secret(e->router, &to->peer, &envelope, body, size);
+}

@@ -11,6 +11,7 @@
 #include "coordinator/settings.h"
 #include "coordinator/store/lease.h"
 #include "coordinator/store/loader.h"
+#include "coordinator/store/secret_reader.h"
 #include "coordinator/store/writer.h"
 
 struct edges {
@@ -18,6 +19,7 @@ struct edges {
     struct router *router;
     struct writer *writer;
     struct loader *loader;
+    struct secret_reader *secret_reader;
     struct lease *lease;
     struct roster *roster;
     struct contents *contents;
@@ -35,5 +37,9 @@ void edges_send(struct edges *e, const struct roster_server *to, enum wire_type 
                 const struct router_frame *body);
 void edges_send_bytes(struct edges *e, const struct roster_server *to, enum wire_type type,
                       const void *body, size_t size);
+
+/* Takes the malloc'ed bytes and wipes them. */
+void edges_send_secret(struct edges *e, const struct roster_server *to, enum wire_type type,
+                       uint8_t **body, size_t size);
 
 #endif

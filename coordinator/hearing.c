@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "coordinator/secret_desk.h"
 
 #define QUARANTINE_MS 300000
 #define CLONE_AFTER_MS                                                                             \
@@ -488,6 +489,16 @@ static void on_bye(struct hearing *h, struct roster_server *s, const struct rout
     leading_left(h->leading, s);
 }
 
+static void on_ask(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    secret_desk_ask(h->edges, s, m);
+}
+
+static void on_kept(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    secret_desk_kept(h->edges, s, m);
+}
+
 /* What coordinators say and agents do not has no handler. */
 typedef void handler(struct hearing *h, struct roster_server *s, const struct router_message *m);
 static handler *const handlers[WIRE_TYPE_COUNT] = {
@@ -496,6 +507,7 @@ static handler *const handlers[WIRE_TYPE_COUNT] = {
     [WIRE_ABORTED] = on_ack, [WIRE_ROLLED_BACK] = on_ack, [WIRE_FINALIZED] = on_ack,
     [WIRE_FETCH] = on_fetch, [WIRE_STATUS] = on_status,   [WIRE_CHECK] = on_check,
     [WIRE_STALE] = on_stale, [WIRE_BYE] = on_bye,
+    [WIRE_ASK] = on_ask,     [WIRE_KEPT] = on_kept,
 };
 
 void hearing_message(struct hearing *h, const struct router_message *m)

@@ -20,6 +20,7 @@
 #include "coordinator/hearing.h"
 #include "coordinator/keys.h"
 #include "coordinator/leading.h"
+#include "coordinator/secret_desk.h"
 #include "coordinator/store/listener.h"
 
 #define TICK_MS 50
@@ -31,6 +32,7 @@
 /* What commits said, written by the listener's thread: which looks are wanted. */
 #define WANT_WORK 1u
 #define WANT_ROSTER 2u
+#define WANT_DESTROYED 4u
 
 struct loop {
     struct coordinator_settings settings;
@@ -255,7 +257,10 @@ static void want(struct loop *l, int64_t now_ms)
     if ((wanted & WANT_ROSTER) || now_ms >= l->roster_ms) {
         l->roster_ms = now_ms + ROSTER_MS;
         loader_want(l->edges.loader, LOAD_ROSTER);
+        wanted |= WANT_DESTROYED;
     }
+    if ((wanted & WANT_DESTROYED) && l->leading)
+        secret_reader_look(l->edges.secret_reader);
 }
 
 static void tick(struct loop *l)
@@ -308,6 +313,7 @@ void loop_run(struct loop *l)
         { .fd = loader_fd(l->edges.loader), .events = POLLIN },
         { .fd = l->wake_fd, .events = POLLIN },
         { .fd = l->signal_fd, .events = POLLIN },
+        { .fd = secret_reader_fd(l->edges.secret_reader), .events = POLLIN },
     };
     bool is_drained = true;
 
@@ -321,6 +327,7 @@ void loop_run(struct loop *l)
         drain_lease(l);
         drain_writer(l);
         drain_loader(l);
+        secret_desk_drain(&l->edges);
         tick(l);
         is_drained = drain_router(l);
     }
@@ -342,6 +349,8 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     if (strcmp(action, "command") == 0 || strcmp(action, "rollout.create") == 0 ||
         strcmp(action, "rollout.approve") == 0)
         wanted |= WANT_WORK;
+    if (strstr(action, "destroy"))
+        wanted |= WANT_DESTROYED;
     if (!wanted)
         return;
     atomic_fetch_or(&l->wanted, wanted);
@@ -370,7 +379,7 @@ static int open_router(struct loop *l, struct err *e)
     return 0;
 }
 
-static void start_threads(struct loop *l)
+static void start_threads(struct loop *l, struct keyring *keyring)
 {
     uint64_t random = 0;
     char host[64] = "host";
@@ -386,13 +395,14 @@ static void start_threads(struct loop *l)
                                      .router_address = l->advertise,
                                      .lease_ms = l->settings.lease_ms };
     l->edges.loader = loader_start(l->settings.database_url);
+    l->edges.secret_reader = secret_reader_start(l->settings.database_url, keyring);
     l->edges.lease = lease_start(&lease);
     l->edges.writer = writer_start(l->settings.database_url, l->edges.lease);
     loader_want(l->edges.loader, LOAD_ROSTER);
 }
 
 int loop_open(const struct coordinator_settings *settings, const char *http_address,
-              struct loop **out, struct err *e)
+              struct keyring *keyring, struct loop **out, struct err *e)
 {
     struct loop *l = calloc(1, sizeof(*l));
     sigset_t signals;
@@ -417,7 +427,7 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     sigaddset(&signals, SIGHUP);
     l->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     MUST(l->wake_fd >= 0 && l->signal_fd >= 0);
-    start_threads(l);
+    start_threads(l, keyring);
     *out = l;
     return 0;
 }
@@ -430,6 +440,7 @@ void loop_close(struct loop *l)
     writer_stop(l->edges.writer);
     lease_stop(l->edges.lease);
     loader_stop(l->edges.loader);
+    secret_reader_stop(l->edges.secret_reader);
     hearing_free(l->hearing);
     router_close(l->edges.router);
     roster_free(l->edges.roster);

@@ -6,12 +6,15 @@
 #include "coordinator/http/server.h"
 #include "coordinator/settings.h"
 
-struct loop;
+struct keyring;
 struct listener;
+struct loop;
 
-/* Opens the ROUTER and starts the threads around the database (lease, writer, loader). */
+/* Opens the ROUTER and starts the threads around the database: lease, writer, loader, and the
+ * reader of secrets, which alone asks the keyring. */
 int loop_open(const struct coordinator_settings *settings, const char *http_address,
-              struct loop **out, struct err *e) __attribute__((warn_unused_result));
+              struct keyring *keyring, struct loop **out, struct err *e)
+    __attribute__((warn_unused_result));
 void loop_close(struct loop *l);
 /* Hears of commits from now on. */
 void loop_listen(struct loop *l, struct listener *listener);

@@ -193,7 +193,7 @@ static void read_certificates(void *ctx)
     service_ready("certificates read again");
 }
 
-static int run(const struct coordinator_settings *s)
+static int run(const struct coordinator_settings *s, struct keyring *keyring)
 {
     unsigned workers = (unsigned)s->http_workers;
     struct pg_pool *pool = pg_pool_new(s->database_url, "lockstepd http", workers + POOL_EXTRA);
@@ -217,7 +217,7 @@ static int run(const struct coordinator_settings *s)
     int rc = 0;
 
     deps.status = loop_status;
-    if (loop_open(s, s->http_listen, &loop, &e) != 0)
+    if (loop_open(s, s->http_listen, keyring, &loop, &e) != 0)
         rc = fail(&e);
     deps.status_ctx = loop;
     if (rc == 0 && http_start(&http_settings, &deps, &http, &e) != 0)
@@ -257,7 +257,7 @@ static int start(const struct coordinator_settings *s)
         return fail(&e);
     if (strcmp(s->secrets_provider, "none") != 0 && keyring_check(keyring, newest, &e) != 0)
         log_warn("secrets can be neither read nor written", "reason", e.text);
-    return wait_for_database(s->database_url) ? run(s) : 0;
+    return wait_for_database(s->database_url) ? run(s, keyring) : 0;
 }
 
 static int obey(const struct arguments *arguments, const struct coordinator_settings *s)

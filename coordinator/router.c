@@ -7,6 +7,7 @@
 #include <zmq.h>
 
 #include "common/invariant.h"
+#include "common/seal.h"
 #include "coordinator/zap.h"
 
 #define ZAP_ENFORCE_DOMAIN 93 /* a draft option of the header that Debian's library has */
@@ -442,6 +443,22 @@ int router_send_bytes(struct router *r, const struct router_peer *peer,
 
     copy_frame(&copy, body, size);
     return send_message(r, peer, envelope, &copy);
+}
+
+/* On one of ZeroMQ's threads: the hint is the size. */
+static void wipe_and_free(void *data, void *hint)
+{
+    seal_free(data, (size_t)(uintptr_t)hint);
+}
+
+int router_send_secret(struct router *r, const struct router_peer *peer,
+                       const struct wire_envelope *envelope, uint8_t **body, size_t size)
+{
+    zmq_msg_t message;
+
+    MUST(zmq_msg_init_data(&message, *body, size, wipe_and_free, (void *)(uintptr_t)size) == 0);
+    *body = NULL;
+    return send_message(r, peer, envelope, &message);
 }
 
 void router_new_keys(char public_key[ROUTER_KEY_SIZE], char secret_key[ROUTER_KEY_SIZE])

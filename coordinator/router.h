@@ -73,6 +73,11 @@ int router_send(struct router *r, const struct router_peer *peer,
 int router_send_bytes(struct router *r, const struct router_peer *peer,
                       const struct wire_envelope *envelope, const void *body, size_t size);
 
+/* The same for bytes that are secret: taken (malloc'ed, NULL afterwards), and wiped as soon as they
+ * are sent or dropped. */
+int router_send_secret(struct router *r, const struct router_peer *peer,
+                       const struct wire_envelope *envelope, uint8_t **body, size_t size);
+
 /* A fresh CURVE key pair (Z85 with terminating zeros). */
 void router_new_keys(char public_key[ROUTER_KEY_SIZE], char secret_key[ROUTER_KEY_SIZE]);
 
