@@ -271,7 +271,7 @@ int record_get_secret(const void *data, size_t size, struct kept_secret *out)
     struct reader r;
 
     *out = (struct kept_secret){ 0 };
-    if (open_record(data, size, &r))
+    if (open_record(data, size, &r) < 0)
         return -1;
     out->is_destroyed = get_number(&r, 1) != 0;
     get_text(&r, out->service, sizeof(out->service));
