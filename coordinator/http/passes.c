@@ -12,6 +12,7 @@
 #include "common/table.h"
 
 #define GOOD_FOR_MS 5000
+#define RENEW_MS 2000 /* before the end */
 #define PASSES_MAX 10000
 
 struct pass {
@@ -20,6 +21,7 @@ struct pass {
     struct hash token;
     uint64_t drops; /* of the moment in which the token was checked */
     int64_t until_ms;
+    _Atomic bool is_renewed; /* somebody has gone to ask */
     struct token_owner owner;
 };
 
@@ -103,20 +105,37 @@ void passes_keep(struct passes *p, const char *token, const struct token_owner *
     pthread_rwlock_unlock(&p->lock);
 }
 
-bool passes_is_good(struct passes *p, const struct pass *pass, int64_t now_ms)
+static bool is_valid(struct passes *p, const struct pass *pass, int64_t now_ms)
 {
     return pass->drops == p->drops && now_ms < pass->until_ms;
 }
 
-struct pass *passes_find(struct passes *p, const char *token)
+static bool is_due(const struct pass *pass, int64_t now_ms)
 {
+    return now_ms >= pass->until_ms - RENEW_MS && !pass->is_renewed;
+}
+
+bool passes_is_good(struct passes *p, const struct pass *pass, int64_t now_ms)
+{
+    return is_valid(p, pass, now_ms) && !is_due(pass, now_ms);
+}
+
+static bool is_mine_to_renew(struct pass *pass, int64_t now_ms)
+{
+    return is_due(pass, now_ms) && !atomic_exchange(&pass->is_renewed, true);
+}
+
+struct pass *passes_find(struct passes *p, const char *token, bool is_asking)
+{
+    int64_t now_ms = clock_monotonic_ms();
     struct hash hash;
     struct pass *pass;
 
     digest_sha256(token, strlen(token), &hash);
     pthread_rwlock_rdlock(&p->lock);
     HASH_FIND(hh, p->table, &hash, sizeof(hash), pass);
-    if (pass && !passes_is_good(p, pass, clock_monotonic_ms()))
+    if (pass && (!is_valid(p, pass, now_ms) ||
+                 (is_asking ? is_mine_to_renew(pass, now_ms) : is_due(pass, now_ms))))
         pass = NULL;
     if (pass)
         atomic_fetch_add(&pass->holders, 1);

@@ -172,7 +172,7 @@ static bool is_known_caller(struct reads *r, struct reads_caller *c, const char 
     if (c->pass && is_same_token(c, token, size) && passes_is_good(r->passes, c->pass, now_ms))
         return true;
     pass_release(c->pass);
-    c->pass = size <= sizeof(c->token) ? passes_find(r->passes, token) : NULL;
+    c->pass = size <= sizeof(c->token) ? passes_find(r->passes, token, false) : NULL;
     if (!c->pass)
         return false;
     c->size = size;
@@ -246,7 +246,7 @@ enum reads_step reads_begin(struct exchange *ex)
     if (!may_be_answered(rq, &name))
         return READS_GO;
     token = dispatch_token(rq->authorization);
-    pass = token ? passes_find(rq->reads->passes, token) : NULL;
+    pass = token ? passes_find(rq->reads->passes, token, true) : NULL;
     if (!pass)
         return READS_GO;
     rq->owner = *pass_owner(pass);
