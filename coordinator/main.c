@@ -199,9 +199,10 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     struct pg_pool *pool = pg_pool_new(s->database_url, "lockstepd http", workers + POOL_EXTRA);
     struct listener *listener = listener_start(s->database_url);
     struct http_settings http_settings = { .bind = s->http_listen,
-                                           .tls_cert = s->http_tls_cert,
-                                           .tls_key = s->http_tls_key,
-                                           .tls_client_ca = s->http_tls_client_ca,
+                                           .tls = { .cert = s->http_tls_cert,
+                                                    .key = s->http_tls_key,
+                                                    .client_ca = s->http_tls_client_ca,
+                                                    .client_crl = s->http_tls_client_crl },
                                            .is_insecure = s->is_http_insecure,
                                            .workers = workers,
                                            .token_rate = (uint32_t)s->token_rate,

@@ -19,6 +19,7 @@ static const struct settings_key keys[] = {
     { "http", "tls_cert", SETTINGS_TEXT, AT(http_tls_cert), NULL, 0, 0, false },
     { "http", "tls_key", SETTINGS_TEXT, AT(http_tls_key), NULL, 0, 0, false },
     { "http", "tls_client_ca", SETTINGS_TEXT, AT(http_tls_client_ca), NULL, 0, 0, false },
+    { "http", "tls_client_crl", SETTINGS_TEXT, AT(http_tls_client_crl), NULL, 0, 0, false },
     { "http", "insecure", SETTINGS_BOOLEAN, AT(is_http_insecure), "false", 0, 0, false },
     { "cache", "entries", SETTINGS_NUMBER, AT(cache_entries), "1000000", 64, INT64_C(1) << 32,
       false },
@@ -74,6 +75,8 @@ static int check_tls(const struct coordinator_settings *s, struct err *e)
                        "given together", s->http_tls_cert ? "key" : "cert");
     if (s->http_tls_client_ca && !s->http_tls_cert)
         return err_set(e, ERR_INVALID, "[http] tls_client_ca needs tls_cert and tls_key");
+    if (s->http_tls_client_crl && !s->http_tls_client_ca)
+        return err_set(e, ERR_INVALID, "[http] tls_client_crl needs tls_client_ca");
     return 0;
 }
 

@@ -14,6 +14,7 @@ struct coordinator_settings {
     int64_t token_rate, address_rate; /* requests a second; 0: any number */
     char *http_tls_cert, *http_tls_key; /* PEM files, read again on SIGHUP; NULL: plain HTTP */
     char *http_tls_client_ca;           /* NULL: clients need no certificate */
+    char *http_tls_client_crl;          /* NULL: none was revoked */
     bool is_http_insecure;              /* plain HTTP on any address */
     int64_t cache_entries, cache_megabytes; /* of single-key reads; whichever is reached first */
     bool is_cache_warmed;                   /* filled after a start with what is released */

@@ -410,8 +410,7 @@ static int start_daemon(struct http *h, struct err *e)
     int rc;
 
     stall_avoid();
-    if (h->settings.tls_cert && tls_new(h->settings.tls_cert, h->settings.tls_key,
-                                        h->settings.tls_client_ca, &h->house.tls, e) < 0)
+    if (h->settings.tls.cert && tls_new(&h->settings.tls, &h->house.tls, e) < 0)
         return -1;
     if (bind_resolve(h->settings.bind, &at, e) < 0)
         return -1;

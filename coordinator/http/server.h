@@ -13,14 +13,14 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "coordinator/http/tls.h"
 
 struct pg_pool;
 struct listener;
 
 struct http_settings {
     const char *bind;        /* "127.0.0.1:7780", "[::1]:0"; port 0: any free one. Lent */
-    /* PEM files; NULL: plain HTTP. With a client CA, clients need a certificate of it. Lent */
-    const char *tls_cert, *tls_key, *tls_client_ca;
+    struct tls_files tls;    /* no certificate: plain HTTP */
     bool is_insecure;        /* plain HTTP on other addresses than this machine's own, too */
     unsigned io_threads;     /* 0: two; at least two, because one can stall at 128 events */
     unsigned workers;        /* 0: eight; not more than the pool has connections */

@@ -39,8 +39,8 @@ struct material {
 };
 
 struct tls {
-    const char *cert, *key, *client_ca;
-    struct buffer client_ca_pem; /* of the first load: its names are sent to clients */
+    struct tls_files files;
+    struct buffer client_ca_pem; /* of the first load: it makes the library ask clients */
     pthread_mutex_t lock;        /* of loading */
     struct material *_Atomic newest;
     _Atomic uint64_t load; /* counts */
@@ -83,6 +83,10 @@ static int load_chain(struct material *m, const char *path, struct err *e)
         return no_good(path, rc, e);
     m->expires = gnutls_x509_crt_get_expiration_time(list[0]);
     for (unsigned i = 0; i < count; i++) {
+        time_t expires = gnutls_x509_crt_get_expiration_time(list[i]);
+
+        if (expires < m->expires)
+            m->expires = expires;
         if (rc >= 0)
             rc = gnutls_pcert_import_x509(&m->chain[i], list[i], 0);
         if (rc >= 0)
@@ -132,7 +136,7 @@ static int check_pair(const struct tls *t, struct material *m, struct err *e)
     gnutls_free(signature.data);
     if (rc < 0)
         return err_set(e, ERR_INVALID, "%.150s is not the key of the certificate in %.150s",
-                       t->key, t->cert);
+                       t->files.key, t->files.cert);
     return 0;
 }
 
@@ -142,9 +146,9 @@ static int load_authorities(struct tls *t, struct material *m, struct err *e)
     gnutls_datum_t data;
     int count;
 
-    if (!t->client_ca)
+    if (!t->files.client_ca)
         return 0;
-    if (read_pem(t->client_ca, &pem, e) < 0)
+    if (read_pem(t->files.client_ca, &pem, e) < 0)
         return -1;
     MUST(gnutls_x509_trust_list_init(&m->authorities, 0) >= 0);
     data = datum(&pem);
@@ -156,7 +160,28 @@ static int load_authorities(struct tls *t, struct material *m, struct err *e)
         buffer_fini(&pem);
     if (count <= 0)
         return err_set(e, ERR_INVALID, "%.200s: there is no certificate of an authority in it",
-                       t->client_ca);
+                       t->files.client_ca);
+    return 0;
+}
+
+/* Signed by one of the authorities, and not outdated: a list that stopped growing hides what was
+ * revoked since. One that gets old while it is in use stays: it is better than none. */
+static int load_revoked(struct tls *t, struct material *m, struct err *e)
+{
+    SCOPED_BUFFER struct buffer pem = { 0 };
+    gnutls_datum_t data;
+
+    if (!t->files.client_crl)
+        return 0;
+    if (read_pem(t->files.client_crl, &pem, e) < 0)
+        return -1;
+    data = datum(&pem);
+    if (gnutls_x509_trust_list_add_trust_mem(m->authorities, NULL, &data, GNUTLS_X509_FMT_PEM,
+                                             GNUTLS_TL_VERIFY_CRL | GNUTLS_TL_FAIL_ON_INVALID_CRL,
+                                             0) <= 0)
+        return err_set(e, ERR_INVALID,
+                       "%.200s: there is no revocation list in it that tls_client_ca has signed "
+                       "and that is not outdated", t->files.client_crl);
     return 0;
 }
 
@@ -203,7 +228,7 @@ static void take_over(struct tls *t, struct material *m)
     if (days_left(m) < WARN_DAYS)
         log_warn(days_left(m) < 0 ? "the TLS certificate has expired"
                                   : "the TLS certificate expires soon",
-                 "file", t->cert, "remedy", "renew it and send SIGHUP");
+                 "file", t->files.cert, "remedy", "renew it and send SIGHUP");
 }
 
 int tls_load(struct tls *t, struct err *e)
@@ -213,8 +238,9 @@ int tls_load(struct tls *t, struct err *e)
 
     MUST(m);
     pthread_mutex_lock(&t->lock);
-    rc = load_chain(m, t->cert, e) < 0 || load_key(m, t->key, e) < 0 || check_pair(t, m, e) < 0 ||
-                 load_authorities(t, m, e) < 0
+    rc = load_chain(m, t->files.cert, e) < 0 || load_key(m, t->files.key, e) < 0 ||
+                 check_pair(t, m, e) < 0 || load_authorities(t, m, e) < 0 ||
+                 load_revoked(t, m, e) < 0
              ? -1
              : 0;
     if (rc == 0)
@@ -225,15 +251,12 @@ int tls_load(struct tls *t, struct err *e)
     return rc;
 }
 
-int tls_new(const char *cert, const char *key, const char *client_ca, struct tls **out,
-            struct err *e)
+int tls_new(const struct tls_files *files, struct tls **out, struct err *e)
 {
     struct tls *t = calloc(1, sizeof(*t));
 
     MUST(t && pthread_mutex_init(&t->lock, NULL) == 0);
-    t->cert = cert;
-    t->key = key;
-    t->client_ca = client_ca;
+    t->files = *files;
     if (tls_load(t, e) < 0) {
         tls_free(t);
         return -1;
@@ -267,7 +290,9 @@ static int give_certificate(gnutls_session_t session, const gnutls_datum_t *auth
     struct tls *t = only;
     struct material *m = t->newest;
 
-    (void)session;
+    /* The library would send the names of the authorities of its start, and clients that choose
+     * their certificate by these names would have none for a new authority. */
+    gnutls_certificate_send_x509_rdn_sequence(session, 1);
     (void)authorities;
     (void)count;
     (void)algorithms;
@@ -286,7 +311,7 @@ void tls_options(struct tls *t, struct MHD_OptionItem *out)
                                       (void *)(uintptr_t)give_certificate };
     *out++ = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_PRIORITIES, 0,
                                       (void *)(uintptr_t)priorities };
-    if (t->client_ca)
+    if (t->files.client_ca)
         *out++ = (struct MHD_OptionItem){ MHD_OPTION_HTTPS_MEM_TRUST, 0, t->client_ca_pem.data };
     *out = (struct MHD_OptionItem){ MHD_OPTION_END, 0, NULL };
 }
@@ -295,7 +320,7 @@ void tls_options(struct tls *t, struct MHD_OptionItem *out)
 
 bool tls_is_current(const struct tls *t, uint64_t load)
 {
-    return !t->client_ca || load == t->load;
+    return !t->files.client_ca || load == t->load;
 }
 
 static bool is_issued_by(gnutls_x509_trust_list_t authorities, const gnutls_datum_t *certificates,

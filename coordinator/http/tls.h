@@ -17,9 +17,16 @@
 struct MHD_OptionItem;
 struct tls;
 
-/* Paths are lent; client_ca NULL: clients need no certificate. One per process. */
-int tls_new(const char *cert, const char *key, const char *client_ca, struct tls **out,
-            struct err *e) __attribute__((warn_unused_result));
+/* PEM files; lent. */
+struct tls_files {
+    const char *cert, *key;
+    const char *client_ca;  /* NULL: clients need no certificate */
+    const char *client_crl; /* of that authority; NULL: none was revoked */
+};
+
+/* One per process. */
+int tls_new(const struct tls_files *files, struct tls **out, struct err *e)
+    __attribute__((warn_unused_result));
 void tls_free(struct tls *t); /* after the last connection; NULL is fine */
 /* Read the files. On -1 what was loaded before stays. */
 int tls_load(struct tls *t, struct err *e) __attribute__((warn_unused_result));
@@ -28,10 +35,10 @@ void tls_options(struct tls *t, struct MHD_OptionItem *out);
 
 /* Is a client that was found good by this load (0: by none) still good? */
 bool tls_is_current(const struct tls *t, uint64_t load);
-/* session: GnuTLS's. The client's certificate leads to the CA and is valid now. */
+/* session: GnuTLS's. The client's certificate leads to the CA, is valid now and not revoked. */
 bool tls_verify_client(struct tls *t, void *session, uint64_t *load_out);
 
-/* Of the certificate that is in use; negative: it has expired. */
+/* Of the chain that is in use, until its first certificate expires; negative: one has. */
 double tls_days_left(struct tls *t);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/invariant.h"
 #include "coordinator/http/answer.h"
@@ -18,6 +19,7 @@
 #include "coordinator/http/tls.h"
 
 #define SMALL 16384
+#define GOOD_FOR_MS 60000 /* a client's certificate: it may expire while the connection lives */
 
 /* ---------------------------------------------------------------- connections */
 
@@ -25,6 +27,7 @@ struct caller {
     struct deadline *deadline;
     struct reads_caller reader;
     uint64_t verified; /* the load of the certificates by which the client's was found good */
+    int64_t verified_ms;
 };
 
 static struct caller *caller_of(struct MHD_Connection *connection)
@@ -65,10 +68,15 @@ bool visit_is_welcome(const struct visit_house *house, struct MHD_Connection *co
 {
     struct caller *caller = caller_of(connection);
     const union MHD_ConnectionInfo *info;
+    int64_t now_ms;
 
     if (!house->tls)
         return true;
-    if (tls_is_current(house->tls, caller->verified))
+    now_ms = clock_monotonic_ms();
+    if (tls_is_current(house->tls, caller->verified) && now_ms < caller->verified_ms + GOOD_FOR_MS)
+        return true;
+    caller->verified_ms = now_ms;
+    if (tls_is_current(house->tls, 0))
         return true;
     info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     return info && tls_verify_client(house->tls, info->tls_session, &caller->verified);

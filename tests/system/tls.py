@@ -265,6 +265,9 @@ def test_client_certificates(world):
     equal(refused(world, c), 403, "none")
     equal(refused(world, c, client=world.others_authority.issue("stranger", usage="clientAuth")), 403, "another authority's")
     equal(refused(world, c, client=world.ours.issue("late", days=0, usage="clientAuth")), 403, "expired")
+    # Clients that choose by the names of authorities would have nothing for an authority that came with a reload.
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{c.http}", "-cert", good[0], "-key", good[1]], input="", capture_output=True, text=True, timeout=20, check=False)
+    contains(done.stdout, "No client certificate CA names sent")
     equal(refused(world, c, client=world.ours.issue("wrong-use", usage="serverAuth", serial="12")), 403, "made for servers")
     # A hit is answered the short way, which must not be a way around.
     equal(get(connection, "/api/v1/config/tls/dev/absent", world.token)[0], 404, "kept")
@@ -280,6 +283,63 @@ def test_client_certificates(world):
     finally:
         write(world.ours.cert, open(f"{world.folder}/kept.pem", encoding="utf-8").read())
         reload(world, c)
+
+
+def revoke(world, *names, days=30):
+    """The list of our authority, with these certificates on it, where the coordinator reads it."""
+    base = f"{world.folder}/crl"
+    write(f"{base}.cnf", f"[ca]\ndefault_ca=a\n[a]\ndatabase={base}.db\ncrlnumber={base}.number\ndefault_md=sha256\n")
+    write(f"{base}.db", "")
+    write(f"{base}.number", "01\n")
+    words = ["ca", "-config", f"{base}.cnf", "-cert", world.ours.cert, "-keyfile", f"{world.folder}/ours.key"]
+    for name in names:
+        openssl(*words, "-revoke", f"{world.folder}/{name}.pem")
+    when = ["-crldays", str(days)] if days > 0 else ["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"]
+    openssl(*words, "-gencrl", *when, "-out", f"{base}.pem")
+    return f"{base}.pem"
+
+
+def test_revoked(world):
+    """a certificate on the authority's revocation list gets in no more, on open connections as well"""
+    stolen, good = (world.ours.issue(name, usage="clientAuth", serial=n) for name, n in (("stolen", "21"), ("kept", "22")))
+    crl = revoke(world)
+    c = world.add_coordinator("revoking")
+    with open(c.settings, encoding="utf-8") as f:
+        text = f.read()
+    write(c.settings, text.replace("[http]\n", f"[http]\ntls_cert = {world.cert}\ntls_key = {world.key}\ntls_client_ca = {world.ours.cert}\ntls_client_crl = {crl}\n"), 0o600)
+    c.start(wait=False)
+    wait_until(lambda: "message=ready" in c.process.log_text(), lambda: f"it is ready: {c.process.log_text()[-800:]}")
+    connections = [connect(world, c, client=client) for client in (stolen, good)]
+    for connection in connections:
+        equal(get(connection, "/api/v1/services", world.token)[0], 200, "before")
+    revoke(world, "stolen")
+    reload(world, c)
+    equal([get(connection, "/api/v1/services", world.token)[0] for connection in connections], [403, 200], "on open connections")
+    equal(refused(world, c, client=stolen), 403, "on a new one")
+    equal(get(connect(world, c, client=good), "/api/v1/services", world.token)[0], 200, "the other on a new one")
+    revoke(world, days=0)
+    reload(world, c, word="the old ones stay")
+    write(crl, "no list\n")
+    reload(world, c, word="there is no revocation list")
+    equal(refused(world, c, client=stolen), 403, "by the list that stayed")
+    c.process.stop()
+
+
+def test_kinds_of_keys(world):
+    """RSA and Ed25519 certificates work as well as those on a curve"""
+    c = world.coordinators[0]
+    for number, (name, words) in enumerate((("rsa", ["rsa:2048"]), ("edwards", ["ed25519"]))):
+        base = f"{world.folder}/{name}"
+        write(f"{base}.ext", "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        openssl("req", "-newkey", *words, "-nodes", "-subj", f"/CN={name}", "-keyout", f"{base}.key", "-out", f"{base}.csr")
+        openssl("x509", "-req", "-in", f"{base}.csr", "-CA", world.ours.cert, "-CAkey", f"{world.folder}/ours.key", "-set_serial", str(40 + number), "-days", "9", "-extfile", f"{base}.ext", "-out", f"{base}.pem")
+        os.chmod(f"{base}.key", 0o600)
+        use(world, name)
+        reload(world, c)
+        equal(serial(connect(world, c)), 40 + number, name)
+    contains(c.process.log_text(), "expires soon")
+    use(world, "server")
+    reload(world, c)
 
 
 def test_plain_only_here(world):
