@@ -60,6 +60,9 @@ struct schema_problems {
     bool is_cut; /* there may be more */
 };
 
+/* Of a value that nobody may see: where in it the problem is, and what is said with words that may
+ * be its own, is left out. */
+void schema_problems_hide(struct schema_problems *problems);
 void schema_problems_fini(struct schema_problems *problems);
 static inline void schema_problems_fini_scoped(struct schema_problems *problems)
 {

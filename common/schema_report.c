@@ -129,6 +129,34 @@ bool schema_charge(struct schema_check *c, uint64_t steps)
     return true;
 }
 
+/* These say what a schema wants; the others may speak of the value's members and parts. */
+static bool is_about_schema(const char *keyword)
+{
+    static const char *const ones[] = { "type",      "enum",      "const",     "minimum",
+                                        "maximum",   "minLength", "maxLength", "pattern",
+                                        "minItems",  "maxItems",  "required",  "multipleOf",
+                                        "exclusiveMinimum", "exclusiveMaximum" };
+
+    for (size_t i = 0; i < sizeof(ones) / sizeof(ones[0]); i++)
+        if (strcmp(keyword, ones[i]) == 0)
+            return true;
+    return false;
+}
+
+void schema_problems_hide(struct schema_problems *problems)
+{
+    for (size_t i = 0; i < problems->count; i++) {
+        struct schema_problem *p = &problems->items[i];
+
+        p->instance_path[0] = '\0';
+        if (is_about_schema(p->keyword))
+            continue;
+        free(p->text);
+        MUST(asprintf(&p->text, "must keep to %s (the value is a secret and is not shown)",
+                      *p->keyword ? p->keyword : "the schema") >= 0);
+    }
+}
+
 void schema_problems_fini(struct schema_problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {

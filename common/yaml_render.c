@@ -1,7 +1,9 @@
 /* yaml_render.c - writes a document as nested YAML through libyaml. */
 #include "common/yaml_render.h"
 
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -136,7 +138,21 @@ struct level {
     const struct document *d;
     size_t first, end;
     size_t depth;
+    yaml_version_fn *version_of; /* NULL: secrets are references */
+    void *ctx;
 };
+
+static void emit_secret(yaml_emitter_t *to, uint64_t version)
+{
+    char text[24];
+    yaml_event_t event;
+    int size = snprintf(text, sizeof(text), "%" PRIu64, version);
+
+    MUST(yaml_scalar_event_initialize(&event, NULL, (const yaml_char_t *)"!secret",
+                                      (const yaml_char_t *)text, size, 0, 0,
+                                      YAML_PLAIN_SCALAR_STYLE));
+    emit(to, &event);
+}
 
 static const char *key_at(const struct level *l, size_t i)
 {
@@ -182,7 +198,8 @@ static void emit_level(yaml_emitter_t *to, const struct level *l)
         struct document_item item;
 
         if (dot && is_nested(l, i, word)) {
-            struct level inner = { l->d, i, same_word_end(l, i, word), l->depth + word + 1 };
+            struct level inner = { l->d, i, same_word_end(l, i, word), l->depth + word + 1,
+                                   l->version_of, l->ctx };
             char *name = strndup(key, word);
 
             MUST(name);
@@ -196,7 +213,10 @@ static void emit_level(yaml_emitter_t *to, const struct level *l)
         }
         document_at(l->d, i, &item);
         emit_key(to, key);
-        emit_value(to, &item);
+        if (item.is_secret && l->version_of)
+            emit_secret(to, l->version_of(l->ctx, item.key));
+        else
+            emit_value(to, &item);
         i++;
     }
 }
@@ -220,7 +240,13 @@ static void emit_frame(yaml_emitter_t *to, bool is_start)
 
 void yaml_render(const struct document *d, struct buffer *out)
 {
-    struct level top = { d, 0, document_count(d), 0 };
+    yaml_render_with(d, NULL, NULL, out);
+}
+
+void yaml_render_with(const struct document *d, yaml_version_fn *version_of, void *ctx,
+                      struct buffer *out)
+{
+    struct level top = { d, 0, document_count(d), 0, version_of, ctx };
     yaml_emitter_t to;
 
     MUST(yaml_emitter_initialize(&to));

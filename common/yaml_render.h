@@ -9,4 +9,9 @@
  * the rest of the longer one stays in one piece ("a: 1" beside "a.b: 2"). */
 void yaml_render(const struct document *d, struct buffer *out);
 
+/* The same, where secrets stand as "!secret VERSION" (which import leaves as they are). */
+typedef uint64_t yaml_version_fn(void *ctx, const char *key);
+void yaml_render_with(const struct document *d, yaml_version_fn *version_of, void *ctx,
+                      struct buffer *out);
+
 #endif

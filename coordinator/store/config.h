@@ -20,6 +20,7 @@
 
 struct pg;
 struct rows;
+struct sealing;
 
 /* ---------------------------------------------------------------- reading */
 
@@ -69,10 +70,19 @@ struct config_difference config_difference_at(const struct rows *rows, size_t ro
 
 /* ---------------------------------------------------------------- writing */
 
+/* Is the value to be a secret? */
+enum config_encrypt {
+    CONFIG_AS_IT_IS, /* as the key is now; a new key is not one */
+    CONFIG_SECRET,
+    CONFIG_PLAIN,
+};
+
 /* What is asked for one key. */
 struct config_change {
     const char *key;
     bool is_delete;
+    enum config_encrypt encrypt;
+    bool is_reference; /* text is a reference to an envelope, taken as it is (document.h) */
     bool is_typed; /* type was said; else the key keeps its own, a new key is a string */
     enum value_type type;
     const char *text; /* as written; checked and normalised here */
@@ -87,7 +97,10 @@ struct config_outcome {
     bool is_changed;
     uint64_t version; /* the key's newest; 0: there never was one */
     enum value_type type;
-    char *value;       /* malloc'ed; NULL when deleted */
+    char *value;       /* malloc'ed; NULL when deleted; of a secret the reference */
+    bool is_secret;
+    char *plain;       /* of a secret that is to be sealed; malloc'ed, wiped in the end */
+    size_t plain_size;
     char *description; /* malloc'ed */
     bool was_present; /* in what the write stands on, as old_value and old_type */
     char *old_value;  /* malloc'ed; NULL when it was absent */
@@ -101,6 +114,7 @@ struct config_write {
     const struct config_change *changes;
     size_t count;
     bool is_on_released; /* the drafts of other keys stay drafts */
+    struct sealing *sealing; /* NULL: secrets can be neither written nor replaced */
 };
 
 struct config_result {
@@ -113,6 +127,7 @@ struct config_result {
         char detail[256];
     } problems[CONFIG_PROBLEMS_MAX];
     uint64_t current_version; /* with ERR_CONFLICT or ERR_STALE: of the key that moved on */
+    bool is_wanting; /* failed only for what sealing_fetch gets: do so, and write again */
     struct rows *dropped_drafts; /* one column: written keys whose draft gave way; NULL none */
 };
 void config_result_fini(struct config_result *r);

@@ -19,6 +19,20 @@
     "  ORDER BY x.revision DESC LIMIT 1) w ON NOT w.is_deleted "                                   \
     " WHERE m.scope_id = " scope " ORDER BY m.place DESC LIMIT 1) p ON true "
 
+/* config_secret.c: a set value that is to be a secret. `normal` is its canonical text, malloc'ed
+ * and taken: sealed when it is another one than the key has. *is_changed stays false when it is the
+ * same. ERR_UNAVAILABLE: the value that is there cannot be read at the moment. */
+int config_judge_secret(const struct config_write *write, const struct config_change *c,
+                        char **normal, struct config_outcome *o, bool *is_changed, struct err *e)
+    __attribute__((warn_unused_result));
+/* Before anything is appended: false, and result->is_wanting, when data keys or values are to be
+ * fetched first. */
+bool config_has_secrets(const struct config_write *write, struct config_result *result);
+/* Seal o->plain as the key's next version; o->value becomes the reference. */
+int config_seal(struct pg *pg, const struct scope *scope, const struct config_write *write,
+                const struct config_change *c, struct config_outcome *o, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* Bytes that an entry has in the canonical document, its comma included. */
 int config_entry_size(const char *key, enum value_type type, const char *value, int64_t *out,
                       struct err *e) __attribute__((warn_unused_result));

@@ -5,12 +5,14 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
+#include "common/seal.h"
 #include "coordinator/store/config_part.h"
 #include "coordinator/store/inherit.h"
 
 void config_result_fini(struct config_result *r)
 {
     for (size_t i = 0; i < r->count; i++) {
+        seal_free(r->outcomes[i].plain, r->outcomes[i].plain_size);
         free(r->outcomes[i].value);
         free(r->outcomes[i].old_value);
         free(r->outcomes[i].description);
@@ -54,7 +56,9 @@ static int read_present(struct pg *pg, const struct scope *scope, const struct c
     return PG_QUERY(pg,
                     "SELECT h.version, h.is_deleted, b.version, b.is_deleted, b.value_type, "
                     "b.value, b.description, " SQL_SCOPE_NAME("b.origin_id") ", "
-                    "p.value_type, p.value, p.description, p.origin_id "
+                    "p.value_type, p.value, p.description, p.origin_id, "
+                    "(h.secret IS NOT NULL AND NOT h.is_deleted) "
+                    "OR (b.secret IS NOT NULL AND NOT b.is_deleted) "
                     "FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place) "
                     "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
                     " AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) h ON true "
@@ -70,6 +74,7 @@ static int take_present(const struct rows *rows, size_t i, struct config_outcome
     o->version = (uint64_t)rows_int(rows, i, 0);
     o->is_at_head = o->version > 0 && !rows_bool(rows, i, 1);
     o->type = VALUE_STRING;
+    o->is_secret = rows_bool(rows, i, 12);
     o->description = copy(rows_text(rows, i, 6));
     if (rows_int(rows, i, 2) == 0)
         return 0;
@@ -132,11 +137,39 @@ static int judge_delete(const struct config_change *c, const struct rows *rows, 
     return value_type_parse(rows_text(rows, i, 8), &o->type, e);
 }
 
-/* 0 also when there is a problem with the field: those are gathered. */
-static int judge(const struct config_change *c, const struct rows *rows, size_t index,
-                 struct config_outcome *o, struct config_result *result, struct err *e)
+/* What is wrong with a secret is not said with its own words. */
+static int refuse_value(const struct config_change *c, size_t index,
+                        const struct config_outcome *o, struct config_result *result,
+                        struct err *e)
 {
+    bool is_problem = e->kind == ERR_INVALID || e->kind == ERR_MALFORMED;
+
+    if (o->is_secret && is_problem)
+        err_set(e, e->kind, "the value of %.200s, a secret that is not shown, is no valid %s",
+                c->key, value_type_name(o->type));
+    note_problem(result, index, e);
+    return is_problem ? 0 : -1;
+}
+
+static int set_value(const struct config_write *write, const struct config_change *c,
+                     char **normal, struct config_outcome *o, bool *is_changed, struct err *e)
+{
+    if (o->is_secret && !c->is_reference)
+        return config_judge_secret(write, c, normal, o, is_changed, e);
+    o->value = MOVE(*normal);
+    *is_changed = !o->old_value || strcmp(o->value, o->old_value) != 0;
+    return 0;
+}
+
+/* 0 also when there is a problem with the field: those are gathered. */
+static int judge(const struct config_write *write, const struct rows *rows, size_t index,
+                 struct config_result *result, struct err *e)
+{
+    const struct config_change *c = &write->changes[index];
+    struct config_outcome *o = &result->outcomes[index];
     enum value_type own = o->type;
+    bool is_other = false;
+    char *normal = NULL;
 
     if (check_version(c, o, result, e) < 0)
         return -1;
@@ -146,12 +179,16 @@ static int judge(const struct config_change *c, const struct rows *rows, size_t 
         o->type = c->type;
     else if (!o->was_present)
         o->type = VALUE_STRING;
-    if (document_check_key(c->key, strlen(c->key), e) < 0 ||
-        value_normalize(o->type, c->text, c->size, &o->value, e) < 0) {
-        note_problem(result, index, e);
-        return e->kind == ERR_INVALID || e->kind == ERR_MALFORMED ? 0 : -1;
-    }
-    o->is_changed = !o->was_present || own != o->type || strcmp(o->value, o->old_value) != 0 ||
+    if (c->encrypt != CONFIG_AS_IT_IS || c->is_reference)
+        o->is_secret = c->encrypt == CONFIG_SECRET || c->is_reference;
+    if (c->is_reference)
+        normal = copy(c->text);
+    else if (document_check_key(c->key, strlen(c->key), e) < 0 ||
+             value_normalize(o->type, c->text, c->size, &normal, e) < 0)
+        return refuse_value(c, index, o, result, e);
+    if (set_value(write, c, &normal, o, &is_other, e) < 0)
+        return -1;
+    o->is_changed = !o->was_present || own != o->type || is_other ||
                     (c->description && strcmp(c->description, o->description) != 0);
     if (c->description) {
         free(o->description);
@@ -261,7 +298,8 @@ static int append_on_head(struct pg *pg, struct scope *scope, const struct confi
         struct config_outcome *o = &result->outcomes[i];
 
         if (o->is_changed &&
-            (size_difference(&write->changes[i], o, &revision.size, e) < 0 ||
+            (config_seal(pg, scope, write, &write->changes[i], o, e) < 0 ||
+             size_difference(&write->changes[i], o, &revision.size, e) < 0 ||
              append_version(pg, scope, write, &write->changes[i], o, e) < 0))
             return -1;
     }
@@ -291,7 +329,8 @@ static int append_on_released(struct pg *pg, struct scope *scope, const struct c
         return -1;
     for (size_t i = 0; i < write->count; i++)
         if (result->outcomes[i].is_changed &&
-            append_version(pg, scope, write, &write->changes[i], &result->outcomes[i], e) < 0)
+            (config_seal(pg, scope, write, &write->changes[i], &result->outcomes[i], e) < 0 ||
+             append_version(pg, scope, write, &write->changes[i], &result->outcomes[i], e) < 0))
             return -1;
     if (config_append_copied_revision(pg, scope, &revision, e) < 0)
         return -1;
@@ -337,9 +376,12 @@ int config_write(struct pg *pg, struct scope *scope, const struct config_write *
     MUST(result->outcomes);
     for (size_t i = 0; i < write->count; i++)
         if (take_present(rows, i, &result->outcomes[i], e) < 0 ||
-            judge(&write->changes[i], rows, i, &result->outcomes[i], result, e) < 0)
+            judge(write, rows, i, result, e) < 0)
             return -1;
     if (result->problem_count)
         return err_set(e, ERR_INVALID, "%s", result->problems[0].detail);
+    if (!config_has_secrets(write, result))
+        return err_code(e, ERR_UNAVAILABLE, "secrets_unavailable",
+                        "the secrets of this write were not fetched");
     return append_all(pg, scope, write, result, e);
 }

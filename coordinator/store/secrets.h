@@ -54,6 +54,10 @@ int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count
                      const char *const *digests, size_t count, struct secrets *out,
                      struct err *e) __attribute__((warn_unused_result));
 
+/* Does the scope have a secret, released or at its head? */
+int secrets_in_scope(struct pg *pg, int64_t scope_id, bool *out, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* The plain data key. ERR_GONE secret_destroyed; else as keyring_unwrap. */
 int secret_unwrap(const struct secret *s, struct keyring *keyring, struct seal_key *data_key_out,
                   struct err *e) __attribute__((warn_unused_result));
