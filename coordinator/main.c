@@ -210,7 +210,9 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
                                            .cache_entries = (size_t)s->cache_entries,
                                            .cache_bytes = (size_t)s->cache_megabytes << 20,
                                            .is_cold = !s->is_cache_warmed };
-    struct http_deps deps = { .pool = pool, .listener = listener, .version = LOCKSTEP_VERSION };
+    struct http_deps deps = {
+        .pool = pool, .keyring = keyring, .listener = listener, .version = LOCKSTEP_VERSION
+    };
     struct loop *loop = NULL;
     struct http *http = NULL;
     struct courier *courier = NULL;

@@ -1,4 +1,4 @@
-/* config.c - handlers of single keys, and what all writes share. */
+/* config.c - handlers that write single keys, and what all writes share. */
 #include "coordinator/http/config.h"
 
 #include <inttypes.h>
@@ -9,206 +9,19 @@
 
 #include "common/canon.h"
 #include "common/invariant.h"
-#include "common/name.h"
 #include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
+#include "coordinator/http/reveal.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
-#include "coordinator/store/servers.h"
-
-/* ---------------------------------------------------------------- what the request names */
-
-int config_names_of(const struct request *rq, const char **service_out,
-                    const char **environment_out, struct err *e)
-{
-    *service_out = request_param(rq, 0);
-    *environment_out = name_environment(request_param(rq, 1));
-    if (name_check("service", *service_out, e) < 0 ||
-        name_check("environment", *environment_out, e) < 0)
-        return -1;
-    return 0;
-}
-
-int config_scope_of(const struct request *rq, struct scope *out, struct err *e)
-{
-    const char *service, *environment;
-
-    if (config_names_of(rq, &service, &environment, e) < 0)
-        return -1;
-    return scopes_find(rq->pg, service, environment, out, e);
-}
-
-int config_revision_of(const struct request *rq, const char *name, const struct scope *scope,
-                       uint64_t preset, uint64_t *out, struct err *e)
-{
-    const char *text = request_query(rq, name);
-    char *end;
-
-    *out = preset;
-    if (!text)
-        return 0;
-    if (strcmp(text, "head") == 0)
-        *out = scope->head;
-    else if (strcmp(text, "released") == 0)
-        *out = scope->released;
-    else {
-        *out = strtoull(text, &end, 10);
-        if (*text < '0' || *text > '9' || *end)
-            return err_set(e, ERR_INVALID,
-                           "?%s= must be head, released or the number of a revision", name);
-    }
-    if (*out > scope->head)
-        return err_code(e, ERR_NOT_FOUND, "unknown_revision",
-                        "%s/%s has no revision %s; its head is %" PRIu64, scope->service,
-                        scope->environment, text, scope->head);
-    return 0;
-}
-
-int config_wanted_revision(const struct request *rq, const struct scope *scope, uint64_t *out,
-                           struct err *e)
-{
-    const char *server = request_query(rq, "server");
-
-    if (!server)
-        return config_revision_of(rq, "revision", scope, scope->released, out, e);
-    if (request_query(rq, "revision"))
-        return err_set(e, ERR_INVALID, "give ?revision= or ?server=, not both");
-    return servers_desired(rq->pg, server, scope->scope_id, out, e);
-}
-
-/* ---------------------------------------------------------------- items */
-
 static json_t *text(const char *s)
 {
     json_t *t = json_string(s);
 
     MUST(t);
     return t;
-}
-
-struct json_t *config_item_json(const struct scope *scope, const struct config_item *item)
-{
-    json_t *source = *item->origin
-                         ? text(item->origin)
-                         : json_sprintf("%s/%s", scope->service, scope->environment);
-
-    return json_pack("{s:s,s:s,s:o,s:o,s:s,s:I,s:I,s:I,s:s,s:o,s:o}", "service_name",
-                     scope->service, "environment", scope->environment, "config_key",
-                     text(item->key), "config_value", text(item->value), "value_type",
-                     item->value_type, "version", (json_int_t)item->version, "head_version",
-                     (json_int_t)item->head_version, "revision",
-                     (json_int_t)item->revision, "updated_at", item->updated_at, "description",
-                     text(item->description), "source", source);
-}
-
-bool config_is_own_only(const struct request *rq)
-{
-    const char *resolved = request_query(rq, "resolved");
-
-    return resolved && (strcmp(resolved, "0") == 0 || strcmp(resolved, "false") == 0);
-}
-
-static int find_item(struct request *rq, const struct scope *scope, const char *key,
-                     uint64_t revision, struct rows **rows, struct config_item *out, struct err *e)
-{
-    if (config_get(rq->pg, scope->scope_id, key, revision, rows, e) < 0)
-        return -1;
-    if (rows_count(*rows)) {
-        *out = config_item_at(*rows, 0);
-        if (!out->is_deleted && !(*out->origin && config_is_own_only(rq)))
-            return 0;
-    }
-    return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
-                   scope->service, scope->environment, key, revision,
-                   revision < scope->head ? "; the newest one (revision=head) may have it" : "");
-}
-
-/* ---------------------------------------------------------------- GET */
-
-static void reply_raw(struct reply *re, const struct config_item *item)
-{
-    re->status = 200;
-    re->content_type = "application/octet-stream";
-    buffer_add_text(&re->body, item->value);
-}
-
-static const char *tag(const struct config_item *item, const char *form, char out[48])
-{
-    snprintf(out, 48, "\"%" PRIu64 "%s\"", item->version, form);
-    return out;
-}
-
-void config_give_item(const struct scope *scope, const struct config_item *item, struct reply *re)
-{
-    char etag[48];
-
-    reply_header(re, "ETag", tag(item, "", etag));
-    reply_json(re, 200, config_item_json(scope, item));
-}
-
-int config_get_key(struct request *rq, struct reply *re, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-    struct config_item item;
-    struct scope scope;
-    uint64_t revision;
-    char etag[48];
-
-    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "raw", "resolved") < 0 ||
-        config_scope_of(rq, &scope, e) < 0 ||
-        config_wanted_revision(rq, &scope, &revision, e) < 0 ||
-        find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
-        return -1;
-    tag(&item, request_flag(rq, "raw") ? "-raw" : "", etag);
-    if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
-        reply_header(re, "ETag", etag);
-        re->status = 304;
-    } else if (request_flag(rq, "raw")) {
-        reply_header(re, "ETag", etag);
-        reply_raw(re, &item);
-    } else {
-        config_give_item(&scope, &item, re);
-    }
-    return 0;
-}
-
-int config_get_history(struct request *rq, struct reply *re, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-    json_t *versions, *body;
-    struct scope scope;
-    int64_t limit, before = 0;
-    uint64_t last;
-
-    if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
-        request_query_number(rq, "cursor", 1, INT64_MAX, &before, e) < 0 ||
-        config_scope_of(rq, &scope, e) < 0 ||
-        config_history(rq->pg, scope.scope_id, request_param(rq, 2), (uint64_t)before, limit + 1,
-                       &rows, e) < 0)
-        return -1;
-    if (rows_count(rows) == 0 && !before)
-        return err_set(e, ERR_NOT_FOUND, "%s/%s never had a key %.200s", scope.service,
-                       scope.environment, request_param(rq, 2));
-    versions = json_array();
-    for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
-        struct config_item v = config_item_at(rows, i);
-
-        json_array_append_new(
-            versions,
-            json_pack("{s:I,s:o,s:s,s:b,s:o,s:s,s:o,s:I}", "version", (json_int_t)v.version,
-                      "config_value", v.is_deleted ? json_null() : text(v.value), "value_type",
-                      v.value_type, "deleted", v.is_deleted, "change_description",
-                      text(v.change_description), "created_at", v.updated_at, "created_by",
-                      text(v.created_by), "revision", (json_int_t)v.revision));
-    }
-    body = json_pack("{s:s,s:s,s:o,s:o}", "service_name", scope.service, "environment",
-                     scope.environment, "config_key", text(request_param(rq, 2)), "versions",
-                     versions);
-    last = rows_count(rows) > (size_t)limit ? config_item_at(rows, (size_t)limit - 1).version : 0;
-    json_object_set_new(body, "next", last ? json_sprintf("%" PRIu64, last) : json_null());
-    return reply_json(re, 200, body);
 }
 
 /* ---------------------------------------------------------------- reading changes */
@@ -251,8 +64,8 @@ void config_read_object(const struct fields *f, struct json_t *marked, struct co
     if (type && value_type_parse(type, &out->type, &e) < 0)
         fields_problem(f, "value_type", "%.200s", e.text);
     out->is_typed = type != NULL;
-    if (fields_flag(f, "encrypt"))
-        fields_problem(f, "encrypt", "encrypted values are not offered yet");
+    if (json_object_get(f->object, "encrypt"))
+        out->encrypt = fields_flag(f, "encrypt") ? CONFIG_SECRET : CONFIG_PLAIN;
     out->description = fields_text(f, "description", false, 4096);
     out->expected_version =
         fields_number(f, "expected_version", 0, INT64_C(1) << 53, CONFIG_ANY_VERSION);
@@ -337,6 +150,16 @@ int config_settle(struct request *rq, const struct scope *scope, const char *act
     return rc < 0 ? -1 : release_if_automatic(rq, scope, rollout_out, e);
 }
 
+bool config_fetch_secrets(struct request *rq, struct config_result *result, struct err *e)
+{
+    bool is_wanting = result->is_wanting;
+
+    if (!is_wanting)
+        return false;
+    config_result_fini(result);
+    return sealing_fetch(rq->sealing, rq->deps->keyring, rq->pg, e) == 0;
+}
+
 /* The conflict's current version goes into the problem. */
 static void note_conflict(struct reply *re, const struct config_result *result, const struct err *e)
 {
@@ -372,13 +195,10 @@ static int write_inside(struct request *rq, struct reply *re, struct key_write *
     return config_settle(rq, &w->scope, w->action, &w->write, &w->result, w->rollout, e);
 }
 
-static int write_key(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
+static int write_once(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    w->write.actor = rq->owner.name;
-    w->write.changes = &w->change;
-    w->write.count = 1;
     if (transaction_begin(&t, rq->pg, e) < 0)
         return -1;
     if (write_inside(rq, re, w, e) < 0) {
@@ -388,6 +208,20 @@ static int write_key(struct request *rq, struct reply *re, struct key_write *w, 
     return w->result.revision ? transaction_commit(&t, e) : 0;
 }
 
+static int write_key(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
+{
+    int rc;
+
+    w->write.actor = rq->owner.name;
+    w->write.changes = &w->change;
+    w->write.count = 1;
+    w->write.sealing = reveal_sealing(rq);
+    do
+        rc = write_once(rq, re, w, e);
+    while (rc < 0 && config_fetch_secrets(rq, &w->result, e));
+    return rc;
+}
+
 static int written_json(struct request *rq, const struct key_write *w, json_t **out,
                         struct err *e)
 {
@@ -395,9 +229,9 @@ static int written_json(struct request *rq, const struct key_write *w, json_t **
     struct config_item item;
     json_t *body;
 
-    if (find_item(rq, &w->scope, w->change.key, w->scope.head, &rows, &item, e) < 0)
+    if (config_find_item(rq, &w->scope, w->change.key, w->scope.head, &rows, &item, e) < 0)
         return -1;
-    body = config_item_json(&w->scope, &item);
+    body = config_item_json(NULL, &w->scope, &item);
     json_object_set_new(body, "config_id",
                         json_sprintf("%s/%s/%s", w->scope.service, w->scope.environment,
                                      w->change.key));
@@ -511,6 +345,8 @@ static int read_target(struct request *rq, struct key_write *w, int64_t target,
     if (value_type_parse(item.value_type, &w->change.type, e) < 0)
         return -1;
     w->change.is_typed = true;
+    w->change.is_reference = value_is_reference(item.value, NULL);
+    w->change.encrypt = w->change.is_reference ? CONFIG_SECRET : CONFIG_PLAIN;
     w->change.text = item.value;
     w->change.size = strlen(item.value);
     w->change.description = item.description;

@@ -13,6 +13,7 @@
 #include "coordinator/store/pg.h"
 #include "coordinator/store/schema_cache.h"
 #include "coordinator/store/schemas.h"
+#include "coordinator/store/sealing.h"
 
 void conform_point_fixed(void *ctx, const char *key, char out[CONFORM_POINTER_SIZE])
 {
@@ -75,20 +76,39 @@ static int refuse(struct reply *re, const char *child, const struct schema_findi
 
 /* ---------------------------------------------------------------- a revision that was written */
 
+/* A secret is judged when it is written here, by its value. One that is written elsewhere, or put
+ * back, was judged then. */
+static int judge_secret(struct request *rq, const struct schema *schema, enum value_type type,
+                        const char *digest, struct schema_problems *problems, struct err *e)
+{
+    const struct sealed_value *made = rq->sealing ? sealing_look(rq->sealing, digest) : NULL;
+    int rc;
+
+    if (!made || !made->is_made)
+        return 0;
+    rc = schema_check_value(schema, type, made->text, problems, e);
+    if (rc < 0 && !problems->count)
+        return err_set(e, e->kind, "its value, a secret that is not shown, cannot be judged");
+    schema_problems_hide(problems);
+    return rc;
+}
+
 static int judge_case(struct request *rq, const struct scope *scope, uint64_t revision,
                       const struct schema_case *c, struct schema_problems *problems,
                       struct err *e)
 {
     SCOPED(schema_held_give) struct schema_held *held = NULL;
     SCOPED(document_free) struct document *document = NULL;
+    char digest[VALUE_DIGEST_SIZE];
     enum value_type type;
 
-    if (schema_cache_take(rq->schemas, rq->pg, scope->service, c->key, &c->schema, &held, e) < 0)
+    if (schema_cache_take(rq->schemas, rq->pg, scope->service, c->key, &c->schema, &held, e) < 0 ||
+        (*c->value_type && value_type_parse(c->value_type, &type, e) < 0))
         return -1;
+    if (*c->value_type && value_is_reference(c->value, digest))
+        return judge_secret(rq, schema_held_get(held), type, digest, problems, e);
     if (*c->value_type)
-        return value_type_parse(c->value_type, &type, e) < 0
-                   ? -1
-                   : schema_check_value(schema_held_get(held), type, c->value, problems, e);
+        return schema_check_value(schema_held_get(held), type, c->value, problems, e);
     if (revision_snapshot(rq->pg, scope->scope_id, revision, &document, e) < 0)
         return -1;
     if (document_count(document) == 0)
@@ -237,7 +257,7 @@ static int judge_existing(struct existing *x, const struct document *document,
 
     if (strcmp(x->key, SCHEMA_SET_WHOLE) == 0)
         rc = schema_check_document(x->schema, document, problems, e);
-    else if (document_get(document, x->key, &item))
+    else if (document_get(document, x->key, &item) && !item.is_secret)
         rc = schema_check_value(x->schema, item.type, item.text, problems, e);
     return rc < 0 && e->kind != ERR_INVALID ? -1 : 0;
 }

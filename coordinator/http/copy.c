@@ -9,6 +9,7 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/reveal.h"
 #include "coordinator/http/whole_part.h"
 #include "coordinator/store/pg.h"
 
@@ -128,7 +129,41 @@ static bool is_wanted(const struct copy *c, const char *key)
     return is_matching;
 }
 
-static int add_item(struct copy *c, const struct config_item *item, struct err *e)
+/* Out of one scope and into another one, a secret is sealed anew: either may be destroyed without
+ * the other. It takes the right to read it. */
+static int add_secret(struct request *rq, const struct copy *c, const struct config_item *item,
+                      struct config_change *change, struct err *e)
+{
+    const char *plain = NULL;
+    const struct err *why = NULL;
+
+    reveal_want(rq, c->from_service, c->from_environment, item->value);
+    if (reveal_may(rq, c->from_service, c->from_environment) && sealing_is_wanting(rq->sealing))
+        return 0;
+    switch (reveal_find(rq, c->from_service, c->from_environment, item->value, &plain, &why)) {
+    case REVEAL_PLAIN:
+        return 0;
+    case REVEAL_OPEN:
+        break;
+    case REVEAL_HIDDEN:
+        return err_set(e, ERR_FORBIDDEN,
+                       "%.200s is a secret: to copy it takes the right secret.read for %.200s; say "
+                       "keys to leave it out",
+                       item->key, *item->origin ? item->origin : "where it comes from");
+    case REVEAL_AWAY:
+        *e = *why;
+        return err_wrap(e, "%.200s", item->key);
+    }
+    free((char *)change->text);
+    change->text = strdup(plain);
+    MUST(change->text);
+    change->size = strlen(plain);
+    change->encrypt = CONFIG_SECRET;
+    return 0;
+}
+
+static int add_item(struct request *rq, struct copy *c, const struct config_item *item,
+                    struct err *e)
 {
     struct config_change *change = &c->many.changes[c->many.count++];
 
@@ -139,7 +174,9 @@ static int add_item(struct copy *c, const struct config_item *item, struct err *
                                       .description = item->description,
                                       .expected_version = CONFIG_ANY_VERSION };
     MUST(change->text);
-    return value_type_parse(item->value_type, &change->type, e);
+    return value_type_parse(item->value_type, &change->type, e) < 0
+               ? -1
+               : add_secret(rq, c, item, change, e);
 }
 
 /* Both lists ascend by key, so one pass over them finds what the source lacks. */
@@ -168,6 +205,8 @@ static int fill(struct request *rq, struct many *m, struct err *e)
     struct copy *c = (struct copy *)m;
     size_t most;
 
+    many_clear(m);
+    rows_free(MOVE(c->target));
     if (c->is_pruning &&
         config_snapshot(rq->pg, m->scope.scope_id, m->scope.head, &c->target, e) < 0)
         return -1;
@@ -178,9 +217,13 @@ static int fill(struct request *rq, struct many *m, struct err *e)
     for (size_t i = 0; i < rows_count(c->source); i++) {
         struct config_item item = config_item_at(c->source, i);
 
-        if (is_wanted(c, item.key) && add_item(c, &item, e) < 0)
+        if (is_wanted(c, item.key) && add_item(rq, c, &item, e) < 0)
             return -1;
     }
+    m->result.is_wanting = sealing_is_wanting(rq->sealing);
+    if (m->result.is_wanting)
+        return err_code(e, ERR_UNAVAILABLE, "secrets_unavailable",
+                        "the secrets to copy were not fetched");
     if (c->target)
         add_pruned(c);
     if (m->count > WHOLE_CHANGES_MAX)

@@ -10,6 +10,7 @@
 #include "common/name.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/reveal.h"
 #include "coordinator/store/config_search.h"
 #include "coordinator/store/pg.h"
 
@@ -71,7 +72,8 @@ static int read_batch(struct request *rq, struct reply *re, struct batch *b, str
 }
 
 /* Rows come in the order of the keys, so one pass tells who is missing. */
-static json_t *batch_json(const struct batch *b, const struct rows *rows)
+static json_t *batch_json(const struct request *rq, const struct batch *b,
+                          const struct rows *rows)
 {
     json_t *configs = json_array(), *missing = json_array();
     size_t row = 0;
@@ -85,7 +87,7 @@ static json_t *batch_json(const struct batch *b, const struct rows *rows)
             json_array_append_new(missing, json_string(b->keys[i]));
             continue;
         }
-        json_array_append_new(configs, config_item_json(&b->scope, &item));
+        json_array_append_new(configs, config_item_json(rq, &b->scope, &item));
         row++;
     }
     return json_pack("{s:s,s:s,s:I,s:o,s:o}", "service_name", b->scope.service, "environment",
@@ -101,7 +103,11 @@ static int answer_batch(struct request *rq, struct reply *re, struct batch *b, s
         config_get_some(rq->pg, b->scope.scope_id, b->scope.released, b->keys, b->count, &rows,
                         e) < 0)
         return -1;
-    return reply_json(re, 200, batch_json(b, rows));
+    for (size_t i = 0; i < rows_count(rows); i++)
+        reveal_want(rq, b->scope.service, b->scope.environment, config_item_at(rows, i).value);
+    if (reveal_fetch(rq, re, e) < 0)
+        return -1;
+    return reply_json(re, 200, batch_json(rq, b, rows));
 }
 
 int lookup_batch(struct request *rq, struct reply *re, struct err *e)
@@ -164,13 +170,13 @@ static int read_search(const struct request *rq, struct config_search *q,
     return 0;
 }
 
-static json_t *found_json(const struct config_found *found)
+static json_t *found_json(const struct request *rq, const struct config_found *found)
 {
     struct scope scope = { 0 };
 
     snprintf(scope.service, sizeof(scope.service), "%s", found->service);
     snprintf(scope.environment, sizeof(scope.environment), "%s", found->environment);
-    return config_item_json(&scope, &found->item);
+    return config_item_json(rq, &scope, &found->item);
 }
 
 int lookup_search(struct request *rq, struct reply *re, struct err *e)
@@ -188,13 +194,20 @@ int lookup_search(struct request *rq, struct reply *re, struct err *e)
     limit = (size_t)q.limit++;
     if (config_search(rq->pg, &q, &rows, e) < 0)
         return -1;
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct config_found found = config_found_at(rows, i);
+
+        reveal_want(rq, found.service, found.environment, found.item.value);
+    }
+    if (reveal_fetch(rq, re, e) < 0)
+        return -1;
     is_more = rows_count(rows) > limit;
     items = json_array();
     for (size_t i = 0; i < rows_count(rows) && i < limit; i++) {
         struct config_found found = config_found_at(rows, i);
 
         if (access_allows(rq, RIGHT_CONFIG_READ, found.service, found.environment))
-            json_array_append_new(items, found_json(&found));
+            json_array_append_new(items, found_json(rq, &found));
         buffer_clear(&cursor);
         buffer_printf(&cursor, "%s/%s/%s", found.service, found.environment, found.item.key);
     }

@@ -9,10 +9,12 @@
 #include "coordinator/http/config.h"
 #include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
+#include "coordinator/http/reveal.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
+#include "coordinator/store/secrets.h"
 
 /* ---------------------------------------------------------------- showing */
 
@@ -86,6 +88,20 @@ struct naming {
 };
 
 /* What is not for the caller's eyes does not come into view through a child. */
+static int check_secrets(struct request *rq, struct reply *re, const struct scope *parent,
+                         struct err *e)
+{
+    bool has_secrets;
+
+    if (reveal_may(rq, parent->service, parent->environment))
+        return 0;
+    if (secrets_in_scope(rq->pg, parent->scope_id, &has_secrets, e) < 0)
+        return -1;
+    return has_secrets ? access_check(rq, re, RIGHT_SECRET_READ, parent->service,
+                                      parent->environment, e)
+                       : 0;
+}
+
 static void read_parent(struct request *rq, const struct fields *list, size_t index,
                         const json_t *value, struct naming *n)
 {
@@ -100,7 +116,8 @@ static void read_parent(struct request *rq, const struct fields *list, size_t in
     }
     if (name_split_scope(json_string_value(value), service, environment, &e) < 0 ||
         access_check(rq, list->reply, RIGHT_CONFIG_READ, service, environment, &e) < 0 ||
-        scopes_find(rq->pg, service, environment, &parent, &e) < 0) {
+        scopes_find(rq->pg, service, environment, &parent, &e) < 0 ||
+        check_secrets(rq, list->reply, &parent, &e) < 0) {
         fields_problem(list, name, "%.200s", e.text);
         return;
     }

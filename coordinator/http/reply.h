@@ -33,7 +33,7 @@ struct reply {
     } problems[REPLY_PROBLEMS_MAX];
     struct json_t *extra; /* further members of a problem; NULL: none */
     struct stream *stream; /* an event stream instead of a body */
-    bool is_secret;        /* shown once: nobody keeps a copy */
+    bool is_secret;        /* has a secret in it: nobody keeps a copy */
     bool is_waiting;       /* the handler wants to be called again when something happened */
 };
 

@@ -10,9 +10,11 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/watches.h"
+#include "coordinator/store/sealing.h"
 
 void request_fini(struct request *rq)
 {
+    sealing_free(rq->sealing);
     free(rq->target);
     route_match_fini(&rq->match);
     for (unsigned i = 0; i < rq->query_count; i++) {

@@ -27,6 +27,7 @@ struct streams;
 struct reads;
 struct reply;
 struct schema_cache;
+struct sealing;
 struct limits;
 struct tls;
 struct watch;
@@ -54,6 +55,7 @@ struct request {
     struct watches *watches;
     struct reads *reads;
     struct schema_cache *schemas;
+    struct sealing *sealing; /* secrets that were opened or sealed for it (reveal.h) */
     struct tls *tls; /* NULL: plain HTTP */
     struct counters *counters;
     struct limits *limits;

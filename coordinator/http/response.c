@@ -14,11 +14,12 @@
 #define FORM_LINES 12
 #define BODY_LINES 8
 
-static void add_common_headers(struct MHD_Response *response, const char *content_type)
+static void add_common_headers(struct MHD_Response *response, const char *content_type,
+                               bool is_secret)
 {
     if (content_type)
         MHD_add_response_header(response, "Content-Type", content_type);
-    MHD_add_response_header(response, "Cache-Control", "no-cache");
+    MHD_add_response_header(response, "Cache-Control", is_secret ? "no-store" : "no-cache");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 }
 
@@ -28,7 +29,7 @@ static struct MHD_Response *make(struct answer *a)
         a->size, (void *)(uintptr_t)a->body, answer_text_release, answer_text_take(a));
 
     MUST(response);
-    add_common_headers(response, a->content_type);
+    add_common_headers(response, a->content_type, false);
     for (unsigned i = 0; i < a->header_count; i++)
         MHD_add_response_header(response, a->headers[i].name, a->headers[i].value);
     return response;
@@ -80,7 +81,7 @@ struct MHD_Response *response_of_reply(struct reply *re)
         response = MHD_create_response_from_buffer(size, buffer_take(&re->body),
                                                    MHD_RESPMEM_MUST_FREE);
     MUST(response);
-    add_common_headers(response, re->content_type);
+    add_common_headers(response, re->content_type, re->is_secret);
     for (unsigned i = 0; i < re->header_count; i++)
         MHD_add_response_header(response, re->headers[i].name, re->headers[i].value);
     return response;

@@ -15,8 +15,9 @@
 #include "common/err.h"
 #include "coordinator/http/tls.h"
 
-struct pg_pool;
+struct keyring;
 struct listener;
+struct pg_pool;
 
 struct http_settings {
     const char *bind;        /* "127.0.0.1:7780", "[::1]:0"; port 0: any free one. Lent */
@@ -47,6 +48,7 @@ typedef void http_status_fn(void *ctx, struct http_status *out);
 
 struct http_deps {
     struct pg_pool *pool;
+    struct keyring *keyring;   /* asked on workers alone */
     struct listener *listener; /* NULL: none, waiting requests then look every second */
     http_status_fn *status;
     void *status_ctx;

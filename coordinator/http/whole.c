@@ -7,24 +7,27 @@
 #include <string.h>
 
 #include "common/yaml_render.h"
+#include "common/invariant.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/render.h"
+#include "coordinator/http/reveal.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/pg.h"
 
 /* ---------------------------------------------------------------- GET the document */
 
-static json_t *snapshot_json(const struct scope *scope, uint64_t revision,
-                             const struct rows *rows, bool is_own_only)
+static json_t *snapshot_json(const struct request *rq, const struct scope *scope,
+                             uint64_t revision, const struct rows *rows)
 {
+    bool is_own_only = config_is_own_only(rq);
     json_t *configs = json_array();
 
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct config_item item = config_item_at(rows, i);
 
         if (!*item.origin || !is_own_only)
-            json_array_append_new(configs, config_item_json(scope, &item));
+            json_array_append_new(configs, config_item_json(rq, scope, &item));
     }
     return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o}", "service_name", scope->service, "environment",
                      scope->environment, "revision", (json_int_t)revision, "head",
@@ -39,54 +42,114 @@ static int reply_items(struct request *rq, struct reply *re, const struct scope 
 
     if (config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0)
         return -1;
-    return reply_json(re, 200, snapshot_json(scope, revision, rows, config_is_own_only(rq)));
+    for (size_t i = 0; i < rows_count(rows); i++)
+        reveal_want(rq, scope->service, scope->environment, config_item_at(rows, i).value);
+    if (reveal_fetch(rq, re, e) < 0)
+        return -1;
+    return reply_json(re, 200, snapshot_json(rq, scope, revision, rows));
 }
 
-static int own_snapshot(struct request *rq, const struct scope *scope, uint64_t revision,
-                        struct document **out, struct err *e)
+/* Keys that a scope has itself, or all of them. */
+static int fill_document(const struct rows *rows, bool is_own_only, struct document **out,
+                         struct err *e)
 {
-    SCOPED(rows_free) struct rows *rows = NULL;
     SCOPED(document_free) struct document *d = document_new();
 
-    if (config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0)
-        return -1;
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct config_item item = config_item_at(rows, i);
         enum value_type type;
 
-        if (!*item.origin && (value_type_parse(item.value_type, &type, e) < 0 ||
-                              document_set(d, item.key, type, item.value, e) < 0))
+        if ((!*item.origin || !is_own_only) &&
+            (value_type_parse(item.value_type, &type, e) < 0 ||
+             document_set(d, item.key, type, item.value, e) < 0))
             return -1;
     }
     *out = MOVE(d);
     return 0;
 }
 
-static int reply_rendered(struct reply *re, const struct document *d, const char *format,
-                          struct err *e)
+/* yaml_version_fn: rows ascend by key. */
+static uint64_t version_of(void *ctx, const char *key)
 {
+    const struct rows *rows = ctx;
+    size_t low = 0, high = rows_count(rows);
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(rows_text(rows, middle, 0), key);
+
+        if (order == 0)
+            return config_item_at(rows, middle).version;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
+/* YAML is what goes into a repository: nobody's secrets stand in it. */
+static int reply_yaml(struct request *rq, struct reply *re, const struct scope *scope,
+                      uint64_t revision, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED(document_free) struct document *d = NULL;
+
+    if (config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0 ||
+        fill_document(rows, config_is_own_only(rq), &d, e) < 0)
+        return -1;
     re->status = 200;
-    if (strcmp(format, "json") == 0) {
-        re->content_type = "application/json";
-        render_json(d, &re->body);
+    re->content_type = "application/yaml";
+    yaml_render_with(d, version_of, rows, &re->body);
+    return 0;
+}
+
+/* Sets the ETag; true: the caller has it already. */
+static bool is_unchanged(const struct request *rq, struct reply *re, uint64_t revision,
+                         const char *format)
+{
+    char etag[32];
+
+    snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s%s\"", revision, format,
+             config_is_own_only(rq) ? "-own" : "");
+    reply_header(re, "ETag", etag);
+    if (!rq->if_none_match || strcmp(rq->if_none_match, etag) != 0)
+        return false;
+    re->status = 304;
+    return true;
+}
+
+static int reply_rendered(struct request *rq, struct reply *re, const struct scope *scope,
+                          uint64_t revision, const char *format, struct err *e)
+{
+    bool is_env = strcmp(format, "env") == 0;
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED(document_free) struct document *d = NULL;
+
+    if (config_is_own_only(rq)
+            ? config_snapshot(rq->pg, scope->scope_id, revision, &rows, e) < 0 ||
+                  fill_document(rows, true, &d, e) < 0
+            : revision_snapshot(rq->pg, scope->scope_id, revision, &d, e) < 0)
+        return -1;
+    if (reveal_document(rq, re, scope, d, e) < 0)
+        return -1;
+    if (!re->is_secret && reveal_may(rq, scope->service, scope->environment) &&
+        is_unchanged(rq, re, revision, format))
         return 0;
-    }
-    if (strcmp(format, "yaml") == 0) {
-        re->content_type = "application/yaml";
-        yaml_render(d, &re->body);
-        return 0;
-    }
-    re->content_type = "text/plain; charset=utf-8";
-    return render_env(d, &re->body, e);
+    re->status = 200;
+    re->content_type = is_env ? "text/plain; charset=utf-8" : "application/json";
+    if (is_env)
+        return render_env(d, &re->body, e);
+    render_json(d, &re->body);
+    return 0;
 }
 
 int whole_get(struct request *rq, struct reply *re, struct err *e)
 {
-    SCOPED(document_free) struct document *d = NULL;
     const char *format = request_query(rq, "format");
+    bool is_yaml = format && strcmp(format, "yaml") == 0;
     struct scope scope;
     uint64_t revision;
-    char etag[32];
 
     if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "format", "resolved") < 0)
         return -1;
@@ -97,17 +160,12 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
         return -1;
     if (!format)
         return reply_items(rq, re, &scope, revision, e);
-    snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s%s\"", revision, format,
-             config_is_own_only(rq) ? "-own" : "");
-    reply_header(re, "ETag", etag);
-    if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
-        re->status = 304;
+    /* Whoever may read secrets gets what can be destroyed: no old copy stands for it. */
+    if ((is_yaml || !reveal_may(rq, scope.service, scope.environment)) &&
+        is_unchanged(rq, re, revision, format))
         return 0;
-    }
-    if (config_is_own_only(rq) ? own_snapshot(rq, &scope, revision, &d, e) < 0
-                               : revision_snapshot(rq->pg, scope.scope_id, revision, &d, e) < 0)
-        return -1;
-    return reply_rendered(re, d, format, e);
+    return is_yaml ? reply_yaml(rq, re, &scope, revision, e)
+                   : reply_rendered(rq, re, &scope, revision, format, e);
 }
 
 /* ---------------------------------------------------------------- revisions and differences */
@@ -164,14 +222,20 @@ struct json_t *whole_difference_json(const struct rows *rows, size_t row)
     struct config_difference d = config_difference_at(rows, row);
     const char *change = !d.is_before ? "added" : d.is_after ? "changed" : "deleted";
 
-    return json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s}", "key", d.key, "change", change,
-                     "old", side(d.is_before, d.old_value), "old_type",
-                     side(d.is_before, d.old_type), "old_version",
-                     d.is_before ? json_integer((json_int_t)d.old_version) : json_null(), "new",
-                     side(d.is_after, d.new_value), "new_type", side(d.is_after, d.new_type),
-                     "new_version",
-                     d.is_after ? json_integer((json_int_t)d.new_version) : json_null(), "author",
-                     d.author, "changed_at", d.changed_at);
+    bool was_secret = d.is_before && value_is_reference(d.old_value, NULL);
+    bool is_secret = d.is_after && value_is_reference(d.new_value, NULL);
+    json_t *object = json_pack(
+        "{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s}", "key", d.key, "change", change, "old",
+        side(d.is_before && !was_secret, d.old_value), "old_type", side(d.is_before, d.old_type),
+        "old_version", d.is_before ? json_integer((json_int_t)d.old_version) : json_null(), "new",
+        side(d.is_after && !is_secret, d.new_value), "new_type", side(d.is_after, d.new_type),
+        "new_version", d.is_after ? json_integer((json_int_t)d.new_version) : json_null(),
+        "author", d.author, "changed_at", d.changed_at);
+
+    MUST(object);
+    if (was_secret || is_secret)
+        json_object_set_new(object, "encrypted", json_true());
+    return object;
 }
 
 int whole_get_diff(struct request *rq, struct reply *re, struct err *e)

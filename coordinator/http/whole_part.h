@@ -17,9 +17,12 @@ struct many {
     struct config_result result;
     struct scope scope;
     char rollout[CONFIG_ROLLOUT_ID_SIZE];
-    /* Finds the changes when the scope is locked; NULL: they are there already. */
+    /* Finds the changes when the scope is locked, anew at every attempt (many_clear first); NULL:
+     * they are there already. */
     int (*fill)(struct request *rq, struct many *m, struct err *e);
 };
+/* Without changes again. */
+void many_clear(struct many *m);
 void many_fini(struct many *m);
 /* In one transaction; nothing is left of a dry run. */
 int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)

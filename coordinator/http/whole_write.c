@@ -9,6 +9,7 @@
 #include "common/invariant.h"
 #include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
+#include "coordinator/http/reveal.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/http/whole_part.h"
 #include "coordinator/store/audit.h"
@@ -16,12 +17,20 @@
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
 
-void many_fini(struct many *m)
+void many_clear(struct many *m)
 {
     for (size_t i = 0; i < m->count; i++)
         free((char *)m->changes[i].text);
     free(m->changes);
     free(m->is_object);
+    m->changes = NULL;
+    m->is_object = NULL;
+    m->count = 0;
+}
+
+void many_fini(struct many *m)
+{
+    many_clear(m);
     config_result_fini(&m->result);
 }
 
@@ -153,9 +162,15 @@ static void point_at_change(void *ctx, const char *key, char out[CONFORM_POINTER
         fields_pointer(&one, "config_value", out);
 }
 
+/* Secrets are said to be some, whoever wrote them. */
+static bool is_secret(const char *value)
+{
+    return value && value_is_reference(value, NULL);
+}
+
 static json_t *value_or_null(const char *value)
 {
-    return value ? json_string(value) : json_null();
+    return value && !is_secret(value) ? json_string(value) : json_null();
 }
 
 static json_t *outcomes_json(const struct many *m)
@@ -169,11 +184,15 @@ static json_t *outcomes_json(const struct many *m)
                              : !o->value       ? "deleted"
                                                : "changed";
 
-        json_array_append_new(
-            list, json_pack("{s:s,s:s,s:o,s:o,s:s,s:I}", "key", m->changes[i].key, "change", change,
-                            "old", value_or_null(o->old_value), "new", value_or_null(o->value),
-                            "value_type", value_type_name(o->type), "version",
-                            (json_int_t)o->version));
+        json_t *one =
+            json_pack("{s:s,s:s,s:o,s:o,s:s,s:I}", "key", m->changes[i].key, "change", change,
+                      "old", value_or_null(o->old_value), "new", value_or_null(o->value),
+                      "value_type", value_type_name(o->type), "version", (json_int_t)o->version);
+
+        MUST(one);
+        if (is_secret(o->value) || is_secret(o->old_value))
+            json_object_set_new(one, "encrypted", json_true());
+        json_array_append_new(list, one);
     }
     return list;
 }
@@ -211,7 +230,7 @@ static int validate_many(struct request *rq, struct reply *re, struct many *m, s
     return conform_check_document(rq, re, &m->scope, before, after, point_at_change, m, e);
 }
 
-int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)
+static int write_once(struct request *rq, struct reply *re, struct many *m, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
@@ -219,23 +238,34 @@ int many_write(struct request *rq, struct reply *re, struct many *m, struct err 
         scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
         release_take_back(rq, &m->scope, e) < 0 || (m->fill && m->fill(rq, m, e) < 0))
         return -1;
-    m->write.actor = rq->owner.name;
     m->write.changes = m->changes;
     m->write.count = m->count;
     if (config_write(rq->pg, &m->scope, &m->write, &m->result, e) < 0) {
         note_problems(re, m, e);
         return -1;
     }
-    if (m->is_validating)
-        return validate_many(rq, re, m, e);
+    if (m->is_validating && validate_many(rq, re, m, e) < 0)
+        return -1;
     if (m->result.revision &&
         conform_check_written(rq, re, &m->scope, m->result.revision, point_at_change, m, e) < 0)
         return -1;
-    if (m->is_dry_run || !m->result.revision)
+    if (m->is_dry_run || m->is_validating || !m->result.revision)
         return 0;
     if (config_settle(rq, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
         return -1;
     return transaction_commit(&t, e);
+}
+
+int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)
+{
+    int rc;
+
+    m->write.actor = rq->owner.name;
+    m->write.sealing = reveal_sealing(rq);
+    do
+        rc = write_once(rq, re, m, e);
+    while (rc < 0 && config_fetch_secrets(rq, &m->result, e));
+    return rc;
 }
 
 int whole_write(struct request *rq, struct reply *re, struct err *e)

@@ -76,7 +76,8 @@ static void check_opens(const char *digest, const char *want)
 
 START_TEST(test_a_secret_is_found_where_it_belongs)
 {
-    const char *digests[] = { seal("hunter2", 1, 1), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" };
+    const char *digests[] = { seal("hunter2", 1, 1),
+                              "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" };
     SCOPED_SECRETS struct secrets found = { 0 }, allowed = { 0 }, foreign = { 0 };
 
     ck_assert_int_eq(secrets_find(pg, digests, 2, &found, &err), 0);

@@ -1,0 +1,202 @@
+"""secrets.py - secret values: sealed at the write, shown to few, rewrapped, destroyed, and nowhere in the clear."""
+import json
+import os
+import subprocess
+
+from api import completed, pointers, problem
+from kit import BUILD, World, check, contains, equal
+
+PLAIN = "correct-horse-battery"  # every secret of these tests has it in it
+
+
+def lockstepd(world, *words):
+    return subprocess.run([f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, *words],
+                          capture_output=True, text=True, timeout=120, check=False)
+
+
+def make_token(world, name, *grants):
+    return world.ok("POST", "/tokens", {"name": name, "grants": list(grants)}, token=world.reader)["token"]
+
+
+def setup():
+    world = World("secrets")
+    world.postgres.start()
+    world.postgres.sql("CREATE DATABASE lockstep", "postgres")
+    world.key_file = f"{world.folder}/secrets.key"
+    world.add_coordinator("lockstepd-1", f"[secrets]\nprovider = file\nkey_file = {world.key_file}\n")
+    equal(lockstepd(world, "new-secret-key").returncode, 0, "exit code")
+    world.coordinators[0].start()
+    world.token = world.reader = world.bootstrap_token("tests")  # it holds every right
+    world.token = make_token(world, "admin", {"role": "admin", "environment": "*"})
+    return world
+
+
+def put(world, path, value, **more):
+    return world.ok("PUT", f"/config/{path}", {"config_value": value, **more})
+
+
+def hidden(item):
+    equal(item.get("encrypted"), True, f"encrypted in {item}")
+    check("config_value" not in item and "value" not in item, f"a value in {item}")
+    return item
+
+
+def test_written_and_read(world):
+    """a secret is sealed at the write; without the right one sees that it is one, with it the value, which nobody keeps"""
+    made = hidden(put(world, "shop/prod/db.password", f"{PLAIN}-1", encrypt=True, description="of the database"))
+    equal((made["version"], made["value_type"], made["changed"]), (1, "string", True), "what was written")
+    put(world, "shop/prod/db.host", "db1")
+    rows = world.postgres.json("SELECT key, value, secret FROM config_version WHERE secret IS NOT NULL")
+    equal(json.loads(rows[0]["value"]), {"$secret": rows[0]["secret"]}, "what the version has")
+    for path in ("/config/shop/prod/db.password?revision=head", "/config/shop/prod?revision=1"):
+        answer = world.api("GET", path)
+        item = answer.body["configs"][0] if "configs" in answer.body else answer.body
+        hidden(item)
+        check("no-store" not in answer.headers["Cache-Control"], "nothing to hide")
+        answer = world.api("GET", path, token=world.reader)
+        item = answer.body["configs"][0] if "configs" in answer.body else answer.body
+        equal((item["config_value"], item["encrypted"]), (f"{PLAIN}-1", True), "with the right")
+        equal(answer.headers["Cache-Control"], "no-store", "who may keep it")
+    problem(world.api("GET", "/config/shop/prod/db.password?revision=head&raw=1"), 403, "forbidden", "secret.read")
+    equal(world.api("GET", "/config/shop/prod/db.password?revision=head&raw=1", token=world.reader).raw.decode(), f"{PLAIN}-1", "raw")
+
+
+def test_the_same_again(world):
+    """the value that is there already makes no version; a key stays a secret until somebody says otherwise"""
+    equal(put(world, "same/prod/k", PLAIN, encrypt=True)["version"], 1, "version")
+    equal(put(world, "same/prod/k", PLAIN)["changed"], False, "the same value")
+    equal(put(world, "same/prod/k", PLAIN, encrypt=True)["changed"], False, "the same value")
+    again = hidden(put(world, "same/prod/k", f"{PLAIN}-2"))
+    equal((again["version"], again["changed"]), (2, True), "another value")
+    described = hidden(put(world, "same/prod/k", f"{PLAIN}-2", description="new words"))
+    equal((described["version"], described["description"]), (3, "new words"), "another description")
+    equal(len(world.postgres.sql("SELECT DISTINCT secret FROM config_version WHERE key = 'k' AND secret IS NOT NULL AND version > 1")), 1,
+          "envelopes of the two versions")
+    equal(world.ok("GET", "/config/same/prod/k?revision=head", token=world.reader)["config_value"], f"{PLAIN}-2", "it opens")
+    plain = put(world, "same/prod/k", "public", encrypt=False)
+    equal((plain["config_value"], plain.get("encrypted")), ("public", None), "a plain version")
+    number = hidden(put(world, "same/prod/n", 42, encrypt=True))
+    equal(number["value_type"], "number", "type")
+    equal(world.ok("GET", "/config/same/prod?revision=head&format=json", token=world.reader)["n"], 42, "a number")
+    problem(world.api("PUT", "/config/same/prod/fake", {"config_value": {"$secret": rows_digest(world)}}), 422, None, "encrypt")
+
+
+def rows_digest(world):
+    return world.postgres.sql("SELECT digest FROM secret LIMIT 1")[0][0]
+
+
+def test_many_and_formats(world):
+    """batch, document, history, diff, search and watch: values with the right, never without; YAML never"""
+    changes = world.ok("POST", "/config/forms/prod", {"set": {
+        "a.secret": {"config_value": f"{PLAIN}-a", "encrypt": True}, "a.plain": "p",
+        "j": {"config_value": {"token": PLAIN}, "encrypt": True}}})["changes"]
+    equal({c["key"]: (c["new"], c.get("encrypted")) for c in changes}, {"a.secret": (None, True), "a.plain": ("p", None), "j": (None, True)}, "the write's answer")
+    world.start_rollout("forms/prod", "all-at-once")
+    wait = world.ok("GET", "/watch/forms/prod?since=0&timeout=20")
+    equal({c["key"]: c.get("value") for c in wait["changes"]}, {"a.plain": "p", "a.secret": None, "j": None}, "watch")
+    seen = {c["key"]: c.get("value") for c in world.ok("GET", "/watch/forms/prod?since=0", token=world.reader)["changes"]}
+    equal(seen, {"a.plain": "p", "a.secret": f"{PLAIN}-a", "j": {"token": PLAIN}}, "watch with the right")
+    ask = {"service_name": "forms", "environment": "prod", "config_keys": ["a.secret", "a.plain"]}
+    values = lambda answer: [c.get("config_value") for c in answer]
+    equal(values(world.ok("POST", "/config/batch", ask)["configs"]), [None, "p"], "batch")
+    equal(values(world.ok("POST", "/config/batch", ask, token=world.reader)["configs"]), [f"{PLAIN}-a", "p"], "batch with the right")
+    equal(values(world.ok("GET", "/config/search?key=a.*&service=forms")["configs"]), ["p", None], "search")
+    equal(values(world.ok("GET", "/config/search?key=a.*&service=forms", token=world.reader)["configs"]), ["p", f"{PLAIN}-a"], "search with the right")
+    hidden(world.ok("GET", "/config/forms/prod/a.secret/history")["versions"][0])
+    equal(world.ok("GET", "/config/forms/prod/a.secret/history", token=world.reader)["versions"][0]["config_value"], f"{PLAIN}-a", "history")
+    for token in ("", world.reader):
+        diff = {c["key"]: c for c in world.ok("GET", "/revisions/forms/prod/diff?from=0&to=1", token=token)["changes"]}
+        equal((diff["a.secret"]["new"], diff["a.secret"]["encrypted"]), (None, True), "a difference")
+        yaml = world.api("GET", "/config/forms/prod?format=yaml", token=token).raw.decode()
+        contains(yaml, "secret: !secret 1", "plain: \"p\"", "j: !secret 1")
+    answer = world.api("GET", "/config/forms/prod?format=json")
+    equal((answer.body, sorted(answer.headers["Lockstep-Left-Out"].split(", "))), ({"a.plain": "p"}, ["a.secret", "j"]), "JSON")
+    answer = world.api("GET", "/config/forms/prod?format=json", token=world.reader)
+    equal((answer.body, answer.headers["Cache-Control"]), ({"a.plain": "p", "a.secret": f"{PLAIN}-a", "j": {"token": PLAIN}}, "no-store"), "JSON with the right")
+    contains(world.api("GET", "/config/forms/prod?format=env", token=world.reader).raw.decode(), f"A_SECRET='{PLAIN}-a'")
+    check(PLAIN not in world.api("GET", "/config/forms/prod?format=env").raw.decode(), "env without the right")
+
+
+def test_ways_back_and_down(world):
+    """rollback, drafts put back, copies and inheritance carry secrets; what is copied is sealed anew, by who may read it"""
+    for n in (1, 2, 3):
+        put(world, "back/prod/k", f"{PLAIN}-{n}", encrypt=True)
+    back = hidden(world.ok("POST", "/config/back/prod/k/rollback", {"target_version": 1}))
+    equal(back["version"], 4, "a new version")
+    read = lambda path: world.ok("GET", f"/config/{path}?revision=head", token=world.reader)["config_value"]
+    equal(read("back/prod/k"), f"{PLAIN}-1", "the old value")
+    world.ok("POST", "/config/back/prod/rollback", {"target_revision": 2})
+    equal(read("back/prod/k"), f"{PLAIN}-2", "after going back")
+    completed(world, "back/prod", other="1")
+    put(world, "back/prod/k", f"{PLAIN}-draft")
+    fixed = world.ok("PUT", "/config/back/prod/fix", {"config_value": "now", "base": "released"})
+    equal(fixed["dropped_drafts"], [], "dropped")
+    equal(read("back/prod/k"), f"{PLAIN}-draft", "the draft, put back")
+    problem(world.api("POST", "/config/copied/staging/copy", {"from": {"service": "back", "environment": "prod"}}), 403, "forbidden", "secret.read")
+    world.ok("POST", "/config/copied/staging/copy", {"from": {"service": "back", "environment": "prod"}}, token=world.reader)
+    equal(read("copied/staging/k"), f"{PLAIN}-2", "the copy of what is released")
+    again = world.ok("POST", "/config/copied/staging/copy", {"from": {"service": "back", "environment": "prod"}}, token=world.reader)
+    equal(again["changed"], False, "the same copy again")
+    equal(len(world.postgres.sql("SELECT 1 FROM secret JOIN scope USING (scope_id) WHERE service = 'copied'")), 1, "envelopes of the copy")
+    put(world, "child/prod/own", "1")
+    problem(world.api("PUT", "/parents/child/prod", {"parents": ["back/prod"]}), 422, None, "secret.read")
+    world.ok("PUT", "/parents/child/prod", {"parents": ["back/prod"]}, token=world.reader)
+    equal(read("child/prod/k"), f"{PLAIN}-draft", "inherited")
+    child_only = make_token(world, "child", {"role": "viewer", "environment": "prod", "service": "child", "rights": ["secret.read"]})
+    hidden(world.ok("GET", "/config/child/prod/k?revision=head", token=child_only))
+    put(world, "back/prod/k", f"{PLAIN}-new")
+    equal(read("child/prod/k"), f"{PLAIN}-new", "inherited again")
+
+
+def test_schemas(world):
+    """schemas judge the value at the write, and no error tells it"""
+    world.ok("PUT", "/schemas/judged/pin", {"type": "string", "minLength": 8, "format": "email"})
+    wrong = world.api("PUT", "/config/judged/prod/pin", {"config_value": "hunter2", "encrypt": True})
+    problem(wrong, 422, "schema_violation", "at least 8")
+    check(b"hunter2" not in wrong.raw, f"the value in {wrong}")
+    equal(pointers(wrong)[0], "/config_value", "pointer")
+    put(world, "judged/prod/pin", f"{PLAIN}@example.com", encrypt=True)
+    wrong = world.api("PUT", "/config/judged/prod/n", {"config_value": "hunter2", "value_type": "number", "encrypt": True})
+    problem(wrong, 422, "invalid", "no valid number")
+    wrong2 = world.api("POST", "/config/judged/prod/validate", {"set": {"pin": {"config_value": "hunter2", "encrypt": True}}})
+    problem(wrong2, 422, "schema_violation")
+    broken = world.api("PUT", "/config/judged/prod/n", raw_body=b'{"config_value": "hunter2" "x"}', headers={"Content-Type": "application/json"})
+    problem(broken, 400, "malformed", "line 1")
+    for answer in (wrong, wrong2, broken):
+        check(b"hunter2" not in answer.raw, f"the value in {answer}")
+    existing = world.api("PUT", "/schemas/judged/pin", {"type": "string", "maxLength": 3})
+    check(PLAIN.encode() not in existing.raw, f"the value in {existing}")
+
+
+def test_keyring_away(world):
+    """without the key, plain values go on; secrets say why not"""
+    completed(world, "away/prod", plain="1")
+    put(world, "away/prod/k", PLAIN, encrypt=True)
+    os.rename(world.key_file, f"{world.key_file}.gone")
+    try:
+        equal(world.ok("GET", "/config/away/prod/plain", token=world.reader)["config_value"], "1", "plain")
+        equal(put(world, "away/prod/plain", "2")["changed"], True, "a plain write")
+        problem(world.api("GET", "/config/away/prod/k?revision=head", token=world.reader), 503, "secrets_unavailable", world.key_file)
+        hidden(world.ok("GET", "/config/away/prod/k?revision=head"))
+        listed = {c["config_key"]: c for c in world.ok("GET", "/config/away/prod?revision=head", token=world.reader)["configs"]}
+        contains(hidden(listed["k"])["unavailable"], world.key_file)
+        equal(listed["plain"]["config_value"], "2", "plain, beside it")
+        problem(world.api("GET", "/config/away/prod?revision=head&format=json", token=world.reader), 503, "secrets_unavailable")
+        for body in ({"config_value": PLAIN}, {"config_value": "other"}):
+            problem(world.api("PUT", "/config/away/prod/k", body), 503, "secrets_unavailable")
+        problem(world.api("PUT", "/config/away/prod/new", {"config_value": "x", "encrypt": True}), 503, "secrets_unavailable")
+        equal(put(world, "away/prod/k", "public", encrypt=False)["config_value"], "public", "in the clear")
+    finally:
+        os.rename(f"{world.key_file}.gone", world.key_file)
+
+
+def test_nothing_in_the_clear(world):
+    """logs, audit, outbox and the whole database never have a secret in them"""
+    dump = subprocess.run(["/usr/lib/postgresql/15/bin/pg_dump", "--inserts", world.postgres.url.replace("dbname=", "dbname=")],
+                          capture_output=True, text=True, timeout=60, check=False)
+    equal(dump.returncode, 0, dump.stderr)
+    check("INSERT INTO public.secret " in dump.stdout and "config.set" in dump.stdout, "the dump is one")
+    for hiding in (dump.stdout, *(p.log_text() for p in world.processes())):
+        for line in hiding.splitlines():
+            check(PLAIN not in line and "hunter2" not in line, f"in the clear: {line[:300]}")
+            check(PLAIN.encode().hex() not in line, f"in hex: {line[:300]}")
