@@ -74,8 +74,7 @@ int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKE
     return 0;
 }
 
-/* lst_ID_SECRET_CRC, each part of its fixed length. */
-static int take_apart(const char *text, char id[ID_SIZE + 1], const char **secret)
+int tokens_take_apart(const char *text, char id[TOKEN_ID_SIZE], const char **secret)
 {
     const size_t head = 4 + ID_SIZE + 1 + SECRET_SIZE;
     char crc[9];
@@ -123,7 +122,7 @@ int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struc
     struct hash given, kept = { 0 };
     const char *secret;
 
-    if (take_apart(text, out->id, &secret) < 0)
+    if (tokens_take_apart(text, out->id, &secret) < 0)
         return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
     digest_sha256(secret, SECRET_SIZE, &given);
     if (PG_QUERY(pg,

@@ -43,6 +43,10 @@ struct token_new {
 int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKEN_ID_SIZE],
                   char text_out[TOKEN_TEXT_SIZE], struct err *e)
     __attribute__((warn_unused_result));
+/* Of lst_ID_SECRET_CRC, each part of its fixed length; the secret is lent by the text and ends at
+ * its length. -1: it is none, whatever the database holds. */
+int tokens_take_apart(const char *text, char id[TOKEN_ID_SIZE], const char **secret)
+    __attribute__((warn_unused_result));
 /* ERR_UNAUTHORIZED when it is malformed, unknown, expired or revoked; it does not say which. Notes
  * that it was used, once a minute. Takes as long for a wrong secret as for an unknown token. */
 int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struct err *e)

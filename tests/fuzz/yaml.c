@@ -1,0 +1,60 @@
+/* yaml.c - libFuzzer target: files that are imported, and documents written as YAML and read again. */
+#include "coordinator/cli/import.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "common/yaml_render.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Keys and values of a file make a document; what does not is told, never half taken. */
+static struct document *document_of(const struct import *im)
+{
+    struct document *d = document_new();
+    struct err e;
+
+    for (size_t i = 0; i < im->count; i++) {
+        const struct import_item *item = &im->items[i];
+
+        if (item->is_secret)
+            continue;
+        MUST(document_check_key(item->key, strlen(item->key), &e) == 0);
+        MUST(document_set(d, item->key, item->type, item->text, &e) == 0);
+    }
+    return d;
+}
+
+/* What was written for people and programs says the same when it is read again. */
+static void try_again(const struct document *d, const struct import *im)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    SCOPED_IMPORT struct import again = { 0 };
+    struct err e;
+
+    yaml_render(d, &text);
+    MUST(import_read(text.data, text.size, "again", 0, &again, &e) == 0);
+    for (size_t i = 0; i < im->count; i++) {
+        const struct import_item *was = &im->items[i], *is = import_find(&again, was->key);
+
+        MUST(was->is_secret || (is && is->type == was->type && !strcmp(is->text, was->text)));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    SCOPED_IMPORT struct import im = { 0 };
+    struct document *d;
+    struct err e = { 0 };
+
+    if (import_read((const char *)data, size, "fuzz", size % 3, &im, &e) < 0) {
+        MUST(!strncmp(e.text, "fuzz", 4));
+        return 0;
+    }
+    d = document_of(&im);
+    try_again(d, &im);
+    document_free(d);
+    return 0;
+}
