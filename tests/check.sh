@@ -77,7 +77,7 @@ part_asan() {
     once asan make BUILD="$build/asan" SANITIZE="$asan" OPT="-O1 -g" all tests
     [ $part_bad -eq 0 ] || return
     # The README's tests would build again, without the sanitizers.
-    loud asan env BUILD="$build/asan" ONLY="cli nginx agent api bad_input takeover crash" bash tests/check.sh unit db system
+    loud asan env BUILD="$build/asan" ONLY="cli nginx agent api bad_input openapi takeover crash" bash tests/check.sh unit db system
 }
 part_fuzz() {
     local source name

@@ -11,7 +11,7 @@ SCOPE = "demo/prod"
 
 
 def setup():
-    world = World("bad").start()
+    world = World("bad").start_with_secrets()
     world.set(SCOPE, {"greeting": "hello"}, "first")
     return world
 

@@ -350,6 +350,17 @@ class World:
         self.token = self.bootstrap_token("tests")
         return self
 
+    def start_with_secrets(self):
+        """The same with one coordinator that has a key for secrets in a file."""
+        self.postgres.start()
+        self.postgres.sql("CREATE DATABASE lockstep", "postgres")
+        c = self.add_coordinator("lockstepd-1", f"[secrets]\nprovider = file\nkey_file = {self.folder}/secrets.key\n")
+        done = subprocess.run([f"{BUILD}/lockstepd", "--config", c.settings, "new-secret-key"], capture_output=True, text=True, timeout=30, check=False)
+        check(done.returncode == 0, f"new-secret-key: {done.stderr}")
+        c.start()
+        self.token = self.bootstrap_token("tests")
+        return self
+
     def add_coordinator(self, name, extra=""):
         c = Coordinator(self, name, self.lease, extra)
         self.coordinators.append(c)

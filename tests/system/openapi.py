@@ -13,10 +13,11 @@ DOCUMENT = None  # what the server says of itself
 
 def setup():
     global DOCUMENT
-    world = World("openapi").start()
+    world = World("openapi").start_with_secrets()
     DOCUMENT = Document(world.api("GET", "/openapi.json", raw_path=True, token=None).body)
     for scope in (SCOPE, "payments/staging", "global/prod"):
         world.set(scope, {"database.url": "postgres://db-1/payments", "limits.rate": 50, "obsolete": "yes"})
+    world.ok("PUT", f"/config/{SCOPE}/database.password", {"config_value": "correct horse", "encrypt": True})
     world.ok("PUT", "/schemas/payments/limits.rate", {"type": "number"})
     Agent(world, "server-1", scopes=(SCOPE,), labels="zone=a").enroll().start()
     world.wait_agents(SCOPE, 1)
@@ -149,6 +150,8 @@ def every(operations, test):
 
 def test_examples(world):
     """every operation, with the example of its own: 2xx, with the fields that are described and no others"""
+    viewer = world.ok("POST", "/tokens", {"name": "viewer", "grants": [{"role": "viewer", "environment": "*"}]})["token"]
+
     def walk(o):
         given = PREPARED.get(o.id, lambda w: {})(world)
         if o.request:
@@ -156,6 +159,8 @@ def test_examples(world):
         answer = send(world, o, given)
         # Nothing failed that could be tried again.
         check(answer.status < 300 or (o.id == "retry_rollout" and answer.status == 409), f"{o}: {answer}")
+        if o.right == "config.read":  # who may not read secrets
+            check("correct horse" not in send(world, o, given, "as a viewer", token=viewer).raw.decode(), f"{o}: a secret is shown")
         if o.method == "GET" and "ETag" in answer.headers:
             equal(send(world, o, given, headers={"If-None-Match": answer.headers["ETag"]}).status, 304, f"{o}: asked again with the ETag")
     every(DOCUMENT.operations, walk)
