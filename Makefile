@@ -150,7 +150,7 @@ $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
 # Each file in tests/unit and tests/db is a program of its own; it links what it names.
-$(BUILD)/tests/unit/agent_loop $(BUILD)/tests/unit/agent_schema: | $(BUILD)/lockstep-agent
+$(BUILD)/tests/unit/agent_loop $(BUILD)/tests/unit/agent_schema $(BUILD)/tests/unit/agent_consumers: | $(BUILD)/lockstep-agent
 $(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)

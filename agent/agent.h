@@ -42,6 +42,7 @@ enum work_phase {
     WORK_ASKING, /* for secrets */
     WORK_VALIDATING,
     WORK_RELOADING,
+    WORK_CONFIRMING, /* by the consumers */
     WORK_CHECKING,
 };
 
@@ -86,11 +87,15 @@ struct incoming {
 };
 
 struct publisher;
+struct consumers;
 
 struct agent {
     const struct agent_settings *settings;
     struct cache *cache;
     struct publisher *publisher;
+    struct consumers *consumers;
+    unsigned expected[AGENT_SCOPES_MAX]; /* consumers of before the start, until expected_ms */
+    int64_t expected_ms;
     struct dealer *dealer;
     struct secrets *secrets;
     struct participant participant;

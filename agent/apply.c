@@ -1,4 +1,4 @@
-/* apply.c - applying a task: files, readers, reload, first check; what fails is told with its step. */
+/* apply.c - applying a task: files, readers, reload, consumers, check; what fails is told with its step. */
 #include "agent/apply.h"
 
 #include <stdio.h>
@@ -138,6 +138,40 @@ static void check_step(struct agent *a, struct work *w, int64_t now_ms)
     check_next(a, w);
 }
 
+/* ---- consumers ---- */
+
+static void confirm_step(struct agent *a, struct work *w, int64_t now_ms)
+{
+    struct err e;
+
+    for (; w->at < w->target_count; w->at++) {
+        const struct target *t = &w->targets[w->at];
+        int64_t limit_ms = agent_scope(a, t->scope)->consumers_timeout_ms;
+        int rc = readers_confirmed(a, t, w->is_revert, now_ms - w->phase_began_ms >= limit_ms, &e);
+
+        if (rc < 0)
+            fail(a, w, WIRE_STEP_CONSUMERS, e.text);
+        if (rc <= 0) {
+            w->has_run = true;
+            return;
+        }
+        w->has_run |= readers_has_consumers(a, t->scope);
+    }
+    if (w->has_run)
+        took(a, w, WIRE_STEP_CONSUMERS);
+    w->has_run = false;
+    w->at = 0;
+    check_next(a, w);
+}
+
+static void confirm_begin(struct agent *a, struct work *w)
+{
+    w->phase = WORK_CONFIRMING;
+    w->has_run = false;
+    w->at = 0;
+    confirm_step(a, w, clock_monotonic_ms());
+}
+
 /* ---- reload ---- */
 
 static bool is_reloaded(const struct agent *a, const struct agent_scope *scope,
@@ -168,9 +202,8 @@ static void reload_next(struct agent *a, struct work *w)
     }
     if (w->has_run)
         took(a, w, WIRE_STEP_RELOAD);
-    w->has_run = false;
-    w->at = 0;
-    check_next(a, w);
+    w->phase_began_ms = clock_monotonic_ms();
+    confirm_begin(a, w);
 }
 
 static void reload_step(struct agent *a, struct work *w, int64_t now_ms)
@@ -242,7 +275,7 @@ static void collect_targets(const struct agent *a, struct work *w, uint64_t scop
 void apply_begin(struct agent *a, const struct participant_effect *effect)
 {
     struct work *w = &a->works[effect->task];
-    struct err e;
+    struct err e, more;
 
     agent_stop_work(w);
     w->is_apply = true;
@@ -258,6 +291,8 @@ void apply_begin(struct agent *a, const struct participant_effect *effect)
     w->pointer_ms = 0;
     w->began_ms = w->phase_began_ms = clock_monotonic_ms();
     if (replace_files(a, w, &e)) {
+        if (w->is_revert && switch_readers(a, w, &more)) /* they are to follow the pointer anyway */
+            log_warn("local readers do not see the active revision", "reason", more.text);
         fail(a, w, WIRE_STEP_FILES, e.text);
         return;
     }
@@ -274,6 +309,8 @@ void apply_step(struct agent *a, struct work *w, int64_t now_ms)
 {
     if (w->phase == WORK_RELOADING)
         reload_step(a, w, now_ms);
+    else if (w->phase == WORK_CONFIRMING)
+        confirm_step(a, w, now_ms);
     else if (w->phase == WORK_CHECKING)
         check_step(a, w, now_ms);
 }

@@ -1,4 +1,4 @@
-/* apply.h - applying a task: files, readers, reload, first check; what fails is told with its step. */
+/* apply.h - applying a task: files, readers, reload, consumers, check; what fails is told with its step. */
 #ifndef AGENT_APPLY_H
 #define AGENT_APPLY_H
 

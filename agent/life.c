@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/consumers.h"
 #include "agent/publish.h"
 #include "agent/readers.h"
 #include "agent/say.h"
@@ -94,6 +95,7 @@ void life_end(struct agent *a)
     secrets_close(a);
     outbox_fini(&a->outbox);
     dealer_close(a->dealer);
+    consumers_close(a->consumers);
     publish_close(a->publisher);
     cache_close(a->cache);
     free(a);
@@ -181,6 +183,7 @@ int life_renew(struct agent **a, const struct agent_settings *settings,
     if (from->dealer && from->is_welcomed)
         say_bye(from);
     to->cache = MOVE(from->cache);
+    to->consumers = MOVE(from->consumers);
     life_end(from);
     if (load(to, e) || readers_start(to, e) || (!to->dealer && connect(to, keys, e))) {
         life_end(to);

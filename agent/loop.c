@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/apply.h"
+#include "agent/consumers.h"
 #include "agent/files.h"
 #include "agent/hear.h"
 #include "agent/obey.h"
@@ -29,7 +30,7 @@
 #define HELLO_FIRST_MS 1000
 #define HELLO_MAX_MS 8000
 #define WELCOME_MAX_MS 15000 /* a coordinator that does not answer HELLO for so long is left */
-#define POLL_MAX (3 + 2 * PARTICIPANT_TASKS_MAX + 2 * AGENT_SCOPES_MAX)
+#define POLL_MAX (4 + 2 * PARTICIPANT_TASKS_MAX + 2 * AGENT_SCOPES_MAX)
 
 enum wish { WISH_NONE, WISH_RELOAD, WISH_STOP };
 
@@ -127,6 +128,7 @@ static void tick(struct agent *a, int64_t now_ms)
                                     .silent_ms = now_ms - a->heard_ms };
     uint64_t applying;
 
+    readers_hear(a);
     step_works(a, now_ms);
     obey_event(a, &ev); /* with what ended just now */
     applying = apply_scopes(a);
@@ -162,6 +164,8 @@ static void wait(struct agent *a, int signal_fd)
 
     add_fds(fds, &count, &signal_fd, 1);
     add_fds(fds, &count, pair, dealer_fds(a->dealer, pair));
+    pair[0] = consumers_fd(a->consumers);
+    add_fds(fds, &count, pair, 1);
     for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
         add_command(fds, &count, a->works[i].command);
     for (unsigned i = 0; i < a->settings->scope_count; i++)

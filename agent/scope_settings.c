@@ -1,12 +1,14 @@
 /* scope_settings.c - one [scope SERVICE/ENVIRONMENT] section: its files, commands and time limits. */
 #include "agent/scope_settings.h"
 
+#include <ctype.h>
 #include <grp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/consumers.h"
 #include "agent/file_settings.h"
 #include "common/duration.h"
 #include "common/invariant.h"
@@ -40,6 +42,7 @@ int scope_settings_open(struct agent_settings *s, const char *name, struct agent
     scope->check_interval_ms = 5000;
     scope->check_grace_ms = 2000;
     scope->check_attempts = 5;
+    scope->consumers_timeout_ms = TIMEOUT_PRESET_MS;
     *out = s->scopes[s->scope_count++] = scope;
     return 0;
 }
@@ -110,6 +113,29 @@ static int set_readers_group(struct agent_scope *scope, const char *value, struc
     return 0;
 }
 
+/* all, none, 3, 50% */
+static int set_consumers(struct agent_scope *scope, const char *value, struct err *e)
+{
+    bool is_percent = *value && value[strlen(value) - 1] == '%';
+    unsigned long amount;
+    char *end;
+
+    scope->consumers_rule = AGENT_CONSUMERS_ALL;
+    if (strcmp(value, "all") == 0)
+        return 0;
+    scope->consumers_rule = AGENT_CONSUMERS_NONE;
+    if (strcmp(value, "none") == 0)
+        return 0;
+    amount = strtoul(value, &end, 10);
+    if (!isdigit((unsigned char)value[0]) || strcmp(end, is_percent ? "%" : "") != 0 ||
+        amount < 1 || amount > (is_percent ? 100 : CONSUMERS_MAX))
+        return err_set(e, ERR_INVALID, "\"%s\" is none of all, none, a number from 1 to %d, and a "
+                       "percentage like 50%%", value, CONSUMERS_MAX);
+    scope->consumers_rule = is_percent ? AGENT_CONSUMERS_PERCENT : AGENT_CONSUMERS_COUNT;
+    scope->consumers_amount = (unsigned)amount;
+    return 0;
+}
+
 /* Keys that may be repeated are also written with a dot and something behind it: file.2. */
 enum scope_key_type {
     KEY_FILE,
@@ -120,6 +146,7 @@ enum scope_key_type {
     KEY_NUMBER,
     KEY_USER,
     KEY_READERS_GROUP,
+    KEY_CONSUMERS,
 };
 
 #define FIELD(name) offsetof(struct agent_scope, name)
@@ -144,6 +171,8 @@ static const struct scope_key {
     { "check_attempts", KEY_NUMBER, FIELD(check_attempts), 1, 1000 },
     { "backup", KEY_NUMBER, FIELD(backup_count), 0, 1000 },
     { "readers_group", KEY_READERS_GROUP, 0, 0, 0 },
+    { "consumers", KEY_CONSUMERS, 0, 0, 0 },
+    { "consumers_timeout", KEY_DURATION, FIELD(consumers_timeout_ms), 1, 0 },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -198,6 +227,8 @@ static int set_key(const struct agent_settings *s, struct agent_scope *scope,
         return set_user(field, value, e);
     case KEY_READERS_GROUP:
         return set_readers_group(scope, value, e);
+    case KEY_CONSUMERS:
+        return set_consumers(scope, value, e);
     }
     return 0;
 }

@@ -62,6 +62,14 @@ struct agent_group {
     struct agent_access access;
 };
 
+/* Whose confirmation an apply waits for. */
+enum agent_consumers_rule {
+    AGENT_CONSUMERS_ALL, /* that are registered */
+    AGENT_CONSUMERS_COUNT,
+    AGENT_CONSUMERS_PERCENT, /* of those that are registered */
+    AGENT_CONSUMERS_NONE,
+};
+
 struct agent_scope {
     char name[SCOPE_BUFFER]; /* payments/prod */
     char service[NAME_BUFFER], environment[NAME_BUFFER];
@@ -75,7 +83,10 @@ struct agent_scope {
     int64_t check_grace_ms;    /* the first check is tried check_attempts times within it */
     int64_t check_attempts;
     bool has_readers_group; /* else the agent's own group */
-    gid_t readers_group;    /* may read what is published for this scope */
+    gid_t readers_group;    /* may read what is published for this scope, and confirm */
+    enum agent_consumers_rule consumers_rule;
+    unsigned consumers_amount; /* COUNT and PERCENT */
+    int64_t consumers_timeout_ms;
     int64_t backup_count; /* how many states of the files before a change are kept */
 };
 

@@ -8,9 +8,8 @@
  * for longer. The fence between a reader's store and its second look is paid by the replacing
  * thread, through membarrier(2); without that system call each reader pays it.
  *
- * Locks, all on slow paths: client_lock() of the whole library, around loading and around
- * everything that fork must not find half done; `notice_lock` and `consumer_lock` of a handle are
- * taken before it and never both.
+ * There is one lock, client_lock(), on slow paths: one for all handles, so that fork can take it
+ * and finds nothing half done.
  */
 #ifndef AGENT_CLIENT_CLIENT_INSIDE_H
 #define AGENT_CLIENT_CLIENT_INSIDE_H
@@ -56,7 +55,6 @@ struct lockstep {
     atomic_llong retry_ms; /* after a failure; coarse monotonic clock */
 
     uint64_t reported; /* sequence that lockstep_changed spoke of */
-    pthread_mutex_t notice_lock, consumer_lock;
     struct notice *notice;
     struct consumer *consumer;
 };
@@ -91,9 +89,11 @@ void snapshot_drop(struct lockstep_snapshot *s); /* one reference */
 
 /* ---- load.c ---- */
 
-/* Looks whether there is something newer and loads it. `must`: waits for the lock and tries even
- * what failed a moment ago, and whether the control file was replaced. */
-void client_refresh(struct lockstep *ls, bool must);
+/* Looks whether there is something newer and loads it, unless another thread does so already or it
+ * failed a moment ago. */
+void client_refresh(struct lockstep *ls);
+/* Under client_lock(): in any case, and whether the control file was replaced. */
+void client_refresh_now(struct lockstep *ls);
 int64_t client_coarse_ms(void);
 /* Keeps what is borrowed: the hazard, or without one the library's lock. */
 struct borrowed {
@@ -107,7 +107,7 @@ static inline struct borrowed client_borrow(struct lockstep *ls)
     const struct lockstep_snapshot *again;
 
     if (published_sequence(ls->control) != atomic_load_explicit(&ls->tried, memory_order_relaxed))
-        client_refresh(ls, false);
+        client_refresh(ls);
     if (!b.hazard)
         client_lock();
     again = atomic_load_explicit(&ls->current, memory_order_acquire);
@@ -137,7 +137,7 @@ static inline void client_give_back(struct borrowed b)
 
 void notice_close(struct lockstep *ls);
 void consumer_close(struct lockstep *ls);
-/* Says again what the agent has not heard. */
+/* Under client_lock(): says again what the agent has not heard. */
 void consumer_retry(struct lockstep *ls);
 
 #endif

@@ -131,21 +131,29 @@ static bool load_newest(struct lockstep *ls)
     return true;
 }
 
-void client_refresh(struct lockstep *ls, bool must)
+static void refresh(struct lockstep *ls, bool must)
 {
     int64_t now_ms = client_coarse_ms();
 
-    if (must)
-        client_lock();
-    else if (now_ms < atomic_load(&ls->retry_ms) || !client_try_lock())
-        return;
     if ((must || !ls->is_attached) && !attach(ls))
         atomic_store(&ls->retry_ms, now_ms + RETRY_MS);
     else if (published_sequence(ls->control) != atomic_load(&ls->tried))
         atomic_store(&ls->retry_ms, load_newest(ls) ? 0 : now_ms + RETRY_MS);
-    else if (must)
+    else
         reap(ls);
+}
+
+void client_refresh(struct lockstep *ls)
+{
+    if (client_coarse_ms() < atomic_load(&ls->retry_ms) || !client_try_lock())
+        return;
+    refresh(ls, false);
     client_unlock();
+}
+
+void client_refresh_now(struct lockstep *ls)
+{
+    refresh(ls, true);
 }
 
 /* ---- opening and closing ---- */
@@ -183,8 +191,6 @@ static int make(struct lockstep **out, const char *folder, const char *scope)
     snprintf(ls->root, sizeof(ls->root), "%s", folder);
     snprintf(ls->folder, sizeof(ls->folder), "%s/%s", folder, scope);
     snprintf(ls->scope, sizeof(ls->scope), "%s", scope);
-    pthread_mutex_init(&ls->notice_lock, NULL);
-    pthread_mutex_init(&ls->consumer_lock, NULL);
     *out = ls;
     return 0;
 }
@@ -218,7 +224,9 @@ int lockstep_wait(struct lockstep *ls, int wait_ms)
     int64_t until_ms = client_coarse_ms() + wait_ms;
 
     for (;;) {
-        client_refresh(ls, true);
+        client_lock();
+        client_refresh_now(ls);
+        client_unlock();
         if (lockstep_revision(ls))
             return 0;
         if (wait_ms >= 0 && client_coarse_ms() >= until_ms)
@@ -241,8 +249,6 @@ void lockstep_close(struct lockstep *ls)
     snapshot_drop(atomic_load(&ls->current));
     client_unlock();
     munmap((void *)(uintptr_t)ls->control, PUBLISHED_CONTROL_SIZE);
-    pthread_mutex_destroy(&ls->notice_lock);
-    pthread_mutex_destroy(&ls->consumer_lock);
     free(ls);
 }
 

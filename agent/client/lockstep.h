@@ -34,6 +34,8 @@ extern "C" {
 
 /* Not an error: there is no document yet. Gets give their defaults until there is one. */
 #define LOCKSTEP_NOT_LOADED 1
+/* Not an error: the agent is not there. What was said is kept and said when it is back. */
+#define LOCKSTEP_UNREACHED 2
 
 #if defined(__GNUC__)
 #define LOCKSTEP_API __attribute__((visibility("default")))
@@ -132,10 +134,10 @@ LOCKSTEP_API bool lockstep_held_find(const struct lockstep_snapshot *snapshot, c
 /* ---- learning of changes ---- */
 
 /* A descriptor for poll, select, epoll or an event loop: readable when there may be news. It
- * belongs to the handle. Below zero: it cannot be had, or lockstep_watch is at work. */
+ * belongs to the handle. Below zero: it cannot be had, or lockstep_watch is at work (-EBUSY). */
 LOCKSTEP_API int lockstep_fd(struct lockstep *config);
-/* Makes the descriptor quiet again, and looks: 1 when another revision is being read than at the
- * call before (the first time: than when the scope was opened), 0 when not. Without the descriptor
+/* Makes the descriptor quiet again, and looks: 1 when the agent switched to another revision since
+ * the call before (the first time: since the scope was opened), 0 when not. Without the descriptor
  * it may also be called from time to time. */
 LOCKSTEP_API int lockstep_changed(struct lockstep *config);
 
@@ -152,13 +154,13 @@ LOCKSTEP_API void lockstep_unwatch(struct lockstep *config);
 
 /* Registers this process as a consumer of the scope: the agent will not call a change applied
  * before every registered consumer, or as many as its settings say, has confirmed it. The process
- * counts until it ends or closes the handle. `name` is for people; NULL: the program's own. 0, or
- * LOCKSTEP_NOT_LOADED while the agent cannot be reached: it is told as soon as it can be, provided
- * that the process has a watch or calls lockstep_changed. Below zero: the agent said no. */
+ * counts until it ends or closes the handle. `name` is for people; NULL: the program's own.
+ * 0: told. LOCKSTEP_UNREACHED: the agent is not there; it is told when it is, provided that the
+ * process has a watch or calls lockstep_changed. -EACCES: it said no; lockstep_trouble has why. */
 LOCKSTEP_API int lockstep_register(struct lockstep *config, const char *name);
 /* This process now runs what is in the snapshot; or it cannot, and `why_not` (else NULL) is the
  * sentence that operators will read: then the change fails on this server and is taken back.
- * Registers when that was not done. Returns as lockstep_register, and never waits. */
+ * Registers when that was not done. Never waits, and returns as lockstep_register does. */
 LOCKSTEP_API int lockstep_confirm(struct lockstep *config,
                                   const struct lockstep_snapshot *snapshot, const char *why_not);
 
