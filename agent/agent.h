@@ -59,6 +59,7 @@ struct work {
     } schemas[PARTICIPANT_SCOPES_MAX];
     struct fetch fetch;
     struct secret_fetch secret_fetch;
+    int64_t patience_ms; /* with a coordinator that cannot read secrets; 0: the usual */
     struct command *command;
     int64_t began_ms, phase_began_ms, retry_ms;
     int64_t attempts_left;

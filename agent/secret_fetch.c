@@ -20,6 +20,7 @@ void secret_fetch_begin(struct secret_fetch *f, const struct hash *document,
     f->document = *document;
     f->digest = *digest;
     f->wait_ms = ASK_FIRST_MS;
+    f->patience_ms = SECRET_FETCH_PATIENCE_MS;
     snprintf(f->key, sizeof(f->key), "%s", key);
 }
 
@@ -57,7 +58,7 @@ static enum secret_result fail(const struct secret_fetch *f, const char *code, c
 
 bool secret_fetch_is_over(const struct secret_fetch *f, int64_t now_ms, struct err *e)
 {
-    if (!f->is_on || !f->away_ms || now_ms - f->away_ms < SECRET_FETCH_PATIENCE_MS)
+    if (!f->is_on || !f->away_ms || now_ms - f->away_ms < f->patience_ms)
         return false;
     fail(f, "secret", f->reason, e);
     return true;

@@ -2,8 +2,9 @@
  *
  * The data key comes plain with the first piece and is wrapped under the agent's own key before
  * anything else happens. What is complete must have the digest that the document says and open at
- * its place. A coordinator that cannot read it now ("away") is asked again for PATIENCE_MS, in
- * which an operator's key-encryption key may come back; then its reason is the reason.
+ * its place. A coordinator that cannot read it now ("away") is asked again for as long as the
+ * caller has patience: an operator's key-encryption key may come back. Then its reason is the
+ * reason.
  */
 #ifndef AGENT_SECRET_FETCH_H
 #define AGENT_SECRET_FETCH_H
@@ -17,7 +18,7 @@
 #include "common/err.h"
 #include "common/wire.h"
 
-#define SECRET_FETCH_PATIENCE_MS 15000
+#define SECRET_FETCH_PATIENCE_MS 20000 /* unless the caller says otherwise */
 
 struct secret_fetch {
     bool is_on, is_begun; /* the first piece has come */
@@ -26,7 +27,7 @@ struct secret_fetch {
     struct kept_secret got;
     uint32_t total;
     struct buffer content;
-    int64_t ask_ms, wait_ms, away_ms;
+    int64_t ask_ms, wait_ms, away_ms, patience_ms;
     char reason[WIRE_REFUSAL_MAX + 1]; /* of the newest "away" */
 };
 

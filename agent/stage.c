@@ -283,6 +283,8 @@ static void ask_next(struct agent *a, struct work *w)
 
         if (rc < 0)
             fail_with(a, w, &e);
+        if (rc > 0 && w->patience_ms)
+            w->secret_fetch.patience_ms = w->patience_ms;
         if (rc)
             return;
     }
@@ -483,6 +485,8 @@ void stage_begin(struct agent *a, const struct participant_effect *effect)
     memset(w->schemas, 0, sizeof(w->schemas));
     w->at = 0;
     w->phase = WORK_FETCHING;
+    /* A refusal with its reason comes before the stage's deadline, not after. */
+    w->patience_ms = a->incoming.has_prepare ? (int64_t)a->incoming.prepare.wait_ms * 2 / 3 : 0;
     take_sizes(a, w);
     if (keep_inlined(a, w, &e))
         fail_with(a, w, &e);

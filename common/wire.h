@@ -212,6 +212,7 @@ struct wire_prepare {
     uint64_t attempt;          /* number drawn from dseq */
     struct wire_text rollout;  /* public id */
     uint32_t stage;
+    uint32_t wait_ms;      /* the stage waits so long for the answer; 0: nobody said */
     uint32_t isolation_ms; /* without a coordinator for so long it is given up; 0: it is kept */
     uint8_t is_eventual;       /* then `decision` holds the stored ACTIVATE body */
     struct wire_bytes decision;

@@ -121,6 +121,7 @@ static void prepare(struct cursor *c, struct wire_prepare *b)
     cursor_u64(c, "attempt", &b->attempt);
     cursor_text(c, "rollout", &b->rollout, 0, WIRE_NAME_MAX);
     cursor_u32(c, "stage", &b->stage);
+    cursor_u32(c, "wait_ms", &b->wait_ms);
     cursor_u32(c, "isolation_ms", &b->isolation_ms);
     cursor_flag(c, "is_eventual", &b->is_eventual);
     cursor_bytes(c, "decision", &b->decision, WIRE_DECISION_MAX);

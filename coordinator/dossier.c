@@ -225,6 +225,14 @@ static struct wire_target target_of(const struct dossier *d, size_t i, bool with
     return t;
 }
 
+static uint32_t wait_of(const struct dossier *d)
+{
+    int64_t ms = d->stage < d->spec.core.stage_count ? d->spec.core.stages[d->stage].ready_timeout_ms
+                                                     : 0;
+
+    return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
 static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool with_documents,
                                    struct roster *roster, struct contents *contents)
 {
@@ -237,6 +245,7 @@ static struct router_frame *encode(const struct dossier *d, uint32_t mask, bool 
     p.attempt = d->attempt;
     p.rollout = wire_text_of(d->public_id);
     p.stage = d->stage;
+    p.wait_ms = wait_of(d);
     p.isolation_ms = d->spec.core.isolation_ms;
     p.is_eventual = d->decision != NULL;
     p.decision = (struct wire_bytes){ .at = d->decision, .size = (uint32_t)d->decision_size };

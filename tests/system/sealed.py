@@ -138,6 +138,19 @@ def test_keyring_away(world):
     equal(read(world.password), f"{PLAIN}-5", "the password's file")
 
 
+def test_keyring_gone(world):
+    """a key-encryption key that stays away refuses the rollout before its deadline, saying which secret and why"""
+    world.ok("PUT", f"/config/{SCOPE}/db.password", {"config_value": f"{PLAIN}-gone", "encrypt": True})
+    os.rename(world.key_file, f"{world.key_file}.away")
+    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "ready_timeout": "3s"}]})
+    world.wait_state(rollout, "aborted")
+    told = world.servers_of(rollout)["server-1"]
+    contains(told["reason"], '"db.password" is not to be had', "key file", "No such file")
+    equal(told["detail"], "refused", "detail")
+    os.rename(f"{world.key_file}.away", world.key_file)
+    equal(read(world.password), f"{PLAIN}-5", "the password's file")
+
+
 def test_not_for_this_server(world):
     """a server whose enrolment lacks the scope gets neither its documents nor its secrets"""
     stranger = Agent(world, "server-2", [SCOPE], scope_settings=f"file = db.password -> {world.folder}/stolen optional")

@@ -353,6 +353,14 @@ static void answer(const struct wire_secret *piece)
     kit_send(&kit, WIRE_SECRET, kit.out, wire_encode_secret(piece, kit.out, sizeof(kit.out)));
 }
 
+static void refuse_by(const struct sealed *s, enum wire_secret_state state, const char *text)
+{
+    struct wire_secret no = { .digest = s->digest, .state = state, .text = wire_text_of(text) };
+
+    expect_ask();
+    answer(&no);
+}
+
 static void give(const struct sealed *s)
 {
     struct wire_ask ask = expect_ask();
@@ -419,20 +427,43 @@ START_TEST(test_a_refused_secret_refuses_the_prepare)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
-    struct wire_secret no = { .digest = s.digest, .state = WIRE_SECRET_REFUSED,
-                              .text = wire_text_of("it is not for this server") };
     struct wire_ack ack;
     char text[WIRE_TEXT_MAX + 1];
 
     kit_start(&kit);
     kit_welcome(&kit);
     kit_prepare(&kit, 10, NULL, &v, true);
-    expect_ask();
-    answer(&no);
+    refuse_by(&s, WIRE_SECRET_REFUSED, "it is not for this server");
     ack = kit_expect_ack(&kit, WIRE_REFUSED);
     wire_text_copy(ack.text, text, sizeof(text));
     ck_assert_int_eq(ack.reason, WIRE_REASON_FETCH);
     ck_assert_msg(strstr(text, "\"value\"") && strstr(text, "not for this server"), "%s", text);
+    version_free(&v);
+    envelope_fini(&s.envelope);
+}
+END_TEST
+
+/* A crash between a new own key and the end of the old one: both are there, and that is ended. */
+START_TEST(test_a_change_of_key_that_never_ended_is_ended)
+{
+    struct sealed s = seal(1, VALUE);
+    struct version v = version_of(1, s.reference);
+    struct own_keys keys;
+    char path[KIT_PATH];
+    bool is_new;
+
+    kit_start(&kit);
+    kit_welcome(&kit);
+    run(NULL, &v, &s, 10);
+    kit_end(&kit, SIGTERM);
+    snprintf(path, sizeof(path), "%s/state/secrets.key", kit.folder);
+    ck_assert_int_eq(own_keys_open(path, NULL, &keys, &is_new, &e), 0);
+    ck_assert_int_eq(own_keys_add(path, NULL, &keys, &e), 0);
+    ck_assert_int_eq(unlink(kit.file), 0);
+    kit_start(&kit);
+    kit_expect_file(kit.file, VALUE);
+    ck_assert_int_eq(own_keys_open(path, NULL, &keys, &is_new, &e), 0);
+    ck_assert_uint_eq(keys.count, 1);
     version_free(&v);
     envelope_fini(&s.envelope);
 }
@@ -566,6 +597,7 @@ int main(void)
     tcase_set_timeout(agent, 60);
     tcase_add_test(agent, test_a_secret_is_written_for_its_reader_alone);
     tcase_add_test(agent, test_a_refused_secret_refuses_the_prepare);
+    tcase_add_test(agent, test_a_change_of_key_that_never_ended_is_ended);
     tcase_add_test(agent, test_without_its_key_the_agent_asks_again);
     tcase_add_test(agent, test_a_destroyed_secret_is_not_applied_again);
     tcase_add_test(agent, test_a_file_marked_tmpfs_never_lies_on_a_disk);

@@ -206,6 +206,7 @@ static void visit_prepare(struct wire_prepare *b)
     FIXED(b->attempt);
     text(&b->rollout, 0, WIRE_NAME_MAX);
     FIXED(b->stage);
+    FIXED(b->wait_ms);
     FIXED(b->isolation_ms);
     flag(&b->is_eventual);
     bytes(&b->decision, b->is_eventual ? 1 + some(WIRE_DECISION_MAX - 1) : 0);
