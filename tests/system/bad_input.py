@@ -139,7 +139,7 @@ def test_values(world):
     refused(put("x" * (1 << 20) + "x"), 413, "1048576", code="too_large")
     refused(world.api("POST", f"/config/{SCOPE}", {"set": {"v": "x" * (1 << 20) + "x"}}), 413, "/set/v", code="too_large")
     refused(raw(b"[" + b"1" * (18 << 20)), 413, code="too_large")
-    for text in (LAUGHS, "a: &a [*a]", "[" * 5000 + "]" * 5000, "a: [", "*nobody", "!!python/object:os.system [x]: ]"):
+    for text in (LAUGHS, "a: &a [*a]", "[" * 5000 + "]" * 5000, "a: [", "a: 1\na: 2", "*nobody", "!!python/object:os.system [x]: ]"):
         refused(put(text, value_type="yaml"), 422, "YAML")
     for text in ("[" * 5000 + "]" * 5000, '{"a":1,"a":2}', '{"a":', "nul", "[1,]", "NaN", "Infinity", ""):
         refused(put(text, value_type="json"), 422, "JSON")

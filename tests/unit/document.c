@@ -192,10 +192,17 @@ START_TEST(test_yaml_is_kept_as_it_is)
 {
     static const char *const good[] = { "", "a: 1\nb: [x, y]\n", "# only a comment\n", "- a\n- b\n",
                                         "a: &x {b: 1}\nc: *x\n", "--- 1\n--- 2\n",
-                                        "text: |\n  two\n  lines\n" };
+                                        "text: |\n  two\n  lines\n",
+                                        "a: {b: 1}\nc: {b: 1}\n", "[{a: 1}, {a: 2}, a, a]",
+                                        "a: a\n? [b]\n: a\n? [c]\n: b", "a: &x 1\n*x : a\nb: 2",
+                                        "<<: {}\n<<: {}" };
     static const char *const bad[] = { "a: [1",          "a: b: c", "\tx: 1",  "*nowhere",
                                        "a: &x [*x]",     "{",       "'open",   "%YAML 9",
-                                       "&a 1\n--- *a\n", "a:\n  - b\n c", "@" };
+                                       "&a 1\n--- *a\n", "a:\n  - b\n c",
+                                       "@",
+                                       "a: 1\na: 2",    "{a: 1, 'a': 2}", "- x: {y: 1, y: 1}",
+                                       "b: {c: 1}\nb: 2", "a: *x\n",
+                                       "? [a]\n: {b: 1}\nc: 1\nc: 2" };
 
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         ck_assert_str_eq(normal(VALUE_YAML, good[i]), good[i]);
