@@ -227,8 +227,8 @@ static struct wire_target target_of(const struct dossier *d, size_t i, bool with
 
 static uint32_t wait_of(const struct dossier *d)
 {
-    int64_t ms = d->stage < d->spec.core.stage_count ? d->spec.core.stages[d->stage].ready_timeout_ms
-                                                     : 0;
+    const struct strategy *s = &d->spec.core;
+    int64_t ms = d->stage < s->stage_count ? s->stages[d->stage].ready_timeout_ms : 0;
 
     return ms < 0 ? 0 : ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
 }
