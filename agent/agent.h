@@ -1,8 +1,8 @@
 /* agent.h - what the rooms of the loop share: the agent's state, its queue of ended work, sending.
  *
  * The loop turns messages and ended work into participant events, and effects into transactions,
- * work and messages. Rooms, low to high: agent, say, secrets,
- * stage, apply, watch, hear, loop.
+ * work and messages. Rooms, low to high: agent, say, secrets, stage, watch, drift, apply, hear,
+ * loop.
  */
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
@@ -70,13 +70,23 @@ struct work {
     uint64_t decision_dseq;
 };
 
-/* The local check of a scope between rollouts, and whether its files are as they should be. */
+/* The local check of a scope between rollouts. */
 struct watch {
     struct command *command;
-    int64_t next_ms, verify_ms;
+    int64_t next_ms;
     uint64_t sequence;
-    bool is_failing, is_drifted;
+    bool is_failing;
     char detail[WIRE_TEXT_MAX + 1];
+};
+
+/* Whether a scope's files and documents are as they should be. */
+struct drift {
+    int64_t verify_ms;             /* the next look */
+    int64_t mend_ms, mend_wait_ms; /* not repaired again before; 0: at once */
+    uint64_t sequence;
+    bool is_drifted, is_in_files;  /* in files: writing them anew helps */
+    char found[480];               /* what differs */
+    char text[WIRE_TEXT_MAX + 1];  /* what is told */
 };
 
 /* The message whose event is being handled; its texts and bytes are lent by the dealer. */
@@ -105,7 +115,10 @@ struct agent {
     struct participant_event queue[AGENT_QUEUE_MAX]; /* work that ended */
     unsigned queue_from, queue_count;
     struct work works[PARTICIPANT_TASKS_MAX];
+    struct work mend; /* a repair: an apply that no task asked for, of one scope at a time */
     struct watch watches[AGENT_SCOPES_MAX];
+    struct drift drifts[AGENT_SCOPES_MAX];
+    int64_t poll_ms[AGENT_SCOPES_MAX]; /* the next poll; 0: not planned */
     struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */
     struct outbox outbox;
     struct fetch repair; /* a document that a promise names and the cache lost */

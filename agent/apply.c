@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/backup.h"
+#include "agent/drift.h"
 #include "agent/files.h"
 #include "agent/readers.h"
 #include "agent/secrets.h"
@@ -13,13 +14,21 @@
 #include "common/document.h"
 #include "common/log.h"
 
+static struct story *story_of(struct agent *a, struct work *w)
+{
+    return w == &a->mend ? &w->story : agent_story(a, agent_task_of(a, w));
+}
+
 /* The way back is one step, however many it took. */
 static void end(struct agent *a, struct work *w, bool is_ok)
 {
     if (w->is_revert)
-        agent_story_step(agent_story(a, agent_task_of(a, w)), WIRE_STEP_REVERT,
-                         clock_monotonic_ms() - w->began_ms);
+        agent_story_step(story_of(a, w), WIRE_STEP_REVERT, clock_monotonic_ms() - w->began_ms);
     agent_stop_work(w);
+    if (w == &a->mend) {
+        drift_mended(a, w->targets[0].scope, is_ok, w->story.text);
+        return;
+    }
     agent_post(a, PARTICIPANT_APPLIED, agent_task_of(a, w), is_ok);
 }
 
@@ -28,14 +37,14 @@ static void took(struct agent *a, struct work *w, enum wire_step step)
     int64_t now_ms = clock_monotonic_ms();
 
     if (!w->is_revert)
-        agent_story_step(agent_story(a, agent_task_of(a, w)), step, now_ms - w->phase_began_ms);
+        agent_story_step(story_of(a, w), step, now_ms - w->phase_began_ms);
     w->phase_began_ms = now_ms;
 }
 
 /* The first failure is the story; a revert that fails too is added to it. */
 static void fail(struct agent *a, struct work *w, enum wire_step step, const char *text)
 {
-    struct story *s = agent_story(a, agent_task_of(a, w));
+    struct story *s = story_of(a, w);
     size_t size = strlen(s->text);
 
     if (w->is_revert) {
@@ -63,8 +72,11 @@ static void fail(struct agent *a, struct work *w, enum wire_step step, const cha
 
 static void succeed(struct agent *a, struct work *w)
 {
-    for (unsigned i = 0; i < w->target_count; i++)
+    for (unsigned i = 0; i < w->target_count; i++) {
         watch_applied(a, w->targets[i].scope);
+        if (w != &a->mend)
+            drift_applied(a, w->targets[i].scope);
+    }
     end(a, w, true);
 }
 
@@ -272,23 +284,23 @@ static void collect_targets(const struct agent *a, struct work *w, uint64_t scop
                 (struct target){ .scope = i, .content = a->participant.promises[i].active };
 }
 
-void apply_begin(struct agent *a, const struct participant_effect *effect)
+static void begin(struct agent *a, struct work *w, uint64_t scopes, bool is_revert)
 {
-    struct work *w = &a->works[effect->task];
-    struct err e, more;
-
     agent_stop_work(w);
     w->is_apply = true;
     w->has_run = false;
-    w->is_revert = effect->is_revert;
+    w->is_revert = is_revert;
     w->at = 0;
-    collect_targets(a, w, effect->scopes);
+    collect_targets(a, w, scopes);
     MUST(w->target_count > 0);
     for (unsigned i = 0; i < w->target_count; i++)
         watch_pause(a, w->targets[i].scope);
-    if (!w->is_revert)
-        agent_story_step(agent_story(a, effect->task), WIRE_STEP_POINTER, w->pointer_ms);
-    w->pointer_ms = 0;
+}
+
+static void run(struct agent *a, struct work *w)
+{
+    struct err e, more;
+
     w->began_ms = w->phase_began_ms = clock_monotonic_ms();
     if (replace_files(a, w, &e)) {
         if (w->is_revert && switch_readers(a, w, &more)) /* they are to follow the pointer anyway */
@@ -303,6 +315,27 @@ void apply_begin(struct agent *a, const struct participant_effect *effect)
     }
     took(a, w, WIRE_STEP_READERS);
     reload_next(a, w);
+}
+
+void apply_begin(struct agent *a, const struct participant_effect *effect)
+{
+    struct work *w = &a->works[effect->task];
+
+    begin(a, w, effect->scopes, effect->is_revert);
+    if (a->mend.phase != WORK_IDLE && effect->scopes >> a->mend.targets[0].scope & 1)
+        agent_stop_work(&a->mend); /* this writes everything anew */
+    if (!w->is_revert)
+        agent_story_step(agent_story(a, effect->task), WIRE_STEP_POINTER, w->pointer_ms);
+    w->pointer_ms = 0;
+    run(a, w);
+}
+
+void apply_mend(struct agent *a, unsigned scope)
+{
+    MUST(a->mend.phase == WORK_IDLE);
+    a->mend.story = (struct story){ 0 };
+    begin(a, &a->mend, UINT64_C(1) << scope, false);
+    run(a, &a->mend);
 }
 
 void apply_step(struct agent *a, struct work *w, int64_t now_ms)
@@ -323,5 +356,7 @@ uint64_t apply_scopes(const struct agent *a)
         for (unsigned k = 0; k < a->works[i].target_count; k++)
             if (a->works[i].phase != WORK_IDLE && a->works[i].is_apply)
                 scopes |= UINT64_C(1) << a->works[i].targets[k].scope;
+    if (a->mend.phase != WORK_IDLE)
+        scopes |= UINT64_C(1) << a->mend.targets[0].scope;
     return scopes;
 }

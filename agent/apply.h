@@ -9,6 +9,10 @@
 void apply_begin(struct agent *a, const struct participant_effect *effect);
 void apply_step(struct agent *a, struct work *w, int64_t now_ms);
 
+/* The same for one scope whose files drifted: no promise changes and nothing is taken back. Ends
+ * with drift_mended, unless a decision about the scope comes between. a->mend is idle. */
+void apply_mend(struct agent *a, unsigned scope);
+
 /* Scopes that are being applied. */
 uint64_t apply_scopes(const struct agent *a);
 

@@ -58,7 +58,7 @@ int files_apply(const struct render_source *source, const char *state_dir, struc
 int files_refill(const struct render_source *source, const char *state_dir, struct err *e)
     __attribute__((warn_unused_result));
 
-/* -1 names the first file that does not hold what the document says. */
+/* -1 names the first file that does not hold what the document says, and where it differs. */
 int files_verify(const struct render_source *source, struct err *e)
     __attribute__((warn_unused_result));
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent/drift.h"
 #include "agent/repair.h"
 #include "agent/say.h"
 #include "agent/secrets.h"
@@ -112,6 +113,7 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, hear_e
         fetch_wake(&a->works[i].fetch);
     fetch_wake(&a->repair);
     secrets_welcomed(a);
+    drift_tell(a);
     happen(a, &ev);
 }
 
@@ -440,7 +442,7 @@ void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn
     case WIRE_NONE: case WIRE_HELLO: case WIRE_REJECT: case WIRE_FETCH: case WIRE_READY:
     case WIRE_REFUSED: case WIRE_APPLIED: case WIRE_FAILED: case WIRE_CHECK: case WIRE_ABORTED:
     case WIRE_ROLLED_BACK: case WIRE_FINALIZED: case WIRE_STATUS: case WIRE_PONG: case WIRE_STALE:
-    case WIRE_BYE: case WIRE_ASK: case WIRE_KEPT: case WIRE_TYPE_COUNT:
+    case WIRE_BYE: case WIRE_ASK: case WIRE_KEPT: case WIRE_POLL: case WIRE_TYPE_COUNT:
         log_warn("a coordinator does not say this", "type", wire_type_name(m->envelope.type));
         break;
     }

@@ -91,6 +91,7 @@ void life_end(struct agent *a)
         command_free(a->watches[i].command);
         buffer_fini(&a->answers[i]);
     }
+    agent_stop_work(&a->mend);
     fetch_end(&a->repair);
     secrets_close(a);
     outbox_fini(&a->outbox);

@@ -13,9 +13,11 @@
 #include "agent/agent.h"
 #include "agent/apply.h"
 #include "agent/consumers.h"
+#include "agent/drift.h"
 #include "agent/files.h"
 #include "agent/hear.h"
 #include "agent/obey.h"
+#include "agent/poll.h"
 #include "agent/readers.h"
 #include "agent/repair.h"
 #include "agent/say.h"
@@ -30,7 +32,7 @@
 #define HELLO_FIRST_MS 1000
 #define HELLO_MAX_MS 8000
 #define WELCOME_MAX_MS 15000 /* a coordinator that does not answer HELLO for so long is left */
-#define POLL_MAX (4 + 2 * PARTICIPANT_TASKS_MAX + 2 * AGENT_SCOPES_MAX)
+#define POLL_MAX (4 + 2 * PARTICIPANT_TASKS_MAX + 2 + 2 * AGENT_SCOPES_MAX)
 
 enum wish { WISH_NONE, WISH_RELOAD, WISH_STOP };
 
@@ -120,6 +122,8 @@ static void step_works(struct agent *a, int64_t now_ms)
         else
             stage_step(a, w, now_ms);
     }
+    if (a->mend.phase != WORK_IDLE)
+        apply_step(a, &a->mend, now_ms);
 }
 
 static void tick(struct agent *a, int64_t now_ms)
@@ -132,11 +136,14 @@ static void tick(struct agent *a, int64_t now_ms)
     step_works(a, now_ms);
     obey_event(a, &ev); /* with what ended just now */
     applying = apply_scopes(a);
-    for (unsigned i = 0; i < a->settings->scope_count; i++)
+    for (unsigned i = 0; i < a->settings->scope_count; i++) {
         watch_step(a, i, applying >> i & 1, now_ms);
+        drift_step(a, i, applying >> i & 1, now_ms);
+    }
     repair_step(a, now_ms);
     readers_step(a, applying, now_ms);
     secrets_step(a, now_ms);
+    poll_step(a, now_ms);
     keep_connection(a, now_ms);
     if (a->is_welcomed && outbox_is_due(&a->outbox, now_ms, agent_chance()))
         say_outbox(a);
@@ -168,6 +175,7 @@ static void wait(struct agent *a, int signal_fd)
     add_fds(fds, &count, pair, 1);
     for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
         add_command(fds, &count, a->works[i].command);
+    add_command(fds, &count, a->mend.command);
     for (unsigned i = 0; i < a->settings->scope_count; i++)
         add_command(fds, &count, a->watches[i].command);
     if (poll(fds, count, a->queue_count ? 0 : TICK_MS) < 0)
@@ -206,6 +214,7 @@ static void start(struct agent *a)
     struct participant_event started = { .type = PARTICIPANT_STARTED };
 
     watch_start(a, clock_monotonic_ms());
+    drift_start(a, clock_monotonic_ms());
     sweep_all(a);
     obey_event(a, &started);
 }

@@ -24,7 +24,6 @@ static const uint8_t outcomes[] = {
 static void fill_digest(const struct agent *a, unsigned scope, struct wire_digest *out)
 {
     const struct promise *p = &a->durable[scope];
-    const struct watch *w = &a->watches[scope];
 
     *out = (struct wire_digest){
         .service = wire_text_of(agent_scope(a, scope)->service),
@@ -38,8 +37,8 @@ static void fill_digest(const struct agent *a, unsigned scope, struct wire_diges
         .closed = p->closed,
         .is_finalized = p->is_finalized,
         .outcome = outcomes[p->outcome],
-        .is_check_failing = w->is_failing,
-        .is_drifted = w->is_drifted,
+        .is_check_failing = a->watches[scope].is_failing,
+        .is_drifted = a->drifts[scope].is_drifted,
     };
 }
 
@@ -105,6 +104,33 @@ void say_check(struct agent *a, unsigned scope)
     };
 
     agent_send_out(a, WIRE_CHECK, wire_encode_check(&check, a->out, sizeof(a->out)));
+}
+
+void say_drift(struct agent *a, unsigned scope)
+{
+    const struct drift *d = &a->drifts[scope];
+    struct wire_check check = {
+        .service = wire_text_of(agent_scope(a, scope)->service),
+        .environment = wire_text_of(agent_scope(a, scope)->environment),
+        .name = wire_text_of(WIRE_CHECK_DRIFT),
+        .sequence = d->sequence,
+        .active = a->durable[scope].active.hash,
+        .is_failing = d->is_drifted,
+        .detail = wire_text_of(d->text),
+    };
+
+    if (a->is_welcomed)
+        agent_send_out(a, WIRE_CHECK, wire_encode_check(&check, a->out, sizeof(a->out)));
+}
+
+void say_poll(struct agent *a, uint64_t scopes)
+{
+    struct wire_poll poll = { 0 };
+
+    for (unsigned i = 0; i < a->settings->scope_count; i++)
+        if (scopes & BIT(i))
+            fill_digest(a, i, &poll.scopes[poll.scope_count++]);
+    agent_send_out(a, WIRE_POLL, wire_encode_poll(&poll, a->out, sizeof(a->out)));
 }
 
 void say_stale(struct agent *a)

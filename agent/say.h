@@ -11,6 +11,9 @@ void say_fetch(struct agent *a, const struct wire_fetch *fetch);
 void say_ask(struct agent *a, const struct wire_ask *ask);
 void say_secrets_kept(struct agent *a, const struct wire_digests *kept);
 void say_check(struct agent *a, unsigned scope);
+void say_drift(struct agent *a, unsigned scope); /* lost when nobody is there */
+/* The digests of these scopes: whatever is owed for them is wanted now. */
+void say_poll(struct agent *a, uint64_t scopes);
 /* An envelope older than the newest leadership seen; the newest decision obeyed is the evidence. */
 void say_stale(struct agent *a);
 void say_bye(struct agent *a);

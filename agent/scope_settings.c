@@ -43,6 +43,8 @@ int scope_settings_open(struct agent_settings *s, const char *name, struct agent
     scope->check_grace_ms = 2000;
     scope->check_attempts = 5;
     scope->consumers_timeout_ms = TIMEOUT_PRESET_MS;
+    scope->drift_interval_ms = 30000;
+    scope->poll_ms = 60000;
     *out = s->scopes[s->scope_count++] = scope;
     return 0;
 }
@@ -136,6 +138,14 @@ static int set_consumers(struct agent_scope *scope, const char *value, struct er
     return 0;
 }
 
+static int set_drift(bool *field, const char *value, struct err *e)
+{
+    *field = strcmp(value, "repair") == 0;
+    if (*field || strcmp(value, "report") == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "\"%s\" is neither report nor repair", value);
+}
+
 /* Keys that may be repeated are also written with a dot and something behind it: file.2. */
 enum scope_key_type {
     KEY_FILE,
@@ -147,6 +157,8 @@ enum scope_key_type {
     KEY_USER,
     KEY_READERS_GROUP,
     KEY_CONSUMERS,
+    KEY_DRIFT,
+    KEY_PACE, /* a duration, or 0: never */
 };
 
 #define FIELD(name) offsetof(struct agent_scope, name)
@@ -173,6 +185,9 @@ static const struct scope_key {
     { "readers_group", KEY_READERS_GROUP, 0, 0, 0 },
     { "consumers", KEY_CONSUMERS, 0, 0, 0 },
     { "consumers_timeout", KEY_DURATION, FIELD(consumers_timeout_ms), 1, 0 },
+    { "drift", KEY_DRIFT, FIELD(is_drift_repaired), 0, 0 },
+    { "drift_interval", KEY_PACE, FIELD(drift_interval_ms), 100, 0 },
+    { "poll", KEY_PACE, FIELD(poll_ms), 100, 0 },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -229,6 +244,11 @@ static int set_key(const struct agent_settings *s, struct agent_scope *scope,
         return set_readers_group(scope, value, e);
     case KEY_CONSUMERS:
         return set_consumers(scope, value, e);
+    case KEY_DRIFT:
+        return set_drift(field, value, e);
+    case KEY_PACE:
+        *(int64_t *)field = 0;
+        return strcmp(value, "0") == 0 ? 0 : set_duration(field, value, key->least, e);
     }
     return 0;
 }

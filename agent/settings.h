@@ -88,6 +88,9 @@ struct agent_scope {
     unsigned consumers_amount; /* COUNT and PERCENT */
     int64_t consumers_timeout_ms;
     int64_t backup_count; /* how many states of the files before a change are kept */
+    int64_t drift_interval_ms; /* files and documents are verified so often; 0: only at start */
+    bool is_drift_repaired;    /* else only reported */
+    int64_t poll_ms;           /* how often it asks for what it may have missed; 0: never */
 };
 
 struct agent_label {

@@ -1,72 +1,18 @@
-/* watch.c - between rollouts: a scope's own check at its interval, and whether its files drifted. */
+/* watch.c - between rollouts: a scope's own check at its interval. */
 #include "agent/watch.h"
 
 #include <stdio.h>
-#include <string.h>
 
-#include "agent/files.h"
 #include "agent/say.h"
 #include "agent/secrets.h"
 #include "common/clock.h"
-#include "common/document.h"
 #include "common/log.h"
-
-#define VERIFY_MS 30000
-
-/* Somebody else changed a file: told, not undone; the next rollout will. */
-static void verify_files(struct agent *a, unsigned scope)
-{
-    const struct content *active = &a->durable[scope].active;
-    SCOPED(document_free) struct document *document = NULL;
-    struct watch *w = &a->watches[scope];
-    struct render_source source;
-    bool was_drifted = w->is_drifted;
-    struct err e;
-
-    w->is_drifted = false;
-    if (hash_is_zero(&active->hash))
-        return;
-    if (secrets_document(a, active, &document, &e)) {
-        /* With a secret destroyed or on its way nobody knows what should be there. */
-        w->is_drifted = !e.code || strcmp(e.code, "secret") != 0;
-        if (!w->is_drifted)
-            return;
-    } else {
-        source = agent_source(a, scope, document, &active->hash);
-        w->is_drifted = files_verify(&source, &e) != 0;
-    }
-    if (w->is_drifted && !was_drifted)
-        log_warn("files drifted", "scope", agent_scope(a, scope)->name, "reason", e.text);
-    else if (!w->is_drifted && was_drifted)
-        log_info("files are as they should be again", "scope", agent_scope(a, scope)->name);
-}
-
-/* What lay in memory is gone after a reboot, and its readers may start before any coordinator is
- * there. */
-static void refill(struct agent *a, unsigned scope)
-{
-    const struct content *active = &a->durable[scope].active;
-    SCOPED(document_free) struct document *document = NULL;
-    struct render_source source;
-    struct err e;
-    int rc = secrets_document(a, active, &document, &e);
-
-    source = agent_source(a, scope, document, &active->hash);
-    if (rc || (document && files_refill(&source, a->settings->state_dir, &e)))
-        log_warn("files cannot be written again", "scope", agent_scope(a, scope)->name, "reason",
-                 e.text);
-}
 
 void watch_start(struct agent *a, int64_t now_ms)
 {
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
         a->watches[i].sequence = (uint64_t)clock_wall_ms(); /* grows over restarts too */
         a->watches[i].next_ms = now_ms + agent_scope(a, i)->check_interval_ms;
-        a->watches[i].verify_ms = now_ms + VERIFY_MS;
-        if (a->durable[i].outcome == OUTCOME_APPLYING)
-            continue;
-        refill(a, i);
-        verify_files(a, i);
     }
 }
 
@@ -127,10 +73,6 @@ void watch_step(struct agent *a, unsigned scope, bool is_applying, int64_t now_m
         finish(a, scope, now_ms);
     else if (s->check && s->check_interval_ms && now_ms >= w->next_ms)
         start(a, scope, now_ms);
-    if (now_ms >= w->verify_ms) {
-        w->verify_ms = now_ms + VERIFY_MS;
-        verify_files(a, scope);
-    }
 }
 
 void watch_pause(struct agent *a, unsigned scope)
@@ -144,7 +86,6 @@ void watch_pause(struct agent *a, unsigned scope)
 
 void watch_applied(struct agent *a, unsigned scope)
 {
-    a->watches[scope].is_drifted = false;
     watch_pause(a, scope);
     judge(a, scope, false, "");
 }

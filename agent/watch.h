@@ -1,10 +1,10 @@
-/* watch.h - between rollouts: a scope's own check at its interval, and whether its files drifted. */
+/* watch.h - between rollouts: a scope's own check at its interval. */
 #ifndef AGENT_WATCH_H
 #define AGENT_WATCH_H
 
 #include "agent/agent.h"
 
-/* At start: look at the files of every scope; check soon. */
+/* At start: check soon. */
 void watch_start(struct agent *a, int64_t now_ms);
 void watch_step(struct agent *a, unsigned scope, bool is_applying, int64_t now_ms);
 /* The scope is about to be applied: its running check ends unheard. */

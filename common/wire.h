@@ -51,7 +51,7 @@
     X(REFUSED, A) X(ACTIVATE, C) X(APPLIED, A) X(FAILED, A) X(CHECK, A) X(ABORT, C) X(ABORTED, A)  \
     X(ROLLBACK, C) X(ROLLED_BACK, A) X(FINALIZE, C) X(FINALIZED, A) X(RECEIPT, C) X(STATUS, A)     \
     X(ANSWER, C) X(PING, C) X(PONG, A) X(STALE, A) X(BYE, A)      \
-    X(ASK, A) X(SECRET, C) X(KEPT, A) X(DESTROYED, C)
+    X(ASK, A) X(SECRET, C) X(KEPT, A) X(DESTROYED, C) X(POLL, A)
 
 enum wire_type {
     WIRE_NONE,
@@ -280,6 +280,10 @@ struct wire_ack {
     struct wire_step_time steps[WIRE_STEPS_MAX];
 };
 
+/* CHECK: a verdict of this moment. WIRE_CHECK_DRIFT is said by the agent itself: is_failing means
+ * that something differs from the active document, detail where; not failing with a detail, that
+ * it was put right, and what had been wrong. */
+#define WIRE_CHECK_DRIFT "drift"
 struct wire_check {
     struct wire_text service, environment, name;
     uint64_t sequence;
@@ -321,6 +325,12 @@ struct wire_ping {
 struct wire_pong {
     int64_t at_ms;       /* the PING's */
     int64_t wall_ms;     /* agent's wall clock, for the offset */
+    uint16_t scope_count;
+    struct wire_digest scopes[WIRE_SCOPES_MAX];
+};
+
+/* POLL: what is owed for these scopes is wanted now. */
+struct wire_poll {
     uint16_t scope_count;
     struct wire_digest scopes[WIRE_SCOPES_MAX];
 };
@@ -373,7 +383,7 @@ int wire_decode_envelope(const void *data, size_t size, struct wire_envelope *ou
     X(abort, struct wire_abort) X(receipt, struct wire_receipt) X(status, struct wire_status)      \
     X(answer, struct wire_answer_to) X(ping, struct wire_ping) X(pong, struct wire_pong)           \
     X(stale, struct wire_stale) X(ask, struct wire_ask) X(secret, struct wire_secret)              \
-    X(kept, struct wire_digests) X(destroyed, struct wire_digests)
+    X(kept, struct wire_digests) X(destroyed, struct wire_digests) X(poll, struct wire_poll)
 
 /* wire_encode_hello(const struct wire_hello *, void *out, size_t size) and so on; wire_decode_*
  * fail with ERR_MALFORMED and a sentence that names message and field. The decision and ack bodies

@@ -277,6 +277,13 @@ static void pong(struct cursor *c, struct wire_pong *b)
         digest(c, &b->scopes[i]);
 }
 
+static void poll(struct cursor *c, struct wire_poll *b)
+{
+    cursor_count(c, "scopes", &b->scope_count, WIRE_SCOPES_MAX);
+    for (uint16_t i = 0; cursor_item(c, "scopes", i, b->scope_count); i++)
+        digest(c, &b->scopes[i]);
+}
+
 static void stale(struct cursor *c, struct wire_stale *b)
 {
     cursor_u32(c, "gen", &b->gen);
@@ -372,3 +379,4 @@ CODEC(ask, ask, "ASK", struct wire_ask)
 CODEC(secret, secret, "SECRET", struct wire_secret)
 CODEC(kept, digests, "KEPT", struct wire_digests)
 CODEC(destroyed, digests, "DESTROYED", struct wire_digests)
+CODEC(poll, poll, "POLL", struct wire_poll)

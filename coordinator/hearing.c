@@ -9,7 +9,9 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "coordinator/drifting.h"
 #include "coordinator/secret_desk.h"
+#include "coordinator/turns.h"
 
 #define QUARANTINE_MS 300000
 #define CLONE_AFTER_MS                                                                             \
@@ -17,21 +19,17 @@
           */
 #define SEEN_MS 10000
 #define REJECT_RETRY_MS 1000
-#define TRANSFERS_MAX 256 /* pieces of documents on their way to so many servers at once */
-#define TRANSFER_MS 500
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
 #define UNSAVED_ACKS_MAX 16
 #define UNSAVED_JOINS_MAX 4
 
-/* A server that is fetching: it keeps its place for a moment after each piece. */
-struct transfer {
-    uint32_t server;
-    int64_t until_ms;
-};
+#define POLLS_MAX 2000 /* a second, of all servers together; who finds nothing left polls again */
 
 struct hearing {
-    struct transfer transfers[TRANSFERS_MAX];
+    struct allowance polls;
+    struct drifting drifting;
+    struct turns turns;
     struct edges *edges;
     struct leading *leading;
     char leader_router[256];
@@ -48,6 +46,7 @@ struct hearing *hearing_new(struct edges *edges)
 
     MUST(h);
     h->edges = edges;
+    h->drifting.edges = edges;
     h->batch = ack_batch_new();
     h->ping_ms = clock_monotonic_ms();
     return h;
@@ -73,6 +72,7 @@ void hearing_set_leading(struct hearing *h, struct leading *leading, const char 
         struct roster_server *s = roster_server(h->edges->roster, i);
 
         s->unsaved_acks = s->unsaved_joins = 0; /* nobody will hand them back */
+        s->drift_said = 0;
     }
 }
 
@@ -230,6 +230,7 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
         begin_session(s, hello.boot_nonce);
     s->greeted_epoch = h->edges->epoch;
     welcome(h, s, &hello);
+    drifting_settle(&h->drifting, s, hello.scopes, hello.scope_count);
     labels_from_wire(hello.labels, hello.label_count, &labels);
     join(h, s, hello.scopes, hello.scope_count, &labels, hello.version);
     labels_fini(&labels);
@@ -266,9 +267,23 @@ static void on_pong(struct hearing *h, struct roster_server *s, const struct rou
         wire_decode_pong(m->body, m->body_size, &pong, &e) != 0)
         return;
     s->greeted_epoch = h->edges->epoch;
+    drifting_settle(&h->drifting, s, pong.scopes, pong.scope_count);
     join(h, s, pong.scopes, pong.scope_count, NULL, (struct wire_text){ 0 });
     leading_heard(h->leading, s, is_first, heard,
                   to_heard(h, pong.scopes, pong.scope_count, heard));
+}
+
+/* What it missed is said again, by the same rules as if it had just connected. */
+static void on_poll(struct hearing *h, struct roster_server *s, const struct router_message *m)
+{
+    static struct wire_poll poll;
+    struct heard_scope heard[WIRE_SCOPES_MAX];
+    struct err e;
+
+    if (m->envelope.session != s->session || !allowance_take(&h->polls, POLLS_MAX) ||
+        wire_decode_poll(m->body, m->body_size, &poll, &e) != 0)
+        return;
+    leading_polled(h->leading, s, heard, to_heard(h, poll.scopes, poll.scope_count, heard));
 }
 
 /* ---------------------------------------------------------------- acknowledgements */
@@ -355,28 +370,6 @@ void hearing_flush(struct hearing *h)
 
 /* ---------------------------------------------------------------- FETCH, STATUS and the rest */
 
-/* Whoever finds no place asks again: the queues of ten thousand agents would hold a copy each. */
-static bool may_transfer(struct hearing *h, const struct roster_server *s)
-{
-    int64_t now_ms = clock_monotonic_ms();
-    struct transfer *place = NULL;
-
-    for (unsigned i = 0; i < TRANSFERS_MAX; i++) {
-        struct transfer *t = &h->transfers[i];
-
-        if (t->server == s->index && t->until_ms > now_ms) {
-            place = t;
-            break;
-        }
-        if (!place && t->until_ms <= now_ms)
-            place = t;
-    }
-    if (!place)
-        return false;
-    *place = (struct transfer){ .server = s->index, .until_ms = now_ms + TRANSFER_MS };
-    return true;
-}
-
 /* A base says something about what is packed on it: it must be one of the server's own as well. */
 static bool may_have(struct hearing *h, const struct roster_server *s, const struct parcel *parcel)
 {
@@ -395,7 +388,7 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
 
     if (wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0)
         return;
-    if (!may_transfer(h, s))
+    if (!turns_take(&h->turns, s->index))
         return;
     chunk.parcel = fetch.parcel;
     chunk.offset = fetch.offset;
@@ -478,8 +471,16 @@ static void on_stale(struct hearing *h, struct roster_server *s, const struct ro
 /* A verdict changed: ask for the whole digest at once. */
 static void on_check(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
-    (void)m;
-    ping(h, s);
+    struct wire_check check;
+    struct err e;
+
+    if (m->envelope.session != s->session ||
+        wire_decode_check(m->body, m->body_size, &check, &e) != 0)
+        return;
+    if (wire_text_is(check.name, WIRE_CHECK_DRIFT))
+        drifting_hear(&h->drifting, s, &check);
+    else
+        ping(h, s);
 }
 
 static void on_bye(struct hearing *h, struct roster_server *s, const struct router_message *m)
@@ -506,7 +507,7 @@ static handler *const handlers[WIRE_TYPE_COUNT] = {
     [WIRE_REFUSED] = on_ack, [WIRE_APPLIED] = on_ack,     [WIRE_FAILED] = on_ack,
     [WIRE_ABORTED] = on_ack, [WIRE_ROLLED_BACK] = on_ack, [WIRE_FINALIZED] = on_ack,
     [WIRE_FETCH] = on_fetch, [WIRE_STATUS] = on_status,   [WIRE_CHECK] = on_check,
-    [WIRE_STALE] = on_stale, [WIRE_BYE] = on_bye,
+    [WIRE_STALE] = on_stale, [WIRE_BYE] = on_bye,         [WIRE_POLL] = on_poll,
     [WIRE_ASK] = on_ask,     [WIRE_KEPT] = on_kept,
 };
 

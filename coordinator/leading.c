@@ -518,6 +518,17 @@ void leading_heard(struct leading *l, const struct roster_server *s, bool is_hel
     leading_step(l, &ev);
 }
 
+void leading_polled(struct leading *l, const struct roster_server *s,
+                    const struct heard_scope *heard, uint32_t count)
+{
+    struct leader_event ev = { .type = LEADER_POLLED,
+                               .server = s->index,
+                               .heard = heard,
+                               .heard_count = count };
+
+    leading_step(l, &ev);
+}
+
 void leading_base_refused(struct leading *l, const struct roster_server *s, uint64_t attempt)
 {
     struct leader_event ev = { .type = LEADER_BASE_REFUSED, .server = s->index, .number = attempt };

@@ -27,6 +27,9 @@ void leading_tick(struct leading *l);
 /* News of the wire; the server is active and has a peer. */
 void leading_heard(struct leading *l, const struct roster_server *s, bool is_hello,
                    const struct heard_scope *heard, uint32_t count);
+/* It asks for whatever it is owed. */
+void leading_polled(struct leading *l, const struct roster_server *s,
+                    const struct heard_scope *heard, uint32_t count);
 void leading_base_refused(struct leading *l, const struct roster_server *s, uint64_t attempt);
 void leading_left(struct leading *l, const struct roster_server *s);
 enum attempt_fate leading_fate(const struct leading *l, uint64_t attempt);

@@ -25,6 +25,7 @@ struct roster {
     uint32_t servers_max, scopes_max, server_count, scope_count;
     struct server_entry **servers, *servers_by_key, *servers_by_id;
     struct scope_entry **scopes, *scopes_by_name, *scopes_by_id;
+    uint32_t drifted_count;
     bool was_full;
 };
 
@@ -135,6 +136,32 @@ bool roster_is_member(const struct roster_server *s, uint32_t scope)
         if (s->scopes[i] == scope)
             return true;
     return false;
+}
+
+bool roster_is_drifted(const struct roster_server *s, uint32_t scope)
+{
+    for (uint32_t i = 0; i < s->scope_count; i++)
+        if (s->scopes[i] == scope)
+            return s->drifted >> i & 1;
+    return false;
+}
+
+void roster_set_drifted(struct roster *r, struct roster_server *s, uint32_t scope, bool is_drifted)
+{
+    bool was_any = s->drifted != 0;
+
+    for (uint32_t i = 0; i < s->scope_count; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+
+        if (s->scopes[i] == scope)
+            s->drifted = is_drifted ? s->drifted | bit : s->drifted & ~bit;
+    }
+    r->drifted_count += (s->drifted != 0) - (uint32_t)was_any;
+}
+
+uint32_t roster_drifted_count(const struct roster *r)
+{
+    return r->drifted_count;
 }
 
 bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope)
@@ -290,6 +317,8 @@ static void forget_server(struct roster *r, struct server_entry *entry,
     bool was_active = roster_is_active(&entry->server);
 
     entry->server.is_gone = true;
+    for (uint32_t i = 0; i < entry->server.scope_count; i++)
+        roster_set_drifted(r, &entry->server, entry->server.scopes[i], false);
     HASH_DELETE(by_key, r->servers_by_key, entry);
     if (news && was_active)
         news->revoked(news->ctx, entry->server.index);
@@ -364,8 +393,11 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
         struct roster_server *server = roster_by_id(r, s->memberships[i].server_id);
         struct roster_scope *scope = roster_scope_by_id(r, s->memberships[i].scope_id);
 
-        if (server && scope && roster_add_member(r, server, scope->index) && news)
+        if (!server || !scope)
+            continue;
+        if (roster_add_member(r, server, scope->index) && news)
             news->joined(news->ctx, server->index, scope->index);
+        roster_set_drifted(r, server, scope->index, s->memberships[i].is_drifted);
     }
     if (!fits && !r->was_full) {
         r->was_full = true;

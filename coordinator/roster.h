@@ -26,6 +26,8 @@ struct roster_server {
     char *globs; /* scopes the enrolment allows, one per line */
     uint32_t scope_count;
     uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships */
+    uint64_t drifted; /* of them, by place: something there is not as it should be */
+    uint64_t drift_said; /* which telling of it was written last */
     /* The session. */
     bool has_peer;
     struct router_peer peer;
@@ -73,6 +75,9 @@ struct roster_scope *roster_scope_by_name(struct roster *r, struct wire_text ser
 /* Recorded: the server belongs to the scope. True when that is new. */
 bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope);
 bool roster_is_member(const struct roster_server *s, uint32_t scope);
+bool roster_is_drifted(const struct roster_server *s, uint32_t scope);
+void roster_set_drifted(struct roster *r, struct roster_server *s, uint32_t scope, bool is_drifted);
+uint32_t roster_drifted_count(const struct roster *r); /* servers */
 /* Does the enrolment allow the scope? Never what cannot be one by its name. */
 bool roster_allows(const struct roster_server *s, const struct roster_scope *scope);
 /* May this server speak in rollouts? */

@@ -135,7 +135,7 @@ static void add_labels(struct buffer *out, const json_t *labels)
                       json_is_string(value) ? json_string_value(value) : "?");
 }
 
-/* "payments/prod@42", or "@41 (wants 42)" while they differ. */
+/* "payments/prod@42", or "@41 (wants 42) catching_up" while they differ. */
 static void add_scopes(struct buffer *out, const json_t *scopes)
 {
     size_t i;
@@ -151,6 +151,8 @@ static void add_scopes(struct buffer *out, const json_t *scopes)
                       cli_text(s, "environment"), is);
         if (wants != is)
             buffer_printf(out, " (wants %lld)", wants);
+        if (*cli_text(s, "detail"))
+            buffer_printf(out, " %s", cli_text(s, "detail"));
     }
 }
 

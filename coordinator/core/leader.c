@@ -174,7 +174,7 @@ static void on_heard(struct leader *l, const struct leader_event *ev, struct eff
         if (ev->type == LEADER_HELLO_RECEIVED && ev->heard[i].is_failed)
             delivery_again(&l->delivery, ev->server, ev->heard[i].scope);
     }
-    if (ev->type == LEADER_HELLO_RECEIVED)
+    if (ev->type == LEADER_HELLO_RECEIVED || ev->type == LEADER_POLLED)
         greet(l, ev, out);
     else
         delivery_send_to(&l->delivery, &l->one, ev->server, out);
@@ -502,6 +502,7 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
         break;
     case LEADER_HELLO_RECEIVED:
     case LEADER_PONG_RECEIVED:
+    case LEADER_POLLED:
         on_heard(l, ev, out);
         break;
     case LEADER_BASE_REFUSED:

@@ -52,6 +52,7 @@ struct ack {
     X(TICKED)          /* time went by; at least every 100 ms */                                    \
     X(HELLO_RECEIVED)  /* server, heard: a session began */                                         \
     X(PONG_RECEIVED)   /* server, heard */                                                          \
+    X(POLLED)          /* server, heard: whatever it is owed is wanted now */                       \
     X(BASE_REFUSED)    /* server, number: not on the base of this attempt; not recorded */          \
     X(LEFT)            /* server: BYE */                                                            \
     X(ENROLLED)        /* server */                                                                 \

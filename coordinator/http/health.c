@@ -71,6 +71,9 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
            status.epoch);
     metric(&re->body, "lockstep_servers_connected", "gauge",
            "Servers with a session at this coordinator.", status.servers_connected);
+    metric(&re->body, "lockstep_servers_drifted", "gauge",
+           "Servers of this leader whose files or documents are not as they should be.",
+           status.servers_drifted);
     metric(&re->body, "lockstep_garbage_frames_total", "counter",
            "Messages of agents that could not be decoded.", status.garbage_frames);
     metric(&re->body, "lockstep_router_sent_bytes_total", "counter",

@@ -39,7 +39,7 @@ struct http_status {
     char why[256];    /* not ready: why */
     /* For /metrics. */
     uint64_t epoch;
-    uint32_t servers_connected;
+    uint32_t servers_connected, servers_drifted;
     uint64_t garbage_frames, sent_bytes;
 };
 

@@ -97,7 +97,7 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (pg_query(pg,
-                 "SELECT server_id, scope_id, obeyed FROM server_scope"
+                 "SELECT server_id, scope_id, obeyed, drift <> '' FROM server_scope"
                  " ORDER BY server_id, scope_id",
                  NULL, 0, &rows, e))
         return -1;
@@ -106,7 +106,8 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
     for (size_t i = 0; i < s->membership_count; i++)
         s->memberships[i] = (struct membership_row){ .server_id = rows_int(rows, i, 0),
                                                      .scope_id = rows_int(rows, i, 1),
-                                                     .obeyed = (uint64_t)rows_int(rows, i, 2) };
+                                                     .obeyed = (uint64_t)rows_int(rows, i, 2),
+                                                     .is_drifted = rows_bool(rows, i, 3) };
     return 0;
 }
 

@@ -32,6 +32,7 @@ struct scope_row {
 struct membership_row {
     int64_t server_id, scope_id;
     uint64_t obeyed;
+    bool is_drifted;
 };
 
 struct change_row {

@@ -90,12 +90,27 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     "CASE WHEN s.outcome IN ('failed', 'broken') THEN 'failed' "                                   \
     "WHEN s.revision = " DESIRED " THEN 'applied' ELSE 'pending' END"
 
+/* Finer facts: what was recorded, else what the server tells of itself, else why it is not there
+ * yet. Being brought forward by its stage is not catching up. */
+#define IS_IN_STAGE                                                                                \
+    "EXISTS (SELECT 1 FROM rollout_change rc JOIN rollout r USING (rollout_id) JOIN member m "     \
+    " ON m.rollout_id = r.rollout_id AND m.server_id = v.server_id WHERE rc.scope_id = s.scope_id "\
+    " AND rc.is_open AND r.state = 'running' AND m.state IN ('pending', 'ready'))"
+#define SCOPE_DETAIL                                                                               \
+    "CASE WHEN s.detail <> '' THEN s.detail WHEN s.drift <> '' THEN 'drifted' "                    \
+    "WHEN s.revision = " DESIRED " THEN '' WHEN NOT " SQL_REACHABLE("v") " THEN 'offline' "        \
+    "WHEN " IS_IN_STAGE " THEN 'activating' ELSE 'catching_up' END"
+#define SCOPE_DRIFT                                                                                \
+    "CASE WHEN s.drift <> '' THEN jsonb_build_object('reason', s.drift, 'since', "                 \
+    SQL_TIME("s.drifted_at") ") END"
+
 #define SERVER_COLUMNS                                                                             \
     "SELECT v.server_id, v.name, v.public_key, v.labels, v.agent_version, v.state, "               \
     SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", to_jsonb(v.scopes), "                \
     "coalesce((SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', "          \
     " c.environment, 'revision', s.revision, 'desired_revision', " DESIRED ", 'state', "           \
-    SCOPE_STATE ", 'detail', s.detail, 'reason', s.reason, 'hash', encode(s.hash, 'hex'), "        \
+    SCOPE_STATE ", 'detail', " SCOPE_DETAIL ", 'reason', coalesce(nullif(s.reason, ''), s.drift), "\
+    "'drift', " SCOPE_DRIFT ", 'hash', encode(s.hash, 'hex'), "                                    \
     "'steps', steps_json(s.steps), 'failed_step', nullif(s.failed_step, ''), 'reverted_to', "      \
     "CASE s.outcome WHEN 'failed' THEN jsonb_build_object('revision', s.revision, 'hash', "        \
     " encode(s.hash, 'hex')) END, 'updated_at', "                                                  \

@@ -98,6 +98,7 @@ static int write_gathered(struct writer *w, const struct gathering *g, struct er
         (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
         (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
         (g->batch_count && acks_write(w->pg, g->batches, g->batch_count, &acks, e)) ||
+        drift_write(w->pg, g->drifts, g->drift_count, e) ||
         joins_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
         acks_audit(w->pg, &acks, e)) {
         pg_rollback(w->pg);
@@ -221,6 +222,16 @@ void writer_answer(struct writer *w, int64_t command_id, bool is_done, const cha
     writer_queue_answer(w->queue,
                         (struct answer){ .command_id = command_id, .is_done = is_done,
                                          .text = text });
+}
+
+void writer_drift(struct writer *w, int64_t server_id, int64_t scope_id, bool is_drifted,
+                  const char *text, size_t size)
+{
+    struct drift_note note = { .server_id = server_id, .scope_id = scope_id,
+                               .is_drifted = is_drifted, .text = strndup(size ? text : "", size) };
+
+    MUST(note.text);
+    writer_queue_drift(w->queue, note);
 }
 
 void writer_seen(struct writer *w, int64_t **server_ids, size_t count)

@@ -12,7 +12,7 @@
 #define GATHER_MAX 20000
 #define GATHER_LARGE 2000
 
-enum item_kind { ITEM_SAVE, ITEM_ACKS, ITEM_JOIN, ITEM_ANSWER, ITEM_SEEN };
+enum item_kind { ITEM_SAVE, ITEM_ACKS, ITEM_JOIN, ITEM_ANSWER, ITEM_DRIFT, ITEM_SEEN };
 
 struct item {
     struct item *next;
@@ -21,6 +21,7 @@ struct item {
     struct ack_batch *acks;
     struct join_request *join;
     struct answer answer;
+    struct drift_note drift;
     int64_t *seen;
     size_t seen_count;
 };
@@ -65,6 +66,7 @@ static void free_item(struct item *item)
     ack_batch_free(item->acks);
     join_request_free(item->join);
     free(item->answer.text);
+    free(item->drift.text);
     free(item->seen);
     free(item);
 }
@@ -78,6 +80,9 @@ void gathering_fini(struct gathering *g)
         join_request_free(g->joins[i]);
     for (size_t i = 0; i < g->answer_count; i++)
         free(g->answers[i].text);
+    for (size_t i = 0; i < g->drift_count; i++)
+        free(g->drifts[i].text);
+    free(g->drifts);
     free(g->batches);
     free(g->joins);
     free(g->answers);
@@ -185,6 +190,11 @@ void writer_queue_answer(struct writer_queue *q, struct answer answer)
     append(q, (struct item){ .kind = ITEM_ANSWER, .answer = answer });
 }
 
+void writer_queue_drift(struct writer_queue *q, struct drift_note note)
+{
+    append(q, (struct item){ .kind = ITEM_DRIFT, .drift = note });
+}
+
 void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count)
 {
     append(q, (struct item){ .kind = ITEM_SEEN, .seen = server_ids, .seen_count = count });
@@ -232,6 +242,11 @@ static size_t take(struct gathering *g, struct item *item)
         g->answers = grown(g->answers, g->answer_count, sizeof(*g->answers));
         g->answers[g->answer_count++] = item->answer;
         item->answer.text = NULL;
+        return 1;
+    case ITEM_DRIFT:
+        g->drifts = grown(g->drifts, g->drift_count, sizeof(*g->drifts));
+        g->drifts[g->drift_count++] = item->drift;
+        item->drift.text = NULL;
         return 1;
     case ITEM_SEEN:
         take_seen(g, item);

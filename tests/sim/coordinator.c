@@ -397,10 +397,11 @@ static void join(struct world *w, unsigned who, const struct message *m)
                &(struct request){ .kind = REQUEST_JOIN, .server = m->from, .scopes = missing });
 }
 
-static void hear(struct world *w, unsigned who, const struct message *m, bool is_hello)
+static void hear(struct world *w, unsigned who, const struct message *m,
+                 enum leader_event_type type)
 {
     struct heard_scope heard[SCOPES_MAX];
-    struct leader_event ev = { .type = is_hello ? LEADER_HELLO_RECEIVED : LEADER_PONG_RECEIVED,
+    struct leader_event ev = { .type = type,
                                .server = m->from,
                                .heard = heard };
 
@@ -424,7 +425,7 @@ static void on_hello(struct world *w, unsigned who, const struct message *m)
         c->sessions[m->from] = w->next_session++;
     c->boots[m->from] = m->boot;
     send(w, who, m->from, &welcome);
-    hear(w, who, m, true);
+    hear(w, who, m, LEADER_HELLO_RECEIVED);
 }
 
 static void answer_status(struct world *w, unsigned who, const struct message *m)
@@ -477,7 +478,9 @@ void coordinator_receive(struct world *w, unsigned who, const struct message *m)
     else if (m->session != c->sessions[m->from])
         return; /* of a session that is over */
     else if (m->type == MESSAGE_PONG)
-        hear(w, who, m, false);
+        hear(w, who, m, LEADER_PONG_RECEIVED);
+    else if (m->type == MESSAGE_POLL)
+        hear(w, who, m, LEADER_POLLED);
     else if (m->type == MESSAGE_ACK)
         note_ack(w, who, m);
     else if (m->type == MESSAGE_STATUS)

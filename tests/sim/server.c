@@ -1,6 +1,7 @@
 /* server.c - one server: the shipped participant between a network, a disk and programs. */
 #include "tests/sim/world.h"
 
+#define POLL_CHANCE 5 /* of 1000, at each tick */
 #define TICK_MS 400
 #define SILENCE_MS (3 * HEARTBEAT_MS)
 
@@ -381,6 +382,7 @@ static void obey(struct world *w, unsigned who, const struct message *m)
     case MESSAGE_ACK:
     case MESSAGE_STATUS:
     case MESSAGE_PONG:
+    case MESSAGE_POLL:
     case MESSAGE_STALE:
         break;
     }
@@ -436,6 +438,12 @@ void server_tick(struct world *w, unsigned who)
         v->next_outbox_ms = w->now_ms + 1000 + (int64_t)pick(w, 2000);
         for (unsigned i = 0; i < v->disk.outbox_count; i++)
             send_entry(w, who, &v->disk.outbox[i]);
+    }
+    if (v->is_welcome && happens(w, POLL_CHANCE)) {
+        struct message poll = { .type = MESSAGE_POLL };
+
+        fill_digest(w, who, &poll);
+        send(w, who, &poll);
     }
     memcpy(before, v->participant.promises, sizeof(before));
     step(w, who, &(struct participant_event){ .type = PARTICIPANT_TICKED,

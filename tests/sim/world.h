@@ -37,6 +37,7 @@ enum message_type {
     MESSAGE_ANSWER,
     MESSAGE_PING,
     MESSAGE_PONG,
+    MESSAGE_POLL,
     MESSAGE_STALE,
 };
 

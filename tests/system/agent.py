@@ -195,7 +195,7 @@ def test_drift(world):
     write(world.paths[ONE], "touched by hand\n", 0o640)
     world.one.process.stop()
     world.one.start()
-    wait_until(lambda: world.one.process.log_has("files drifted"), "it says so")
+    wait_until(lambda: world.one.process.log_has("drifted"), "it says so")
     equal(read(world.paths[ONE]), "touched by hand\n", "file")
     roll(world, {ONE: "and taken back\n"}, "completed")
     equal(read(world.paths[ONE]), "and taken back\n", "file")

@@ -191,6 +191,35 @@ START_TEST(test_a_bake_is_observed_before_the_next_stage)
 }
 END_TEST
 
+/* A push that got lost: whoever asks is told what it is owed, at once and by the same rules. */
+START_TEST(test_a_poll_brings_what_was_lost)
+{
+    struct heard_scope heard = { .scope = 0 };
+    struct leader_event ev = event(LEADER_POLLED);
+
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    start();
+    memset(sends, 0, sizeof(sends));
+    ev.server = 3;
+    ev.heard = &heard;
+    ev.heard_count = 1;
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_PREPARE], 1);
+    ck_assert_uint_eq(sent_to[SEND_PREPARE], 1 << 3);
+    acks(ACK_READY, 0xff, 1);
+    memset(sends, 0, sizeof(sends));
+    heard.slot = 1;
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 1 << 3);
+    heard.obeyed = 2;
+    memset(sends, 0, sizeof(sends));
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_PREPARE] + sends[SEND_DECISION], 0); /* nothing is owed */
+}
+END_TEST
+
 START_TEST(test_a_failing_check_ends_the_bake)
 {
     struct heard_scope heard = { .scope = 0, .obeyed = 2, .is_check_failing = true };
@@ -325,6 +354,7 @@ int main(void)
         test_a_pause_stops_decisions_and_deadlines,
         test_a_hold_waits_for_promote,
         test_a_bake_is_observed_before_the_next_stage,
+        test_a_poll_brings_what_was_lost,
         test_a_failing_check_ends_the_bake,
         test_abort_is_only_before_activation,
         test_after_activation_only_rollback_leads_back,

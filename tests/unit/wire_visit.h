@@ -409,6 +409,11 @@ static void visit_secret(struct wire_secret *b)
     text(&b->text, 0, WIRE_REFUSAL_MAX);
 }
 
+static void visit_poll(struct wire_poll *b)
+{
+    digests(b->scopes, count(&b->scope_count, WIRE_SCOPES_MAX));
+}
+
 static void visit_kept(struct wire_digests *b)
 {
     uint16_t n = count(&b->digest_count, WIRE_SECRETS_MAX);

@@ -1,0 +1,75 @@
+/* drift.c - tests of an agent that looks whether it missed something, or somebody changed something. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/agent_kit.h"
+#include "tests/unit/temp_folder.h"
+
+static struct kit kit;
+static struct version v1;
+
+static void begin(const char *scope_lines)
+{
+    v1 = version_of(1, "one\n");
+    kit_open(&kit, scope_lines);
+    kit_start(&kit);
+    kit_welcome(&kit);
+}
+
+static void close_all(void)
+{
+    version_free(&v1);
+    kit_close(&kit);
+}
+
+START_TEST(test_it_asks_for_what_it_may_have_missed)
+{
+    struct wire_poll poll;
+    struct err e;
+
+    begin("check_interval = 0\npoll = 100ms");
+    for (int i = 0; i < 3; i++) {
+        kit_expect(&kit, WIRE_POLL);
+        ck_assert_int_eq(wire_decode_poll(kit.last.body, kit.last.body_size, &poll, &e), 0);
+        ck_assert_uint_eq(poll.scope_count, 1);
+    }
+    close_all();
+}
+END_TEST
+
+START_TEST(test_drift_is_told_with_its_line)
+{
+    char text[WIRE_TEXT_MAX + 1];
+    struct wire_check check;
+    struct err e;
+
+    begin("check_interval = 0\ndrift_interval = 100ms");
+    kit_roll(&kit, 10, NULL, &v1);
+    kit_expect_file(kit.file, "one\n");
+    temp_write(kit.file, "by hand\n", 0644);
+    kit_expect(&kit, WIRE_CHECK);
+    ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);
+    ck_assert(wire_text_is(check.name, WIRE_CHECK_DRIFT) && check.is_failing);
+    wire_text_copy(check.detail, text, sizeof(text));
+    ck_assert_ptr_nonnull(strstr(text, "\n-by hand\n+one\n"));
+    close_all();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("drift");
+    TCase *tests = tcase_create("told");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_test(tests, test_it_asks_for_what_it_may_have_missed);
+    tcase_add_test(tests, test_drift_is_told_with_its_line);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
