@@ -22,8 +22,8 @@ void passes_free(struct passes *p);
 uint64_t passes_moment(struct passes *p);
 void passes_keep(struct passes *p, const char *token, const struct token_owner *owner,
                  uint64_t moment);
-/* The caller's to release; NULL: none that is good, or one to renew: whoever can ask (is_asking) and
- * gets NULL does. */
+/* The caller's to release; NULL: none that is good, or one to renew: whoever can ask (is_asking)
+ * and gets NULL does. */
 struct pass *passes_find(struct passes *p, const char *token, bool is_asking);
 void pass_release(struct pass *pass); /* NULL is fine */
 bool passes_is_good(struct passes *p, const struct pass *pass, int64_t now_ms); /* monotonic */
