@@ -12,6 +12,11 @@
 #include "common/canon.h"
 #include "common/invariant.h"
 
+/* Together less than what readers allow (YAML_TREE_DEPTH_MAX): deeper keys stay in one piece,
+ * deeper JSON becomes its text. */
+#define KEY_LEVELS_MAX 32
+#define JSON_LEVELS_MAX 60
+
 static int sink(void *ctx, unsigned char *data, size_t size)
 {
     buffer_add(ctx, data, size);
@@ -110,6 +115,35 @@ static void emit_json(yaml_emitter_t *to, const json_t *node)
     }
 }
 
+/* Of canonical JSON. */
+static unsigned depth_of(const char *json)
+{
+    unsigned depth = 0, deepest = 0;
+    bool is_quoted = false;
+
+    for (; *json; json++) {
+        if (is_quoted && *json == '\\' && json[1])
+            json++;
+        else if (*json == '"')
+            is_quoted = !is_quoted;
+        else if (!is_quoted && (*json == '[' || *json == '{'))
+            deepest = ++depth > deepest ? depth : deepest;
+        else if (!is_quoted && (*json == ']' || *json == '}'))
+            depth--;
+    }
+    return deepest;
+}
+
+static void emit_tagged(yaml_emitter_t *to, const char *tag, const char *text,
+                        yaml_scalar_style_t style)
+{
+    yaml_event_t event;
+
+    MUST(yaml_scalar_event_initialize(&event, NULL, (const yaml_char_t *)tag,
+                                      (const yaml_char_t *)text, (int)strlen(text), 0, 0, style));
+    emit(to, &event);
+}
+
 static void emit_value(yaml_emitter_t *to, const struct document_item *item)
 {
     struct err e;
@@ -125,6 +159,10 @@ static void emit_value(yaml_emitter_t *to, const struct document_item *item)
         emit_scalar(to, item->text, false);
         break;
     case VALUE_JSON:
+        if (depth_of(item->text) > JSON_LEVELS_MAX) {
+            emit_tagged(to, "!json", item->text, YAML_SINGLE_QUOTED_SCALAR_STYLE);
+            break;
+        }
         MUST(canon_parse("a stored value", item->text, strlen(item->text), &node, &e) == 0);
         emit_json(to, node);
         json_decref(node);
@@ -138,6 +176,7 @@ struct level {
     const struct document *d;
     size_t first, end;
     size_t depth;
+    unsigned levels; /* above this one */
     yaml_version_fn *version_of; /* NULL: secrets are references */
     void *ctx;
 };
@@ -145,13 +184,9 @@ struct level {
 static void emit_secret(yaml_emitter_t *to, uint64_t version)
 {
     char text[24];
-    yaml_event_t event;
-    int size = snprintf(text, sizeof(text), "%" PRIu64, version);
 
-    MUST(yaml_scalar_event_initialize(&event, NULL, (const yaml_char_t *)"!secret",
-                                      (const yaml_char_t *)text, size, 0, 0,
-                                      YAML_PLAIN_SCALAR_STYLE));
-    emit(to, &event);
+    snprintf(text, sizeof(text), "%" PRIu64, version);
+    emit_tagged(to, "!secret", text, YAML_PLAIN_SCALAR_STYLE);
 }
 
 static const char *key_at(const struct level *l, size_t i)
@@ -180,7 +215,7 @@ static bool is_nested(const struct level *l, size_t i, size_t word)
     char *name;
     bool is_key;
 
-    if (word == 0 || key_at(l, i)[word + 1] == '\0' || key_at(l, i)[word + 1] == '.')
+    if (l->levels == KEY_LEVELS_MAX || word == 0 || key_at(l, i)[word + 1] == '\0' || key_at(l, i)[word + 1] == '.')
         return false;
     document_at(l->d, i, &item);
     name = strndup(item.key, l->depth + word);
@@ -199,7 +234,7 @@ static void emit_level(yaml_emitter_t *to, const struct level *l)
 
         if (dot && is_nested(l, i, word)) {
             struct level inner = { l->d, i, same_word_end(l, i, word), l->depth + word + 1,
-                                   l->version_of, l->ctx };
+                                   l->levels + 1, l->version_of, l->ctx };
             char *name = strndup(key, word);
 
             MUST(name);
@@ -246,7 +281,7 @@ void yaml_render(const struct document *d, struct buffer *out)
 void yaml_render_with(const struct document *d, yaml_version_fn *version_of, void *ctx,
                       struct buffer *out)
 {
-    struct level top = { d, 0, document_count(d), 0, version_of, ctx };
+    struct level top = { d, 0, document_count(d), 0, 0, version_of, ctx };
     yaml_emitter_t to;
 
     MUST(yaml_emitter_initialize(&to));

@@ -6,7 +6,8 @@
 #include "common/document.h"
 
 /* Appended. Keys are split at dots into nested maps. Where a key is also the beginning of another,
- * the rest of the longer one stays in one piece ("a: 1" beside "a.b: 2"). */
+ * the rest of the longer one stays in one piece ("a: 1" beside "a.b: 2"); so does what is nested
+ * too deeply for readers, and a JSON value of that kind stands as "!json TEXT". */
 void yaml_render(const struct document *d, struct buffer *out);
 
 /* The same, where secrets stand as "!secret VERSION" (which import leaves as they are). */

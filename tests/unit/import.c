@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/yaml_render.h"
+
 static struct import im;
 static struct err e;
 
@@ -288,6 +290,39 @@ START_TEST(test_limits_of_keys_and_values)
 }
 END_TEST
 
+static struct document *deep_document(void)
+{
+    struct document *d = document_new();
+    char key[400] = "a", json[200] = "";
+
+    for (size_t i = 1; i < 199; i++) {
+        key[2 * i - 1] = '.';
+        key[2 * i] = 'a';
+    }
+    memset(json, '[', 95);
+    memset(json + 95, ']', 95);
+    ck_assert_int_eq(document_set(d, key, VALUE_JSON, json, &e), 0);
+    ck_assert_int_eq(document_set(d, "b", VALUE_JSON, json, &e), 0);
+    return d;
+}
+
+START_TEST(test_what_is_written_deep_is_read_again)
+{
+    struct document *d = deep_document();
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct document_item item;
+
+    yaml_render(d, &text);
+    must_read(text.data);
+    for (size_t i = 0; i < document_count(d); i++) {
+        document_at(d, i, &item);
+        must_have(item.key, item.type, item.text);
+    }
+    import_fini(&im);
+    document_free(d);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("import");
@@ -312,6 +347,7 @@ int main(void)
     tcase_add_test(t, test_nothing_is_no_keys);
     tcase_add_test(t, test_secrets_are_left_alone);
     tcase_add_test(t, test_limits_of_keys_and_values);
+    tcase_add_test(t, test_what_is_written_deep_is_read_again);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
     srunner_free(r);
