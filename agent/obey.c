@@ -114,7 +114,7 @@ static void after_save(struct agent *a, const struct participant_effect *effect)
         log_saved(a, i, effect);
         sweep(a, i, &before);
     }
-    secrets_sweep(a);
+    secrets_saved(a);
 }
 
 static void send_saved_ack(struct agent *a, const struct participant_effect *effect,

@@ -105,7 +105,7 @@ static int take_head(struct secret_fetch *f, const struct wire_secret *piece,
 static bool has_digest(const struct kept_secret *s, const struct hash *digest)
 {
     char text[ENVELOPE_DIGEST_SIZE];
-    struct hash found;
+    struct hash found = { 0 };
     size_t size;
 
     envelope_digest(&s->envelope, text);

@@ -16,13 +16,14 @@
 
 #define LOOK_MS 1000
 #define FAILED_MS 30000
+#define SETTLE_MS 5000 /* after a save: what is applied just now is not kept waiting */
 #define KEPT_MS 300000 /* a lost DESTROYED is made good after so long */
 
 struct secrets {
     struct own_keys keys;
     char key_path[PATH_MAX];
     struct secret_fetch repair;
-    int64_t look_ms, kept_ms;
+    int64_t look_ms, kept_ms, sweep_ms; /* sweep_ms 0: nothing to sweep */
     bool is_complete; /* promises name nothing that is not here */
 };
 
@@ -284,11 +285,22 @@ void secrets_welcomed(struct agent *a)
     a->secrets->kept_ms = 0;
 }
 
+static void sweep(struct agent *a)
+{
+    struct err e;
+
+    a->secrets->sweep_ms = 0;
+    if (cache_sweep_secrets(a->cache, &e))
+        log_warn("secrets that nothing names cannot be dropped", "reason", e.text);
+}
+
 void secrets_step(struct agent *a, int64_t now_ms)
 {
     struct secrets *s = a->secrets;
     struct err e;
 
+    if (s->sweep_ms && now_ms >= s->sweep_ms)
+        sweep(a);
     if (!a->is_welcomed)
         return;
     if (now_ms >= s->kept_ms)
@@ -318,13 +330,12 @@ void secrets_take(struct agent *a, const struct wire_secret *piece)
     }
 }
 
-void secrets_sweep(struct agent *a)
+void secrets_saved(struct agent *a)
 {
-    struct err e;
+    struct secrets *s = a->secrets;
 
-    a->secrets->is_complete = false;
-    if (cache_sweep_secrets(a->cache, &e))
-        log_warn("secrets that nothing names cannot be dropped", "reason", e.text);
+    s->is_complete = false;
+    s->sweep_ms = s->look_ms = clock_monotonic_ms() + SETTLE_MS;
 }
 
 /* ---- shredding ---- */

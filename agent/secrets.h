@@ -37,8 +37,8 @@ void secrets_step(struct agent *a, int64_t now_ms);
 void secrets_welcomed(struct agent *a);
 void secrets_take(struct agent *a, const struct wire_secret *piece);
 void secrets_destroy(struct agent *a, const struct wire_digests *destroyed);
-/* Documents may have gone, and their secrets with them. */
-void secrets_sweep(struct agent *a);
+/* A promise changed: in a moment what nothing names is dropped, and what is missing fetched. */
+void secrets_saved(struct agent *a);
 
 /* command_reason without the secrets of the scope's contents and of `content`. */
 void secrets_reason(struct agent *a, unsigned scope, const struct content *content,
