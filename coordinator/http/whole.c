@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/env_render.h"
 #include "common/yaml_render.h"
 #include "common/invariant.h"
 #include "coordinator/http/access.h"
@@ -139,7 +140,7 @@ static int reply_rendered(struct request *rq, struct reply *re, const struct sco
     re->status = 200;
     re->content_type = is_env ? "text/plain; charset=utf-8" : "application/json";
     if (is_env)
-        return render_env(d, &re->body, e);
+        return env_render(d, &re->body, e);
     render_json(d, &re->body);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/env_render.h"
 #include "common/yaml_render.h"
 
 static struct document *doc;
@@ -109,7 +110,7 @@ START_TEST(test_env_is_quoted_for_a_shell)
 {
     put("database.url", VALUE_STRING, "it's $HOME `x` \\ \"q\"");
     put("2nd-try", VALUE_NUMBER, "1");
-    ck_assert_int_eq(render_env(doc, &out, &err), 0);
+    ck_assert_int_eq(env_render(doc, &out, &err), 0);
     ck_assert_str_eq(out.data, "DATABASE_URL='it'\\''s $HOME `x` \\ \"q\"'\n_2ND_TRY='1'\n");
 }
 END_TEST
@@ -119,7 +120,7 @@ START_TEST(test_env_names_both_keys_of_a_collision)
     put("a.b", VALUE_STRING, "1");
     put("a_b", VALUE_STRING, "2");
     put("z", VALUE_STRING, "3");
-    ck_assert_int_eq(render_env(doc, &out, &err), -1);
+    ck_assert_int_eq(env_render(doc, &out, &err), -1);
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
     ck_assert_str_eq(err.code, "env_collision");
     ck_assert_ptr_nonnull(strstr(err.text, "a.b"));
