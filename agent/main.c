@@ -6,8 +6,10 @@
 
 #include "agent/agent.h"
 #include "agent/dump.h"
+#include "agent/exec.h"
 #include "agent/keys.h"
 #include "agent/loop.h"
+#include "agent/reading.h"
 #include "agent/settings.h"
 #include "common/log.h"
 #include "common/service.h"
@@ -22,14 +24,19 @@ static const char help[] =
     "       lockstep-agent show-key [--key-file FILE]  print the public key\n"
     "       lockstep-agent dump                        what the agent holds, as JSON\n"
     "\n"
+    "       lockstep-agent get SCOPE [KEY]             what is active, from the published files\n"
+    "       lockstep-agent wait SCOPE                  until there is one; for boot scripts\n"
+    "       lockstep-agent watch SCOPE                 a line for each change\n"
+    "       lockstep-agent exec SCOPE -- command       a command, the values its environment\n"
+    "\n"
     "  -c, --config FILE    settings (default " CONFIG_PRESET ")\n"
     "  -k, --key-file FILE  the key pair, if not the one of the settings\n"
     "  -V, --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
     "The public key is what `lockstep server enroll NAME KEY` wants. SIGHUP reads the settings\n"
-    "again: scopes, commands, intervals, labels, coordinators and log_level; state_dir, key_file and\n"
-    "log_format need a restart.\n";
+    "again: scopes, commands, intervals, labels, coordinators and log_level; state_dir, key_file\n"
+    "and log_format need a restart.\n";
 
 struct arguments {
     const char *config, *key_file, *operand;
@@ -154,6 +161,24 @@ static const struct verb {
     { "dump", run_dump, false },
 };
 
+/* Commands that need neither settings nor agent, with options of their own behind their name. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} readers[] = {
+    { "get", reading_get }, { "wait", reading_wait }, { "watch", reading_watch },
+    { "exec", exec_run },
+};
+
+/* -1: the first word is none of these. */
+static int run_reader(int argc, char **argv)
+{
+    for (unsigned i = 0; argc > 1 && i < sizeof(readers) / sizeof(readers[0]); i++)
+        if (strcmp(argv[1], readers[i].name) == 0)
+            return readers[i].run(argc - 1, argv + 1);
+    return -1;
+}
+
 static int obey(struct arguments *args, char **words)
 {
     if (!words[0])
@@ -177,8 +202,10 @@ int main(int argc, char **argv)
         { NULL, 0, NULL, 0 },
     };
     struct arguments args = { .config = CONFIG_PRESET };
-    int c;
+    int c = run_reader(argc, argv);
 
+    if (c >= 0)
+        return c;
     while ((c = getopt_long(argc, argv, "c:k:Vh", options, NULL)) != -1)
         switch (c) {
         case 'c':
