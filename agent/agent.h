@@ -19,6 +19,7 @@
 #include "agent/render.h"
 #include "agent/secret_fetch.h"
 #include "agent/settings.h"
+#include "agent/tally.h"
 #include "common/buffer.h"
 #include "common/wire.h"
 
@@ -100,6 +101,12 @@ struct incoming {
 struct publisher;
 struct consumers;
 
+/* How reading the settings went. */
+struct agent_reload {
+    int64_t wall_ms; /* when those in use were read */
+    bool is_failed;  /* the newest try was refused */
+};
+
 struct agent {
     const struct agent_settings *settings;
     struct cache *cache;
@@ -121,6 +128,9 @@ struct agent {
     int64_t poll_ms[AGENT_SCOPES_MAX]; /* the next poll; 0: not planned */
     struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */
     struct outbox outbox;
+    struct tally tallies[AGENT_SCOPES_MAX];
+    struct agent_reload reload;
+    int64_t started_wall_ms;
     struct fetch repair; /* a document that a promise names and the cache lost */
     int64_t repair_ms, readers_ms;
 

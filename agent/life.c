@@ -9,6 +9,7 @@
 #include "agent/readers.h"
 #include "agent/say.h"
 #include "agent/secrets.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 /* ---- beginning and end ---- */
@@ -42,7 +43,7 @@ static int open_cache(struct agent *a, struct err *e)
     return 0;
 }
 
-static int connect(struct agent *a, const struct life_keys *keys, struct err *e)
+static int open_dealer(struct agent *a, const struct life_keys *keys, struct err *e)
 {
     const struct agent_settings *s = a->settings;
     struct dealer_settings dealer = { .coordinator_count = s->coordinator_count,
@@ -62,6 +63,7 @@ static struct agent *new_agent(const struct agent_settings *settings)
     MUST(a);
     a->settings = settings;
     a->boot_nonce = agent_chance();
+    a->started_wall_ms = a->reload.wall_ms = clock_wall_ms();
     return a;
 }
 
@@ -71,7 +73,7 @@ int life_begin(const struct agent_settings *settings, const struct life_keys *ke
     struct agent *a = new_agent(settings);
 
     *out = NULL;
-    if (open_cache(a, e) || load(a, e) || readers_start(a, e) || connect(a, keys, e)) {
+    if (open_cache(a, e) || load(a, e) || readers_start(a, e) || open_dealer(a, keys, e)) {
         life_end(a);
         return -1;
     }
@@ -160,13 +162,17 @@ static void carry_connection(struct agent *from, struct agent *to)
 }
 
 /* A check that failed before still fails until it is seen to pass: that would be no news. */
-static void carry_watches(const struct agent *from, struct agent *to)
+static void carry_scopes(const struct agent *from, struct agent *to)
 {
+    to->started_wall_ms = from->started_wall_ms;
     for (unsigned i = 0; i < to->settings->scope_count; i++) {
         const struct agent_scope *s = to->settings->scopes[i];
         int before = agent_settings_find(from->settings, s->service, s->environment);
 
-        if (before < 0 || !s->check)
+        if (before < 0)
+            continue;
+        to->tallies[i] = from->tallies[before];
+        if (!s->check)
             continue;
         to->watches[i].is_failing = from->watches[before].is_failing;
         memcpy(to->watches[i].detail, from->watches[before].detail, sizeof(to->watches[i].detail));
@@ -180,13 +186,13 @@ int life_renew(struct agent **a, const struct agent_settings *settings,
     struct agent *to = new_agent(settings);
 
     carry_connection(from, to);
-    carry_watches(from, to);
+    carry_scopes(from, to);
     if (from->dealer && from->is_welcomed)
         say_bye(from);
     to->cache = MOVE(from->cache);
     to->consumers = MOVE(from->consumers);
     life_end(from);
-    if (load(to, e) || readers_start(to, e) || (!to->dealer && connect(to, keys, e))) {
+    if (load(to, e) || readers_start(to, e) || (!to->dealer && open_dealer(to, keys, e))) {
         life_end(to);
         return -1;
     }

@@ -15,6 +15,7 @@
 #include "agent/consumers.h"
 #include "agent/drift.h"
 #include "agent/files.h"
+#include "agent/front.h"
 #include "agent/hear.h"
 #include "agent/obey.h"
 #include "agent/poll.h"
@@ -39,6 +40,7 @@ enum wish { WISH_NONE, WISH_RELOAD, WISH_STOP };
 /* What outlives the settings. */
 struct loop {
     struct agent *a;
+    struct front front;
     const char *config;
     const struct life_keys *keys;
     struct agent_settings *settings, *next; /* next: read, to be followed once nothing is at work */
@@ -252,6 +254,7 @@ static void read_settings(struct loop *l)
     service_reloading();
     if (life_read(l->a, l->config, &next, &e)) {
         log_error("the settings cannot be used; the old ones stay", "reason", e.text);
+        l->a->reload.is_failed = true;
         l->is_ready = false; /* said once more, as it is */
         return;
     }
@@ -308,6 +311,7 @@ static void live(struct loop *l)
         if (a->is_broken || (l->wish != WISH_NONE && is_drained(l)))
             return;
         tell_ready(l);
+        front_step(&l->front, a, clock_monotonic_ms());
         service_alive(clock_monotonic_ms());
         wait(a, l->signal_fd);
     }
@@ -332,6 +336,7 @@ static int reload(struct loop *l, struct err *e)
 {
     if (end_work(l, e) || life_renew(&l->a, l->next, l->keys, e))
         return -1;
+    front_follow(&l->front, l->a);
     agent_settings_free(l->settings);
     l->settings = MOVE(l->next);
     l->wish = WISH_NONE;
@@ -348,6 +353,7 @@ static int reload(struct loop *l, struct err *e)
 static int run(struct loop *l, struct err *e)
 {
     start(l->a);
+    front_open(&l->front, l->a);
     for (;;) {
         live(l);
         if (l->a->is_broken)
@@ -375,6 +381,7 @@ int loop_run(const char *config, struct agent_settings **settings, const struct 
         rc = run(&l, e);
     if (l.signal_fd >= 0)
         close(l.signal_fd);
+    front_close(&l.front);
     life_end(l.a);
     agent_settings_free(l.next);
     agent_settings_free(l.settings);

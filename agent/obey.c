@@ -112,6 +112,8 @@ static void after_save(struct agent *a, const struct participant_effect *effect)
             continue;
         a->durable[i] = a->participant.promises[i];
         log_saved(a, i, effect);
+        tally_saved(&a->tallies[i], &before, &a->durable[i], agent_story(a, effect->task)->text,
+                    clock_monotonic_ms(), clock_wall_ms());
         sweep(a, i, &before);
     }
     secrets_saved(a);

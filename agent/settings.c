@@ -42,6 +42,21 @@ static const struct settings_key keys[] = {
       .preset = "text" },
     { .section = "agent", .key = "stop_timeout", .type = SETTINGS_DURATION,
       .offset = FIELD(stop_timeout_ms), .preset = "5s", .most = 3600000 },
+    { .section = "local", .key = "socket", .type = SETTINGS_TEXT, .offset = FIELD(local.socket) },
+    { .section = "local", .key = "mode", .type = SETTINGS_TEXT, .offset = FIELD(local.mode_text),
+      .preset = "0660" },
+    { .section = "local", .key = "group", .type = SETTINGS_TEXT, .offset = FIELD(local.group_text) },
+    { .section = "local", .key = "listen", .type = SETTINGS_TEXT,
+      .offset = FIELD(local.listen_text) },
+    { .section = "local", .key = "secret_users", .type = SETTINGS_TEXT,
+      .offset = FIELD(local.secret_users_text) },
+    { .section = "local", .key = "connections", .type = SETTINGS_NUMBER,
+      .offset = FIELD(local.connections), .preset = "128", .least = 4, .most = 10000 },
+    { .section = "local", .key = "metrics_file", .type = SETTINGS_TEXT,
+      .offset = FIELD(local.metrics_file) },
+    { .section = "local", .key = "metrics_interval", .type = SETTINGS_DURATION,
+      .offset = FIELD(local.metrics_interval_ms), .preset = "15s", .least = 100,
+      .most = 3600000 },
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -66,7 +81,7 @@ static int on_section(void *into, const char *section, const char *name, const c
     struct agent_scope *scope;
 
     if (strcmp(section, "scope") != 0)
-        return err_set(e, ERR_INVALID, "unknown section [%s]: there are [agent] and "
+        return err_set(e, ERR_INVALID, "unknown section [%s]: there are [agent], [local] and "
                        "[scope SERVICE/ENVIRONMENT]", section);
     if (scope_settings_open(s, name, &scope, e))
         return -1;
@@ -182,7 +197,7 @@ static int check_whole(struct agent_settings *s, struct err *e)
     if (check_log(s, e) || split_coordinators(s, e) || split_labels(s, e) || fill_server_key(s, e))
         return -1;
     if (file_settings_check_path("[agent] state_dir", s->state_dir, e) ||
-        fill_publish_dir(s, e))
+        fill_publish_dir(s, e) || local_settings_check(&s->local, s->publish_dir, e))
         return -1;
     if (!s->name)
         s->name = duplicate("agent", 5);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/local_settings.h"
 #include "agent/user.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -107,6 +108,7 @@ struct agent_settings {
     char *log_level, *log_format;
     enum log_level level; /* what log_level means */
     bool is_log_json;
+    struct local_settings local;
     int64_t stop_timeout_ms; /* what is being applied may end so long after a request to stop */
     unsigned coordinator_count, label_count, scope_count;
     char *coordinators[AGENT_COORDINATORS_MAX]; /* tcp://host:port */

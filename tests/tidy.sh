@@ -76,7 +76,7 @@ only() { # library pattern, then the files (globs) that may include it
     done | rule "only $* may include <$library>"
 }
 only 'libpq|postgres' coordinator/store/pg.c
-only 'microhttpd' 'coordinator/http/*'
+only 'microhttpd' 'coordinator/http/*' 'agent/local*.c'
 only 'curl/' 'coordinator/courier/*' 'coordinator/keyring/vault_*' 'coordinator/cli/*' 'agent/apply*.c'
 only 'lmdb' 'agent/cache*'
 only 'openssl/' common/base64.c common/digest.c common/random.c common/seal.c coordinator/store/tokens.c

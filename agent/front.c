@@ -1,0 +1,98 @@
+/* front.c - what the loop shows to its server: local HTTP and a file of metrics, told once a second. */
+#include "agent/front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/local.h"
+#include "common/log.h"
+
+#define TELL_MS 1000
+
+void front_open(struct front *f, const struct agent *a)
+{
+    const struct local_settings *s = &a->settings->local;
+    struct err e;
+
+    f->settings = a->settings;
+    f->told_ms = f->written_ms = 0;
+    if (!s->socket && !s->listen_text)
+        return;
+    if (local_start(a->settings, &f->local, &e))
+        log_error("local HTTP is not served", "reason", e.text);
+    else
+        log_info("local HTTP", "socket", s->socket, "listen", s->listen_text);
+}
+
+void front_follow(struct front *f, const struct agent *a)
+{
+    if (f->local && local_settings_equal(&f->settings->local, &a->settings->local) &&
+        strcmp(f->settings->publish_dir, a->settings->publish_dir) == 0) {
+        local_follow(f->local, a->settings);
+        f->settings = a->settings;
+        f->told_ms = 0;
+        return;
+    }
+    front_close(f);
+    front_open(f, a);
+}
+
+void front_close(struct front *f)
+{
+    local_stop(f->local);
+    f->local = NULL;
+}
+
+/* A scraper sees the old file or the new one. It is not synced: the next one is seconds away. */
+static int write_whole(const char *path, const struct buffer *text)
+{
+    char aside[PATH_MAX];
+    int fd, rc;
+
+    if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside))
+        return errno = ENAMETOOLONG, -1;
+    fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return -1;
+    rc = write(fd, text->data, text->size) == (ssize_t)text->size && fchmod(fd, 0644) == 0 ? 0 : -1;
+    close(fd);
+    return rc || rename(aside, path) ? -1 : 0;
+}
+
+static void write_metrics(struct front *f, const struct status *status, int64_t now_ms)
+{
+    const struct local_settings *s = &f->settings->local;
+    SCOPED_BUFFER struct buffer text = { 0 };
+    int rc;
+
+    if (!s->metrics_file || now_ms < f->written_ms)
+        return;
+    f->written_ms = now_ms + s->metrics_interval_ms;
+    status_metrics(status, &text);
+    rc = write_whole(s->metrics_file, &text);
+    if (rc && !f->is_write_failing)
+        log_warn("the file of metrics cannot be written", "path", s->metrics_file, "reason",
+                 strerror(errno));
+    f->is_write_failing = rc != 0;
+}
+
+void front_step(struct front *f, const struct agent *a, int64_t now_ms)
+{
+    struct status *status;
+
+    if (now_ms < f->told_ms || (!f->local && !f->settings->local.metrics_file))
+        return;
+    f->told_ms = now_ms + (f->settings->local.metrics_interval_ms < TELL_MS
+                               ? f->settings->local.metrics_interval_ms
+                               : TELL_MS);
+    status = status_take(a);
+    write_metrics(f, status, now_ms);
+    if (f->local)
+        local_tell(f->local, &status);
+    status_release(status);
+}

@@ -1,0 +1,23 @@
+/* front.h - what the loop shows to its server: local HTTP and a file of metrics, told once a second.
+ *
+ * Neither is what the agent lives for: what cannot be opened is said in the log, and it runs on.
+ */
+#ifndef AGENT_FRONT_H
+#define AGENT_FRONT_H
+
+#include "agent/agent.h"
+
+struct front {
+    struct local *local; /* NULL: it does not listen */
+    const struct agent_settings *settings; /* that it follows */
+    int64_t told_ms, written_ms;
+    bool is_write_failing;
+};
+
+void front_open(struct front *f, const struct agent *a);
+/* `a` has newer settings; those of before are still there. */
+void front_follow(struct front *f, const struct agent *a);
+void front_step(struct front *f, const struct agent *a, int64_t now_ms);
+void front_close(struct front *f);
+
+#endif

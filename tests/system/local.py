@@ -1,0 +1,499 @@
+"""local.py - what programs of a server read: HTTP on its Unix socket and loopback, get, wait, watch, exec."""
+import contextlib
+import http.client
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from kit import BUILD, Agent, Answer, World, check, contains, equal, free_port, read, wait_until, write
+
+ALL = {"stages": [{"percent": 100}]}
+SCOPE, OTHER = "demo/prod", "closed/prod"
+VALUES = {"database.url": "pg://db1", "limits.rps": {"config_value": "100", "value_type": "number"}, "flag": {"config_value": "true", "value_type": "boolean"},
+          "list": {"config_value": "[1,2]", "value_type": "json"}, "odd key/%": "with 'quotes'\nand lines"}
+
+
+class Unix(http.client.HTTPConnection):
+    """http.client over a Unix socket."""
+
+    def __init__(self, path, timeout=30):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask(world, path, method="GET", headers=None, body=None, timeout=30, connection=None):
+    c = connection or Unix(world.socket, timeout)
+    try:
+        c.request(method, path, body, headers or {})
+        r = c.getresponse()
+        return Answer(r.status, r.headers, r.read())
+    finally:
+        if not connection:
+            c.close()
+
+
+class Stream:
+    """Server-sent events, read as they come."""
+
+    def __init__(self, world, path, headers=None):
+        self.connection = Unix(world.socket)
+        self.connection.request("GET", path, headers={"Accept": "text/event-stream", **(headers or {})})
+        self.answer = self.connection.getresponse()
+
+    def next(self):
+        """The next event: {field: text}; None at the end."""
+        event = {}
+        while line := self.answer.readline().decode():
+            line = line.rstrip("\n")
+            if not line and "data" in event:
+                return {**event, "data": json.loads(event["data"])}
+            if ": " in line and not line.startswith(":"):
+                name, text = line.split(": ", 1)
+                event[name] = text
+        return None
+
+    def close(self):
+        self.connection.close()
+
+
+def roll(world, scope, values, delete=()):
+    """One revision, released; its number."""
+    revision = world.ok("POST", f"/config/{scope}", {"set": values, "delete": list(delete)})["revision"]
+    world.wait_state(world.start_rollout(scope, ALL), "completed")
+    return revision
+
+
+def setup():
+    world = World("local").start()
+    world.set(SCOPE, VALUES)
+    world.set(OTHER, {"a": "b"})
+    world.port, world.metrics = free_port(), f"{world.folder}/agent.prom"
+    world.one = Agent(world, "server-1", ["empty/prod"], scope_settings=f"check_interval = 5s\n[scope {SCOPE}]\nfile = database.url -> {world.folder}/url\n"
+                      f"[scope {OTHER}]\nreaders_group = daemon\n", general=f"""[local]
+mode = 0666
+listen = 127.0.0.1:{world.port}
+connections = 32
+metrics_file = {world.metrics}
+metrics_interval = 200ms
+""")
+    world.public = f"{world.one.folder}/state.public"
+    world.socket = f"{world.public}/agent.sock"
+    world.set("empty/prod", {"never": "rolled out"})
+    world.one.enroll().start()
+    for scope in (SCOPE, OTHER, "empty/prod"):
+        world.wait_agents(scope, 1)
+    world.first = roll(world, SCOPE, {"note": "first"})
+    world.dribbled = 0
+    threading.Thread(target=dribble, args=[world], daemon=True).start()
+    return world
+
+
+def dribble(world):
+    """One byte ten times a second, until the other side has enough; how long that took."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as slow:
+        slow.connect(world.socket)
+        slow.settimeout(0.1)
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            for byte in b"GET /v1/config/demo/prod HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 100:
+                slow.send(bytes([byte]))
+                with contextlib.suppress(TimeoutError):
+                    if not slow.recv(1):
+                        break
+        world.dribbled = time.monotonic() - began
+
+
+def test_document(world):
+    """the document: items, json, yaml, env; ETag is the content hash; a known one is 304"""
+    whole = ask(world, f"/v1/config/{SCOPE}")
+    equal((whole.status, whole["service_name"], whole["environment"], whole["revision"]), (200, "demo", "prod", world.first), "document")
+    items = {c["config_key"]: (c["config_value"], c["value_type"], c["is_secret"]) for c in whole["configs"]}
+    equal(items["limits.rps"], ("100", "number", False), "an item")
+    equal(items["odd key/%"], ("with 'quotes'\nand lines", "string", False), "an odd item")
+    equal(whole.headers["ETag"], f'"{whole["hash"]}"', "ETag")
+    wanted = {"database.url": "pg://db1", "limits.rps": 100, "flag": True, "list": [1, 2], "odd key/%": "with 'quotes'\nand lines", "note": "first"}
+    equal(ask(world, f"/v1/config/{SCOPE}?format=json").body, wanted, "as JSON")
+    contains(ask(world, f"/v1/config/{SCOPE}?format=yaml").raw.decode(), "database:\n  url: \"pg://db1\"")
+    done = subprocess.run(["sh", "-c", 'eval "$0"; printf %s "$DATABASE_URL,$ODD_KEY__,$LIMITS_RPS"', ask(world, f"/v1/config/{SCOPE}?format=env").raw.decode()],
+                          capture_output=True, text=True, check=True)
+    equal(done.stdout, "pg://db1,with 'quotes'\nand lines,100", "variables of a shell")
+    for suffix in ("", "?format=json", "/flag"):
+        known = ask(world, f"/v1/config/{SCOPE}{suffix}", headers={"If-None-Match": whole.headers["ETag"]})
+        equal((known.status, known.raw), (304, b""), f"what is known{suffix}")
+    equal(ask(world, f"/v1/config/{SCOPE}", "HEAD").raw, b"", "HEAD")
+    equal(ask(world, "/v1/config/demo/production").status, 200, "an alias of the environment")
+
+
+def test_key(world):
+    """one key, also raw; keys are one percent-encoded segment"""
+    one = ask(world, f"/v1/config/{SCOPE}/limits.rps")
+    equal((one["config_key"], one["config_value"], one["value_type"], one["revision"]), ("limits.rps", "100", "number", world.first), "key")
+    raw = ask(world, f"/v1/config/{SCOPE}/odd%20key%2F%25?raw=1")
+    equal((raw.status, raw.raw), (200, b"with 'quotes'\nand lines"), "raw value")
+    with contextlib.closing(Unix(world.socket)) as kept:
+        for _ in range(3):
+            equal(ask(world, f"/v1/config/{SCOPE}/flag?raw=1", connection=kept).raw, b"true", "over one connection")
+
+
+def test_curl(world):
+    """curl reads the same"""
+    done = subprocess.run(["curl", "-fsS", "--unix-socket", world.socket, f"http://local/v1/config/{SCOPE}/database.url?raw=1"],
+                          capture_output=True, text=True, check=False)
+    equal((done.returncode, done.stdout), (0, "pg://db1"), "curl")
+
+
+def test_refusals(world):
+    """everything wrong is a problem that says what and why"""
+    for path, method, status, code, words in (
+            (f"/v1/config/{SCOPE}/nosuch", "GET", 404, "not_found", "no key"), ("/v1/config/no/such", "GET", 404, "unknown_scope", "no/such"),
+            ("/v1/config/empty/prod", "GET", 404, "no_configuration", "empty/prod"), ("/v1/config/Bad/prod", "GET", 422, "invalid", "service"),
+            (f"/v1/config/{SCOPE}?revision=1", "GET", 422, "invalid", "revision"), (f"/v1/config/{SCOPE}?format=xml", "GET", 422, "invalid", "json, yaml or env"),
+            (f"/v1/config/{SCOPE}/a%00b", "GET", 400, "malformed", "%25"), (f"/v1/config/{SCOPE}/%zz", "GET", 400, "malformed", "%25"),
+            (f"/v1/config/{SCOPE}/%ff", "GET", 400, "malformed", "UTF-8"), ("/nowhere", "GET", 404, "not_found", "/v1/config/SERVICE/ENV"),
+            (f"/v1/config/{SCOPE}", "DELETE", 405, "method_not_allowed", "DELETE"), (f"/v1/watch/{SCOPE}?since=-1", "GET", 422, "invalid", "since"),
+            (f"/v1/watch/{SCOPE}?timeout=9999", "GET", 422, "invalid", "300"), (f"/v1/watch/{SCOPE}?since=1&since=2", "GET", 400, "malformed", "twice"),
+            (f"/v1/config/{SCOPE}/a/b/c", "GET", 404, "not_found", "nothing")):
+        a = ask(world, path, method)
+        equal((a.status, a["status"], a["code"], a.headers["Content-Type"]), (status, status, code, "application/problem+json"), f"{method} {path}")
+        contains(a["detail"], words)
+    equal(ask(world, f"/v1/config/{SCOPE}", "PUT").headers["Allow"], "GET, HEAD", "Allow")
+    equal(ask(world, f"/v1/config/{SCOPE}", "POST", body=b"x" * 20000)["code"], "too_large", "a large body")
+    with contextlib.closing(Unix(world.socket)) as c:
+        c.putrequest("GET", f"/v1/config/{SCOPE}")
+        c.putheader("Content-Length", "0")
+        c.putheader("Content-Length", "5")
+        c.endheaders()
+        equal(c.getresponse().status, 400, "two lengths")
+
+
+def test_long_poll(world):
+    """the long poll answers at once when there is news, when news comes, or when its time is up"""
+    now = ask(world, f"/v1/config/{SCOPE}")["revision"]
+    began = time.monotonic()
+    quiet = ask(world, f"/v1/watch/{SCOPE}?since={now}&timeout=1")
+    equal((quiet["has_changes"], quiet["reset"], quiet["changes"], quiet["latest_version"]), (False, False, [], now), "nothing new")
+    check(time.monotonic() - began >= 0.9, "it waited")
+    answers = []
+    waiting = [threading.Thread(target=lambda: answers.append(ask(world, f"/v1/watch/{SCOPE}?since={now}&timeout=60", timeout=70))) for _ in range(10)]
+    for t in waiting:
+        t.start()
+    new = roll(world, SCOPE, {"limits.rps": "200", "added": "x"}, ["note"])
+    for t in waiting:
+        t.join(30)
+    equal(len(answers), 10, "answers")
+    for a in answers:
+        equal((a["has_changes"], a["reset"], a["latest_version"]), (True, False, new), "news")
+        equal(a["changes"], [{"key": "added", "value": "x", "value_type": "string"}, {"key": "limits.rps", "value": 200, "value_type": "number"},
+                             {"key": "note", "deleted": True}], "changes")
+    unknown = ask(world, f"/v1/watch/{SCOPE}?since=99999")
+    equal((unknown["has_changes"], unknown["reset"], len(unknown["changes"])), (True, True, 6), "a revision that is not kept")
+
+
+def test_events(world):
+    """a stream tells each change; who comes back with Last-Event-ID is told what it missed"""
+    now = ask(world, f"/v1/config/{SCOPE}")["revision"]
+    stream = Stream(world, f"/v1/events/{SCOPE}")
+    equal(stream.answer.getheader("Content-Type"), "text/event-stream", "type")
+    first = stream.next()
+    equal((first["id"], first["event"], first["data"]["reset"], first["data"]["revision"]), (str(now), "change", True, now), "what is there")
+    new = roll(world, SCOPE, {"note": "by stream"})
+    second = stream.next()
+    equal((second["id"], second["data"]["reset"], second["data"]["from_revision"], second["data"]["changes"]), (str(new), False, now, [{"key": "note"}]), "a change")
+    stream.close()
+    newer = roll(world, SCOPE, {"note": "missed"}, ["added"])
+    back = Stream(world, f"/v1/events/{SCOPE}", {"Last-Event-ID": str(new)})
+    missed = back.next()
+    equal((missed["id"], missed["data"]["changes"]), (str(newer), [{"key": "added", "deleted": True}, {"key": "note"}]), "what was missed")
+    back.close()
+    current = Stream(world, f"/v1/events/{SCOPE}", {"Last-Event-ID": str(newer)})
+    newest = roll(world, SCOPE, {"note": "live again"})
+    equal(current.next()["id"], str(newest), "nothing is told twice")
+    current.close()
+    strange = Stream(world, f"/v1/events/{SCOPE}", {"Last-Event-ID": "99999"})
+    equal(strange.next()["data"]["reset"], True, "an id that is not kept")
+    strange.close()
+    equal(ask(world, f"/v1/events/{SCOPE}", headers={"Last-Event-ID": "x"}).status, 422, "an id that is none")
+
+
+def test_agent_itself(world):
+    """health, status and metrics tell what the agent runs, and the file of metrics says the same"""
+    equal(ask(world, "/healthz").body, {"status": "ok", "connected": True}, "health")
+
+    def settled():
+        status = ask(world, "/v1/status").body
+        return status if status["connection"] == "welcomed" and not status["outbox"] else None
+    status = wait_until(settled, "the status is settled")
+    scopes = {f"{s['service_name']}/{s['environment']}": s for s in status["scopes"]}
+    now = ask(world, f"/v1/config/{SCOPE}")
+    one = scopes[SCOPE]
+    equal((one["state"], one["revision"], one["hash"], one["drifted"], one["check_failing"]), ("ok", now["revision"], now["hash"], False, False), "state of a scope")
+    check(one["counts"]["applied"] >= 4 and one["last_apply_at"], f"its applies: {one}")
+    equal((scopes["empty/prod"]["state"], scopes["empty/prod"]["revision"], scopes["empty/prod"]["hash"]), ("none", 0, None), "a scope without configuration")
+    text = ask(world, "/metrics")
+    contains(text.headers["Content-Type"], "version=0.0.4")
+    values = parse_metrics(text.raw.decode())
+    equal(values[f'lockstep_agent_scope_revision{{scope="{SCOPE}"}}'], now["revision"], "revision")
+    equal(values[f'lockstep_agent_scope_state{{scope="{SCOPE}",state="ok"}}'], 1, "state")
+    equal(values[f'lockstep_agent_scope_info{{scope="{SCOPE}",active="{now["hash"]}",desired="{now["hash"]}"}}'], 1, "hashes")
+    equal((values["lockstep_agent_connected"], values["lockstep_agent_outbox_length"]), (1, 0), "the agent")
+    wait_until(lambda: parse_metrics(read(world.metrics)).get(f'lockstep_agent_scope_revision{{scope="{SCOPE}"}}') == now["revision"], "the file says the same")
+
+
+def parse_metrics(text):
+    """Strictly: HELP, TYPE, then samples of that name; no sample twice."""
+    values, name = {}, None
+    for line in text.splitlines():
+        if m := re.fullmatch(r"# HELP (\w+) [A-Z0-9].*\.", line):
+            name = m.group(1)
+        elif m := re.fullmatch(r"# TYPE (\w+) (gauge|counter)", line):
+            equal(m.group(1), name, "the name of TYPE")
+            check((m.group(2) == "counter") == name.endswith("_total"), f"{name} is a {m.group(2)}")
+        else:
+            m = re.fullmatch(r"(\w+)(\{\w+=\"[^\"]*\"(?:,\w+=\"[^\"]*\")*\})? (-?[0-9.e+]+)", line)
+            check(m and m.group(1) == name, f"a sample: {line}")
+            check(m.group(1) + (m.group(2) or "") not in values, f"twice: {line}")
+            values[m.group(1) + (m.group(2) or "")] = float(m.group(3))
+    return values
+
+
+def test_loopback(world):
+    """over loopback the same is read, but not by a page in a browser, and not what has readers of its own"""
+    def over(path, headers=None):
+        return ask(world, path, headers=headers, connection=http.client.HTTPConnection("127.0.0.1", world.port, timeout=10))
+    equal(over(f"/v1/config/{SCOPE}/flag?raw=1").raw, b"true", "a key")
+    equal(over(f"/v1/config/{OTHER}").status, 403, "a scope with a readers_group")
+    equal(over(f"/v1/config/{SCOPE}", {"Origin": "http://evil.example"}).status, 403, "a page")
+    equal(over(f"/v1/config/{SCOPE}", {"Host": "evil.example"}).status, 403, "another name for loopback")
+    check(OTHER not in str(over("/v1/status").body), "its status is not shown either")
+
+
+AS_USER = """import http.client, socket, sys
+c = http.client.HTTPConnection("localhost"); c.sock = socket.socket(socket.AF_UNIX); c.sock.connect(sys.argv[1])
+c.request("GET", sys.argv[2]); print(c.getresponse().status)"""
+
+
+def test_users(world):
+    """who is not in a scope's readers_group is refused, whoever else may connect (needs root)"""
+    if os.geteuid() != 0:
+        return
+    roll(world, OTHER, {"a": "c"})
+    users = {p.pw_name: p for p in pwd.getpwall()}
+
+    def status_for(user, group=None):
+        extra = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [group] if group else []}
+        os.chmod(world.one.folder, 0o755)
+        done = subprocess.run(["python3", "-c", AS_USER, world.socket, f"/v1/config/{OTHER}"], capture_output=True, text=True, check=True, cwd="/", **extra)
+        return int(done.stdout)
+    equal(status_for(users["nobody"]), 403, "another user")
+    equal(status_for(users["daemon"]), 200, "a user whose first group it is")
+    equal(status_for(users["nobody"], users["daemon"].pw_gid), 200, "a user with that group besides")
+    equal(ask(world, f"/v1/config/{OTHER}").status, 200, "root")
+
+
+HOLD = """import contextlib, socket, sys, time
+held = []
+for _ in range(60):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    with contextlib.suppress(OSError):
+        s.send(b"GET / HT")
+    held.append(s)
+print("held", flush=True)
+time.sleep(60)"""
+
+
+def test_greedy_user(world):
+    """a user's idle connections do not shut out others, and do not hinder the agent (needs root)"""
+    if os.geteuid() != 0:
+        return
+    nobody = pwd.getpwnam("nobody")
+    greedy = subprocess.Popen(["python3", "-c", HOLD, world.socket], stdout=subprocess.PIPE, text=True, cwd="/", user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
+    try:
+        equal(greedy.stdout.readline(), "held\n", "the greedy one")
+        for _ in range(20):
+            equal(ask(world, f"/v1/config/{SCOPE}/flag?raw=1", timeout=10).raw, b"true", "an answer for somebody else")
+        revision = roll(world, SCOPE, {"note": "in spite of it"})
+        equal(ask(world, f"/v1/config/{SCOPE}")["revision"], revision, "the agent works")
+    finally:
+        greedy.kill()
+        greedy.wait()
+
+
+def test_slow_client(world):
+    """a request that dribbles in for longer than ten seconds is cut off"""
+    wait_until(lambda: world.dribbled, "the slow client was cut off", 20)
+    check(9 < world.dribbled < 14, f"cut off after {world.dribbled:.0f} s")
+
+
+def test_reload(world):
+    """SIGHUP: streams of scopes that stay go on, a scope that goes is gone, one that comes is served"""
+    stream = Stream(world, f"/v1/events/{SCOPE}")
+    stream.next()
+    leaving = Stream(world, "/v1/events/empty/prod")
+    leaving.next()
+    before = read(world.one.settings)
+    write(world.one.settings, before.replace("[scope empty/prod]", "[scope fresh/prod]"), 0o600)
+    world.one.process.send(signal.SIGHUP)
+    wait_until(lambda: ask(world, "/v1/config/fresh/prod")["code"] == "no_configuration", "the new scope is known")
+    equal(leaving.next(), None, "the stream of the scope that left")
+    equal(ask(world, "/v1/config/empty/prod")["code"], "unknown_scope", "the scope that left")
+    revision = roll(world, SCOPE, {"note": "after the reload"})
+    equal(stream.next()["id"], str(revision), "the stream goes on")
+    stream.close()
+    write(world.one.settings, before, 0o600)
+    world.one.process.send(signal.SIGHUP)
+    wait_until(lambda: ask(world, "/v1/config/empty/prod")["code"] == "no_configuration", "the scope is back")
+
+
+def words(world, *argv, seconds=30, env=None):
+    """lockstep-agent as any program of the server runs it: without settings."""
+    return subprocess.run([f"{BUILD}/lockstep-agent", *argv], capture_output=True, text=True, timeout=seconds, check=False,
+                          env={**os.environ, "LOCKSTEP_DIR": world.public, **(env or {})})
+
+
+def test_get(world):
+    """get: one value, a whole document, and what is not there"""
+    equal((words(world, "get", SCOPE, "flag").stdout, words(world, "get", SCOPE, "flag", "--raw").stdout), ("true\n", "true"), "a value")
+    equal(json.loads(words(world, "get", SCOPE).stdout), ask(world, f"/v1/config/{SCOPE}?format=json").body, "the document")
+    for form in ("yaml", "env"):
+        equal(words(world, "get", "--format", form, SCOPE).stdout, ask(world, f"/v1/config/{SCOPE}?format={form}").raw.decode(), form)
+    for argv, code, text in ((["get", SCOPE, "nosuch"], 3, 'no key "nosuch"'), (["get", "empty/prod"], 3, "no revision of empty/prod"),
+                             (["get", "bad"], 2, "SERVICE/ENV"), (["get", SCOPE, "--format", "xml"], 2, "usage"), (["get"], 2, "usage"),
+                             (["get", "empty/prod", "--wait", "100ms"], 124, "empty/prod"), (["get", SCOPE, "--wait", "soon"], 2, "--wait soon")):
+        done = words(world, *argv)
+        equal((done.returncode, done.stdout), (code, ""), f"{argv}: {done.stderr}")
+        contains(done.stderr, text)
+
+
+def test_wait(world):
+    """wait: at once when there is a revision, until a newer one comes, or until the time is up"""
+    now = ask(world, f"/v1/config/{SCOPE}")["revision"]
+    equal(words(world, "wait", SCOPE).stdout, f"{now}\n", "what is there")
+    done = words(world, "wait", SCOPE, "--revision", str(now + 1), "--timeout", "300ms")
+    equal((done.returncode, done.stdout), (124, ""), f"time is up: {done.stderr}")
+    waiting = subprocess.Popen([f"{BUILD}/lockstep-agent", "wait", SCOPE, "--dir", world.public, "--revision", str(now + 1)], stdout=subprocess.PIPE, text=True)
+    new = roll(world, SCOPE, {"note": "waited for"})
+    equal((waiting.communicate(timeout=10)[0], waiting.returncode), (f"{new}\n", 0), "a newer one")
+
+
+def test_watch(world):
+    """watch: a line per change, also as JSON"""
+    now = ask(world, f"/v1/config/{SCOPE}")["revision"]
+    lines = subprocess.Popen([f"{BUILD}/lockstep-agent", "watch", SCOPE, "--dir", world.public, "--once"], stdout=subprocess.PIPE, text=True)
+    objects = subprocess.Popen([f"{BUILD}/lockstep-agent", "watch", SCOPE, "--dir", world.public, "--json"], stdout=subprocess.PIPE, text=True)
+    equal(lines.stdout.readline(), f"{SCOPE}@{now}\n", "what is there")
+    equal(json.loads(objects.stdout.readline())["reset"], True, "what is there, as JSON")
+    new = roll(world, SCOPE, {"flag": {"config_value": "false", "value_type": "boolean"}}, ["note"])
+    equal(lines.communicate(timeout=10)[0], f"{SCOPE}@{new} changed: flag; deleted: note\n", "a change")
+    change = json.loads(objects.stdout.readline())
+    equal((change["revision"], change["changes"]), (new, [{"key": "flag", "value": False, "value_type": "boolean"}, {"key": "note", "deleted": True}]), "a change as JSON")
+    objects.kill()
+    objects.wait()
+
+
+def test_exec(world):
+    """exec: the environment by the rules of env, prefix and choice, the command's own exit status"""
+    show = 'printf "%s|%s|%s|%s" "$DATABASE_URL" "$APP_LIMITS_RPS" "$LOCKSTEP_SCOPE" "$LOCKSTEP_REVISION"'
+    now = ask(world, f"/v1/config/{SCOPE}")["revision"]
+    equal(words(world, "exec", SCOPE, "--", "sh", "-c", show).stdout, f"pg://db1||{SCOPE}|{now}", "environment")
+    chosen = words(world, "exec", SCOPE, "--prefix", "APP_", "--only", "limits.*", "--", "sh", "-c", show, env={"DATABASE_URL": "own"})
+    equal(chosen.stdout, f"own|200|{SCOPE}|{now}", "prefix and choice")
+    for mode in ("ignore", "restart"):
+        equal(words(world, "exec", SCOPE, "--on-change", mode, "--", "sh", "-c", "exit 7").returncode, 7, f"status with {mode}")
+        done = words(world, "exec", SCOPE, "--on-change", mode, "--", "/nosuch/program")
+        equal(done.returncode, 127, "no such command")
+        contains(done.stderr, "/nosuch/program cannot be run")
+    equal(words(world, "exec", SCOPE, "--on-change", "restart", "--", "sh", "-c", "kill -9 $$").returncode, 137, "killed")
+    for argv, text in ((["exec", SCOPE], "usage"), (["exec", SCOPE, "--on-change", "explode", "--", "true"], "restart"),
+                       (["exec", SCOPE, "--on-change", "signal:NOPE", "--", "true"], "signal:HUP"), (["exec", SCOPE, "true"], "put -- in front")):
+        done = words(world, *argv)
+        equal(done.returncode, 2, f"{argv}: {done.stderr}")
+        contains(done.stderr, text)
+    equal(words(world, "exec", "empty/prod", "--wait", "100ms", "--", "true").returncode, 124, "nothing is active")
+
+
+class Supervised:
+    """`lockstep-agent exec` over a script that writes what happens to it into a file."""
+
+    def __init__(self, world, name, mode, script, *more):
+        self.out = f"{world.folder}/{name}"
+        write(self.out, "")
+        self.process = subprocess.Popen([f"{BUILD}/lockstep-agent", "exec", SCOPE, "--dir", world.public, "--on-change", mode, *more, "--", "sh", "-c", script, self.out])
+
+    def wait(self, text, what):
+        wait_until(lambda: text in read(self.out), lambda: f"{what}: {read(self.out)!r}")
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+
+LOOP = "while :; do sleep 0.05 & wait $!; done"
+
+
+def test_exec_restart(world):
+    """exec --on-change restart: only for values that it was given, gracefully, and at last by force"""
+    gentle = Supervised(world, "gentle", "restart", f"trap 'echo bye >>$0; exit 0' TERM; echo up $DATABASE_URL >>$0; {LOOP}", "--only", "database.*")
+    stubborn = Supervised(world, "stubborn", "restart", f"trap '' TERM; echo up $DATABASE_URL >>$0; {LOOP}", "--stop-timeout", "200ms")
+    gentle.wait("up pg://db1\n", "it runs")
+    stubborn.wait("up pg://db1\n", "the other one runs")
+    roll(world, SCOPE, {"note": "not its own"})
+    roll(world, SCOPE, {"database.url": "pg://db2"})
+    gentle.wait("up pg://db1\nbye\nup pg://db2\n", "it was restarted once, gracefully")
+    stubborn.wait("up pg://db2\n", "the stubborn one was restarted")
+    equal(gentle.end(), 0, "exit status after SIGTERM")
+    equal(read(gentle.out), "up pg://db1\nbye\nup pg://db2\nbye\n", "what happened")
+    equal(stubborn.end(signal.SIGKILL), -9, "killed")
+
+
+def test_exec_signal(world):
+    """exec --on-change signal:HUP: the command hears of changes and of signals sent to exec"""
+    heard = Supervised(world, "heard", "signal:HUP", f"trap 'echo hup >>$0' HUP; trap 'echo usr1 >>$0' USR1; trap 'exit 3' INT; echo up >>$0; {LOOP}")
+    heard.wait("up\n", "it runs")
+    roll(world, SCOPE, {"note": "a change"})
+    heard.wait("up\nhup\n", "it heard of the change")
+    heard.process.send_signal(signal.SIGUSR1)
+    heard.wait("usr1\n", "it heard the signal")
+    equal(heard.end(signal.SIGINT), 3, "exit status")
+
+
+def test_agent_down(world):
+    """while the agent is down, everything but HTTP works"""
+    world.one.process.stop()
+    equal(words(world, "get", SCOPE, "database.url").stdout, "pg://db2\n", "get")
+    equal(words(world, "wait", SCOPE).returncode, 0, "wait")
+    equal(words(world, "exec", SCOPE, "--on-change", "restart", "--", "sh", "-c", "echo $DATABASE_URL").stdout, "pg://db2\n", "exec")
+    world.one.start()
+    wait_until(lambda: os.path.exists(world.socket) and ask(world, "/healthz").body == {"status": "ok", "connected": True}, "it serves again")
+
+
+def test_stop_with_waiters(world):
+    """an agent with polls and streams open stops at once, and serves again after its start"""
+    stream = Stream(world, f"/v1/events/{SCOPE}")
+    stream.next()
+    now, answers = ask(world, f"/v1/config/{SCOPE}")["revision"], []
+    poll = threading.Thread(target=lambda: answers.append(ask(world, f"/v1/watch/{SCOPE}?since={now}&timeout=60", timeout=70)))
+    poll.start()
+    time.sleep(0.2)  # so that it waits already; either way it must end
+    equal(world.one.process.stop(seconds=5), 0, "exit status")
+    poll.join(10)
+    equal(answers[0].status, 503, "the poll")
+    equal(stream.next(), None, "the stream ends")
+    check(not os.path.exists(world.socket), "the socket is gone")
+    world.one.start()
+    wait_until(lambda: os.path.exists(world.socket) and ask(world, "/healthz").status == 200, "it serves again")
+    world.one.kill()  # leaves its socket behind
+    world.one.start()
+    wait_until(lambda: world.one.process.log_text().count('message="local HTTP"') >= 3, "it listens where the dead one did")
