@@ -125,7 +125,8 @@ static int check_keys(struct walk *w, struct open_node *map)
     for (size_t i = 1; i < map->key_count; i++)
         if (map->keys[i].size == map->keys[i - 1].size &&
             !memcmp(map->keys[i].text, map->keys[i - 1].text, map->keys[i].size))
-            return err_set(w->e, ERR_INVALID, "YAML line %zu: the key stands in line %zu already",
+            return err_set(w->e, ERR_INVALID,
+                           "YAML line %zu: the key comes twice, it stands in line %zu already",
                            map->keys[i].line, map->keys[i - 1].line);
     return 0;
 }
