@@ -215,7 +215,8 @@ static bool is_nested(const struct level *l, size_t i, size_t word)
     char *name;
     bool is_key;
 
-    if (l->levels == KEY_LEVELS_MAX || word == 0 || key_at(l, i)[word + 1] == '\0' || key_at(l, i)[word + 1] == '.')
+    if (l->levels == KEY_LEVELS_MAX || word == 0 || key_at(l, i)[word + 1] == '\0' ||
+        key_at(l, i)[word + 1] == '.')
         return false;
     document_at(l->d, i, &item);
     name = strndup(item.key, l->depth + word);
