@@ -14,6 +14,7 @@
 #include "coordinator/http/server.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/loop.h"
+#include "coordinator/rewrap.h"
 #include "coordinator/secrets.h"
 #include "coordinator/settings.h"
 #include "coordinator/store/listener.h"
@@ -35,15 +36,17 @@ static const char usage[] =
     "  lockstepd --config FILE bootstrap-token --name NAME   make an administrator's token\n"
     "  lockstepd --config FILE new-secret-key                make a key file or a newest key\n"
     "  lockstepd --config FILE check-secrets                 is the key of all secrets there?\n"
+    "  lockstepd --config FILE rewrap                        wrap all secrets' keys by the newest\n"
     "  lockstepd --version | --help\n"
     "\n"
     "Every setting is also an environment variable, LOCKSTEP_SECTION_KEY, which wins.\n";
 
-enum command { RUN, BOOTSTRAP_TOKEN, NEW_SECRET_KEY, CHECK_SECRETS };
+enum command { RUN, BOOTSTRAP_TOKEN, NEW_SECRET_KEY, CHECK_SECRETS, REWRAP };
 
 static const char *const commands[] = { [BOOTSTRAP_TOKEN] = "bootstrap-token",
                                         [NEW_SECRET_KEY] = "new-secret-key",
-                                        [CHECK_SECRETS] = "check-secrets" };
+                                        [CHECK_SECRETS] = "check-secrets",
+                                        [REWRAP] = "rewrap" };
 
 struct arguments {
     const char *config, *name;
@@ -78,7 +81,7 @@ static int parse(int argc, char **argv, struct arguments *out)
         else
             return 2;
     }
-    for (unsigned i = BOOTSTRAP_TOKEN; i <= CHECK_SECRETS && optind < argc; i++) {
+    for (unsigned i = BOOTSTRAP_TOKEN; i <= REWRAP && optind < argc; i++) {
         if (strcmp(argv[optind], commands[i]) != 0)
             continue;
         out->command = (enum command)i;
@@ -272,6 +275,8 @@ static int obey(const struct arguments *arguments, const struct coordinator_sett
         return secrets_new_key_command(s);
     case CHECK_SECRETS:
         return secrets_check_command(s);
+    case REWRAP:
+        return rewrap_command(s);
     case RUN:
         break;
     }
