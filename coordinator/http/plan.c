@@ -19,6 +19,7 @@
 #include "coordinator/store/environments.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rolled_back.h"
+#include "coordinator/store/secrets.h"
 #include "coordinator/store/selection.h"
 #include "coordinator/store/servers.h"
 
@@ -177,9 +178,29 @@ static int find_stages(struct reply *re, struct plan *p, struct err *e)
                   : 0;
 }
 
+/* An automatic way back would bring back a password that may be dead, so who said nothing about
+ * failures is asked then. From here on the strategy says all. */
+static int settle_strategy(struct request *rq, struct plan *p, struct err *e)
+{
+    bool is_secret = false;
+
+    for (size_t i = 0; i < p->change_count && !is_secret; i++)
+        if (secrets_differ(rq->pg, p->changes[i].scope.scope_id, p->changes[i].from,
+                           p->changes[i].to, &is_secret, e) < 0)
+            return -1;
+    p->is_pausing_for_secrets =
+        is_secret && !p->is_going_back && !p->spec.is_on_failure_said;
+    if (p->is_pausing_for_secrets)
+        p->spec.core.on_failure = ON_FAILURE_PAUSE;
+    free(p->strategy);
+    p->strategy = strategy_format(&p->spec);
+    return 0;
+}
+
 int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
 {
-    if (find_contents(rq, p, e) < 0 || check_schemas(rq, re, p, e) < 0 ||
+    if (find_contents(rq, p, e) < 0 || settle_strategy(rq, p, e) < 0 ||
+        check_schemas(rq, re, p, e) < 0 ||
         find_approvals(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
         return -1;
     find_hash(p);
@@ -280,11 +301,12 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
     }
     for (unsigned i = 0; i < p->spec.core.stage_count; i++)
         json_array_append_new(stages, stage_json(p, i));
-    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i}", "dry_run", 1, "plan", p->hash,
+    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i,s:b}", "dry_run", 1, "plan", p->hash,
                      "changes", changes, "strategy", json_loads(p->strategy, 0, NULL),
                      "strategy_name", p->strategy_name, "servers", (int)p->server_count, "stages",
                      stages, "unreachable", unreachable_json(p), "rolled_back", rolled_back,
-                     "approvals", (int)p->approvals);
+                     "approvals", (int)p->approvals, "pauses_for_secrets",
+                     p->is_pausing_for_secrets);
     MUST(*out);
     return 0;
 }

@@ -28,8 +28,9 @@ struct plan {
     } changes[ROLLOUT_SCOPES_MAX];
     unsigned approvals; /* by others than the author, before it starts; going back needs none */
     char strategy_name[101]; /* "" when given in the request */
-    char *strategy;          /* complete JSON, malloc'ed */
+    char *strategy;          /* JSON, malloc'ed; complete when the plan is made */
     struct strategy_spec spec;
+    bool is_pausing_for_secrets; /* on_failure is pause because secrets change */
     struct rows *servers; /* server_planned_at */
     uint32_t server_count;
     uint8_t *stage_of; /* per server, malloc'ed */

@@ -21,8 +21,10 @@
 static json_t *strategy_json(const char *name, const char *body, bool is_built_in)
 {
     json_t *out = json_pack("{s:s,s:b}", "name", name, "built_in", is_built_in);
+    char *complete = strategy_complete(body);
 
-    MUST(json_object_update_new(out, json_loads(body, 0, NULL)) == 0);
+    MUST(json_object_update_new(out, json_loads(complete, 0, NULL)) == 0);
+    free(complete);
     return out;
 }
 
@@ -131,7 +133,7 @@ static int read_strategy(const struct request *rq, struct reply *re, char **out,
     for (unsigned i = 0; rc < 0 && i < problems.count; i++)
         reply_problem(re, problems.items[i].pointer, "%s", problems.items[i].detail);
     if (rc == 0)
-        *out = strategy_format(spec);
+        *out = strategy_format_said(spec);
     free(spec);
     return rc;
 }

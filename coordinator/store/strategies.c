@@ -9,8 +9,7 @@
 #include "coordinator/store/sqltime.h"
 #include "coordinator/store/strategy.h"
 
-/* With every default written out. */
-static char *complete(const char *body)
+char *strategy_complete(const char *body)
 {
     struct strategy_spec *spec = malloc(sizeof(*spec));
     struct err e;
@@ -29,7 +28,8 @@ int strategies_get(struct pg *pg, const char *name, char **body_out, struct err 
     const char *built_in = strategy_built_in(name);
 
     if (built_in) {
-        *body_out = complete(built_in);
+        *body_out = strdup(built_in);
+        MUST(*body_out);
         return 0;
     }
     if (PG_QUERY(pg, "SELECT body FROM strategy WHERE name = $1", &rows, e, PARAM_TEXT(name)) < 0)

@@ -9,9 +9,12 @@
 struct pg;
 struct rows;
 
-/* The complete JSON, built-in or stored, malloc'ed. ERR_NOT_FOUND unknown_strategy. */
+/* Its JSON, built-in or stored, malloc'ed: what nobody said may be left out.
+ * ERR_NOT_FOUND unknown_strategy. */
 int strategies_get(struct pg *pg, const char *name, char **body_out, struct err *e)
     __attribute__((warn_unused_result));
+/* With every default written out; malloc'ed. */
+char *strategy_complete(const char *body);
 /* Write a stored one. ERR_CONFLICT built_in for those names. */
 int strategies_put(struct pg *pg, const char *name, const char *body, bool *is_new_out,
                    struct err *e) __attribute__((warn_unused_result));

@@ -413,6 +413,7 @@ static void read_strategy(struct reader *r, const json_t *root, struct strategy_
                               "use \"stage\"");
     out->core.unreachable = policies[read_choice(r, root, "unreachable", unreachables)];
     read_spread(r, root, out);
+    out->is_on_failure_said = json_object_get(root, "on_failure") != NULL;
     out->core.on_failure =
         read_choice(r, root, "on_failure", failures) ? ON_FAILURE_PAUSE : ON_FAILURE_ROLLBACK;
     read_isolation(r, root, out);

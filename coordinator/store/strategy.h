@@ -24,6 +24,7 @@ struct stage_text {
 struct strategy_spec {
     struct strategy core;
     char spread_by[101]; /* label, "" not spread */
+    bool is_on_failure_said; /* else it is for the plan to decide */
     struct stage_text stages[ROLLOUT_STAGES_MAX];
 };
 
@@ -43,6 +44,8 @@ int strategy_parse(const char *json, struct strategy_spec *out, struct strategy_
                    struct err *e) __attribute__((warn_unused_result));
 /* Complete JSON, every default written out; malloc'ed. */
 char *strategy_format(const struct strategy_spec *spec);
+/* The same without on_failure when nobody said it: to be kept under a name. */
+char *strategy_format_said(const struct strategy_spec *spec);
 /* Built in: all-at-once canary percent eventual urgent. NULL: no such. The JSON of one. */
 const char *strategy_built_in(const char *name);
 const char *const *strategy_built_in_names(void); /* NULL-terminated */

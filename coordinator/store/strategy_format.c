@@ -135,7 +135,7 @@ static const char *unreachable_text(enum unreachable_policy policy)
     return "";
 }
 
-char *strategy_format(const struct strategy_spec *spec)
+static char *format(const struct strategy_spec *spec, bool is_with_failure)
 {
     SCOPED(json_decref) json_t *root = json_object();
     const struct strategy *s = &spec->core;
@@ -150,8 +150,9 @@ char *strategy_format(const struct strategy_spec *spec)
     put(root, "prepare", json_string("stage"));
     put(root, "unreachable", json_string(unreachable_text(s->unreachable)));
     put(root, "spread_by", json_string(spec->spread_by));
-    put(root, "on_failure",
-        json_string(s->on_failure == ON_FAILURE_PAUSE ? "pause" : "rollback"));
+    if (is_with_failure)
+        put(root, "on_failure",
+            json_string(s->on_failure == ON_FAILURE_PAUSE ? "pause" : "rollback"));
     put(root, "rollback", json_string("at_once"));
     put(root, "on_isolation", json_string(s->isolation_ms ? "revert" : "keep"));
     if (s->isolation_ms)
@@ -159,4 +160,14 @@ char *strategy_format(const struct strategy_spec *spec)
     text = json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(10));
     MUST(text);
     return text;
+}
+
+char *strategy_format(const struct strategy_spec *spec)
+{
+    return format(spec, true);
+}
+
+char *strategy_format_said(const struct strategy_spec *spec)
+{
+    return format(spec, spec->is_on_failure_said);
 }
