@@ -28,6 +28,7 @@
     X(schema_violation)         \
     X(scope_busy)               \
     X(secret_destroyed)         \
+    X(secret_needed)            \
     X(secrets_unavailable)      \
     X(server_exists)            \
     X(server_not_in_scope)      \

@@ -16,6 +16,7 @@
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
+#include "coordinator/store/secrets.h"
 static json_t *text(const char *s)
 {
     json_t *t = json_string(s);
@@ -342,7 +343,8 @@ static int read_target(struct request *rq, struct key_write *w, int64_t target,
         return err_code(e, ERR_CONFLICT, "version_deleted",
                         "version %" PRId64 " of %.200s is its deletion: delete the key instead",
                         target, w->change.key);
-    if (value_type_parse(item.value_type, &w->change.type, e) < 0)
+    if (value_type_parse(item.value_type, &w->change.type, e) < 0 ||
+        secrets_check_live(rq->pg, item.value, e) < 0)
         return -1;
     w->change.is_typed = true;
     w->change.is_reference = value_is_reference(item.value, NULL);

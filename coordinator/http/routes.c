@@ -4,6 +4,7 @@
 #include "coordinator/http/audit.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/copy.h"
+#include "coordinator/http/destroy.h"
 #include "coordinator/http/health.h"
 #include "coordinator/http/lookup.h"
 #include "coordinator/http/openapi.h"
@@ -47,6 +48,7 @@ const struct route routes[] = {
     { "DELETE", V1 "/config/{service}/{environment}/{key}", config_delete_key, "config.write", SLOW, NO_BODY },
     { "GET", V1 "/config/{service}/{environment}/{key}/history", config_get_history, "config.read", SLOW, NO_BODY },
     { "POST", V1 "/config/{service}/{environment}/{key}/rollback", config_rollback_key, "config.write", SLOW, BODY },
+    { "POST", V1 "/config/{service}/{environment}/{key}/destroy", destroy_post, "secret.destroy", SLOW, BODY },
     { "GET", V1 "/config/{service}/{environment}", whole_get, "config.read", SLOW, NO_BODY },
     { "POST", V1 "/config/{service}/{environment}", whole_write, "config.write", SLOW, BODY },
     { "GET", V1 "/revisions/{service}/{environment}", whole_list_revisions, "config.read", SLOW, NO_BODY },

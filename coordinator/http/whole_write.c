@@ -16,6 +16,7 @@
 #include "coordinator/store/documents.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
+#include "coordinator/store/secrets.h"
 
 void many_clear(struct many *m)
 {
@@ -325,6 +326,8 @@ static int revert_inside(struct request *rq, struct reply *re, uint64_t target,
         return -1;
     if (!*is_changed)
         return 0;
+    if (secrets_check_revision(rq->pg, scope->scope_id, revision, e) < 0)
+        return -1;
     if (conform_check_written(rq, re, scope, revision, conform_point_fixed,
                               (void *)"/target_revision", e) < 0)
         return -1;

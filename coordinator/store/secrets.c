@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "common/document.h"
 #include "common/invariant.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/pg.h"
@@ -159,6 +160,26 @@ int secrets_in_scope(struct pg *pg, int64_t scope_id, bool *out, struct err *e)
     return 0;
 }
 
+int secrets_differ(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, bool *out,
+                   struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(
+            pg,
+            "SELECT 1 FROM (SELECT DISTINCT key FROM config_version WHERE scope_id = $1 "
+            "  AND revision > least($2::bigint, $3::bigint) AND revision <= greatest($2, $3)) k "
+            "LEFT JOIN LATERAL (SELECT secret FROM config_version v WHERE v.scope_id = $1 "
+            "  AND v.key = k.key AND v.revision <= $2 ORDER BY v.revision DESC LIMIT 1) o ON true "
+            "LEFT JOIN LATERAL (SELECT secret FROM config_version v WHERE v.scope_id = $1 "
+            "  AND v.key = k.key AND v.revision <= $3 ORDER BY v.revision DESC LIMIT 1) n ON true "
+            "WHERE o.secret IS DISTINCT FROM n.secret LIMIT 1",
+            &rows, e, PARAM_INT(scope_id), PARAM_INT(from), PARAM_INT(to)) < 0)
+        return -1;
+    *out = rows_count(rows) > 0;
+    return 0;
+}
+
 /* ---------------------------------------------------------------- opening */
 
 int secret_unwrap(const struct secret *s, struct keyring *keyring, struct seal_key *data_key_out,
@@ -180,6 +201,42 @@ int secret_open(const struct secret *s, struct keyring *keyring, char **value_ou
     if (secret_unwrap(s, keyring, &data_key, e) < 0)
         return -1;
     return envelope_open(&s->envelope, &data_key, &place, value_out, size_out, e);
+}
+
+static int gone(const struct rows *rows, struct err *e)
+{
+    if (rows_count(rows) == 0)
+        return 0;
+    return err_code(e, ERR_GONE, "secret_destroyed",
+                    "version %s of %.200s was destroyed: write another value",
+                    rows_text(rows, 0, 1), rows_text(rows, 0, 0));
+}
+
+int secrets_check_live(struct pg *pg, const char *value, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    char digest[VALUE_DIGEST_SIZE];
+
+    if (!value_is_reference(value, digest))
+        return 0;
+    if (PG_QUERY(pg,
+                 "SELECT key, version FROM secret WHERE digest = $1 AND destroyed_at IS NOT NULL",
+                 &rows, e, PARAM_TEXT(digest)) < 0)
+        return -1;
+    return gone(rows, e);
+}
+
+int secrets_check_revision(struct pg *pg, int64_t scope_id, uint64_t revision, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT s.key, s.version FROM config_version v "
+                 "JOIN secret s ON s.digest = v.secret WHERE v.scope_id = $1 "
+                 "AND v.revision = $2 AND s.destroyed_at IS NOT NULL LIMIT 1",
+                 &rows, e, PARAM_INT(scope_id), PARAM_INT(revision)) < 0)
+        return -1;
+    return gone(rows, e);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -275,7 +332,8 @@ int secrets_of_versions(struct pg *pg, int64_t scope_id, const char *key, const 
     return PG_QUERY(pg,
                     "SELECT v.version, s.digest, s.destroyed_at IS NOT NULL FROM config_version v "
                     "JOIN secret s ON s.digest = v.secret WHERE v.scope_id = $1 AND v.key = $2 "
-                    "AND v.version = ANY ($3) ORDER BY v.version",
+                    "AND v.secret IN (SELECT w.secret FROM config_version w WHERE "
+                    " w.scope_id = $1 AND w.key = $2 AND w.version = ANY ($3)) ORDER BY v.version",
                     out, e, PARAM_INT(scope_id), PARAM_TEXT(key),
                     pg_array_int8(versions, count, &memory));
 }

@@ -58,6 +58,10 @@ int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count
 int secrets_in_scope(struct pg *pg, int64_t scope_id, bool *out, struct err *e)
     __attribute__((warn_unused_result));
 
+/* Is there a secret among the keys that differ between two revisions? */
+int secrets_differ(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, bool *out,
+                   struct err *e) __attribute__((warn_unused_result));
+
 /* The plain data key. ERR_GONE secret_destroyed; else as keyring_unwrap. */
 int secret_unwrap(const struct secret *s, struct keyring *keyring, struct seal_key *data_key_out,
                   struct err *e) __attribute__((warn_unused_result));
@@ -69,6 +73,13 @@ int secret_open(const struct secret *s, struct keyring *keyring, char **value_ou
  * at most `limit`: rows of one column, the digest. */
 int secrets_list_destroyed(struct pg *pg, const int64_t *scope_ids, size_t count, int64_t limit,
                            struct rows **out, struct err *e) __attribute__((warn_unused_result));
+
+/* What was destroyed does not come back: ERR_GONE secret_destroyed when the value (a plain one is
+ * fine), or one that a revision wrote, refers to a destroyed secret. */
+int secrets_check_live(struct pg *pg, const char *value, struct err *e)
+    __attribute__((warn_unused_result));
+int secrets_check_revision(struct pg *pg, int64_t scope_id, uint64_t revision, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* ---------------------------------------------------------------- writing */
 
@@ -104,7 +115,7 @@ int secrets_count(struct pg *pg, const char *newest, struct secret_counts *out, 
 /* ---------------------------------------------------------------- destroying */
 
 /* Secret versions of a key: version, digest, and whether it is destroyed. Those of `versions` that
- * are plain, deleted or not there have no row. */
+ * are plain, deleted or not there have no row; others that share an envelope with one have. */
 int secrets_of_versions(struct pg *pg, int64_t scope_id, const char *key, const int64_t *versions,
                         size_t count, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));

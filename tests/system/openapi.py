@@ -38,6 +38,13 @@ def new_key(world, **more):
     return {"path": {"key": key}, **more}
 
 
+def new_secret(world):
+    key = f"fresh.{random.getrandbits(60):x}"
+    for value in ("one", "two"):
+        world.ok("PUT", f"/config/{SCOPE}/{key}", {"config_value": value, "encrypt": True})
+    return {"path": {"key": key}}
+
+
 def new_server(world, **more):
     name = f"server-{random.getrandbits(60):x}"
     world.ok("POST", "/servers", {"name": name, "public_key": public_key()})
@@ -103,6 +110,7 @@ PREPARED = {
     "put_key": lambda w: {"body": {**DOCUMENT["put_key"].example, "expected_version": key_version(w)}},
     "delete_key": new_key,
     "roll_key_back": new_key,
+    "destroy_versions": new_secret,
     "get_subscription": lambda w: made(w, "subscribe", "id", "subscription_id"),
     "enable_subscription": lambda w: made(w, "subscribe", "id", "subscription_id"),
     "delete_subscription": lambda w: made(w, "subscribe", "id", "subscription_id"),

@@ -6,7 +6,7 @@ from kit import BUILD, Agent, World, check, contains, equal, read, wait_until
 
 SCOPE = "shop/prod"
 PLAIN = "correct-horse-battery"  # every secret of these tests has it in it
-ALL = {"stages": [{"percent": 100}]}
+ALL = {"stages": [{"percent": 100}], "on_failure": "rollback"}
 
 
 def setup():
@@ -142,7 +142,7 @@ def test_keyring_gone(world):
     """a key-encryption key that stays away refuses the rollout before its deadline, saying which secret and why"""
     world.ok("PUT", f"/config/{SCOPE}/db.password", {"config_value": f"{PLAIN}-gone", "encrypt": True})
     os.rename(world.key_file, f"{world.key_file}.away")
-    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "ready_timeout": "3s"}]})
+    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "ready_timeout": "3s"}], "on_failure": "rollback"})
     world.wait_state(rollout, "aborted")
     told = world.servers_of(rollout)["server-1"]
     contains(told["reason"], '"db.password" is not to be had', "key file", "No such file")

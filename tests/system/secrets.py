@@ -1,10 +1,12 @@
 """secrets.py - secret values: sealed at the write, shown to few, rewrapped, destroyed, and nowhere in the clear."""
 import json
 import os
+import random
 import subprocess
+import threading
 
 from api import completed, pointers, problem
-from kit import BUILD, World, check, contains, equal
+from kit import BUILD, Process, World, check, contains, equal, wait_until, write
 
 PLAIN = "correct-horse-battery"  # every secret of these tests has it in it
 
@@ -19,14 +21,9 @@ def make_token(world, name, *grants):
 
 
 def setup():
-    world = World("secrets")
-    world.postgres.start()
-    world.postgres.sql("CREATE DATABASE lockstep", "postgres")
+    world = World("secrets").start_with_secrets()
     world.key_file = f"{world.folder}/secrets.key"
-    world.add_coordinator("lockstepd-1", f"[secrets]\nprovider = file\nkey_file = {world.key_file}\n")
-    equal(lockstepd(world, "new-secret-key").returncode, 0, "exit code")
-    world.coordinators[0].start()
-    world.token = world.reader = world.bootstrap_token("tests")  # it holds every right
+    world.reader = world.token  # it holds every right
     world.token = make_token(world, "admin", {"role": "admin", "environment": "*"})
     return world
 
@@ -188,6 +185,127 @@ def test_keyring_away(world):
         equal(put(world, "away/prod/k", "public", encrypt=False)["config_value"], "public", "in the clear")
     finally:
         os.rename(f"{world.key_file}.gone", world.key_file)
+
+
+def test_destroyed(world):
+    """destroying shreds the data key; what is still needed is refused and named, unless forced; the trail has hashes"""
+    for n in (1, 2, 3):
+        put(world, "gone/prod/k", f"{PLAIN}-{n}", encrypt=True)
+    destroy = lambda *versions, token="", **more: world.api("POST", "/config/gone/prod/k/destroy", {"versions": list(versions), **more}, token=token)
+    world.wait_state(world.start_rollout("gone/prod", "all-at-once"), "completed")
+    editor = make_token(world, "editor", {"role": "editor", "environment": "*"})
+    problem(destroy(1, token=editor), 403, "forbidden", "secret.destroy")
+    problem(destroy(9), 404, "unknown_version", "version 9")
+    problem(destroy(), 422, None, "1 to 1000")
+    needed = problem(destroy(1, 3), 409, "secret_needed", "version 3", "is released")
+    equal([(n["version"], n["scope"], n["why"]) for n in needed["needed"]], [(3, "gone/prod", "is released")], "who needs it")
+    done = destroy(1, 2, reason="it leaked")
+    equal((done.status, done["destroyed"]), (200, [1, 2]), "destroyed")
+    equal(destroy(1).status, 200, "once more")
+    problem(world.api("GET", "/config/gone/prod/k?revision=2", token=world.reader), 410, "secret_destroyed", "was destroyed")
+    history = {v["version"]: v for v in world.ok("GET", "/config/gone/prod/k/history", token=world.reader)["versions"]}
+    equal((history[3]["config_value"], hidden(history[1])["destroyed"]), (f"{PLAIN}-3", True), "history")
+    answer = world.api("GET", "/config/gone/prod?revision=2&format=json", token=world.reader)
+    equal((answer.body, answer.headers["Lockstep-Left-Out"]), ({}, "k"), "the document then")
+    problem(world.api("POST", "/config/gone/prod/k/rollback", {"target_version": 1}), 410, "secret_destroyed")
+    problem(world.api("POST", "/config/gone/prod/rollback", {"target_revision": 1}), 410, "secret_destroyed")
+    forced = destroy(3, force=True)
+    equal((forced.status, [n["why"] for n in forced["needed"]]), (200, ["is released"]), "forced")
+    rows = [a for a in world.audit() if a["action"] == "config.destroy"]
+    equal([(a["note"], [v["version"] for v in a["data"]["versions"]], a["data"]["forced"]) for a in rows],
+          [("it leaked", [1, 2], False), ("", [3], True)], "the trail")
+    equal(world.postgres.sql("SELECT count(*) FROM secret_key JOIN secret USING (digest) JOIN scope USING (scope_id) WHERE service = 'gone'"),
+          [["0"]], "data keys that are left")
+    put(world, "gone/prod/k", f"{PLAIN}-4")
+    equal(world.ok("GET", "/config/gone/prod/k?revision=head", token=world.reader)["config_value"], f"{PLAIN}-4", "a new one")
+
+
+def test_plans(world):
+    """a rollout that changes a secret stops for a person when it fails, unless the strategy says otherwise"""
+    put(world, "plan/prod/k", PLAIN, encrypt=True)
+    plan = lambda strategy: world.ok("POST", "/rollouts", {"changes": [{"service": "plan", "environment": "prod"}], "strategy": strategy, "dry_run": True})
+    first = plan("canary")
+    equal((first["strategy"]["on_failure"], first["pauses_for_secrets"]), ("pause", True), "said nothing")
+    equal((first["changes"][0]["keys"][0]["new"], first["changes"][0]["keys"][0]["encrypted"]), (None, True), "the key")
+    said = plan({"stages": [{"percent": 100}], "on_failure": "rollback"})
+    equal((said["strategy"]["on_failure"], said["pauses_for_secrets"]), ("rollback", False), "said rollback")
+    world.ok("PUT", "/strategies/mine", {"stages": [{"percent": 100}]})
+    equal(world.ok("GET", "/strategies/mine")["on_failure"], "rollback", "what is shown")
+    equal(plan("mine")["strategy"]["on_failure"], "pause", "a named one that says nothing")
+    rollout = world.start_rollout("plan/prod", "mine")
+    equal(world.wait_state(rollout, "completed")["strategy"]["on_failure"], "pause", "the rollout's own copy")
+    put(world, "plan/prod/plain", "1")
+    equal(plan("mine")["strategy"]["on_failure"], "rollback", "without a secret")
+
+
+class Readers:
+    """Threads that read secrets without a pause, and remember whatever was not the value."""
+
+    def __init__(self, world, scope, count):
+        self.world, self.scope, self.count = world, scope, count
+        self.reads, self.wrong, self.is_over = 0, [], False
+        self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(4)]
+        for t in self.threads:
+            t.start()
+
+    def run(self, seed):
+        dice = random.Random(seed)
+        while not self.is_over:
+            n = dice.randrange(self.count)
+            answer = self.world.api("GET", f"/config/{self.scope}/k{n}?revision=head&raw=1", token=self.world.reader)
+            self.reads += 1
+            if (answer.status, answer.raw.decode()) != (200, f"{PLAIN}-{n}"):
+                self.wrong.append(repr(answer))
+
+    def finish(self):
+        self.is_over = True
+        for t in self.threads:
+            t.join()
+        check(self.reads > 50, f"{self.reads} reads are no load")
+        equal(self.wrong[:3], [], f"wrong answers among {self.reads}")
+
+
+def test_rewrapped_under_load(world):
+    """all data keys get the newest key while readers read; killed in the middle it goes on; the old key may go then"""
+    count = 1000
+    world.ok("POST", "/config/wrap/prod", {"set": {f"k{n}": {"config_value": f"{PLAIN}-{n}", "encrypt": True} for n in range(count)}})
+    envelopes = "SELECT md5(string_agg(s::text, ',' ORDER BY digest)) FROM secret s"
+    before = world.postgres.sql(envelopes)
+    equal(lockstepd(world, "new-secret-key").returncode, 0, "exit code")
+    newest = lockstepd(world, "check-secrets").stdout.split()[-1]
+    due = lambda: int(world.postgres.sql(f"SELECT count(*) FROM secret_key WHERE key_id <> '{newest}'")[0][0])
+    readers = Readers(world, "wrap/prod", count)
+    middle = world.postgres.sql(f"SELECT digest FROM secret_key ORDER BY digest OFFSET {count // 2} LIMIT 1")[0][0]
+    holder = subprocess.Popen(["psql", "-X", "-q", world.postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        holder.stdin.write(f"BEGIN; SELECT 'held' FROM secret_key WHERE digest = '{middle}' FOR UPDATE;\n")
+        holder.stdin.flush()
+        while "held" not in holder.stdout.readline():
+            pass
+        first = Process("rewrap", [f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, "rewrap"], f"{world.folder}/rewrap.log")
+        first.start()
+        wait_until(lambda: "Lock" in [r[0] for r in world.postgres.sql(
+            "SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'lockstepd rewrap'")], "rewrap stands before the held row")
+        first.kill()
+    finally:
+        holder.kill()
+        holder.wait()
+    left = due()
+    check(0 < left < count, f"{left} of {count} are due after the kill")
+    again = lockstepd(world, "rewrap")
+    equal((again.returncode, again.stderr), (0, ""), "the second run")
+    contains(again.stdout, f"data keys are wrapped by {newest}")
+    equal(due(), 0, "data keys due")
+    with open(world.key_file, encoding="ascii") as f:
+        lines = f.readlines()
+    write(f"{world.key_file}.new", "".join(line for line in lines if line.startswith("#")) + lines[-1], 0o400)
+    os.replace(f"{world.key_file}.new", world.key_file)
+    seen = readers.reads
+    wait_until(lambda: readers.reads > seen + 50, "reads without the old key")
+    readers.finish()
+    equal(world.postgres.sql(envelopes), before, "envelopes, apart from their data keys")
+    contains(lockstepd(world, "rewrap").stdout, "data keys are wrapped by")
+    check([a for a in world.audit() if a["action"] == "config.rewrap" and a["data"]["key_id"] == newest], "nothing in the trail")
 
 
 def test_nothing_in_the_clear(world):
