@@ -165,7 +165,7 @@ static int read_variables(struct exec *x, struct variables *out, char ***environ
         return reading_say(READING_CONFLICT, "%s", e.text);
     if (out->secret_count)
         reading_say(0, "%zu secret%s of %s left out of the environment", out->secret_count,
-                    out->secret_count == 1 ? " is" : "s are", x->scope);
+                    out->secret_count == 1 ? "" : "s", x->scope);
     return 0;
 }
 

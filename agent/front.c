@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 #include "agent/local.h"
+#include "agent/local_desk.h"
+#include "agent/secrets.h"
+#include "common/document.h"
 #include "common/log.h"
 
 #define TELL_MS 1000
+#define ASKS_AT_ONCE 4
 
 void front_open(struct front *f, const struct agent *a)
 {
@@ -21,6 +25,9 @@ void front_open(struct front *f, const struct agent *a)
 
     f->settings = a->settings;
     f->told_ms = f->written_ms = 0;
+    if (s->is_socket_too_long)
+        log_warn("no local HTTP on a Unix socket: its path in publish_dir is too long; name a "
+                 "shorter one as socket in [local]", "publish_dir", a->settings->publish_dir);
     if (!s->socket && !s->listen_text)
         return;
     if (local_start(a->settings, &f->local, &e))
@@ -81,10 +88,50 @@ static void write_metrics(struct front *f, const struct status *status, int64_t 
     f->is_write_failing = rc != 0;
 }
 
-void front_step(struct front *f, const struct agent *a, int64_t now_ms)
+int front_fd(const struct front *f)
+{
+    return f->local ? desk_fd(local_desk(f->local)) : -1;
+}
+
+/* The value that the document of the ask holds, as long as that is what runs. */
+static int open_secret(struct agent *a, struct desk_ask *ask, struct err *e)
+{
+    SCOPED(document_free) struct document *document = NULL;
+    struct document_item item;
+    unsigned i = 0;
+
+    while (i < a->settings->scope_count && strcmp(a->settings->scopes[i]->name, ask->scope) != 0)
+        i++;
+    if (i == a->settings->scope_count || !hash_equal(&a->durable[i].active.hash, &ask->hash))
+        return err_set(e, ERR_UNAVAILABLE, "%s changes at this moment; ask again", ask->scope);
+    if (secrets_document(a, &a->durable[i].active, &document, e))
+        return -1;
+    if (!document || !document_get(document, ask->key, &item))
+        return err_set(e, ERR_NOT_FOUND, "%s has no key \"%.200s\"", ask->scope, ask->key);
+    ask->revision = a->durable[i].active.revision;
+    ask->type = item.type;
+    buffer_add_text(&ask->value, item.text);
+    return 0;
+}
+
+/* A few at a time: the agent's own work comes in between. */
+static void serve_desk(struct front *f, struct agent *a)
+{
+    struct desk *desk = local_desk(f->local);
+    struct desk_ask *ask;
+
+    for (unsigned n = 0; n < ASKS_AT_ONCE && (ask = desk_take(desk)) != NULL; n++) {
+        ask->is_refused = open_secret(a, ask, &ask->problem) != 0;
+        desk_answer(desk, ask);
+    }
+}
+
+void front_step(struct front *f, struct agent *a, int64_t now_ms)
 {
     struct status *status;
 
+    if (f->local)
+        serve_desk(f, a);
     if (now_ms < f->told_ms || (!f->local && !f->settings->local.metrics_file))
         return;
     f->told_ms = now_ms + (f->settings->local.metrics_interval_ms < TELL_MS

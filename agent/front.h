@@ -17,7 +17,9 @@ struct front {
 void front_open(struct front *f, const struct agent *a);
 /* `a` has newer settings; those of before are still there. */
 void front_follow(struct front *f, const struct agent *a);
-void front_step(struct front *f, const struct agent *a, int64_t now_ms);
+void front_step(struct front *f, struct agent *a, int64_t now_ms);
+/* Readable when somebody asks for what only the agent has; -1: nobody can. */
+int front_fd(const struct front *f);
 void front_close(struct front *f);
 
 #endif

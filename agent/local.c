@@ -76,16 +76,26 @@ static int route(struct local_request *rq, struct err *e)
 
 /* ---- answering ---- */
 
+/* Secrets are wiped. */
+static void free_body(void *body)
+{
+    buffer_fini(body);
+    free(body);
+}
+
 static struct MHD_Response *make_response(struct local_answer *answer)
 {
-    size_t size = answer->body.size;
-    char *body;
+    struct buffer *body;
 
     if (answer->stream)
         return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, local_stream_read,
                                                  MOVE(answer->stream), local_stream_close);
-    body = buffer_take(&answer->body);
-    return MHD_create_response_from_buffer(size, body, MHD_RESPMEM_MUST_FREE);
+    body = calloc(1, sizeof(*body));
+    MUST(body);
+    *body = answer->body;
+    answer->body = (struct buffer){ 0 };
+    return MHD_create_response_from_buffer_with_free_callback_cls(
+        body->size, body->data ? body->data : "", free_body, body);
 }
 
 static void add_header(struct MHD_Response *response, const char *name, const char *value)
@@ -197,6 +207,7 @@ static void end_request(void *cls, struct MHD_Connection *connection, void **con
     if (rq->peer)
         peer_set_time(rq->peer, PEER_IDLE_MS);
     waiter_close(rq->waiter);
+    desk_forget(rq->ask);
     if (rq->answer.stream)
         local_stream_close(rq->answer.stream);
     local_request_fini(rq);
@@ -376,6 +387,7 @@ int local_start(const struct agent_settings *settings, struct local **out, struc
                                      .status = hold_status, .status_ctx = l };
     pthread_mutex_init(&l->status_lock, NULL);
     l->house.peers = peers_new((unsigned)settings->local.connections);
+    l->house.desk = desk_new();
     l->house.scopes = local_scopes_start(settings, look, l);
     if (listen_everywhere(l, &settings->local, e)) {
         local_stop(l);
@@ -383,6 +395,11 @@ int local_start(const struct agent_settings *settings, struct local **out, struc
     }
     *out = l;
     return 0;
+}
+
+struct desk *local_desk(struct local *l)
+{
+    return l->house.desk;
 }
 
 void local_follow(struct local *l, const struct agent_settings *settings)
@@ -394,6 +411,7 @@ void local_stop(struct local *l)
 {
     if (!l)
         return;
+    desk_stop(l->house.desk);
     local_scopes_stop(l->house.scopes); /* wakes who waits: nothing may be suspended below */
     if (l->on_unix)
         MHD_stop_daemon(l->on_unix);
@@ -404,6 +422,7 @@ void local_stop(struct local *l)
     free(l->path);
     local_scopes_free(l->house.scopes);
     peers_free(l->house.peers);
+    desk_free(l->house.desk);
     status_release(l->status);
     pthread_mutex_destroy(&l->status_lock);
     free(l);

@@ -17,6 +17,7 @@
 #include "agent/status.h"
 #include "common/err.h"
 
+struct desk;
 struct local;
 
 /* The settings are not lent: what is needed is copied. -1: it cannot listen. */
@@ -26,6 +27,8 @@ int local_start(const struct agent_settings *settings, struct local **out, struc
 void local_follow(struct local *l, const struct agent_settings *settings);
 /* Takes the status; it is what is answered from now on. */
 void local_tell(struct local *l, struct status **status);
+/* Where asks for secrets lie, for the loop's thread. */
+struct desk *local_desk(struct local *l);
 void local_stop(struct local *l); /* NULL is fine */
 
 #endif

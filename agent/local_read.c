@@ -1,4 +1,4 @@
-/* local_read.c - handlers of local HTTP that read: a scope's document, one key of it, the agent's state. */
+/* local_read.c - handlers of local HTTP that read: a document, one key of it, the agent's state. */
 #include "agent/local_read.h"
 
 #include <inttypes.h>
@@ -7,6 +7,9 @@
 #include "agent/held.h"
 #include "common/canon.h"
 #include "common/clock.h"
+#include "common/digest.h"
+#include "common/invariant.h"
+#include "common/name.h"
 
 #define HUNG_MS 10000 /* the agent tells its state every second */
 
@@ -112,6 +115,58 @@ static void answer_key(struct local_answer *answer, const struct local_scope *sc
     buffer_add_text(&answer->body, "}\n");
 }
 
+/* Who may see it gets it from the agent's own thread, opened for this one answer. Others learn that
+ * the key is there. 1: it is on its way. */
+static int answer_secret(struct local_request *rq, const struct local_scope *scope,
+                         held *snapshot, const struct lockstep_item *item, bool is_raw,
+                         struct err *e)
+{
+    struct local_answer *answer = &rq->answer;
+    struct hash hash;
+
+    if (!local_request_may_see_secrets(rq)) {
+        if (is_raw)
+            return err_code(e, ERR_FORBIDDEN, "secret", "\"%.200s\" is a secret: it is given over "
+                            "the Unix socket to the secret_users of the agent's settings",
+                            item->key);
+        answer_key(answer, scope, snapshot, item, false);
+        return 0;
+    }
+    MUST(hash_from_hex(lockstep_held_hash(snapshot), &hash) == 0);
+    if (!rq->ask)
+        rq->ask = desk_put(rq->house->desk, rq->connection, scope->name, item->key, &hash);
+    if (!rq->ask)
+        return err_set(e, ERR_UNAVAILABLE, "too many ask for secrets; ask again");
+    return 1;
+}
+
+/* What the desk gave. */
+static int answer_opened(struct local_request *rq, bool is_raw, struct err *e)
+{
+    const struct desk_ask *ask = rq->ask;
+    struct buffer *out = &rq->answer.body;
+
+    if (ask->is_refused) {
+        *e = ask->problem;
+        return -1;
+    }
+    buffer_keep_secret(out);
+    local_answer_with(&rq->answer, is_raw ? "application/octet-stream" : "application/json");
+    if (is_raw) {
+        buffer_add(out, ask->value.data, ask->value.size);
+        return 0;
+    }
+    buffer_printf(out, "{\"service_name\":\"%s\",\"environment\":\"%s\",\"revision\":%" PRIu64
+                  ",\"config_key\":", rq->parts[2], name_environment(rq->parts[3]),
+                  ask->revision);
+    canon_quote(out, ask->key);
+    buffer_add_text(out, ",\"config_value\":");
+    canon_quote(out, ask->value.data ? ask->value.data : "");
+    buffer_printf(out, ",\"value_type\":\"%s\",\"is_secret\":true}\n",
+                  value_type_name(ask->type));
+    return 0;
+}
+
 int local_get_key(struct local_request *rq, struct err *e)
 {
     __attribute__((cleanup(release_scoped))) held *snapshot = NULL;
@@ -120,6 +175,8 @@ int local_get_key(struct local_request *rq, struct err *e)
     struct local_scope *scope;
     struct lockstep_item item;
 
+    if (rq->ask)
+        return answer_opened(rq, is_raw, e);
     if (local_query_only(rq, e, "raw", NULL))
         return -1;
     scope = local_request_scope(rq, e);
@@ -128,8 +185,8 @@ int local_get_key(struct local_request *rq, struct err *e)
     if (!lockstep_held_find(snapshot, rq->parts[4], &item))
         return err_set(e, ERR_NOT_FOUND, "%s@%" PRIu64 " has no key \"%.200s\"", scope->name,
                        lockstep_held_revision(snapshot), rq->parts[4]);
-    if (item.type == LOCKSTEP_SECRET && is_raw)
-        return err_code(e, ERR_FORBIDDEN, "secret", "\"%.200s\" is a secret", rq->parts[4]);
+    if (item.type == LOCKSTEP_SECRET)
+        return answer_secret(rq, scope, snapshot, &item, is_raw, e);
     if (local_answer_is_known(rq, lockstep_held_hash(snapshot)))
         return 0;
     answer_key(&rq->answer, scope, snapshot, &item, is_raw);

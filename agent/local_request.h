@@ -1,7 +1,7 @@
 /* local_request.h - one request over local HTTP: what was asked, and the answer that grows.
  *
- * The rooms of local HTTP, low to high: local_peer, local_scopes, local_request, local_read and
- * local_watch, local_bind, local.
+ * The rooms of local HTTP, low to high: local_peer, local_scopes, local_desk, local_request,
+ * local_read and local_watch, local_bind, local.
  */
 #ifndef AGENT_LOCAL_REQUEST_H
 #define AGENT_LOCAL_REQUEST_H
@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/local_desk.h"
 #include "agent/local_peer.h"
 #include "agent/local_scopes.h"
 #include "agent/status.h"
@@ -35,6 +36,7 @@ struct local_answer {
 struct local_house {
     struct local_scopes *scopes;
     struct peers *peers;
+    struct desk *desk;
     const struct local_settings *settings;
     uid_t own_uid;
     struct status *(*status)(void *ctx); /* held for the caller; NULL: none yet */
@@ -57,6 +59,7 @@ struct local_request {
     struct local_answer answer;
     struct waiter *waiter; /* it waits for a change */
     int64_t wait_until_ms;
+    struct desk_ask *ask; /* it waits for a secret */
 };
 
 /* Takes the target apart: -1 with what is wrong with it. */

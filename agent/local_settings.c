@@ -22,8 +22,12 @@ static int check_socket(struct local_settings *s, const char *publish_dir, struc
 
     if (!s->socket) {
         buffer_printf(&path, "%s/" SOCKET_NAME, publish_dir);
-        s->socket = buffer_take(&path);
-    } else if (strcmp(s->socket, "off") == 0) {
+        s->is_socket_too_long = path.size >= SOCKET_SIZE;
+        if (!s->is_socket_too_long) /* nobody asked for it by name: said in the log */
+            s->socket = buffer_take(&path);
+        return 0;
+    }
+    if (strcmp(s->socket, "off") == 0) {
         free(s->socket);
         s->socket = NULL;
         return 0;

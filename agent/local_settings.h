@@ -28,7 +28,7 @@ struct local_settings {
     char *metrics_file;
     int64_t connections, metrics_interval_ms;
     mode_t mode;
-    bool has_group;
+    bool has_group, is_socket_too_long; /* the preset path is; then there is none */
     gid_t group;
     struct sockaddr_in6 listen; /* family 0: nowhere; or a sockaddr_in inside */
     unsigned secret_user_count;

@@ -33,7 +33,7 @@
 #define HELLO_FIRST_MS 1000
 #define HELLO_MAX_MS 8000
 #define WELCOME_MAX_MS 15000 /* a coordinator that does not answer HELLO for so long is left */
-#define POLL_MAX (4 + 2 * PARTICIPANT_TASKS_MAX + 2 + 2 * AGENT_SCOPES_MAX)
+#define POLL_MAX (5 + 2 * PARTICIPANT_TASKS_MAX + 2 + 2 * AGENT_SCOPES_MAX)
 
 enum wish { WISH_NONE, WISH_RELOAD, WISH_STOP };
 
@@ -165,16 +165,18 @@ static void add_command(struct pollfd *fds, nfds_t *count, const struct command 
         add_fds(fds, count, pair, command_fds(command, pair));
 }
 
-static void wait(struct agent *a, int signal_fd)
+static void wait(const struct loop *l)
 {
+    const struct agent *a = l->a;
     struct pollfd fds[POLL_MAX];
     nfds_t count = 0;
     int pair[2] = { -1, -1 };
 
-    add_fds(fds, &count, &signal_fd, 1);
+    add_fds(fds, &count, &l->signal_fd, 1);
     add_fds(fds, &count, pair, dealer_fds(a->dealer, pair));
     pair[0] = consumers_fd(a->consumers);
-    add_fds(fds, &count, pair, 1);
+    pair[1] = front_fd(&l->front);
+    add_fds(fds, &count, pair, 2);
     for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
         add_command(fds, &count, a->works[i].command);
     add_command(fds, &count, a->mend.command);
@@ -313,7 +315,7 @@ static void live(struct loop *l)
         tell_ready(l);
         front_step(&l->front, a, clock_monotonic_ms());
         service_alive(clock_monotonic_ms());
-        wait(a, l->signal_fd);
+        wait(l);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/canon.h"
+#include "common/env_render.h"
 #include "common/digest.h"
 #include "common/yaml_render.h"
 
@@ -137,60 +138,12 @@ static void render_json(const struct document *document, struct buffer *out)
     buffer_add_text(out, "\n}\n");
 }
 
-static void env_name(const char *key, char out[DOCUMENT_KEY_MAX + 2])
-{
-    size_t n = 0;
-
-    if (isdigit((unsigned char)key[0]))
-        out[n++] = '_';
-    for (; *key && n <= DOCUMENT_KEY_MAX; key++)
-        out[n++] = isalnum((unsigned char)*key) ? (char)toupper((unsigned char)*key) : '_';
-    out[n] = '\0';
-}
-
-/* In single quotes nothing means anything to a shell but the quote itself. */
-static void env_quote(const char *text, struct buffer *out)
-{
-    buffer_add_text(out, "'");
-    for (; *text; text++)
-        if (*text == '\'')
-            buffer_add_text(out, "'\\''");
-        else
-            buffer_add(out, text, 1);
-    buffer_add_text(out, "'\n");
-}
-
-/* The keys before `index` that env would give the same name. */
-static bool env_meets(const struct document *document, size_t index, const char *name,
-                      struct document_item *other)
-{
-    char earlier[DOCUMENT_KEY_MAX + 2];
-
-    for (size_t i = 0; i < index; i++) {
-        document_at(document, i, other);
-        env_name(other->key, earlier);
-        if (strcmp(earlier, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static int render_env(const struct document *document, struct buffer *out, struct err *e)
 {
-    char name[DOCUMENT_KEY_MAX + 2];
-    struct document_item item, other;
-
-    for (size_t i = 0; i < document_count(document); i++) {
-        document_at(document, i, &item);
-        env_name(item.key, name);
-        if (env_meets(document, i, name, &other))
-            return err_code(e, ERR_INVALID, "schema", "the keys \"%.150s\" and \"%.150s\" are both "
-                            "%.100s in an env file; rename one", other.key, item.key, name);
-        buffer_add_text(out, name);
-        buffer_add_text(out, "=");
-        env_quote(item.text, out);
-    }
-    return 0;
+    if (env_render(document, out, e) == 0)
+        return 0;
+    e->code = "schema";
+    return -1;
 }
 
 /* How many bytes of a key are its section; 0: it has none. */

@@ -76,7 +76,13 @@ def roll(world, scope, values, delete=()):
 
 
 def setup():
-    world = World("local").start()
+    world = World("local")
+    world.postgres.start()
+    world.postgres.sql("CREATE DATABASE lockstep", "postgres")
+    c = world.add_coordinator("lockstepd-1", f"[secrets]\nprovider = file\nkey_file = {world.folder}/kek\n")
+    subprocess.run([f"{BUILD}/lockstepd", "--config", c.settings, "new-secret-key"], capture_output=True, check=True)
+    c.start()
+    world.token = world.bootstrap_token("tests")
     world.set(SCOPE, VALUES)
     world.set(OTHER, {"a": "b"})
     world.port, world.metrics = free_port(), f"{world.folder}/agent.prom"
@@ -85,6 +91,7 @@ def setup():
 mode = 0666
 listen = 127.0.0.1:{world.port}
 connections = 32
+secret_users = {pwd.getpwuid(os.geteuid()).pw_name}
 metrics_file = {world.metrics}
 metrics_interval = 200ms
 """)
@@ -300,6 +307,36 @@ def test_users(world):
     equal(status_for(users["daemon"]), 200, "a user whose first group it is")
     equal(status_for(users["nobody"], users["daemon"].pw_gid), 200, "a user with that group besides")
     equal(ask(world, f"/v1/config/{OTHER}").status, 200, "root")
+
+
+def test_secrets(world):
+    """a secret's value is given to secret_users alone, over the Unix socket; others learn that it is there"""
+    plain = "correct-horse"
+    world.ok("POST", f"/config/{SCOPE}", {"set": {"db.password": {"config_value": plain, "encrypt": True}}})
+    world.wait_state(world.start_rollout(SCOPE, ALL), "completed")
+    one = wait_until(lambda: (a := ask(world, f"/v1/config/{SCOPE}/db.password")).status == 200 and a, "the secret is there")
+    equal((one["config_value"], one["value_type"], one["is_secret"]), (plain, "string", True), "for one of secret_users")
+    for _ in range(20):
+        raw = ask(world, f"/v1/config/{SCOPE}/db.password?raw=1")
+        equal((raw.status, raw.raw), (200, plain.encode()), "raw")
+    check("ETag" not in raw.headers, "nobody keeps it")
+    whole = ask(world, f"/v1/config/{SCOPE}")
+    equal([c for c in whole["configs"] if c["is_secret"]], [{"config_key": "db.password", "config_value": None, "value_type": "secret", "is_secret": True}], "in the document")
+    for path in ("", "?format=json", "?format=env", "?format=yaml"):
+        check(plain.encode() not in ask(world, f"/v1/config/{SCOPE}{path}").raw, f"not in the document{path}")
+    over = ask(world, f"/v1/config/{SCOPE}/db.password?raw=1", connection=http.client.HTTPConnection("127.0.0.1", world.port, timeout=10))
+    equal((over.status, over["code"]), (403, "secret"), "over loopback")
+    equal(ask(world, f"/v1/config/{SCOPE}/db.password", connection=http.client.HTTPConnection("127.0.0.1", world.port, timeout=10))["config_value"], None, "over loopback")
+    done = words(world, "get", SCOPE, "db.password")
+    equal((done.returncode, done.stdout), (5, ""), "get")
+    contains(words(world, "exec", SCOPE, "--", "env").stderr, f"1 secret of {SCOPE} left out")
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        done = subprocess.run(["python3", "-c", AS_USER, world.socket, f"/v1/config/{SCOPE}/db.password?raw=1"], capture_output=True, text=True, check=True, cwd="/",
+                              user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
+        equal(done.stdout, "403\n", "another user")
+    world.ok("POST", f"/config/{SCOPE}", {"set": {}, "delete": ["db.password"]})
+    world.wait_state(world.start_rollout(SCOPE, ALL), "completed")
 
 
 HOLD = """import contextlib, socket, sys, time
