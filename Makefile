@@ -9,9 +9,9 @@ endif
 # Debian 12 packages: for building, the demo and `make check`; and what `make check-all` adds.
 DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev libgnutls28-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
-       libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx json-schema-test-suite \
-       ca-certificates openssl python3-jsonschema libfaketime
-DEPS_ALL = wrk curl clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
+       libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx haproxy hey \
+       curl json-schema-test-suite ca-certificates openssl python3-jsonschema libfaketime
+DEPS_ALL = wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
 # Whoever has an npm from elsewhere keeps it.
 DEPS_ALL += $(if $(shell command -v npm),,npm)
 
@@ -205,7 +205,7 @@ check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
 
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model openapi analyze writers bench
+	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model openapi analyze writers proxies bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
@@ -227,6 +227,8 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -m 755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin'
 	for unit in $(wildcard coordinator/*.service agent/*.service); do \
 	    sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}" || exit 1; done
+	install -d '$(DESTDIR)$(PREFIX)/share/lockstep'
+	cp -R agent/examples '$(DESTDIR)$(PREFIX)/share/lockstep'
 	for page in $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158]); do \
 	    install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; done
 

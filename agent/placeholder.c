@@ -18,6 +18,9 @@ static const struct agent_file *find_file(const struct agent_scope *scope, const
     for (unsigned i = 0; i < scope->file_count; i++)
         if (is_name(scope->files[i].key, name, size))
             return &scope->files[i];
+    for (unsigned i = 0; i < scope->file_count; i++)
+        if (is_name(strrchr(scope->files[i].path, '/') + 1, name, size))
+            return &scope->files[i];
     return scope->file_count && is_name("file", name, size) ? &scope->files[0] : NULL;
 }
 

@@ -29,7 +29,7 @@ fi
 install() {
     apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" >"$log" 2>&1 || { cat "$log" >&2; return 1; }
 }
-had_nginx=$(command -v nginx)
+had_nginx=$(command -v nginx) had_haproxy=$(command -v haproxy)
 apt-get -qq update >"$log" 2>&1 || echo "apt-get update failed: trying with the lists there are" >&2
 case " $* " in *" postgresql-15 "*)
     if ! [ -d /etc/postgresql-common ]; then
@@ -41,4 +41,5 @@ case " $* " in *" postgresql-15 "*)
 esac
 install "$@" || exit 1
 [ -n "$had_nginx" ] || ! [ -d /run/systemd/system ] || ! command -v nginx >/dev/null || systemctl -q disable nginx
+[ -n "$had_haproxy" ] || ! [ -d /run/systemd/system ] || ! command -v haproxy >/dev/null || systemctl -q disable haproxy
 ' sh $missing
