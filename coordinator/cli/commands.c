@@ -12,10 +12,13 @@ const struct command commands[] = {
       "policy is manual (prod) it is a draft, and `rollout start` brings it to the servers; where\n"
       "it is auto (dev, staging) it goes out by itself.\n\n"
       "VALUE may be @FILE or - (standard input). `KEY VALUE` as two words works for one key. A\n"
-      "new key is a string unless --type says otherwise; an old one keeps its type.",
+      "new key is a string unless --type says otherwise; an old one keeps its type.\n\n"
+      "--encrypt makes secrets of them, which are stored sealed: their values come from @FILE, -\n"
+      "or, with KEY alone, from you at the terminal. A key stays a secret until --plain is said.",
       "  lockstep config set payments/prod timeout=30s retries=3 -m 'slow bank'\n"
       "  lockstep config set payments/prod nginx.conf @nginx.conf\n"
-      "  lockstep config set payments/prod workers=8 --type number --plan",
+      "  lockstep config set payments/prod workers=8 --type number --plan\n"
+      "  lockstep config set payments/prod db.password --encrypt",
       config_set_options, 2, -1, config_set },
     { "config", "get", "SERVICE/ENV[@REV] [KEY]", "Read one value, or all of them",
       "Prints the released value as it is; -o json the whole item with versions and times.",
@@ -75,6 +78,12 @@ const struct command commands[] = {
       "  lockstep config copy payments/staging payments/prod --plan\n"
       "  lockstep config copy payments/staging@head payments/prod -k 'db.*'",
       config_copy_options, 2, 2, config_copy },
+    { "config", "destroy", "SERVICE/ENV KEY", "Shred versions of a secret, everywhere and for good",
+      "Their data keys go, here and on every server that keeps them: nobody reads them again, and\n"
+      "nothing goes back to them. What a released revision, the newest one, an open rollout or a\n"
+      "server still needs is refused and named; --force destroys it all the same.",
+      "  lockstep config destroy payments/prod db.password --versions 1,2 -m 'it was in a log'",
+      config_destroy_options, 2, 2, config_destroy },
     { "config", "search", "[GLOB]", "Find keys in all scopes",
       "* stands for any text, ? for one character.",
       "  lockstep config search 'db.*' --environment prod\n"

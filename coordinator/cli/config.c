@@ -8,12 +8,15 @@
 
 #include "common/invariant.h"
 #include "coordinator/cli/config_change.h"
+#include "coordinator/cli/config_secret.h"
 #include "coordinator/cli/table.h"
 
 #define VALUE_FILE_MAX (2u << 20)
 
 const struct command_option config_set_options[] = {
     { "type", 't', "TYPE", "string, number, boolean, json or yaml (kept when not given)" },
+    { "encrypt", 0, NULL, "a secret: stored sealed; KEY alone asks for it at the terminal" },
+    { "plain", 0, NULL, "no secret any more (a key stays one otherwise)" },
     { "message", 'm', "TEXT", "why: kept with the revision" },
     { "expect", 0, "VERSION", "only if the newest version of the key is this one; 0: absent" },
     { "released", 0, NULL, "stand on what is released: drafts of other keys stay drafts" },
@@ -61,6 +64,21 @@ static int read_value(const struct cli *cli, const char *text, struct buffer *ou
     return 0;
 }
 
+/* Arguments stand in the shell's history and in the list of processes. value NULL: ask. */
+static int read_any_value(const struct cli *cli, const char *key, const char *value,
+                          struct buffer *out, struct err *e)
+{
+    bool is_file = value && (strcmp(value, "-") == 0 || (value[0] == '@' && value[1]));
+
+    if (!value)
+        return config_secret_ask(key, out, e);
+    if (command_flag(&cli->line, "encrypt") && (!is_file || command_flag(&cli->line, "literal")))
+        cli_warn("the value of \"%s\" was an argument, which the shell keeps and every process "
+                 "sees: give -, @FILE or the KEY alone",
+                 key);
+    return read_value(cli, value, out, e);
+}
+
 static int add_pair(struct cli *cli, json_t *set, const char *key, const char *value, struct err *e)
 {
     const char *type = command_option(&cli->line, "type");
@@ -70,13 +88,15 @@ static int add_pair(struct cli *cli, json_t *set, const char *key, const char *v
 
     if (json_object_get(set, key))
         return err_set(e, ERR_MALFORMED, "key \"%s\" is given twice", key);
-    if (read_value(cli, value, &text, e) != 0)
+    if (read_any_value(cli, key, value, &text, e) != 0)
         return -1;
     item = json_pack("{s:s%}", "config_value", text.data, text.size);
     if (!item)
         return err_set(e, ERR_INVALID, "the value of \"%s\" is no UTF-8 text", key);
     if (type)
         json_object_set_new(item, "value_type", json_string(type));
+    if (command_flag(&cli->line, "encrypt") || command_flag(&cli->line, "plain"))
+        json_object_set_new(item, "encrypt", json_boolean(command_flag(&cli->line, "encrypt")));
     if (expect)
         json_object_set_new(item, "expected_version", json_integer(strtoll(expect, NULL, 10)));
     if (json_object_set_new(set, key, item) != 0)
@@ -108,7 +128,9 @@ int config_set(struct cli *cli, int argc, char **argv)
     int rc;
 
     rc = ref_scope_parse_plain(argv[0], &scope, &e);
-    if (rc == 0 && argc == 3 && !strchr(argv[1], '='))
+    if (rc == 0 && argc == 2 && !strchr(argv[1], '=') && command_flag(&cli->line, "encrypt"))
+        rc = add_pair(cli, set, argv[1], NULL, &e);
+    else if (rc == 0 && argc == 3 && !strchr(argv[1], '='))
         rc = add_pair(cli, set, argv[1], argv[2], &e);
     else if (rc == 0)
         rc = add_pairs(cli, set, argc, argv, &e);
@@ -172,8 +194,14 @@ int config_get(struct cli *cli, int argc, char **argv)
     if (add_query(cli, &scope, &path, &e) != 0 ||
         cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
         return cli_fail(cli, &e);
-    if (!cli_print_object(cli, reply.body, "config_key"))
-        printf("%s\n", cli_text(reply.body, "config_value"));
+    if (cli_print_object(cli, reply.body, "config_key"))
+        return CLI_DONE;
+    if (!json_object_get(reply.body, "config_value")) {
+        puts("(encrypted)");
+        cli_note("to read it takes the right secret.read");
+        return CLI_NOT_PERMITTED;
+    }
+    printf("%s\n", cli_text(reply.body, "config_value"));
     return CLI_DONE;
 }
 
@@ -195,7 +223,7 @@ static void list_items(const struct cli *cli, const json_t *body)
 
     json_array_foreach(json_object_get(body, "configs"), i, item) {
         table_cell(t, TINT_PLAIN, cli_text(item, "config_key"));
-        value_cell(t, cli_text(item, "config_value"));
+        value_cell(t, config_secret_shown(item, "config_value"));
         table_cell(t, TINT_DIM, cli_text(item, "value_type"));
         table_cellf(t, TINT_DIM, "%lld", cli_number(item, "version"));
     }
@@ -257,7 +285,7 @@ static void list_versions(const struct cli *cli, const json_t *versions)
             json_is_true(json_object_get(v, "deleted")))
             table_cell(t, TINT_DIM, "(deleted)");
         else
-            value_cell(t, cli_text(v, "config_value"));
+            value_cell(t, config_secret_shown(v, "config_value"));
         table_cell(t, TINT_PLAIN, cli_text(v, "change_description"));
     }
     output_table(&cli->out, t);

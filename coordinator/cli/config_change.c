@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/cli/config_secret.h"
 #include "coordinator/cli/table.h"
 
 #define VALUE_CELLS 100
@@ -24,16 +25,17 @@ size_t config_change_count(const json_t *answer)
     return count;
 }
 
-static void show_side(const struct cli *cli, char sign, enum tint tint, const char *key,
-                      const json_t *value)
+/* absent: the change without this side. */
+static void show_side(const struct cli *cli, char sign, enum tint tint, const json_t *change,
+                      const char *side, const char *absent)
 {
     SCOPED_BUFFER struct buffer line = { 0 };
-    const char *text = json_string_value(value);
 
-    if (!value || json_is_null(value))
+    if (strcmp(cli_text(change, "change"), absent) == 0)
         return;
-    buffer_printf(&line, "%s%c %s = ", tint_on(tint, cli->out.is_colour), sign, key);
-    table_text_add(&line, text ? text : "(not shown)", VALUE_CELLS, cli->out.is_utf8);
+    buffer_printf(&line, "%s%c %s = ", tint_on(tint, cli->out.is_colour), sign,
+                  cli_text(change, "key"));
+    table_text_add(&line, config_secret_shown(change, side), VALUE_CELLS, cli->out.is_utf8);
     buffer_printf(&line, "%s\n", tint_off(tint, cli->out.is_colour));
     output_text(&line);
 }
@@ -44,12 +46,10 @@ void config_change_show(const struct cli *cli, const json_t *answer)
     json_t *change;
 
     json_array_foreach(json_object_get(answer, "changes"), i, change) {
-        const char *key = cli_text(change, "key");
-
         if (!is_change(change))
             continue;
-        show_side(cli, '-', TINT_BAD, key, json_object_get(change, "old"));
-        show_side(cli, '+', TINT_GOOD, key, json_object_get(change, "new"));
+        show_side(cli, '-', TINT_BAD, change, "old", "added");
+        show_side(cli, '+', TINT_GOOD, change, "new", "deleted");
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/cli/config_secret.h"
 #include "coordinator/cli/table.h"
 
 #define VALUE_CELLS 60
@@ -38,12 +39,12 @@ static void show_found(const struct cli *cli, const json_t *list)
     size_t i;
 
     json_array_foreach(list, i, item) {
-        const char *value = json_string_value(json_object_get(item, "config_value"));
         SCOPED_BUFFER struct buffer scope = { 0 }, shown = { 0 };
 
         buffer_printf(&scope, "%s/%s", cli_text(item, "service_name"),
                       cli_text(item, "environment"));
-        table_text_add(&shown, value ? value : "(not shown)", VALUE_CELLS, cli->out.is_utf8);
+        table_text_add(&shown, config_secret_shown(item, "config_value"), VALUE_CELLS,
+                       cli->out.is_utf8);
         table_cell(t, TINT_PLAIN, scope.data);
         table_cell(t, TINT_PLAIN, cli_text(item, "config_key"));
         table_cell(t, TINT_PLAIN, shown.data ? shown.data : "");

@@ -4,7 +4,8 @@
 
 #include "coordinator/cli/cli.h"
 
-/* config.c, config_import.c, config_export.c, config_back.c, config_search.c */
+/* config.c, config_import.c, config_export.c, config_back.c, config_search.c,
+ * config_secret.c */
 int config_set(struct cli *cli, int argc, char **argv);
 int config_get(struct cli *cli, int argc, char **argv);
 int config_unset(struct cli *cli, int argc, char **argv);
@@ -17,11 +18,12 @@ int config_export(struct cli *cli, int argc, char **argv);
 int config_rollback(struct cli *cli, int argc, char **argv);
 int config_copy(struct cli *cli, int argc, char **argv);
 int config_search(struct cli *cli, int argc, char **argv);
+int config_destroy(struct cli *cli, int argc, char **argv);
 int config_parents(struct cli *cli, int argc, char **argv);
 extern const struct command_option config_set_options[], config_get_options[],
     config_unset_options[], config_list_options[], config_diff_options[], config_import_options[],
     config_export_options[], config_rollback_options[], config_copy_options[],
-    config_search_options[], config_parents_options[],
+    config_search_options[], config_parents_options[], config_destroy_options[],
     config_validate_options[];
 
 /* rollout.c, rollout_start.c, rollout_follow.c, rollout_watch.c */

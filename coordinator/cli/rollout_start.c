@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/duration.h"
+#include "coordinator/cli/config_secret.h"
 #include "coordinator/cli/follow.h"
 #include "coordinator/cli/picture.h"
 #include "coordinator/cli/rollout_find.h"
@@ -111,6 +112,12 @@ static int build_request(const struct cli *cli, int argc, char **argv, json_t *b
 
 /* ---------------------------------------------------------------- plan */
 
+/* Nothing where there is nothing. */
+static const char *side_text(const json_t *key, const char *side, const char *change)
+{
+    return strcmp(cli_text(key, "change"), change) == 0 ? "" : config_secret_shown(key, side);
+}
+
 static void show_plan_changes(const struct cli *cli, const json_t *plan)
 {
     static const char *const headings[] = { "SCOPE", "KEY", "OLD", "NEW", "BY", NULL };
@@ -123,8 +130,8 @@ static void show_plan_changes(const struct cli *cli, const json_t *plan)
             table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(change, "service"),
                         cli_text(change, "environment"));
             table_cell(t, TINT_PLAIN, cli_text(key, "key"));
-            table_cell(t, TINT_BAD, cli_text(key, "old"));
-            table_cell(t, TINT_GOOD, cli_text(key, "new"));
+            table_cell(t, TINT_BAD, side_text(key, "old", "added"));
+            table_cell(t, TINT_GOOD, side_text(key, "new", "deleted"));
             table_cell(t, TINT_DIM, cli_text(key, "author"));
         }
     }
@@ -193,6 +200,9 @@ static void show_plan(const struct cli *cli, const json_t *plan)
     if (json_array_size(unreachable))
         printf("\n%sunreachable: %s%s\n", tint_on(TINT_BACK, cli->out.is_colour), silent.data,
                tint_off(TINT_BACK, cli->out.is_colour));
+    if (json_is_true(json_object_get(plan, "pauses_for_secrets")))
+        printf("\nsecrets change: a failure pauses for a person, unless the strategy says "
+               "on_failure\n");
     if (*cli_text(plan, "plan"))
         printf("\nplan %s\n", cli_text(plan, "plan"));
 }

@@ -1,8 +1,10 @@
 """secrets.py - secret values: sealed at the write, shown to few, rewrapped, destroyed, and nowhere in the clear."""
 import json
 import os
+import pty
 import random
 import subprocess
+import termios
 import threading
 
 from api import completed, pointers, problem
@@ -306,6 +308,66 @@ def test_rewrapped_under_load(world):
     equal(world.postgres.sql(envelopes), before, "envelopes, apart from their data keys")
     contains(lockstepd(world, "rewrap").stdout, "data keys are wrapped by")
     check([a for a in world.audit() if a["action"] == "config.rewrap" and a["data"]["key_id"] == newest], "nothing in the trail")
+
+
+def at_terminal(world, *args, typed):
+    """Run the command at a terminal of its own; the exit code, and what was seen there."""
+    env = {**os.environ, "HOME": world.folder, "NO_COLOR": "1", "LOCKSTEP_ADDR": world.coordinators[0].addr, "LOCKSTEP_TOKEN": world.token}
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(f"{BUILD}/lockstep", ["lockstep", *args], env)
+    seen = b""
+    try:
+        while b"not shown" not in seen:
+            seen += os.read(fd, 1000)
+        wait_until(lambda: not termios.tcgetattr(fd)[3] & termios.ECHO, "the echo is off")
+        os.write(fd, typed)
+        while True:
+            seen += os.read(fd, 1000)
+    except OSError:  # it ended
+        pass
+    finally:
+        os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen.decode()
+
+
+def test_command_line(world):
+    """the command line takes secrets from files, pipes and a prompt, shows that they are some, and destroys them"""
+    def cli(code, *args, **more):
+        done = world.cli(*args, **more)
+        equal(done.returncode, code, f"exit code of lockstep {' '.join(args)}: {done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+    value = lambda: world.ok("GET", "/config/line/prod/k?revision=head", token=world.reader)["config_value"]
+    check("argument" not in cli(0, "config", "set", "line/prod", "k", "-", "--encrypt", stdin=f"{PLAIN}-pipe\n"), "a warning about nothing")
+    equal(value(), f"{PLAIN}-pipe", "from standard input")
+    contains(cli(0, "config", "set", "line/prod", f"k={PLAIN}-argument", "--encrypt"), "warning", "argument")
+    code, seen = at_terminal(world, "config", "set", "line/prod", "k", "--encrypt", typed=f"{PLAIN}-tty\n".encode())
+    equal((code, value()), (0, f"{PLAIN}-tty"), seen)
+    check(PLAIN not in seen, f"the terminal showed {seen}")
+    code, seen = at_terminal(world, "config", "set", "line/prod", "k", "--encrypt", typed=f"{PLAIN}-never\x03".encode())
+    equal((code, value()), (130, f"{PLAIN}-tty"), f"after Ctrl-C: {seen}")
+    contains(cli(5, "config", "get", "line/prod@head", "k"), "(encrypted)", "secret.read")
+    contains(cli(0, "config", "get", "line/prod@head", "k", env={"LOCKSTEP_TOKEN": world.reader}), f"{PLAIN}-tty")
+    for words in (["list", "line/prod@head"], ["history", "line/prod", "k"], ["search", "k", "--service", "line", "-r", "head"]):
+        for token in (world.token, world.reader):
+            shown = cli(0, "config", *words, env={"LOCKSTEP_TOKEN": token})
+            contains(shown, "(encrypted)")
+            check(PLAIN not in shown, f"a table with a secret: {shown}")
+    contains(cli(1, "config", "diff", "line/prod"), "+ k = (encrypted)")
+    contains(cli(0, "rollout", "plan", "line/prod", "--strategy", "canary"), "(encrypted)", "secrets change")
+    folder = f"{world.folder}/tree"
+    cli(0, "config", "export", folder, "line/prod", env={"LOCKSTEP_TOKEN": world.reader})
+    with open(f"{folder}/line/prod.yaml", encoding="utf-8") as f:
+        contains(f.read(), "\"k\": !secret 3")
+    cli(0, "config", "import", folder, "--plan", "--prune")
+    equal(value(), f"{PLAIN}-tty", "after the import")
+    contains(cli(4, "config", "destroy", "line/prod", "k", "--versions", "3", "-y"), "is the newest")
+    contains(cli(0, "config", "destroy", "line/prod", "k", "--versions", "1,2", "-y", "-m", "old"), "version 1 is destroyed")
+    contains(cli(0, "config", "history", "line/prod", "k", env={"LOCKSTEP_TOKEN": world.reader}), "(destroyed)")
+    cli(2, "config", "destroy", "line/prod", "k")
+    cli(2, "config", "destroy", "line/prod", "k", "--versions", "one", "-y")
+    cli(0, "config", "set", "line/prod", "k=public", "--plain")
+    contains(cli(0, "config", "get", "line/prod@head", "k"), "public")
 
 
 def test_nothing_in_the_clear(world):
