@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/local_bind.h"
+#include "agent/local_confirm.h"
 #include "agent/local_read.h"
 #include "agent/local_request.h"
 #include "agent/local_watch.h"
@@ -35,18 +36,27 @@ struct local {
 
 typedef int handler_fn(struct local_request *rq, struct err *e); /* 1: it waits */
 
+/* The last part is a verb here. */
+static int post_key(struct local_request *rq, struct err *e)
+{
+    if (strcmp(rq->parts[4], "confirm") == 0)
+        return local_post_confirm(rq, e);
+    rq->answer.allow = "GET, HEAD";
+    return err_set(e, ERR_INVALID, "POST is not for a key; there is POST …/confirm");
+}
+
 static const struct route {
     unsigned part_count;
     const char *parts[2]; /* the beginning; what follows are names */
-    handler_fn *get;
+    handler_fn *get, *post; /* NULL: no such method */
 } routes[] = {
-    { 1, { "healthz", NULL }, local_get_health },
-    { 1, { "metrics", NULL }, local_get_metrics },
-    { 2, { "v1", "status" }, local_get_status },
-    { 4, { "v1", "config" }, local_get_document },
-    { 5, { "v1", "config" }, local_get_key },
-    { 4, { "v1", "watch" }, local_get_watch },
-    { 4, { "v1", "events" }, local_get_events },
+    { 1, { "healthz", NULL }, local_get_health, NULL },
+    { 1, { "metrics", NULL }, local_get_metrics, NULL },
+    { 2, { "v1", "status" }, local_get_status, NULL },
+    { 4, { "v1", "config" }, local_get_document, NULL },
+    { 5, { "v1", "config" }, local_get_key, post_key },
+    { 4, { "v1", "watch" }, local_get_watch, NULL },
+    { 4, { "v1", "events" }, local_get_events, NULL },
 };
 
 static bool fits(const struct route *route, const struct local_request *rq)
@@ -66,7 +76,9 @@ static int route(struct local_request *rq, struct err *e)
             continue;
         if (strcmp(rq->method, "GET") == 0 || strcmp(rq->method, "HEAD") == 0)
             return routes[i].get(rq, e);
-        rq->answer.allow = "GET, HEAD";
+        if (routes[i].post && strcmp(rq->method, "POST") == 0)
+            return routes[i].post(rq, e);
+        rq->answer.allow = routes[i].post ? "GET, HEAD, POST" : "GET, HEAD";
         return err_set(e, ERR_INVALID, "%.20s is not for this path", rq->method);
     }
     return err_set(e, ERR_NOT_FOUND, "there is nothing at this path; begin with /v1/config/SERVICE/"
@@ -374,6 +386,7 @@ static void look(void *ctx, int64_t now_ms)
     struct local *l = ctx;
 
     peers_look(l->house.peers, now_ms);
+    confirmers_look(l->house.confirmers);
 }
 
 int local_start(const struct agent_settings *settings, struct local **out, struct err *e)
@@ -388,6 +401,7 @@ int local_start(const struct agent_settings *settings, struct local **out, struc
     pthread_mutex_init(&l->status_lock, NULL);
     l->house.peers = peers_new((unsigned)settings->local.connections);
     l->house.desk = desk_new();
+    l->house.confirmers = confirmers_new(settings->publish_dir);
     l->house.scopes = local_scopes_start(settings, look, l);
     if (listen_everywhere(l, &settings->local, e)) {
         local_stop(l);
@@ -423,6 +437,7 @@ void local_stop(struct local *l)
     local_scopes_free(l->house.scopes);
     peers_free(l->house.peers);
     desk_free(l->house.desk);
+    confirmers_free(l->house.confirmers);
     status_release(l->status);
     pthread_mutex_destroy(&l->status_lock);
     free(l);

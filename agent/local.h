@@ -2,6 +2,7 @@
  *
  *     GET /v1/config/SERVICE/ENV[?format=json|yaml|env]   what is active; ETag is its content hash
  *     GET /v1/config/SERVICE/ENV/KEY[?raw=1]
+ *     POST /v1/config/SERVICE/ENV/confirm                 what this process runs (local_confirm.h)
  *     GET /v1/watch/SERVICE/ENV?since=REVISION&timeout=30 long poll
  *     GET /v1/events/SERVICE/ENV                          server-sent events of changes
  *     GET /v1/status   /healthz   /metrics                the agent itself

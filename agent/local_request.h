@@ -1,7 +1,7 @@
 /* local_request.h - one request over local HTTP: what was asked, and the answer that grows.
  *
  * The rooms of local HTTP, low to high: local_peer, local_scopes, local_desk, local_request,
- * local_read and local_watch, local_bind, local.
+ * local_read, local_watch and local_confirm, local_bind, local.
  */
 #ifndef AGENT_LOCAL_REQUEST_H
 #define AGENT_LOCAL_REQUEST_H
@@ -21,6 +21,7 @@
 #define LOCAL_QUERY_MAX 8
 
 struct MHD_Connection;
+struct confirmers;
 struct local_stream;
 
 struct local_answer {
@@ -37,6 +38,7 @@ struct local_house {
     struct local_scopes *scopes;
     struct peers *peers;
     struct desk *desk;
+    struct confirmers *confirmers;
     const struct local_settings *settings;
     uid_t own_uid;
     struct status *(*status)(void *ctx); /* held for the caller; NULL: none yet */

@@ -339,6 +339,42 @@ def test_secrets(world):
     world.wait_state(world.start_rollout(SCOPE, ALL), "completed")
 
 
+def test_confirm(world):
+    """a program in any language is a consumer: applied waits for its word, its no takes the change back"""
+    def say(body, scope=SCOPE, connection=None):
+        return ask(world, f"/v1/config/{scope}/confirm", "POST", body=json.dumps(body), connection=connection)
+    program = subprocess.Popen(["sleep", "300"])
+    now = ask(world, f"/v1/config/{SCOPE}")
+    registered = say({"name": "shop", "pid": program.pid})
+    equal((registered.status, registered["confirmed"], registered["pid"]), (200, False, program.pid), "registered")
+    equal(say({"hash": now["hash"], "pid": program.pid})["confirmed"], True, "confirmed")
+
+    def answer_next(error):
+        """What the program does: waits for news, then says what it makes of it."""
+        seen = ask(world, f"/v1/watch/{SCOPE}?since={ask(world, f'/v1/config/{SCOPE}')['revision']}&timeout=30", timeout=40)
+        say({"hash": seen["hash"], "pid": program.pid, **error})
+    for error, state, words_ in (({}, "completed", ""), ({"error": "cannot bind port 99"}, "rolled_back", "cannot bind port 99")):
+        thread = threading.Thread(target=answer_next, args=[error])
+        thread.start()
+        world.set(SCOPE, {"note": f"consumed {state}"})
+        rollout = world.start_rollout(SCOPE, ALL)
+        if error:  # what is gone back to wants its word, too
+            thread.join(30)
+            wait_until(lambda: say({"hash": last, "pid": program.pid}).status == 200, "the old content is confirmed")
+        world.wait_state(rollout, state)
+        thread.join(30)
+        contains(world.servers_of(rollout)["server-1"]["reason"], words_)
+        last = ask(world, f"/v1/config/{SCOPE}")["hash"]
+    equal(say({"hash": "0" * 64, "pid": program.pid})["code"], "conflict", "another content")
+    for body, code in (([], "malformed"), ({"hash": 5}, "invalid"), ({"error": "x"}, "invalid"), ({"typo": 1}, "invalid"), ({"pid": 0}, "invalid"), ({"pid": 2**22 + 1}, "forbidden")):
+        equal(say(body)["code"], code, f"{body}")
+    equal(say({}, connection=http.client.HTTPConnection("127.0.0.1", world.port, timeout=10)).status, 403, "over loopback")
+    program.kill()
+    program.wait()
+    wait_until(lambda: world.one.process.log_has("consumer left"), "its end is noticed")
+    roll(world, SCOPE, {"note": "nobody to wait for"})
+
+
 HOLD = """import contextlib, socket, sys, time
 held = []
 for _ in range(60):
