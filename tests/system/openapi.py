@@ -252,7 +252,7 @@ def test_hostile_names(world):
                 answer = send(world, o, what=f"{name} {text[:40]!r}", path={name: text})
                 check(answer.status in (400, 404, 422), f"{o}: {name} {text[:40]!r}: {answer}")
         for p in (p for p in o.parameters if p["in"] == "query"):
-            for text in HOSTILE:
+            for text in HOSTILE[::3]:  # the paths get all of them
                 given = {"path": {"id": "nosuch"}} if "{id}" in o.path else {}
                 if o.method == "GET":
                     answer = send(world, o, given, f"?{p['name']} {text[:40]!r}", query={p["name"]: text, "timeout": 0} if o.id == "watch_scope" else {p["name"]: text})
