@@ -10,8 +10,8 @@ endif
 DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev libgnutls28-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
        libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx haproxy hey \
-       curl json-schema-test-suite ca-certificates openssl python3-jsonschema libfaketime
-DEPS_ALL = wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck
+       curl json-schema-test-suite ca-certificates openssl pkg-config python3-jsonschema libfaketime
+DEPS_ALL = wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck g++ mandoc
 # Whoever has an npm from elsewhere keeps it.
 DEPS_ALL += $(if $(shell command -v npm),,npm)
 
@@ -46,6 +46,7 @@ SIM = $(wildcard tests/sim/*.c)
 DB = $(filter-out tests/db/kit.c,$(wildcard tests/db/*.c))
 DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
+BENCH_CLIENT = $(wildcard tests/bench/client/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
 PAGE = $(wildcard dashboards/web/*)
 OPENAPI = coordinator/http/openapi.json
@@ -61,10 +62,11 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(UNIT))
 DB_TESTS = $(patsubst %.c,$(BUILD)/%,$(DB))
 SIM_TEST = $(if $(SIM),$(BUILD)/tests/sim)
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ))
-BENCHES = $(if $(BENCH),$(BUILD)/tests/bench)
+BENCHES = $(if $(BENCH),$(BUILD)/tests/bench) $(if $(BENCH_CLIENT),$(BUILD)/tests/client/bench)
+EXAMPLES = $(patsubst agent/client/%.c,$(BUILD)/%,$(wildcard agent/client/examples/*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests deps deps-all help map tidy unit db system sim mutants model fsm check check-all bench bench-read \
+.PHONY: all tests deps deps-all help map tidy unit db system sim mutants model fsm check check-all bench bench-read bench-client \
         demo fuzz fuzzers analyze install clean format
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
@@ -79,7 +81,7 @@ $(call note,sources,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CL
 endif
 
 all: $(PROGRAMS) $(LIBRARIES) ## build the three programs and the library
-tests: $(UNIT_TESTS) $(DB_TESTS) $(SIM_TEST) $(BENCHES) ## build the test programs
+tests: $(UNIT_TESTS) $(DB_TESTS) $(SIM_TEST) $(BENCHES) $(EXAMPLES) ## build the test programs
 
 deps: ## install the Debian packages that are missing (root or sudo)
 	@sh tests/deps.sh $(DEPS)
@@ -160,6 +162,13 @@ $(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(DB_KIT)) $(BU
 $(BUILD)/tests/sim: $(call obj,$(SIM)) $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
+$(BUILD)/tests/client/bench: $(call obj,$(BENCH_CLIENT)) $(BUILD)/libagent.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/liblockstep.a $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
+# The examples are compiled as a stranger would, by the public header alone.
+$(EXAMPLES): $(BUILD)/%: agent/client/%.c agent/client/lockstep.h $(BUILD)/liblockstep.a
+	@mkdir -p $(@D)
+	$(call quiet,CC,$@)$(CC) -std=gnu99 $(WARN) $(SANITIZE) -Iagent/client -pthread -o $@ $< $(BUILD)/liblockstep.a
 $(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
@@ -174,6 +183,9 @@ bench: $(PROGRAMS) $(BENCHES) ## a durable rollout to AGENTS=n against a plain e
 
 bench-read: $(PROGRAMS) $(BENCHES) ## reads of single keys against nginx giving the same bytes (KEYS=n, ROUNDS=n)
 	@BUILD='$(BUILD)' python3 -u tests/bench/read.py $(if $(KEYS),--keys $(KEYS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-client: $(PROGRAMS) $(BENCHES) ## local reads against LMDB, decisions on their way to readers, the agent's memory
+	@$(BUILD)/tests/client/bench
 
 CHECK = MAKE='$(MAKE)' BUILD='$(BUILD)' CC='$(CC)' SEED='$(SEED)' AGENTS='$(AGENTS)' bash tests/check.sh
 
@@ -205,7 +217,7 @@ check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
 
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan fuzz mutants model openapi analyze writers proxies bench
+	@$(CHECK) tidy unit db sim system clang asan swaps fuzz mutants model openapi analyze writers proxies bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
@@ -229,8 +241,19 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	    sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}" || exit 1; done
 	install -d '$(DESTDIR)$(PREFIX)/share/lockstep'
 	cp -R agent/examples '$(DESTDIR)$(PREFIX)/share/lockstep'
-	for page in $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158]); do \
+	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include'
+	install -m 644 agent/client/lockstep.h '$(DESTDIR)$(PREFIX)/include'
+	install -m 644 $(LIBRARIES) '$(DESTDIR)$(PREFIX)/lib'
+	ln -sf liblockstep.so.$(CLIENT_VERSION) '$(DESTDIR)$(PREFIX)/lib/$(CLIENT_SONAME)'
+	ln -sf $(CLIENT_SONAME) '$(DESTDIR)$(PREFIX)/lib/liblockstep.so'
+	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(CLIENT_VERSION)|g' agent/client/liblockstep.pc.in \
+	    > '$(DESTDIR)$(PREFIX)/lib/pkgconfig/liblockstep.pc'
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/liblockstep/examples' agent/client/examples/*.c
+	install -m 644 agent/client/README.md '$(DESTDIR)$(PREFIX)/share/doc/liblockstep'
+	for page in $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158] agent/client/*.3); do \
 	    install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; done
+	for name in $$(grep -oE '\blockstep_[a-z_]+\(' agent/client/lockstep.h | tr -d '(' | sort -u); do \
+	    ln -sf liblockstep.3 "$(DESTDIR)$(PREFIX)/share/man/man3/$$name.3" || exit 1; done
 
 map: ## what every file is for
 	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' | while read -r f; do \
@@ -247,4 +270,4 @@ clean: ## remove everything built
 
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLIENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH))))))
+-include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(BENCH_CLIENT) $(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLIENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH))))))

@@ -181,6 +181,7 @@ static void confirm_begin(struct agent *a, struct work *w)
     w->phase = WORK_CONFIRMING;
     w->has_run = false;
     w->at = 0;
+    readers_hear(a); /* who registered before the decision came is asked */
     confirm_step(a, w, clock_monotonic_ms());
 }
 

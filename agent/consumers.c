@@ -171,26 +171,6 @@ static void part(struct consumer *who, const char *why)
     *who = (struct consumer){ .fd = -1 };
 }
 
-static void come_in(struct consumers *c)
-{
-    for (;;) {
-        int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        socklen_t size = sizeof(struct ucred);
-        unsigned i = 0;
-
-        if (fd < 0)
-            return;
-        while (i < CONSUMERS_MAX && c->all[i].fd >= 0)
-            i++;
-        if (i == CONSUMERS_MAX ||
-            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->all[i].who, &size) ||
-            watch_for(c, fd, i))
-            close(fd);
-        else
-            c->all[i].fd = fd;
-    }
-}
-
 static void reject(struct consumer *who, const char *why)
 {
     struct report r = { .magic = REPORT_MAGIC, .kind = REPORT_REJECTED };
@@ -262,6 +242,29 @@ static void hear(struct consumer *who, const struct agent_settings *settings)
     }
 }
 
+/* Whoever comes has mostly spoken already. */
+static void come_in(struct consumers *c, const struct agent_settings *settings)
+{
+    for (;;) {
+        int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        socklen_t size = sizeof(struct ucred);
+        unsigned i = 0;
+
+        if (fd < 0)
+            return;
+        while (i < CONSUMERS_MAX && c->all[i].fd >= 0)
+            i++;
+        if (i == CONSUMERS_MAX ||
+            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->all[i].who, &size) ||
+            watch_for(c, fd, i)) {
+            close(fd);
+            continue;
+        }
+        c->all[i].fd = fd;
+        hear(&c->all[i], settings);
+    }
+}
+
 bool consumers_step(struct consumers *c, const struct agent_settings *settings)
 {
     struct epoll_event events[EVENTS_MAX];
@@ -271,7 +274,7 @@ bool consumers_step(struct consumers *c, const struct agent_settings *settings)
         uint32_t index = events[i].data.u32;
 
         if (index == CONSUMERS_MAX)
-            come_in(c);
+            come_in(c, settings);
         else if (c->all[index].fd >= 0)
             hear(&c->all[index], settings);
     }

@@ -2,8 +2,8 @@
  *
  * They speak over a SOCK_SEQPACKET socket in the publish folder (agent/client/report.h). Who they
  * are is what the kernel says: root, the agent's own user and members of the scope's readers' group
- * may register. A consumer counts for as long as its connection lives. Nobody can make the agent wait:
- * what cannot be read or written at once is left.
+ * may register. A consumer counts for as long as its connection lives. Nobody can make the agent
+ * wait: what cannot be read or written at once is left.
  */
 #ifndef AGENT_CONSUMERS_H
 #define AGENT_CONSUMERS_H

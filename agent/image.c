@@ -119,7 +119,7 @@ static unsigned fill(const char *base, const uint32_t *order, uint32_t count, ui
     return longest;
 }
 
-/* The seed of the shortest probes among a few: nobody can choose keys that all collide. */
+/* The seed of the shortest probes among a few. */
 static uint64_t pick_seed(const char *base, const uint32_t *order, uint32_t count,
                           const struct hash *hash, struct published_slot *slots, uint32_t mask)
 {

@@ -1,5 +1,6 @@
 /* main.c - lockstep-agent: command line, settings, keys, then the loop. */
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #define CONFIG_PRESET "/etc/lockstep/agent.ini"
 #define EXIT_USAGE 2
+#define LARGE_BYTES (128 * 1024)
 
 static const char help[] =
     "usage: lockstep-agent [--config FILE]             run in the foreground\n"
@@ -137,6 +139,9 @@ static int run_agent(const struct arguments *args)
     int rc;
 
     service_init();
+    /* Documents come and go in large pieces: their memory goes back to the system at once. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
     if (agent_settings_new(args->config, &settings, &e))
         return fail(&e);
     log_init("lockstep-agent", settings->level, settings->is_log_json);

@@ -79,6 +79,16 @@ part_asan() {
     # The README's tests would build again, without the sanitizers.
     loud asan env BUILD="$build/asan" ONLY="cli nginx agent api bad_input openapi takeover crash" bash tests/check.sh unit db system
 }
+# A minute of swaps under readers, once for memory and once for races.
+part_swaps() {
+    local name flags
+    for name in asan tsan; do
+        flags=$asan
+        [ $name = asan ] || flags="-fsanitize=thread -fno-omit-frame-pointer"
+        once "swaps $name" make BUILD="$build/$name" SANITIZE="$flags" OPT="-O1 -g" "$build/$name/tests/unit/client_swaps"
+        quiet "swaps $name" env LOCKSTEP_SWAP_SECONDS=60 "$build/$name/tests/unit/client_swaps"
+    done
+}
 part_fuzz() {
     local source name
     once fuzz make BUILD="$build/fuzz" CC=clang SANITIZE="-fsanitize=address,undefined,fuzzer-no-link" OPT="-O1 -g" fuzzers
