@@ -575,7 +575,8 @@ void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *
     *r = (struct rollout){ .id = load->id,
                            .strategy = load->strategy,
                            .scope_count = load->scope_count,
-                           .is_paused = load->is_paused };
+                           .is_paused = load->is_paused,
+                           .is_promoted = load->is_promoted };
     memcpy(r->scopes, load->scopes, sizeof(r->scopes));
     memset(words, 0, sizeof(*words) * word_count * ROLLOUT_SET_COUNT);
     for (size_t i = 0; i < count; i++)

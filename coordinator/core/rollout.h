@@ -104,6 +104,7 @@ struct rollout_load {
     bool is_opened;                      /* C1 happened; else the rest is zero */
     enum phase phase;
     bool is_paused;
+    bool is_promoted; /* a command to pass over every bake and hold was carried out */
     unsigned stage, attempt;
     uint64_t attempt_number;   /* of the current attempt */
     bool is_attempt_decided;   /* its ACTIVATE exists */

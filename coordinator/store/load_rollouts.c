@@ -97,6 +97,7 @@ static int read_rollout(const struct rows *rows, size_t i, struct rollout_row *r
     load->is_attempt_decided = rows_bool(rows, i, 10);
     load->was_activated = rows_bool(rows, i, 12);
     load->decision_number = (uint64_t)rows_int(rows, i, 11);
+    load->is_promoted = rows_bool(rows, i, 13);
     return phase_of(rows_text(rows, i, 5), &load->phase, e);
 }
 
@@ -111,7 +112,10 @@ int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *
                  " (SELECT max(d.dseq) FROM decision AS d WHERE d.rollout_id = r.rollout_id AND"
                  "  d.kind = CASE r.phase WHEN 'finalizing' THEN 'finalize' ELSE 'rollback' END),"
                  " EXISTS (SELECT 1 FROM attempt AS a WHERE a.rollout_id = r.rollout_id"
-                 "  AND a.outcome = 'activate')"
+                 "  AND a.outcome = 'activate'),"
+                 " r.is_opened AND EXISTS (SELECT 1 FROM command AS c"
+                 "  WHERE c.rollout_id = r.rollout_id AND c.action = 'promote' AND c.is_full"
+                 "  AND c.state = 'done')"
                  " FROM rollout AS r WHERE r.state IN ('running', 'rolling_back')"
                  " AND ($1 OR NOT r.is_opened) ORDER BY r.rollout_id",
                  &rows, e, PARAM_BOOL(is_whole)))

@@ -178,12 +178,18 @@ START_TEST(test_activating_and_baking)
     ck_assert(s->decisions[0].scope_count == 1 && s->decisions[0].scope_ids[0] == scope_id);
     ck_assert_uint_gt(s->decisions[0].body_size, 0);
     bake(0);
+    kit_sql(pg, "INSERT INTO command (rollout_id, action, actor, is_full, state)"
+                " VALUES (%lld, 'promote', 'ann', false, 'done'), (%lld, 'promote', 'ann', true, 'refused')",
+            (long long)rollout_id, (long long)rollout_id);
     r = load();
     ck_assert(r->load.phase == PHASE_BAKING && r->members[0].load.is_applied);
+    ck_assert(!r->load.is_promoted);
+    kit_sql(pg, "UPDATE command SET state = 'done'");
     ck_assert(r->members[0].load.is_ready && !r->members[0].load.is_failed);
     open_stage(1, PHASE_BAKING);
     r = load();
     ck_assert(r->load.stage == 1 && !r->load.is_attempt_decided && r->load.was_activated);
+    ck_assert(r->load.is_promoted); /* all of them, whoever leads */
     ck_assert(r->member_count == 3 && r->members[2].load.stage == 1);
 }
 END_TEST

@@ -32,6 +32,19 @@ static void fill_members(const struct rollout_row *r, struct member_load *member
     load->members = members;
 }
 
+/* All its bakes and holds, by a command that was carried out. */
+static bool was_promoted(const struct world *w, uint64_t rollout)
+{
+    for (unsigned i = 0; i < w->database.command_count; i++) {
+        const struct command_row *c = &w->database.commands[i];
+
+        if (c->rollout == rollout && c->action == ROLLOUT_ACTION_PROMOTE && c->is_full &&
+            c->is_done)
+            return true;
+    }
+    return false;
+}
+
 static void fill(struct world *w, const struct rollout_row *r, struct member_load *members,
                  struct rollout_load *load)
 {
@@ -43,6 +56,7 @@ static void fill(struct world *w, const struct rollout_row *r, struct member_loa
                                    .is_opened = r->is_opened,
                                    .phase = r->phase,
                                    .is_paused = r->is_paused,
+                                   .is_promoted = was_promoted(w, r->id),
                                    .stage = r->stage,
                                    .attempt = r->attempt,
                                    .attempt_number = r->attempt_number,

@@ -203,6 +203,23 @@ START_TEST(test_a_restart_keeps_votes_and_asks_the_rest)
 }
 END_TEST
 
+/* Who promoted everything does not have to say it again to the next leader. */
+START_TEST(test_a_restart_passes_over_holds_that_were_promoted)
+{
+    struct member_load members[] = {
+        { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
+    };
+
+    load.strategy.stages[0].is_hold = true;
+    load.attempt_number = 7;
+    load.phase = PHASE_BAKING;
+    load.is_attempt_decided = load.was_activated = load.is_promoted = true;
+    restart(members, 1);
+    leader_begin(l, now, 1, &out);
+    ck_assert_int_eq(state(), ROLLOUT_CHOOSING);
+}
+END_TEST
+
 START_TEST(test_a_restart_after_the_decision_tells_it_again)
 {
     struct member_load members[] = { { .server = 0, .attempt_number = 7, .is_ready = true } };
@@ -262,6 +279,7 @@ int main(void)
         test_unfit_servers_are_counted_apart,
         test_fates_of_attempts,
         test_a_restart_keeps_votes_and_asks_the_rest,
+        test_a_restart_passes_over_holds_that_were_promoted,
         test_a_restart_after_the_decision_tells_it_again,
         test_a_restart_while_rolling_back_goes_on,
     };
