@@ -29,14 +29,20 @@ struct lease {
     struct mailbox *news;
     int wake_fd;
 
-    pthread_mutex_t lock; /* of the next four */
+    pthread_mutex_t lock; /* of the next seven */
     bool is_stopping;
     uint64_t abdicated; /* epoch to be given up; 0: none */
     int32_t backends[BACKENDS_MAX]; /* the newest of this process */
     size_t backend_count;
+    bool is_loaded; /* the loading ended: with a snapshot, or with an error */
+    struct snapshot *loaded;
+    struct err load_error;
 
     /* the thread's own */
     struct pg *pg;
+    pthread_t loading; /* runs while is_loading; of load_epoch */
+    bool is_loading;
+    uint64_t load_epoch;
     bool is_known; /* this connection stands in `backends` */
     bool is_leading;
     uint32_t gen;
@@ -216,22 +222,77 @@ static int take(struct lease *l, int64_t *asked_ms, struct err *e)
 
 /* ---------------------------------------------------------------- leading and following */
 
-static int lead(struct lease *l, int64_t asked_ms, struct err *e)
-{
-    struct lease_news *n = news_of(LEASE_GAINED);
+static void wake(struct lease *l);
 
+/* Reading all a leader must know may take longer than the lease: it is renewed meanwhile. */
+static void *load(void *arg)
+{
+    struct lease *l = arg;
+    struct snapshot *s = NULL;
+    struct pg *pg = NULL;
+    struct err e = { 0 };
+
+    if (pg_open(l->settings.conninfo, "lockstepd lease loader", &pg, &e) == 0) {
+        pg_set_patience(pg, LOAD_PATIENCE_MS);
+        if (load_snapshot(pg, LOAD_WHOLE, &s, &e))
+            s = NULL;
+    }
+    pg_close(pg);
+    pthread_mutex_lock(&l->lock);
+    l->is_loaded = true;
+    l->loaded = s;
+    l->load_error = e;
+    pthread_mutex_unlock(&l->lock);
+    wake(l);
+    return NULL;
+}
+
+static void lead(struct lease *l, int64_t asked_ms)
+{
+    MUST(!l->is_loading);
     l->epoch++;
     l->end_ms = asked_ms + l->settings.lease_ms;
     l->is_leading = true;
-    pg_set_patience(l->pg, LOAD_PATIENCE_MS);
-    if (load_snapshot(l->pg, LOAD_WHOLE, &n->snapshot, e)) {
-        free_news(n);
+    l->is_loading = true;
+    l->load_epoch = l->epoch;
+    MUST(pthread_create(&l->loading, NULL, load, l) == 0);
+}
+
+static struct snapshot *end_loading(struct lease *l, struct err *e)
+{
+    pthread_join(l->loading, NULL);
+    l->is_loading = l->is_loaded = false;
+    *e = l->load_error;
+    return MOVE(l->loaded);
+}
+
+static bool is_loaded(struct lease *l)
+{
+    bool is_so;
+
+    pthread_mutex_lock(&l->lock);
+    is_so = l->is_loading && l->is_loaded;
+    pthread_mutex_unlock(&l->lock);
+    return is_so;
+}
+
+/* Of a leadership that is over meanwhile nothing is said. */
+static int announce(struct lease *l, struct err *e)
+{
+    SCOPED(snapshot_free) struct snapshot *s = end_loading(l, e);
+    struct lease_news *n;
+
+    if (!l->is_leading || l->load_epoch != l->epoch)
+        return 0;
+    if (!s) {
         l->is_leading = false;
         give_up(l);
         return err_wrap(e, "load what a leader must know");
     }
+    n = news_of(LEASE_GAINED);
     n->gen = l->gen;
     n->epoch = l->epoch;
+    n->snapshot = MOVE(s);
     mailbox_put(l->news, n);
     return 0;
 }
@@ -261,14 +322,14 @@ static int follow(struct lease *l, int64_t *wait_ms, struct err *e)
         say_other(l, l->gen, l->epoch, rows_text(rows, 0, 2), rows_text(rows, 0, 3));
         return 0;
     }
-    if (clock_monotonic_ms() < l->quiet_ms)
+    if (clock_monotonic_ms() < l->quiet_ms || l->is_loading)
         return 0;
     status = take(l, &asked_ms, e);
     if (status < 0)
         return -1;
     if (status > 0) {
-        *wait_ms = 0;
-        return lead(l, asked_ms, e);
+        lead(l, asked_ms);
+        return 0;
     }
     *wait_ms = 0; /* somebody was faster: look who */
     return 0;
@@ -323,7 +384,9 @@ static int64_t turn(struct lease *l)
     }
     if (is_abdicated(l))
         abdicate(l);
-    status = l->is_leading ? renew(l, &e) : follow(l, &wait_ms, &e);
+    status = is_loaded(l) ? announce(l, &e) : 0;
+    if (status == 0)
+        status = l->is_leading ? renew(l, &e) : follow(l, &wait_ms, &e);
     if (status == 0) {
         l->retry_ms = l->trouble_ms = 0;
         return wait_ms;
@@ -351,6 +414,8 @@ static void *run(void *arg)
         if (poll(&p, 1, (int)turn(l)) > 0)
             MUST(read(l->wake_fd, &ignored, sizeof(ignored)) > 0 || errno == EAGAIN);
     }
+    if (l->is_loading)
+        snapshot_free(end_loading(l, &(struct err){ 0 }));
     if (l->is_leading)
         give_up(l);
     pg_close(l->pg);

@@ -141,6 +141,27 @@ START_TEST(test_renewed_while_it_lives)
 }
 END_TEST
 
+/* A large fleet, a slow disk: what a leader must know takes longer to read than the lease. */
+START_TEST(test_renewed_while_the_snapshot_is_read)
+{
+    struct pg *slow = kit_open(conninfo);
+    int64_t until;
+
+    kit_sql(slow, "BEGIN; LOCK TABLE server IN ACCESS EXCLUSIVE MODE");
+    first = start("tcp://first");
+    while (kit_int(pg, "SELECT epoch FROM leader") == 0)
+        poll(NULL, 0, 10);
+    second = start("tcp://second");
+    until = clock_monotonic_ms() + 3 * LEASE_MS;
+    while (clock_monotonic_ms() < until)
+        ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM leader WHERE epoch = 1"
+                                     " AND lease_until > now()"), 1);
+    kit_sql(slow, "COMMIT");
+    ck_assert_uint_eq(await_news(first, LEASE_GAINED).epoch, 1);
+    pg_close(slow);
+}
+END_TEST
+
 START_TEST(test_renewing_does_not_wait_for_a_fenced_transaction)
 {
     const struct fence fence = { .gen = 1, .epoch = 1 };
@@ -317,6 +338,7 @@ int main(void)
     tcase_add_test(tests, test_the_second_follows_and_takes_over_when_the_first_goes);
     tcase_add_test(tests, test_the_leader_is_named_again_after_trouble);
     tcase_add_test(tests, test_renewed_while_it_lives);
+    tcase_add_test(tests, test_renewed_while_the_snapshot_is_read);
     tcase_add_test(tests, test_renewing_does_not_wait_for_a_fenced_transaction);
     tcase_add_test(tests, test_given_up_and_taken_again);
     tcase_add_test(tests, test_lost_with_its_connection);
