@@ -14,10 +14,10 @@
 #include "coordinator/turns.h"
 
 #define QUARANTINE_MS 300000
-#define CLONE_AFTER_MS                                                                             \
-    3000 /* answers of an old session this long after a new one began: a clone                     \
-          */
+/* Answers of an old session this long after a new one began: a clone. */
+#define CLONE_AFTER_MS 3000
 #define SEEN_MS 10000
+#define SEEN_PARTS 10 /* in as many small pieces: acknowledgements wait in the same queue */
 #define REJECT_RETRY_MS 1000
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
@@ -37,6 +37,7 @@ struct hearing {
     uint32_t ping_next; /* roster index the next PING goes to */
     int64_t ping_ms;
     int64_t seen_ms;
+    uint32_t seen_part;
     uint8_t body[WIRE_MESSAGE_MAX];
 };
 
@@ -544,7 +545,7 @@ static void note_seen(struct hearing *h, int64_t now_ms)
     size_t n = 0;
 
     MUST(ids);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = h->seen_part++ % SEEN_PARTS; i < count; i += SEEN_PARTS) {
         const struct roster_server *s = roster_server(h->edges->roster, i);
 
         if (s->heard_ms && s->heard_ms > now_ms - SEEN_MS - 2000 && !s->is_gone)
@@ -592,7 +593,7 @@ void hearing_tick(struct hearing *h)
     if (!h->leading)
         return;
     ping_some(h, now_ms);
-    if (now_ms - h->seen_ms < SEEN_MS)
+    if (now_ms - h->seen_ms < SEEN_MS / SEEN_PARTS)
         return;
     h->seen_ms = now_ms;
     note_seen(h, now_ms);
