@@ -1,8 +1,10 @@
 /* load_rollouts.c - open rollouts as the core wants them: phase, attempt, changes, members. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/log.h"
 #include "coordinator/store/load_part.h"
 
 static int phase_of(const char *text, enum phase *out, struct err *e)
@@ -101,6 +103,17 @@ static int read_rollout(const struct rows *rows, size_t i, struct rollout_row *r
     return phase_of(rows_text(rows, i, 5), &load->phase, e);
 }
 
+/* One that makes no sense and was never opened holds nobody up: the others are read. */
+static void pass_over(struct snapshot *s, const struct err *e)
+{
+    struct rollout_row *r = &s->rollouts[--s->rollout_count];
+
+    log_warn("a rollout cannot be read", "rollout", r->public_id, "reason", e->text);
+    free(r->strategy);
+    free(r->members);
+    *r = (struct rollout_row){ 0 };
+}
+
 int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -120,15 +133,17 @@ int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *
                  " AND ($1 OR NOT r.is_opened) ORDER BY r.rollout_id",
                  &rows, e, PARAM_BOOL(is_whole)))
         return -1;
-    s->rollout_count = rows_count(rows);
-    s->rollouts = load_array(s->rollout_count, sizeof(*s->rollouts));
-    for (size_t i = 0; i < s->rollout_count; i++) {
-        struct rollout_row *r = &s->rollouts[i];
+    s->rollouts = load_array(rows_count(rows), sizeof(*s->rollouts));
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct rollout_row *r = &s->rollouts[s->rollout_count++];
 
-        if (read_rollout(rows, i, r, e) ||
-            load_changes(pg, r->rollout_id, r->changes, &r->change_count, e) ||
-            (is_whole && load_members(pg, r, e)))
+        if (read_rollout(rows, i, r, e) == 0 &&
+            load_changes(pg, r->rollout_id, r->changes, &r->change_count, e) == 0 &&
+            (!is_whole || load_members(pg, r, e) == 0))
+            continue;
+        if (r->load.is_opened || e->kind != ERR_CORRUPT)
             return -1;
+        pass_over(s, e);
     }
     return 0;
 }

@@ -158,7 +158,15 @@ static int perform(struct loader *l, struct pg *pg, const struct task *t, struct
     return 0;
 }
 
-/* Until it worked or the thread is to end. */
+/* Asking again helps against a database that is away, and against nothing else: a row that makes
+ * no sense stays like that, and everything behind it would wait for ever. Work and roster are
+ * asked for again soon, documents by whoever needs them. */
+static bool is_worth_insisting(const struct pg *pg, const struct err *e)
+{
+    return !pg || pg_is_broken(pg) || e->kind == ERR_UNAVAILABLE;
+}
+
+/* Until it worked, cannot work, or the thread is to end. */
 static void insist(struct loader *l, struct pg **pg, const struct task *t)
 {
     struct err e = { 0 };
@@ -174,6 +182,10 @@ static void insist(struct loader *l, struct pg **pg, const struct task *t)
             *pg = NULL;
         else if (perform(l, *pg, t, &e) == 0)
             return;
+        if (!is_worth_insisting(*pg, &e)) {
+            log_error("what was read from the database makes no sense", "reason", e.text);
+            return;
+        }
         log_warn("reading from the database failed; it is tried again", "reason", e.text);
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += RETRY_S;

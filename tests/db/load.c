@@ -1,6 +1,7 @@
 /* load.c - what a leader finds in the database, after each phase of a rollout. */
 #include "coordinator/store/load.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +144,26 @@ START_TEST(test_a_rollout_that_waits)
 }
 END_TEST
 
+/* What cannot be read holds up nobody but itself. */
+START_TEST(test_a_row_that_makes_no_sense_is_passed_over)
+{
+    for (int i = 0; i <= ROLLOUT_SCOPES_MAX; i++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "many-%d", i);
+        kit_scope(pg, name, 1);
+    }
+    kit_sql(pg, "INSERT INTO rollout (public_id, stage_count, salt, strategy, created_by)"
+                " VALUES ('senseless', 1, 'salt', '{}', 'ann')");
+    kit_sql(pg, "INSERT INTO rollout_change (rollout_id, scope_id, from_revision, to_revision,"
+                " is_open) SELECT (SELECT max(rollout_id) FROM rollout), scope_id, 0, 1, true"
+                " FROM scope WHERE service LIKE 'many-%%'");
+    load();
+    ck_assert_uint_eq(s->rollout_count, 1);
+    ck_assert_int_eq(s->rollouts[0].rollout_id, rollout_id);
+}
+END_TEST
+
 START_TEST(test_preparing)
 {
     const struct rollout_row *r;
@@ -272,6 +293,7 @@ int main(void)
     tcase_add_test(tests, test_the_roster);
     tcase_add_test(tests, test_parts_of_it);
     tcase_add_test(tests, test_a_rollout_that_waits);
+    tcase_add_test(tests, test_a_row_that_makes_no_sense_is_passed_over);
     tcase_add_test(tests, test_preparing);
     tcase_add_test(tests, test_activating_and_baking);
     tcase_add_test(tests, test_finalizing_and_over);
