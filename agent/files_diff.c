@@ -85,6 +85,10 @@ static int diff_file(struct diff *d, const struct agent_file *file, struct err *
     if (render_file(d->source, file, &r, e) ||
         place_file_access(file->path, &file->access, r.is_secret, &access, e))
         return -1;
+    if (r.is_sealed) {
+        buffer_printf(d->out, "%s: shows a secret; not compared\n", file->path);
+        return 0;
+    }
     is_there = stat(file->path, &st) == 0;
     if (is_there && buffer_read_file(&found, file->path, TREE_BYTES_MAX, e))
         return -1;

@@ -11,7 +11,7 @@ enum files_diff_shown {
     FILES_DIFF_ALL,    /* but secrets */
 };
 
-/* Appends a unified diff of every file that files_apply would change ("-" is on this server, "+" is
+/* Appends a unified diff of each file that files_apply would change ("-" is on this server, "+" is
  * what the source says; a NULL document: the originals), each cut at size_max bytes. Touches
  * nothing. How many places differ; -1 when the document cannot be written at all. */
 int files_diff(const struct render_source *source, const char *state_dir,

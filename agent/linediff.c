@@ -50,7 +50,7 @@ struct comparison {
     bool *before_stays, *after_stays;
 };
 
-/* The longest row of lines common to both middles: length[i][j] is that of the ends from i and j. */
+/* The longest row of lines that both middles have: AT(i, j) is that of what follows i and j. */
 static void compare_middles(struct comparison *c, size_t from, size_t before_end, size_t after_end)
 {
     size_t n = before_end - from, m = after_end - from, i = 0, j = 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/agent.h"
+#include "agent/diff.h"
 #include "agent/dump.h"
 #include "agent/exec.h"
 #include "agent/keys.h"
@@ -16,8 +17,10 @@
 #include "common/service.h"
 
 #define CONFIG_PRESET "/etc/lockstep/agent.ini"
+#define EXIT_DIFFERENT 1
 #define EXIT_USAGE 2
 #define LARGE_BYTES (128 * 1024)
+#define EXIT_COMPARING 9
 
 static const char help[] =
     "usage: lockstep-agent [--config FILE]             run in the foreground\n"
@@ -25,6 +28,8 @@ static const char help[] =
     "       lockstep-agent keygen [--key-file FILE]    make a key pair, print the public key\n"
     "       lockstep-agent show-key [--key-file FILE]  print the public key\n"
     "       lockstep-agent dump                        what the agent holds, as JSON\n"
+    "       lockstep-agent diff [SCOPE] (or --noop)    what applying would change in the files;\n"
+    "                                                  exit status 1: something\n"
     "\n"
     "       lockstep-agent get SCOPE [KEY]             what is active, from the published files\n"
     "       lockstep-agent wait SCOPE                  until there is one; for boot scripts\n"
@@ -33,6 +38,8 @@ static const char help[] =
     "\n"
     "  -c, --config FILE    settings (default " CONFIG_PRESET ")\n"
     "  -k, --key-file FILE  the key pair, if not the one of the settings\n"
+    "  -d, --document FILE  diff: of this JSON document, not of what the agent holds\n"
+    "  -p, --prepared       diff: of what is prepared, not of what is active\n"
     "  -V, --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
@@ -42,6 +49,8 @@ static const char help[] =
 
 struct arguments {
     const char *config, *key_file, *operand;
+    struct diff_wish diff;
+    bool is_noop;
 };
 
 static int fail(const struct err *e)
@@ -94,6 +103,27 @@ static int run_dump(const struct arguments *args)
         return fail(&e);
     puts(text.data);
     return EXIT_SUCCESS;
+}
+
+/* As the comparing commands of `lockstep`: 1 is a difference, 9 an error. */
+static int run_diff(const struct arguments *args)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct agent_settings settings;
+    struct diff_wish wish = args->diff;
+    struct err e;
+    int count;
+
+    wish.scope = args->operand;
+    if (agent_settings_load(args->config, &settings, &e))
+        return fail(&e), EXIT_COMPARING;
+    count = diff_show(&settings, &wish, &text, &e);
+    agent_settings_fini(&settings);
+    if (text.data)
+        fputs(text.data, stdout);
+    if (count < 0)
+        return fail(&e), EXIT_COMPARING;
+    return count ? EXIT_DIFFERENT : EXIT_SUCCESS;
 }
 
 static int run_keygen(const struct arguments *args)
@@ -164,6 +194,7 @@ static const struct verb {
     { "keygen", run_keygen, false },
     { "show-key", run_show_key, false },
     { "dump", run_dump, false },
+    { "diff", run_diff, true },
 };
 
 /* Commands that need neither settings nor agent, with options of their own behind their name. */
@@ -186,6 +217,10 @@ static int run_reader(int argc, char **argv)
 
 static int obey(struct arguments *args, char **words)
 {
+    if (args->is_noop && (!words[0] || strcmp(words[0], "diff") != 0)) {
+        args->operand = words[0];
+        return words[0] && words[1] ? usage("too many arguments: ", words[1]) : run_diff(args);
+    }
     if (!words[0])
         return run_agent(args);
     for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
@@ -203,6 +238,8 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' }, { "key-file", required_argument, NULL, 'k' },
+        { "document", required_argument, NULL, 'd' }, { "prepared", no_argument, NULL, 'p' },
+        { "noop", no_argument, NULL, 'n' },
         { "version", no_argument, NULL, 'V' },      { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
@@ -211,13 +248,22 @@ int main(int argc, char **argv)
 
     if (c >= 0)
         return c;
-    while ((c = getopt_long(argc, argv, "c:k:Vh", options, NULL)) != -1)
+    while ((c = getopt_long(argc, argv, "c:k:d:pnVh", options, NULL)) != -1)
         switch (c) {
         case 'c':
             args.config = optarg;
             break;
         case 'k':
             args.key_file = optarg;
+            break;
+        case 'd':
+            args.diff.document = optarg;
+            break;
+        case 'p':
+            args.diff.is_prepared = true;
+            break;
+        case 'n':
+            args.is_noop = true;
             break;
         case 'V':
             puts("lockstep-agent " AGENT_VERSION);

@@ -24,6 +24,7 @@ static const char *text_of(const struct document_item *item, struct rendering *r
 {
     if (item->is_secret) {
         r->is_secret = true;
+        r->is_sealed |= value_is_reference(item->text, NULL);
         buffer_keep_secret(&r->content);
     }
     return item->text;
@@ -277,7 +278,7 @@ int render_file(const struct render_source *source, const struct agent_file *fil
                 struct rendering *out, struct err *e)
 {
     buffer_clear(&out->content);
-    out->is_absent = out->is_secret = false;
+    out->is_absent = out->is_secret = out->is_sealed = false;
     if (file->kind == AGENT_FILE_KEY ? render_key(source, file, out, e)
                                      : render_document(source, file, out, e))
         return -1;

@@ -34,6 +34,7 @@ struct rendering {
     struct buffer content; /* .data is never NULL after success */
     bool is_absent;        /* there is no such file: its key is not in the document, and optional */
     bool is_secret;        /* it shows a secret; content is wiped */
+    bool is_sealed;        /* one that is not opened: its reference stands there */
 };
 void rendering_fini(struct rendering *r);
 #define SCOPED_RENDERING __attribute__((cleanup(rendering_fini)))

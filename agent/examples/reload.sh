@@ -20,7 +20,7 @@ old=$(children) || exit 1
 kill -s "$signal" "$pid" || exit 1
 tries=800
 while :; do
-    new= waiting=
+    new='' waiting=''
     for child in $(children); do is_new "$child" && accepts "$child" && new=$child; done
     for child in $old; do accepts "$child" && waiting=$child; done
     [ -n "$new" ] && [ -z "$waiting" ] && exit 0

@@ -230,6 +230,30 @@ def test_sighup(world):
     equal(answer(e.port), good, "what the greeter answers after going back")
 
 
+def test_noop(world):
+    """lockstep-agent diff and --noop show what would change and touch nothing: 0 nothing, 1 something, 9 an error"""
+    e, agent = world.greeter, world.greeter.agent_process
+    before = answer(e.port)[2], {n: read(f"{e.folder}/etc/{n}") for n in os.listdir(f"{e.folder}/etc")}
+    done = agent.run("diff", e.scope)
+    equal((done.returncode, done.stdout, done.stderr), (0, "", ""), "diff of what is active")
+    text = f"{world.folder}/document.json"
+    write(text, '{"greeting.text": "bonsoir", "version": "{lockstep.hash}", "greeting.n": 1.50}')
+    done = agent.run("--noop", "--document", text)
+    equal(done.returncode, 1, f"exit code with differences ({done.stderr})")
+    contains(done.stdout, f"--- {e.folder}/etc/greeter.json", '-  "text": "good day"', '+  "text": "bonsoir"', '+  "n": 1.50')
+    write(text, '{"greeting.text": null}')
+    for words, said in ((("diff", "--document", text), "null"), (("diff", "no/scope"), "[scope no/scope]"), (("diff", "--prepared"), "nothing is prepared")):
+        done = agent.run(*words)
+        equal((done.returncode, done.stdout), (9, ""), f"exit code of {words}")
+        contains(done.stderr, said)
+    equal((answer(e.port)[2], {n: read(f"{e.folder}/etc/{n}") for n in os.listdir(f"{e.folder}/etc")}), before, "nothing was touched")
+    write(f"{e.folder}/etc/greeter.json", '{"text": "by hand"}\n')
+    done = agent.run("diff")
+    equal(done.returncode, 1, "exit code after a change by hand")
+    contains(done.stdout, '-{"text": "by hand"}', '+  "text": "good day"')
+    write(f"{e.folder}/etc/greeter.json", before[1]["greeter.json"])
+
+
 def test_nothing_is_left_over(world):
     """when all is finalized, nothing of Lockstep lies beside the files and folders"""
     def left_over():
