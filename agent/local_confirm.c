@@ -1,4 +1,4 @@
-/* local_confirm.c - POST …/confirm: a process says over local HTTP what it runs, as liblockstep's users do. */
+/* local_confirm.c - POST …/confirm: a process says over local HTTP which content it runs. */
 #include "agent/local_confirm.h"
 
 #include <jansson.h>
@@ -108,8 +108,8 @@ static int check_fields(const json_t *body, struct err *e)
         for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++)
             is_known |= strcmp(json_object_iter_key(at), known[i]) == 0;
         if (!is_known)
-            return err_set(e, ERR_INVALID, "\"%.100s\" is no field of this request: there are hash, "
-                           "error, name and pid", json_object_iter_key(at));
+            return err_set(e, ERR_INVALID, "\"%.100s\" is no field of this request: there are "
+                           "hash, error, name and pid", json_object_iter_key(at));
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* local_confirm.h - POST …/confirm: a process says over local HTTP what it runs, as liblockstep's users do.
+/* local_confirm.h - POST …/confirm: a process says over local HTTP which content it runs.
  *
  * It is registered as a consumer from its first word on, until it ends: the process that the kernel
  * names as the other end of the connection, or another one of the same user that the body names (a

@@ -5,7 +5,6 @@ import json
 import os
 import pwd
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -540,6 +539,28 @@ def test_exec_signal(world):
     heard.process.send_signal(signal.SIGUSR1)
     heard.wait("usr1\n", "it heard the signal")
     equal(heard.end(signal.SIGINT), 3, "exit status")
+
+
+def test_page(world):
+    """the examples of the page work: the Python program, and the lines for a shell"""
+    page = read(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../agent/LOCAL.md"))
+    page = page.replace("/var/lib/lockstep/agent.sock", world.socket).replace("payments/prod", SCOPE)
+    program, = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    reader = subprocess.Popen(["python3", "-c", "def use(values): print(json.dumps(values), flush=True)\n" + program], stdout=subprocess.PIPE, text=True)
+    equal(json.loads(reader.stdout.readline()), ask(world, f"/v1/config/{SCOPE}?format=json").body, "what the program uses")
+    roll(world, SCOPE, {"note": "for the page"})  # applied only after the program confirmed it
+    equal(json.loads(reader.stdout.readline())["note"], "for the page", "what it uses then")
+    reader.kill()
+    reader.wait()
+    lines = [line for block in re.findall(r"^```sh\n(.*?)^```$", page, re.M | re.S) for line in block.splitlines()]
+    ran = 0
+    for line in lines:
+        if re.match(r"lockstep-agent (get|wait .*60s)|curl -f", line):
+            done = subprocess.run(["sh", "-c", line], env={**os.environ, "LOCKSTEP_DIR": world.public, "PATH": f"{BUILD}:{os.environ['PATH']}"}, capture_output=True,
+                                  text=True, timeout=30, check=False)
+            equal(done.returncode, 0, f"exit code of {line}: {done.stderr}")
+            ran += 1
+    equal(ran, 4, "lines that ran")
 
 
 def test_agent_down(world):
