@@ -200,6 +200,33 @@ START_TEST(test_group_dies_with_its_parent)
 }
 END_TEST
 
+/* His rights, his groups, his home; and killed like all others. */
+START_TEST(test_as_another_user)
+{
+    struct user *user;
+    struct command *c;
+
+    if (geteuid() != 0)
+        return; /* only root can become somebody else */
+    ck_assert_msg(user_find("nobody", &user, &e) == 0, "%s", e.text);
+    ck_assert_int_eq(command_start("home=$(getent passwd nobody | cut -d: -f6); "
+                                   "[ \"$(id -un) $(id -G)\" = \"nobody $(id -G nobody)\" ] && "
+                                   "[ \"$USER $HOME\" = \"nobody $home\" ] && "
+                                   "! touch /root/x 2>/dev/null", (const char *[]){ NULL }, user,
+                                   5000, clock_monotonic_ms(), &c, &e), 0);
+    finish(c);
+    command_reason(c, "check", reason, sizeof(reason));
+    ck_assert_msg(command_succeeded(c), "%s", reason);
+    command_free(c);
+    ck_assert_int_eq(command_start("sleep 100 & sleep 100", (const char *[]){ NULL }, user, 50,
+                                   clock_monotonic_ms(), &c, &e), 0);
+    finish(c);
+    ck_assert(!command_succeeded(c));
+    command_free(c);
+    user_free(user);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("agent_command");
@@ -216,6 +243,7 @@ int main(void)
     tcase_add_test(t, test_endless_output_does_not_hold_the_caller);
     tcase_add_test(t, test_free_ends_it);
     tcase_add_test(t, test_group_dies_with_its_parent);
+    tcase_add_test(t, test_as_another_user);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "agent/files.h"
@@ -238,6 +239,65 @@ START_TEST(test_validate_sees_the_whole_group)
 }
 END_TEST
 
+/* ---- a disk that fills up ---- */
+
+/* Fills the file system of the folder to its last byte and its last inode. */
+static void fill_up(void)
+{
+    char path[TEMP_PATH + 32], block[4096] = { 0 };
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/filler", folder);
+    f = fopen(path, "w");
+    while (fwrite(block, 1, sizeof(block), f) == sizeof(block) && fflush(f) == 0)
+        ;
+    fclose(f);
+    for (int i = 0; i < 10000; i++) {
+        snprintf(path, sizeof(path), "%s/filler-%d", folder, i);
+        f = fopen(path, "w");
+        if (!f)
+            return;
+        fclose(f);
+    }
+}
+
+START_TEST(test_forth_and_back_on_a_full_disk)
+{
+    struct hash first, second;
+    SCOPED(document_free) struct document *a = NULL;
+    SCOPED(document_free) struct document *b = NULL;
+    char mounted[TEMP_PATH / 2], single[TEMP_PATH];
+
+    begin();
+    snprintf(mounted, sizeof(mounted), "%s", folder);
+    if (mount("none", mounted, "tmpfs", 0, "size=512k,nr_inodes=200")) {
+        end();
+        return; /* not allowed to */
+    }
+    ck_assert_int_eq(mkdir(state, 0700), 0);
+    snprintf(single, sizeof(single), "%s/single", folder);
+    scope->files[7].group = AGENT_NO_GROUP;
+    free(scope->files[7].path);
+    scope->files[7].path = strdup(single);
+    a = document_of("1", 0, &first);
+    b = document_of("2", 0, &second);
+    apply("1");
+    ck_assert_int_eq(files_stage(FROM(b, second), &e), 0);
+    ck_assert_int_eq(files_reserve(FROM(a, first), state, &e), 0);
+    fill_up();
+    ck_assert_msg(files_apply(FROM(b, second), state, &e) == 0, "%s", e.text);
+    ck_assert(holds(0, "2") && holds(7, "2"));
+    fill_up();
+    ck_assert_msg(files_apply(FROM(a, first), state, &e) == 0, "%s", e.text);
+    ck_assert(holds(0, "1") && holds(7, "1"));
+    fill_up();
+    ck_assert_int_eq(files_stage(FROM(b, second), &e), -1); /* and what cannot be is refused */
+    ck_assert_str_eq(e.code, "nospace");
+    ck_assert_int_eq(umount2(mounted, MNT_DETACH), 0);
+    end();
+}
+END_TEST
+
 /* ---- never half a group ---- */
 
 /* Open the folder and read all its files through that: what a program does. 0: some are gone. */
@@ -349,6 +409,7 @@ int main(void)
     tcase_add_test(t, test_the_way_back_is_laid_out);
     tcase_add_test(t, test_the_group_may_be_a_link);
     tcase_add_test(t, test_validate_sees_the_whole_group);
+    tcase_add_test(t, test_forth_and_back_on_a_full_disk);
     tcase_add_test(t, test_readers_see_one_group_or_the_other);
     tcase_add_test(t, test_killed_at_any_moment);
     suite_add_tcase(s, t);
