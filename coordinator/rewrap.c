@@ -27,10 +27,12 @@ struct rewrap {
     uint64_t done, failed;
 };
 
-/* One that cannot be wrapped anew holds nobody up, as long as the keyring answers at all. */
-static int note_failure(struct rewrap *r, const char *digest, const struct err *why, struct err *e)
+/* One that cannot be wrapped anew holds nobody up, as long as the keyring answers at all: asked at
+ * the first failure of a batch. */
+static int note_failure(struct rewrap *r, bool is_first, const char *digest, const struct err *why,
+                        struct err *e)
 {
-    if (keyring_check(r->keyring, r->newest, e) < 0)
+    if (is_first && keyring_check(r->keyring, r->newest, e) < 0)
         return -1;
     if (r->failed++ < TOLD_MAX)
         fprintf(stderr, "lockstepd: secret %s stays as it is: %s\n", digest, why->text);
@@ -47,7 +49,7 @@ static int wrap_rows(struct rewrap *r, const struct rows *rows, struct err *e)
         if (secret_key_at(rows, i, old, &why) == 0 &&
             keyring_rewrap(r->keyring, &old->wrapped, &r->wrapped[r->count], &why) == 0)
             r->count++;
-        else if (note_failure(r, rows_text(rows, i, 0), &why, e) < 0)
+        else if (note_failure(r, r->count == i, rows_text(rows, i, 0), &why, e) < 0)
             return -1;
     }
     return 0;

@@ -85,7 +85,8 @@ static int read_versions(const char *text, json_t *list, struct err *e)
         long long number = strtoll(at, &end, 10);
 
         if (end == at || number < 1 || (*end != ',' && *end != '\0'))
-            return err_set(e, ERR_MALFORMED, "--versions \"%.100s\": give numbers, as in 1,2", text);
+            return err_set(e, ERR_MALFORMED, "--versions \"%.100s\": give numbers, as in 1,2",
+                           text);
         json_array_append_new(list, json_integer(number));
         if (*end == '\0')
             return 0;

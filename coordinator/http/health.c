@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 
+#include "coordinator/http/census.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/reply.h"
@@ -86,6 +87,7 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
                       "lockstep_tls_certificate_days %.3f\n",
                       tls_days_left(rq->tls));
     reads_metrics(rq->reads, &re->body);
+    census_metrics(rq->census, &re->body);
     re->status = 200;
     re->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return 0;

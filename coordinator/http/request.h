@@ -20,6 +20,7 @@
 #define REQUEST_LIMIT_MAX 500
 #define REQUEST_LIMIT_PRESET 100
 
+struct census;
 struct counters;
 struct json_t;
 struct pg;
@@ -59,6 +60,7 @@ struct request {
     struct tls *tls; /* NULL: plain HTTP */
     struct counters *counters;
     struct limits *limits;
+    struct census *census;
     bool is_permitted; /* the token was checked, and it may do this */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
     int64_t waiting_for; /* 0 at the first call */

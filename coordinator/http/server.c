@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/scoped.h"
 #include "coordinator/http/bind.h"
+#include "coordinator/http/census.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/dispatch.h"
@@ -54,6 +55,7 @@ struct http {
     struct streams *streams;
     struct watches *watches;
     struct releaser *releaser;
+    struct census *census;
     struct schema_cache *schemas;
     struct counters counters;
     struct limits *limits;
@@ -133,6 +135,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->schemas = ex->http->schemas;
     rq->counters = &ex->http->counters;
     rq->limits = ex->http->limits;
+    rq->census = ex->http->census;
     if (intake_headers(rq, ex->connection, e) < 0)
         return -1;
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
@@ -459,7 +462,9 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
     h->workers = workers_start(h->settings.workers, run_exchange);
     h->watches = watches_start(deps->pool, on_released, h);
     h->house.reads = reads_start(&h->settings, deps->pool, &hands);
+    h->census = census_start(deps->pool, deps->keyring);
     if (start_daemon(h, e) < 0) {
+        census_stop(h->census);
         reads_stop(h->house.reads);
         watches_stop(h->watches);
         workers_stop(h->workers);
@@ -487,6 +492,7 @@ void http_stop(struct http *h)
     reads_stop(h->house.reads);
     streams_stop(h->streams);
     MHD_stop_daemon(h->daemon);
+    census_stop(h->census);
     if (listening >= 0)
         close(listening);
     http_free(h);

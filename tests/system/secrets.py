@@ -8,6 +8,7 @@ import termios
 import threading
 
 from api import completed, pointers, problem
+from keyring import TOKEN, Vault
 from kit import BUILD, Process, World, check, contains, equal, wait_until, write
 
 PLAIN = "correct-horse-battery"  # every secret of these tests has it in it
@@ -277,6 +278,8 @@ def test_rewrapped_under_load(world):
     newest = lockstepd(world, "check-secrets").stdout.split()[-1]
     due = lambda: int(world.postgres.sql(f"SELECT count(*) FROM secret_key WHERE key_id <> '{newest}'")[0][0])
     readers = Readers(world, "wrap/prod", count)
+    metrics = lambda: world.api("GET", "/metrics", raw_path=True, token=None).raw.decode().splitlines()
+    wait_until(lambda: f"lockstep_secrets_due {due()}" in metrics() and "lockstep_secrets_available 1" in metrics(), "the metrics say what is due", 25)
     middle = world.postgres.sql(f"SELECT digest FROM secret_key ORDER BY digest OFFSET {count // 2} LIMIT 1")[0][0]
     holder = subprocess.Popen(["psql", "-X", "-q", world.postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -368,6 +371,31 @@ def test_command_line(world):
     cli(2, "config", "destroy", "line/prod", "k", "--versions", "one", "-y")
     cli(0, "config", "set", "line/prod", "k=public", "--plain")
     contains(cli(0, "config", "get", "line/prod@head", "k"), "public")
+
+
+def test_vault(world):
+    """with a Vault: sealed, read, and rewrapped; while it is away secrets say so, and what another key wrapped says that"""
+    vault = Vault()
+    write(f"{world.folder}/vault.token", f"{TOKEN}\n", 0o600)
+    c = world.add_coordinator("vaulted", f"[secrets]\nprovider = vault\nvault_url = {vault.url}\nvault_key = lockstep\n"
+                                         f"vault_token_file = {world.folder}/vault.token\nvault_timeout = 1s\n").start()
+    ask = lambda method, path, body=None: c.api(method, f"/config/{path}", body, token=world.reader)
+    try:
+        equal(ask("POST", "vault/prod", {"set": {f"k{n}": {"config_value": f"{PLAIN}-{n}", "encrypt": True} for n in range(3)}}).status, 201, "status")
+        equal(ask("GET", "vault/prod/k1?revision=head&raw=1").raw.decode(), f"{PLAIN}-1", "the value")
+        equal(ask("PUT", "vault/prod/k1", {"config_value": f"{PLAIN}-1"})["changed"], False, "the same value")
+        equal(len([i for i in ask("GET", "vault/prod?revision=head")["configs"] if i["config_value"].startswith(PLAIN)]), 3, "the whole")
+        problem(ask("GET", "shop/prod/db.password?revision=head"), 503, "secrets_unavailable", "file:")
+        done = subprocess.run([f"{BUILD}/lockstepd", "--config", c.settings, "rewrap"], capture_output=True, text=True, timeout=60, check=False)
+        equal(done.returncode, 1, "other keys are not its own")
+        contains(done.stderr, "stays as it is", "still wrapped by older keys")
+    finally:
+        vault.close()
+    problem(ask("GET", "vault/prod/k1?revision=head"), 503, "secrets_unavailable", vault.url)
+    problem(ask("PUT", "vault/prod/k1", {"config_value": "other"}), 503, "secrets_unavailable")
+    equal(ask("PUT", "vault/prod/plain", {"config_value": "1"}).status, 201, "a plain value")
+    c.process.stop()
+    world.coordinators.remove(c)
 
 
 def test_nothing_in_the_clear(world):

@@ -1,0 +1,115 @@
+/* census.c - the thread that counts secrets, and its numbers as metrics. */
+#include "coordinator/http/census.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/buffer.h"
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "coordinator/keyring/keyring.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/secrets.h"
+
+#define INTERVAL_MS 10000
+#define POOL_WAIT_MS 1000
+
+struct census {
+    struct pg_pool *pool;
+    struct keyring *keyring;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t thread;
+    bool is_stopping;
+    _Atomic bool is_available;
+    _Atomic uint64_t secrets, destroyed, due;
+};
+
+/* What cannot be counted at the moment keeps its last number. */
+static void count(struct census *c)
+{
+    char newest[ENVELOPE_KEY_ID_SIZE] = "";
+    struct secret_counts counts;
+    struct pg *pg;
+    struct err e = { 0 };
+    bool is_available = c->keyring && keyring_check(c->keyring, newest, &e) == 0;
+
+    c->is_available = is_available;
+    if (pg_pool_take(c->pool, POOL_WAIT_MS, &pg, &e) < 0)
+        return;
+    if (secrets_count(pg, is_available ? newest : "", &counts, &e) == 0) {
+        c->secrets = counts.secrets;
+        c->destroyed = counts.destroyed;
+        if (is_available)
+            c->due = counts.due;
+    }
+    pg_pool_give(c->pool, &pg);
+}
+
+static void *work(void *arg)
+{
+    struct census *c = arg;
+
+    pthread_mutex_lock(&c->lock);
+    while (!c->is_stopping) {
+        int64_t at = clock_monotonic_ms() + INTERVAL_MS;
+        struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
+
+        pthread_mutex_unlock(&c->lock);
+        count(c);
+        pthread_mutex_lock(&c->lock);
+        while (!c->is_stopping && clock_monotonic_ms() < at)
+            pthread_cond_timedwait(&c->changed, &c->lock, &until);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+struct census *census_start(struct pg_pool *pool, struct keyring *keyring)
+{
+    struct census *c = calloc(1, sizeof(*c));
+    pthread_condattr_t monotonic;
+
+    MUST(c);
+    c->pool = pool;
+    c->keyring = keyring;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    MUST(pthread_create(&c->thread, NULL, work, c) == 0);
+    return c;
+}
+
+void census_stop(struct census *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->is_stopping = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static void gauge(struct buffer *to, const char *name, const char *help, uint64_t value)
+{
+    buffer_printf(to, "# HELP lockstep_%s %s\n# TYPE lockstep_%s gauge\nlockstep_%s %" PRIu64 "\n",
+                  name, help, name, name, value);
+}
+
+void census_metrics(const struct census *c, struct buffer *to)
+{
+    gauge(to, "secrets", "Versions of secrets that can be read.", c->secrets);
+    gauge(to, "secrets_destroyed", "Versions of secrets that were destroyed.", c->destroyed);
+    gauge(to, "secrets_due", "Secrets whose data key is not wrapped by the newest key.", c->due);
+    gauge(to, "secrets_available", "1 when the key of all secrets is there and works.",
+          c->is_available);
+}

@@ -1,0 +1,18 @@
+/* census.h - how many secrets there are, and how they are wrapped: counted now and then, for /metrics.
+ *
+ * A thread of its own asks the database and the keyring, which may be another machine; who reads
+ * the numbers waits for neither. They are as old as a moment ago.
+ */
+#ifndef COORDINATOR_HTTP_CENSUS_H
+#define COORDINATOR_HTTP_CENSUS_H
+
+struct buffer;
+struct keyring;
+struct pg_pool;
+
+struct census;
+struct census *census_start(struct pg_pool *pool, struct keyring *keyring);
+void census_stop(struct census *c); /* NULL is fine */
+void census_metrics(const struct census *c, struct buffer *to);
+
+#endif
