@@ -125,6 +125,7 @@ int life_read(const struct agent *a, const char *config, struct agent_settings *
         return -1;
     if (check_fixed("state_dir", now->state_dir, next->state_dir, e) ||
         check_fixed("publish_dir", now->publish_dir, next->publish_dir, e) ||
+        check_fixed("publish_dir", now->publish_dir, next->publish_dir, e) ||
         check_fixed("key_file", now->key_file, next->key_file, e) ||
         check_fixed("secrets_key_file", now->secrets_key_file ? now->secrets_key_file : "none",
                     next->secrets_key_file ? next->secrets_key_file : "none", e) ||

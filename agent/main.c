@@ -44,8 +44,8 @@ static const char help[] =
     "  -h, --help           print this\n"
     "\n"
     "The public key is what `lockstep server enroll NAME KEY` wants. SIGHUP reads the settings\n"
-    "again: scopes, commands, intervals, labels, coordinators and log_level; state_dir, key_file\n"
-    "and log_format need a restart.\n";
+    "again: scopes, commands, intervals, labels, coordinators and log_level; state_dir,\n"
+    "publish_dir, key_file and log_format need a restart.\n";
 
 struct arguments {
     const char *config, *key_file, *operand;

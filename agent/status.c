@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/consumers.h"
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/name.h"
@@ -13,6 +14,15 @@ static void cut(char *out, size_t size, const char *text)
 {
     snprintf(out, size, "%s", text);
     name_clean_utf8(out, strlen(out));
+}
+
+static void take_consumers(const struct agent *a, unsigned i, struct status_scope *out)
+{
+    struct consumers_tally tally;
+
+    consumers_judge(a->consumers, agent_scope(a, i), &a->durable[i].active.hash, 0, false, &tally);
+    out->consumers = tally.registered;
+    out->consumers_confirmed = tally.confirmed;
 }
 
 static void take_scope(const struct agent *a, unsigned i, struct status_scope *out)
@@ -31,6 +41,7 @@ static void take_scope(const struct agent *a, unsigned i, struct status_scope *o
     out->is_drifted = a->drifts[i].is_drifted;
     cut(out->check, sizeof(out->check), w->detail);
     out->tally = a->tallies[i];
+    take_consumers(a, i, out);
 }
 
 struct status *status_take(const struct agent *a)

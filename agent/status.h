@@ -17,6 +17,7 @@ struct status_scope {
     char name[SCOPE_BUFFER];
     struct content active, promised; /* promised: what it can switch to; zero: nothing */
     enum participant_outcome outcome;
+    unsigned consumers, consumers_confirmed; /* registered; that run what is active */
     bool is_reverting, is_finalized, is_check_failing, is_drifted;
     char check[TALLY_REASON_SIZE]; /* why the check fails */
     struct tally tally;

@@ -67,6 +67,8 @@ VALUE(check, c->is_check_failing)
 VALUE(drift, c->is_drifted)
 VALUE(at, (double)c->tally.last_wall_ms / 1e3)
 VALUE(took, (double)c->tally.last_took_ms / 1e3)
+VALUE(consumers, c->consumers)
+VALUE(confirmed, c->consumers_confirmed)
 VALUE(prepared, c->tally.prepared)
 VALUE(refused, c->tally.refused)
 VALUE(applied, c->tally.applied)
@@ -82,6 +84,8 @@ static const struct {
     { "scope_last_apply_timestamp_seconds", "gauge",
       "When the newest apply ended; 0: none did since the agent started.", value_at },
     { "scope_last_apply_duration_seconds", "gauge", "How long the newest apply took.", value_took },
+    { "scope_consumers", "gauge", "Processes that registered as consumers.", value_consumers },
+    { "scope_consumers_confirmed", "gauge", "Those that run what is active.", value_confirmed },
     { "scope_prepared_total", "counter", "Promises made to switch.", value_prepared },
     { "scope_refused_total", "counter", "Changes that were refused.", value_refused },
     { "scope_applied_total", "counter", "Applies that ended well.", value_applied },
@@ -180,6 +184,8 @@ static void add_scope(struct buffer *out, const struct status_scope *scope)
                   bool_text(scope->is_finalized), bool_text(scope->is_drifted),
                   bool_text(scope->is_check_failing));
     add_text(out, "check_detail", scope->is_check_failing ? scope->check : "");
+    buffer_printf(out, ",\"consumers\":{\"registered\":%u,\"confirmed\":%u}", scope->consumers,
+                  scope->consumers_confirmed);
     add_time(out, "last_apply_at", t->last_wall_ms);
     buffer_printf(out, ",\"last_apply_ms\":%" PRId64 ",\"last_apply_failed\":%s", t->last_took_ms,
                   bool_text(t->is_last_failed));

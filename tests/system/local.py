@@ -347,6 +347,8 @@ def test_confirm(world):
     registered = say({"name": "shop", "pid": program.pid})
     equal((registered.status, registered["confirmed"], registered["pid"]), (200, False, program.pid), "registered")
     equal(say({"hash": now["hash"], "pid": program.pid})["confirmed"], True, "confirmed")
+    wait_until(lambda: [s["consumers"] for s in ask(world, "/v1/status")["scopes"] if s["service_name"] == "demo"] == [{"registered": 1, "confirmed": 1}], "it is counted")
+    contains(ask(world, "/metrics").raw.decode(), f'lockstep_agent_scope_consumers_confirmed{{scope="{SCOPE}"}} 1')
 
     def answer_next(error):
         """What the program does: waits for news, then says what it makes of it."""
