@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "agent/files.h"
@@ -329,7 +330,7 @@ static volatile bool is_over;
 static void *change(void *unused)
 {
     (void)unused;
-    for (int i = 0; i < 300; i++)
+    for (int i = 0; i < 100; i++)
         apply(i % 2 ? "1" : "2");
     is_over = true;
     return NULL;
@@ -356,41 +357,67 @@ START_TEST(test_readers_see_one_group_or_the_other)
 }
 END_TEST
 
-/* Killed anywhere in an activation: the folder is the old or the new one, and whoever comes after
- * finishes the job. */
-START_TEST(test_killed_at_any_moment)
+static _Noreturn void activate(const struct render_source *to, const struct render_source *from)
 {
-    struct hash hash[2];
-    struct document *d[2];
+    ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+    if (files_stage(to, &e) || files_reserve(from, state, &e))
+        _exit(1);
+    raise(SIGSTOP);
+    _exit(files_apply(to, state, &e) ? 1 : 0);
+}
+
+/* An activation that is killed at the n-th entry into or return from a system call; false: it has
+ * fewer than that. */
+static bool kill_at(int n, const struct render_source *to, const struct render_source *from)
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0)
+        activate(to, from);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFSTOPPED(status), "it was not promised");
+    for (int i = 0; i < n; i++) {
+        ck_assert_int_eq(ptrace(PTRACE_SYSCALL, child, NULL, NULL), 0);
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+        if (!WIFSTOPPED(status)) {
+            ck_assert_int_eq(status, 0);
+            return false;
+        }
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    return true;
+}
+
+/* Then the folder is the old or the new one, whoever comes after finishes the job, in either
+ * direction, and nothing is left over. */
+START_TEST(test_killed_at_every_system_call)
+{
+    struct hash first, second;
+    SCOPED(document_free) struct document *a = NULL;
+    SCOPED(document_free) struct document *b = NULL;
+    bool was_killed = true;
+    int n = 0;
 
     begin();
-    d[0] = document_of("1", 0, &hash[0]);
-    d[1] = document_of("2", 0, &hash[1]);
+    a = document_of("1", 0, &first);
+    b = document_of("2", 0, &second);
     apply("1");
-    for (int i = 0; i < 150; i++) {
-        int to = (i + 1) % 2, whole;
-        pid_t child = fork();
+    for (; was_killed; n += 2) { /* to be killed on return is to be killed at the next entry */
+        int whole;
 
-        if (child == 0) {
-            if (files_stage(FROM(d[to], hash[to]), &e) ||
-                files_reserve(FROM(d[!to], hash[!to]), state, &e) ||
-                files_apply(FROM(d[to], hash[to]), state, &e))
-                _exit(1);
-            _exit(0);
-        }
-        for (volatile int spin = 0; spin < i * 4000; spin++)
-            ;
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
+        was_killed = kill_at(n, FROM(b, second), FROM(a, first));
         whole = look_once();
-        ck_assert_msg(whole == '1' || whole == '2', "half a group after %d", i);
-        ck_assert_msg(files_apply(FROM(d[to], hash[to]), state, &e) == 0, "%s", e.text);
-        ck_assert_int_eq(look_once(), '1' + to);
+        ck_assert_msg(whole == '1' || whole == '2', "half a group after system call %d", n);
+        if (n % 4)
+            ck_assert_msg(files_apply(FROM(b, second), state, &e) == 0, "%s", e.text);
+        ck_assert_msg(files_apply(FROM(a, first), state, &e) == 0, "%s", e.text);
+        ck_assert_int_eq(look_once(), '1');
         files_sweep(scope, NULL, 0);
         ck_assert_int_eq(count(folder, ".lockstep"), 0);
     }
-    document_free(d[0]);
-    document_free(d[1]);
+    ck_assert_int_gt(n, 100);
     end();
 }
 END_TEST
@@ -411,7 +438,7 @@ int main(void)
     tcase_add_test(t, test_validate_sees_the_whole_group);
     tcase_add_test(t, test_forth_and_back_on_a_full_disk);
     tcase_add_test(t, test_readers_see_one_group_or_the_other);
-    tcase_add_test(t, test_killed_at_any_moment);
+    tcase_add_test(t, test_killed_at_every_system_call);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
