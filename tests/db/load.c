@@ -200,7 +200,8 @@ START_TEST(test_activating_and_baking)
     ck_assert_uint_gt(s->decisions[0].body_size, 0);
     bake(0);
     kit_sql(pg, "INSERT INTO command (rollout_id, action, actor, is_full, state)"
-                " VALUES (%lld, 'promote', 'ann', false, 'done'), (%lld, 'promote', 'ann', true, 'refused')",
+                " VALUES (%lld, 'promote', 'ann', false, 'done'),"
+                " (%lld, 'promote', 'ann', true, 'refused')",
             (long long)rollout_id, (long long)rollout_id);
     r = load();
     ck_assert(r->load.phase == PHASE_BAKING && r->members[0].load.is_applied);
