@@ -11,7 +11,7 @@ DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicroht
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
        libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx haproxy hey \
        curl json-schema-test-suite ca-certificates openssl pkg-config python3-jsonschema libfaketime
-DEPS_ALL = wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck g++ mandoc
+DEPS_ALL = strace wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck g++ mandoc
 # Whoever has an npm from elsewhere keeps it.
 DEPS_ALL += $(if $(shell command -v npm),,npm)
 
@@ -66,7 +66,7 @@ BENCHES = $(if $(BENCH),$(BUILD)/tests/bench) $(if $(BENCH_CLIENT),$(BUILD)/test
 EXAMPLES = $(patsubst agent/client/%.c,$(BUILD)/%,$(wildcard agent/client/examples/*.c))
 
 .DEFAULT_GOAL := all
-.PHONY: all tests deps deps-all help map tidy unit db system sim mutants model fsm check check-all bench bench-read bench-client \
+.PHONY: all tests deps deps-all help map tidy unit db system sim kills mutants model fsm check check-all bench bench-read bench-client \
         demo fuzz fuzzers analyze install clean format
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
@@ -152,7 +152,7 @@ $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
 # Each file in tests/unit and tests/db is a program of its own; it links what it names.
-$(BUILD)/tests/unit/agent_loop $(BUILD)/tests/unit/agent_schema $(BUILD)/tests/unit/agent_consumers: | $(BUILD)/lockstep-agent
+$(BUILD)/tests/unit/agent_loop $(BUILD)/tests/unit/agent_schema $(BUILD)/tests/unit/agent_consumers $(BUILD)/tests/unit/agent_kills: | $(BUILD)/lockstep-agent
 $(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
@@ -213,11 +213,14 @@ mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
 system: $(PROGRAMS) $(BUILD)/tests/unit/roles ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
 	@ONLY='$(ONLY)' $(CHECK) system
 
+kills: all $(BUILD)/tests/unit/agent_kills ## a real agent, killed at KILLS=n random moments and at every system call
+	@KILLS=$(or $(KILLS),10000) CALLS=1 $(BUILD)/tests/unit/agent_kills
+
 check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
 
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan swaps fuzz mutants model openapi analyze writers proxies bench
+	@$(CHECK) tidy unit db sim system clang asan swaps fuzz mutants model openapi analyze kills writers proxies bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

@@ -208,6 +208,10 @@ static bool is_outcome(enum ack_word word)
            word == ACK_WORD_FINALIZED;
 }
 
+#define CUT_OFF                                                                                    \
+    "it was applied, then no coordinator was heard for as long as the rollout allows (on_isolation)"
+#define NOT_ENDED "applying did not end in several starts of the agent"
+
 /* With what the task has to tell. */
 static void fill_story(const struct story *s, bool is_cut_off, struct wire_ack *ack)
 {
@@ -218,10 +222,7 @@ static void fill_story(const struct story *s, bool is_cut_off, struct wire_ack *
     if (ack->type == WIRE_FAILED) {
         ack->step = s->step;
         if (!s->text[0])
-            ack->text = wire_text_of(is_cut_off ? "it was applied, then no coordinator was heard for "
-                                                  "as long as the rollout allows (on_isolation)"
-                                                : "applying did not end in several starts of the "
-                                                  "agent");
+            ack->text = wire_text_of(is_cut_off ? CUT_OFF : NOT_ENDED);
     }
     ack->step_count = s->step_count;
     memcpy(ack->steps, s->steps, sizeof(ack->steps));

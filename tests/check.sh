@@ -102,6 +102,7 @@ part_fuzz() {
 part_model() { loud model bash tests/model/check.sh; }
 part_mutants() { loud mutants make BUILD="$build" mutants; }
 part_proxies() { loud proxies env BUILD="$build" SWAPS=200 TEST_LIMIT=1800 python3 -u tests/system/run.py proxies; }
+part_kills() { loud kills env KILLS=10000 CALLS=1 "$build/tests/unit/agent_kills"; }
 part_writers() { loud writers env BUILD="$build" WRITERS_SECONDS=60 python3 -u tests/system/run.py writers; }
 part_bench() { once bench make BUILD="$build" bench AGENTS="$AGENTS"; }
 part_openapi() { # by the linter that package.json pins; the unit tests compare it with the routes
