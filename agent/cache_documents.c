@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "agent/cache_inside.h"
 #include "common/digest.h"
@@ -11,6 +13,7 @@
 
 /* Blocks beyond the last page used: a promise transaction touches some dozen pages of 4 KiB. */
 #define RESERVE_BYTES (4u << 20)
+#define LARGE_BYTES 65536u
 
 unsigned cache_corrupt_count(const struct cache *c)
 {
@@ -161,6 +164,16 @@ static int drop_document(struct cache *c, const struct hash *hash, struct err *e
     return 0;
 }
 
+/* It was copied: the map's pages need not count as this program's memory. Whoever looks again gets
+ * them from the system's cache of the file. */
+static void let_go(const MDB_val *value)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)value->mv_data;
+
+    if (value->mv_size >= LARGE_BYTES)
+        madvise((void *)(at - at % page), value->mv_size + at % page, MADV_DONTNEED);
+}
+
 int cache_get_document(struct cache *c, const struct hash *hash, struct buffer *out,
                        struct err *e)
 {
@@ -175,6 +188,7 @@ int cache_get_document(struct cache *c, const struct hash *hash, struct buffer *
         fits = cache_document_fits(&key, &value);
         if (fits)
             buffer_add(out, value.mv_data, value.mv_size);
+        let_go(&value);
     }
     if (txn)
         mdb_txn_abort(txn);

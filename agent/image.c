@@ -7,12 +7,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/client/published.h"
+#include "agent/client/lookup.h"
 #include "common/invariant.h"
 
 #define SLOTS_MIN 4u
-#define PROBES_FINE 6  /* a lookup of this many steps stays within two cache lines */
-#define SEEDS_TRIED 16
 #define NUMBER_MAX 64  /* characters of what may be a number */
 #define EXACT_MAX 9007199254740992.0 /* 2^53: whole doubles up to here are exact */
 
@@ -97,46 +95,18 @@ static uint32_t slots_for(size_t count)
     return slots;
 }
 
-/* Fills the slots; the longest probe. */
-static unsigned fill(const char *base, const uint32_t *order, uint32_t count, uint64_t seed,
-                     struct published_slot *slots, uint32_t mask)
+static void fill(const char *base, const uint32_t *order, uint32_t count,
+                 struct published_slot *slots, uint32_t mask)
 {
-    unsigned longest = 0;
-
-    memset(slots, 0, ((size_t)mask + 1) * sizeof(*slots));
     for (uint32_t i = 0; i < count; i++) {
-        const struct published_entry *entry = (const void *)(base + order[i]);
-        uint64_t hash = published_hash(entry->bytes, entry->key_size, seed);
+        const struct published_entry *entry = lookup_entry(base, order[i]);
+        uint64_t hash = lookup_hash(entry->bytes, entry->key_size);
         uint32_t at = (uint32_t)hash & mask;
-        unsigned probes = 1;
 
-        for (; slots[at].at; probes++)
+        while (slots[at].at)
             at = (at + 1) & mask;
         slots[at] = (struct published_slot){ (uint32_t)(hash >> 32), order[i] };
-        if (probes > longest)
-            longest = probes;
     }
-    return longest;
-}
-
-/* The seed of the shortest probes among a few. */
-static uint64_t pick_seed(const char *base, const uint32_t *order, uint32_t count,
-                          const struct hash *hash, struct published_slot *slots, uint32_t mask)
-{
-    unsigned least = UINT32_MAX;
-    uint64_t seed, best = 0;
-
-    memcpy(&seed, hash->bytes, sizeof(seed));
-    for (unsigned i = 0; i < SEEDS_TRIED && least > PROBES_FINE; i++, seed++) {
-        unsigned longest = fill(base, order, count, seed, slots, mask);
-
-        if (longest < least) {
-            least = longest;
-            best = seed;
-        }
-    }
-    fill(base, order, count, best, slots, mask);
-    return best;
 }
 
 void image_build(const struct document *document, const struct hash *hash, struct buffer *out)
@@ -165,7 +135,7 @@ void image_build(const struct document *document, const struct hash *hash, struc
         order[i] = (uint32_t)out->size;
         add_entry(&item, out);
     }
-    header.seed = pick_seed(out->data, order, count, hash, index, slots - 1);
+    fill(out->data, order, count, index, slots - 1);
     header.file_size = out->size;
     memcpy(out->data + header.slots_at, index, slots * sizeof(*index));
     memcpy(out->data + header.order_at, order, count * sizeof(*order));

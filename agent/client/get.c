@@ -4,25 +4,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/client/lookup.h"
+
 /* ---- out of a document ---- */
 
 static inline int64_t int_of(const void *document, const char *key, int64_t preset)
 {
-    const struct published_entry *entry = published_find(document, key);
+    const struct published_entry *entry = lookup_key(document, key);
 
     return entry && entry->facts & PUBLISHED_IS_INT ? entry->integer : preset;
 }
 
 static inline double double_of(const void *document, const char *key, double preset)
 {
-    const struct published_entry *entry = published_find(document, key);
+    const struct published_entry *entry = lookup_key(document, key);
 
     return entry && entry->facts & PUBLISHED_IS_DOUBLE ? entry->real : preset;
 }
 
 static inline bool bool_of(const void *document, const char *key, bool preset)
 {
-    const struct published_entry *entry = published_find(document, key);
+    const struct published_entry *entry = lookup_key(document, key);
 
     return entry && entry->facts & PUBLISHED_IS_BOOL ? entry->facts & PUBLISHED_IS_TRUE : preset;
 }
@@ -37,7 +39,7 @@ static bool is_text(const struct published_entry *entry, bool as_json)
 static const char *text_of(const void *document, const char *key, const char *preset,
                            bool as_json, size_t *size_out)
 {
-    const struct published_entry *entry = published_find(document, key);
+    const struct published_entry *entry = lookup_key(document, key);
 
     if (!is_text(entry, as_json)) {
         *size_out = preset ? strlen(preset) : 0;
@@ -204,14 +206,14 @@ bool lockstep_held_at(const struct lockstep_snapshot *s, size_t index, struct lo
 {
     if (index >= lockstep_held_count(s))
         return false;
-    item_of(published_at(s->document, (uint32_t)index), out);
+    item_of(lookup_at(s->document, (uint32_t)index), out);
     return true;
 }
 
 bool lockstep_held_find(const struct lockstep_snapshot *s, const char *key,
                         struct lockstep_item *out)
 {
-    const struct published_entry *entry = published_find(s->document, key);
+    const struct published_entry *entry = lookup_key(s->document, key);
 
     if (!entry)
         return false;

@@ -1,10 +1,9 @@
-/* published.c - looking up and checking what an agent publishes; reading and switching the control file. */
+/* published.c - checking what an agent publishes; reading and switching the control file. */
 #include "agent/client/published.h"
 
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "agent/client/lookup.h"
 
 _Static_assert(sizeof(struct published_header) == 88, "the layout has no holes");
 _Static_assert(sizeof(struct published_slot) == 8, "the layout has no holes");
@@ -14,73 +13,9 @@ _Static_assert(sizeof(struct published_control) <= PUBLISHED_CONTROL_SIZE, "one 
 
 #define CHECKSUM_FROM offsetof(struct published_header, hash)
 
-uint64_t published_hash(const char *key, size_t size, uint64_t seed)
-{
-    uint64_t hash = (XXH3_64bits(key, size) ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
-
-    return hash ^ hash >> 32; /* XXH3's own seed would cost a third more */
-}
-
 uint64_t published_checksum(const void *document, size_t size)
 {
     return XXH3_64bits((const char *)document + CHECKSUM_FROM, size - CHECKSUM_FROM);
-}
-
-/* ---- lookup ---- */
-
-static const struct published_entry *entry_at(const void *document, uint32_t at)
-{
-    return (const void *)((const char *)document + at);
-}
-
-static inline uint64_t word_at(const char *text)
-{
-    uint64_t word;
-
-    memcpy(&word, text, sizeof(word));
-    return word;
-}
-
-/* memcmp, without the call: keys are short, and this is most of what a lookup does. */
-static inline bool is_same(const char *a, const char *b, size_t size)
-{
-    size_t i = 0;
-
-    if (size < sizeof(uint64_t)) {
-        while (i < size && a[i] == b[i])
-            i++;
-        return i == size;
-    }
-    for (; i + sizeof(uint64_t) <= size; i += sizeof(uint64_t))
-        if (word_at(a + i) != word_at(b + i))
-            return false;
-    return word_at(a + size - sizeof(uint64_t)) == word_at(b + size - sizeof(uint64_t));
-}
-
-const struct published_entry *published_find(const void *document, const char *key)
-{
-    const struct published_header *h = document;
-    const struct published_slot *slots = (const void *)((const char *)document + h->slots_at);
-    size_t size = strlen(key);
-    uint64_t hash = published_hash(key, size, h->seed);
-    uint32_t tag = (uint32_t)(hash >> 32);
-
-    for (uint32_t i = (uint32_t)hash & h->slot_mask; slots[i].at; i = (i + 1) & h->slot_mask) {
-        const struct published_entry *entry = entry_at(document, slots[i].at);
-
-        if (slots[i].tag == tag && entry->key_size == size &&
-            is_same(entry->bytes, key, size))
-            return entry;
-    }
-    return NULL;
-}
-
-const struct published_entry *published_at(const void *document, uint32_t index)
-{
-    const struct published_header *h = document;
-    const uint32_t *order = (const void *)((const char *)document + h->order_at);
-
-    return entry_at(document, order[index]);
 }
 
 /* ---- checks ---- */
@@ -98,7 +33,7 @@ static bool entry_fits(const void *document, size_t size, uint32_t at)
 
     if (at % 8 || !fits(at, 1, sizeof(*entry), size))
         return false;
-    entry = entry_at(document, at);
+    entry = lookup_entry(document, at);
     bytes = (size_t)entry->key_size + 1 + entry->text_size + 1;
     return bytes <= size - at - sizeof(*entry) && entry->type < PUBLISHED_TYPE_COUNT &&
            !entry->bytes[entry->key_size] && !entry->bytes[bytes - 1];

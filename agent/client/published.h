@@ -1,4 +1,4 @@
-/* published.h - the layout of what an agent publishes for local readers, and how it is looked up and checked.
+/* published.h - the layout of what an agent publishes for local readers, and how it is checked.
  *
  * FOLDER/SERVICE/ENVIRONMENT/HASH is the document of that content hash as a hash table: written
  * once, never changed, mapped read-only by any number of processes. FOLDER/SERVICE/ENVIRONMENT/
@@ -32,14 +32,15 @@ struct published_header {
     uint64_t file_size;
     uint64_t checksum; /* XXH3 of everything behind this field */
     uint8_t hash[PUBLISHED_HASH_SIZE]; /* SHA-256 of the canonical document */
-    uint64_t seed;        /* of the keys' hashes, chosen so that probes stay short */
+    uint64_t reserved;    /* 0 */
     uint32_t entry_count; /* fewer than there are slots */
     uint32_t slot_mask;   /* the number of slots, a power of two, less one */
     uint32_t slots_at;    /* struct published_slot [slot_mask + 1] */
     uint32_t order_at;    /* uint32_t [entry_count]: where each entry is, in key order */
 };
 
-/* Linear probing from hash & slot_mask; tag is the hash's upper half. */
+/* Linear probing from hash & slot_mask, at most every second slot in use; tag is the upper half of
+ * the hash (lookup.h). */
 struct published_slot {
     uint32_t tag;
     uint32_t at; /* of the entry, from the beginning of the file; 0: empty, the key is absent */
@@ -79,13 +80,7 @@ static inline const char *published_text(const struct published_entry *entry)
     return entry->bytes + entry->key_size + 1;
 }
 
-uint64_t published_hash(const char *key, size_t size, uint64_t seed);
 uint64_t published_checksum(const void *document, size_t size);
-
-/* `document` was checked; NULL: no such key. */
-const struct published_entry *published_find(const void *document, const char *key);
-/* index below entry_count. */
-const struct published_entry *published_at(const void *document, uint32_t index);
 
 /* Everything a reader will rely on: afterwards no lookup leaves the `size` bytes. NULL, or what is
  * wrong with it as the end of a sentence. hash NULL: any. */

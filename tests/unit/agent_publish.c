@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/client/lockstep.h"
-#include "agent/client/published.h"
+#include "agent/client/lookup.h"
 #include "agent/image.h"
 #include "common/clock.h"
 #include "common/digest.h"
@@ -260,11 +260,11 @@ START_TEST(test_many_keys)
             char key[32];
 
             snprintf(key, sizeof(key), "key.%u", i);
-            entry = published_find(image.data, key);
+            entry = lookup_key(image.data, key);
             ck_assert(entry && entry->integer == i);
         }
-        ck_assert_ptr_null(published_find(image.data, "key."));
-        ck_assert_ptr_null(published_find(image.data, ""));
+        ck_assert_ptr_null(lookup_key(image.data, "key."));
+        ck_assert_ptr_null(lookup_key(image.data, ""));
     }
 }
 END_TEST
@@ -427,7 +427,7 @@ START_TEST(test_wrong_places)
             h->checksum = published_checksum(image.data, image.size);
             if (!published_check_document(image.data, image.size, NULL))
                 for (size_t n = 0; n < SAMPLES; n++)
-                    published_find(image.data, samples[n].key);
+                    lookup_key(image.data, samples[n].key);
         }
         memcpy(image.data + i, &was, 4);
     }
