@@ -235,22 +235,43 @@ struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *ta
 
 /* ---------------------------------------------------------------- with an exchange */
 
+static bool takes_pass(struct request *rq)
+{
+    const char *token = dispatch_token(rq->authorization);
+    struct pass *pass = token ? passes_find(rq->reads->passes, token, true) : NULL;
+
+    if (!pass)
+        return false;
+    rq->owner = *pass_owner(pass);
+    pass_release(pass);
+    return true;
+}
+
+/* Who was sent to renew a pass and found nobody to ask goes on with the one that still stands. */
+static bool stays_permitted(struct exchange *ex)
+{
+    struct reply unused = { 0 };
+    struct err e;
+
+    if (ex->reply.status != 503 || !takes_pass(&ex->request) ||
+        access_check_route(&ex->request, &unused, &e) < 0) {
+        reply_fini(&unused);
+        return false;
+    }
+    reply_fini(&ex->reply);
+    ex->reply = unused;
+    ex->request.is_permitted = true;
+    return true;
+}
+
 enum reads_step reads_begin(struct exchange *ex)
 {
     struct request *rq = &ex->request;
     struct answers_name name;
-    struct pass *pass;
-    const char *token;
     struct err e;
 
-    if (!may_be_answered(rq, &name))
+    if (!may_be_answered(rq, &name) || !takes_pass(rq))
         return READS_GO;
-    token = dispatch_token(rq->authorization);
-    pass = token ? passes_find(rq->reads->passes, token, true) : NULL;
-    if (!pass)
-        return READS_GO;
-    rq->owner = *pass_owner(pass);
-    pass_release(pass);
     if (access_check_route(rq, &ex->reply, &e) < 0) {
         reply_error(&ex->reply, &e);
         return READS_ANSWERED;
@@ -266,7 +287,8 @@ enum reads_step reads_resume(struct exchange *ex, bool is_stopping)
 
     if (ex->flight || ex->is_alone || !may_be_answered(rq, &name))
         return READS_GO;
-    if (!rq->is_permitted && !dispatch_permit(rq, &ex->reply, is_stopping))
+    if (!rq->is_permitted && !dispatch_permit(rq, &ex->reply, is_stopping) &&
+        (is_stopping || !stays_permitted(ex)))
         return READS_ANSWERED;
     return find(ex, &name, nothing);
 }
