@@ -7,7 +7,7 @@
 #include "agent/render.h"
 
 enum files_diff_shown {
-    FILES_DIFF_PUBLIC, /* what everybody on this server may read; of the rest only that it differs */
+    FILES_DIFF_PUBLIC, /* what everybody on the server may read; of the rest, that it differs */
     FILES_DIFF_ALL,    /* but secrets */
 };
 

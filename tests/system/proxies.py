@@ -206,6 +206,21 @@ def test_swaps_under_load(world):
             check(load.failed <= own.failed, f"{e.name}, connections {load.name}: {load.errors or load.text}, without Lockstep: {own.errors}")
 
 
+def test_reload_with_few_capabilities(world):
+    """the reload of the examples under the capabilities of the unit: nginx by its titles, HAProxy with the remedy"""
+    unit = read("agent/lockstep-agent.service")
+    names = re.search(r"^CapabilityBoundingSet=(.*)", unit, re.M).group(1).split()
+    bounded = ["setpriv", "--bounding-set=-all," + ",".join("+" + n[4:].lower() for n in names), "--inh-caps=-all", "--"]
+
+    def reload_bounded(e):
+        return subprocess.run([*bounded, f"{EXAMPLES}/reload.sh", *e.reload], capture_output=True, text=True, check=False)
+    done = reload_bounded(world.nginx)
+    equal((done.returncode, done.stderr[:300]), (0, ""), "reload of nginx")
+    done = reload_bounded(world.haproxy)
+    equal(done.returncode, 1, "reload of HAProxy")
+    contains(done.stderr, "CapabilityBoundingSet=CAP_SYS_PTRACE")
+
+
 def test_bad_backends_are_refused(world):
     """what HAProxy calls wrong is refused in PREPARE with its words, and neither program changes"""
     before = [(answer(e.port)[1], sorted(os.listdir(e.etc))) for e in (world.nginx, world.haproxy)]
