@@ -17,6 +17,7 @@
 #include "coordinator/rewrap.h"
 #include "coordinator/secrets.h"
 #include "coordinator/settings.h"
+#include "coordinator/store/keeper.h"
 #include "coordinator/store/listener.h"
 #include "coordinator/store/migrate.h"
 #include "coordinator/store/pg.h"
@@ -219,9 +220,12 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     struct loop *loop = NULL;
     struct http *http = NULL;
     struct courier *courier = NULL;
+    struct keeper *keeper = NULL;
     struct err e = { 0 };
     int rc = 0;
 
+    keeper = keeper_start(s->database_url, s->retention_interval_ms);
+    deps.keeper = keeper;
     deps.status = loop_status;
     if (loop_open(s, s->http_listen, keyring, &loop, &e) != 0)
         rc = fail(&e);
@@ -244,6 +248,7 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     listener_stop(listener);
     courier_stop(courier);
     http_stop(http);
+    keeper_stop(keeper);
     loop_close(loop);
     pg_pool_free(pool);
     return rc;

@@ -26,6 +26,8 @@ static const struct settings_key keys[] = {
     { "cache", "megabytes", SETTINGS_NUMBER, AT(cache_megabytes), "1536", 1, INT64_C(1) << 22,
       false },
     { "cache", "warm_up", SETTINGS_BOOLEAN, AT(is_cache_warmed), "true", 0, 0, false },
+    { "retention", "interval", SETTINGS_DURATION, AT(retention_interval_ms), "1d", 1000,
+      30 * DAY_MS, false },
     { "router", "bind", SETTINGS_TEXT, AT(router_bind), "tcp://127.0.0.1:7781", 0, 0, false },
     { "router", "advertise", SETTINGS_TEXT, AT(router_advertise), NULL, 0, 0, false },
     { "router", "key_file", SETTINGS_TEXT, AT(router_key_file), "/var/lib/lockstep/router.key", 0,

@@ -18,6 +18,7 @@ struct coordinator_settings {
     bool is_http_insecure;              /* plain HTTP on any address */
     int64_t cache_entries, cache_megabytes; /* of single-key reads; whichever is reached first */
     bool is_cache_warmed;                   /* filled after a start with what is released */
+    int64_t retention_interval_ms; /* how often is looked for what is no longer to be kept */
     char *router_bind;      /* tcp://127.0.0.1:7781 */
     char *router_advertise; /* what other coordinators tell agents; default: the bound address */
     char *router_key_file;  /* CURVE key pair, made at the first start; FILE.pub: the public key */

@@ -31,7 +31,24 @@ int chain_begin(struct chain *c, uint64_t head, const char *head_hash, const cha
     return 0;
 }
 
-static int read_row(const char *canonical, uint64_t *number, struct hash *previous)
+#define ACTION 4
+#define DATA 8
+
+/* Newest first: the first one counts. */
+static void note_cut(struct chain *c, const json_t *row)
+{
+    const char *action = json_string_value(json_array_get(row, ACTION));
+    const json_t *data = json_array_get(row, DATA), *number = json_object_get(data, "number");
+    const char *hash = json_string_value(json_object_get(data, "hash"));
+
+    if (c->cut || !action || strcmp(action, "audit.cut") != 0 || !json_is_number(number) || !hash ||
+        hash_from_hex(hash, &c->cut_hash) < 0)
+        return;
+    c->cut = (uint64_t)json_number_value(number);
+}
+
+static int read_row(struct chain *c, const char *canonical, uint64_t *number,
+                    struct hash *previous)
 {
     json_t *row = json_loads(canonical, JSON_DECODE_INT_AS_REAL, NULL);
     json_t *first = json_array_get(row, 0);
@@ -42,6 +59,8 @@ static int read_row(const char *canonical, uint64_t *number, struct hash *previo
                  : -1;
 
     *number = json_is_number(first) ? (uint64_t)json_number_value(first) : 0;
+    if (rc == 0)
+        note_cut(c, row);
     json_decref(row);
     return rc;
 }
@@ -51,7 +70,7 @@ int chain_add(struct chain *c, const char *canonical, struct err *e)
     struct hash hash, previous;
     uint64_t number;
 
-    if (read_row(canonical, &number, &previous) < 0)
+    if (read_row(c, canonical, &number, &previous) < 0)
         return err_set(e, ERR_CORRUPT, "row %" PRIu64 " has no canonical form", c->next);
     if (number != c->next)
         return err_set(e, ERR_CORRUPT, "row %" PRIu64 " is missing: %" PRIu64
@@ -73,6 +92,14 @@ int chain_end(const struct chain *c, struct err *e)
 {
     struct hash seed;
 
+    if (c->cut && c->anchor && c->anchor <= c->cut)
+        return err_set(e, ERR_MALFORMED, "the row of the anchor is no longer kept: the trail was "
+                       "cut up to %" PRIu64 "; give a newer anchor", c->cut);
+    if (c->cut && c->next == c->cut)
+        return hash_equal(&c->cut_hash, &c->wanted)
+                   ? 0
+                   : err_set(e, ERR_CORRUPT, "the first row that is left does not continue the one "
+                             "that was cut last");
     if (c->next)
         return err_set(e, ERR_CORRUPT, "row %" PRIu64 " and those before it are missing", c->next);
     digest_sha256(SEED, strlen(SEED), &seed);

@@ -2,6 +2,8 @@
  *
  * The canonical form of a row is a JSON array: its number first, the hash of the row before last;
  * the hash of a row is the SHA-256 of that text (`lockstepd` documents it with its audit trail).
+ * Where old rows are no longer kept, the newest row audit.cut has number and hash of the last one
+ * that is gone, and the chain goes back to there.
  */
 #ifndef CLI_CHAIN_H
 #define CLI_CHAIN_H
@@ -17,6 +19,8 @@ struct chain {
     struct hash wanted; /* its hash */
     uint64_t anchor; /* 0: none */
     struct hash anchor_hash;
+    uint64_t cut; /* what was cut off last ends with this row; 0: nothing was */
+    struct hash cut_hash;
     uint64_t rows;
 };
 

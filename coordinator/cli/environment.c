@@ -60,6 +60,8 @@ const struct command_option environment_set_options[] = {
     { "policy", 0, "auto|manual", "whether a write is released by itself" },
     { "approvals", 0, "N", "so many others approve a rollout before it starts" },
     { "default-strategy", 0, "NAME", "of rollouts that name none" },
+    { "retention", 0, "KIND=DURATION", "keep history, acknowledgements, events or audit so long "
+                                       "(90d), or \"off\" for ever; repeatable" },
     { "allow", 0, "NAME", "only these strategies, repeatable; \"any\" lifts it" },
     { NULL, 0, NULL, NULL },
 };
@@ -77,6 +79,39 @@ static int current(struct cli *cli, const char *path, json_t **out, struct err *
     }
     *out = e->kind == ERR_NOT_FOUND ? json_pack("{s:s}", "policy", "manual") : NULL;
     return *out ? 0 : -1;
+}
+
+#define KINDS_MAX 8
+
+/* "history=90d"; off: as if nobody had said anything. */
+static int change_retention(const struct cli *cli, json_t *body)
+{
+    const char *wishes[KINDS_MAX];
+    size_t count = command_option_all(&cli->line, "retention", wishes, KINDS_MAX);
+    json_t *kept = json_deep_copy(json_object_get(body, "retention"));
+
+    if (!json_is_object(kept)) {
+        json_decref(kept);
+        kept = json_object();
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *equals = strchr(wishes[i], '=');
+        char name[32];
+
+        if (!equals || (size_t)(equals - wishes[i]) >= sizeof(name)) {
+            json_decref(kept);
+            return cli_usage(cli, "--retention wants KIND=DURATION, not %.60s", wishes[i]);
+        }
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - wishes[i]), wishes[i]);
+        if (strcmp(equals + 1, "off") == 0)
+            json_object_del(kept, name);
+        else
+            json_object_set_new(kept, name, json_string(equals + 1));
+    }
+    if (count)
+        json_object_set(body, "retention", kept);
+    json_decref(kept);
+    return CLI_DONE;
 }
 
 static void change(const struct cli *cli, json_t *body)
@@ -118,6 +153,11 @@ int environment_set(struct cli *cli, int argc, char **argv)
     client_escape(&path, name_environment(argv[0]));
     if (current(cli, path.data, &body, &e) != 0)
         return cli_fail(cli, &e);
+    rc = change_retention(cli, body);
+    if (rc != CLI_DONE) {
+        json_decref(body);
+        return rc;
+    }
     change(cli, body);
     rc = cli_call(cli, "PUT", path.data, body, &reply, &e);
     json_decref(body);

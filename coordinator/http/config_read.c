@@ -58,7 +58,7 @@ int config_revision_of(const struct request *rq, const char *name, const struct 
         return err_code(e, ERR_NOT_FOUND, "unknown_revision",
                         "%s/%s has no revision %s; its head is %" PRIu64, scope->service,
                         scope->environment, text, scope->head);
-    return 0;
+    return scope_check_kept(scope, *out, e);
 }
 
 int config_wanted_revision(const struct request *rq, const struct scope *scope, uint64_t *out,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/duration.h"
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/fields.h"
@@ -10,13 +11,15 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/environments.h"
+#include "coordinator/store/retention.h"
 #include "coordinator/store/strategies.h"
 
 static json_t *environment_json(const struct rows *rows, size_t row)
 {
-    json_t *out = json_pack("{s:s,s:s,s:s,s:i,s:n,s:n}", "name", rows_text(rows, row, 0), "policy",
-                            rows_text(rows, row, 1), "updated_at", rows_text(rows, row, 3),
-                            "approvals", 0, "default_strategy", "allowed_strategies");
+    json_t *out = json_pack("{s:s,s:s,s:s,s:i,s:n,s:n,s:n}", "name", rows_text(rows, row, 0),
+                            "policy", rows_text(rows, row, 1), "updated_at",
+                            rows_text(rows, row, 3), "approvals", 0, "default_strategy",
+                            "allowed_strategies", "retention");
 
     MUST(json_object_update_new(out, json_loads(rows_text(rows, row, 2), 0, NULL)) == 0);
     return out;
@@ -72,6 +75,7 @@ struct wish {
     const char *name, *policy, *default_strategy;
     int64_t approvals;
     json_t *allowed; /* lent; NULL: any */
+    json_t *retention; /* owned; NULL: everything is kept */
 };
 
 static bool is_strategy(struct request *rq, const char *name)
@@ -105,6 +109,34 @@ static void check_strategies(struct request *rq, const struct fields *f, const s
                        w->default_strategy);
 }
 
+/* As people write it, or null: kept for ever. */
+static json_t *read_retention(const struct fields *outer)
+{
+    json_t *value = fields_object(outer, "retention", false), *out;
+    struct fields f;
+
+    if (!value || !fields_enter(outer, "retention", value, &f))
+        return NULL;
+    FIELDS_ONLY(&f, "history", "acknowledgements", "events", "audit");
+    out = json_object();
+    for (size_t i = 0; i < RETENTION_KIND_COUNT; i++) {
+        const char *name = retention_kind_names[i], *text = fields_text(&f, name, false, 32);
+        struct err e;
+        int64_t ms;
+
+        if (text && duration_parse(text, &ms, &e) < 0)
+            fields_problem(&f, name, "%.200s", e.text);
+        else if (text && ms < RETENTION_LEAST_MS)
+            fields_problem(&f, name, "must be at least 1d; leave it out to keep everything");
+        else if (text)
+            json_object_set_new(out, name, json_string(text));
+    }
+    if (json_object_size(out))
+        return out;
+    json_decref(out);
+    return NULL;
+}
+
 /* What this version does not offer is refused, not ignored. */
 static void refuse_later_fields(const struct fields *f)
 {
@@ -127,7 +159,7 @@ static int read_wish(struct request *rq, struct reply *re, struct wish *w, struc
         fields_open(rq, re, false, &f, e) < 0)
         return -1;
     FIELDS_ONLY(&f, "policy", "approvals", "default_strategy", "allowed_strategies", "requires",
-                "windows", "objective", "forget_after");
+                "windows", "objective", "forget_after", "retention");
     refuse_later_fields(&f);
     w->policy = fields_text(&f, "policy", true, 16);
     is_auto = w->policy && strcmp(w->policy, "auto") == 0;
@@ -144,6 +176,7 @@ static int read_wish(struct request *rq, struct reply *re, struct wish *w, struc
     if (w->allowed && json_array_size(w->allowed) == 0)
         fields_problem(&f, "allowed_strategies", "must name a strategy, or be left out");
     check_strategies(rq, &f, w);
+    w->retention = read_retention(&f);
     return fields_done(re, e);
 }
 
@@ -194,10 +227,13 @@ int environments_put_one(struct request *rq, struct reply *re, struct err *e)
     bool is_new;
     int rc;
 
-    if (read_wish(rq, re, &w, e) < 0)
+    if (read_wish(rq, re, &w, e) < 0) {
+        json_decref(w.retention);
         return -1;
-    settings = json_pack("{s:I,s:s,s:O*}", "approvals", (json_int_t)w.approvals,
-                         "default_strategy", w.default_strategy, "allowed_strategies", w.allowed);
+    }
+    settings = json_pack("{s:I,s:s,s:O*,s:o*}", "approvals", (json_int_t)w.approvals,
+                         "default_strategy", w.default_strategy, "allowed_strategies", w.allowed,
+                         "retention", w.retention);
     text = json_dumps(settings, JSON_COMPACT);
     MUST(text);
     rc = put(rq, &w, text, &is_new, e);

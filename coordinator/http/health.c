@@ -10,6 +10,7 @@
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/http/tls.h"
+#include "coordinator/store/keeper.h"
 #include "coordinator/store/pg.h"
 
 int health_alive(struct request *rq, struct reply *re, struct err *e)
@@ -58,6 +59,25 @@ static void add_answers(struct buffer *to, const struct counters *counters)
                       atomic_load(&counters->answers[i]));
 }
 
+static void add_dropped(struct buffer *to, struct keeper *keeper)
+{
+    static const enum retention_kind kinds[] = { RETENTION_HISTORY, RETENTION_ACKNOWLEDGEMENTS,
+                                                 RETENTION_AUDIT };
+    struct keeper_figures figures;
+
+    keeper_figures(keeper, &figures);
+    buffer_add_text(to, "# HELP lockstep_retention_dropped_total Rows that were no longer to be "
+                        "kept.\n# TYPE lockstep_retention_dropped_total counter\n");
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        buffer_printf(to, "lockstep_retention_dropped_total{kind=\"%s\"} %" PRIu64 "\n",
+                      retention_kind_names[kinds[i]], figures.dropped.rows[kinds[i]]);
+    buffer_printf(to,
+                  "# HELP lockstep_retention_looked_timestamp_seconds When this coordinator last "
+                  "looked for them.\n# TYPE lockstep_retention_looked_timestamp_seconds gauge\n"
+                  "lockstep_retention_looked_timestamp_seconds %.3f\n",
+                  (double)figures.looked_ms / 1000);
+}
+
 int health_metrics(struct request *rq, struct reply *re, struct err *e)
 {
     struct http_status status = { 0 };
@@ -88,6 +108,8 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
                       tls_days_left(rq->tls));
     reads_metrics(rq->reads, &re->body);
     census_metrics(rq->census, &re->body);
+    if (rq->deps->keeper)
+        add_dropped(&re->body, rq->deps->keeper);
     re->status = 200;
     re->content_type = "text/plain; version=0.0.4; charset=utf-8";
     return 0;

@@ -83,6 +83,8 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
     bool is_changed;
 
     snprintf(description, sizeof(description), "takes back rollout %s", r->rollout->public_id);
+    if (scope_check_kept(&c->scope, r->old[i].from_revision, e) < 0)
+        return -1;
     if (config_revert(rq->pg, &c->scope, r->old[i].from_revision, true, rq->owner.name, description,
                       &c->to, &is_changed, e) < 0)
         return -1;

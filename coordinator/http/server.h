@@ -16,6 +16,7 @@
 #include "coordinator/http/tls.h"
 
 struct keyring;
+struct keeper;
 struct listener;
 struct pg_pool;
 
@@ -52,6 +53,7 @@ struct http_deps {
     struct listener *listener; /* NULL: none, waiting requests then look every second */
     http_status_fn *status;
     void *status_ctx;
+    struct keeper *keeper; /* NULL: none, nothing is told of it */
     const char *version; /* lent, for /version */
 };
 

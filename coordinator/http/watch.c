@@ -105,11 +105,12 @@ static int add_changes(struct request *rq, struct reply *re, const struct scope 
     return 0;
 }
 
-/* A revision that this scope never had (another database, say) is no base for differences. */
+/* A revision that this scope never had (another database, say), or has no more, is no base for
+ * differences. */
 static int answer(struct request *rq, struct reply *re, const struct scope *scope, uint64_t since,
                   struct err *e)
 {
-    bool is_reset = since > scope->head;
+    bool is_reset = since > scope->head || (since && since < scope->oldest);
 
     buffer_printf(&re->body, "{\"service_name\":\"%s\",\"environment\":\"%s\",\"has_changes\":%s,",
                   scope->service, scope->environment, since != scope->released ? "true" : "false");

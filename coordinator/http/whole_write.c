@@ -320,6 +320,8 @@ static int revert_inside(struct request *rq, struct reply *re, uint64_t target,
         return err_code(e, ERR_NOT_FOUND, "unknown_revision",
                         "%s/%s has no revision %" PRIu64 "; its head is %" PRIu64, scope->service,
                         scope->environment, target, scope->head);
+    if (scope_check_kept(scope, target, e) < 0)
+        return -1;
     old_head = scope->head;
     if (config_revert(rq->pg, scope, target, false, rq->owner.name, description, &revision,
                       is_changed, e) < 0)

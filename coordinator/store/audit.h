@@ -7,7 +7,9 @@
  * first. A row's hash is the SHA-256 of its canonical form in UTF-8. The head keeps number and hash
  * of the newest row. So whoever has the canonical forms can check everything but the last hash by
  * themselves, and that against the head: a row that was changed, removed or put elsewhere does not
- * fit its neighbours, and a tail that was cut does not end at the head.
+ * fit its neighbours, and a tail that was cut does not end at the head. Where old rows are no
+ * longer kept (store/retention.h), the newest row audit.cut has number and hash of the last one
+ * that is gone.
  */
 #ifndef COORDINATOR_STORE_AUDIT_H
 #define COORDINATOR_STORE_AUDIT_H

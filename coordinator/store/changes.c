@@ -25,7 +25,8 @@ int changes_after(struct pg *pg, uint64_t number, struct rows **out, struct err 
         " UNION SELECT c.scope_id FROM news n JOIN rollout_change c USING (rollout_id) "
         " WHERE n.action <> 'rollout.acks') "
         "SELECT h.number, EXISTS (SELECT 1 FROM news WHERE action !~ "
-        " '^(config|rollout|command|server|leader|strategy|schema|subscription|webhook)[.]'), "
+        " '^(config|rollout|command|server|leader|strategy|schema|subscription|webhook|retention"
+        "|audit)[.]'), "
         "s.scope_id, s.service, s.environment, s.head, s.released "
         "FROM audit_head h LEFT JOIN (named JOIN scope s USING (scope_id)) ON true",
         out, e, PARAM_INT(number));

@@ -18,10 +18,21 @@ static int take_scope(const struct rows *rows, const char *service, const char *
     out->scope_id = rows_int(rows, 0, 0);
     out->head = (uint64_t)rows_int(rows, 0, 1);
     out->released = (uint64_t)rows_int(rows, 0, 2);
+    out->oldest = (uint64_t)rows_int(rows, 0, 5);
     /* From the row: the names asked for may lie in *out. */
     snprintf(out->service, sizeof(out->service), "%s", rows_text(rows, 0, 3));
     snprintf(out->environment, sizeof(out->environment), "%s", rows_text(rows, 0, 4));
     return 0;
+}
+
+int scope_check_kept(const struct scope *scope, uint64_t revision, struct err *e)
+{
+    if (revision == 0 || revision >= scope->oldest)
+        return 0;
+    return err_code(e, ERR_NOT_FOUND, "unknown_revision",
+                    "revision %llu of %s/%s is older than its environment keeps history; %llu is "
+                    "the oldest that is left", (unsigned long long)revision, scope->service,
+                    scope->environment, (unsigned long long)scope->oldest);
 }
 
 int scopes_find(struct pg *pg, const char *service, const char *environment, struct scope *out,
@@ -30,7 +41,7 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released, service, environment FROM scope "
+                 "SELECT scope_id, head, released, service, environment, oldest FROM scope "
                  "WHERE service = $1 AND environment = $2",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
@@ -60,7 +71,7 @@ static int lock(struct pg *pg, const char *service, const char *environment, boo
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released, service, environment FROM scope "
+                 "SELECT scope_id, head, released, service, environment, oldest FROM scope "
                  "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;

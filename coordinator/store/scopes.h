@@ -15,8 +15,11 @@ struct rows;
 struct scope {
     int64_t scope_id;
     char service[NAME_BUFFER], environment[NAME_BUFFER];
-    uint64_t head, released;
+    uint64_t head, released, oldest; /* revisions below the oldest are no longer kept */
 };
+/* Can what the scope was at this revision still be told? ERR_NOT_FOUND unknown_revision. */
+int scope_check_kept(const struct scope *scope, uint64_t revision, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* ERR_NOT_FOUND unknown_scope. */
 int scopes_find(struct pg *pg, const char *service, const char *environment, struct scope *out,

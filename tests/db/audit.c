@@ -149,6 +149,7 @@ START_TEST(test_the_owner_gave_its_privilege_away)
     kit_sql(pg, "CREATE ROLE audit_owner_%d", pg_backend_pid(pg));
     kit_sql(pg, "ALTER TABLE audit OWNER TO audit_owner_%d", pg_backend_pid(pg));
     kit_sql(pg, "ALTER TABLE audit_head OWNER TO audit_owner_%d", pg_backend_pid(pg));
+    kit_sql(pg, "ALTER TABLE audit_cut OWNER TO audit_owner_%d", pg_backend_pid(pg));
     kit_sql(pg, "ALTER TABLE audit DISABLE TRIGGER ALL");
     kit_sql(pg, "SET ROLE audit_owner_%d", pg_backend_pid(pg));
     append_five();
@@ -159,6 +160,7 @@ START_TEST(test_the_owner_gave_its_privilege_away)
     kit_sql(pg, "RESET ROLE");
     kit_sql(pg, "ALTER TABLE audit OWNER TO CURRENT_USER");
     kit_sql(pg, "ALTER TABLE audit_head OWNER TO CURRENT_USER");
+    kit_sql(pg, "ALTER TABLE audit_cut OWNER TO CURRENT_USER");
     kit_sql(pg, "DROP OWNED BY audit_owner_%d", pg_backend_pid(pg));
     kit_sql(pg, "DROP ROLE audit_owner_%d", pg_backend_pid(pg));
 }

@@ -114,6 +114,35 @@ START_TEST(test_a_chain_written_anew)
 }
 END_TEST
 
+/* Row 4 says that the trail was cut after row `number`; what was cut is left out. */
+static void cut_after(int number, const char *hash)
+{
+    snprintf(rows[3], sizeof(rows[3]),
+             "[4, \"at\", \"lockstepd\", \"\", \"audit.cut\", null, null, null, "
+             "{\"hash\": \"%s\", \"rows\": 2, \"number\": %d}, \"\", \"%s\"]",
+             hash, number, hashes[3]);
+    hash_of(rows[3], hashes[4]);
+    rows[0][0] = rows[1][0] = '\0';
+}
+
+START_TEST(test_a_recorded_cut)
+{
+    char anchor[100];
+
+    cut_after(2, hashes[2]);
+    ck_assert_msg(follow(NULL) == 0, "%s", err.text);
+    snprintf(anchor, sizeof(anchor), "3:%s", hashes[3]);
+    ck_assert_int_eq(follow(anchor), 0);
+    snprintf(anchor, sizeof(anchor), "2:%s", hashes[2]);
+    ck_assert_int_eq(follow(anchor), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "newer anchor"));
+    cut_after(2, hashes[1]);
+    must_find("cut");
+    cut_after(1, hashes[1]);
+    must_find("2");
+}
+END_TEST
+
 START_TEST(test_what_is_no_anchor)
 {
     static const char *const bad[] = { "", "4", "4:", "4:abc", ":abc", "x:y", "0:00", "4 :00" };
@@ -151,6 +180,7 @@ int main(void)
     tcase_add_loop_test(tests, test_a_removed_row, 0, ROWS);
     tcase_add_test(tests, test_exchanged_rows);
     tcase_add_test(tests, test_a_chain_written_anew);
+    tcase_add_test(tests, test_a_recorded_cut);
     tcase_add_test(tests, test_what_is_no_anchor);
     tcase_add_test(tests, test_what_is_no_row);
     suite_add_tcase(suite, tests);
