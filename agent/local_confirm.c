@@ -235,7 +235,7 @@ int local_post_confirm(struct local_request *rq, struct err *e)
     json_t *body;
     int rc = -1;
 
-    if (!scope || local_query_only(rq, e, NULL) || check_may(rq, scope, e))
+    if (!scope || LOCAL_QUERY_ONLY(rq, e) || check_may(rq, scope, e))
         return -1;
     body = json_loadb(rq->body.data ? rq->body.data : "", rq->body.size, JSON_REJECT_DUPLICATES,
                       NULL);

@@ -82,7 +82,7 @@ int local_get_document(struct local_request *rq, struct err *e)
     const char *format = local_query(rq, "format");
     struct local_scope *scope;
 
-    if (local_query_only(rq, e, "format", NULL))
+    if (LOCAL_QUERY_ONLY(rq, e, "format"))
         return -1;
     if (format && !held_knows_format(format))
         return err_set(e, ERR_INVALID, "?format= is json, yaml or env");
@@ -177,7 +177,7 @@ int local_get_key(struct local_request *rq, struct err *e)
 
     if (rq->ask)
         return answer_opened(rq, is_raw, e);
-    if (local_query_only(rq, e, "raw", NULL))
+    if (LOCAL_QUERY_ONLY(rq, e, "raw"))
         return -1;
     scope = local_request_scope(rq, e);
     if (!scope || hold(scope, &snapshot, e))
@@ -221,7 +221,7 @@ int local_get_status(struct local_request *rq, struct err *e)
 {
     SCOPED(status_release) struct status *s = NULL;
 
-    if (local_query_only(rq, e, NULL))
+    if (LOCAL_QUERY_ONLY(rq, e))
         return -1;
     s = take_status(rq, e);
     if (!s)

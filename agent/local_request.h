@@ -70,7 +70,8 @@ int local_request_parse(struct local_request *rq, struct err *e)
 void local_request_fini(struct local_request *rq);
 
 const char *local_query(const struct local_request *rq, const char *name); /* NULL: not given */
-/* -1: a name that is none of these; ends with NULL. */
+/* -1: a name that is none of these. */
+#define LOCAL_QUERY_ONLY(rq, ...) local_query_only(rq, __VA_ARGS__, (const char *)0)
 int local_query_only(const struct local_request *rq, struct err *e, ...)
     __attribute__((sentinel, warn_unused_result));
 int local_query_number(const struct local_request *rq, const char *name, int64_t most,

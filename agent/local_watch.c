@@ -75,7 +75,7 @@ int local_get_watch(struct local_request *rq, struct err *e)
     int64_t since = 0, timeout = TIMEOUT_PRESET_S;
     struct local_scope *scope;
 
-    if (local_query_only(rq, e, "since", "timeout", NULL) ||
+    if (LOCAL_QUERY_ONLY(rq, e, "since", "timeout") ||
         local_query_number(rq, "since", INT64_MAX, &since, e) ||
         local_query_number(rq, "timeout", TIMEOUT_MAX_S, &timeout, e))
         return -1;
@@ -207,7 +207,7 @@ int local_get_events(struct local_request *rq, struct err *e)
     struct local_scope *scope;
     struct local_stream *s;
 
-    if (local_query_only(rq, e, NULL))
+    if (LOCAL_QUERY_ONLY(rq, e))
         return -1;
     scope = local_request_scope(rq, e);
     if (!scope)
