@@ -1,8 +1,12 @@
 """late.py - whoever comes late runs what it should in the end, and never what was taken back."""
+import ctypes
+import datetime
+import glob
 import os
 import shutil
+import time
 
-from kit import Agent, World, check, contains, equal, read, wait_until, write
+from kit import BUILD, Agent, World, check, contains, equal, read, wait_until, write
 
 SCOPE = "demo/prod"
 ALL = {"stages": [{"percent": 100}], "unreachable": "skip"}
@@ -151,3 +155,53 @@ def test_wrong_clock(world):
         equal(world.servers_of(bad)["late"]["state"], "rolled_back", "and goes back")
     for name in ("LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"):
         del late.process.env[name]
+
+
+def test_a_week_alone(world):
+    """seven days without any coordinator, restarts among them: whoever reads notices nothing, and little is said"""
+    week = agent(world, "week").enroll().start()
+    wait_until(lambda: world.ok("GET", "/servers/week")["scopes"], "it is known")
+    wait_converged(world, "week", read(path(world, "steady")))
+    week.process.stop()
+    value, lines = read(path(world, "week")), len(week.process.log_text().splitlines())
+    for coordinator in world.coordinators:
+        coordinator.process.stop()
+    library = ctypes.CDLL(glob.glob(f"{BUILD}/liblockstep.so.*")[0])
+    library.lockstep_string.argtypes = [ctypes.c_void_p] + [ctypes.c_char_p] * 3 + [ctypes.c_size_t]
+    config, text = ctypes.c_void_p(), ctypes.create_string_buffer(1000)
+    equal(library.lockstep_open_at(ctypes.byref(config), f"{week.folder}/state.public".encode(), SCOPE.encode(), 0), 0, "open")
+    library.lockstep_string(config, b"value", b"nothing", text, len(text))
+    equal(text.value.decode(), value, "what a reader sees at first")
+    began, reads = time.time(), 0
+    week.process.env.update(LD_PRELOAD=FAKETIME, FAKETIME="+0 x120000")
+    for _ in range(4):
+        week.start()
+        until = time.monotonic() + 604800 / 120000 / 4 + 0.5
+        while time.monotonic() < until:
+            library.lockstep_string(config, b"value", b"nothing", text, len(text))
+            equal(text.value.decode(), value, "what a reader sees")
+            equal(read(path(world, "week")), value, "the file")
+            reads += 1
+        check(week.process.is_running(), "it runs")
+        week.kill()
+    for name in ("LD_PRELOAD", "FAKETIME"):
+        del week.process.env[name]
+    said = week.process.log_text().splitlines()[lines:]
+    days = max(days_since(began, line) for line in said if line.startswith("time="))
+    check(days > 1, f"time flew: the newest line is {days:.1f} days old")
+    check(len(said) < 2000, f"{len(said)} lines in a week")
+    check(reads > 1000, f"{reads} reads")
+    for coordinator in world.coordinators:
+        coordinator.start()
+    week.start()
+    world.set(SCOPE, {"value": "after a week\n"})
+    world.wait_state(world.start_rollout(SCOPE, ALL), "completed", seconds=60)
+    wait_converged(world, "week", "after a week\n")
+    library.lockstep_string(config, b"value", b"nothing", text, len(text))
+    equal(text.value.decode(), "after a week\n", "what a reader sees then")
+    library.lockstep_close(config)
+
+
+def days_since(began, line):
+    stamp = line.split()[0].removeprefix("time=").removesuffix("Z")
+    return (datetime.datetime.fromisoformat(stamp + "+00:00").timestamp() - began) / 86400
