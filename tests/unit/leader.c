@@ -306,6 +306,23 @@ START_TEST(test_on_failure_pause_waits_for_a_person_and_retries)
 }
 END_TEST
 
+/* Nobody failed: a person who is to decide must not look for failures. */
+START_TEST(test_a_pause_for_the_late_says_so)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    everybody_says_hello();
+    start();
+    for (int i = 0; i < 6 && !leader_rollout(l, 1)->is_paused; i++) {
+        for (int k = 0; k < 10; k++)
+            tick(500);
+        hello(0, 0, 0); /* it is there and says nothing */
+    }
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_str_eq(turned_because,
+                     "too few servers answered in time: paused for a person to decide");
+}
+END_TEST
+
 START_TEST(test_a_retry_while_baking_asks_the_failed_again)
 {
     load.strategy.stages[1].max_failed.count = 1;
@@ -361,6 +378,7 @@ int main(void)
         test_rollback_while_finalizing_ends_it,
         test_rollback_before_activation_aborts,
         test_on_failure_pause_waits_for_a_person_and_retries,
+        test_a_pause_for_the_late_says_so,
         test_a_retry_while_baking_asks_the_failed_again,
         test_an_eventual_round_waits_for_nobody,
     };
