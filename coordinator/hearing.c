@@ -548,7 +548,7 @@ static void note_seen(struct hearing *h, int64_t now_ms)
     for (uint32_t i = h->seen_part++ % SEEN_PARTS; i < count; i += SEEN_PARTS) {
         const struct roster_server *s = roster_server(h->edges->roster, i);
 
-        if (s->heard_ms && s->heard_ms > now_ms - SEEN_MS - 2000 && !s->is_gone)
+        if (s->has_peer && s->heard_ms > now_ms - SEEN_MS - 2000 && !s->is_gone)
             ids[n++] = s->server_id;
     }
     if (n)

@@ -157,6 +157,25 @@ def test_wrong_clock(world):
         del late.process.env[name]
 
 
+def test_behind_in_a_rollout(world):
+    """still on its way when the next rollout wants it: it is listed as catching up, and then takes part"""
+    late = world.agents["late"]
+    late.process.stop()
+    roll(world, "behind\n", "completed")
+    write(path(world, "late", ".gate"), "")
+    late.start()
+    wait_detail(world, "late", "catching_up")
+    world.set(SCOPE, {"value": "not behind\n"})
+    rollout = world.start_rollout(SCOPE, ALL)
+    wait_until(lambda: world.servers_of(rollout).get("late", {}).get("detail") == "catching_up",
+               lambda: f"listed as catching up: {world.servers_of(rollout)}")
+    contains(world.servers_of(rollout)["late"]["reason"], "neither what the rollout replaces")
+    os.unlink(path(world, "late", ".gate"))
+    world.wait_state(rollout, "completed", seconds=60)
+    equal(world.servers_of(rollout)["late"]["state"], "applied", "state")
+    wait_converged(world, "late", "not behind\n")
+
+
 def test_a_week_alone(world):
     """seven days without any coordinator, restarts among them: whoever reads notices nothing, and little is said"""
     week = agent(world, "week").enroll().start()
