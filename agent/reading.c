@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/client/lockstep.h"
+#include "agent/client/published.h"
 #include "agent/held.h"
 #include "common/clock.h"
 #include "common/duration.h"
@@ -55,6 +57,17 @@ static int not_loaded(struct lockstep *config, const char *scope, int64_t wait_m
                        *trouble ? ": " : "", trouble);
 }
 
+/* What is there and closed to this user will not open by waiting. */
+static bool is_closed(const char *folder, const char *scope)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+
+    if (!folder)
+        folder = getenv("LOCKSTEP_DIR");
+    buffer_printf(&path, "%s/%s/" PUBLISHED_CONTROL, folder ? folder : PUBLISHED_FOLDER, scope);
+    return access(path.data, R_OK) != 0 && errno == EACCES;
+}
+
 int reading_open(const char *folder, const char *scope, int64_t wait_ms, struct lockstep **out)
 {
     char service[NAME_BUFFER], environment[NAME_BUFFER], name[SCOPE_BUFFER];
@@ -64,11 +77,11 @@ int reading_open(const char *folder, const char *scope, int64_t wait_ms, struct 
     if (name_split_scope(scope, service, environment, &e))
         return reading_say(READING_USAGE, "%s", e.text);
     snprintf(name, sizeof(name), "%s/%s", service, environment);
-    rc = folder ? lockstep_open_at(out, folder, name, (int)wait_ms)
-                : lockstep_open(out, name, (int)wait_ms);
-    if (rc == -EACCES)
+    if (is_closed(folder, name))
         return reading_say(READING_FORBIDDEN, "%s: this user may not read what the agent "
                            "publishes; it needs the scope's readers_group", name);
+    rc = folder ? lockstep_open_at(out, folder, name, (int)wait_ms)
+                : lockstep_open(out, name, (int)wait_ms);
     if (rc < 0)
         return reading_say(READING_FAILED, "%s cannot be read: %s", name, strerror(-rc));
     if (rc == 0)
