@@ -204,6 +204,17 @@ static int start_postgres(struct dev *d, struct err *e)
     return dev_files_coordinator(&d->plan, url.data, e);
 }
 
+/* The key of all secrets, made once. */
+static int make_secret_key(struct dev *d, const char *program, const char *settings, struct err *e)
+{
+    const char *const argv[] = { program, "--config", settings, "new-secret-key", NULL };
+    SCOPED_BUFFER struct buffer out = { 0 };
+    char path[DEV_PATH + 16];
+
+    snprintf(path, sizeof(path), "%s/secrets.key", d->dir);
+    return access(path, F_OK) == 0 ? 0 : dev_run_program(argv, NULL, d->lock, &out, e);
+}
+
 /* The first token comes from the host, with the database's credentials; it is kept. */
 static int make_token(struct dev *d, const char *program, const char *settings, struct err *e)
 {
@@ -261,7 +272,8 @@ static int start_coordinator(struct dev *d, struct err *e)
     snprintf(settings, sizeof(settings), "%s/lockstepd.ini", d->dir);
     snprintf(log, sizeof(log), "%s/log/lockstepd.log", d->dir);
     snprintf(folder, sizeof(folder), "%s", d->dir);
-    if (make_token(d, program, settings, e) != 0 || context_find(&wish, &context, e) != 0)
+    if (make_secret_key(d, program, settings, e) != 0 ||
+        make_token(d, program, settings, e) != 0 || context_find(&wish, &context, e) != 0)
         return -1;
     d->client = client_new(&context, d->cli->is_verbose);
     client_stop_on(d->client, interrupt_flag());

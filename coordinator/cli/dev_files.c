@@ -95,8 +95,9 @@ int dev_files_coordinator(const struct dev_plan *plan, const char *database_url,
                   "[http]\nlisten = %s\n\n"
                   "[router]\nbind = tcp://%s\nkey_file = %s/router.key\n\n"
                   "[coordinator]\nlease = 5s\nheartbeat = 1s\n\n"
+                  "[secrets]\nprovider = file\nkey_file = %s/secrets.key\n\n"
                   "[log]\nlevel = info\nformat = text\n",
-                  database_url, plan->http, plan->router, plan->dir);
+                  database_url, plan->http, plan->router, plan->dir, plan->dir);
     buffer_printf(&context,
                   "; found by `lockstep` in the folder above, or with --context %s\n"
                   "[context]\naddr = http://%s\ntoken_file = token\n",
