@@ -183,8 +183,9 @@ static void join(struct hearing *h, struct roster_server *s,
     writer_join(h->edges->writer, &request);
 }
 
-static void begin_session(struct roster_server *s, uint64_t nonce)
+static void begin_session(struct hearing *h, struct roster_server *s, uint64_t nonce)
 {
+    writer_seen_one(h->edges->writer, s->server_id); /* note_seen's next turn may be far */
     s->session_before = s->session;
     MUST(getrandom(&s->session, sizeof(s->session), 0) == sizeof(s->session));
     s->session |= 1; /* never 0 */
@@ -228,7 +229,7 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
     s->has_peer = true;
     s->peer = m->peer;
     if (!s->session || s->boot_nonce != hello.boot_nonce)
-        begin_session(s, hello.boot_nonce);
+        begin_session(h, s, hello.boot_nonce);
     s->greeted_epoch = h->edges->epoch;
     welcome(h, s, &hello);
     drifting_settle(&h->drifting, s, hello.scopes, hello.scope_count);
@@ -387,9 +388,8 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     size_t size = 0, n;
     struct err e;
 
-    if (wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0)
-        return;
-    if (!turns_take(&h->turns, s->index))
+    if (wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0 ||
+        !turns_take(&h->turns, s->index))
         return;
     chunk.parcel = fetch.parcel;
     chunk.offset = fetch.offset;

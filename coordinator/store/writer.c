@@ -238,3 +238,12 @@ void writer_seen(struct writer *w, int64_t **server_ids, size_t count)
 {
     writer_queue_seen(w->queue, MOVE(*server_ids), count);
 }
+
+void writer_seen_one(struct writer *w, int64_t server_id)
+{
+    int64_t *id = malloc(sizeof(*id));
+
+    MUST(id);
+    *id = server_id;
+    writer_seen(w, &id, 1);
+}

@@ -111,5 +111,6 @@ void writer_drift(struct writer *w, int64_t server_id, int64_t scope_id, bool is
                   const char *text, size_t size);
 /* last_seen of these servers is now; ids taken. No result comes. */
 void writer_seen(struct writer *w, int64_t **server_ids, size_t count);
+void writer_seen_one(struct writer *w, int64_t server_id);
 
 #endif
