@@ -133,6 +133,7 @@ struct agent {
     int64_t started_wall_ms;
     struct fetch repair; /* a document that a promise names and the cache lost */
     int64_t repair_ms, readers_ms;
+    unsigned readers_at; /* the scope whose published files are looked at next */
 
     uint64_t boot_nonce, session, message_id;
     bool is_welcomed;

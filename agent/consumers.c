@@ -18,6 +18,7 @@
 #include "common/log.h"
 
 #define EVENTS_MAX 32
+#define ARRIVALS_MAX 32 /* in one step, too */
 #define PACKETS_MAX 8 /* of one process in one step: the others are heard too */
 #define GROUPS_MAX 256
 
@@ -242,26 +243,40 @@ static void hear(struct consumer *who, const struct agent_settings *settings)
     }
 }
 
+/* A free place; or that of somebody who came and never said what for: anybody may knock, and must
+ * not keep others out. */
+static struct consumer *place_for_one(struct consumers *c)
+{
+    struct consumer *silent = NULL;
+
+    for (unsigned i = 0; i < CONSUMERS_MAX; i++) {
+        if (c->all[i].fd < 0)
+            return &c->all[i];
+        if (!c->all[i].scope[0])
+            silent = &c->all[i];
+    }
+    if (silent)
+        part(silent, "it kept silent");
+    return silent;
+}
+
 /* Whoever comes has mostly spoken already. */
 static void come_in(struct consumers *c, const struct agent_settings *settings)
 {
-    for (;;) {
+    for (unsigned i = 0; i < ARRIVALS_MAX; i++) {
         int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct consumer *place = fd < 0 ? NULL : place_for_one(c);
         socklen_t size = sizeof(struct ucred);
-        unsigned i = 0;
 
         if (fd < 0)
             return;
-        while (i < CONSUMERS_MAX && c->all[i].fd >= 0)
-            i++;
-        if (i == CONSUMERS_MAX ||
-            getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c->all[i].who, &size) ||
-            watch_for(c, fd, i)) {
+        if (!place || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &place->who, &size) ||
+            watch_for(c, fd, (uint32_t)(place - c->all))) {
             close(fd);
             continue;
         }
-        c->all[i].fd = fd;
-        hear(&c->all[i], settings);
+        place->fd = fd;
+        hear(place, settings);
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "common/digest.h"
@@ -351,6 +353,30 @@ static int knock_as_nobody(void)
     return 3;
 }
 
+/* More than there are places, all of them silent; then one who has something to say. */
+START_TEST(test_crowd_at_the_door)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct application one;
+    int fds[300];
+
+    begin("check_interval = 0\nconsumers = 1\nconsumers_timeout = 10s");
+    ck_assert_int_lt(snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/.consumers",
+                              public_folder), (int)sizeof(address.sun_path));
+    for (size_t i = 0; i < 300; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(fds[i], (const void *)&address, sizeof(address)), 0);
+    }
+    launch(&one, false, false);
+    settle_first();
+    ck_assert_uint_eq(atomic_load(&one.runs), 1);
+    for (size_t i = 0; i < 300; i++)
+        close(fds[i]);
+    lockstep_close(one.config);
+    end();
+}
+END_TEST
+
 START_TEST(test_strangers_are_rejected)
 {
     int status;
@@ -389,6 +415,7 @@ int main(void)
     tcase_add_test(c, test_agent_is_killed_while_it_waits);
     tcase_add_test(c, test_readers_without_an_agent);
     tcase_add_test(c, test_files_are_put_back);
+    tcase_add_test(c, test_crowd_at_the_door);
     tcase_add_test(c, test_strangers_are_rejected);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
