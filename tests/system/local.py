@@ -518,7 +518,7 @@ class Supervised:
         return self.process.wait(10)
 
 
-LOOP = "while :; do sleep 0.05 & wait $!; done"
+LOOP = "while test -e $0; do sleep 0.05 & wait $!; done"  # ends with the test's folder at the latest
 
 
 def test_exec_restart(world):
