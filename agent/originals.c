@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/disk.h"
+#include "agent/place.h"
 #include "agent/tree.h"
 #include "common/digest.h"
 
@@ -74,6 +75,8 @@ int originals_keep(const char *state_dir, const char *path, bool is_folder, stru
     originals_name(state_dir, path, kept);
     kept_name(state_dir, path, ".absent", absent);
     kept_name(state_dir, path, ".new", aside);
+    if (place_check_links(path, e))
+        return -1;
     if (stat(path, &st))
         return errno == ENOENT ? keep_absence(absent, kept, e)
                                : disk_trouble(e, "looking at", path);

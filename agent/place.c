@@ -16,6 +16,7 @@
 
 #define CANDIDATE_PREFIX ".lockstep-"
 #define HASH_DIGITS 16
+#define LINKS_MAX 40 /* the kernel follows no more either */
 
 static int check_folder(const char *path, struct err *e)
 {
@@ -30,10 +31,84 @@ static int check_folder(const char *path, struct err *e)
                     "make it on this server", folder, slash + 1);
 }
 
+/* A link that somebody else may turn anywhere must not turn an agent that is root: it has to be of
+ * root, of this agent's user, or of whoever owns what it names. */
+static int check_link(const char *link, const struct stat *st, struct err *e)
+{
+    struct stat named;
+
+    if (st->st_uid == 0 || st->st_uid == geteuid())
+        return 0;
+    if (stat(link, &named))
+        return disk_trouble(e, "following the link", link);
+    if (named.st_uid == st->st_uid)
+        return 0;
+    return err_code(e, ERR_INVALID, "io", "the link %.300s belongs to user %u, what it names does "
+                    "not; it is not followed: chown -h it, or name the place itself", link,
+                    (unsigned)st->st_uid);
+}
+
+/* What `link`, whose length is `size` of `path`, stands for in it. */
+static int step_over(const char *path, size_t size, char out[PATH_MAX], struct err *e)
+{
+    char link[PATH_MAX], to[PATH_MAX];
+    ssize_t to_size;
+    size_t head;
+
+    snprintf(link, sizeof(link), "%.*s", (int)size, path);
+    to_size = readlink(link, to, sizeof(to) - 1);
+    if (to_size < 0)
+        return disk_trouble(e, "reading the link", link);
+    to[to_size] = '\0';
+    head = to[0] == '/' ? 0 : (size_t)(strrchr(link, '/') - link) + 1;
+    return snprintf(out, PATH_MAX, "%.*s%s%s", (int)head, path, to, path + size) < PATH_MAX
+               ? 0
+               : err_code(e, ERR_INVALID, "io", "the path of %.200s is too long", path);
+}
+
+/* The length of the first part of the path that is a link; 0: none is. */
+static size_t find_link(const char *path, struct stat *st)
+{
+    char part[PATH_MAX];
+
+    for (size_t size = 1; path[size - 1]; size++) {
+        size += strcspn(path + size, "/");
+        snprintf(part, sizeof(part), "%.*s", (int)size, path);
+        if (lstat(part, st))
+            return 0;
+        if (S_ISLNK(st->st_mode))
+            return size;
+        if (!path[size])
+            return 0;
+    }
+    return 0;
+}
+
+int place_check_links(const char *path, struct err *e)
+{
+    char now[PATH_MAX], next[PATH_MAX], link[PATH_MAX];
+    struct stat st;
+
+    snprintf(now, sizeof(now), "%s", path);
+    for (unsigned i = 0; i < LINKS_MAX; i++) {
+        size_t size = find_link(now, &st);
+
+        if (!size)
+            return 0;
+        snprintf(link, sizeof(link), "%.*s", (int)size, now);
+        if (check_link(link, &st, e) || step_over(now, size, next, e))
+            return -1;
+        memcpy(now, next, sizeof(now));
+    }
+    return err_code(e, ERR_INVALID, "io", "%.300s: too many links", path);
+}
+
 int place_resolve(const char *path, char out[PATH_MAX], struct err *e)
 {
     struct stat st;
 
+    if (place_check_links(path, e))
+        return -1;
     if (lstat(path, &st) || !S_ISLNK(st.st_mode)) {
         snprintf(out, PATH_MAX, "%s", path);
         return check_folder(path, e);
@@ -82,7 +157,9 @@ static int find_access(const char *path, mode_t type, mode_t preset,
         if ((st.st_mode & S_IFMT) != type)
             return err_code(e, ERR_INVALID, "io", "%.300s is not a %s; move it away", path,
                             type == S_IFREG ? "regular file" : "folder");
-        *out = (struct disk_access){ st.st_mode & 07777, st.st_uid, st.st_gid };
+        /* Set-id bits are never taken over from a file: its contents come from elsewhere now. */
+        *out = (struct disk_access){ st.st_mode & (type == S_IFREG ? 0777 : 07777), st.st_uid,
+                                     st.st_gid };
     } else if (errno != ENOENT) {
         return disk_trouble(e, "looking at", path);
     }

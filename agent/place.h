@@ -18,7 +18,10 @@
 #define PLACE_ORIGINAL "original" /* the suffix of what comes back with revision 0 */
 #define PLACE_SPENT "spent"       /* a folder that was replaced and is being removed */
 
-/* -1 when its folder is not there. */
+/* -1 with code "io" when a link on the way is of somebody else than root, the agent's own user or
+ * the owner of what it names: such a user could send the agent's writing to any place. */
+int place_check_links(const char *path, struct err *e) __attribute__((warn_unused_result));
+/* -1 when its folder is not there, or a link is not to be trusted. */
 int place_resolve(const char *path, char out[PATH_MAX], struct err *e)
     __attribute__((warn_unused_result));
 /* .lockstep-NAME.SUFFIX beside a resolved path. */

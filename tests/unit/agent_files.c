@@ -183,6 +183,51 @@ START_TEST(test_link_stays_a_link)
 }
 END_TEST
 
+/* Whoever may write a folder could lead an agent that is root anywhere. */
+START_TEST(test_links_of_strangers_are_not_followed)
+{
+    char real[TEMP_PATH], sub[TEMP_PATH - 8], theirs[TEMP_PATH];
+
+    begin();
+    snprintf(sub, sizeof(sub), "%s/sub", folder);
+    ck_assert_int_eq(mkdir(sub, 0755), 0);
+    snprintf(real, sizeof(real), "%s/file1", sub);
+    temp_write(real, "mine", 0644);
+    if (geteuid() == 0) {
+        ck_assert_int_eq(symlink(real, paths[0]), 0);
+        ck_assert_int_eq(lchown(paths[0], 65534, 65534), 0);
+        ck_assert_int_eq(apply("1", "2"), -1);
+        ck_assert_ptr_nonnull(strstr(e.text, "belongs to user 65534"));
+        ck_assert(temp_holds(real, "mine") && temp_holds(paths[1], NULL));
+        ck_assert_int_eq(chown(real, 65534, 65534), 0); /* his own file he may have replaced */
+        ck_assert_int_eq(apply("1", "2"), 0);
+        ck_assert(temp_holds(real, "1"));
+
+        snprintf(theirs, sizeof(theirs), "%s/theirs", folder); /* a folder on the way */
+        ck_assert_int_eq(symlink("sub", theirs), 0);
+        ck_assert_int_eq(lchown(theirs, 65534, 65534), 0);
+        free(scope->files[1].path);
+        ck_assert_int_gt(asprintf(&scope->files[1].path, "%s/file1", theirs), 0);
+        ck_assert_int_eq(apply("3", "4"), -1);
+        ck_assert(temp_holds(real, "1"));
+        ck_assert_int_eq(lchown(theirs, 0, 0), 0);
+        ck_assert_int_eq(apply("3", "4"), 0);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(test_set_id_bits_are_not_taken_over)
+{
+    begin();
+    temp_write(paths[0], "mine", 0644);
+    ck_assert_int_eq(chmod(paths[0], 06755), 0);
+    ck_assert_int_eq(apply("1", "2"), 0);
+    ck_assert_uint_eq(temp_mode(paths[0]), 0755);
+    end();
+}
+END_TEST
+
 START_TEST(test_missing_key_is_refused_and_leaves_nothing)
 {
     struct hash hash;
@@ -455,6 +500,8 @@ int main(void)
     tcase_add_test(t, test_mode_is_kept_or_configured);
     tcase_add_test(t, test_owner_is_kept);
     tcase_add_test(t, test_link_stays_a_link);
+    tcase_add_test(t, test_links_of_strangers_are_not_followed);
+    tcase_add_test(t, test_set_id_bits_are_not_taken_over);
     tcase_add_test(t, test_missing_key_is_refused_and_leaves_nothing);
     tcase_add_test(t, test_optional_key_brings_the_original_back);
     tcase_add_test(t, test_revision_0_restores_or_removes);
