@@ -201,13 +201,14 @@ static int take_place(const char *candidate, const char *destination, struct err
 }
 
 /* Modes and owners that somebody changed. */
-static int set_access(const struct render_source *source, unsigned group, struct err *e)
+static int set_access(const struct render_source *source, unsigned group,
+                      const char *destination, struct err *e)
 {
     const struct agent_group *g = &source->scope->groups[group];
     struct disk_access access;
 
     if (place_folder_access(g->path, &g->access, &access, e) ||
-        disk_set_access(g->path, &access, e))
+        disk_set_access(destination, &access, e))
         return -1;
     for (unsigned i = 0; i < source->scope->file_count; i++) {
         const struct agent_file *file = &source->scope->files[i];
@@ -311,6 +312,6 @@ int group_apply(const struct render_source *source, unsigned group, const char *
     if (place_candidate(path, &source->hash, candidate, e))
         return -1;
     if (check_folder(source, group, destination, &ignored) == 0)
-        return set_access(source, group, e) || tree_remove(candidate, e) ? -1 : 0;
+        return set_access(source, group, destination, e) || tree_remove(candidate, e) ? -1 : 0;
     return stage(source, group, destination, e) || take_place(candidate, destination, e) ? -1 : 0;
 }

@@ -213,6 +213,9 @@ START_TEST(test_the_group_may_be_a_link)
     ck_assert_int_eq(lstat(group, &st), 0);
     ck_assert(S_ISLNK(st.st_mode));
     ck_assert_int_eq(count(real, ""), FILES);
+    scope->groups[0].access = (struct agent_access){ .has_mode = true, .mode = 0710 };
+    apply("1"); /* nothing but a mode to put right */
+    ck_assert_uint_eq(temp_mode(real), 0710);
     end();
 }
 END_TEST
