@@ -200,6 +200,20 @@ static int take_place(const char *candidate, const char *destination, struct err
     return 0;
 }
 
+static int set_member_access(const struct render_source *source, const struct agent_file *file,
+                             struct err *e)
+{
+    SCOPED_RENDERING struct rendering r = { 0 };
+    struct disk_access access;
+
+    if (render_file(source, file, &r, e))
+        return -1;
+    if (r.is_absent)
+        return 0;
+    return place_file_access(file->path, &file->access, r.is_secret, &access, e) ||
+           disk_set_access(file->path, &access, e) ? -1 : 0;
+}
+
 /* Modes and owners that somebody changed. */
 static int set_access(const struct render_source *source, unsigned group,
                       const char *destination, struct err *e)
@@ -210,16 +224,10 @@ static int set_access(const struct render_source *source, unsigned group,
     if (place_folder_access(g->path, &g->access, &access, e) ||
         disk_set_access(destination, &access, e))
         return -1;
-    for (unsigned i = 0; i < source->scope->file_count; i++) {
-        const struct agent_file *file = &source->scope->files[i];
-        struct stat st;
-
-        if (file->group != (int)group || stat(file->path, &st))
-            continue;
-        if (place_file_access(file->path, &file->access, false, &access, e) ||
-            disk_set_access(file->path, &access, e))
+    for (unsigned i = 0; i < source->scope->file_count; i++)
+        if (source->scope->files[i].group == (int)group &&
+            set_member_access(source, &source->scope->files[i], e))
             return -1;
-    }
     return 0;
 }
 

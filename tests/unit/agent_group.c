@@ -220,6 +220,27 @@ START_TEST(test_the_group_may_be_a_link)
 }
 END_TEST
 
+START_TEST(test_a_secret_in_a_group_is_closed_again)
+{
+    char reference[VALUE_REFERENCE_SIZE];
+    SCOPED(document_free) struct document *d = NULL;
+    struct hash hash;
+
+    begin();
+    d = document_of("1", 0, &hash);
+    value_reference("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", reference);
+    ck_assert_int_eq(document_set(d, "k0", VALUE_STRING, reference, &e), 0);
+    document_open_secret(d, "k0", "hush");
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
+    ck_assert(holds(0, "hush"));
+    ck_assert_uint_eq(temp_mode(scope->files[0].path), 0600);
+    ck_assert_int_eq(chmod(scope->files[0].path, 0644), 0);
+    ck_assert_int_eq(files_apply(FROM(d, hash), state, &e), 0);
+    ck_assert_uint_eq(temp_mode(scope->files[0].path), 0600);
+    end();
+}
+END_TEST
+
 START_TEST(test_validate_sees_the_whole_group)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
@@ -438,6 +459,7 @@ int main(void)
     tcase_add_test(t, test_optional_files_and_strangers);
     tcase_add_test(t, test_the_way_back_is_laid_out);
     tcase_add_test(t, test_the_group_may_be_a_link);
+    tcase_add_test(t, test_a_secret_in_a_group_is_closed_again);
     tcase_add_test(t, test_validate_sees_the_whole_group);
     tcase_add_test(t, test_forth_and_back_on_a_full_disk);
     tcase_add_test(t, test_readers_see_one_group_or_the_other);
