@@ -97,7 +97,7 @@ int disk_set_access(const char *path, const struct disk_access *access, struct e
     if ((st.st_mode & 07777) == access->mode && st.st_uid == access->uid &&
         st.st_gid == access->gid)
         return 0;
-    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return disk_trouble(e, "opening", path);
     rc = set_access(fd, access) || fsync(fd) ? disk_trouble(e, "setting mode and owner of", path)

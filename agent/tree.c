@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,29 +14,60 @@
 #include "agent/disk.h"
 #include "common/buffer.h"
 
-#define DESCRIPTORS 16 /* that nftw may hold at once */
+#define DEPTH_MAX 100 /* folders in folders, each of them open */
+
+static bool is_self_or_parent(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
 
 /* ---- removing ---- */
 
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+/* By way of descriptors: whoever may write in a folder below could put a link in the place of
+ * another one meanwhile, and what that names must not be removed. */
+static int remove_at(int above, const char *name, unsigned depth);
+
+static int remove_entries(DIR *dir, unsigned depth)
 {
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path) && errno != ENOENT ? -1 : 0;
+    const struct dirent *entry;
+
+    while ((entry = readdir(dir)))
+        if (!is_self_or_parent(entry->d_name) && remove_at(dirfd(dir), entry->d_name, depth))
+            return -1;
+    return 0;
+}
+
+static int remove_folder_at(int above, const char *name, unsigned depth)
+{
+    int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    int rc;
+
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    rc = remove_entries(dir, depth);
+    closedir(dir);
+    return rc || unlinkat(above, name, AT_REMOVEDIR) ? -1 : 0;
+}
+
+/* With errno. */
+static int remove_at(int above, const char *name, unsigned depth)
+{
+    if (unlinkat(above, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR)
+        return -1;
+    if (depth == DEPTH_MAX)
+        return errno = ELOOP, -1;
+    return remove_folder_at(above, name, depth + 1) && errno != ENOENT ? -1 : 0;
 }
 
 int tree_remove(const char *path, struct err *e)
 {
-    struct stat st;
-
-    if (lstat(path, &st))
-        return errno == ENOENT ? 0 : disk_trouble(e, "looking at", path);
-    if (!S_ISDIR(st.st_mode))
-        return disk_remove(path, e);
-    return nftw(path, remove_entry, DESCRIPTORS, FTW_PHYS | FTW_DEPTH)
-               ? disk_trouble(e, "removing", path)
-               : 0;
+    return remove_at(AT_FDCWD, path, 0) ? disk_trouble(e, "removing", path) : 0;
 }
 
 /* ---- copying ---- */
@@ -50,6 +80,27 @@ struct copying {
 
 static int copy_entry(struct copying *c, const char *from, const char *to);
 
+/* The file that was looked at, not what came into its place since. */
+static int read_file(const char *path, const struct stat *st, struct buffer *out, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), rc = -1;
+    char chunk[16384];
+    struct stat now;
+    ssize_t n = -1;
+
+    if (fd < 0)
+        return disk_trouble(e, "reading", path);
+    if (fstat(fd, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino) {
+        while ((n = read(fd, chunk, sizeof(chunk))) > 0 && out->size <= TREE_BYTES_MAX)
+            buffer_add(out, chunk, (size_t)n);
+        rc = n ? disk_trouble(e, "reading", path) : 0;
+    } else {
+        err_code(e, ERR_SYSTEM, "io", "%.300s was replaced while it was copied; try again", path);
+    }
+    close(fd);
+    return rc;
+}
+
 static int copy_file(struct copying *c, const char *from, const char *to, const struct stat *st)
 {
     SCOPED_BUFFER struct buffer content = { 0 };
@@ -61,7 +112,7 @@ static int copy_file(struct copying *c, const char *from, const char *to, const 
     if (c->bytes > TREE_BYTES_MAX)
         return err_code(c->e, ERR_INVALID, "io", "%.300s: more than %zu MiB are not copied", from,
                         TREE_BYTES_MAX >> 20);
-    if (buffer_read_file(&content, from, TREE_BYTES_MAX, c->e))
+    if (read_file(from, st, &content, c->e))
         return -1;
     return disk_write(to, content.data ? content.data : "", content.size, &access, c->e);
 }
@@ -86,11 +137,6 @@ static int join(const char *folder, const char *name, char out[PATH_MAX], struct
     return snprintf(out, PATH_MAX, "%s/%s", folder, name) < PATH_MAX
                ? 0
                : err_code(e, ERR_INVALID, "io", "a path in %.300s is too long", folder);
-}
-
-static bool is_self_or_parent(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
 static int copy_entries(struct copying *c, DIR *dir, const char *from, const char *to)
