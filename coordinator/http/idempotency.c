@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "common/digest.h"
+#include "common/invariant.h"
 #include "common/log.h"
+#include "coordinator/http/dispatch.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/store/claims.h"
@@ -34,13 +36,18 @@ static int check_key(const char *key, struct err *e)
     return 0;
 }
 
+/* The body may hold a secret, which a plain hash would let anybody guess who has the row. So the
+ * hash is keyed with the token, which the database does not have; keys belong to one token. */
 static void hash_request(const struct request *rq, struct hash *out)
 {
+    const char *token = dispatch_token(rq->authorization);
     SCOPED_BUFFER struct buffer text = { 0 };
 
+    MUST(token);
     buffer_printf(&text, "%s\n", rq->target);
     buffer_add(&text, rq->body.data ? rq->body.data : "", rq->body.size);
-    digest_sha256(text.data, text.size, out);
+    digest_hmac_sha256(token, strlen(token), text.data, text.size, out);
+    explicit_bzero(text.data, text.size);
 }
 
 static int replay(struct reply *re, const struct claim *claim, struct err *e)

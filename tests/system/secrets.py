@@ -1,4 +1,6 @@
 """secrets.py - secret values: sealed at the write, shown to few, rewrapped, destroyed, and nowhere in the clear."""
+import hashlib
+import hmac
 import json
 import os
 import pty
@@ -115,6 +117,17 @@ def test_many_and_formats(world):
     equal((answer.body, answer.headers["Cache-Control"]), ({"a.plain": "p", "a.secret": f"{PLAIN}-a", "j": {"token": PLAIN}}, "no-store"), "JSON with the right")
     contains(world.api("GET", "/config/forms/prod?format=env", token=world.reader).raw.decode(), f"A_SECRET='{PLAIN}-a'")
     check(PLAIN not in world.api("GET", "/config/forms/prod?format=env").raw.decode(), "env without the right")
+
+
+def test_repeated_requests(world):
+    """a request that is repeated under its Idempotency-Key is known again by a hash that confirms no guess of its body"""
+    body, headers = {"set": {"k": {"config_value": f"{PLAIN}-once", "encrypt": True}}}, {"Idempotency-Key": "with-a-secret"}
+    made = [world.api("POST", "/config/once/prod", body, headers=headers) for _ in range(2)]
+    equal(([m.status for m in made], made[1].headers["Idempotency-Replayed"]), ([201, 201], "true"), "once")
+    problem(world.api("POST", "/config/once/prod", {"set": {"k": "other"}}, headers=headers), 422, "idempotency_mismatch")
+    text = b"/api/v1/config/once/prod\n" + json.dumps(body).encode()
+    kept = world.postgres.sql("SELECT encode(request_hash, 'hex') FROM claim WHERE key = 'with-a-secret'")[0][0]
+    equal(kept, hmac.new(world.token.encode(), text, hashlib.sha256).hexdigest(), "keyed with the token")
 
 
 def test_ways_back_and_down(world):
