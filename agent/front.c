@@ -63,7 +63,10 @@ static int write_whole(const char *path, const struct buffer *text)
 
     if (snprintf(aside, sizeof(aside), "%s.new", path) >= (int)sizeof(aside))
         return errno = ENAMETOOLONG, -1;
-    fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    /* The folder may be the scraper's: a pipe that lies there would hold the agent up. */
+    if (unlink(aside) && errno != ENOENT)
+        return -1;
+    fd = open(aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return -1;
     rc = write(fd, text->data, text->size) == (ssize_t)text->size && fchmod(fd, 0644) == 0 ? 0 : -1;

@@ -85,6 +85,7 @@ def setup():
     world.set(SCOPE, VALUES)
     world.set(OTHER, {"a": "b"})
     world.port, world.metrics = free_port(), f"{world.folder}/agent.prom"
+    os.mkfifo(world.metrics + ".new")  # nobody reads from it, and nobody may wait for that
     world.one = Agent(world, "server-1", ["empty/prod"], scope_settings=f"check_interval = 5s\n[scope {SCOPE}]\nfile = database.url -> {world.folder}/url\n"
                       f"[scope {OTHER}]\nreaders_group = daemon\n", general=f"""[local]
 mode = 0666
