@@ -142,6 +142,8 @@ static bool take_control(struct outlet *o, const char *path)
         o->control = memory == MAP_FAILED ? NULL : memory;
         if (o->control && is_sound(o->control, &st))
             return true;
+        if (o->control && !published_check_control(o->control, sizeof(*o->control)))
+            published_forsake(o->control); /* it is about to be replaced */
     }
     let_go(o);
     return false;
@@ -312,8 +314,12 @@ int publish_switch(struct publisher *p, unsigned scope, const struct content *co
     struct published_current next = { .revision = content->revision,
                                       .wall_ms = (uint64_t)clock_wall_ms() };
 
-    if (!is_in_place(o) && open_control(p, scope, e))
-        return -1;
+    if (!is_in_place(o)) {
+        if (o->control)
+            published_forsake(o->control);
+        if (open_control(p, scope, e))
+            return -1;
+    }
     if (is_current(o, content))
         return 0;
     memcpy(next.hash, content->hash.bytes, HASH_SIZE);

@@ -137,8 +137,9 @@ static void refresh(struct lockstep *ls, bool must)
 
     if ((must || !ls->is_attached) && !attach(ls))
         atomic_store(&ls->retry_ms, now_ms + RETRY_MS);
-    else if (published_sequence(ls->control) != atomic_load(&ls->tried))
-        atomic_store(&ls->retry_ms, load_newest(ls) ? 0 : now_ms + RETRY_MS);
+    else if (published_sequence(ls->control) != atomic_load(&ls->tried)) /* or it is another now */
+        atomic_store(&ls->retry_ms, load_newest(ls) || (attach(ls) && load_newest(ls))
+                                        ? 0 : now_ms + RETRY_MS);
     else
         reap(ls);
 }

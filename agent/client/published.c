@@ -144,3 +144,8 @@ void published_switch(struct published_control *control, struct published_curren
                (const uint64_t *)next);
     __atomic_store_n(&control->sequence, next->sequence, __ATOMIC_RELEASE);
 }
+
+void published_forsake(struct published_control *control)
+{
+    __atomic_store_n(&control->sequence, published_sequence(control) + 1, __ATOMIC_RELEASE);
+}

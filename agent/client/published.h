@@ -128,5 +128,8 @@ bool published_read_current(const struct published_control *control,
  * of the one it replaces: the clock. */
 void published_switch(struct published_control *control, struct published_current *next,
                       uint64_t first);
+/* For the one writer: a number that the ring does not know. Whoever still maps a control file that
+ * was removed or replaced looks for the one that is there now. */
+void published_forsake(struct published_control *control);
 
 #endif

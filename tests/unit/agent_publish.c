@@ -467,6 +467,38 @@ START_TEST(test_damaged_control)
 }
 END_TEST
 
+/* A process that only gets, and never asks for news, finds the new file as well. */
+static void get_until(struct lockstep *ls, int64_t expected)
+{
+    for (unsigned i = 0; i < 1000 && lockstep_int(ls, "limit", 0) != expected; i++)
+        poll(NULL, 0, 5);
+    ck_assert_int_eq(lockstep_int(ls, "limit", 0), expected);
+}
+
+START_TEST(test_lost_control)
+{
+    char path[TEMP_PATH * 2];
+    struct lockstep *ls;
+
+    begin();
+    publish_number(1, "10");
+    ls = open_scope(0);
+    get_until(ls, 10);
+    snprintf(path, sizeof(path), "%s/current", scope_folder);
+    ck_assert_int_eq(unlink(path), 0);
+    publish_number(2, "20");
+    get_until(ls, 20);
+    publish_close(publisher);
+    for (unsigned i = 0; i < 16; i++)
+        damage(path, (off_t)(offsetof(struct published_control, ring) + 64 * i + 20), "x", 1);
+    open_publisher();
+    publish_number(3, "30");
+    get_until(ls, 30);
+    lockstep_close(ls);
+    end();
+}
+END_TEST
+
 START_TEST(test_bad_names)
 {
     static const char *const names[] = { "", "payments", "/prod", "payments/", "a/b/c", "../prod",
@@ -518,6 +550,7 @@ int main(void)
     tcase_add_test(c, test_damaged_document);
     tcase_add_test(c, test_wrong_places);
     tcase_add_test(c, test_damaged_control);
+    tcase_add_test(c, test_lost_control);
     tcase_add_test(c, test_bad_names);
     tcase_add_test(c, test_modes);
     srunner_run_all(runner, CK_ENV);
