@@ -15,11 +15,13 @@
 #include "tests/unit/agent_kit.h"
 
 #define KILLS 60
+#define REPEAT_MS 200
 #define LINES 400 /* of a value: large enough to be caught half written */
 
 static struct kit kit;
 static char group[KIT_PATH], readers[KIT_PATH];
 static uint64_t chance, sequence;
+static int64_t said_ms; /* when the newest message went out */
 static bool is_disk_bad;
 static unsigned message_count, kill_count, survived_count;
 static unsigned applied_count, rolled_back_count, failed_count;
@@ -221,7 +223,8 @@ static const struct version *base_or_none(void)
 /* Says what is wanted now; repeats do no harm. */
 static void say_again(void)
 {
-    if (rollout.phase == rollout.held)
+    said_ms = clock_monotonic_ms();
+    if (rollout.phase == rollout.held || !kit.peer.id_size)
         return;
     switch (rollout.phase) {
     case NOTHING:
@@ -306,6 +309,8 @@ static void converse(int64_t until_us)
         if (!router_next(kit.router, &kit.last)) {
             struct timespec wait = { .tv_nsec = (left_us > 2000 ? 2000 : left_us) * 1000 };
 
+            if (clock_monotonic_ms() > said_ms + REPEAT_MS)
+                say_again(); /* it was lost on the way to an agent that was no more */
             if (left_us > 0)
                 ppoll(&p, 1, &wait, NULL);
             continue;
