@@ -83,7 +83,9 @@ bool answers_name(struct answers_name *out, const char *service, const char *env
     const size_t sizes[] = { strlen(service), strlen(environment), strlen(key) };
     char *at = out->text;
 
-    if (sizes[0] + sizes[1] + sizes[2] + 3 > sizeof(out->text))
+    /* "a:b" in "c" would be named as what "a" has in "b", which other rights are needed for. */
+    if (strchr(service, ':') || strchr(environment, ':') ||
+        sizes[0] + sizes[1] + sizes[2] + 3 > sizeof(out->text))
         return false;
     at = mempcpy(at, service, sizes[0]);
     *at++ = ':';

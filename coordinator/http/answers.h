@@ -33,7 +33,7 @@ struct answers_name {
     char text[ANSWERS_NAME_MAX]; /* "service:environment:key" */
     size_t size, scope_size;
 };
-/* false: too long to be a name at all. */
+/* false: it can be no name at all. */
 bool answers_name(struct answers_name *out, const char *service, const char *environment,
                   const char *key);
 

@@ -167,6 +167,14 @@ def test_rights(world):
         equal(c.api("GET", "/config/tok/prod/k", token=viewer).status, 200, "theirs")
         refused = c.api("GET", "/config/mine/prod/k", token=viewer)
         equal((refused.status, refused["right"]), (403, "config.read"), "not theirs")
+    # Where a scope ends and a key begins is no matter of taste.
+    release(world, "a/prod", {"dev:k": "v"})
+    stranger = world.ok("POST", "/tokens", {"name": "d", "grants": [{"role": "viewer", "environment": "dev"}]})["token"]
+    for _ in range(3):
+        equal(c.api("GET", "/config/a/prod/dev%3Ak")["config_value"], "v", "an administrator")
+        equal(c.api("GET", "/config/a/prod/dev:k", token=stranger).status, 403, "not theirs")
+        for path in ("a%3Aprod/dev/k", "a:prod/dev/k"):
+            equal(c.api("GET", f"/config/{path}", token=stranger).status, c.api("GET", f"/config/{path}?revision=released").status, f"{path}, a name that is none")
 
 
 def test_warm(world):
