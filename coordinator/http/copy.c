@@ -117,6 +117,8 @@ static int find_source(struct request *rq, struct reply *re, struct copy *c, str
         return err_code(e, ERR_NOT_FOUND, "unknown_revision",
                         "%s/%s has no revision %" PRIu64 "; its head is %" PRIu64, from.service,
                         from.environment, revision, from.head);
+    if (scope_check_kept(&from, revision, e) < 0)
+        return -1;
     return config_snapshot(rq->pg, from.scope_id, revision, &c->source, e);
 }
 

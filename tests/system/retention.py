@@ -75,7 +75,8 @@ def test_history(world):
     for r, document in kept.items():
         equal(world.ok("GET", f"/config/{SCOPE}?revision={r}&format=json"), document, f"revision {r}")
     for method, path, body in (("GET", f"/config/{SCOPE}?revision=3", None), ("GET", f"/config/{SCOPE}/k?revision=1", None), ("GET", f"/revisions/{SCOPE}/diff?from=2", None),
-                               ("POST", f"/config/{SCOPE}/rollback", {"target_revision": 3})):
+                               ("POST", f"/config/{SCOPE}/rollback", {"target_revision": 3}),
+                               ("POST", "/config/payments/dev/copy", {"from": {"service": "payments", "environment": "prod", "revision": 3}, "prune": True})):
         answer = world.api(method, path, body)
         equal((answer.status, answer["code"]), (404, "unknown_revision"), path)
         contains(answer["detail"], "4")
