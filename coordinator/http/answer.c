@@ -40,6 +40,7 @@ struct answer *answer_of(const struct reply *re)
     atomic_init(&a->holders, 1);
     a->status = re->status;
     a->content_type = re->content_type;
+    a->revision = re->revision;
     a->size = re->body.size;
     a->body = at;
     if (a->size)

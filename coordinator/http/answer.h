@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define ANSWER_HEADERS_MAX 2
 
@@ -26,6 +27,7 @@ struct answer {
     } headers[ANSWER_HEADERS_MAX];
     size_t size;
     const char *body;
+    uint64_t revision; /* as the reply's */
 };
 
 /* A copy of what a complete reply holds; the caller is its one holder. NULL: the reply is none that

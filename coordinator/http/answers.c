@@ -344,6 +344,25 @@ struct answer *answers_peek(struct answers *a, const struct answers_name *name)
     return answer;
 }
 
+struct answer *answers_take(struct answers *a, const struct answers_name *name)
+{
+    unsigned hash = hash_of(name);
+    struct shard *s = enter(a, hash);
+    struct answer *answer = look(a, s, name, hash);
+
+    leave(s);
+    return answer;
+}
+
+void answers_note(struct answers *a, uint64_t hits, uint64_t misses)
+{
+    struct shard *s = enter(a, 0);
+
+    s->hits += hits;
+    s->misses += misses;
+    leave(s);
+}
+
 struct answers_waiter *answers_land(struct answers *a, struct flight **flight,
                                     struct answer *answer)
 {

@@ -55,6 +55,9 @@ enum answers_outcome answers_find(struct answers *a, const struct answers_name *
                                   struct answer **answer_out, struct flight **flight_out);
 /* The answer if it is kept, for the caller to release; a miss is not counted. */
 struct answer *answers_peek(struct answers *a, const struct answers_name *name);
+/* The same, and hits are not counted either: what became of several together is told afterwards. */
+struct answer *answers_take(struct answers *a, const struct answers_name *name);
+void answers_note(struct answers *a, uint64_t hits, uint64_t misses);
 /* Keeps the answer (NULL: nothing) unless the flight was grounded; gives back who joined. */
 struct answers_waiter *answers_land(struct answers *a, struct flight **flight,
                                     struct answer *answer);

@@ -50,6 +50,8 @@ int config_settle(struct request *rq, const struct scope *scope, const char *act
 /* The answer to a reader of the key, complete; a secret without its value, and private. */
 void config_give_item(const struct scope *scope, const struct config_item *item,
                       struct reply *re);
+/* The answer when it is absent there. */
+void config_give_absent(const struct scope *scope, const char *key, struct reply *re);
 
 /* A key at a revision; ERR_NOT_FOUND also when it is inherited and only own ones are asked for. */
 int config_find_item(struct request *rq, const struct scope *scope, const char *key,

@@ -111,6 +111,13 @@ bool config_is_own_only(const struct request *rq)
     return resolved && (strcmp(resolved, "0") == 0 || strcmp(resolved, "false") == 0);
 }
 
+static int absent(const struct scope *scope, const char *key, uint64_t revision, struct err *e)
+{
+    return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
+                   scope->service, scope->environment, key, revision,
+                   revision < scope->head ? "; the newest one (revision=head) may have it" : "");
+}
+
 int config_find_item(struct request *rq, const struct scope *scope, const char *key,
                      uint64_t revision, struct rows **rows, struct config_item *out, struct err *e)
 {
@@ -121,9 +128,7 @@ int config_find_item(struct request *rq, const struct scope *scope, const char *
         if (!out->is_deleted && !(*out->origin && config_is_own_only(rq)))
             return 0;
     }
-    return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
-                   scope->service, scope->environment, key, revision,
-                   revision < scope->head ? "; the newest one (revision=head) may have it" : "");
+    return absent(scope, key, revision, e);
 }
 
 /* ---------------------------------------------------------------- GET */
@@ -146,9 +151,19 @@ void config_give_item(const struct scope *scope, const struct config_item *item,
 {
     char etag[48];
 
+    re->revision = scope->released;
     re->is_private = value_is_reference(item->value, NULL);
     reply_header(re, "ETag", tag(item, "", etag));
     reply_json(re, 200, config_item_json(NULL, scope, item));
+}
+
+void config_give_absent(const struct scope *scope, const char *key, struct reply *re)
+{
+    struct err e = { 0 };
+
+    re->revision = scope->released;
+    if (absent(scope, key, scope->released, &e) < 0)
+        reply_error(re, &e);
 }
 
 /* A secret is read past the cache, in full or (without the right) as what it is. */
@@ -192,8 +207,10 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
 
     if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "raw", "resolved") < 0 ||
         config_scope_of(rq, &scope, e) < 0 ||
-        config_wanted_revision(rq, &scope, &revision, e) < 0 ||
-        config_find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
+        config_wanted_revision(rq, &scope, &revision, e) < 0)
+        return -1;
+    re->revision = revision;
+    if (config_find_item(rq, &scope, request_param(rq, 2), revision, &rows, &item, e) < 0)
         return -1;
     if (value_is_reference(item.value, NULL))
         return reply_secret(rq, re, &scope, &item, e);

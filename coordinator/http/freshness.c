@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -20,13 +21,16 @@
 #define LOOK_MS 500
 #define PATIENCE_MS 3000
 #define GOOD_FOR_MS 10000
+#define KNOWN_NAME (2 * NAME_BUFFER)
 #define KEYS_MAX 5000 /* more changed keys than this: the whole scope is dropped */
 
 /* A scope as it was at the last look. */
 struct known {
-    UT_hash_handle hh;
+    UT_hash_handle hh, by_name;
     int64_t scope_id;
     uint64_t head, released;
+    uint64_t turn; /* of all the drops that ended, the last of this scope; 0: one is under way */
+    char name[];
 };
 
 struct freshness {
@@ -36,7 +40,9 @@ struct freshness {
     pthread_t thread;
 
     pthread_mutex_t lock; /* of looking: one looks, the others wait and find it done */
-    struct known *scopes;
+    struct known *scopes, *names; /* the same ones, by id and by name */
+    pthread_mutex_t names_lock;   /* of what readers look at, beside `lock`; never held for long */
+    uint64_t turns;
     _Atomic uint64_t number; /* of the newest commit seen */
     _Atomic bool is_known;   /* number and scopes mean something */
     _Atomic int64_t good_until_ms;
@@ -48,19 +54,72 @@ struct freshness {
 
 /* ---------------------------------------------------------------- one scope */
 
+static void name_scope(char out[KNOWN_NAME], const char *service, const char *environment)
+{
+    snprintf(out, KNOWN_NAME, "%s:%s", service, environment);
+}
+
 static struct known *remember(struct freshness *f, const struct changed_scope *scope)
 {
+    char name[KNOWN_NAME];
     struct known *k;
 
     HASH_FIND(hh, f->scopes, &scope->scope_id, sizeof(scope->scope_id), k);
     if (k)
         return k;
-    k = calloc(1, sizeof(*k));
+    name_scope(name, scope->service, scope->environment);
+    k = calloc(1, sizeof(*k) + strlen(name) + 1);
     MUST(k);
+    memcpy(k->name, name, strlen(name));
     k->scope_id = scope->scope_id;
     k->head = UINT64_MAX; /* nothing known: compares as gone back */
+    pthread_mutex_lock(&f->names_lock);
     HASH_ADD(hh, f->scopes, scope_id, sizeof(k->scope_id), k);
+    HASH_ADD_KEYPTR(by_name, f->names, k->name, strlen(k->name), k);
+    pthread_mutex_unlock(&f->names_lock);
     return k;
+}
+
+static void unsettle(struct freshness *f, struct known *k)
+{
+    pthread_mutex_lock(&f->names_lock);
+    k->turn = 0;
+    pthread_mutex_unlock(&f->names_lock);
+}
+
+/* All that this state of the scope makes stale was dropped. */
+static void settle(struct freshness *f, struct known *k, const struct changed_scope *scope)
+{
+    pthread_mutex_lock(&f->names_lock);
+    k->head = scope->head;
+    k->released = scope->released;
+    k->turn = ++f->turns;
+    pthread_mutex_unlock(&f->names_lock);
+}
+
+bool freshness_moment(struct freshness *f, const char *service, const char *environment,
+                      struct freshness_moment *out)
+{
+    char name[KNOWN_NAME];
+    struct known *k;
+    bool is_settled;
+
+    name_scope(name, service, environment);
+    pthread_mutex_lock(&f->names_lock);
+    HASH_FIND(by_name, f->names, name, strlen(name), k);
+    is_settled = k && k->turn;
+    if (is_settled)
+        *out = (struct freshness_moment){ .released = k->released, .turn = k->turn };
+    pthread_mutex_unlock(&f->names_lock);
+    return is_settled;
+}
+
+bool freshness_is_still(struct freshness *f, const char *service, const char *environment,
+                        const struct freshness_moment *moment)
+{
+    struct freshness_moment now;
+
+    return freshness_moment(f, service, environment, &now) && now.turn == moment->turn;
 }
 
 /* Drop the keys that changed. false: which they are is not known, or they are too many; or none,
@@ -91,18 +150,18 @@ static int drop_scope(struct freshness *f, struct pg *pg, const struct changed_s
                       struct err *e)
 {
     struct known *k = remember(f, scope);
-    char name[2 * NAME_BUFFER];
+    char name[KNOWN_NAME];
     bool is_done;
 
-    snprintf(name, sizeof(name), "%s:%s", scope->service, scope->environment);
+    name_scope(name, scope->service, scope->environment);
+    unsettle(f, k);
     if (drop_keys(f, pg, k, scope, &is_done, e) < 0)
         return -1;
     if (is_done)
         answers_drop_absent(f->answers, name);
     else
         answers_drop_scope(f->answers, name);
-    k->head = scope->head;
-    k->released = scope->released;
+    settle(f, k, scope);
     return 0;
 }
 
@@ -112,11 +171,14 @@ static void forget(struct freshness *f)
 {
     struct known *k, *next;
 
+    pthread_mutex_lock(&f->names_lock);
+    HASH_CLEAR(by_name, f->names);
     HASH_ITER(hh, f->scopes, k, next)
     {
         HASH_DELETE(hh, f->scopes, k);
         free(k);
     }
+    pthread_mutex_unlock(&f->names_lock);
 }
 
 /* From nothing: everything is dropped, and every scope is known as it is now. */
@@ -128,14 +190,10 @@ static int look_anew(struct freshness *f, struct pg *pg, struct err *e)
     forget(f);
     if (changes_all(pg, &rows, e) < 0)
         return -1;
-    for (size_t i = 0; i < rows_count(rows); i++)
-        if (changes_scope_at(rows, i, &scope)) {
-            struct known *k = remember(f, &scope);
-
-            k->head = scope.head;
-            k->released = scope.released;
-        }
     answers_drop_all(f->answers);
+    for (size_t i = 0; i < rows_count(rows); i++)
+        if (changes_scope_at(rows, i, &scope))
+            settle(f, remember(f, &scope), &scope);
     passes_drop(f->passes);
     f->number = changes_summary(rows).number;
     f->is_known = true;
@@ -266,7 +324,8 @@ struct freshness *freshness_start(struct pg_pool *pool, struct answers *answers,
     f->pool = pool;
     f->answers = answers;
     f->passes = passes;
-    MUST(pthread_mutex_init(&f->lock, NULL) == 0 && pthread_mutex_init(&f->wake_lock, NULL) == 0);
+    MUST(pthread_mutex_init(&f->lock, NULL) == 0 && pthread_mutex_init(&f->wake_lock, NULL) == 0 &&
+         pthread_mutex_init(&f->names_lock, NULL) == 0);
     MUST(pthread_condattr_init(&monotonic) == 0);
     MUST(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     MUST(pthread_cond_init(&f->woken, &monotonic) == 0);
@@ -292,6 +351,7 @@ void freshness_free(struct freshness *f)
     forget(f);
     pthread_cond_destroy(&f->woken);
     pthread_mutex_destroy(&f->wake_lock);
+    pthread_mutex_destroy(&f->names_lock);
     pthread_mutex_destroy(&f->lock);
     free(f);
 }

@@ -28,6 +28,16 @@ void freshness_wake(struct freshness *f); /* something was committed; quick, any
 
 /* May answers be given from memory now? Any thread, quick. */
 bool freshness_is_current(const struct freshness *f, int64_t now_ms); /* monotonic */
+/* A scope between two drops: whatever is kept of it and was read at `released` or before, and is
+ * found between freshness_moment and a freshness_is_still that agrees, is of that one revision.
+ * false: the scope is not known, or its answers are being dropped. Any thread, quick. */
+struct freshness_moment {
+    uint64_t released, turn;
+};
+bool freshness_moment(struct freshness *f, const char *service, const char *environment,
+                      struct freshness_moment *out);
+bool freshness_is_still(struct freshness *f, const char *service, const char *environment,
+                        const struct freshness_moment *moment);
 /* Everything that this connection can see is dropped when it returns. For the thread of a request
  * that has written, or has shown somebody what others wrote. */
 void freshness_catch_up(struct freshness *f, struct pg *pg, bool has_written);

@@ -88,7 +88,7 @@ static bool is_kept_route(const struct request *rq)
 
 void reads_note(struct request *rq)
 {
-    if (!is_kept_route(rq) && !pg_is_broken(rq->pg))
+    if (!is_kept_route(rq) && !rq->is_from_memory && !pg_is_broken(rq->pg))
         freshness_catch_up(rq->reads->freshness, rq->pg,
                            strcmp(rq->match.route->method, "GET") != 0);
 }
@@ -327,6 +327,73 @@ void reads_land(struct exchange *ex)
     answer_release(answer);
 }
 
+/* ---------------------------------------------------------------- several keys */
+
+static void release_all(struct answer **found, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        answer_release(MOVE(found[i]));
+}
+
+/* An answer that was read at a later revision than the one whose drops are done may have been
+ * changed by that very revision: beside answers of before it would be half of it. */
+static struct answer *take_one(struct reads *r, const struct scope *scope, const char *key,
+                               uint64_t revision)
+{
+    struct answers_name name;
+    struct answer *answer = answers_name(&name, scope->service, scope->environment, key)
+                                ? answers_take(r->answers, &name)
+                                : NULL;
+
+    if (answer && answer->revision && answer->revision <= revision)
+        return answer;
+    answer_release(answer);
+    return NULL;
+}
+
+uint64_t reads_take(struct request *rq, const struct scope *scope, const char *const *keys,
+                    size_t count, struct answer **found)
+{
+    struct reads *r = rq->reads;
+    struct freshness_moment moment;
+
+    memset(found, 0, count * sizeof(*found));
+    if (!freshness_is_current(r->freshness, clock_monotonic_ms()) ||
+        !freshness_moment(r->freshness, scope->service, scope->environment, &moment))
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        found[i] = take_one(r, scope, keys[i], moment.released);
+    if (freshness_is_still(r->freshness, scope->service, scope->environment, &moment))
+        return moment.released;
+    release_all(found, count);
+    return 0;
+}
+
+void reads_count(struct request *rq, size_t hits, size_t misses)
+{
+    answers_note(rq->reads->answers, hits, misses);
+}
+
+uint64_t reads_drops(const struct request *rq)
+{
+    return answers_drops(rq->reads->answers);
+}
+
+void reads_keep(struct request *rq, const struct scope *scope, const char *key,
+                const struct reply *re, uint64_t drops)
+{
+    struct answers_name name;
+    struct answer *answer;
+
+    if (re->is_private || re->is_secret ||
+        !answers_name(&name, scope->service, scope->environment, key))
+        return;
+    answer = answer_of(re);
+    if (answer)
+        answers_put(rq->reads->answers, &name, answer, drops);
+    answer_release(answer);
+}
+
 /* ---------------------------------------------------------------- metrics */
 
 static void metric(struct buffer *to, const char *name, const char *type, const char *help,
@@ -344,8 +411,8 @@ void reads_metrics(struct reads *r, struct buffer *to)
 
     answers_count(r->answers, &c);
     all = c.hits + c.misses;
-    metric(to, "hits_total", "counter", "Reads of single keys answered from memory.", c.hits);
-    metric(to, "misses_total", "counter", "Reads of single keys that had to wait for the database.",
+    metric(to, "hits_total", "counter", "Keys answered from memory.", c.hits);
+    metric(to, "misses_total", "counter", "Keys that had to wait for the database.",
            c.misses);
     metric(to, "size", "gauge", "Answers kept in memory.", c.size);
     metric(to, "bytes", "gauge", "Memory that kept answers take.", c.bytes);

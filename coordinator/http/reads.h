@@ -20,7 +20,9 @@ struct http_settings;
 struct pass;
 struct pg_pool;
 struct reads;
+struct reply;
 struct request;
+struct scope;
 
 /* Hands an exchange that waited on: complete, or (again) to a worker. */
 struct reads_hands {
@@ -65,6 +67,17 @@ int reads_check_token(struct request *rq, const char *token, struct err *e)
 /* A handler used rq->pg, to write or to look: what it may have seen is no longer answered from
  * memory in an older form when its own answer goes out. */
 void reads_note(struct request *rq);
+
+/* For a handler that wants several keys of one scope: found[i] is the kept answer, the caller's to
+ * release, or NULL: to be asked for. All that are found are of the one released revision that is
+ * returned; 0: nothing is found. */
+uint64_t reads_take(struct request *rq, const struct scope *scope, const char *const *keys,
+                    size_t count, struct answer **found);
+void reads_count(struct request *rq, size_t hits, size_t misses);
+/* What it then read of the database is kept, unless a commit was seen since reads_drops. */
+uint64_t reads_drops(const struct request *rq);
+void reads_keep(struct request *rq, const struct scope *scope, const char *key,
+                const struct reply *re, uint64_t drops);
 
 void reads_metrics(struct reads *r, struct buffer *to);
 

@@ -20,6 +20,7 @@ void reply_clear(struct reply *re)
     re->header_count = 0;
     re->problem_count = 0;
     re->status = 0;
+    re->revision = 0;
     re->is_waiting = false;
     re->is_secret = false;
     re->is_private = false;

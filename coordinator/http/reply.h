@@ -21,6 +21,7 @@ struct reply {
     const char *content_type; /* static */
     struct buffer body;
     struct answer *lent; /* instead of headers and body; the reply is one of its holders */
+    uint64_t revision;   /* of a released key, or its absence: where it was read; 0 anything else */
     bool is_private;     /* depends on who asks: not for others who ask the same */
     unsigned header_count;
     struct {

@@ -61,6 +61,7 @@ struct request {
     struct counters *counters;
     struct limits *limits;
     struct census *census;
+    bool is_from_memory; /* its answer shows nothing but what memory held */
     bool is_permitted; /* the token was checked, and it may do this */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
     int64_t waiting_for; /* 0 at the first call */

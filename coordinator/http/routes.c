@@ -2,6 +2,7 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/approvals.h"
 #include "coordinator/http/audit.h"
+#include "coordinator/http/batch.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/copy.h"
 #include "coordinator/http/destroy.h"
@@ -40,7 +41,7 @@ const struct route routes[] = {
     { "POST", V1 "/config/{service}/{environment}/validate", whole_validate, "config.read", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/copy", copy_post, "config.write", SLOW, BODY },
-    { "POST", V1 "/config/batch", lookup_batch, "config.read", SLOW, BODY },
+    { "POST", V1 "/config/batch", batch_get, "config.read", SLOW, BODY },
     { "POST", V1 "/config/subscribe", subscriptions_post, "subscription.write", SLOW, BODY },
     { "GET", V1 "/config/search", lookup_search, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/config/{service}/{environment}/{key}", config_get_key, "config.read", SLOW, NO_BODY },

@@ -13,18 +13,30 @@
     " WHERE h.scope_id = v.scope_id AND h.key = v.key), "                                          \
     SQL_SCOPE_NAME("v.origin_id")
 
-int config_get_some(struct pg *pg, int64_t scope_id, uint64_t revision, const char *const *keys,
-                    size_t count, struct rows **out, struct err *e)
+int config_get_rest(struct pg *pg, const struct config_rest *rest, struct scope *scope,
+                    struct rows **out, struct err *e)
 {
-    SCOPED_BUFFER struct buffer memory = { 0 };
+    SCOPED_BUFFER struct buffer keys = { 0 }, all = { 0 };
 
-    return PG_QUERY(pg,
-                    "SELECT " ITEM_COLUMNS " FROM unnest($3::text[]) WITH ORDINALITY AS k (key, n) "
-                    "JOIN LATERAL (SELECT * FROM config_version w WHERE w.scope_id = $1 "
-                    " AND w.key = k.key AND w.revision <= $2 ORDER BY w.revision DESC LIMIT 1) v "
-                    "ON NOT v.is_deleted ORDER BY k.n",
-                    out, e, PARAM_INT(scope_id), PARAM_INT(revision),
-                    pg_array_text(keys, count, &memory));
+    if (PG_QUERY(pg,
+                 "SELECT " ITEM_COLUMNS ", s.scope_id, s.head, s.released, s.oldest FROM scope s "
+                 "LEFT JOIN LATERAL (SELECT w.*, k.n FROM unnest(CASE WHEN s.released = $3 "
+                 "  THEN $4::text[] ELSE $5::text[] END) WITH ORDINALITY AS k (key, n) "
+                 " JOIN LATERAL (SELECT * FROM config_version x WHERE x.scope_id = s.scope_id "
+                 "  AND x.key = k.key AND x.revision <= s.released ORDER BY x.revision DESC "
+                 "  LIMIT 1) w ON NOT w.is_deleted) v ON true "
+                 "WHERE s.service = $1 AND s.environment = $2 AND s.head > 0 ORDER BY v.n",
+                 out, e, PARAM_TEXT(scope->service), PARAM_TEXT(scope->environment),
+                 PARAM_INT(rest->revision), pg_array_text(rest->keys, rest->count, &keys),
+                 pg_array_text(rest->all, rest->all_count, &all)) < 0)
+        return -1;
+    if (rows_count(*out) == 0)
+        return scopes_unknown(scope->service, scope->environment, e);
+    scope->scope_id = rows_int(*out, 0, 12);
+    scope->head = (uint64_t)rows_int(*out, 0, 13);
+    scope->released = (uint64_t)rows_int(*out, 0, 14);
+    scope->oldest = (uint64_t)rows_int(*out, 0, 15);
+    return 0;
 }
 
 /* A pattern for LIKE with the escape character '\'. */

@@ -8,11 +8,17 @@
 
 #include "coordinator/store/config.h"
 
-/* Those of the named keys that are there at a revision, in the order of the names
- * (config_item_at). */
-int config_get_some(struct pg *pg, int64_t scope_id, uint64_t revision, const char *const *keys,
-                    size_t count, struct rows **out, struct err *e)
-    __attribute__((warn_unused_result));
+/* Keys of a scope as released, in one query that sees one moment: those of `keys` when `revision`
+ * is the released one; else all. *scope has the names, and is filled in. Rows are of those that
+ * are there, in the order of their list (config_item_at); none at all is one row whose key is
+ * NULL. */
+struct config_rest {
+    uint64_t revision;
+    const char *const *keys, *const *all;
+    size_t count, all_count;
+};
+int config_get_rest(struct pg *pg, const struct config_rest *rest, struct scope *scope,
+                    struct rows **out, struct err *e) __attribute__((warn_unused_result));
 
 /* Patterns are globs: * stands for any text, ? for one character; "" for everything. */
 struct config_search {

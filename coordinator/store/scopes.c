@@ -6,15 +6,20 @@
 #include "common/buffer.h"
 #include "coordinator/store/pg.h"
 
+int scopes_unknown(const char *service, const char *environment, struct err *e)
+{
+    return err_code(e, ERR_NOT_FOUND, "unknown_scope",
+                    "there is no configuration for %s/%s; its first write makes it", service,
+                    environment);
+}
+
 /* A row at head 0 only says that agents wait for the scope: it does not exist before its first
  * write. */
 static int take_scope(const struct rows *rows, const char *service, const char *environment,
                       bool is_creating, struct scope *out, struct err *e)
 {
     if (rows_count(rows) == 0 || (rows_int(rows, 0, 1) == 0 && !is_creating))
-        return err_code(e, ERR_NOT_FOUND, "unknown_scope",
-                        "there is no configuration for %s/%s; its first write makes it", service,
-                        environment);
+        return scopes_unknown(service, environment, e);
     out->scope_id = rows_int(rows, 0, 0);
     out->head = (uint64_t)rows_int(rows, 0, 1);
     out->released = (uint64_t)rows_int(rows, 0, 2);

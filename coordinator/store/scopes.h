@@ -21,7 +21,9 @@ struct scope {
 int scope_check_kept(const struct scope *scope, uint64_t revision, struct err *e)
     __attribute__((warn_unused_result));
 
-/* ERR_NOT_FOUND unknown_scope. */
+/* Always -1: ERR_NOT_FOUND unknown_scope. */
+int scopes_unknown(const char *service, const char *environment, struct err *e);
+/* The same when there is none. */
 int scopes_find(struct pg *pg, const char *service, const char *environment, struct scope *out,
                 struct err *e) __attribute__((warn_unused_result));
 /* The same inside a transaction, holding the row; with is_creating it is made when it is not

@@ -1,4 +1,4 @@
-"""cache.py - reads from memory: the same bytes, never stale, one query for many who miss."""
+"""cache.py - reads from memory: the same bytes, never stale, one query for many who miss, one revision."""
 import concurrent.futures
 import http.client
 import json
@@ -192,6 +192,105 @@ def test_warm(world):
     # The token is asked for in the database once, the values are not.
     equal(metric(c, "misses_total"), misses, "misses")
     equal(c.api("GET", "/config/warm/prod/draft").status, 404, "a draft")
+
+
+def batch(world, scope, keys, c=None, token=None):
+    """(revision, values of what is there, missing) of several keys in one request."""
+    service, environment = scope.split("/")
+    got = (c or world.coordinators[0]).api("POST", "/config/batch", {"service_name": service, "environment": environment, "config_keys": keys}, token=token or world.token)
+    if got.status != 200:
+        return got.status
+    return got["revision"], {item["config_key"]: item["config_value"] for item in got["configs"]}, got["missing"]
+
+
+def test_batch(world):
+    """a batch takes what is kept and asks for the rest in one query; all kept: for nothing"""
+    c = world.coordinators[0]
+    release(world, "some/prod", {f"k{i}": str(i) for i in range(9)})
+    figures = lambda: (metric(c, "hits_total"), metric(c, "misses_total"))
+    release(world, "some/prod", {"other": "1"})
+    for i in range(3):
+        one = c.api("GET", f"/config/some/prod/k{i}")
+        equal(one.status, 200, "kept by a single read")
+    hits, misses = figures()
+    lock = threading.Thread(target=world.postgres.sql, args=("BEGIN; LOCK TABLE config_version IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1.5); COMMIT",))
+    lock.start()
+    wait_until(lambda: world.postgres.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'config_version'::regclass") == [["1"]], "locked")
+    revision, found, missing = batch(world, "some/prod", ["k2", "k0", "k1"])
+    check(lock.is_alive(), "nobody was asked")
+    equal((revision, list(found), missing), (2, ["k2", "k0", "k1"], []), "from memory, in the order asked")
+    equal(figures(), (hits + 3, misses), "hits")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        rest = pool.submit(batch, world, "some/prod", ["k0", "nosuch", "k7", "k1", "k8"])
+        asking = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%config_version%'"
+        wait_until(lambda: world.postgres.sql(asking) == [["1"]], "one asks for the rest", 1)
+        equal(rest.result(), (2, {"k0": "0", "k7": "7", "k1": "1", "k8": "8"}, ["nosuch"]), "kept and asked for")
+    lock.join()
+    equal(figures(), (hits + 5, misses + 3), "hits and misses")
+    equal(batch(world, "some/prod", ["k8", "nosuch", "k7"]), (2, {"k8": "8", "k7": "7"}, ["nosuch"]), "what was asked for is kept")
+    equal(figures(), (hits + 8, misses + 3), "hits of those, the absent one as well")
+    for key, status in (("k8", 200), ("nosuch", 404)):
+        before = figures()
+        equal(form(c.api("GET", f"/config/some/prod/{key}")), form(c.api("GET", f"/config/some/prod/{key}?revision=released")), f"kept by a batch: {key}")
+        equal(figures()[1], before[1], "misses")
+    viewer = world.ok("POST", "/tokens", {"name": "b", "grants": [{"role": "viewer", "environment": "prod", "service": "tok"}]})["token"]
+    equal(batch(world, "some/prod", ["k0"], token=viewer), 403, "who may not read the scope")
+
+
+def test_batch_sees_changes(world):
+    """whoever changed a key finds it in the next batch; another coordinator within a second"""
+    one, two = world.coordinators
+    release(world, "turn/prod", {"a": "0", "b": "0", "c": "0"})
+    for i in range(1, 8):
+        for c in (one, two):
+            batch(world, "turn/prod", ["a", "b", "c"], c)
+        release(world, "turn/prod", {"a": str(i), "b": str(i)})
+        for c in (one, two):
+            wait_until(lambda: batch(world, "turn/prod", ["a", "b", "c"], c)[1] == {"a": str(i), "b": str(i), "c": "0"}, "the change is seen", 2)
+
+
+RELEASE_UNHEARD = """BEGIN; INSERT INTO config_version (scope_id, key, version, revision, value_type, value, created_by)
+    SELECT scope_id, k, 2, head + 1, 'string', 'new', 'sql' FROM scope, unnest('{a,b}'::text[]) k WHERE service = 'half';
+    INSERT INTO revision (scope_id, revision, created_by) SELECT scope_id, head + 1, 'sql' FROM scope WHERE service = 'half';
+    UPDATE scope SET head = head + 1, released = head + 1 WHERE service = 'half'; COMMIT"""
+
+
+def test_batch_is_one_revision(world):
+    """what memory has of one revision and the database of the next are never in one batch"""
+    c = world.coordinators[0]
+    release(world, "half/prod", {"a": "old", "b": "old", "c": "same"})
+    equal(batch(world, "half/prod", ["a", "c"]), (1, {"a": "old", "c": "same"}, []), "kept")
+    # Memory is compared with the audit trail, which does not have this one: it stays as it is.
+    world.postgres.sql(RELEASE_UNHEARD)
+    equal(c.api("GET", "/config/half/prod/a")["config_value"], "old", "memory has the old one")
+    equal(batch(world, "half/prod", ["a", "b", "c"]), (2, {"a": "new", "b": "new", "c": "same"}, []), "one of them is not kept")
+    equal(c.api("GET", "/config/half/prod/b")["config_value"], "new", "memory has half of each")
+    equal(c.api("GET", "/config/half/prod/a")["config_value"], "old", "memory has half of each")
+    equal(batch(world, "half/prod", ["a", "b", "c"]), (2, {"a": "new", "b": "new", "c": "same"}, []), "all of them are kept")
+
+
+def test_batch_under_load(world):
+    """readers of batches under a stream of releases: one revision each, none before one that was seen"""
+    release(world, "pair/prod", {"a": "0", "b": "0"})
+    stop, wrong = threading.Event(), []
+
+    def read(c):
+        seen = 0
+        while not stop.is_set():
+            revision, found, _ = batch(world, "pair/prod", ["a", "b"], c)
+            if found["a"] != found["b"] or revision < seen:
+                wrong.append((c.name, revision, seen, found))
+            seen = revision
+
+    readers = [threading.Thread(target=read, args=(c,)) for c in world.coordinators * 2]
+    for r in readers:
+        r.start()
+    for i in range(1, 25):
+        release(world, "pair/prod", {"a": str(i), "b": str(i)})
+    stop.set()
+    for r in readers:
+        r.join()
+    equal(wrong[:5], [], "batches of two revisions, or of an older one")
 
 
 def test_database_gone(world):

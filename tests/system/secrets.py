@@ -100,8 +100,9 @@ def test_many_and_formats(world):
     equal(seen, {"a.plain": "p", "a.secret": f"{PLAIN}-a", "j": {"token": PLAIN}}, "watch with the right")
     ask = {"service_name": "forms", "environment": "prod", "config_keys": ["a.secret", "a.plain"]}
     values = lambda answer: [c.get("config_value") for c in answer]
-    equal(values(world.ok("POST", "/config/batch", ask)["configs"]), [None, "p"], "batch")
-    equal(values(world.ok("POST", "/config/batch", ask, token=world.reader)["configs"]), [f"{PLAIN}-a", "p"], "batch with the right")
+    for _ in range(2):  # what is kept of the first is not the secret
+        equal(values(world.ok("POST", "/config/batch", ask, token=world.reader)["configs"]), [f"{PLAIN}-a", "p"], "batch with the right")
+        equal(values(world.ok("POST", "/config/batch", ask)["configs"]), [None, "p"], "batch")
     equal(values(world.ok("GET", "/config/search?key=a.*&service=forms")["configs"]), ["p", None], "search")
     equal(values(world.ok("GET", "/config/search?key=a.*&service=forms", token=world.reader)["configs"]), ["p", f"{PLAIN}-a"], "search with the right")
     hidden(world.ok("GET", "/config/forms/prod/a.secret/history")["versions"][0])

@@ -293,6 +293,31 @@ START_TEST(test_what_is_put_was_read_after_the_last_drop)
 }
 END_TEST
 
+START_TEST(test_taken_together)
+{
+    struct answers_counts c;
+    struct answer *taken;
+
+    open_with(1000, 1 << 20);
+    lead("web", "a");
+    land(200, "one");
+    ck_assert(answers_name(&name, "web", "prod", "a"));
+    taken = answers_take(answers, &name);
+    ck_assert_ptr_nonnull(taken);
+    answer_release(taken);
+    ck_assert(answers_name(&name, "web", "prod", "b"));
+    ck_assert_ptr_null(answers_take(answers, &name));
+    answers_count(answers, &c);
+    ck_assert_uint_eq(c.hits, 0);
+    ck_assert_uint_eq(c.misses, 1);
+    answers_note(answers, 3, 4);
+    answers_count(answers, &c);
+    ck_assert_uint_eq(c.hits, 3);
+    ck_assert_uint_eq(c.misses, 5);
+    answers_free(answers);
+}
+END_TEST
+
 START_TEST(test_names)
 {
     char key[700];
@@ -402,6 +427,7 @@ int main(void)
     tcase_add_test(tests, test_a_drop_grounds_flights);
     tcase_add_test(tests, test_drops);
     tcase_add_test(tests, test_what_is_put_was_read_after_the_last_drop);
+    tcase_add_test(tests, test_taken_together);
     tcase_add_test(tests, test_names);
     tcase_add_test(tests, test_nothing_stale_under_a_stream_of_drops);
     suite_add_tcase(suite, tests);
