@@ -137,7 +137,8 @@ struct agent {
 
     uint64_t boot_nonce, session, message_id;
     bool is_welcomed;
-    int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms;
+    int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms; /* of this connection */
+    int64_t word_ms; /* when any coordinator of the cluster was heard last; at first the start */
     char said_trouble[512]; /* of the connection, so that it is logged once */
 
     struct incoming incoming;

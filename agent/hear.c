@@ -28,6 +28,12 @@ static bool is_cluster_known(const struct agent *a)
     return memcmp(cache_facts(a->cache)->cluster_id, none, sizeof(none)) != 0;
 }
 
+static bool is_of_cluster(const struct agent *a, const struct wire_envelope *envelope)
+{
+    return memcmp(envelope->cluster_id, cache_facts(a->cache)->cluster_id,
+                  sizeof(envelope->cluster_id)) == 0;
+}
+
 /* 1: newer than what was seen, 0: the same, -1: older. */
 static int compare_leadership(const struct agent *a, const struct wire_envelope *envelope)
 {
@@ -71,8 +77,7 @@ static bool counts(struct agent *a, const struct dealer_message *m)
 
     if (!is_cluster_known(a))
         return envelope->type == WIRE_WELCOME && remember_leadership(a, envelope);
-    if (memcmp(envelope->cluster_id, cache_facts(a->cache)->cluster_id,
-               sizeof(envelope->cluster_id)) != 0) {
+    if (!is_of_cluster(a, envelope)) {
         leave_foreign_cluster(a);
         return false;
     }
@@ -398,12 +403,15 @@ static bool begins_work(enum wire_type type)
 void hear_message(struct agent *a, const struct dealer_message *m, hear_event_fn *happen)
 {
     if (m->envelope.type == WIRE_REJECT) {
+        if (is_of_cluster(a, &m->envelope)) /* no leader, but the network is there */
+            a->word_ms = clock_monotonic_ms();
         hear_reject(a, m);
         return;
     }
     if (!counts(a, m))
         return;
-    a->heard_ms = clock_monotonic_ms(); /* an old leader's heartbeat does not keep us with it */
+    /* An old leader's heartbeat does not keep us with it. */
+    a->heard_ms = a->word_ms = clock_monotonic_ms();
     if (a->is_draining && begins_work(m->envelope.type))
         return;
     switch (m->envelope.type) {

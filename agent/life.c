@@ -63,6 +63,7 @@ static struct agent *new_agent(const struct agent_settings *settings)
     MUST(a);
     a->settings = settings;
     a->boot_nonce = agent_chance();
+    a->word_ms = clock_monotonic_ms();
     a->started_wall_ms = a->reload.wall_ms = clock_wall_ms();
     return a;
 }
@@ -149,6 +150,7 @@ static void carry_connection(struct agent *from, struct agent *to)
 {
     to->boot_nonce = from->boot_nonce; /* the same start of the same agent: no new session */
     to->message_id = from->message_id;
+    to->word_ms = from->word_ms;
     if (!has_same_coordinators(from->settings, to->settings))
         return;
     to->dealer = MOVE(from->dealer);

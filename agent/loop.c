@@ -131,7 +131,7 @@ static void step_works(struct agent *a, int64_t now_ms)
 static void tick(struct agent *a, int64_t now_ms)
 {
     struct participant_event ev = { .type = PARTICIPANT_TICKED,
-                                    .silent_ms = now_ms - a->heard_ms };
+                                    .silent_ms = now_ms - a->word_ms };
     uint64_t applying;
 
     readers_hear(a);
