@@ -232,7 +232,7 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     deps.status_ctx = loop;
     if (rc == 0 && http_start(&http_settings, &deps, &http, &e) != 0)
         rc = fail(&e);
-    if (rc == 0 && courier_start(s->database_url, s->courier_allow, &courier, &e) != 0)
+    if (rc == 0 && courier_start(s->database_url, s->courier_allow, keyring, &courier, &e) != 0)
         rc = fail(&e);
     if (rc == 0) {
         listener_add(listener, courier_hear, courier);

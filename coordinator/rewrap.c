@@ -8,6 +8,7 @@
 
 #include "common/invariant.h"
 #include "coordinator/keyring/keyring.h"
+#include "coordinator/rewrap_signing.h"
 #include "coordinator/secrets.h"
 #include "coordinator/settings.h"
 #include "coordinator/store/pg.h"
@@ -81,7 +82,7 @@ static int tell(struct rewrap *r, struct err *e)
     if (secrets_count(r->pg, r->newest, &counts, e) < 0)
         return -1;
     printf("%" PRIu64 " of %" PRIu64 " data keys are wrapped by %s\n",
-           counts.secrets - counts.due, counts.secrets, r->newest);
+           counts.data_keys - counts.due, counts.data_keys, r->newest);
     return fflush(stdout) == 0 ? 0 : err_set(e, ERR_SYSTEM, "standard output is closed");
 }
 
@@ -114,7 +115,8 @@ static int run(struct rewrap *r, struct err *e)
 
     do {
         before = r->done;
-        if (keyring_check(r->keyring, r->newest, e) < 0 || pass(r, e) < 0)
+        if (keyring_check(r->keyring, r->newest, e) < 0 ||
+            rewrap_signing(r->keyring, r->pg, &r->done, e) < 0 || pass(r, e) < 0)
             return -1;
     } while (r->done > before);
     return tell(r, e);

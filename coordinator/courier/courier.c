@@ -14,16 +14,20 @@
 #include "common/log.h"
 #include "coordinator/courier/retry.h"
 #include "coordinator/courier/transfer.h"
+#include "coordinator/keyring/keyring.h"
 #include "coordinator/store/pg.h"
 
 #define TRANSFERS_MAX 32
 #define LOOK_MS 1000
 #define CLAIM_MS (TRANSFER_LIMIT_MS + 10000) /* the database may be slow to hear of the end */
+#define AWAY_MS 5000      /* until a keyring that is away is asked again */
+#define UNSIGNED_MS 60000 /* until a secret that does not open is tried again */
 #define SWEEP_MS INT64_C(3600000)
 #define KEPT_MS (7 * 24 * SWEEP_MS) /* finished messages stay for a week, for people who ask */
 
 struct courier {
     const char *conninfo;
+    struct keyring *keyring;
     struct address_list allowed;
     pthread_t thread;
     CURLM *multi;
@@ -33,6 +37,8 @@ struct courier {
     struct pg *pg; /* NULL: no connection */
     int64_t look_at_ms, sweep_at_ms;
     bool is_out; /* that the database is gone was said */
+    bool is_away; /* the keyring, which was said; it is asked again then: */
+    int64_t ask_at_ms;
     unsigned running;
     struct transfer transfers[TRANSFERS_MAX];
 };
@@ -110,6 +116,57 @@ static void settle(struct courier *c, const struct transfer *t, const struct tra
         lose(c, &e);
 }
 
+/* ---------------------------------------------------------------- signing secrets */
+
+static void note_away(struct courier *c, const struct err *why)
+{
+    struct err e;
+
+    if (!c->is_away)
+        log_warn("messages whose signing secret is sealed wait", "reason", why->text);
+    c->is_away = true;
+    c->ask_at_ms = clock_monotonic_ms() + AWAY_MS;
+    atomic_store(&c->is_woken, true); /* others may go out in place of those */
+    if (is_connected(c) && outbox_note_sealed(c->pg, why->text, &e) != 0)
+        lose(c, &e);
+}
+
+/* A keyring that was away is asked before messages are claimed that would have to wait. */
+static void ask_again(struct courier *c)
+{
+    char newest[ENVELOPE_KEY_ID_SIZE];
+    struct err why;
+
+    if (!c->is_away || clock_monotonic_ms() < c->ask_at_ms)
+        return;
+    if (keyring_check(c->keyring, newest, &why) != 0) {
+        note_away(c, &why);
+        return;
+    }
+    c->is_away = false;
+    log_info("messages whose signing secret is sealed go out again");
+}
+
+/* That it cannot be signed is not its receiver's failure. When the keyring works for others, this
+ * one alone waits. */
+static void put_back(struct courier *c, const struct outbox_row *message, const struct err *why)
+{
+    const struct outbox_attempt a = { message->outbox_id, message->attempt,
+                                      message->subscription_id, 0, why->text };
+    char newest[ENVELOPE_KEY_ID_SIZE];
+    struct err gone, e;
+
+    if (!c->is_away && keyring_check(c->keyring, newest, &gone) != 0)
+        note_away(c, &gone);
+    else if (!c->is_away)
+        log_warn("a signing secret does not open", "subscription", message->subscription_id,
+                 "reason", why->text);
+    if (is_connected(c) && outbox_put_back(c->pg, &a, c->is_away ? 0 : UNSIGNED_MS, &e) != 0)
+        lose(c, &e);
+}
+
+/* ---------------------------------------------------------------- claiming */
+
 static void start_one(struct courier *c, const struct outbox_row *message)
 {
     struct transfer_result broken = { 0 };
@@ -132,28 +189,46 @@ static void start_one(struct courier *c, const struct outbox_row *message)
     transfer_close(t);
 }
 
+static void open_and_start(struct courier *c, const struct rows *rows, size_t row,
+                           struct err *away)
+{
+    struct outbox_row message = outbox_at(rows, row);
+    struct err why;
+    char *secret;
+    size_t size;
+
+    if (message.is_sealed && c->is_away) {
+        put_back(c, &message, away);
+    } else if (outbox_open_secret(rows, row, c->keyring, &secret, &size, &why) != 0) {
+        put_back(c, &message, &why);
+        *away = why;
+    } else {
+        message.secret = secret;
+        start_one(c, &message);
+        seal_free(secret, size);
+    }
+}
+
 static void claim(struct courier *c)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     int64_t now_ms = clock_monotonic_ms();
-    struct err e;
+    struct err e, away = { 0 };
 
     if (c->running == TRANSFERS_MAX || (!atomic_exchange(&c->is_woken, false) &&
                                         now_ms < c->look_at_ms))
         return;
     c->look_at_ms = now_ms + LOOK_MS;
+    ask_again(c);
     if (!is_connected(c))
         return;
-    if (outbox_claim(c->pg, TRANSFERS_MAX - c->running, CLAIM_MS, &rows, &e) != 0) {
+    if (outbox_claim(c->pg, !c->is_away, TRANSFERS_MAX - c->running, CLAIM_MS, &rows, &e) != 0) {
         lose(c, &e);
         return;
     }
     c->is_out = false;
-    for (size_t i = 0; i < rows_count(rows); i++) {
-        struct outbox_row message = outbox_at(rows, i);
-
-        start_one(c, &message);
-    }
+    for (size_t i = 0; i < rows_count(rows); i++)
+        open_and_start(c, rows, i, &away);
     sweep(c, now_ms);
 }
 
@@ -197,7 +272,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-int courier_start(const char *conninfo, const char *allow, struct courier **out, struct err *e)
+int courier_start(const char *conninfo, const char *allow, struct keyring *keyring,
+                  struct courier **out, struct err *e)
 {
     struct courier *c = calloc(1, sizeof(*c));
 
@@ -208,6 +284,7 @@ int courier_start(const char *conninfo, const char *allow, struct courier **out,
     }
     MUST(curl_global_init(CURL_GLOBAL_DEFAULT) == 0);
     c->conninfo = conninfo;
+    c->keyring = keyring;
     c->multi = curl_multi_init();
     MUST(c->multi && pthread_create(&c->thread, NULL, run, c) == 0);
     *out = c;

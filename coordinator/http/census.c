@@ -44,7 +44,7 @@ static void count(struct census *c)
         c->secrets = counts.secrets;
         c->destroyed = counts.destroyed;
         if (is_available)
-            c->due = counts.due;
+            c->due = counts.due + counts.clear;
     }
     pg_pool_give(c->pool, &pg);
 }
@@ -109,7 +109,7 @@ void census_metrics(const struct census *c, struct buffer *to)
 {
     gauge(to, "secrets", "Versions of secrets that can be read.", c->secrets);
     gauge(to, "secrets_destroyed", "Versions of secrets that were destroyed.", c->destroyed);
-    gauge(to, "secrets_due", "Secrets whose data key is not wrapped by the newest key.", c->due);
+    gauge(to, "secrets_due", "Secrets that lockstepd rewrap would wrap anew or seal.", c->due);
     gauge(to, "secrets_available", "1 when the key of all secrets is there and works.",
           c->is_available);
 }

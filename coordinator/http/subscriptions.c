@@ -11,8 +11,10 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/transaction.h"
+#include "coordinator/keyring/keyring.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/scopes.h"
+#include "coordinator/store/signing.h"
 #include "coordinator/store/subscriptions.h"
 
 #define KEYS_MAX 100
@@ -201,15 +203,19 @@ static int append_audit(struct request *rq, const char *action, const struct sub
     return rc;
 }
 
-static int create(struct request *rq, struct reply *re, struct subscribing *s, struct rows **rows,
-                  struct subscription_row *row, struct err *e)
+static int create(struct request *rq, struct reply *re, struct subscribing *s,
+                  const struct signing_key *key, struct rows **rows, struct subscription_row *row,
+                  struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
     const struct subscription_new new = { .scope_id = s->scope.scope_id,
                                           .keys = s->keys,
                                           .key_count = s->key_count,
                                           .url = s->url,
-                                          .created_by = rq->owner.name };
+                                          .created_by = rq->owner.name,
+                                          .service = s->scope.service,
+                                          .environment = s->scope.environment,
+                                          .signing_key = key };
 
     return transaction_begin(&t, rq->pg, e) < 0 ||
                    subscriptions_create(rq->pg, &new, s->id, s->secret, e) < 0 ||
@@ -220,6 +226,22 @@ static int create(struct request *rq, struct reply *re, struct subscribing *s, s
                : 0;
 }
 
+/* With a provider, secrets are sealed, or not made at all while it is away. */
+static int seal_and_create(struct request *rq, struct reply *re, struct subscribing *s,
+                           struct rows **rows, struct subscription_row *row, struct err *e)
+{
+    struct signing_key key;
+    int rc;
+
+    if (!rq->deps->keyring || !keyring_is_on(rq->deps->keyring))
+        return create(rq, re, s, NULL, rows, row, e);
+    if (keyring_new_key(rq->deps->keyring, &key.key, &key.wrapped, e) < 0)
+        return -1;
+    rc = create(rq, re, s, &key, rows, row, e);
+    seal_key_wipe(&key.key);
+    return rc;
+}
+
 int subscriptions_post(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -227,7 +249,7 @@ int subscriptions_post(struct request *rq, struct reply *re, struct err *e)
     struct subscription_row row;
     json_t *body;
 
-    if (read_body(rq, re, &s, e) < 0 || create(rq, re, &s, &rows, &row, e) < 0)
+    if (read_body(rq, re, &s, e) < 0 || seal_and_create(rq, re, &s, &rows, &row, e) < 0)
         return -1;
     body = row_json(&row);
     json_object_set_new(body, "secret", json_string(s.secret)); /* this once */

@@ -54,6 +54,11 @@ void keyring_close(struct keyring *k)
     free(k);
 }
 
+bool keyring_is_on(const struct keyring *k)
+{
+    return k->provider != NULL;
+}
+
 static int switched_off(struct err *e)
 {
     return provider_unavailable(e, "secrets are switched off: [secrets] provider is none; give "

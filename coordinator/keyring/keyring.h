@@ -13,12 +13,13 @@
  * a token or an answer holds.
  *
  * Calls may block (a Vault is another machine) for as long as the time-out in the settings: make
- * them on HTTP and store threads, outside of transactions, never in the loop. They may come from
- * any thread; the providers' tables and connections stand behind their own locks.
+ * them on HTTP, store and courier threads, outside of transactions, never in the loop. They may
+ * come from any thread; the providers' tables and connections stand behind their own locks.
  */
 #ifndef COORDINATOR_KEYRING_KEYRING_H
 #define COORDINATOR_KEYRING_KEYRING_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/envelope.h"
@@ -43,6 +44,9 @@ int keyring_open(const struct keyring_settings *s, struct keyring **out, struct 
     __attribute__((warn_unused_result));
 void keyring_close(struct keyring *k);
 SCOPED_FREE(struct keyring, keyring_close)
+
+/* false: the provider is none. */
+bool keyring_is_on(const struct keyring *k);
 
 /* A fresh data key, plain and wrapped under the newest key-encryption key. Wrapping a given data
  * key is not offered: a Vault makes the two together. */

@@ -3,19 +3,26 @@
 
 #include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/signing.h"
 
-int outbox_claim(struct pg *pg, int64_t limit, int64_t claim_ms, struct rows **out, struct err *e)
+#define SIGNING 5 /* where the columns of the signing secret begin */
+
+int outbox_claim(struct pg *pg, bool with_sealed, int64_t limit, int64_t claim_ms,
+                 struct rows **out, struct err *e)
 {
     return PG_QUERY(pg,
-                    "WITH due AS MATERIALIZED (SELECT outbox_id FROM outbox "
-                    " WHERE state = 'waiting' AND next_at <= now() ORDER BY next_at LIMIT $1 "
-                    " FOR UPDATE SKIP LOCKED) "
+                    "WITH due AS MATERIALIZED (SELECT o.outbox_id FROM outbox AS o "
+                    " JOIN subscription AS s USING (subscription_id) "
+                    " WHERE o.state = 'waiting' AND o.next_at <= now() "
+                    " AND ($3 OR s.secret IS NOT NULL) ORDER BY o.next_at LIMIT $1 "
+                    " FOR UPDATE OF o SKIP LOCKED) "
                     "UPDATE outbox AS o SET attempts = o.attempts + 1, "
-                    "next_at = now() + $2 * interval '1 ms' FROM due AS d, subscription AS s "
-                    "WHERE o.outbox_id = d.outbox_id AND s.subscription_id = o.subscription_id "
-                    "RETURNING o.outbox_id, o.attempts, o.message_id, o.subscription_id, s.url, "
-                    "s.secret, o.body",
-                    out, e, PARAM_INT(limit), PARAM_INT(claim_ms));
+                    "next_at = now() + $2 * interval '1 ms' FROM due AS d, subscription AS s, "
+                    "scope AS c WHERE o.outbox_id = d.outbox_id "
+                    "AND s.subscription_id = o.subscription_id AND c.scope_id = s.scope_id "
+                    "RETURNING o.outbox_id, o.attempts, o.message_id, s.url, o.body, "
+                    SIGNING_COLUMNS,
+                    out, e, PARAM_INT(limit), PARAM_INT(claim_ms), PARAM_BOOL(with_sealed));
 }
 
 struct outbox_row outbox_at(const struct rows *rows, size_t row)
@@ -24,11 +31,17 @@ struct outbox_row outbox_at(const struct rows *rows, size_t row)
         .outbox_id = rows_int(rows, row, 0),
         .attempt = rows_int(rows, row, 1),
         .message_id = rows_text(rows, row, 2),
-        .subscription_id = rows_text(rows, row, 3),
-        .url = rows_text(rows, row, 4),
-        .secret = rows_text(rows, row, 5),
-        .body = rows_text(rows, row, 6),
+        .url = rows_text(rows, row, 3),
+        .body = rows_text(rows, row, 4),
+        .subscription_id = rows_text(rows, row, SIGNING + 1),
+        .is_sealed = signing_is_sealed(rows, row, SIGNING),
     };
+}
+
+int outbox_open_secret(const struct rows *rows, size_t row, struct keyring *keyring,
+                       char **secret_out, size_t *size_out, struct err *e)
+{
+    return signing_open(rows, row, SIGNING, keyring, secret_out, size_out, e);
 }
 
 static int settle(struct pg *pg, const struct outbox_attempt *a, const char *state, struct err *e)
@@ -70,6 +83,28 @@ int outbox_postpone(struct pg *pg, const struct outbox_attempt *a, int64_t wait_
                     "AND state = 'waiting'",
                     NULL, e, PARAM_INT(a->outbox_id), PARAM_INT(a->attempt), PARAM_INT(a->status),
                     PARAM_TEXT(a->reason), PARAM_INT(wait_ms));
+}
+
+int outbox_put_back(struct pg *pg, const struct outbox_attempt *a, int64_t wait_ms, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE outbox SET attempts = attempts - 1, last_status = 0, "
+                    "last_reason = $3, next_at = now() + $4 * interval '1 ms' "
+                    "WHERE outbox_id = $1 AND attempts = $2 AND state = 'waiting'",
+                    NULL, e, PARAM_INT(a->outbox_id), PARAM_INT(a->attempt), PARAM_TEXT(a->reason),
+                    PARAM_INT(wait_ms));
+}
+
+/* In the order of ids, as everybody who locks several. */
+int outbox_note_sealed(struct pg *pg, const char *reason, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE outbox SET last_status = 0, last_reason = $1 WHERE outbox_id IN "
+                    "(SELECT o.outbox_id FROM outbox AS o "
+                    " JOIN subscription AS s USING (subscription_id) WHERE o.state = 'waiting' "
+                    " AND o.next_at <= now() AND s.secret IS NULL AND o.last_reason <> $1 "
+                    " ORDER BY o.outbox_id FOR UPDATE OF o SKIP LOCKED)",
+                    NULL, e, PARAM_TEXT(reason));
 }
 
 int outbox_give_up(struct pg *pg, const struct outbox_attempt *a, struct err *e)

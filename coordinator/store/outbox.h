@@ -8,6 +8,7 @@
 #ifndef COORDINATOR_STORE_OUTBOX_H
 #define COORDINATOR_STORE_OUTBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,15 +17,24 @@
 struct pg;
 struct rows;
 
-/* At most `limit` messages that are due, longest first. */
-int outbox_claim(struct pg *pg, int64_t limit, int64_t claim_ms, struct rows **out, struct err *e)
-    __attribute__((warn_unused_result));
+struct keyring;
+
+/* At most `limit` messages that are due, longest first. Without with_sealed, only those whose
+ * signing secret is not sealed: the others cannot be signed at the moment. */
+int outbox_claim(struct pg *pg, bool with_sealed, int64_t limit, int64_t claim_ms,
+                 struct rows **out, struct err *e) __attribute__((warn_unused_result));
 /* Texts are lent by the rows. */
 struct outbox_row {
     int64_t outbox_id, attempt; /* from 1 */
-    const char *message_id, *subscription_id, *url, *secret, *body;
+    const char *message_id, *subscription_id, *url, *body;
+    const char *secret; /* NULL: whoever opens it (outbox_open_secret) lends it here */
+    bool is_sealed;
 };
 struct outbox_row outbox_at(const struct rows *rows, size_t row);
+/* As signing_open: it may ask another machine. */
+int outbox_open_secret(const struct rows *rows, size_t row, struct keyring *keyring,
+                       char **secret_out, size_t *size_out, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* How an attempt ended. */
 struct outbox_attempt {
@@ -37,6 +47,12 @@ struct outbox_attempt {
 int outbox_deliver(struct pg *pg, const struct outbox_attempt *a, struct err *e)
     __attribute__((warn_unused_result));
 int outbox_postpone(struct pg *pg, const struct outbox_attempt *a, int64_t wait_ms, struct err *e)
+    __attribute__((warn_unused_result));
+/* The attempt did not take place, for a reason of ours: it does not count. */
+int outbox_put_back(struct pg *pg, const struct outbox_attempt *a, int64_t wait_ms, struct err *e)
+    __attribute__((warn_unused_result));
+/* Why messages with a sealed signing secret are due and not sent; nothing else changes. */
+int outbox_note_sealed(struct pg *pg, const char *reason, struct err *e)
     __attribute__((warn_unused_result));
 int outbox_give_up(struct pg *pg, const struct outbox_attempt *a, struct err *e)
     __attribute__((warn_unused_result));

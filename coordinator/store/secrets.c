@@ -71,11 +71,18 @@ static bool take_wrapped(const struct rows *rows, size_t row, int column,
     return take_bytes(rows, row, column + 1, out->bytes, 1, sizeof(out->bytes), &out->size);
 }
 
-static int take(const struct rows *rows, size_t row, struct secret *out, struct err *e)
+bool secrets_envelope_at(const struct rows *rows, size_t row, int column, struct envelope *out)
 {
-    struct envelope *v = &out->envelope;
     size_t size;
 
+    out->ciphertext = (uint8_t *)rows_bytes(rows, row, column + 2, &out->size);
+    return take_bytes(rows, row, column, out->seal.iv, SEAL_IV_SIZE, SEAL_IV_SIZE, &size) &&
+           take_bytes(rows, row, column + 1, out->seal.tag, SEAL_TAG_SIZE, SEAL_TAG_SIZE, &size) &&
+           take_wrapped(rows, row, column + 3, &out->wrapped);
+}
+
+static int take(const struct rows *rows, size_t row, struct secret *out, struct err *e)
+{
     *out = (struct secret){ .is_destroyed = rows_bool(rows, row, 1),
                             .service = copy(rows_text(rows, row, 2)),
                             .environment = copy(rows_text(rows, row, 3)),
@@ -84,12 +91,7 @@ static int take(const struct rows *rows, size_t row, struct secret *out, struct 
     snprintf(out->digest, sizeof(out->digest), "%s", rows_text(rows, row, 0));
     if (out->is_destroyed)
         return 0;
-    v->ciphertext = (uint8_t *)rows_bytes(rows, row, 8, &v->size);
-    if (!take_bytes(rows, row, 6, v->seal.iv, SEAL_IV_SIZE, SEAL_IV_SIZE, &size) ||
-        !take_bytes(rows, row, 7, v->seal.tag, SEAL_TAG_SIZE, SEAL_TAG_SIZE, &size) ||
-        !take_wrapped(rows, row, 9, &v->wrapped))
-        return corrupt(out->digest, e);
-    return 0;
+    return secrets_envelope_at(rows, row, 6, &out->envelope) ? 0 : corrupt(out->digest, e);
 }
 
 static int take_all(const struct rows *rows, struct secrets *out, struct err *e)
@@ -265,21 +267,23 @@ int secret_keys_due(struct pg *pg, const char *newest, const char *after, int64_
 {
     return PG_QUERY(pg,
                     "SELECT digest, key_id, wrapped_key FROM secret_key WHERE digest > $2 "
-                    "AND key_id <> $1 ORDER BY digest LIMIT $3",
+                    "AND key_id <> $1 UNION ALL SELECT subscription_id, key_id, wrapped_key "
+                    "FROM subscription WHERE subscription_id > $2 AND key_id <> $1 "
+                    "ORDER BY digest LIMIT $3",
                     out, e, PARAM_TEXT(newest), PARAM_TEXT(after), PARAM_INT(limit));
 }
 
 int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, struct err *e)
 {
-    snprintf(out->digest, sizeof(out->digest), "%s", rows_text(rows, row, 0));
-    return take_wrapped(rows, row, 1, &out->wrapped) ? 0 : corrupt(out->digest, e);
+    snprintf(out->of, sizeof(out->of), "%s", rows_text(rows, row, 0));
+    return take_wrapped(rows, row, 1, &out->wrapped) ? 0 : corrupt(out->of, e);
 }
 
 int secret_keys_replace(struct pg *pg, const struct secret_key *old,
                         const struct envelope_wrapped *wrapped, size_t count, size_t *replaced_out,
                         struct err *e)
 {
-    SCOPED_BUFFER struct buffer digests = { 0 }, ids = { 0 }, before = { 0 }, after = { 0 };
+    SCOPED_BUFFER struct buffer owners = { 0 }, ids = { 0 }, before = { 0 }, after = { 0 };
     SCOPED(rows_free) struct rows *rows = NULL;
     const char **texts = calloc(2 * count + 1, sizeof(*texts));
     struct param *bytes = calloc(2 * count + 1, sizeof(*bytes));
@@ -287,17 +291,20 @@ int secret_keys_replace(struct pg *pg, const struct secret_key *old,
 
     MUST(texts && bytes);
     for (size_t i = 0; i < count; i++) {
-        texts[i] = old[i].digest;
+        texts[i] = old[i].of;
         texts[count + i] = wrapped[i].key_id;
         bytes[i] = PARAM_BYTES(old[i].wrapped.bytes, old[i].wrapped.size);
         bytes[count + i] = PARAM_BYTES(wrapped[i].bytes, wrapped[i].size);
     }
     rc = PG_QUERY(pg,
-                  "UPDATE secret_key k SET key_id = n.key_id, wrapped_key = n.after "
-                  "FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[]) "
-                  "AS n (digest, key_id, before, after) "
-                  "WHERE k.digest = n.digest AND k.wrapped_key = n.before RETURNING 1",
-                  &rows, e, pg_array_text(texts, count, &digests),
+                  "WITH n AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], "
+                  " $3::bytea[], $4::bytea[]) AS n (id, key_id, before, after)), "
+                  "k AS (UPDATE secret_key k SET key_id = n.key_id, wrapped_key = n.after FROM n "
+                  " WHERE k.digest = n.id AND k.wrapped_key = n.before RETURNING 1), "
+                  "s AS (UPDATE subscription s SET key_id = n.key_id, wrapped_key = n.after FROM n "
+                  " WHERE s.subscription_id = n.id AND s.wrapped_key = n.before RETURNING 1) "
+                  "SELECT 1 FROM k UNION ALL SELECT 1 FROM s",
+                  &rows, e, pg_array_text(texts, count, &owners),
                   pg_array_text(texts + count, count, &ids), pg_array_bytea(bytes, count, &before),
                   pg_array_bytea(bytes + count, count, &after));
     free(texts);
@@ -311,14 +318,19 @@ int secrets_count(struct pg *pg, const char *newest, struct secret_counts *out, 
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT (SELECT count(*) FROM secret_key), (SELECT count(*) FROM secret "
-                 "WHERE destroyed_at IS NOT NULL), (SELECT count(*) FROM secret_key "
-                 "WHERE $1 <> '' AND key_id <> $1)",
+                 "SELECT k.secrets, d.destroyed, k.secrets + s.sealed, k.due + s.due, s.clear "
+                 "FROM (SELECT count(*) AS secrets, count(*) FILTER (WHERE $1 <> '' "
+                 " AND key_id <> $1) AS due FROM secret_key) AS k, "
+                 "(SELECT count(*) AS destroyed FROM secret WHERE destroyed_at IS NOT NULL) AS d, "
+                 "(SELECT count(key_id) AS sealed, count(*) FILTER (WHERE $1 <> '' "
+                 " AND key_id <> $1) AS due, count(secret) AS clear FROM subscription) AS s",
                  &rows, e, PARAM_TEXT(newest)) < 0)
         return -1;
     *out = (struct secret_counts){ .secrets = (uint64_t)rows_int(rows, 0, 0),
                                    .destroyed = (uint64_t)rows_int(rows, 0, 1),
-                                   .due = (uint64_t)rows_int(rows, 0, 2) };
+                                   .data_keys = (uint64_t)rows_int(rows, 0, 2),
+                                   .due = (uint64_t)rows_int(rows, 0, 3),
+                                   .clear = (uint64_t)rows_int(rows, 0, 4) };
     return 0;
 }
 

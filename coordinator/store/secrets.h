@@ -45,6 +45,10 @@ static inline void secrets_fini_scoped(struct secrets *s)
 /* Lent by the secret: for envelope_open, here or on an agent. */
 struct envelope_place secret_place(const struct secret *s);
 
+/* Of the columns iv, tag, ciphertext, key_id and wrapped_key, the first of them at `column`.
+ * false: damaged. Release *out in either case. */
+bool secrets_envelope_at(const struct rows *rows, size_t row, int column, struct envelope *out);
+
 /* Those of the digests that there are, in any order, each once. */
 int secrets_find(struct pg *pg, const char *const *digests, size_t count, struct secrets *out,
                  struct err *e) __attribute__((warn_unused_result));
@@ -90,12 +94,14 @@ int secrets_append(struct pg *pg, int64_t scope_id, const char *digest,
 
 /* ---------------------------------------------------------------- rewrapping */
 
+/* A data key: of a secret, by its digest, or of a signing secret (signing.h), by the id of the
+ * subscription. */
 struct secret_key {
-    char digest[ENVELOPE_DIGEST_SIZE];
+    char of[ENVELOPE_DIGEST_SIZE];
     struct envelope_wrapped wrapped;
 };
-/* Data keys that are not wrapped under `newest`, ascending by digest from after `after` ("" the
- * first); at most `limit`. */
+/* Data keys that are not wrapped under `newest`, ascending by what they are of from after `after`
+ * ("" the first); at most `limit`. */
 int secret_keys_due(struct pg *pg, const char *newest, const char *after, int64_t limit,
                     struct rows **out, struct err *e) __attribute__((warn_unused_result));
 int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, struct err *e)
@@ -106,7 +112,9 @@ int secret_keys_replace(struct pg *pg, const struct secret_key *old,
                         struct err *e) __attribute__((warn_unused_result));
 
 struct secret_counts {
-    uint64_t secrets, destroyed, due; /* due: data keys not under `newest` */
+    uint64_t secrets, destroyed; /* versions of keys */
+    uint64_t data_keys, due;     /* due: not under `newest` */
+    uint64_t clear;              /* signing secrets that are not sealed */
 };
 /* newest "": nothing counts as due. */
 int secrets_count(struct pg *pg, const char *newest, struct secret_counts *out, struct err *e)

@@ -8,6 +8,7 @@
 
 #include "common/base64.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/signing.h"
 #include "coordinator/store/sqltime.h"
 
 #define SECRET_BYTES 32
@@ -46,20 +47,47 @@ static int draw_secret(char out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
     return 0;
 }
 
+static int insert_clear(struct pg *pg, const struct subscription_new *s, const char *id,
+                        const char *secret, struct err *e)
+{
+    SCOPED_BUFFER struct buffer keys = { 0 };
+
+    return PG_QUERY(pg,
+                    "INSERT INTO subscription (subscription_id, scope_id, keys, url, secret, "
+                    "created_by) VALUES ($1, $2, $3, $4, $5, $6)",
+                    NULL, e, PARAM_TEXT(id), PARAM_INT(s->scope_id),
+                    pg_array_text(s->keys, s->key_count, &keys), PARAM_TEXT(s->url),
+                    PARAM_TEXT(secret), PARAM_TEXT(s->created_by));
+}
+
+static int insert_sealed(struct pg *pg, const struct subscription_new *s, const char *id,
+                         const char *secret, struct err *e)
+{
+    struct envelope_place place = signing_place(s->service, s->environment, id);
+    const struct envelope_wrapped *wrapped = &s->signing_key->wrapped;
+    SCOPED_BUFFER struct buffer keys = { 0 };
+    SCOPED_ENVELOPE struct envelope v;
+
+    envelope_seal(&s->signing_key->key, wrapped, &place, secret, strlen(secret), &v);
+    return PG_QUERY(pg,
+                    "INSERT INTO subscription (subscription_id, scope_id, keys, url, created_by, "
+                    "iv, tag, ciphertext, key_id, wrapped_key) "
+                    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                    NULL, e, PARAM_TEXT(id), PARAM_INT(s->scope_id),
+                    pg_array_text(s->keys, s->key_count, &keys), PARAM_TEXT(s->url),
+                    PARAM_TEXT(s->created_by), PARAM_BYTES(v.seal.iv, SEAL_IV_SIZE),
+                    PARAM_BYTES(v.seal.tag, SEAL_TAG_SIZE), PARAM_BYTES(v.ciphertext, v.size),
+                    PARAM_TEXT(wrapped->key_id), PARAM_BYTES(wrapped->bytes, wrapped->size));
+}
+
 int subscriptions_create(struct pg *pg, const struct subscription_new *s,
                          char id_out[SUBSCRIPTION_ID_SIZE],
                          char secret_out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
 {
-    SCOPED_BUFFER struct buffer keys = { 0 };
-
     if (draw_id(id_out, e) != 0 || draw_secret(secret_out, e) != 0)
         return -1;
-    return PG_QUERY(pg,
-                    "INSERT INTO subscription (subscription_id, scope_id, keys, url, secret, "
-                    "created_by) VALUES ($1, $2, $3, $4, $5, $6)",
-                    NULL, e, PARAM_TEXT(id_out), PARAM_INT(s->scope_id),
-                    pg_array_text(s->keys, s->key_count, &keys), PARAM_TEXT(s->url),
-                    PARAM_TEXT(secret_out), PARAM_TEXT(s->created_by));
+    return s->signing_key ? insert_sealed(pg, s, id_out, secret_out, e)
+                          : insert_clear(pg, s, id_out, secret_out, e);
 }
 
 static int unknown(const char *id, struct err *e)

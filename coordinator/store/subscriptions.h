@@ -13,6 +13,7 @@
 
 struct pg;
 struct rows;
+struct signing_key;
 
 struct subscription_new {
     int64_t scope_id;
@@ -20,6 +21,8 @@ struct subscription_new {
     size_t key_count;
     const char *url;
     const char *created_by;
+    const char *service, *environment;     /* of the scope: what the secret is sealed to */
+    const struct signing_key *signing_key; /* NULL: there is no provider; kept in the clear */
 };
 /* secret_out is for who subscribes, this once. The caller writes the audit row. */
 int subscriptions_create(struct pg *pg, const struct subscription_new *s,

@@ -1,8 +1,15 @@
 /* outbox.c - messages of released changes: who gets which, one attempt at a time, and how it ends. */
 #include "coordinator/store/outbox.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "coordinator/keyring/key_file.h"
+#include "coordinator/keyring/keyring.h"
+#include "coordinator/store/secrets.h"
+#include "coordinator/store/signing.h"
 #include "coordinator/store/subscriptions.h"
 #include "tests/db/kit.h"
 
@@ -142,13 +149,18 @@ static size_t claim(struct pg *by, struct outbox_attempt *out)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     struct outbox_row row;
+    char *opened;
+    size_t size;
 
-    ck_assert_msg(outbox_claim(by, 10, CLAIM_MS, &rows, &err) == 0, "%s", err.text);
+    ck_assert_msg(outbox_claim(by, true, 10, CLAIM_MS, &rows, &err) == 0, "%s", err.text);
     if (rows_count(rows) == 0)
         return 0;
     row = outbox_at(rows, 0);
     ck_assert_str_eq(row.url, "https://example.com/hook");
-    ck_assert_str_eq(row.secret, secret);
+    ck_assert(!row.is_sealed);
+    ck_assert_int_eq(outbox_open_secret(rows, 0, NULL, &opened, &size, &err), 0);
+    ck_assert_str_eq(opened, secret);
+    seal_free(opened, size);
     ck_assert_str_eq(row.subscription_id, id);
     *out = (struct outbox_attempt){ row.outbox_id, row.attempt, id, 500, "bad" };
     return rows_count(rows);
@@ -227,6 +239,192 @@ START_TEST(test_a_receiver_that_is_gone_gets_nothing_more)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- sealed */
+
+static char folder[64], path[96];
+static struct keyring *keyring;
+
+static void set_up_keyring(void)
+{
+    const struct keyring_settings settings = { .provider = "file", .key_file = path };
+    char key_id[KEY_FILE_ID_SIZE];
+
+    snprintf(folder, sizeof(folder), "/tmp/lockstep-signing-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/key", folder);
+    ck_assert_int_eq(key_file_create(path, key_id, &err), 0);
+    ck_assert_int_eq(keyring_open(&settings, &keyring, &err), 0);
+}
+
+static void tear_down_keyring(void)
+{
+    keyring_close(keyring);
+    unlink(path);
+    rmdir(folder);
+}
+
+static void subscribe_sealed(void)
+{
+    const char *const keys[] = { "*" };
+    struct signing_key key;
+    struct subscription_new s = { .scope_id = scope_id,
+                                  .keys = keys,
+                                  .key_count = 1,
+                                  .url = "https://example.com/hook",
+                                  .created_by = "tests",
+                                  .service = "payments",
+                                  .environment = "prod",
+                                  .signing_key = &key };
+
+    ck_assert_int_eq(keyring_new_key(keyring, &key.key, &key.wrapped, &err), 0);
+    ck_assert_msg(subscriptions_create(pg, &s, id, secret, &err) == 0, "%s", err.text);
+}
+
+/* The secret of the only message that is due; its claim is taken back. */
+static int open_due(char **opened, size_t *size)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct outbox_attempt a = { .subscription_id = id, .reason = "away" };
+    struct outbox_row row;
+
+    ck_assert_msg(outbox_claim(pg, true, 10, CLAIM_MS, &rows, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(rows_count(rows), 1);
+    row = outbox_at(rows, 0);
+    ck_assert(row.is_sealed);
+    ck_assert_ptr_null(row.secret);
+    ck_assert_str_eq(row.subscription_id, id);
+    a.outbox_id = row.outbox_id;
+    a.attempt = row.attempt;
+    ck_assert_msg(outbox_put_back(pg, &a, 0, &err) == 0, "%s", err.text);
+    return outbox_open_secret(rows, 0, keyring, opened, size, &err);
+}
+
+static void check_opens(void)
+{
+    char *opened;
+    size_t size;
+
+    ck_assert_msg(open_due(&opened, &size) == 0, "%s", err.text);
+    ck_assert_str_eq(opened, secret);
+    seal_free(opened, size);
+}
+
+START_TEST(test_sealed_ones_open_where_they_belong)
+{
+    char *opened;
+    size_t size;
+
+    subscribe_sealed();
+    release(1, 2);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM subscription AS s WHERE s.secret IS NULL "
+                                 "AND position('%s' IN s::text) = 0", secret), 1);
+    check_opens();
+    kit_sql(pg, "UPDATE scope SET service = 'others' WHERE scope_id = %lld", (long long)scope_id);
+    ck_assert_int_eq(open_due(&opened, &size), -1);
+    ck_assert_int_eq(err.kind, ERR_CORRUPT);
+    ck_assert_ptr_null(strstr(err.text, secret));
+}
+END_TEST
+
+START_TEST(test_what_waits_for_the_keyring_is_no_attempt)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    subscribe_sealed();
+    release(1, 2);
+    check_opens();
+    ck_assert_str_eq(kit_text(pg, "SELECT concat_ws(' ', state, attempts, last_reason, "
+                                  "next_at <= now()) FROM outbox"), "waiting 0 away t");
+    subscribe("*", NULL);
+    release(2, 3);
+    ck_assert_int_eq(outbox_note_sealed(pg, "gone", &err), 0);
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(last_reason, ' ' ORDER BY s.secret IS NULL, "
+                                  "outbox_id) FROM outbox JOIN subscription s "
+                                  "USING (subscription_id)"), " gone gone");
+    ck_assert_int_eq(outbox_claim(pg, false, 10, CLAIM_MS, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 1);
+    ck_assert(!outbox_at(rows, 0).is_sealed);
+}
+END_TEST
+
+START_TEST(test_clear_ones_are_sealed_once)
+{
+    SCOPED(rows_free) struct rows *rows = NULL, *left = NULL;
+    SCOPED_SEAL_KEY struct seal_key key;
+    SCOPED_ENVELOPE struct envelope v;
+    struct envelope_wrapped wrapped;
+    struct signing_clear clear;
+    struct envelope_place place;
+    bool is_sealed;
+
+    subscribe("*", NULL);
+    release(1, 2);
+    ck_assert_int_eq(signing_list_clear(pg, "", 10, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 1);
+    clear = signing_clear_at(rows, 0);
+    ck_assert_str_eq(clear.secret, secret);
+    place = signing_place(clear.service, clear.environment, clear.subscription_id);
+    ck_assert_int_eq(keyring_new_key(keyring, &key, &wrapped, &err), 0);
+    envelope_seal(&key, &wrapped, &place, clear.secret, strlen(clear.secret), &v);
+    ck_assert_msg(signing_replace(pg, id, &v, &is_sealed, &err) == 0, "%s", err.text);
+    ck_assert(is_sealed);
+    ck_assert_int_eq(signing_replace(pg, id, &v, &is_sealed, &err), 0);
+    ck_assert(!is_sealed);
+    ck_assert_int_eq(signing_list_clear(pg, "", 10, &left, &err), 0);
+    ck_assert_uint_eq(rows_count(left), 0);
+    check_opens();
+}
+END_TEST
+
+START_TEST(test_their_data_keys_are_rewrapped_with_all_others)
+{
+    SCOPED(rows_free) struct rows *rows = NULL, *left = NULL;
+    char newest[ENVELOPE_KEY_ID_SIZE], added[KEY_FILE_ID_SIZE];
+    struct envelope_wrapped wrapped;
+    struct secret_counts counts;
+    struct secret_key old;
+    size_t replaced;
+
+    subscribe("*", NULL);
+    subscribe_sealed();
+    kit_sql(pg, "INSERT INTO outbox (message_id, subscription_id, body) VALUES ('m', '%s', '')",
+            id);
+    ck_assert_int_eq(key_file_add(path, added, &err), 0);
+    ck_assert_int_eq(keyring_check(keyring, newest, &err), 0);
+    ck_assert_int_eq(secret_keys_due(pg, newest, "", 10, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 1);
+    ck_assert_int_eq(secret_key_at(rows, 0, &old, &err), 0);
+    ck_assert_str_eq(old.of, id);
+    ck_assert_int_eq(secrets_count(pg, newest, &counts, &err), 0);
+    ck_assert_uint_eq(counts.secrets, 0);
+    ck_assert_uint_eq(counts.data_keys, 1);
+    ck_assert_uint_eq(counts.due, 1);
+    ck_assert_uint_eq(counts.clear, 1);
+    ck_assert_int_eq(keyring_rewrap(keyring, &old.wrapped, &wrapped, &err), 0);
+    ck_assert_msg(secret_keys_replace(pg, &old, &wrapped, 1, &replaced, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(replaced, 1);
+    ck_assert_int_eq(secret_keys_replace(pg, &old, &wrapped, 1, &replaced, &err), 0);
+    ck_assert_uint_eq(replaced, 0);
+    ck_assert_int_eq(secret_keys_due(pg, newest, "", 10, &left, &err), 0);
+    ck_assert_uint_eq(rows_count(left), 0);
+    check_opens();
+}
+END_TEST
+
+static TCase *sealed_tests(void)
+{
+    TCase *tests = tcase_create("sealed");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_checked_fixture(tests, set_up_keyring, tear_down_keyring);
+    tcase_add_test(tests, test_sealed_ones_open_where_they_belong);
+    tcase_add_test(tests, test_what_waits_for_the_keyring_is_no_attempt);
+    tcase_add_test(tests, test_clear_ones_are_sealed_once);
+    tcase_add_test(tests, test_their_data_keys_are_rewrapped_with_all_others);
+    return tests;
+}
+
 int main(void)
 {
     Suite *suite = suite_create("outbox");
@@ -244,5 +442,6 @@ int main(void)
     tcase_add_test(tests, test_attempts_end_in_many_ways);
     tcase_add_test(tests, test_a_receiver_that_is_gone_gets_nothing_more);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, sealed_tests());
     return kit_main(suite);
 }

@@ -132,12 +132,12 @@ START_TEST(test_data_keys_are_rewrapped_apart_from_values)
     }
     /* Somebody else was quicker with one of them. */
     kit_sql(pg, "UPDATE secret_key SET wrapped_key = wrapped_key || '\\x00' WHERE digest = '%s'",
-            old[1].digest);
+            old[1].of);
     ck_assert_msg(secret_keys_replace(pg, old, wrapped, 2, &replaced, &err) == 0, "%s", err.text);
     ck_assert_uint_eq(replaced, 1);
     ck_assert_int_eq(secret_keys_due(pg, newest, "", 10, &left, &err), 0);
     ck_assert_uint_eq(rows_count(left), 1);
-    check_opens(old[0].digest, strcmp(old[0].digest, digests[0]) == 0 ? "one" : "two");
+    check_opens(old[0].of, strcmp(old[0].of, digests[0]) == 0 ? "one" : "two");
 }
 END_TEST
 

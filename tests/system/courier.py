@@ -5,11 +5,13 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import re
+import subprocess
 import threading
 import time
 
-from kit import World, check, contains, equal, wait_until
+from kit import BUILD, Process, World, check, contains, equal, wait_until, write
 from api import completed, pointers, problem
 
 ALLOW = "[courier]\nallow = 127.0.0.1\n"
@@ -301,6 +303,126 @@ def test_killed(world):
         wait_until(lambda: outbox(world, subscription)[0]["state"] == "delivered", "delivered at last")
         equal(len({g[0] for g in receiver.got}), 1, "the same id")
         equal(outbox(world, subscription)[0]["attempts"], 3, "attempts are counted")
+
+
+def lockstepd(world, *words):
+    done = subprocess.run([f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, *words], capture_output=True, text=True, timeout=60, check=False)
+    equal((done.returncode, done.stderr), (0, ""), f"lockstepd {words}")
+    return done.stdout
+
+
+def get_provider(world):
+    """From now on both coordinators have a key file."""
+    world.key_file = f"{world.folder}/secrets.key"
+    for c in world.coordinators:
+        c.process.stop()
+        with open(c.settings, "a", encoding="utf-8") as f:
+            f.write(f"[secrets]\nprovider = file\nkey_file = {world.key_file}\n")
+    lockstepd(world, "new-secret-key")
+    for c in world.coordinators:
+        c.start()
+
+
+def add_clear(world, like, count, url=None, keys="{nothing}"):
+    """Subscriptions from a time without a provider; their secret."""
+    secret = "whsec_" + base64.b64encode(b"of a time without provider, all alike").decode()
+    world.postgres.sql("INSERT INTO subscription (subscription_id, scope_id, keys, url, secret, created_by) "
+                       f"SELECT 'sub_' || md5(n || '{keys}'), scope_id, '{keys}', '{url or 'https://example.com'}', '{secret}', 'tests' "
+                       f"FROM subscription, generate_series(1, {count}) AS n WHERE subscription_id = '{like}'")
+    return secret
+
+
+def clear_count(world):
+    return int(world.postgres.sql("SELECT count(*) FROM subscription WHERE secret IS NOT NULL")[0][0])
+
+
+def kill_rewrap(world):
+    """rewrap, killed while it stands before the last of the rows"""
+    last = world.postgres.sql("SELECT max(subscription_id) FROM subscription WHERE secret IS NOT NULL")[0][0]
+    with subprocess.Popen(["psql", "-X", "-q", world.postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            holder.stdin.write(f"BEGIN; SELECT 'held' FROM subscription WHERE subscription_id = '{last}' FOR UPDATE;\n")
+            holder.stdin.flush()
+            while "held" not in holder.stdout.readline():
+                pass
+            rewrap = Process("rewrap", [f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, "rewrap"], f"{world.folder}/rewrap.log")
+            rewrap.start()
+            wait_until(lambda: "Lock" in [r[0] for r in world.postgres.sql(
+                "SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'lockstepd rewrap'")], "rewrap stands before the held row")
+            rewrap.kill()
+        finally:
+            holder.kill()
+
+
+def drop_old_keys(world):
+    with open(world.key_file, encoding="ascii") as f:
+        lines = f.readlines()
+    write(f"{world.key_file}.new", "".join(line for line in lines if line.startswith("#")) + lines[-1], 0o400)
+    os.replace(f"{world.key_file}.new", world.key_file)
+
+
+def test_sealed(world):
+    """with a provider signing secrets are sealed, old ones by rewrap, which goes on when killed; signatures stay, and no dump has a secret"""
+    completed(world, "sealed/prod", a=1)
+    with Receiver() as old, Receiver() as new:
+        first = subscribe(world, old, "sealed/prod")
+        equal(clear_count(world), len(world.postgres.sql("SELECT 1 FROM subscription")), "in the clear without a provider")
+        get_provider(world)
+        second = subscribe(world, new, "sealed/prod")
+        equal(world.postgres.sql(f"SELECT secret IS NULL FROM subscription WHERE subscription_id = '{second}'"), [["t"]], "sealed with one")
+        count = 0
+
+        def told(what):
+            nonlocal count
+            count += 1
+            completed(world, "sealed/prod", a=count + 1)
+            for receiver in (old, new):
+                receiver.wait(count, what)
+        told("before rewrap")
+        clear = [old.secret, new.secret, add_clear(world, first, 150)]
+        before = clear_count(world)
+        kill_rewrap(world)
+        equal(clear_count(world), before - 100, "a batch is sealed, and no more, after the kill")
+        contains(lockstepd(world, "rewrap"), "signing secrets that lay in the clear are sealed")
+        equal(clear_count(world), 0, "in the clear")
+        told("after it was sealed")
+        lockstepd(world, "new-secret-key")
+        lockstepd(world, "rewrap")
+        drop_old_keys(world)
+        told("under the newest key")
+        dump = subprocess.run(["/usr/lib/postgresql/15/bin/pg_dump", "--inserts", world.postgres.url], capture_output=True, text=True, timeout=60, check=False)
+        equal(dump.returncode, 0, dump.stderr)
+        contains(dump.stdout, "INSERT INTO public.subscription ", "subscription.seal")
+        for secret in clear:
+            key = secret.removeprefix("whsec_")
+            for form in (key, key.encode().hex(), base64.b64decode(key).hex()):
+                check(form not in dump.stdout and form not in world.logs(), "a signing secret in the clear")
+        for s in (first, second):
+            world.ok("DELETE", f"/subscriptions/{s}")
+
+
+def test_keyring_away(world):
+    """while the key is away, messages of sealed secrets wait and say why, without an attempt; others go out; nothing is lost"""
+    completed(world, "apart/prod", a=1)
+    with Receiver() as sealed, Receiver() as clear:
+        subscription = subscribe(world, sealed, "apart/prod")
+        clear.secret = add_clear(world, subscription, 1, clear.url, "{*}")
+        os.rename(world.key_file, f"{world.key_file}.gone")
+        try:
+            completed(world, "apart/prod", a=2)
+            clear.wait(1, "a clear one goes out")
+            message = lambda: outbox(world, subscription)[0]
+            wait_until(lambda: world.key_file in message()["last_reason"] and message()["attempts"] == 0, lambda: f"it waits: {message()}")
+            completed(world, "apart/prod", a=3)
+            clear.wait(2, "and the next")
+            problem(ask(world, "apart/prod", ["*"], sealed.url), 503, "secrets_unavailable", world.key_file)
+            equal([m["state"] for m in outbox(world, subscription)], ["waiting"] * 2, "both wait")
+            equal((sealed.got, get(world, subscription)["status"]), ([], "active"), "nothing is sent unsigned")
+        finally:
+            os.rename(f"{world.key_file}.gone", world.key_file)
+        sealed.wait(2, "all that waited")
+        wait_until(lambda: [(m["state"], m["attempts"], m["last_reason"]) for m in outbox(world, subscription)] == [("delivered", 1, "")] * 2,
+                   lambda: f"it is delivered: {outbox(world, subscription)}")
 
 
 def test_settings(world):
