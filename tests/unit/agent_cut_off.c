@@ -39,7 +39,7 @@ static void bake(uint32_t isolation_ms)
     kit_expect_file(kit.file, "two\n");
 }
 
-/* Whoever knocks is sent away, until the time is over or the file changed. When the last one was: */
+/* Sends away whoever knocks, until the time is over or the file changed. When the last one was. */
 static int64_t reject_all(int64_t ms)
 {
     struct wire_rejection rejection = { .reject = WIRE_REJECT_UNKNOWN, .retry_after_ms = 20 };
