@@ -79,6 +79,18 @@ static bool is_found(const struct destroy *d, int64_t version)
     return false;
 }
 
+/* The right is asked for in the scope of the request; all children of the other one would lose it,
+ * too. */
+static int check_own(const struct destroy *d, struct err *e)
+{
+    for (size_t i = 0; i < rows_count(d->found); i++)
+        if (!rows_is_null(d->found, i, 3))
+            return err_code(e, ERR_CONFLICT, "inherited",
+                            "version %" PRId64 " of %.200s comes from %s: destroy it there",
+                            rows_int(d->found, i, 0), d->key, rows_text(d->found, i, 3));
+    return 0;
+}
+
 static int find_versions(struct request *rq, struct destroy *d, struct err *e)
 {
     size_t count;
@@ -91,6 +103,8 @@ static int find_versions(struct request *rq, struct destroy *d, struct err *e)
             return err_code(e, ERR_NOT_FOUND, "unknown_version",
                             "%s/%s has no secret version %" PRId64 " of %.200s", d->service,
                             d->environment, d->versions[i], d->key);
+    if (check_own(d, e) < 0)
+        return -1;
     count = rows_count(d->found);
     d->digests = calloc(count + 1, sizeof(*d->digests));
     MUST(d->digests);

@@ -342,7 +342,9 @@ int secrets_of_versions(struct pg *pg, int64_t scope_id, const char *key, const 
     SCOPED_BUFFER struct buffer memory = { 0 };
 
     return PG_QUERY(pg,
-                    "SELECT v.version, s.digest, s.destroyed_at IS NOT NULL FROM config_version v "
+                    "SELECT v.version, s.digest, s.destroyed_at IS NOT NULL, (SELECT o.service "
+                    " || '/' || o.environment FROM scope o WHERE o.scope_id = s.scope_id "
+                    " AND o.scope_id <> $1) FROM config_version v "
                     "JOIN secret s ON s.digest = v.secret WHERE v.scope_id = $1 AND v.key = $2 "
                     "AND v.secret IN (SELECT w.secret FROM config_version w WHERE "
                     " w.scope_id = $1 AND w.key = $2 AND w.version = ANY ($3)) ORDER BY v.version",

@@ -122,8 +122,9 @@ int secrets_count(struct pg *pg, const char *newest, struct secret_counts *out, 
 
 /* ---------------------------------------------------------------- destroying */
 
-/* Secret versions of a key: version, digest, and whether it is destroyed. Those of `versions` that
- * are plain, deleted or not there have no row; others that share an envelope with one have. */
+/* Secret versions of a key: version, digest, whether it is destroyed, and SERVICE/ENV of the scope
+ * that it is sealed to when that is another one. Those of `versions` that are plain, deleted or not
+ * there have no row; others that share an envelope with one have. */
 int secrets_of_versions(struct pg *pg, int64_t scope_id, const char *key, const int64_t *versions,
                         size_t count, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));

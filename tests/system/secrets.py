@@ -228,10 +228,16 @@ def test_destroyed(world):
     problem(world.api("POST", "/config/gone/prod/rollback", {"target_revision": 1}), 410, "secret_destroyed")
     forced = destroy(3, force=True)
     equal((forced.status, [n["why"] for n in forced["needed"]]), (200, ["is released"]), "forced")
+    put(world, "heir/prod/own", "1")
+    put(world, "gone/prod/handed-down", PLAIN, encrypt=True)
+    world.ok("PUT", "/parents/heir/prod", {"parents": ["gone/prod"]}, token=world.reader)
+    heir = make_token(world, "heir", {"role": "admin", "environment": "prod", "service": "heir"})
+    for body in ({"versions": [1]}, {"versions": [1], "force": True}):
+        problem(world.api("POST", "/config/heir/prod/handed-down/destroy", body, token=heir), 409, "inherited", "gone/prod")
     rows = [a for a in world.audit() if a["action"] == "config.destroy"]
     equal([(a["note"], [v["version"] for v in a["data"]["versions"]], a["data"]["forced"]) for a in rows],
           [("it leaked", [1, 2], False), ("", [3], True)], "the trail")
-    equal(world.postgres.sql("SELECT count(*) FROM secret_key JOIN secret USING (digest) JOIN scope USING (scope_id) WHERE service = 'gone'"),
+    equal(world.postgres.sql("SELECT count(*) FROM secret_key JOIN secret USING (digest) JOIN scope USING (scope_id) WHERE service = 'gone' AND key = 'k'"),
           [["0"]], "data keys that are left")
     put(world, "gone/prod/k", f"{PLAIN}-4")
     equal(world.ok("GET", "/config/gone/prod/k?revision=head", token=world.reader)["config_value"], f"{PLAIN}-4", "a new one")
