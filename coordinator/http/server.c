@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/scoped.h"
+#include "coordinator/http/acceptor.h"
 #include "coordinator/http/bind.h"
 #include "coordinator/http/census.h"
 #include "coordinator/http/counters.h"
@@ -50,6 +50,7 @@ struct http {
     struct http_settings settings;
     struct http_deps deps;
     struct MHD_Daemon *daemon;
+    struct acceptor *acceptor;
     struct workers *workers;
     struct visit_house house;
     struct streams *streams;
@@ -404,6 +405,7 @@ static int start_at(struct http *h, const struct addrinfo *at, struct err *e)
                        h->settings.bind, errno ? strerror(errno) : "refused");
     info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
     bind_text(at, info ? info->port : 0, h->address, sizeof(h->address));
+    h->acceptor = acceptor_start(h->daemon, CONNECTIONS_MAX);
     return 0;
 }
 
@@ -481,11 +483,9 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
 
 void http_stop(struct http *h)
 {
-    int listening;
-
     if (!h)
         return;
-    listening = MHD_quiesce_daemon(h->daemon);
+    acceptor_stop(h->acceptor);
     releaser_stop(h->releaser);
     watches_stop(h->watches);
     workers_stop(h->workers);
@@ -493,8 +493,7 @@ void http_stop(struct http *h)
     streams_stop(h->streams);
     MHD_stop_daemon(h->daemon);
     census_stop(h->census);
-    if (listening >= 0)
-        close(listening);
+    acceptor_free(h->acceptor);
     http_free(h);
 }
 
