@@ -210,14 +210,17 @@ int rollouts_get_servers(struct request *rq, struct reply *re, struct err *e)
 static int open_stream(struct request *rq, struct reply *re, int64_t rollout_id, struct err *e)
 {
     uint64_t after = 0;
+    bool is_behind = false;
     char *end;
 
     if (rq->last_event_id) {
         after = strtoull(rq->last_event_id, &end, 10);
         if (*end || end == rq->last_event_id)
             return err_set(e, ERR_INVALID, "Last-Event-ID must be the id of an event");
+        if (events_are_cut(rq->pg, after, &is_behind, e) < 0)
+            return -1;
     }
-    re->stream = stream_open(rq->streams, rollout_id, after);
+    re->stream = stream_open(rq->streams, rollout_id, after, is_behind);
     re->status = 200;
     re->content_type = "text/event-stream";
     return 0;

@@ -90,7 +90,8 @@ void stream_close(void *ctx)
     pthread_mutex_unlock(&owner->lock);
 }
 
-struct stream *stream_open(struct streams *owner, int64_t rollout_id, uint64_t after)
+struct stream *stream_open(struct streams *owner, int64_t rollout_id, uint64_t after,
+                           bool is_behind)
 {
     struct stream *s = calloc(1, sizeof(*s));
 
@@ -101,6 +102,8 @@ struct stream *stream_open(struct streams *owner, int64_t rollout_id, uint64_t a
     s->after = after;
     s->spoke_ms = clock_monotonic_ms();
     buffer_add_text(&s->out, "retry: 2000\n\n");
+    if (is_behind)
+        buffer_add_text(&s->out, "event: resync\ndata: {}\n\n");
     pthread_mutex_lock(&owner->lock);
     s->is_over = owner->is_stopping;
     s->next = owner->first;

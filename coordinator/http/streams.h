@@ -8,6 +8,7 @@
 #define COORDINATOR_HTTP_STREAMS_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,8 +23,9 @@ void streams_stop(struct streams *s);
 void streams_free(struct streams *s); /* after the last stream_close */
 void streams_wake(struct streams *s); /* something was committed; quick, any thread */
 
-/* A stream of the events of one rollout that come after event number `after`. */
-struct stream *stream_open(struct streams *s, int64_t rollout_id, uint64_t after);
+/* A stream of the events of one rollout that come after event number `after`; is_behind: some of
+ * them are no longer kept, and the stream says so first. */
+struct stream *stream_open(struct streams *s, int64_t rollout_id, uint64_t after, bool is_behind);
 /* Before the response is queued: the connection to suspend and resume. */
 void stream_attach(struct stream *stream, struct MHD_Connection *connection);
 /* The response's reader and its end (MHD_ContentReaderCallback and its free callback). */

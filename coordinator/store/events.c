@@ -27,6 +27,16 @@ int events_after(struct pg *pg, int64_t rollout_id, uint64_t after, int64_t limi
                     out, e, PARAM_INT(rollout_id), PARAM_INT(after), PARAM_INT(limit));
 }
 
+int events_are_cut(struct pg *pg, uint64_t after, bool *out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (pg_query(pg, "SELECT number FROM audit_cut", NULL, 0, &rows, e) < 0)
+        return -1;
+    *out = after < (uint64_t)rows_int(rows, 0, 0);
+    return 0;
+}
+
 struct event event_at(const struct rows *rows, size_t row)
 {
     return (struct event){

@@ -3,6 +3,7 @@
 #define COORDINATOR_STORE_EVENTS_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -26,6 +27,9 @@ int events_list(struct pg *pg, int64_t rollout_id, uint64_t before, int64_t limi
 /* Oldest first: those above `after`. */
 int events_after(struct pg *pg, int64_t rollout_id, uint64_t after, int64_t limit,
                  struct rows **out, struct err *e) __attribute__((warn_unused_result));
+/* Did the trail lose events above `after`, because its beginning was cut? */
+int events_are_cut(struct pg *pg, uint64_t after, bool *out, struct err *e)
+    __attribute__((warn_unused_result));
 struct event event_at(const struct rows *rows, size_t row);
 
 #endif

@@ -2,6 +2,8 @@
 
 Time does not pass here: rows are made older than they are.
 """
+import http.client
+
 from kit import World, check, contains, equal, wait_until
 
 SCOPE = "payments/prod"
@@ -42,6 +44,16 @@ def looked(world):
     for _ in range(2):
         before = times()
         wait_until(lambda before=before: all(now > then for now, then in zip(times(), before)), "both look for what to drop")
+
+
+def streamed(world, rollout, last):
+    """The names of the events of a stream, to its end."""
+    c = http.client.HTTPConnection("127.0.0.1", world.coordinators[0].http, timeout=30)
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {world.token}", **({"Last-Event-ID": last} if last else {})}
+    c.request("GET", f"/api/v1/rollouts/{rollout}/events", headers=headers)
+    text = c.getresponse().read().decode()
+    c.close()
+    return [line.split(": ")[1] for line in text.splitlines() if line.startswith("event: ")]
 
 
 def test_setting(world):
@@ -124,6 +136,8 @@ def test_trail(world):
     done = world.cli("audit", "verify")
     equal(done.returncode, 0, done.stdout + done.stderr)
     contains(world.cli("audit", "verify", "--anchor", anchor).stderr, "newer anchor")
+    for last, words in (("2", ["resync", "end"]), ("9999", ["end"]), (None, ["end"])):
+        equal(streamed(world, world.rollouts[0], last), words, f"who comes back to a stream with {last}")
     equal(world.cli("audit", "verify", "--anchor", done.stdout.split()[-1]).returncode, 0, "a newer anchor")
     world.postgres.sql("ALTER TABLE audit DISABLE TRIGGER ALL; DELETE FROM audit WHERE number = 10000")
     done = world.cli("audit", "verify")
