@@ -16,13 +16,15 @@ MOMENTS = int(os.environ.get("CRASH_MOMENTS", "30"))
 
 # What a rollout of this test may be like: a value, a strategy, and how it may end. Members that are
 # silent when a stage is decided are waited for, so that only a bad value or the operator turns it.
-STAGES = [{"count": 1, "bake": "200ms"}, {"percent": 30, "bake": "200ms"}, {"percent": 100}]
+# A busy machine may take its time: nobody is late here.
+PATIENT = {"ready_timeout": "5m", "apply_timeout": "5m"}
+STAGES = [{"count": 1, "bake": "200ms", **PATIENT}, {"percent": 30, "bake": "200ms", **PATIENT}, {"percent": 100, **PATIENT}]
 KINDS = {
     "good": ({"stages": STAGES, "unreachable": "wait"}, {"completed"}),
     "skipping": ({"stages": STAGES, "unreachable": "skip"}, {"completed", "rolled_back", "aborted"}),
-    "refused": ({"stages": [{"percent": 100}], "unreachable": "wait"}, {"aborted"}),
+    "refused": ({"stages": [{"percent": 100, **PATIENT}], "unreachable": "wait"}, {"aborted"}),
     "unhealthy": ({"stages": STAGES, "unreachable": "wait"}, {"rolled_back"}),
-    "recalled": ({"stages": [*STAGES[:2], {"percent": 100, "hold": True}], "unreachable": "wait"}, {"rolled_back", "aborted"}),
+    "recalled": ({"stages": [*STAGES[:2], {"percent": 100, "hold": True, **PATIENT}], "unreachable": "wait"}, {"rolled_back", "aborted"}),
 }
 
 
@@ -113,7 +115,8 @@ def test_killed(world):
     one_rollout(world, number)
     for rollout, (kind, endings) in world.rollouts.items():
         state = world.rollout(rollout)["state"]
-        check(state in endings, f"rollout {rollout} ({kind}) ended {state}, allowed: {endings}; seed {world.seed}")
+        why = {s["server"]: s["reason"] for s in world.servers_of(rollout).values() if s["reason"]}
+        check(state in endings, f"rollout {rollout} ({kind}) ended {state}, allowed: {endings}; seed {world.seed}: {why}")
     print(f"     {world.kills} kills at {world.moments} moments in {len(world.rollouts)} rollouts")
 
 
