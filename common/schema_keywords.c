@@ -122,6 +122,9 @@ static void list_types(unsigned types, struct buffer *out)
     }
 }
 
+/* A string that reads like one of these is easily taken for it: "3" is said to be a string. */
+#define UNLIKE_A_STRING ((unsigned)(SCHEMA_NUMBER | SCHEMA_INTEGER | SCHEMA_BOOLEAN))
+
 static bool check_type(struct schema_check *c, const struct schema_node *n,
                        const struct schema_rule *r, const struct schema_at *at)
 {
@@ -137,7 +140,9 @@ static bool check_type(struct schema_check *c, const struct schema_node *n,
             return true;
     }
     list_types(r->types, &wanted);
-    return schema_refuse(c, n, "type", at, "must be %s", wanted.data);
+    return schema_refuse(c, n, "type", at, "must be %s%s", wanted.data,
+                         type == SCHEMA_STRING && r->types & UNLIKE_A_STRING ? ", not a string"
+                                                                             : "");
 }
 
 /* The values that are allowed, as JSON, cut where the sentence gets too long. */

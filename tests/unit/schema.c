@@ -233,6 +233,9 @@ START_TEST(test_problems_say_where_and_what_would_be_right)
         "/1/x~1y~0|#/items/properties/x~1y~0|properties|must not be here");
     ck_assert_str_eq(said("{\"type\":[\"string\",\"null\",\"integer\"]}", "1.5"),
                      "|#/type|type|must be null, a string or a whole number");
+    ck_assert_str_eq(said("{\"type\":\"integer\"}", "\"3\""),
+                     "|#/type|type|must be a whole number, not a string");
+    ck_assert_str_eq(said("{\"type\":\"integer\"}", "1.5"), "|#/type|type|must be a whole number");
     ck_assert_str_eq(said("false", "1"), "|#||must not be here");
 }
 END_TEST
