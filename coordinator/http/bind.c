@@ -5,7 +5,19 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define PORT_MAX 65535
+
+/* getaddrinfo takes 99999 and listens on what is left of it in 16 bits. */
+static int check_port(const char *text, const char *port, struct err *e)
+{
+    if (port[strspn(port, "0123456789")] || strtol(port, NULL, 10) <= PORT_MAX)
+        return 0;
+    return err_set(e, ERR_INVALID, "HTTP address %.200s: a port is a number up to %d", text,
+                   PORT_MAX);
+}
 
 /* "[::1]:80" or "host:80" -> host and port. */
 static int split_address(const char *text, char host[256], char port[16], struct err *e)
@@ -22,7 +34,7 @@ static int split_address(const char *text, char host[256], char port[16], struct
     memcpy(host, text, size);
     host[size] = '\0';
     snprintf(port, 16, "%s", colon + 1);
-    return 0;
+    return check_port(text, port, e);
 }
 
 int bind_resolve(const char *text, struct addrinfo **out, struct err *e)

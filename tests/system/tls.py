@@ -213,9 +213,11 @@ def test_bad_files(world):
     reload(world, c, word="everybody may read")
     os.chmod(world.key, 0o600)
     equal(serial(connect(world, c)), 1, "serial number")
-    for settings, words in (({"tls_key": "x"}, "tls_cert is missing"), ({"tls_client_ca": "x"}, "needs tls_cert"), ({"tls_cert": "/nothing", "tls_key": "/nothing"}, "/nothing")):
+    for settings, words in (({"tls_key": "x"}, "tls_cert is missing"), ({"tls_client_ca": "x"}, "needs tls_cert"), ({"tls_cert": "/nothing", "tls_key": "/nothing"}, "/nothing"),
+                            ({"listen": "127.0.0.1:65536"}, "a port is a number up to 65535")):
         text = "".join(f"{k} = {v}\n" for k, v in settings.items())
-        write(f"{world.folder}/bad.ini", f"[database]\nurl = {world.postgres.url}\n[http]\nlisten = 127.0.0.1:0\n{text}[router]\nbind = tcp://127.0.0.1:*\nkey_file = {world.folder}/bad.key\n", 0o600)
+        text = text if "listen" in settings else f"listen = 127.0.0.1:0\n{text}"
+        write(f"{world.folder}/bad.ini", f"[database]\nurl = {world.postgres.url}\n[http]\n{text}[router]\nbind = tcp://127.0.0.1:*\nkey_file = {world.folder}/bad.key\n", 0o600)
         done = subprocess.run([f"{BUILD}/lockstepd", "--config", f"{world.folder}/bad.ini"], capture_output=True, text=True, timeout=30, check=False)
         check(done.returncode != 0, f"started with {settings}")
         contains(done.stderr + done.stdout, words)
