@@ -171,6 +171,19 @@ static void say_who_has_it(const json_t *rollout)
                  "up to date when back", servers, unreachable, unreachable == 1 ? "is" : "are");
 }
 
+/* Which commands help depends on what it waits for. */
+static void say_who_is_waited_for(const struct follow *f, const json_t *rollout)
+{
+    const char *state = picture_state(rollout);
+    bool is_unapproved = strcmp(state, "awaiting_approval") == 0;
+
+    cli_note("the rollout waits for a person%s: lockstep rollout %s %s",
+             is_unapproved                  ? " to approve or reject it"
+             : strcmp(state, "paused") == 0 ? " (resume or rollback)"
+                                            : " (promote or rollback)",
+             is_unapproved ? "approve" : "get", f->id);
+}
+
 static void say_why_ended(const struct follow *f, const json_t *rollout, int rc)
 {
     if (rc == CLI_DONE)
@@ -180,9 +193,7 @@ static void say_why_ended(const struct follow *f, const json_t *rollout, int rc)
     else if (rc == CLI_TIMED_OUT)
         cli_note("the time is over, the rollout goes on: lockstep rollout watch %s", f->id);
     else if (rc == CLI_NEEDS_PERSON)
-        cli_note("the rollout waits for a person (resume, promote or rollback): lockstep rollout "
-                 "get %s",
-                 f->id);
+        say_who_is_waited_for(f, rollout);
 }
 
 int follow_run(const struct follow *f)

@@ -238,7 +238,7 @@ def test_waiting_ends_in_many_ways(dev):
     looker.send_signal(signal.SIGINT)
     equal(looker.wait(10), INTERRUPTED, "exit code after Ctrl-C")
     contains(looker.stdout.read(), "the rollout goes on")
-    contains(dev.must(NEEDS_PERSON, "rollout", "pause", ident, "--wait", "--reason", "let me see"), "waits for a person")
+    contains(dev.must(NEEDS_PERSON, "rollout", "pause", ident, "--wait", "--reason", "let me see"), "waits for a person (resume or rollback)")
     equal(dev.json("rollout", "get", ident)["state"], "paused", "state")
     dev.must(DONE, "rollout", "resume", ident)
     dev.must(DONE, "rollout", "promote", "demo/prod", "--full", "--wait", "--timeout", "60s")
@@ -261,6 +261,16 @@ def test_nobody(dev):
     dev.must(DONE, "config", "set", "demo/prod", "reached=yes")
     out = dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
     check("nobody" not in out and "no server" not in out, f"somebody has it: {out}")
+
+
+def test_who_approves_is_said(dev):
+    """a rollout that waits for approvals ends --wait with 8, and says which commands help"""
+    dev.must(DONE, "environment", "set", "asked", "--policy", "manual", "--approvals", "1")
+    dev.must(DONE, "config", "set", "lonely/asked", "a=1")
+    out = dev.must(NEEDS_PERSON, "rollout", "start", "lonely/asked", "-s", "all-at-once", "--wait", "--timeout", "60s")
+    ident = dev.run("rollout", "get", "lonely/asked", "-o", "name").stdout.strip()
+    contains(out, f"waits for a person to approve or reject it: lockstep rollout approve {ident}")
+    dev.must(DONE, "rollout", "abort", ident)
 
 
 def test_a_hold_needs_a_person(dev):
