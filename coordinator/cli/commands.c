@@ -199,8 +199,21 @@ const struct command commands[] = {
       strategy_list },
     { "strategy", "get", "NAME", "One strategy, with all its defaults written out", NULL,
       "  lockstep strategy get canary -o json > mine.json", NULL, 1, 1, strategy_get },
-    { "strategy", "set", "NAME FILE", "Keep a strategy (JSON; - is standard input)", NULL,
-      "  lockstep strategy set careful careful.json", NULL, 2, 2, strategy_set },
+    { "strategy", "set", "NAME FILE", "Keep a strategy (JSON; - is standard input)",
+      "One object. Only \"stages\" must be there; `strategy get NAME -o json` shows the rest:\n"
+      "  stages             1 to 32, each with count, percent or select {LABEL: VALUE}; counts\n"
+      "                     and percents include the stages before, the last is percent 100\n"
+      "    max_failed       so many may fail: 2 or \"5%\" (\"0\")\n"
+      "    ready_timeout, apply_timeout   how long servers are waited for (30s)\n"
+      "    bake, hold       watch it so long; hold true: until `rollout promote`\n"
+      "  mode               two-phase, or eventual (each server moves when it can)\n"
+      "  unreachable        skip, wait or fail: what servers that are away mean (skip)\n"
+      "  spread_by          a label whose values take turns in a stage (zone)\n"
+      "  on_failure         rollback, or pause and ask a person (rollback)\n"
+      "  on_isolation       revert: agents that hear no coordinator for isolation_timeout (2m)\n"
+      "                     while the rollout is open go back by themselves (keep)",
+      "  lockstep strategy set careful careful.json\n"
+      "  lockstep strategy get canary -o json > mine.json", NULL, 2, 2, strategy_set },
     { "strategy", "delete", "NAME", "Delete a strategy; rollouts keep their copies", NULL, NULL,
       NULL, 1, 1, strategy_delete },
     { "environment", "list", "", "Environments and their policies", NULL, NULL, NULL, 0, 0,
