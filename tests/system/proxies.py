@@ -217,6 +217,9 @@ def test_reload_with_few_capabilities(world):
     done = reload_bounded(world.nginx)
     equal((done.returncode, done.stderr[:300]), (0, ""), "reload of nginx")
     done = reload_bounded(world.haproxy)
+    if os.geteuid() != 0:  # whose own processes need no capability to be looked at
+        equal((done.returncode, done.stderr[:300]), (0, ""), "reload of one's own HAProxy")
+        return
     equal(done.returncode, 1, "reload of HAProxy")
     contains(done.stderr, "CapabilityBoundingSet=CAP_SYS_PTRACE")
 

@@ -84,6 +84,7 @@ START_TEST(test_an_outer_key_belongs_to_it)
     with = open_keys(outer);
     ck_assert_int_eq(own_keys_unwrap(&with, &wrapped, &back), 0);
 
+    ck_assert_int_eq(unlink(outer), 0); /* nobody may write to it */
     temp_write(outer, "short", 0400);
     ck_assert_int_eq(own_keys_open(key_path, outer, &with, &is_new, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.text, "at least 32"));
