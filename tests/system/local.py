@@ -1,5 +1,6 @@
 """local.py - what programs of a server read: HTTP on its Unix socket and loopback, get, wait, watch, exec."""
 import contextlib
+import grp
 import http.client
 import json
 import os
@@ -88,7 +89,7 @@ def setup():
     world.port, world.metrics = free_port(), f"{world.folder}/agent.prom"
     os.mkfifo(world.metrics + ".new")  # nobody reads from it, and nobody may wait for that
     world.one = Agent(world, "server-1", ["empty/prod"], scope_settings=f"check_interval = 5s\n[scope {SCOPE}]\nfile = database.url -> {world.folder}/url\n"
-                      f"[scope {OTHER}]\nreaders_group = daemon\n", general=f"""[local]
+                      f"[scope {OTHER}]\nreaders_group = {'daemon' if os.geteuid() == 0 else grp.getgrgid(os.getegid()).gr_name}\n", general=f"""[local]
 mode = 0666
 listen = 127.0.0.1:{world.port}
 connections = 32
@@ -302,8 +303,7 @@ def test_users(world):
 
     def status_for(user, group=None):
         extra = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [group] if group else []}
-        done = subprocess.run(["python3", "-c", AS_USER, world.socket, f"/v1/config/{OTHER}"], capture_output=True, text=True, check=True, cwd="/", **extra)
-        return int(done.stdout)
+        return int(subprocess.run(["python3", "-c", AS_USER, world.socket, f"/v1/config/{OTHER}"], capture_output=True, text=True, check=True, cwd="/", **extra).stdout)
     equal([status_for(users[name]) for name in ("nobody", "daemon")], [403, 200], "another user, and one whose first group it is")
     equal(status_for(users["nobody"], users["daemon"].pw_gid), 200, "a user with that group besides")
     equal(ask(world, f"/v1/config/{OTHER}").status, 200, "root")
