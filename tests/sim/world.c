@@ -320,6 +320,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     memset(&w->database, 0, sizeof(w->database));
     memset(w->told, 0, sizeof(w->told));
     memset(w->parted_until, 0, sizeof(w->parted_until));
+    w->told_failing = 0;
     w->event_count = w->orphan_next = w->rollouts_wanted = 0;
     w->tally = tally;
     for (unsigned c = 0; c < COORDINATORS_MAX; c++) {
