@@ -16,6 +16,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "common/service.h"
 #include "coordinator/hearing.h"
 #include "coordinator/keys.h"
@@ -48,6 +49,7 @@ struct loop {
     int64_t tick_ms, work_ms, roster_ms;
     uint64_t began_with; /* audit number of the snapshot that the leadership began with */
     bool is_stopping;
+    char stuck[PULSE_NAME_SIZE]; /* a thread that does not move any more; "" none */
     pthread_mutex_t status_lock; /* guards status: the one thing other threads look at */
     struct http_status status;
 };
@@ -63,6 +65,7 @@ static void publish(struct loop *l)
     l->status.servers_drifted = l->leading ? roster_drifted_count(l->edges.roster) : 0;
     l->status.sent_bytes = router_sent_bytes(l->edges.router);
     l->status.garbage_frames = router_garbage_count(l->edges.router);
+    memcpy(l->status.stuck, l->stuck, sizeof(l->status.stuck));
     pthread_mutex_unlock(&l->status_lock);
 }
 
@@ -264,6 +267,23 @@ static void want(struct loop *l, int64_t now_ms)
         secret_reader_look(l->edges.secret_reader);
 }
 
+/* The watchdog is fed while every thread that serves is alive. One that is stuck is named, here and
+ * to whoever asks whether this coordinator is ready; its service manager starts it again. */
+static void show_life(struct loop *l, int64_t now_ms)
+{
+    struct pulse_late late;
+
+    if (!pulse_find_late(now_ms, &late)) {
+        l->stuck[0] = '\0';
+        service_alive(now_ms);
+        return;
+    }
+    if (strcmp(l->stuck, late.name) != 0)
+        log_error("a thread does not move any more: the watchdog is not fed", "thread", late.name,
+                  "late_ms", LOG_NUMBER(late.late_ms));
+    memcpy(l->stuck, late.name, sizeof(l->stuck));
+}
+
 static void tick(struct loop *l)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -272,7 +292,7 @@ static void tick(struct loop *l)
     if (now_ms < l->tick_ms)
         return;
     l->tick_ms = now_ms + TICK_MS;
-    service_alive(now_ms);
+    show_life(l, now_ms);
     if (l->leading)
         leading_tick(l->leading);
     hearing_tick(l->hearing);

@@ -211,6 +211,9 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
                                            .workers = workers,
                                            .token_rate = (uint32_t)s->token_rate,
                                            .address_rate = (uint32_t)s->address_rate,
+                                           .address_connections =
+                                               (unsigned)s->address_connections,
+                                           .descriptors_kept = (unsigned)s->servers_max,
                                            .cache_entries = (size_t)s->cache_entries,
                                            .cache_bytes = (size_t)s->cache_megabytes << 20,
                                            .is_cold = !s->is_cache_warmed };

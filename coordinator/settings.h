@@ -11,6 +11,7 @@ struct coordinator_settings {
     char *database_url; /* libpq: URL or key=value; several hosts with target_session_attrs */
     char *http_listen;  /* 127.0.0.1:7780 */
     int64_t http_workers;
+    int64_t address_connections;      /* at a time; 0: any number */
     int64_t token_rate, address_rate; /* requests a second; 0: any number */
     char *http_tls_cert, *http_tls_key; /* PEM files, read again on SIGHUP; NULL: plain HTTP */
     char *http_tls_client_ca;           /* NULL: clients need no certificate */

@@ -10,10 +10,12 @@
 #include <zmq.h>
 
 #include "common/invariant.h"
+#include "common/pulse.h"
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01" /* fixed by RFC 27 */
 #define CONTROL_ENDPOINT "inproc://lockstep.zap.control"
 #define KEY_BYTES 32 /* a CURVE public key as it comes in a request */
+#define LOOK_MS 1000 /* it wakes up to show that it lives */
 #define PART_MAX 256 /* the longest part of a request: a routing id */
 
 /* The parts of a request, in order. */
@@ -148,7 +150,9 @@ static void *run(void *arg)
     zmq_pollitem_t items[] = { { .socket = g->control, .events = ZMQ_POLLIN },
                                { .socket = g->requests, .events = ZMQ_POLLIN } };
 
+    pulse_begin("zap");
     while (take_orders(g)) {
+        pulse_beat();
         if (receive(g, &q)) {
             /* A set that was given before this connection was made must count for it. */
             if (!take_orders(g))
@@ -156,7 +160,7 @@ static void *run(void *arg)
             answer(g, &q);
             continue;
         }
-        if (zmq_poll(items, 2, -1) < 0)
+        if (zmq_poll(items, 2, LOOK_MS) < 0)
             MUST(errno == EINTR);
     }
     zmq_close(g->requests);

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "coordinator/courier/retry.h"
 #include "coordinator/courier/transfer.h"
 #include "coordinator/keyring/keyring.h"
@@ -254,7 +255,10 @@ static void *run(void *arg)
     int still, left;
     CURLMsg *m;
 
+    pulse_begin("courier");
     while (!atomic_load(&c->is_stopping)) {
+        pulse_beat();
+        pulse_allow(PULSE_WORK_MS);
         claim(c);
         MUST(curl_multi_perform(c->multi, &still) == CURLM_OK);
         while ((m = curl_multi_info_read(c->multi, &left)))

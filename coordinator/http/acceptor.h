@@ -2,15 +2,23 @@
  *
  * Left to themselves, the I/O threads race for a new connection, and who wins takes all that wait:
  * of clients that connect together and stay, one thread may serve all and another none.
+ *
+ * Here connections are counted (seats.h), before the library sees them: its own limit is out of
+ * reach, because in its way of refusing (0.9.75) a lock stays locked for ever. Who finds no seat is
+ * told so and closed. One descriptor is kept aside for the time when there is none left.
  */
 #ifndef COORDINATOR_HTTP_ACCEPTOR_H
 #define COORDINATOR_HTTP_ACCEPTOR_H
 
+#include <stdbool.h>
+
 struct MHD_Daemon;
 struct acceptor;
+struct seats;
 
-/* From now on the daemon's own threads take no connections any more. */
-struct acceptor *acceptor_start(struct MHD_Daemon *daemon, unsigned connections_max);
+/* From now on the daemon's own threads take no connections any more. is_plain: a refusal can be
+ * said in clear text. */
+struct acceptor *acceptor_start(struct MHD_Daemon *daemon, struct seats *seats, bool is_plain);
 /* Nobody is accepted any more; before the daemon ends. The socket still listens. */
 void acceptor_stop(struct acceptor *a);
 /* After the daemon: closes the socket. */

@@ -28,6 +28,7 @@ struct exchange {
     bool is_alone; /* what it asks for cannot be shared: no flight for it */
     struct http *http;
     struct MHD_Connection *connection;
+    int fd;
     struct request request;
     size_t received; /* of the body: counted with all others' */
     struct reply reply;

@@ -12,6 +12,7 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/name.h"
+#include "common/pulse.h"
 #include "common/table.h"
 #include "coordinator/http/answers.h"
 #include "coordinator/http/passes.h"
@@ -307,9 +308,11 @@ static void *run(void *arg)
     struct freshness *f = arg;
     struct pg *pg = NULL;
 
-    do
+    pulse_begin("http freshness");
+    do {
+        pulse_beat();
         look_once(f, &pg);
-    while (wait_for_wake(f));
+    } while (wait_for_wake(f));
     pg_pool_give(f->pool, &pg);
     return NULL;
 }

@@ -35,6 +35,10 @@ int health_ready(struct request *rq, struct reply *re, struct err *e)
     if (pg_exec(rq->pg, "SELECT 1", e) < 0)
         return err_set(e, ERR_UNAVAILABLE, "the database does not answer");
     rq->deps->status(rq->deps->status_ctx, &status);
+    if (status.stuck[0])
+        return err_code(e, ERR_UNAVAILABLE, "not_ready",
+                        "the thread \"%s\" does not move any more: restart this coordinator",
+                        status.stuck);
     if (!status.is_ready)
         return err_code(e, ERR_UNAVAILABLE, "not_ready", "%s",
                         status.why[0] ? status.why : "this coordinator is starting");

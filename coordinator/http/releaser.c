@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/due.h"
@@ -74,9 +75,11 @@ static void *work(void *arg)
 {
     struct releaser *r = arg;
 
+    pulse_begin("http releaser");
     pthread_mutex_lock(&r->lock);
     while (!r->is_stopping) {
         sleep_until_woken(r);
+        pulse_beat();
         if (r->is_stopping)
             break;
         pthread_mutex_unlock(&r->lock);

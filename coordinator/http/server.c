@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
@@ -25,6 +26,7 @@
 #include "coordinator/http/reads.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/response.h"
+#include "coordinator/http/seats.h"
 #include "coordinator/http/stall.h"
 #include "coordinator/http/streams.h"
 #include "coordinator/http/tls.h"
@@ -42,9 +44,12 @@
 #define SCHEMAS_MAX 4096 /* compiled, and the bytes of their texts */
 #define SCHEMAS_BYTES (16u << 20)
 #define CONNECTIONS_MAX 10000
+#define LIBRARY_MAX (1u << 30)  /* its own limit must never be reached (acceptor.h) */
+#define DESCRIPTORS_KEPT 128    /* for the database, files and what the process itself needs */
 #define INACTIVITY_S 120
 #define CONNECTION_MEMORY 8192 /* request line and headers; wiped after every request */
-#define BODIES_MAX ((size_t)256 << 20) /* of all together: nobody was asked for a token yet */
+#define BODIES_MAX ((size_t)256 << 20) /* of all requests together, while they are under way */
+#define BODIES_OF_ADDRESS_MAX (BODIES_MAX / 2)
 
 struct http {
     struct http_settings settings;
@@ -60,7 +65,6 @@ struct http {
     struct schema_cache *schemas;
     struct counters counters;
     struct limits *limits;
-    _Atomic size_t bodies; /* bytes of bodies that came in and were not answered yet */
     char address[300];
 };
 
@@ -81,16 +85,23 @@ static struct exchange *open_exchange(struct http *h, const char *target,
     MUST(ex);
     ex->http = h;
     ex->connection = connection;
+    ex->fd = caller_descriptor(connection);
     ex->request.target = strdup(target);
     MUST(ex->request.target);
     return ex;
+}
+
+static void give_room_back(struct exchange *ex)
+{
+    seats_drop(ex->http->house.seats, ex->fd, ex->received);
+    ex->received = 0;
 }
 
 static void close_exchange(struct exchange *ex)
 {
     if (!ex)
         return;
-    atomic_fetch_sub(&ex->http->bodies, ex->received);
+    give_room_back(ex);
     request_fini(&ex->request);
     reply_fini(&ex->reply);
     free(ex);
@@ -158,9 +169,9 @@ static int make_room(struct exchange *ex, size_t size, struct err *e)
 {
     if (ex->request.body.size + size > REQUEST_BODY_MAX)
         return err_set(e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
-    ex->received += size;
-    if (atomic_fetch_add(&ex->http->bodies, size) + size > BODIES_MAX)
+    if (!seats_hold(ex->http->house.seats, ex->fd, size))
         return err_set(e, ERR_UNAVAILABLE, "too many large requests at once; ask again");
+    ex->received += size;
     return 0;
 }
 
@@ -176,8 +187,7 @@ static void receive(struct exchange *ex, const char *data, size_t size)
         return;
     }
     buffer_fini(&ex->request.body);
-    atomic_fetch_sub(&ex->http->bodies, ex->received);
-    ex->received = 0;
+    give_room_back(ex);
     refuse(ex, &e);
 }
 
@@ -397,7 +407,7 @@ static int start_at(struct http *h, const struct addrinfo *at, struct err *e)
         MHD_OPTION_SOCK_ADDR, at->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, h->settings.io_threads,
         MHD_OPTION_URI_LOG_CALLBACK, begin_visit, h, MHD_OPTION_NOTIFY_COMPLETED, end_visit, h,
         MHD_OPTION_NOTIFY_CONNECTION, watch_connection, h, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        LIBRARY_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)INACTIVITY_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (!h->daemon)
@@ -405,7 +415,7 @@ static int start_at(struct http *h, const struct addrinfo *at, struct err *e)
                        h->settings.bind, errno ? strerror(errno) : "refused");
     info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
     bind_text(at, info ? info->port : 0, h->address, sizeof(h->address));
-    h->acceptor = acceptor_start(h->daemon, CONNECTIONS_MAX);
+    h->acceptor = acceptor_start(h->daemon, h->house.seats, h->house.tls == NULL);
     return 0;
 }
 
@@ -424,9 +434,29 @@ static int start_daemon(struct http *h, struct err *e)
     return rc;
 }
 
+/* Of the descriptors there are, agents and the database keep theirs, whoever else connects. */
+static struct seats *make_seats(const struct http_settings *settings)
+{
+    struct seats_bounds bounds = { .connections = CONNECTIONS_MAX,
+                                   .per_address = settings->address_connections,
+                                   .bytes = BODIES_MAX,
+                                   .bytes_per_address = BODIES_OF_ADDRESS_MAX };
+    struct rlimit limit;
+    rlim_t kept;
+
+    MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    kept = settings->descriptors_kept < limit.rlim_cur / 4 ? settings->descriptors_kept
+                                                           : limit.rlim_cur / 4;
+    kept += DESCRIPTORS_KEPT;
+    if (limit.rlim_cur < kept + CONNECTIONS_MAX)
+        bounds.connections = limit.rlim_cur > kept ? (unsigned)(limit.rlim_cur - kept) : 1;
+    return seats_new(&bounds);
+}
+
 static void http_free(struct http *h)
 {
     deadlines_stop(h->house.deadlines);
+    seats_free(h->house.seats);
     workers_free(h->workers);
     streams_free(h->streams);
     watches_free(h->watches);
@@ -459,7 +489,8 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
     h->schemas = schema_cache_new(SCHEMAS_MAX, SCHEMAS_BYTES);
     h->limits = limits_new(h->settings.token_rate, h->settings.address_rate);
     h->house.counters = &h->counters;
-    h->house.deadlines = deadlines_start();
+    h->house.seats = make_seats(&h->settings);
+    h->house.deadlines = deadlines_start(h->house.seats);
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, run_exchange);
     h->watches = watches_start(deps->pool, on_released, h);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/pulse.h"
 #include "coordinator/http/tls.h"
 
 struct keyring;
@@ -29,6 +30,8 @@ struct http_settings {
     size_t cache_entries, cache_bytes; /* answers kept in memory; 0: a million, 1.5 GiB */
     bool is_cold;            /* they are not read ahead after a start */
     uint32_t token_rate, address_rate; /* requests a second that cost a worker; 0: any number */
+    unsigned address_connections; /* of one address; 0: any number */
+    unsigned descriptors_kept;    /* for agents: not for HTTP connections */
     int64_t command_wait_ms; /* 0: 10 s; how long a command waits for the leader's answer */
 };
 
@@ -38,6 +41,7 @@ struct http_status {
     char leader[256]; /* HTTP address of the leader, this one included; "" when none is known */
     bool is_ready;    /* may take traffic: the database answered lately and a leader is known */
     char why[256];    /* not ready: why */
+    char stuck[PULSE_NAME_SIZE]; /* a thread that does not move any more; "" none */
     /* For /metrics. */
     uint64_t epoch;
     uint32_t servers_connected, servers_drifted;

@@ -1,4 +1,4 @@
-/* stall.h - keeps libmicrohttpd from stalling when exactly 128 events arrive at once. */
+/* stall.h - keeps libmicrohttpd from stalling at 128 events at once, and its threads accounted for. */
 #ifndef COORDINATOR_HTTP_STALL_H
 #define COORDINATOR_HTTP_STALL_H
 

@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/http/events.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollouts.h"
@@ -236,6 +237,7 @@ static void *pump(void *arg)
 {
     struct streams *owner = arg;
 
+    pulse_begin("http streams");
     pthread_mutex_lock(&owner->lock);
     while (!owner->is_stopping) {
         struct timespec until = in_ms(LOOK_AGAIN_MS);
@@ -243,6 +245,7 @@ static void *pump(void *arg)
 
         if (!owner->is_woken)
             pthread_cond_timedwait(&owner->changed, &owner->lock, &until);
+        pulse_beat();
         owner->is_woken = false;
         free_closed(owner);
         first = owner->first;

@@ -16,6 +16,7 @@
 #include "coordinator/http/reads.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/response.h"
+#include "coordinator/http/seats.h"
 #include "coordinator/http/tls.h"
 
 #define SMALL 16384
@@ -24,6 +25,7 @@
 /* ---------------------------------------------------------------- connections */
 
 struct caller {
+    int fd;
     struct deadline *deadline;
     struct reads_caller reader;
     uint64_t verified; /* the load of the certificates by which the client's was found good */
@@ -46,6 +48,15 @@ void caller_set_deadline(struct MHD_Connection *connection, int64_t in_ms)
         deadline_set(caller->deadline, in_ms);
 }
 
+int caller_descriptor(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    MUST(info);
+    return info->connect_fd;
+}
+
 struct caller *caller_open(const struct visit_house *house, struct MHD_Connection *connection)
 {
     const union MHD_ConnectionInfo *info =
@@ -53,6 +64,7 @@ struct caller *caller_open(const struct visit_house *house, struct MHD_Connectio
     struct caller *caller = calloc(1, sizeof(*caller));
 
     MUST(caller && info);
+    caller->fd = info->connect_fd;
     caller->deadline = deadline_add(house->deadlines, info->connect_fd);
     return caller;
 }
@@ -61,6 +73,7 @@ void caller_close(const struct visit_house *house, struct caller *caller)
 {
     deadline_remove(house->deadlines, caller->deadline);
     reads_caller_fini(&caller->reader);
+    seats_leave(house->seats, caller->fd);
     free(caller);
 }
 
@@ -115,7 +128,10 @@ struct visit *visit_begin(const char *target)
 
 void visit_end(struct visit *v, struct MHD_Connection *connection)
 {
-    caller_set_deadline(connection, DEADLINE_HEADERS_MS);
+    struct caller *caller = caller_of(connection);
+
+    if (caller)
+        deadline_rest(caller->deadline);
     answer_release(v->hit);
     free(v);
 }

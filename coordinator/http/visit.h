@@ -13,7 +13,9 @@ struct answer;
 struct counters;
 struct deadlines;
 struct exchange;
+struct limits;
 struct reads;
+struct seats;
 struct tls;
 
 /* What visits need of the rest. */
@@ -22,6 +24,7 @@ struct visit_house {
     struct reads *reads;
     struct tls *tls; /* NULL: plain HTTP */
     struct counters *counters;
+    struct seats *seats;
 };
 
 struct visit {
@@ -37,6 +40,8 @@ void visit_end(struct visit *v, struct MHD_Connection *connection); /* but not i
 /* What there is per connection: a deadline and the token it came with last. */
 struct caller *caller_open(const struct visit_house *house, struct MHD_Connection *connection);
 void caller_close(const struct visit_house *house, struct caller *caller);
+/* Its socket, to be counted by; never to be closed. */
+int caller_descriptor(struct MHD_Connection *connection);
 /* What the connection does must be over in so many milliseconds. */
 void caller_set_deadline(struct MHD_Connection *connection, int64_t in_ms);
 

@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/scopes.h"
 
@@ -180,12 +181,14 @@ static void *look(void *arg)
 {
     struct watches *w = arg;
 
+    pulse_begin("http watches");
     pthread_mutex_lock(&w->lock);
     while (!w->is_stopping) {
         int64_t *ids;
         size_t count;
 
         sleep_until_woken(w);
+        pulse_beat();
         count = list_scopes(w, &ids);
         pthread_mutex_unlock(&w->lock);
         if (count && read_revisions(w, ids, count))

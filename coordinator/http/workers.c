@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/http/exchange.h"
 
 #define LOOK_AGAIN_MS 1000
@@ -61,7 +62,7 @@ static void sleep_until_due(struct workers *w)
     if (w->waiting)
         pthread_cond_timedwait(&w->changed, &w->lock, &until);
     else
-        pthread_cond_wait(&w->changed, &w->lock);
+        pulse_wait(&w->changed, &w->lock);
     if (w->waiting && clock_monotonic_ms() >= w->look_ms)
         enqueue_waiting(w);
 }
@@ -72,6 +73,7 @@ static void run_one(struct workers *w)
     uint64_t wakes = w->wakes;
     bool is_stopping = w->is_stopping, is_waiting;
 
+    pulse_allow(PULSE_WORK_MS);
     pthread_mutex_unlock(&w->lock);
     is_waiting = w->run(ex, is_stopping);
     pthread_mutex_lock(&w->lock);
@@ -94,8 +96,10 @@ static void *work(void *arg)
 {
     struct workers *w = arg;
 
+    pulse_begin("http worker");
     pthread_mutex_lock(&w->lock);
     for (;;) {
+        pulse_beat();
         if (w->first)
             run_one(w);
         else if (w->is_stopping)

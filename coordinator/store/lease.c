@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/store/mailbox.h"
 #include "coordinator/store/pg.h"
 
@@ -408,10 +409,14 @@ static void *run(void *arg)
     struct lease *l = arg;
     uint64_t ignored;
 
+    pulse_begin("lease");
     while (!is_stopping(l)) {
         struct pollfd p = { .fd = l->wake_fd, .events = POLLIN };
+        int64_t wait_ms = turn(l);
 
-        if (poll(&p, 1, (int)turn(l)) > 0)
+        pulse_beat();
+        pulse_allow(wait_ms + PULSE_IDLE_MS);
+        if (poll(&p, 1, (int)wait_ms) > 0)
             MUST(read(l->wake_fd, &ignored, sizeof(ignored)) > 0 || errno == EAGAIN);
     }
     if (l->is_loading)

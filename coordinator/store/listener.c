@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/store/pg.h"
 
 #define SUBSCRIBERS_MAX 8
@@ -76,7 +77,9 @@ static void *run(void *arg)
     int64_t called_ms = 0, now_ms;
     struct err e; /* the lease says that the database is gone */
 
+    pulse_begin("listener");
     while (!is_stopping(l, 0)) {
+        pulse_beat();
         if (!l->pg) {
             if (listen_anew(l, &e) && is_stopping(l, RETRY_MS))
                 break;

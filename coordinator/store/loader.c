@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "coordinator/store/mailbox.h"
 #include "coordinator/store/pg.h"
 
@@ -66,7 +67,7 @@ static bool next_task(struct loader *l, struct task *out)
 
     pthread_mutex_lock(&l->lock);
     while (!l->is_stopping && is_idle(l))
-        pthread_cond_wait(&l->wake, &l->lock);
+        pulse_wait(&l->wake, &l->lock);
     if (!l->is_stopping) {
         is_there = true;
         *out = (struct task){ 0 };
@@ -187,6 +188,7 @@ static void insist(struct loader *l, struct pg **pg, const struct task *t)
             return;
         }
         log_warn("reading from the database failed; it is tried again", "reason", e.text);
+        pulse_beat();
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += RETRY_S;
         pthread_mutex_lock(&l->lock);
@@ -206,8 +208,11 @@ static void *run(void *arg)
     struct pg *pg = NULL;
     struct task t;
 
-    while (next_task(l, &t))
+    pulse_begin("loader");
+    while (next_task(l, &t)) {
+        pulse_allow(PULSE_WORK_MS);
         insist(l, &pg, &t);
+    }
     pg_close(pg);
     return NULL;
 }

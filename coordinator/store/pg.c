@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 
 /* Longer than the session's statement_timeout: normally the server speaks first. */
 #define PATIENCE_MS 60000
@@ -84,6 +85,13 @@ static int wait_socket(const PGconn *conn, short events, int64_t deadline_ms)
         n = poll(&p, 1, left > 0 ? (int)left : 0);
     } while (n < 0 && errno == EINTR);
     return n < 0 ? -1 : n;
+}
+
+/* Until when the server may answer; a thread that waits for it is no thread that hangs. */
+static int64_t begin_call(const struct pg *pg)
+{
+    pulse_allow(pg->patience_ms + PULSE_IDLE_MS);
+    return clock_monotonic_ms() + pg->patience_ms;
 }
 
 static int say_impatient(struct pg *pg, struct err *e)
@@ -219,6 +227,7 @@ static int await_connection(struct pg *pg, struct err *e)
 {
     int64_t deadline_ms = clock_monotonic_ms() + CONNECT_MS;
 
+    pulse_allow(CONNECT_MS + PULSE_IDLE_MS);
     /* Before the first poll libpq wants to be treated as if it waited for writing. */
     for (PostgresPollingStatusType s = PGRES_POLLING_WRITING; s != PGRES_POLLING_OK;
          s = PQconnectPoll(pg->conn)) {
@@ -390,7 +399,7 @@ int pg_query(struct pg *pg, const char *sql, const struct param *params, size_t 
     const char *values[PARAMS_MAX];
     int sizes[PARAMS_MAX], formats[PARAMS_MAX];
     char name[24];
-    int64_t deadline_ms = clock_monotonic_ms() + pg->patience_ms;
+    int64_t deadline_ms = begin_call(pg);
     SCOPED(PQclear) PGresult *result = NULL;
 
     MUST(count <= PARAMS_MAX);
@@ -413,7 +422,7 @@ int pg_query(struct pg *pg, const char *sql, const struct param *params, size_t 
 
 int pg_exec_rows(struct pg *pg, const char *sql, struct rows **out, struct err *e)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + pg->patience_ms;
+    int64_t deadline_ms = begin_call(pg);
     SCOPED(PQclear) PGresult *result = NULL;
 
     if (pg_is_broken(pg))

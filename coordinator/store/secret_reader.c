@@ -7,6 +7,7 @@
 
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "common/seal.h"
 #include "coordinator/store/mailbox.h"
 #include "coordinator/store/pg.h"
@@ -81,7 +82,7 @@ static bool take_batch(struct secret_reader *r, struct batch *out)
     *out = (struct batch){ 0 };
     pthread_mutex_lock(&r->lock);
     while (!r->is_stopping && is_idle(r))
-        pthread_cond_wait(&r->wake, &r->lock);
+        pulse_wait(&r->wake, &r->lock);
     out->is_look = r->is_look_wanted;
     r->is_look_wanted = false;
     out->check = r->checks;
@@ -119,7 +120,9 @@ static void *run(void *arg)
     struct err e = { 0 };
 
     MUST(b);
+    pulse_begin("secret reader");
     while (take_batch(r, b)) {
+        pulse_allow(PULSE_WORK_MS);
         if (pg && pg_is_broken(pg)) {
             pg_close(pg);
             pg = NULL;

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/store/acks.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/lease.h"
@@ -140,6 +141,7 @@ static void *run(void *arg)
     struct writer *w = arg;
     struct gathering g;
 
+    pulse_begin("writer");
     while (writer_queue_gather(w->queue, &g)) {
         struct err e = { 0 };
         int status = keep_connected(w, &e);

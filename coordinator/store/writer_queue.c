@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/invariant.h"
+#include "common/pulse.h"
 
 /* So many acknowledgements and joins in one transaction; above LARGE it gets more time. */
 #define GATHER_MAX 20000
@@ -277,7 +278,7 @@ bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
     pthread_mutex_lock(&q->lock);
     do { /* a new leadership may empty the queue meanwhile */
         while (!q->first && !q->is_stopped)
-            pthread_cond_wait(&q->changed, &q->lock);
+            pulse_wait(&q->changed, &q->lock);
         if (!q->is_stopped)
             wait_for_more(q);
     } while (!q->first && !q->is_stopped);

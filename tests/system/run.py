@@ -12,7 +12,7 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FILES = ["cli", "nginx", "proxies", "api", "cache", "tls", "config_api", "courier", "config_flow", "writers", "retention", "config_cli", "schemas", "access", "agent", "client", "drift", "late", "service", "local", "bad_input", "openapi", "published", "keyring", "secrets", "sealed", "takeover", "crash", "readme"]
+FILES = ["cli", "nginx", "proxies", "api", "cache", "tls", "config_api", "courier", "config_flow", "writers", "retention", "config_cli", "schemas", "access", "agent", "client", "drift", "late", "service", "strangers", "local", "bad_input", "openapi", "published", "keyring", "secrets", "sealed", "takeover", "crash", "readme"]
 LIMIT = int(os.environ.get("TEST_LIMIT", "240"))  # seconds for one test
 
 
