@@ -65,9 +65,19 @@ bool leader_step_rollout(struct rollout *r, enum rollout_event event,
     return true;
 }
 
+/* Whoever runs the candidate and whose check says no in any scope of the rollout. */
+static void find_failing(const struct leader *l, struct rollout *r)
+{
+    bitset_clear(&r->failing);
+    for (unsigned s = 0; s < r->scope_count; s++)
+        bitset_unite(&r->failing, &l->scopes[r->scopes[s]].blamed);
+    bitset_intersect(&r->failing, &r->applied);
+}
+
 void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct round_view *view, struct rollout_facts *facts)
 {
+    find_failing(l, r);
     tally(r, &l->fleet, now_ms, l->limits.rollback_timeout_ms, chance, view, facts);
 }
 
@@ -102,26 +112,33 @@ static void pump_touched(struct leader *l, const struct leader_event *ev, struct
 
 /* ---------------------------------------------------------------- sessions and digests */
 
-static void hear_check(struct rollout *r, uint32_t server, bool is_failing)
+static void note(struct bitset *set, uint32_t server, bool is_in)
 {
-    if (!bitset_has(&r->applied, server) || bitset_has(&r->failing, server) == is_failing)
-        return;
-    if (is_failing)
-        bitset_add(&r->failing, server);
+    if (is_in)
+        bitset_add(set, server);
     else
-        bitset_remove(&r->failing, server);
-    r->is_touched = true;
+        bitset_remove(set, server);
 }
 
-/* A server that lost its slot (re-imaged) is asked again. One that obeyed what it was due speaks,
- * with its check, of the newest content. */
+/* A server that obeyed what it was due speaks, with its check, of the newest content. Each scope
+ * has a verdict of its own: what one says does not excuse another. */
+static bool hear_check(struct leader *l, uint32_t server, const struct heard_scope *h)
+{
+    struct scope_state *scope = &l->scopes[h->scope];
+    bool was_blamed = bitset_has(&scope->blamed, server);
+
+    note(&scope->failing, server, h->is_check_failing);
+    if (h->obeyed >= delivery_due(&l->delivery, server, h->scope))
+        note(&scope->blamed, server, h->is_check_failing);
+    return bitset_has(&scope->blamed, server) != was_blamed;
+}
+
+/* A server that lost its slot (re-imaged) is asked again. */
 static void hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
 {
+    bool is_news = hear_check(l, server, h);
+
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
-    if (h->is_check_failing)
-        bitset_add(&l->scopes[h->scope].failing, server);
-    else
-        bitset_remove(&l->scopes[h->scope].failing, server);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
         const struct duty *activate;
@@ -131,8 +148,7 @@ static void hear_scope(struct leader *l, uint32_t server, const struct heard_sco
             is_concerned |= r->scopes[s] == h->scope;
         if (!is_concerned || !bitset_has(&r->opened, server))
             continue;
-        if (h->obeyed >= delivery_due(&l->delivery, server, h->scope))
-            hear_check(r, server, h->is_check_failing);
+        r->is_touched |= is_news;
         activate = delivery_find_attempt(&l->delivery, r->round.number);
         if (h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq))
             bitset_remove(&r->round.ready, server);
@@ -360,6 +376,7 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
         MUST(duty != NULL);
         if (ev->decision == DECISION_ACTIVATE)
             bitset_intersect(&duty->owed, &r->round.ready);
+        bitset_subtract(&l->scopes[r->scopes[s]].blamed, &duty->addressed);
         first = first ? first : duty;
     }
     delivery_send(&l->delivery, first, &l->fleet.connected, ev->now_ms, ev->chance, out);
@@ -436,6 +453,16 @@ static void on_saved(struct leader *l, const struct leader_event *ev, struct eff
     leader_pump(l, r, ev->now_ms, ev->chance, out);
 }
 
+/* Whoever's check fails before the rollout ever asked it is unfit for what comes. A retry makes
+ * nobody unfit: by then the check may fail because of the change. */
+static void note_unfit(const struct leader *l, struct rollout *r)
+{
+    for (unsigned s = 0; s < r->scope_count; s++)
+        for (uint32_t w = 0; w < l->word_count; w++)
+            r->unfit.words[w] |= l->scopes[r->scopes[s]].failing.words[w] &
+                                 r->round.cohort.words[w];
+}
+
 static void on_cohort_chosen(struct leader *l, const struct leader_event *ev, struct effects *out)
 {
     struct rollout *r = leader_find(l, ev->rollout);
@@ -445,8 +472,10 @@ static void on_cohort_chosen(struct leader *l, const struct leader_event *ev, st
     if (!r || r->state != ROLLOUT_CHOOSING)
         return;
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
-    bitset_copy(&r->round.cohort, ev->set);
-    leader_note_unfit(l, r, ev->set);
+    if (!facts.is_lost) { /* else the round that is open stays as it is */
+        bitset_copy(&r->round.cohort, ev->set);
+        note_unfit(l, r);
+    }
     facts.is_cohort_empty = bitset_is_empty(ev->set);
     leader_step_rollout(r, ROLLOUT_EV_CHOSEN, &facts, out);
     leader_pump(l, r, ev->now_ms, ev->chance, out);

@@ -64,8 +64,6 @@ enum command_verdict leader_command(struct leader *l, const struct leader_event 
     if (is_repeated(r, ev->action))
         return COMMAND_REPEATED;
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
-    if (ev->action == ROLLOUT_ACTION_RETRY)
-        leader_note_unfit(l, r, &r->scratch);
     r->command = ev->command;
     if (!leader_step_rollout(r, action_events[ev->action], &facts, out)) {
         r->command = 0;

@@ -80,10 +80,3 @@ const char *ack_name(enum ack_kind kind)
     };
     return names[kind];
 }
-
-void leader_note_unfit(const struct leader *l, struct rollout *r, const struct bitset *asked)
-{
-    for (unsigned s = 0; s < r->scope_count; s++)
-        for (uint32_t w = 0; w < l->word_count; w++)
-            r->unfit.words[w] |= l->scopes[r->scopes[s]].failing.words[w] & asked->words[w];
-}

@@ -10,6 +10,7 @@ struct scope_state {
     bool is_known;
     struct bitset members; /* servers that read the scope and may */
     struct bitset failing; /* of them: the local check says no of what runs now */
+    struct bitset blamed;  /* of them: and what runs is the newest decision addressed to them */
 };
 
 struct leader {
@@ -39,8 +40,6 @@ bool leader_step_round(struct rollout *r, enum round_event event, const struct r
                        struct effects *out);
 bool leader_step_rollout(struct rollout *r, enum rollout_event event,
                          const struct rollout_facts *facts, struct effects *out);
-/* Of these servers, whoever's check fails by now is unfit for what comes. */
-void leader_note_unfit(const struct leader *l, struct rollout *r, const struct bitset *asked);
 enum command_verdict leader_command(struct leader *l, const struct leader_event *ev,
                                     struct effects *out);
 

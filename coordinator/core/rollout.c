@@ -32,6 +32,11 @@ static bool is_empty(const struct rollout_facts *f)
     return f->is_cohort_empty;
 }
 
+static bool is_lost(const struct rollout_facts *f)
+{
+    return f->is_lost;
+}
+
 static bool is_passed(const struct rollout_facts *f)
 {
     return f->is_passed && !f->is_lost;
@@ -146,6 +151,15 @@ static void choose_next(struct rollout *r, const struct rollout_facts *f, struct
     choose(r, f, out);
 }
 
+/* Back to the stage that was opened last: those in between added nobody. */
+static void look_back(struct rollout *r, const struct rollout_facts *f, struct effects *out)
+{
+    (void)f;
+    (void)out;
+    while (r->stage > 0 && bitset_is_empty(&r->stage_members[r->stage]))
+        r->stage--;
+}
+
 static void save_attempt(struct rollout *r, uint32_t failed_max, const char *because,
                          struct effects *out)
 {
@@ -225,7 +239,6 @@ static void open_retry(struct rollout *r, const struct rollout_facts *f, struct 
     bitset_copy(&r->round.cohort, &r->scratch);
     bitset_subtract(&r->failed, &r->scratch);
     bitset_subtract(&r->silent, &r->scratch);
-    bitset_subtract(&r->failing, &r->scratch);
     bitset_subtract(&r->applied, &r->scratch);
     if (r->is_paused) {
         r->command = 0;
@@ -427,6 +440,7 @@ static const struct rule {
     { S(WAITING),      E(ABORT),         IF(always),                   S(ENDING),       DO(end_aborted),            "aborted before anybody was asked" },
     { S(WAITING),      E(ROLLBACK),      IF(always),                   S(ENDING),       DO(end_aborted),            "aborted before anybody was asked" },
 
+    { S(CHOOSING),     E(CHOSEN),        IF(is_lost),                  S(BAKING),       DO(look_back),              "a failure became known while servers were chosen" },
     { S(CHOOSING),     E(CHOSEN),        IF(is_empty_and_last),        S(RELEASING),    DO(save_finalize),          "no server is left to be asked" },
     { S(CHOOSING),     E(CHOSEN),        IF(is_empty),                 S(CHOOSING),     DO(choose_next),            "the stage adds nobody and is passed over" },
     { S(CHOOSING),     E(CHOSEN),        IF(always),                   S(STAGING),      DO(open_stage),             "the stage's servers are chosen" },

@@ -137,7 +137,8 @@ struct rollout {
     struct bitset stage_members[ROLLOUT_STAGES_MAX];
     struct bitset scope_members; /* every server of the rollout's scopes */
     struct bitset opened;        /* members of all opened stages */
-    struct bitset applied, failed, silent, failing; /* failing: the local check says no by now */
+    struct bitset applied, failed, silent;
+    struct bitset failing; /* counted anew for every look: applied, and its check says no by now */
     struct bitset unfit;  /* their own check failed before they were asked: counted apart */
     struct bitset behind; /* said they are not on the base; they are caught up and asked again */
     struct bitset rolled_back, broken, aborted, finalized;

@@ -131,6 +131,7 @@ void coordinator_perform(struct world *w, unsigned who, struct effects *out)
 
         switch (e->type) {
         case EFFECT_SAVE:
+            judge_asked(w, who, &e->save);
             flush_notes(w, who);
             submit(w, who,
                    &(struct request){ .kind = REQUEST_SAVE,
@@ -406,6 +407,7 @@ static void hear(struct world *w, unsigned who, const struct message *m,
                                .heard = heard };
 
     join(w, who, m);
+    judge_heard(w, who, m);
     for (unsigned s = 0; s < w->database.scope_count; s++)
         if (m->scopes & BIT(s))
             heard[ev.heard_count++] =

@@ -137,16 +137,28 @@ static void seat(struct rollout_row *r, const struct request *q, uint64_t number
         unsigned stage = m->is_in ? m->stage : q->save.stage;
 
         if (q->cohort & BIT(s) && m->state != MEMBER_APPLIED && m->state != MEMBER_ROLLED_BACK)
-            *m = (struct member_row){ .is_in = true, .stage = stage, .attempt_number = number };
+            *m = (struct member_row){ .is_in = true,
+                                      .stage = stage,
+                                      .attempt_number = number,
+                                      .may_be_unfit = m->is_in && m->may_be_unfit,
+                                      .was_decided = m->is_in && m->was_decided };
     }
 }
 
-/* The leader may count these apart: they told of a failing check before the decision. */
-static void note_unfit(const struct world *w, struct rollout_row *r, uint64_t number)
+/* The leader may count these apart: they told of a failing check before anything of this rollout
+ * was decided about them. Later on the change itself may be the reason. */
+static void note_unfit(const struct world *w, struct rollout_row *r, uint64_t number,
+                       bool is_decided)
 {
-    for (unsigned s = 0; s < SERVERS_MAX; s++)
-        if (r->members[s].is_in && r->members[s].attempt_number == number)
-            r->members[s].may_be_unfit = w->told_failing & BIT(s);
+    for (unsigned s = 0; s < SERVERS_MAX; s++) {
+        struct member_row *m = &r->members[s];
+
+        if (!m->is_in || m->attempt_number != number)
+            continue;
+        if (!m->was_decided)
+            m->may_be_unfit = w->told_failing & BIT(s);
+        m->was_decided |= is_decided;
+    }
 }
 
 static bool save_attempt(struct world *w, struct rollout_row *r, struct request *q)
@@ -177,7 +189,7 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
     for (unsigned s = 0; s < SERVERS_MAX; s++)
         if (r->members[s].attempt_number == a->number && q->unfit & BIT(s))
             r->members[s].is_unfit = true;
-    note_unfit(w, r, a->number);
+    note_unfit(w, r, a->number, q->save.is_eventual);
     if (q->save.is_eventual) {
         judge_outcome(w, a, ATTEMPT_ACTIVATE);
         a->dseq = add_decision(w, r, DECISION_ACTIVATE, a->number, a->cohort)->dseq;
@@ -203,7 +215,7 @@ static bool save_activate(struct world *w, struct rollout_row *r, struct request
         database_failures(r, r->stage) > q->save.failed_max)
         return false;
     judge_outcome(w, a, ATTEMPT_ACTIVATE);
-    note_unfit(w, r, a->number);
+    note_unfit(w, r, a->number, true);
     judge_activate(w, r, a, q->required);
     r->phase = PHASE_ACTIVATING;
     r->was_activated = true;

@@ -40,7 +40,8 @@ struct member_row {
     enum member_state state;
     bool was_applied; /* in this attempt or one before */
     bool is_ready, is_silent, is_broken, is_aborted, is_unfit;
-    bool may_be_unfit; /* told of a failing check before its attempt was decided */
+    bool may_be_unfit; /* told of a failing check before its first attempt was decided */
+    bool was_decided;  /* some attempt of it was */
 };
 
 /* One scope of a PREPARE or a decision, as frames carry it. */

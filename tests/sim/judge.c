@@ -10,7 +10,7 @@
 
 /* ---- the coordinator's half ---- */
 
-static unsigned most_failures(const struct rollout_row *r, unsigned stage)
+unsigned judge_budget(const struct rollout_row *r, unsigned stage)
 {
     unsigned members = 0;
 
@@ -58,7 +58,7 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
     if (was != PHASE_BAKING)
         violated(w, "S11: rollout %llu opened stage %u while %s", U(r->id), a->stage,
                  phase_name(was));
-    if (blamed_failures(r, (unsigned)previous) > most_failures(r, (unsigned)previous))
+    if (blamed_failures(r, (unsigned)previous) > judge_budget(r, (unsigned)previous))
         violated(w, "S11: rollout %llu opened stage %u over the budget of stage %d", U(r->id),
                  a->stage, previous);
 }
@@ -133,7 +133,7 @@ void judge_activate(struct world *w, const struct rollout_row *r, struct attempt
                      s);
         }
     }
-    if (blamed_failures(r, a->stage) > most_failures(r, a->stage))
+    if (blamed_failures(r, a->stage) > judge_budget(r, a->stage))
         violated(w, "S3: attempt %llu is activated over the failure budget", U(a->number));
     if (a->counted == 0)
         violated(w, "S3: attempt %llu is activated and nobody is ready", U(a->number));

@@ -79,6 +79,7 @@ static void take_over(struct world *w, unsigned who)
     memset(c->offered, 0, sizeof(c->offered));
     memset(c->sessions, 0, sizeof(c->sessions));
     memset(c->boots, 0, sizeof(c->boots));
+    memset(c->heard, 0, sizeof(c->heard));
     coordinator_load(w, who);
     for (unsigned i = 0; i < d->attempt_count; i++)
         coordinator_add_attempt(c, &d->attempts[i]);

@@ -119,6 +119,11 @@ MUTANTS = [
         ("agent/core/promise.c", "silent_ms >= pr->isolation_ms &&", "silent_ms >= 4 * (int64_t)pr->isolation_ms &&")]),
     ("late APPLIED undoes a going back", True, [
         ("coordinator/core/leader.c", "    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */", "    } else {\n        bitset_remove(&r->failed, a->server);")]),
+    ("the last scope hides the others' checks", True, [
+        ("coordinator/core/leader.c", "        bitset_unite(&r->failing, &l->scopes[r->scopes[s]].blamed);", "        bitset_copy(&r->failing, &l->scopes[r->scopes[s]].blamed);")]),
+    ("a retry excuses what the change broke", True, [
+        ("coordinator/core/leader.c", "static void note_unfit(const struct leader *l, struct rollout *r)\n", "void note_unfit(const struct leader *l, struct rollout *r)\n"),
+        ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

@@ -114,6 +114,7 @@ struct coordinator {
     uint64_t sessions[SERVERS_MAX], boots[SERVERS_MAX];
     unsigned frame_count;
     struct frame frames[ATTEMPTS_MAX + DECISIONS_MAX];
+    struct digest_row heard[SERVERS_MAX][SCOPES_MAX]; /* in this leadership, as they came */
     uint64_t offered[COMMANDS_MAX / 64 + 1]; /* commands taken */
     uint64_t known_rollouts;
     int64_t ping_ms;
@@ -266,6 +267,7 @@ void misfortune(struct world *w);
 /* judge.c */
 void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
                    enum phase was);
+unsigned judge_budget(const struct rollout_row *r, unsigned stage);
 void judge_passed(struct world *w, const struct rollout_row *r);
 void judge_activate(struct world *w, const struct rollout_row *r, struct attempt_row *a,
                     uint64_t required);
@@ -281,6 +283,10 @@ void judge_tick(struct world *w, unsigned server, const struct promise *before);
 void judge_unheld(struct world *w, unsigned server, const struct message *m);
 bool judge_is_quiet(struct world *w, bool says_why);
 void judge_open_rollouts(struct world *w);
+
+/* judge_leader.c */
+void judge_heard(struct world *w, unsigned who, const struct message *m);
+void judge_asked(struct world *w, unsigned who, const struct save *s);
 
 /* coverage.c */
 void coverage_report(struct world *w, const struct report *r);

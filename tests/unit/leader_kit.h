@@ -31,6 +31,7 @@ static enum decision_kind saved_decision;
 static unsigned saved_stage, save_total;
 static uint32_t saved_failed_max; /* of the last ACTIVATE */
 static const char *activated_because, *turned_because; /* of the last saves */
+static void (*before_chosen)(void); /* what happens while a cohort is being chosen */
 static uint64_t sent_to[3]; /* per send_kind, the last set's first word */
 static unsigned sends[3];
 
@@ -74,6 +75,8 @@ static inline void answer(const struct effect *e)
         struct bitset set = { &word, 1 };
         struct leader_event ev = event(LEADER_COHORT_CHOSEN);
 
+        if (before_chosen)
+            before_chosen();
         ev.rollout = e->choose.rollout;
         ev.set = &set;
         step(ev);
@@ -109,6 +112,7 @@ static inline void setup(void)
     now = 1000;
     dseq = 0;
     save_total = 0;
+    before_chosen = NULL;
     memset(sends, 0, sizeof(sends));
     l = leader_init(memory, &limits, now);
     leader_load_scope(l, 0);
@@ -140,6 +144,26 @@ static inline void hello(uint32_t server, uint64_t obeyed, uint64_t slot)
     ev.heard = &heard;
     ev.heard_count = 1;
     step(ev);
+}
+
+/* A PONG about two scopes, of which some say that the local check fails. */
+static inline void pong(uint32_t server, uint64_t obeyed, bool first_fails, bool second_fails)
+{
+    struct heard_scope heard[] = {
+        { .scope = 0, .obeyed = obeyed, .is_check_failing = first_fails },
+        { .scope = 1, .obeyed = obeyed, .is_check_failing = second_fails },
+    };
+    struct leader_event ev = event(LEADER_PONG_RECEIVED);
+
+    ev.server = server;
+    ev.heard = heard;
+    ev.heard_count = 2;
+    step(ev);
+}
+
+static inline void on_choosing(void (*happens_first)(void))
+{
+    before_chosen = happens_first;
 }
 
 static inline void everybody_says_hello(void)
@@ -212,6 +236,15 @@ static inline void pass_the_first_stage(void)
     start();
     ack(ACK_READY, 0, 1);
     ack(ACK_APPLIED, 0, 2);
+}
+
+/* Every server reads both scopes, and the rollout is about both of them. */
+static inline void widen_to_two_scopes(void)
+{
+    for (uint32_t i = 0; i < SERVERS; i++)
+        leader_load_member(l, i, 1);
+    load.scope_count = 2;
+    load.scopes[1] = 1;
 }
 
 static inline int run_all(const char *name, const TTest *const *all, size_t count)

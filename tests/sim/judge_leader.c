@@ -1,0 +1,45 @@
+/* judge_leader.c - what a leader may ask its database for, by what it was told and nothing else. */
+#include "tests/sim/world.h"
+
+/* The same words that the leader gets, kept apart from what it makes of them. */
+void judge_heard(struct world *w, unsigned who, const struct message *m)
+{
+    for (unsigned s = 0; s < w->database.scope_count; s++)
+        if (m->scopes & BIT(s))
+            w->coordinators[who].heard[m->from][s] = m->digests[s];
+}
+
+/* Some scope of the rollout told of a failing check of what the rollout activated there. */
+static bool told_of_failing(const struct world *w, unsigned who, const struct rollout_row *r,
+                            unsigned server)
+{
+    for (unsigned t = 0; t < r->target_count; t++) {
+        const struct digest_row *h = &w->coordinators[who].heard[server][r->targets[t].scope];
+
+        for (unsigned i = 0; i < w->database.decision_count && h->is_check_failing; i++) {
+            const struct decision_row *d = &w->database.decisions[i];
+
+            if (d->dseq == h->obeyed && d->rollout == r->id && d->kind == DECISION_ACTIVATE)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* S11: nothing is opened or released while more checks of a stage are known to fail than it
+ * tolerates; whoever may have been unfit before the change is counted apart. */
+void judge_asked(struct world *w, unsigned who, const struct save *s)
+{
+    const struct rollout_row *r = database_rollout(&w->database, s->rollout);
+    const struct rollout *own = leader_rollout(w->coordinators[who].leader, s->rollout);
+    unsigned failing[ROLLOUT_STAGES_MAX] = { 0 };
+    bool goes_on = (s->kind == SAVE_ATTEMPT && s->attempt == 1) ||
+                   (s->kind == SAVE_DECISION && s->decision == DECISION_FINALIZE);
+
+    for (unsigned v = 0; v < SERVERS_MAX && goes_on; v++)
+        if (r->members[v].is_in && bitset_has(&own->applied, v) && !r->members[v].may_be_unfit &&
+            told_of_failing(w, who, r, v) && ++failing[r->members[v].stage] >
+                judge_budget(r, r->members[v].stage))
+            violated(w, "S11: rollout %llu goes on over failing checks of stage %u",
+                     (unsigned long long)r->id, r->members[v].stage);
+}
