@@ -90,7 +90,7 @@ static void start_waiting(struct leading *l)
         struct leader_event ev = { .type = LEADER_ROLLOUT_STARTED, .load = &d->load };
 
         if (d->is_in_core || dossier_missing(d, l->edges->contents, missing) ||
-            leader_rollout_count(l->leader) == l->limits.rollouts_max)
+            !leader_has_room(l->leader, &d->load))
             continue;
         d->is_in_core = true;
         leading_step(l, &ev);
@@ -118,7 +118,13 @@ static void add_command(struct leading *l, const struct command_row *row)
                                   .is_full = row->is_full };
 }
 
-static void refuse_command(struct leading *l, const struct pending_command *c)
+#define STRING(x) #x
+#define TEXT_OF(x) STRING(x)
+#define SPENT "its stage was tried " TEXT_OF(ROLLOUT_ATTEMPTS_MAX) " times, which is the limit"
+#define NO_ROOM "too many attempts are open in the cluster: [limits] rollouts of the coordinator"
+
+/* `why`: what stands against it beside the state, for people; NULL: nothing. */
+static void refuse_command(struct leading *l, const struct pending_command *c, const char *why)
 {
     SCOPED_BUFFER struct buffer allowed = { 0 };
     unsigned mask = leader_allowed(l->leader, c->rollout);
@@ -126,6 +132,8 @@ static void refuse_command(struct leading *l, const struct pending_command *c)
     for (unsigned a = 0; a < ROLLOUT_ACTION_COUNT; a++)
         if (mask >> a & 1)
             buffer_printf(&allowed, "%s%s", allowed.size ? "," : "", rollout_action_name(a));
+    if (why)
+        buffer_printf(&allowed, ";%s", why);
     writer_answer(l->edges->writer, (int64_t)c->command, false, allowed.size ? allowed.data : "");
 }
 
@@ -152,7 +160,13 @@ static bool offer_command(struct leading *l, const struct pending_command *c)
     case COMMAND_REFUSED:
     case COMMAND_UNKNOWN:
     case COMMAND_NOT_ONE:
-        refuse_command(l, c);
+        refuse_command(l, c, NULL);
+        break;
+    case COMMAND_SPENT:
+        refuse_command(l, c, SPENT);
+        break;
+    case COMMAND_NO_ROOM:
+        refuse_command(l, c, NO_ROOM);
         break;
     }
     return true;
@@ -181,7 +195,7 @@ static struct leader_limits limits_of(const struct coordinator_settings *s)
         .servers_max = (uint32_t)s->servers_max,
         .scopes_max = (uint32_t)s->scopes_max,
         .rollouts_max = (uint32_t)s->rollouts_max,
-        .duties_max = (uint32_t)(2 * s->scopes_max + 64 * s->rollouts_max),
+        .duties_max = leader_duties_max((uint32_t)s->scopes_max, (uint32_t)s->rollouts_max),
         .heartbeat_ms = s->heartbeat_ms,
         .session_grace_ms = s->session_grace_ms,
         .rollback_timeout_ms = s->rollback_timeout_ms,

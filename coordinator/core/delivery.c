@@ -22,14 +22,20 @@ static bool is_for_all(const struct duty *duty)
     return duty->kind == DECISION_FINALIZE || duty->kind == DECISION_REASSERT;
 }
 
+static bool is_superseded_by(const struct duty *old, const struct duty *by)
+{
+    if (!old->dseq || old->scope != by->scope || old->dseq >= by->dseq)
+        return false;
+    return by->kind != DECISION_ACTIVATE ||
+           (old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);
+}
+
 static void supersede(struct delivery *d, const struct duty *by)
 {
-    if (by->kind == DECISION_ACTIVATE)
-        return;
     for (uint32_t i = 0; i < d->used; i++) {
         struct duty *old = &d->duties[i];
 
-        if (!old->dseq || old->scope != by->scope || old->dseq >= by->dseq)
+        if (!is_superseded_by(old, by))
             continue;
         bitset_subtract(&old->owed, &by->addressed);
         if (!is_for_all(old))
@@ -39,20 +45,39 @@ static void supersede(struct delivery *d, const struct duty *by)
     }
 }
 
+/* Of the duties that only servers which are away still owe: the oldest. */
+static struct duty *oldest_settled(struct delivery *d)
+{
+    struct duty *oldest = NULL;
+
+    for (uint32_t i = 0; i < d->used; i++) {
+        struct duty *duty = &d->duties[i];
+
+        if (duty->dseq && duty->is_settled && !is_for_all(duty) &&
+            (!oldest || duty->dseq < oldest->dseq))
+            oldest = duty;
+    }
+    return oldest;
+}
+
 static struct duty *free_place(struct delivery *d)
 {
     for (uint32_t i = 0; i < d->used; i++)
         if (!d->duties[i].dseq)
             return &d->duties[i];
-    return d->used < d->duty_max ? &d->duties[d->used++] : NULL;
+    return d->used < d->duty_max ? &d->duties[d->used++] : oldest_settled(d);
 }
 
 struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *addressed)
 {
-    struct duty *duty = free_place(d);
+    const struct duty by = { .dseq = dseq, .kind = kind, .rollout = rollout, .scope = scope,
+                             .addressed = *addressed };
+    struct duty *duty;
 
+    supersede(d, &by);
+    duty = free_place(d);
     if (!duty)
         return NULL;
     duty->dseq = dseq;
@@ -66,7 +91,6 @@ struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind 
     bitset_copy(&duty->addressed, addressed);
     bitset_copy(&duty->owed, addressed);
     bitset_clear(&duty->lent);
-    supersede(d, duty);
     return duty;
 }
 

@@ -2,10 +2,12 @@
  *
  * A duty is one decision in one scope: the servers it is addressed to, and of them those that did
  * not answer yet. FINALIZE and ROLLBACK supersede what older duties of their scope owe to the
- * servers they address; ACTIVATE supersedes nothing, since a server that lost everything must be
- * brought to its base by the FINALIZE before. The newest FINALIZE of a scope stays for ever:
- * newcomers and re-imaged servers are addressed by it. A ROLLBACK whose rollout ended goes when
- * nobody owes an answer: its content is that of the newest FINALIZE.
+ * servers they address. ACTIVATE supersedes no FINALIZE, since a server that lost everything must
+ * be brought to its base by the one before; of its own rollout it supersedes the older ACTIVATEs
+ * for whoever is asked again, or every retry would leave a duty. The newest FINALIZE of a scope
+ * stays for ever: newcomers and re-imaged servers are addressed by it. A ROLLBACK whose rollout
+ * ended goes when nobody owes an answer: its content is that of the newest FINALIZE. When the table
+ * is full the oldest of an ended rollout makes room: the next FINALIZE tells those servers.
  */
 #ifndef COORDINATOR_CORE_DELIVERY_H
 #define COORDINATOR_CORE_DELIVERY_H
@@ -41,7 +43,7 @@ struct delivery {
 int64_t repeat_after(int64_t *wait_ms, uint64_t chance);
 
 /* A new decision in one scope, or a loaded one (in ascending order of dseq). Superseded duties are
- * released. NULL: the table is full. */
+ * released. NULL: the table is full of what open rollouts and releases owe. */
 struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *addressed);

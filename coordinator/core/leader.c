@@ -373,7 +373,7 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
         bitset_intersect(&l->scratch, &l->scopes[r->scopes[s]].members);
         duty = delivery_add(&l->delivery, ev->dseq, ev->decision, r->id, attempt, r->scopes[s],
                             &l->scratch);
-        MUST(duty != NULL);
+        MUST(duty != NULL); /* it was claimed before the rollout, or the retry, was taken */
         if (ev->decision == DECISION_ACTIVATE)
             bitset_intersect(&duty->owed, &r->round.ready);
         bitset_subtract(&l->scopes[r->scopes[s]].blamed, &duty->addressed);
@@ -550,7 +550,7 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
         on_joined(l, ev);
         break;
     case LEADER_ROLLOUT_STARTED:
-        if (leader_load_rollout(l, ev->load, ev->now_ms))
+        if (leader_has_room(l, ev->load) && leader_load_rollout(l, ev->load, ev->now_ms))
             leader_pump(l, leader_find(l, ev->load->id), ev->now_ms, ev->chance, out);
         break;
     case LEADER_COHORT_CHOSEN:

@@ -16,9 +16,13 @@
 #include "coordinator/core/rollout.h"
 
 struct leader_limits {
-    uint32_t servers_max, scopes_max, rollouts_max, duties_max;
+    uint32_t servers_max, scopes_max, rollouts_max;
+    uint32_t duties_max; /* leader_duties_max() of these, or more */
     int64_t heartbeat_ms, session_grace_ms, rollback_timeout_ms;
 };
+
+/* A stage is tried so often: each attempt is kept and is loaded by every leader to come. */
+#define ROLLOUT_ATTEMPTS_MAX 100
 
 /* What an agent says it durably holds of one scope (HELLO, PONG). */
 struct heard_scope {
@@ -58,7 +62,7 @@ struct ack {
     X(ENROLLED)        /* server */                                                                 \
     X(REVOKED)         /* server: revoked, excluded or forgotten */                                 \
     X(JOINED)          /* server, scope: membership recorded */                                     \
-    X(ROLLOUT_STARTED) /* load: a new row, not opened yet */                                        \
+    X(ROLLOUT_STARTED) /* load: a new row, not opened yet; nothing happens when it has no room */                                        \
     X(COHORT_CHOSEN)   /* rollout, set */                                                           \
     X(SAVED)           /* rollout, save_kind, decision, number: a save of this leader is durable */ \
     X(ACKS_SAVED)      /* acks, ack_count: recorded in the database */                              \
@@ -93,9 +97,23 @@ struct leader_event {
 
 struct leader;
 
+/* Duties are claimed before they come: a rollout that starts claims one per scope for every stage
+ * and for the way it ends; a retry claims one more per scope. What cannot be claimed does not start,
+ * so that a decision which is durable always has its place. Every scope's newest FINALIZE has one
+ * of its own. So many duties: the largest rollout possible always fits. */
+uint32_t leader_duties_max(uint32_t scopes_max, uint32_t rollouts_max);
+
 size_t leader_size(const struct leader_limits *limits);
 /* `memory`: leader_size bytes, aligned for int64_t, zeroed. The leader lives inside it. */
 struct leader *leader_init(void *memory, const struct leader_limits *limits, int64_t now_ms);
+
+/* What in the rows of a rollout contradicts itself, as a sentence; NULL: nothing. Only a rollout
+ * without such a fault may be loaded. */
+const char *leader_fault(const struct rollout_load *load);
+/* Is there room for this one, which is not opened yet, and for all it may still claim? */
+bool leader_has_room(const struct leader *l, const struct rollout_load *load);
+/* After loading: does everything that was loaded have room for what it may still claim? */
+bool leader_fits(const struct leader *l);
 
 /* Loading. A full table is said (false): the caller keeps the rest in the database for later. */
 void leader_load_server(struct leader *l, uint32_t server);
@@ -118,6 +136,8 @@ enum command_verdict {
     COMMAND_REPEATED, /* it is so already: answer with success */
     COMMAND_LATER,    /* a save of this rollout is on its way: offer it again after SAVED */
     COMMAND_REFUSED,  /* wrong state; leader_allowed says what is possible */
+    COMMAND_SPENT,    /* RETRY: the stage was tried ROLLOUT_ATTEMPTS_MAX times */
+    COMMAND_NO_ROOM,  /* RETRY: no duty is left for another attempt */
     COMMAND_UNKNOWN,  /* no open rollout of that number here */
 };
 enum command_verdict leader_step(struct leader *l, const struct leader_event *ev,

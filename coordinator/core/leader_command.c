@@ -63,6 +63,8 @@ enum command_verdict leader_command(struct leader *l, const struct leader_event 
         return COMMAND_LATER;
     if (is_repeated(r, ev->action))
         return COMMAND_REPEATED;
+    if (ev->action == ROLLOUT_ACTION_RETRY && leader_may_retry(l, r) != COMMAND_TAKEN)
+        return leader_may_retry(l, r);
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
     r->command = ev->command;
     if (!leader_step_rollout(r, action_events[ev->action], &facts, out)) {
@@ -91,5 +93,7 @@ unsigned leader_allowed(const struct leader *l, uint64_t rollout)
     for (unsigned a = 0; a < ROLLOUT_ACTION_COUNT; a++)
         if (rollout_would(r, action_events[a], &facts))
             allowed |= 1u << a;
+    if (leader_may_retry(l, r) != COMMAND_TAKEN)
+        allowed &= ~(1u << ROLLOUT_ACTION_RETRY);
     return allowed;
 }

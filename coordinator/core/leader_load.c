@@ -186,6 +186,7 @@ bool leader_load_rollout(struct leader *l, const struct rollout_load *load, int6
 {
     struct rollout *r;
 
+    MUST(!leader_fault(load)); /* whoever reads rows has asked */
     if (leader_find(l, load->id))
         return true;
     r = free_place(l);
@@ -219,6 +220,8 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     bitset_copy(&duty->owed, &duty->addressed);
     bitset_subtract(&duty->owed, confirmed);
     duty->is_settled = r == NULL;
+    if (kind == DECISION_ACTIVATE && bitset_is_empty(&duty->addressed))
+        duty->dseq = 0; /* all of them were asked again since */
     if (r && kind == DECISION_FINALIZE && r->decision_number == dseq)
         bitset_unite(&r->finalized, confirmed);
     return true;

@@ -27,6 +27,8 @@ struct leader {
 };
 
 struct rollout *leader_find(struct leader *l, uint64_t rollout);
+/* COMMAND_TAKEN: another attempt may be opened; else why not. */
+enum command_verdict leader_may_retry(const struct leader *l, const struct rollout *r);
 struct rollout *leader_find_round(struct leader *l, uint64_t number);
 /* Every rule that the present facts allow, one after the other, until none fires. */
 void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,

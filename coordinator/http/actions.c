@@ -47,19 +47,29 @@ static int reply_rollout(struct request *rq, struct reply *re, const struct act 
                : reply_json(re, 200, body);
 }
 
-/* allowed: "pause,rollback", or "" */
+/* It would be possible if there were fewer of them. */
+static int refuse_limit(const struct act *a, const char *why, struct err *e)
+{
+    return err_code(e, ERR_CONFLICT, "limit_reached",
+                    "%s is not possible any more: %s; roll rollout %s back, or start a new one",
+                    a->action, why, a->rollout.public_id);
+}
+
+/* allowed: "pause,rollback", or ""; behind a semicolon what limit stands against it. */
 static int refuse(struct reply *re, const struct act *a, const char *allowed, struct err *e)
 {
     json_t *list = json_array();
 
-    for (const char *at = allowed; *at;) {
-        size_t size = strcspn(at, ",");
+    for (const char *at = allowed; *at && *at != ';';) {
+        size_t size = strcspn(at, ",;");
 
         json_array_append_new(list, json_stringn(at, size));
         at += size + (at[size] == ',');
     }
     reply_extra(re, "allowed", list);
     reply_extra(re, "state", json_string(a->rollout.state));
+    if (strchr(allowed, ';'))
+        return refuse_limit(a, strchr(allowed, ';') + 1, e);
     return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible now: rollout %s is %s%s%s",
                     a->action, a->rollout.public_id,
                     strcmp(a->rollout.state, "running") != 0 ? a->rollout.state
@@ -123,7 +133,7 @@ static int look(struct request *rq, struct reply *re, const struct act *a, struc
 {
     bool is_late = clock_monotonic_ms() >= rq->wait_until_ms, is_withdrawn = false;
     enum command_state state;
-    char answer[128];
+    char answer[COMMAND_ANSWER_SIZE];
 
     if (commands_look(rq->pg, rq->waiting_for, &state, answer, e) < 0)
         return -1;

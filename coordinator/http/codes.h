@@ -18,6 +18,7 @@
     X(inherited)                \
     X(invalid_schema)           \
     X(key_exists)               \
+    X(limit_reached)            \
     X(method_not_allowed)       \
     X(no_leader)                \
     X(not_ready)                \

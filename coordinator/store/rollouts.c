@@ -210,7 +210,7 @@ int commands_insert(struct pg *pg, int64_t rollout_id, const char *action, bool 
 }
 
 int commands_look(struct pg *pg, int64_t command_id, enum command_state *state_out,
-                  char answer_out[128], struct err *e)
+                  char answer_out[COMMAND_ANSWER_SIZE], struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     const char *state;
@@ -219,7 +219,7 @@ int commands_look(struct pg *pg, int64_t command_id, enum command_state *state_o
                  PARAM_INT(command_id)) < 0)
         return -1;
     state = rows_count(rows) ? rows_text(rows, 0, 0) : "gone";
-    snprintf(answer_out, 128, "%s", rows_count(rows) ? rows_text(rows, 0, 1) : "");
+    snprintf(answer_out, COMMAND_ANSWER_SIZE, "%s", rows_count(rows) ? rows_text(rows, 0, 1) : "");
     *state_out = strcmp(state, "waiting") == 0   ? COMMAND_WAITING
                  : strcmp(state, "done") == 0    ? COMMAND_DONE
                  : strcmp(state, "refused") == 0 ? COMMAND_NOT_ALLOWED

@@ -104,7 +104,7 @@ void writer_save(struct writer *w, struct save_request **request);
 void writer_acks(struct writer *w, struct ack_batch **batch);
 void writer_join(struct writer *w, struct join_request **request);
 /* Answer a command that needs no change: state 'done' (answer "repeated") or 'refused' (what is
- * allowed, comma-separated). No result comes. */
+ * allowed, comma-separated; then perhaps ";" and the limit that is reached). No result comes. */
 void writer_answer(struct writer *w, int64_t command_id, bool is_done, const char *answer);
 /* What a server holds differs from what it should be, or no longer does (drift.h). No result. */
 void writer_drift(struct writer *w, int64_t server_id, int64_t scope_id, bool is_drifted,

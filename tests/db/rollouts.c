@@ -143,7 +143,7 @@ START_TEST(test_commands_are_taken_back_once)
 {
     int64_t scope = kit_scope(pg, "web", 1), id = kit_rollout(pg, &scope, 1, 1), command;
     enum command_state state;
-    char answer[128];
+    char answer[COMMAND_ANSWER_SIZE];
     bool is_withdrawn;
 
     ck_assert_int_eq(commands_insert(pg, id, "pause", false, "why", "tests", "", &command, &err),

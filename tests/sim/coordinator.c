@@ -554,6 +554,7 @@ void coordinator_tick(struct world *w, unsigned who)
         look_at_rows(w, who);
     flush_notes(w, who);
     coordinator_step(w, who, &(struct leader_event){ .type = LEADER_TICKED });
+    judge_duties(w, c->leader);
     ping(w, who);
     later(w,
           (struct event){

@@ -236,6 +236,30 @@ void judge_open_rollouts(struct world *w)
         }
 }
 
+/* S16: an ACTIVATE of whom everybody was asked again, and decided about again, is owed no more. */
+void judge_duties(struct world *w, const struct leader *l)
+{
+    const struct database *d = &w->database;
+
+    for (unsigned i = 0; i < d->decision_count; i++) {
+        const struct decision_row *old = &d->decisions[i];
+        const struct rollout_row *r = database_rollout(&w->database, old->rollout);
+        uint64_t left = old->addressed;
+
+        if (old->kind != DECISION_ACTIVATE || !leader_is_live(l, old->dseq))
+            continue;
+        for (unsigned k = i + 1; k < d->decision_count; k++)
+            if (d->decisions[k].rollout == old->rollout &&
+                leader_is_live(l, d->decisions[k].dseq))
+                left &= ~d->decisions[k].addressed;
+        for (unsigned s = 0; s < SERVERS_MAX; s++) /* who moved just before was not asked again */
+            if (r->members[s].is_in && r->members[s].attempt_number == old->attempt)
+                left |= BIT(s);
+        if (!left)
+            violated(w, "S16: ACTIVATE %llu is owed to nobody and kept", U(old->dseq));
+    }
+}
+
 /* ---- the server's half: one transaction became durable ---- */
 
 static const struct target_row *target_of(const struct decision_row *d, unsigned scope)

@@ -80,7 +80,10 @@ static void take_over(struct world *w, unsigned who)
     memset(c->sessions, 0, sizeof(c->sessions));
     memset(c->boots, 0, sizeof(c->boots));
     memset(c->heard, 0, sizeof(c->heard));
-    coordinator_load(w, who);
+    if (!coordinator_load(w, who)) { /* rather nobody leads than somebody who knows half of it */
+        coordinator_step_down(w, who, "what is open does not fit here");
+        return;
+    }
     for (unsigned i = 0; i < d->attempt_count; i++)
         coordinator_add_attempt(c, &d->attempts[i]);
     for (unsigned i = 0; i < d->decision_count; i++)

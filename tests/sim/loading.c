@@ -1,13 +1,16 @@
 /* loading.c - what a leader reads from the modelled database when it begins, and later. */
 #include "tests/sim/world.h"
 
-static const struct leader_limits limits = { .servers_max = SERVERS_MAX,
-                                             .scopes_max = SCOPES_MAX,
-                                             .rollouts_max = 4,
-                                             .duties_max = 96,
-                                             .heartbeat_ms = HEARTBEAT_MS,
-                                             .session_grace_ms = GRACE_MS,
-                                             .rollback_timeout_ms = 8000 };
+static struct leader_limits limits_of(const struct world *w, unsigned who)
+{
+    return (struct leader_limits){ .servers_max = SERVERS_MAX,
+                                   .scopes_max = SCOPES_MAX,
+                                   .rollouts_max = 4,
+                                   .duties_max = w->duties_max[who],
+                                   .heartbeat_ms = HEARTBEAT_MS,
+                                   .session_grace_ms = GRACE_MS,
+                                   .rollback_timeout_ms = 8000 };
+}
 
 static void fill_members(const struct rollout_row *r, struct member_load *members,
                          struct rollout_load *load)
@@ -82,8 +85,9 @@ static uint64_t addressed_now(struct database *d, const struct decision_row *row
     return set;
 }
 
-/* Every FINALIZE that released a scope's present revision, and what was drawn after it there. */
-static void load_decisions(struct world *w, struct leader *l)
+/* Every FINALIZE that released a scope's present revision, and what was drawn after it there.
+ * false: they do not fit. */
+static bool load_decisions(struct world *w, struct leader *l)
 {
     struct database *d = &w->database;
     uint64_t words[2];
@@ -104,19 +108,22 @@ static void load_decisions(struct world *w, struct leader *l)
             for (unsigned s = 0; s < SERVERS_MAX; s++)
                 if (d->scopes[scope].obeyed[s] >= row->dseq)
                     words[1] |= BIT(s);
-            MUST(leader_load_decision(l, row->dseq, row->kind, row->rollout, row->attempt, scope,
+            if (!leader_load_decision(l, row->dseq, row->kind, row->rollout, row->attempt, scope,
                                       row->kind == DECISION_FINALIZE ? NULL : &addressed,
-                                      &confirmed));
+                                      &confirmed))
+                return false;
         }
     }
+    return true;
 }
 
-void coordinator_load(struct world *w, unsigned who)
+bool coordinator_load(struct world *w, unsigned who)
 {
     struct coordinator *c = &w->coordinators[who];
     struct database *d = &w->database;
     struct member_load members[SERVERS_MAX];
     struct rollout_load load;
+    struct leader_limits limits = limits_of(w, who);
     size_t size = leader_size(&limits);
 
     MUST(size <= sizeof(c->memory));
@@ -135,10 +142,13 @@ void coordinator_load(struct world *w, unsigned who)
         if (d->rollouts[i].is_over)
             continue;
         fill(w, &d->rollouts[i], members, &load);
-        MUST(leader_load_rollout(c->leader, &load, w->now_ms));
+        if (!load.is_opened && w->duties_max[who] < DUTIES_MAX)
+            continue; /* where there is little room, what is open comes first */
+        if (!leader_load_rollout(c->leader, &load, w->now_ms))
+            return false;
         c->known_rollouts |= BIT(i);
     }
-    load_decisions(w, c->leader);
+    return load_decisions(w, c->leader) && leader_fits(c->leader);
 }
 
 void coordinator_start_rollout(struct world *w, unsigned who, const struct rollout_row *r)
@@ -147,6 +157,8 @@ void coordinator_start_rollout(struct world *w, unsigned who, const struct rollo
     struct rollout_load load;
 
     fill(w, r, members, &load);
+    if (!leader_has_room(w->coordinators[who].leader, &load))
+        return; /* when others ended */
     w->coordinators[who].known_rollouts |= BIT(r->id - 1);
     coordinator_step(w, who,
                      &(struct leader_event){ .type = LEADER_ROLLOUT_STARTED, .load = &load });

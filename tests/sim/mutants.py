@@ -124,6 +124,8 @@ MUTANTS = [
     ("a retry excuses what the change broke", True, [
         ("coordinator/core/leader.c", "static void note_unfit(const struct leader *l, struct rollout *r)\n", "void note_unfit(const struct leader *l, struct rollout *r)\n"),
         ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),
+    ("duties leak", True, [
+        ("coordinator/core/delivery.c", "(old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);", "false;")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

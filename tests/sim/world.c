@@ -309,6 +309,20 @@ static void populate(struct world *w)
     later(w, (struct event){ .kind = EVENT_LOOK }, w->faults.end_ms + 1000);
 }
 
+/* In some schedules the tables are so small that they are full all the time, and not the same for
+ * all. Drawn apart, so that the other schedules stay what they were. */
+static void draw_limits(struct world *w, uint64_t seed)
+{
+    uint64_t bits = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    bool is_tight = (bits >> 60) < 4, is_alike = bits >> 59 & 1;
+
+    for (unsigned c = 0; c < COORDINATORS_MAX; c++) {
+        unsigned tight = SMALLEST_TABLE + (unsigned)(bits >> (is_alike ? 40 : 40 - 8 * c) & 15);
+
+        w->duties_max[c] = !is_tight || (c == 0 && !is_alike) ? DUTIES_MAX : tight;
+    }
+}
+
 /* What is filled before it is read stays as the schedule before left it. */
 static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_row *tally)
 {
@@ -321,6 +335,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     memset(w->told, 0, sizeof(w->told));
     memset(w->parted_until, 0, sizeof(w->parted_until));
     w->told_failing = 0;
+    draw_limits(w, seed);
     w->event_count = w->orphan_next = w->rollouts_wanted = 0;
     w->tally = tally;
     for (unsigned c = 0; c < COORDINATORS_MAX; c++) {

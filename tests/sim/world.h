@@ -21,6 +21,9 @@
 #define COORDINATOR_TICK_MS 250
 #define GRACE_MS 4000
 #define LEASE_MS 3000
+#define DUTIES_MAX 96
+/* A FINALIZE of each scope, and what the largest rollout may claim: three scopes, three stages. */
+#define SMALLEST_TABLE (SCOPES_MAX + SCOPES_MAX * (3 + 1))
 #define FOREVER_MS (400 * 1000)
 #define BIT(i) (UINT64_C(1) << (i))
 
@@ -199,6 +202,7 @@ struct world {
     struct coordinator coordinators[COORDINATORS_MAX];
     struct server servers[SERVERS_MAX];
     struct content_row contents[CONTENTS_MAX];
+    uint32_t duties_max[COORDINATORS_MAX]; /* they need not be set up alike */
     uint64_t next_session;
     int64_t parted_until[COORDINATORS_MAX][SERVERS_MAX]; /* nothing passes before */
     uint64_t told[ATTEMPTS_MAX][2]; /* servers told ACTIVATE, ABORT of the attempt row */
@@ -242,7 +246,7 @@ void coordinator_revoked(struct world *w, unsigned server);
 void coordinator_add_attempt(struct coordinator *c, const struct attempt_row *a);
 void coordinator_add_decision(struct coordinator *c, const struct decision_row *d);
 /* loading.c */
-void coordinator_load(struct world *w, unsigned who);
+bool coordinator_load(struct world *w, unsigned who); /* false: what is open does not fit */
 void coordinator_start_rollout(struct world *w, unsigned who, const struct rollout_row *r);
 void coordinator_step(struct world *w, unsigned who, struct leader_event *ev);
 struct effects *coordinator_effects(void);
@@ -283,6 +287,7 @@ void judge_tick(struct world *w, unsigned server, const struct promise *before);
 void judge_unheld(struct world *w, unsigned server, const struct message *m);
 bool judge_is_quiet(struct world *w, bool says_why);
 void judge_open_rollouts(struct world *w);
+void judge_duties(struct world *w, const struct leader *l);
 
 /* judge_leader.c */
 void judge_heard(struct world *w, unsigned who, const struct message *m);

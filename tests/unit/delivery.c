@@ -168,11 +168,31 @@ START_TEST(test_newcomers_are_addressed_by_the_newest_finalize)
 }
 END_TEST
 
-START_TEST(test_a_full_table_says_so)
+START_TEST(test_who_is_asked_again_is_owed_the_newest_attempt_alone)
+{
+    add(5, DECISION_FINALIZE, 0, 0xff);
+    add(7, DECISION_ACTIVATE, 6, 0x0f);
+    add(9, DECISION_ACTIVATE, 8, 0x03);
+    ck_assert_uint_eq(delivery_find(&d, 7)->addressed.words[0], 0x0c);
+    ck_assert_uint_eq(delivery_find(&d, 7)->owed.words[0], 0x0c);
+    for (uint64_t i = 0; i < 10 * (uint64_t)DUTIES; i++) /* however often, none is left behind */
+        ck_assert_ptr_nonnull(add(11 + 2 * i, DECISION_ACTIVATE, 10 + 2 * i, 0x0f));
+    ck_assert_uint_le(d.used, 4);
+    ck_assert_ptr_nonnull(delivery_find(&d, 5));
+    ck_assert_uint_eq(delivery_find(&d, 5)->addressed.words[0], 0xff);
+}
+END_TEST
+
+START_TEST(test_a_full_table_drops_what_only_the_ended_owe)
 {
     for (uint64_t i = 0; i < DUTIES; i++)
-        ck_assert_ptr_nonnull(add(10 + i, DECISION_ACTIVATE, 100 + i, 0xff));
-    ck_assert_ptr_null(add(99, DECISION_ACTIVATE, 199, 0xff));
+        ck_assert_ptr_nonnull(add(10 + i, DECISION_ACTIVATE, 100 + i, UINT64_C(1) << i));
+    ck_assert_ptr_null(add(99, DECISION_ACTIVATE, 199, UINT64_C(1) << 40));
+    delivery_find(&d, 12)->is_settled = true;
+    delivery_find(&d, 14)->is_settled = true;
+    ck_assert_ptr_nonnull(add(99, DECISION_ACTIVATE, 199, UINT64_C(1) << 40));
+    ck_assert_ptr_null(delivery_find(&d, 12));
+    ck_assert_ptr_nonnull(delivery_find(&d, 14));
 }
 END_TEST
 
@@ -223,7 +243,8 @@ int main(void)
     tcase_add_test(t, test_two_scopes_of_one_decision_go_out_once);
     tcase_add_test(t, test_what_one_server_is_owed_comes_in_order);
     tcase_add_test(t, test_newcomers_are_addressed_by_the_newest_finalize);
-    tcase_add_test(t, test_a_full_table_says_so);
+    tcase_add_test(t, test_who_is_asked_again_is_owed_the_newest_attempt_alone);
+    tcase_add_test(t, test_a_full_table_drops_what_only_the_ended_owe);
     tcase_add_test(t, test_nobody_is_unreachable_during_the_grace);
     suite_add_tcase(s, t);
     r = srunner_create(s);
