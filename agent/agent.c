@@ -173,5 +173,8 @@ int agent_command(const struct agent_scope *scope, const struct content *content
     snprintf(hash, sizeof(hash), "LOCKSTEP_HASH=%s", hex);
     if (staged)
         snprintf(folder, sizeof(folder), "LOCKSTEP_STAGED=%s", staged);
-    return command_start(text, env, scope->run_as, limit_ms, clock_monotonic_ms(), out, e);
+    return command_start(&(struct command_order){ .text = text, .said = env,
+                                                  .named = &scope->environment_words,
+                                                  .user = scope->run_as, .limit_ms = limit_ms },
+                         clock_monotonic_ms(), out, e);
 }

@@ -3,28 +3,29 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/cgroup.h"
+#include "agent/supervise.h"
 #include "common/duration.h"
 #include "common/invariant.h"
 #include "common/name.h"
 
-#define NAME_BYTES 300
-#define REAP_MS 200 /* after KILL; only a process stuck in the kernel takes longer */
+#define REAP_MS 200 /* for the supervisor to end all of it; what takes longer is left to it */
+#define LEAVING_MAX 64
+#define LOADS_TOLD 2 /* processes that want to run, for each processor: more of them is a reason */
 
 struct command {
-    pid_t pid;
+    pid_t pid; /* the supervisor */
     int pid_fd, pipe_fd;
+    struct cgroup cgroup;
     int64_t limit_ms, deadline_ms, kill_ms; /* kill_ms 0: not asked to end yet */
     bool has_ended;
     int status;
@@ -33,156 +34,64 @@ struct command {
     bool is_cut;
 };
 
-static size_t count_texts(const char *const *texts)
-{
-    size_t n = 0;
+/* Supervisors that were told to end all of it, and were still at it when nobody waited any more. */
+static pid_t leaving[LEAVING_MAX];
 
-    while (texts[n])
-        n++;
-    return n;
+static void reap_leaving(void)
+{
+    for (unsigned i = 0; i < LEAVING_MAX; i++)
+        if (leaving[i] && waitpid(leaving[i], NULL, WNOHANG) != 0)
+            leaving[i] = 0;
 }
 
-/* Is NAME of a NAME=VALUE text set by one of these as well? */
-static bool is_set(const char *const *texts, const char *text)
+static void leave(pid_t pid)
 {
-    size_t size = strcspn(text, "=") + 1;
-
-    for (; *texts; texts++)
-        if (strncmp(*texts, text, size) == 0)
-            return true;
-    return false;
+    for (unsigned i = 0; i < LEAVING_MAX; i++)
+        if (!leaving[i]) {
+            leaving[i] = pid;
+            return;
+        }
 }
 
-/* The agent's environment with `more` and `user` put over it; the texts stay where they are. */
-static const char **merge_environment(const char *const *more, const char *const *user)
+static int start(struct command *c, struct supervise_plan *plan, struct err *e)
 {
-    size_t count = count_texts((const char *const *)environ), kept = 0;
-    size_t more_count = count_texts(more), user_count = count_texts(user);
-    const char **merged = calloc(count + more_count + user_count + 1, sizeof(*merged));
-
-    MUST(merged);
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "LOCKSTEP_", 9) != 0 && !is_set(user, environ[i]))
-            merged[kept++] = environ[i]; /* LOCKSTEP_ ones speak to the agent alone */
-    memcpy(merged + kept, user, user_count * sizeof(*merged));
-    memcpy(merged + kept + user_count, more, more_count * sizeof(*merged));
-    return merged;
-}
-
-/* ---- in the child: only what is safe after fork ---- */
-
-static _Noreturn void become_shell(const char *text, const char **env, const struct user *user,
-                                   int output)
-{
-    const char *argv[] = { "/bin/sh", "-c", text, NULL };
-    int null = open("/dev/null", O_RDONLY);
-    sigset_t none;
-
-    signal(SIGPIPE, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
-        dup2(output, STDERR_FILENO) < 0)
-        _exit(126);
-    close_range(3, ~0U, 0);
-    if (user && user_become(user))
-        _exit(126);
-    execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
-    _exit(127);
-}
-
-/* End as the shell ended, so that the agent sees its status. */
-static _Noreturn void end_like(int status)
-{
-    const struct rlimit no_core = { 0, 0 };
-    sigset_t one;
-
-    if (WIFSIGNALED(status)) {
-        setrlimit(RLIMIT_CORE, &no_core);
-        signal(WTERMSIG(status), SIG_DFL);
-        sigemptyset(&one);
-        sigaddset(&one, WTERMSIG(status));
-        sigprocmask(SIG_UNBLOCK, &one, NULL);
-        kill(getpid(), WTERMSIG(status));
-    }
-    _exit(WEXITSTATUS(status));
-}
-
-/* The group's leader: the kernel tells it (SIGHUP) when the agent dies, and it takes the whole
- * group along, which the shell's own children would outlive. Else it hears the shell's end only. */
-static _Noreturn void supervise(const char *text, const char **env, const struct user *user,
-                                int output, pid_t parent)
-{
-    siginfo_t info;
-    sigset_t all;
-    int status;
-    pid_t shell;
-
-    setpgid(0, 0);
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    signal(SIGCHLD, SIG_DFL); /* an ignored one would never come */
-    prctl(PR_SET_PDEATHSIG, SIGHUP);
-    if (getppid() != parent)
-        _exit(125); /* the agent died before the line above */
-    shell = _Fork();
-    if (shell == 0)
-        become_shell(text, env, user, output);
-    if (shell < 0)
-        _exit(126);
-    close_range(0, ~0U, 0);
-    for (;;) {
-        if (waitpid(shell, &status, WNOHANG) == shell)
-            end_like(status);
-        if (sigwaitinfo(&all, &info) == SIGHUP && getppid() != parent)
-            kill(0, SIGKILL);
-    }
-}
-
-static int start(struct command *c, const char *text, const char **env, const struct user *user,
-                 struct err *e)
-{
-    pid_t parent = getpid();
     int ends[2];
 
     if (pipe2(ends, O_CLOEXEC))
         return err_code(e, ERR_SYSTEM, "io", "pipe: %s", strerror(errno));
     c->pipe_fd = ends[0];
     fcntl(c->pipe_fd, F_SETFL, O_NONBLOCK);
+    plan->output = ends[1];
+    plan->parent = getpid();
     c->pid = fork();
     if (c->pid == 0)
-        supervise(text, env, user, ends[1], parent);
+        supervise_run(plan);
     close(ends[1]);
     if (c->pid < 0)
         return err_code(e, ERR_SYSTEM, "io", "fork: %s", strerror(errno));
-    setpgid(c->pid, c->pid); /* also here: whoever comes first */
     c->pid_fd = pidfd_open(c->pid, 0);
     if (c->pid_fd < 0)
         return err_code(e, ERR_SYSTEM, "io", "pidfd_open: %s", strerror(errno));
     return 0;
 }
 
-int command_start(const char *text, const char *const *env, const struct user *user,
-                  int64_t limit_ms, int64_t now_ms, struct command **out, struct err *e)
+int command_start(const struct command_order *order, int64_t now_ms, struct command **out,
+                  struct err *e)
 {
     struct command *c = calloc(1, sizeof(*c));
-    char home[PATH_MAX + 8], name[NAME_BYTES], logname[NAME_BYTES];
-    const char *of_user[] = { home, name, logname, NULL };
-    const char **merged;
+    struct supervise_plan plan = { .text = order->text, .user = order->user, .cgroup = &c->cgroup };
+    char **env = environment_of_command(order->said, order->user, order->named);
     int rc;
 
     MUST(c);
-    if (user) {
-        snprintf(home, sizeof(home), "HOME=%s", user->home);
-        snprintf(name, sizeof(name), "USER=%s", user->name);
-        snprintf(logname, sizeof(logname), "LOGNAME=%s", user->name);
-    }
-    merged = merge_environment(env, user ? of_user : &of_user[3]);
+    reap_leaving();
+    (void)cgroup_open(&c->cgroup);
     c->pid_fd = c->pipe_fd = -1;
-    c->limit_ms = limit_ms;
-    c->deadline_ms = now_ms + limit_ms;
-    rc = start(c, text, merged, user, e);
-    free(merged);
+    c->limit_ms = order->limit_ms;
+    c->deadline_ms = now_ms + order->limit_ms;
+    plan.env = (const char **)env;
+    rc = start(c, &plan, e);
+    environment_free(env);
     if (rc) {
         command_free(c);
         return -1;
@@ -197,7 +106,8 @@ static void reap(struct command *c)
 
     if (c->pid_fd >= 0)
         poll(&fd, 1, REAP_MS);
-    waitpid(c->pid, &c->status, WNOHANG);
+    if (waitpid(c->pid, &c->status, WNOHANG) == 0)
+        leave(c->pid);
 }
 
 void command_free(struct command *c)
@@ -205,13 +115,14 @@ void command_free(struct command *c)
     if (!c)
         return;
     if (c->pid > 0 && !c->has_ended) {
-        kill(-c->pid, SIGKILL);
+        kill(c->pid, SIGUSR1);
         reap(c);
     }
     if (c->pid_fd >= 0)
         close(c->pid_fd);
     if (c->pipe_fd >= 0)
         close(c->pipe_fd);
+    cgroup_close(&c->cgroup);
     free(c);
 }
 
@@ -274,10 +185,10 @@ static void read_output(struct command *c)
 static void enforce_limit(struct command *c, int64_t now_ms)
 {
     if (!c->kill_ms && now_ms >= c->deadline_ms) {
-        kill(-c->pid, SIGTERM);
+        kill(c->pid, SIGTERM);
         c->kill_ms = now_ms + COMMAND_KILL_MS;
     } else if (c->kill_ms && now_ms >= c->kill_ms) {
-        kill(-c->pid, SIGKILL);
+        kill(c->pid, SIGUSR1);
         c->kill_ms = now_ms + COMMAND_KILL_MS;
     }
 }
@@ -293,8 +204,6 @@ bool command_step(struct command *c, int64_t now_ms)
     }
     read_output(c); /* what came between the two calls */
     c->has_ended = true;
-    if (c->kill_ms)
-        kill(-c->pid, SIGKILL); /* over its time: nothing of it stays */
     return true;
 }
 
@@ -304,13 +213,33 @@ bool command_succeeded(const struct command *c)
     return !c->kill_ms && WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0;
 }
 
+bool command_timed_out(const struct command *c)
+{
+    MUST(c->has_ended);
+    return c->kill_ms != 0;
+}
+
+/* A time limit that passes while everything is slow says little about the command. */
+static int put_load(char *out, size_t size)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    double load;
+
+    if (getloadavg(&load, 1) != 1 || processors < 1 || load < (double)(LOADS_TOLD * processors))
+        return 0;
+    return snprintf(out, size, "; this server is busy: load %.0f on %ld processor%s", load,
+                    processors, processors == 1 ? "" : "s");
+}
+
 static int put_ending(const struct command *c, const char *what, char *out, size_t size)
 {
     char limit[32];
+    int n;
 
     if (c->kill_ms) {
         duration_format(c->limit_ms, limit);
-        return snprintf(out, size, "%s took longer than %s and was ended", what, limit);
+        n = snprintf(out, size, "%s timed out: it took longer than %s and was ended", what, limit);
+        return n + put_load(out + n, size - (size_t)n);
     }
     if (WIFSIGNALED(c->status))
         return snprintf(out, size, "%s was ended by signal %d (%s)", what, WTERMSIG(c->status),

@@ -12,6 +12,7 @@
 
 #include "agent/agent.h"
 #include "agent/apply.h"
+#include "agent/cgroup.h"
 #include "agent/consumers.h"
 #include "agent/drift.h"
 #include "agent/files.h"
@@ -354,6 +355,8 @@ static int reload(struct loop *l, struct err *e)
 
 static int run(struct loop *l, struct err *e)
 {
+    log_info("commands end with all that they started", "by",
+             cgroup_is_there() ? "a cgroup of their own" : "a subreaper: no cgroup may be made here");
     start(l->a);
     front_open(&l->front, l->a);
     for (;;) {

@@ -56,6 +56,7 @@ void scope_settings_free(struct agent_scope *scope)
     free(scope->reload);
     free(scope->check);
     user_free(scope->run_as);
+    environment_fini(&scope->environment_words);
     free(scope);
 }
 
@@ -151,6 +152,7 @@ enum scope_key_type {
     KEY_FILE,
     KEY_DOCUMENT,
     KEY_GROUP,
+    KEY_ENVIRONMENT,
     KEY_COMMAND,
     KEY_DURATION,
     KEY_NUMBER,
@@ -174,6 +176,7 @@ static const struct scope_key {
     { "validate", KEY_COMMAND, FIELD(validate), 0, 0 },
     { "reload", KEY_COMMAND, FIELD(reload), 0, 0 },
     { "check", KEY_COMMAND, FIELD(check), 0, 0 },
+    { "environment", KEY_ENVIRONMENT, 0, 0, 0 },
     { "run_as", KEY_USER, FIELD(run_as), 0, 0 },
     { "validate_timeout", KEY_DURATION, FIELD(validate_timeout_ms), 1, 0 },
     { "reload_timeout", KEY_DURATION, FIELD(reload_timeout_ms), 1, 0 },
@@ -202,7 +205,7 @@ static const struct scope_key *find_key(const char *name)
         size_t size = strlen(keys[i].name);
 
         if (strcmp(name, keys[i].name) == 0 ||
-            (keys[i].type <= KEY_GROUP && strncmp(name, keys[i].name, size) == 0 &&
+            (keys[i].type <= KEY_ENVIRONMENT && strncmp(name, keys[i].name, size) == 0 &&
              name[size] == '.'))
             return &keys[i];
     }
@@ -211,7 +214,7 @@ static const struct scope_key *find_key(const char *name)
 
 static int unknown_key(struct err *e)
 {
-    char names[400];
+    char names[500];
     size_t n = 0;
 
     for (size_t i = 0; i < KEY_COUNT; i++)
@@ -232,6 +235,8 @@ static int set_key(const struct agent_settings *s, struct agent_scope *scope,
         return file_settings_add_document(s, scope, value, e);
     case KEY_GROUP:
         return file_settings_add_group(s, scope, value, e);
+    case KEY_ENVIRONMENT:
+        return environment_add(&scope->environment_words, value, e);
     case KEY_COMMAND:
         return set_command(field, value, e);
     case KEY_DURATION:

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "agent/environment.h"
 #include "agent/local_settings.h"
 #include "agent/user.h"
 #include "common/err.h"
@@ -79,6 +80,7 @@ struct agent_scope {
     struct agent_group groups[AGENT_GROUPS_MAX];
     char *validate, *reload, *check; /* for /bin/sh -c; NULL: none */
     struct user *run_as;             /* who runs them; NULL: the agent's own user */
+    struct environment environment_words; /* what they find in their environment besides */
     int64_t validate_timeout_ms, reload_timeout_ms, check_timeout_ms;
     int64_t check_interval_ms; /* 0: only after applying */
     int64_t check_grace_ms;    /* the first check is tried check_attempts times within it */

@@ -3,8 +3,10 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "agent/cgroup.h"
 #include "common/clock.h"
 #include "common/name.h"
 #include "tests/unit/temp_folder.h"
@@ -14,14 +16,22 @@
 static char reason[4001];
 static struct err e;
 
-static struct command *start(const char *text, int64_t limit_ms)
+static const char *const said[] = { "LOCKSTEP_SCOPE=demo/prod", "LOCKSTEP_REVISION=7", NULL };
+static struct environment named;
+
+static struct command *start_as(const char *text, const struct user *user, int64_t limit_ms)
 {
-    const char *env[] = { "LOCKSTEP_SCOPE=demo/prod", "LOCKSTEP_REVISION=7", NULL };
+    struct command_order order = { .text = text, .said = said, .named = &named, .user = user,
+                                   .limit_ms = limit_ms };
     struct command *c = NULL;
 
-    ck_assert_msg(command_start(text, env, NULL, limit_ms, clock_monotonic_ms(), &c, &e) == 0, "%s",
-                  e.text);
+    ck_assert_msg(command_start(&order, clock_monotonic_ms(), &c, &e) == 0, "%s", e.text);
     return c;
+}
+
+static struct command *start(const char *text, int64_t limit_ms)
+{
+    return start_as(text, NULL, limit_ms);
 }
 
 /* Poll it to its end as the loop does. */
@@ -67,13 +77,50 @@ START_TEST(test_success_and_failure)
 }
 END_TEST
 
-START_TEST(test_environment_is_given)
+/* What is the agent's own stays its own, whoever runs the command. */
+START_TEST(test_environment_is_given_by_name)
 {
-    setenv("LOCKSTEP_AGENT_SECRET", "hush", 1);
-    setenv("ORDINARY", "kept", 1);
-    ck_assert(!run("echo $LOCKSTEP_SCOPE@$LOCKSTEP_REVISION $ORDINARY$LOCKSTEP_AGENT_SECRET; "
-                   "exit 1", 5000));
-    ck_assert_str_eq(reason, "check ended with 1: demo/prod@7 kept");
+    static const char *const hidden[] = { "LOCKSTEP_AGENT_SECRET", "HTTP_PROXY", "PGPASSWORD",
+                                          "CREDENTIALS_DIRECTORY", "LD_LIBRARY_PATH", "ORDINARY" };
+
+    for (unsigned i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+        setenv(hidden[i], "hush", 1);
+    setenv("WANTED", "passed on", 1);
+    setenv("LC_TIME", "C", 1);
+    ck_assert(!run("echo $LOCKSTEP_SCOPE@$LOCKSTEP_REVISION; env | grep hush; exit 1", 5000));
+    ck_assert_str_eq(reason, "check ended with 1: demo/prod@7");
+    ck_assert(!run("env | cut -d= -f1 | grep -Ev '^(PWD|SHLVL|_|OLDPWD|TZ|LANG|LANGUAGE|LC_.*)$' | "
+                   "sort | tr '\\n' ' '; exit 1", 5000));
+    ck_assert_ptr_nonnull(strstr(reason, "LOCKSTEP_REVISION LOCKSTEP_SCOPE"));
+    ck_assert_ptr_nonnull(strstr(reason, "PATH"));
+    ck_assert_ptr_null(strstr(reason, "WANTED"));
+    ck_assert_int_eq(environment_add(&named, "WANTED, ABSENT", &e), 0);
+    ck_assert_int_eq(environment_add(&named, "SAID=with blanks, and = signs", &e), 0);
+    ck_assert(!run("echo \"$WANTED/${ABSENT-absent}/$SAID/$LC_TIME\"; exit 1", 5000));
+    ck_assert_str_eq(reason, "check ended with 1: passed on/absent/with blanks, and = signs/C");
+    environment_fini(&named);
+}
+END_TEST
+
+START_TEST(test_environment_lines_that_are_refused)
+{
+    struct environment env = { 0 };
+
+    ck_assert_int_eq(environment_add(&env, "", &e), -1);
+    ck_assert_int_eq(environment_add(&env, "2ND", &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "2ND"));
+    ck_assert_int_eq(environment_add(&env, "A B=c", &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, "line of its own"));
+    ck_assert_int_eq(environment_add(&env, "LOCKSTEP_SCOPE=x", &e), -1);
+    ck_assert_int_eq(environment_add(&env, "=x", &e), -1);
+    environment_fini(&env);
+}
+END_TEST
+
+START_TEST(test_a_path_is_there_without_the_agents)
+{
+    unsetenv("PATH");
+    ck_assert_msg(run("command -v env >/dev/null", 5000), "%s", reason);
 }
 END_TEST
 
@@ -109,6 +156,17 @@ static void expect_gone(pid_t pid)
     }
 }
 
+/* The load of the machine may stand between the two. */
+static void expect_timed_out(const char *limit, const char *output)
+{
+    char begin[100];
+    size_t size = (size_t)snprintf(begin, sizeof(begin), "check timed out: it took longer than %s "
+                                   "and was ended", limit);
+
+    ck_assert_msg(strncmp(reason, begin, size) == 0, "%s", reason);
+    ck_assert_msg(strcmp(reason + strlen(reason) - strlen(output), output) == 0, "%s", reason);
+}
+
 START_TEST(test_time_limit_ends_the_group)
 {
     char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
@@ -119,9 +177,103 @@ START_TEST(test_time_limit_ends_the_group)
     snprintf(text, sizeof(text), "(trap '' TERM; sh -c 'echo $PPID' > %s; sleep 3000; sleep 3000) "
              "& echo slow; wait", path);
     ck_assert(!run(text, 500));
-    ck_assert_str_eq(reason, "check took longer than 500ms and was ended: slow");
+    expect_timed_out("500ms", ": slow");
     expect_gone(noted_pid(path));
     temp_remove(folder);
+}
+END_TEST
+
+/* In sessions and with parents of their own, and deaf to whatever can be ignored. */
+static void escape(char *text, size_t size, const char *path)
+{
+    snprintf(text, size, "setsid sh -c 'trap \"\" TERM HUP INT; (setsid sh -c \"trap \\\"\\\" TERM HUP; "
+             "echo \\$\\$ > %s; sleep 3000; sleep 3000\" &) ; sleep 3000; sleep 3000' & ", path);
+}
+
+START_TEST(test_time_limit_ends_other_sessions)
+{
+    char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
+
+    temp_make(folder);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    escape(text, sizeof(text) - 100, path);
+    strcat(text, "sleep 3000");
+    ck_assert(!run(text, 1000));
+    expect_timed_out("1s", "");
+    expect_gone(noted_pid(path));
+    temp_remove(folder);
+}
+END_TEST
+
+/* Who may not write the tree of cgroups has the supervisor alone. */
+START_TEST(test_without_a_cgroup_too)
+{
+    char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
+    int status;
+    pid_t child;
+
+    temp_make(folder);
+    ck_assert_int_eq(chmod(folder, 0777), 0);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    escape(text, sizeof(text) - 100, path);
+    strcat(text, "sleep 3000");
+    child = fork();
+    if (child == 0) {
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534))
+            _exit(1);
+        _exit(cgroup_is_there() || run(text, 1000) ? 2 : 0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    expect_gone(noted_pid(path));
+    temp_remove(folder);
+}
+END_TEST
+
+START_TEST(test_free_ends_other_sessions)
+{
+    char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
+    struct command *c;
+    pid_t pid;
+
+    temp_make(folder);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    escape(text, sizeof(text) - 100, path);
+    strcat(text, "sleep 3000");
+    c = start(text, 60000);
+    pid = noted_pid(path);
+    ck_assert_int_eq(kill(pid, 0), 0);
+    command_free(c);
+    expect_gone(pid);
+    temp_remove(folder);
+}
+END_TEST
+
+/* A program that was started on purpose: it is nobody's when the command ended in time. */
+START_TEST(test_in_time_other_sessions_stay)
+{
+    char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
+    pid_t pid;
+
+    temp_make(folder);
+    snprintf(path, sizeof(path), "%s/pid", folder);
+    escape(text, sizeof(text) - 200, path);
+    snprintf(text + strlen(text), 200, "while ! [ -s %.150s ]; do :; done", path);
+    ck_assert_msg(run(text, 30000), "%s", reason);
+    pid = noted_pid(path);
+    poll(NULL, 0, 100);
+    ck_assert_int_eq(kill(pid, 0), 0);
+    kill(getpgid(pid), SIGKILL);
+    kill(pid, SIGKILL);
+    temp_remove(folder);
+}
+END_TEST
+
+/* A command that ends its own process group ends itself, and nobody else. */
+START_TEST(test_kill_of_its_own_group)
+{
+    ck_assert(!run("kill -9 0", 5000));
+    ck_assert_str_eq(reason, "check was ended by signal 9 (Killed)");
 }
 END_TEST
 
@@ -209,17 +361,15 @@ START_TEST(test_as_another_user)
     if (geteuid() != 0)
         return; /* only root can become somebody else */
     ck_assert_msg(user_find("nobody", &user, &e) == 0, "%s", e.text);
-    ck_assert_int_eq(command_start("home=$(getent passwd nobody | cut -d: -f6); "
-                                   "[ \"$(id -un) $(id -G)\" = \"nobody $(id -G nobody)\" ] && "
-                                   "[ \"$USER $HOME\" = \"nobody $home\" ] && "
-                                   "! touch /root/x 2>/dev/null", (const char *[]){ NULL }, user,
-                                   5000, clock_monotonic_ms(), &c, &e), 0);
+    c = start_as("home=$(getent passwd nobody | cut -d: -f6); "
+                 "[ \"$(id -un) $(id -G)\" = \"nobody $(id -G nobody)\" ] && "
+                 "[ \"$USER $HOME\" = \"nobody $home\" ] && ! touch /root/x 2>/dev/null", user,
+                 5000);
     finish(c);
     command_reason(c, "check", reason, sizeof(reason));
     ck_assert_msg(command_succeeded(c), "%s", reason);
     command_free(c);
-    ck_assert_int_eq(command_start("sleep 100 & sleep 100", (const char *[]){ NULL }, user, 50,
-                                   clock_monotonic_ms(), &c, &e), 0);
+    c = start_as("setsid sleep 100 & sleep 100", user, 50);
     finish(c);
     ck_assert(!command_succeeded(c));
     command_free(c);
@@ -236,8 +386,15 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, test_success_and_failure);
-    tcase_add_test(t, test_environment_is_given);
+    tcase_add_test(t, test_environment_is_given_by_name);
+    tcase_add_test(t, test_environment_lines_that_are_refused);
+    tcase_add_test(t, test_a_path_is_there_without_the_agents);
     tcase_add_test(t, test_time_limit_ends_the_group);
+    tcase_add_test(t, test_time_limit_ends_other_sessions);
+    tcase_add_test(t, test_without_a_cgroup_too);
+    tcase_add_test(t, test_free_ends_other_sessions);
+    tcase_add_test(t, test_in_time_other_sessions_stay);
+    tcase_add_test(t, test_kill_of_its_own_group);
     tcase_add_test(t, test_output_is_bounded_and_clean);
     tcase_add_test(t, test_background_process_is_no_reason_to_wait);
     tcase_add_test(t, test_endless_output_does_not_hold_the_caller);
