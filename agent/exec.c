@@ -19,6 +19,7 @@
 #include "agent/client/lockstep.h"
 #include "agent/reading.h"
 #include "agent/variables.h"
+#include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
 
@@ -33,6 +34,7 @@ enum on_change { ON_CHANGE_IGNORE, ON_CHANGE_RESTART, ON_CHANGE_SIGNAL };
 struct exec {
     const char *scope, *folder;
     struct variables_choice choice;
+    struct buffer allowed; /* the words of --allow-variable */
     enum on_change on_change;
     int change_signal;
     int64_t wait_ms, stop_ms;
@@ -72,15 +74,35 @@ static int parse_on_change(struct exec *x, const char *text)
     return 0;
 }
 
+/* May be repeated. */
+static int allow_variables(struct exec *x, const char *text)
+{
+    struct err e;
+
+    if (variable_check_list(text, &e))
+        return reading_say(READING_USAGE, "--allow-variable: %s", e.text);
+    buffer_printf(&x->allowed, "%s%s", x->allowed.size ? " " : "", text);
+    x->choice.names.allowed = x->allowed.data;
+    return 0;
+}
+
 static int parse_option(struct exec *x, int c, const char *text)
 {
+    struct err e;
+
     switch (c) {
     case 'd':
         x->folder = text;
         return 0;
     case 'p':
-        x->choice.prefix = text;
-        return strchr(text, '=') ? reading_say(READING_USAGE, "--prefix: a name has no '='") : 0;
+        x->choice.names.prefix = text;
+        return variable_check_prefix(text, &e) ? reading_say(READING_USAGE, "--prefix: %s", e.text)
+                                               : 0;
+    case 'a':
+        return allow_variables(x, text);
+    case 'O':
+        x->choice.is_overwriting = true;
+        return 0;
     case 'o':
         if (x->choice.only_count == VARIABLES_ONLY_MAX)
             return reading_say(READING_USAGE, "--only: at most %d", VARIABLES_ONLY_MAX);
@@ -104,6 +126,7 @@ static int parse(struct exec *x, int argc, char **argv)
         { "dir", required_argument, NULL, 'd' },       { "prefix", required_argument, NULL, 'p' },
         { "only", required_argument, NULL, 'o' },      { "on-change", required_argument, NULL, 'c' },
         { "wait", required_argument, NULL, 'w' },      { "stop-timeout", required_argument, NULL, 's' },
+        { "allow-variable", required_argument, NULL, 'a' }, { "overwrite", no_argument, NULL, 'O' },
         { NULL, 0, NULL, 0 },
     };
     int c, rc;
@@ -122,7 +145,7 @@ static int parse(struct exec *x, int argc, char **argv)
     x->command = argv + optind;
     if (!x->scope || !x->command[0])
         return reading_say(READING_USAGE, "usage: lockstep-agent exec SCOPE [--prefix P] [--only "
-                           "GLOB] [--on-change restart|signal:HUP|ignore] [--wait 60s] "
+                           "GLOB] [--allow-variable NAME] [--overwrite] [--on-change restart|signal:HUP|ignore] [--wait 60s] "
                            "[--stop-timeout 10s] [--dir DIR] -- command …");
     return 0;
 }
@@ -166,6 +189,9 @@ static int read_variables(struct exec *x, struct variables *out, char ***environ
     if (out->secret_count)
         reading_say(0, "%zu secret%s of %s left out of the environment", out->secret_count,
                     out->secret_count == 1 ? "" : "s", x->scope);
+    if (out->kept_count)
+        reading_say(0, "%s %s set already and not overwritten: give --overwrite, or --prefix, for the "
+                    "configuration's", out->kept, out->kept_count == 1 ? "is" : "are");
     return 0;
 }
 
@@ -300,7 +326,9 @@ static int replace_self(struct exec *x)
 
 int exec_run(int argc, char **argv)
 {
-    struct exec x = { .wait_ms = WAIT_PRESET_MS, .stop_ms = STOP_PRESET_MS };
+    struct exec x = { .wait_ms = WAIT_PRESET_MS, .stop_ms = STOP_PRESET_MS,
+                      .choice.names.remedy = "rename it, choose with --only, give --prefix APP_, or "
+                                             "say --allow-variable NAME" };
     int rc = parse(&x, argc, argv);
 
     if (rc == 0)

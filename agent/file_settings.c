@@ -9,6 +9,7 @@
 
 #include "common/document.h"
 #include "common/invariant.h"
+#include "common/variable_names.h"
 
 #define PATH_BYTES_MAX 3800 /* a candidate's name beside it still fits PATH_MAX */
 
@@ -193,8 +194,30 @@ static int take_text(char **field, const char *word, const char *text, struct er
     return 0;
 }
 
+static int take_prefix(struct agent_file *file, const char *text, struct err *e)
+{
+    if (file->kind != AGENT_FILE_ENV)
+        return err_set(e, ERR_INVALID, "prefix=%s is for documents in the format env", text);
+    if (variable_check_prefix(text, e))
+        return err_wrap(e, "prefix=");
+    return take_text(&file->prefix, "prefix=", text, e);
+}
+
+static int take_values(struct agent_file *file, const char *text, struct err *e)
+{
+    file->values = strcmp(text, "quoted") == 0 ? AGENT_VALUES_QUOTED : AGENT_VALUES_PLAIN;
+    if (file->kind != AGENT_FILE_INI)
+        return err_set(e, ERR_INVALID, "values=%s is for documents in the format ini", text);
+    if (file->values == AGENT_VALUES_PLAIN && strcmp(text, "plain") != 0)
+        return err_set(e, ERR_INVALID, "values=%s: there are values=quoted, for a reader that takes "
+                       "\"…\" with backslashes, and values=plain, for one to which quotes, "
+                       "backslashes, # and ; are nothing special", text);
+    return 0;
+}
+
 #define WORDS(X) X(MODE, "mode=") X(OWNER, "owner=") X(KEYS, "keys=") X(STRIP, "strip=")           \
-    X(OPTIONAL, "optional") X(FILL, "fill") X(TMPFS, "tmpfs")
+    X(PREFIX, "prefix=") X(VALUES, "values=") X(OPTIONAL, "optional") X(FILL, "fill")              \
+    X(TMPFS, "tmpfs")
 enum word {
 #define X(name, text) WORD_##name,
     WORDS(X)
@@ -253,6 +276,14 @@ static int take_word(struct agent_access *access, struct agent_file *file, const
         if (is_document)
             return take_text(&file->strip, "strip=", text, e);
         break;
+    case WORD_PREFIX:
+        if (is_document)
+            return take_prefix(file, text, e);
+        break;
+    case WORD_VALUES:
+        if (is_document)
+            return take_values(file, text, e);
+        break;
     case WORD_OPTIONAL:
         if (file)
             file->is_optional = true;
@@ -277,7 +308,8 @@ static int take_word(struct agent_access *access, struct agent_file *file, const
     return unknown_word(word, !file ? "mode=0755 and owner=user:group"
                               : is_document
                                   ? "mode=0644, owner=user:group, keys=upstream.*, "
-                                    "strip=upstream., optional, fill and tmpfs"
+                                    "strip=upstream., prefix=APP_ (env), values=quoted (ini), "
+                                    "optional, fill and tmpfs"
                                   : "mode=0644, owner=user:group, optional, fill and tmpfs",
                         e);
 }
@@ -350,6 +382,7 @@ static void free_file(struct agent_file *file)
     free(file->path);
     free(file->keys);
     free(file->strip);
+    free(file->prefix);
 }
 
 static int add(const struct agent_settings *s, struct agent_scope *scope, const char *value,

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/canon.h"
-#include "common/env_render.h"
 #include "common/invariant.h"
 #include "common/yaml_render.h"
 
@@ -67,8 +66,8 @@ static struct document *to_document(const struct lockstep_snapshot *s)
     return d;
 }
 
-int held_render(const struct lockstep_snapshot *s, const char *format, struct buffer *out,
-                struct err *e)
+int held_render(const struct lockstep_snapshot *s, const char *format,
+                const struct env_choice *choice, struct buffer *out, struct err *e)
 {
     SCOPED(document_free) struct document *d = NULL;
 
@@ -79,7 +78,7 @@ int held_render(const struct lockstep_snapshot *s, const char *format, struct bu
     }
     d = to_document(s);
     if (strcmp(format, "env") == 0)
-        return env_render(d, out, e);
+        return env_render(d, choice, out, e);
     yaml_render(d, out);
     return 0;
 }

@@ -10,12 +10,14 @@
 #include "agent/client/lockstep.h"
 #include "common/buffer.h"
 #include "common/document.h"
+#include "common/env_render.h"
 #include "common/err.h"
 
 bool held_knows_format(const char *format); /* json, yaml, env */
-/* Appended. -1: two keys become one variable (env). */
-int held_render(const struct lockstep_snapshot *s, const char *format, struct buffer *out,
-                struct err *e) __attribute__((warn_unused_result));
+/* Appended. -1, for env (choice as in common/env_render.h): two keys become one variable, or one
+ * becomes a variable that is not allowed. */
+int held_render(const struct lockstep_snapshot *s, const char *format,
+                const struct env_choice *choice, struct buffer *out, struct err *e) __attribute__((warn_unused_result));
 
 const char *held_type(const struct lockstep_item *item);
 /* The value as JSON. */

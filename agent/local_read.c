@@ -57,13 +57,27 @@ static void answer_items(struct local_answer *answer, const struct local_scope *
     buffer_add_text(out, "]}\n");
 }
 
+/* Of ?format=env. */
+static int read_choice(const struct local_request *rq, struct env_choice *out, struct err *e)
+{
+    *out = (struct env_choice){
+        .prefix = local_query(rq, "prefix"),
+        .allowed = local_query(rq, "allow_variables"),
+        .remedy = "rename the key, or ask with ?prefix=APP_ or ?allow_variables=",
+    };
+    if (out->prefix && variable_check_prefix(out->prefix, e))
+        return err_wrap(e, "?prefix=");
+    return out->allowed && variable_check_list(out->allowed, e) ? err_wrap(e, "?allow_variables=")
+                                                                : 0;
+}
+
 static int answer_format(struct local_answer *answer, held *snapshot, const char *format,
-                         struct err *e)
+                         const struct env_choice *choice, struct err *e)
 {
     local_answer_with(answer, strcmp(format, "json") == 0   ? "application/json"
                               : strcmp(format, "yaml") == 0 ? "application/yaml"
                                                             : "text/plain; charset=utf-8");
-    return held_render(snapshot, format, &answer->body, e);
+    return held_render(snapshot, format, choice, &answer->body, e);
 }
 
 /* What runs now. -1: this server was not given any revision yet, or is back on none. */
@@ -81,8 +95,10 @@ int local_get_document(struct local_request *rq, struct err *e)
     __attribute__((cleanup(release_scoped))) held *snapshot = NULL;
     const char *format = local_query(rq, "format");
     struct local_scope *scope;
+    struct env_choice choice;
 
-    if (LOCAL_QUERY_ONLY(rq, e, "format"))
+    if (LOCAL_QUERY_ONLY(rq, e, "format", "prefix", "allow_variables") ||
+        read_choice(rq, &choice, e))
         return -1;
     if (format && !held_knows_format(format))
         return err_set(e, ERR_INVALID, "?format= is json, yaml or env");
@@ -92,7 +108,7 @@ int local_get_document(struct local_request *rq, struct err *e)
     if (local_answer_is_known(rq, lockstep_held_hash(snapshot)))
         return 0;
     if (format)
-        return answer_format(&rq->answer, snapshot, format, e);
+        return answer_format(&rq->answer, snapshot, format, &choice, e);
     answer_items(&rq->answer, scope, snapshot);
     return 0;
 }

@@ -105,18 +105,20 @@ static int print_key(const struct lockstep_snapshot *s, const char *scope, const
     if (item.type == LOCKSTEP_SECRET)
         return reading_say(READING_FORBIDDEN, "\"%s\" is a secret: it is not in the published "
                            "files", key);
-    fwrite(item.text, 1, item.size, stdout);
+    if (item.type != LOCKSTEP_JSON || strcmp(item.text, "null") != 0) /* an empty line for null */
+        fwrite(item.text, 1, item.size, stdout);
     if (!is_raw)
         putchar('\n');
     return 0;
 }
 
-static int print_document(const struct lockstep_snapshot *s, const char *format)
+static int print_document(const struct lockstep_snapshot *s, const char *format,
+                          const struct env_choice *choice)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     struct err e;
 
-    if (held_render(s, format, &text, &e))
+    if (held_render(s, format, choice, &text, &e))
         return reading_say(READING_CONFLICT, "%s", e.text);
     fwrite(text.data, 1, text.size, stdout);
     return 0;
@@ -129,40 +131,72 @@ static int flushed(int code)
     return reading_say(READING_FAILED, "the output cannot be written");
 }
 
+struct getting {
+    const char *folder, *format;
+    struct env_choice choice;
+    bool is_raw;
+    int64_t wait_ms;
+};
+
+static int take_get_option(struct getting *g, int c, const char *text)
+{
+    struct err e;
+
+    switch (c) {
+    case 'd':
+        g->folder = text;
+        return 0;
+    case 'f':
+        g->format = text;
+        return 0;
+    case 'r':
+        g->is_raw = true;
+        return 0;
+    case 'w':
+        return reading_duration("--wait", text, &g->wait_ms) ? 0 : READING_USAGE;
+    case 'p':
+        g->choice.prefix = text;
+        return variable_check_prefix(text, &e) ? reading_say(READING_USAGE, "--prefix: %s", e.text)
+                                               : 0;
+    case 'a':
+        g->choice.allowed = text;
+        return variable_check_list(text, &e)
+                   ? reading_say(READING_USAGE, "--allow-variable: %s", e.text)
+                   : 0;
+    default:
+        return READING_USAGE;
+    }
+}
+
 int reading_get(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "dir", required_argument, NULL, 'd' },  { "format", required_argument, NULL, 'f' },
-        { "raw", no_argument, NULL, 'r' },        { "wait", required_argument, NULL, 'w' },
+        { "dir", required_argument, NULL, 'd' },    { "format", required_argument, NULL, 'f' },
+        { "raw", no_argument, NULL, 'r' },          { "wait", required_argument, NULL, 'w' },
+        { "prefix", required_argument, NULL, 'p' }, { "allow-variable", required_argument, NULL, 'a' },
         { NULL, 0, NULL, 0 },
     };
-    const char *folder = NULL, *format = NULL;
+    struct getting g = { .choice.remedy = "rename the key, or give --prefix APP_ or "
+                                          "--allow-variable NAME" };
     struct lockstep *config = NULL;
     const struct lockstep_snapshot *s;
-    bool is_raw = false;
-    int64_t wait_ms = 0;
-    int c, rc;
+    int c, rc = 0;
 
-    while ((c = getopt_long(argc, argv, "d:f:rw:", options, NULL)) != -1) {
-        if (c == '?' || (c == 'w' && !reading_duration("--wait", optarg, &wait_ms)))
-            return READING_USAGE;
-        if (c == 'd')
-            folder = optarg;
-        else if (c == 'f')
-            format = optarg;
-        else if (c == 'r')
-            is_raw = true;
-    }
-    if (argc - optind < 1 || argc - optind > 2 || (argc - optind == 2 && format) ||
-        (format && !held_knows_format(format)))
+    while (rc == 0 && (c = getopt_long(argc, argv, "d:f:rw:", options, NULL)) != -1)
+        rc = take_get_option(&g, c, optarg);
+    if (rc)
+        return rc;
+    if (argc - optind < 1 || argc - optind > 2 || (argc - optind == 2 && g.format) ||
+        (g.format && !held_knows_format(g.format)))
         return reading_say(READING_USAGE, "usage: lockstep-agent get SCOPE [KEY] [--raw] "
-                           "[--format json|yaml|env] [--wait 10s] [--dir DIR]");
-    rc = reading_open(folder, argv[optind], wait_ms, &config);
+                           "[--format json|yaml|env] [--prefix P] [--allow-variable NAMES] "
+                           "[--wait 10s] [--dir DIR]");
+    rc = reading_open(g.folder, argv[optind], g.wait_ms, &config);
     if (rc)
         return rc;
     s = lockstep_hold(config);
-    rc = argc - optind == 2 ? print_key(s, argv[optind], argv[optind + 1], is_raw)
-                            : print_document(s, format ? format : "json");
+    rc = argc - optind == 2 ? print_key(s, argv[optind], argv[optind + 1], g.is_raw)
+                            : print_document(s, g.format ? g.format : "json", &g.choice);
     lockstep_release(s);
     lockstep_close(config);
     return flushed(rc);

@@ -109,15 +109,15 @@ static int render_key(const struct render_source *source, const struct agent_fil
 {
     struct document_item item;
 
-    if (document_get(source->document, file->key, &item)) {
+    if (document_get(source->document, file->key, &item) && !env_is_null(&item)) {
         buffer_add_text(&r->content, text_of(&item, r));
         return 0;
     }
     r->is_absent = true;
     if (file->is_optional)
         return 0;
-    return err_code(e, ERR_INVALID, "schema", "the document has no key \"%.200s\", which %.200s is "
-                    "written from; add the key, or mark the file optional on this server",
+    return err_code(e, ERR_INVALID, "schema", "the document has no key \"%.200s\", or null there, and %.200s "
+                    "is written from it; add the key, or mark the file optional on this server",
                     file->key, file->path);
 }
 
@@ -139,9 +139,17 @@ static void render_json(const struct document *document, struct buffer *out)
     buffer_add_text(out, "\n}\n");
 }
 
-static int render_env(const struct document *document, struct buffer *out, struct err *e)
+static int render_env(const struct agent_scope *scope, const struct agent_file *file,
+                      const struct document *document, struct buffer *out, struct err *e)
 {
-    if (env_render(document, out, e) == 0)
+    const struct env_choice choice = {
+        .prefix = file->prefix,
+        .allowed = scope->allow_variables,
+        .remedy = "rename it, write the document with prefix=APP_, or name the variable in "
+                  "allow_variables of this scope on this server",
+    };
+
+    if (env_render(document, &choice, out, e) == 0)
         return 0;
     e->code = "schema";
     return -1;
@@ -155,24 +163,62 @@ static size_t ini_section(const char *key)
     return key[size] && key[size + 1] ? size : 0;
 }
 
-static int ini_line(const struct document_item *item, const char *name, struct buffer *out,
-                    struct err *e)
+/* What no reader of ini files holds, or not all of them; NULL: nothing. */
+static const char *ini_trouble(const char *text, enum agent_values values)
 {
-    if (strpbrk(item->text, "\r\n"))
-        return err_code(e, ERR_INVALID, "schema", "the value of \"%.200s\" has several lines, "
-                        "which an ini file cannot hold; give it a file of its own", item->key);
+    size_t size = strlen(text);
+
+    if (strpbrk(text, "\r\n\v\f"))
+        return "has several lines, which an ini file cannot hold; give it a file of its own";
+    if (values == AGENT_VALUES_QUOTED || !size)
+        return NULL;
+    if (isspace((unsigned char)text[0]) || isspace((unsigned char)text[size - 1]))
+        return "has a blank at an end, which readers of ini files drop; take it off, or write the "
+               "document with values=quoted if its reader takes quotes";
+    if (values == AGENT_VALUES_STRICT && strpbrk(text, ";#\"'\\"))
+        return "has a comment sign, a quote or a backslash, which readers of ini files understand "
+               "in different ways; write the document with values=quoted or values=plain, as its "
+               "reader is, or give the value a file of its own";
+    return NULL;
+}
+
+static void add_ini_value(const char *text, enum agent_values values, struct buffer *out)
+{
+    if (values != AGENT_VALUES_QUOTED) {
+        buffer_add_text(out, text);
+        return;
+    }
+    buffer_add_text(out, "\"");
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            buffer_add_text(out, "\\");
+        buffer_add(out, text, 1);
+    }
+    buffer_add_text(out, "\"");
+}
+
+/* Null is no line. A reference in place of a secret is not what will stand there. */
+static int ini_line(const struct document_item *item, const char *name, enum agent_values values,
+                    struct buffer *out, struct err *e)
+{
+    bool is_sealed = item->is_secret && value_is_reference(item->text, NULL);
+    const char *trouble = is_sealed ? NULL : ini_trouble(item->text, values);
+
+    if (trouble)
+        return err_code(e, ERR_INVALID, "schema", "the value of \"%.200s\" %s", item->key, trouble);
     if (strpbrk(item->key, "=:[]") || strchr("#;", *name))
         return err_code(e, ERR_INVALID, "schema", "the key \"%.200s\" means something else in an "
                         "ini file; rename it", item->key);
     buffer_add_text(out, name);
     buffer_add_text(out, " = ");
-    buffer_add_text(out, item->text);
+    add_ini_value(item->text, values, out);
     buffer_add_text(out, "\n");
     return 0;
 }
 
 /* Keys of one section stand together in key order; those without one must come before. */
-static int render_ini(const struct document *document, struct buffer *out, struct err *e)
+static int render_ini(const struct document *document, enum agent_values values,
+                      struct buffer *out, struct err *e)
 {
     const char *section = NULL;
     struct document_item item;
@@ -180,13 +226,14 @@ static int render_ini(const struct document *document, struct buffer *out, struc
 
     for (size_t i = 0; i < document_count(document); i++) {
         document_at(document, i, &item);
-        if (!ini_section(item.key) && ini_line(&item, item.key, out, e))
+        if (!ini_section(item.key) && !env_is_null(&item) &&
+            ini_line(&item, item.key, values, out, e))
             return -1;
     }
     for (size_t i = 0; i < document_count(document); i++) {
         document_at(document, i, &item);
         size = ini_section(item.key);
-        if (!size)
+        if (!size || env_is_null(&item))
             continue;
         if (!section || strncmp(section, item.key, size + 1) != 0) {
             buffer_add_text(out, out->size ? "\n[" : "[");
@@ -194,7 +241,7 @@ static int render_ini(const struct document *document, struct buffer *out, struc
             buffer_add_text(out, "]\n");
         }
         section = item.key;
-        if (ini_line(&item, item.key + size + 1, out, e))
+        if (ini_line(&item, item.key + size + 1, values, out, e))
             return -1;
     }
     return 0;
@@ -206,6 +253,8 @@ static void render_raw(const struct document *document, struct buffer *out)
 
     for (size_t i = 0; i < document_count(document); i++) {
         document_at(document, i, &item);
+        if (env_is_null(&item))
+            continue;
         buffer_add_text(out, item.text);
         if (out->size && out->data[out->size - 1] != '\n')
             buffer_add_text(out, "\n");
@@ -232,9 +281,9 @@ static int render_document(const struct render_source *source, const struct agen
         yaml_render(selected, &r->content);
         break;
     case AGENT_FILE_ENV:
-        return render_env(selected, &r->content, e);
+        return render_env(source->scope, file, selected, &r->content, e);
     case AGENT_FILE_INI:
-        return render_ini(selected, &r->content, e);
+        return render_ini(selected, file->values, &r->content, e);
     case AGENT_FILE_RAW:
         render_raw(selected, &r->content);
         break;

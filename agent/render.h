@@ -2,10 +2,15 @@
  *
  * json   one object {"key": typed value} in key order
  * yaml   nested at the dots of the keys (common/yaml_render.h)
- * env    one KEY='value' a line; keys that env would write alike are refused
+ * env    one KEY='value' a line; keys that env would write alike are refused, and so are names that
+ *        a loader, shell or interpreter obeys, unless the scope allows them
  * ini    [section] is what stands before a key's first dot; keys without a dot come first,
- *        without a section; values stand there as they are, so they have no line breaks
+ *        without a section; what common readers of ini files do not hold alike is refused, unless
+ *        the settings say which kind of reader it is
  * raw    the values alone, in key order, each with a line break at its end
+ *
+ * Null is a value in json and yaml alone. The others leave such a key out, and a file that is
+ * written from it has no content to be written from: it is as if the key were absent.
  *
  * A file that is filled has {lockstep.hash} (the content hash in hex) and {lockstep.scope}
  * replaced. The number of the revision is not offered: a content that comes back under a new number

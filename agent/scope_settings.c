@@ -12,6 +12,7 @@
 #include "agent/file_settings.h"
 #include "common/duration.h"
 #include "common/invariant.h"
+#include "common/variable_names.h"
 
 #define TIMEOUT_PRESET_MS 10000
 #define DAY_MS (24 * 3600 * INT64_C(1000))
@@ -57,15 +58,17 @@ void scope_settings_free(struct agent_scope *scope)
     free(scope->check);
     user_free(scope->run_as);
     environment_fini(&scope->environment_words);
+    free(scope->allow_variables);
     free(scope);
 }
 
-static int set_command(char **field, const char *value, struct err *e)
+static int set_text(char **field, const char *value, struct err *e)
 {
     if (*field)
-        return err_set(e, ERR_INVALID, "it is set twice; join commands with && in one line");
+        return err_set(e, ERR_INVALID, "it is set twice; join commands with &&, names with blanks, "
+                       "in one line");
     if (!*value)
-        return err_set(e, ERR_INVALID, "the command is empty; leave the line out instead");
+        return err_set(e, ERR_INVALID, "it is empty; leave the line out instead");
     *field = strdup(value);
     MUST(*field);
     return 0;
@@ -157,6 +160,7 @@ enum scope_key_type {
     KEY_DURATION,
     KEY_NUMBER,
     KEY_USER,
+    KEY_VARIABLES,
     KEY_READERS_GROUP,
     KEY_CONSUMERS,
     KEY_DRIFT,
@@ -178,6 +182,7 @@ static const struct scope_key {
     { "check", KEY_COMMAND, FIELD(check), 0, 0 },
     { "environment", KEY_ENVIRONMENT, 0, 0, 0 },
     { "run_as", KEY_USER, FIELD(run_as), 0, 0 },
+    { "allow_variables", KEY_VARIABLES, FIELD(allow_variables), 0, 0 },
     { "validate_timeout", KEY_DURATION, FIELD(validate_timeout_ms), 1, 0 },
     { "reload_timeout", KEY_DURATION, FIELD(reload_timeout_ms), 1, 0 },
     { "check_timeout", KEY_DURATION, FIELD(check_timeout_ms), 1, 0 },
@@ -238,13 +243,15 @@ static int set_key(const struct agent_settings *s, struct agent_scope *scope,
     case KEY_ENVIRONMENT:
         return environment_add(&scope->environment_words, value, e);
     case KEY_COMMAND:
-        return set_command(field, value, e);
+        return set_text(field, value, e);
     case KEY_DURATION:
         return set_duration(field, value, key->least, e);
     case KEY_NUMBER:
         return set_number(field, value, key->least, key->most, e);
     case KEY_USER:
         return set_user(field, value, e);
+    case KEY_VARIABLES:
+        return variable_check_list(value, e) ? -1 : set_text(field, value, e);
     case KEY_READERS_GROUP:
         return set_readers_group(scope, value, e);
     case KEY_CONSUMERS:

@@ -45,12 +45,21 @@ struct agent_access {
     gid_t gid;
 };
 
+/* How much the readers of an ini file are trusted with. */
+enum agent_values {
+    AGENT_VALUES_STRICT, /* what some reader takes for something else is refused */
+    AGENT_VALUES_QUOTED, /* all of them in quotes, with backslashes */
+    AGENT_VALUES_PLAIN,  /* this reader takes everything in a line as it is */
+};
+
 struct agent_file {
     enum agent_file_kind kind;
     char *key; /* AGENT_FILE_KEY; else AGENT_DOCUMENT_PLACEHOLDER */
     char *path;
     char *keys;       /* of a document those that match one of these globs, separated by commas */
     char *strip;      /* taken off the beginning of their names */
+    char *prefix;     /* in front of the names of variables */
+    enum agent_values values; /* of an ini document */
     bool is_optional; /* there is no file when the key is absent, or no key matches */
     bool is_filled;   /* {lockstep.hash} and {lockstep.scope} in it are replaced */
     int group;        /* index of the group whose folder it lies in, or AGENT_NO_GROUP */
@@ -81,6 +90,8 @@ struct agent_scope {
     char *validate, *reload, *check; /* for /bin/sh -c; NULL: none */
     struct user *run_as;             /* who runs them; NULL: the agent's own user */
     struct environment environment_words; /* what they find in their environment besides */
+    char *allow_variables; /* that loaders and shells obey, and that env documents may set all the
+                            * same; NULL: none */
     int64_t validate_timeout_ms, reload_timeout_ms, check_timeout_ms;
     int64_t check_interval_ms; /* 0: only after applying */
     int64_t check_grace_ms;    /* the first check is tried check_attempts times within it */

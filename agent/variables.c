@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
-#include "common/env_render.h"
 #include "common/invariant.h"
 #include "common/name.h"
 
@@ -30,15 +29,37 @@ static int compare(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static char *make_text(const struct variables_choice *choice, const struct lockstep_item *item)
+static void keep(struct variables *v, const char *name)
+{
+    size_t size = strlen(v->kept);
+
+    v->kept_count++;
+    snprintf(v->kept + size, sizeof(v->kept) - size, "%s%s", size ? ", " : "", name);
+}
+
+/* -1: its name is obeyed, and not allowed. */
+static int add_variable(struct variables *v, const struct variables_choice *choice,
+                        const struct lockstep_item *item, struct err *e)
 {
     struct buffer text = { 0 };
     char name[ENV_NAME_SIZE];
 
-    env_name(item->key, name);
-    buffer_printf(&text, "%s%s=", choice->prefix ? choice->prefix : "", name);
+    env_name(item->key, choice->names.prefix, name);
+    if (env_check_name(item->key, name, &choice->names, e))
+        return -1;
+    if (!choice->is_overwriting && getenv(name)) {
+        keep(v, name);
+        return 0;
+    }
+    buffer_printf(&text, "%s=", name);
     buffer_add(&text, item->text, item->size);
-    return buffer_take(&text);
+    v->texts[v->count++] = buffer_take(&text);
+    return 0;
+}
+
+static bool is_null(const struct lockstep_item *item)
+{
+    return item->type == LOCKSTEP_JSON && item->size == 4 && memcmp(item->text, "null", 4) == 0;
 }
 
 int variables_of(const struct lockstep_snapshot *s, const struct variables_choice *choice,
@@ -49,12 +70,16 @@ int variables_of(const struct lockstep_snapshot *s, const struct variables_choic
     *out = (struct variables){ .texts = calloc(lockstep_held_count(s) + 1, sizeof(char *)) };
     MUST(out->texts);
     for (size_t i = 0; lockstep_held_at(s, i, &item); i++) {
-        if (!is_chosen(choice, item.key))
+        if (!is_chosen(choice, item.key) || is_null(&item))
             continue;
-        if (item.type == LOCKSTEP_SECRET)
+        if (item.type == LOCKSTEP_SECRET) {
             out->secret_count++;
-        else
-            out->texts[out->count++] = make_text(choice, &item);
+            continue;
+        }
+        if (add_variable(out, choice, &item, e)) {
+            variables_fini(out);
+            return -1;
+        }
     }
     qsort(out->texts, out->count, sizeof(char *), compare);
     for (size_t i = 1; i < out->count; i++) {
@@ -108,22 +133,31 @@ static bool is_replaced(const char *text, char *const *by, size_t count)
     return false;
 }
 
+static size_t add_said(char **out, const char *scope, const struct lockstep_snapshot *s)
+{
+    char revision[24];
+
+    snprintf(revision, sizeof(revision), "%" PRIu64, lockstep_held_revision(s));
+    out[0] = format_text("LOCKSTEP_SCOPE", scope);
+    out[1] = format_text("LOCKSTEP_REVISION", revision);
+    out[2] = format_text("LOCKSTEP_HASH", lockstep_held_hash(s));
+    return 3;
+}
+
 char **variables_environment(const struct variables *v, const char *scope,
                              const struct lockstep_snapshot *s)
 {
-    char revision[24], **out;
-    size_t own = 0, n = 0, given;
+    size_t own = 0, n, said, given;
+    char **out;
 
     while (environ[own])
         own++;
     out = calloc(v->count + own + 4, sizeof(*out));
     MUST(out);
-    snprintf(revision, sizeof(revision), "%" PRIu64, lockstep_held_revision(s));
-    out[n++] = format_text("LOCKSTEP_SCOPE", scope);
-    out[n++] = format_text("LOCKSTEP_REVISION", revision);
-    out[n++] = format_text("LOCKSTEP_HASH", lockstep_held_hash(s));
+    said = n = add_said(out, scope, s);
     for (size_t i = 0; i < v->count; i++)
-        MUST((out[n++] = strdup(v->texts[i])));
+        if (!is_replaced(v->texts[i], out, said))
+            MUST((out[n++] = strdup(v->texts[i])));
     given = n;
     for (size_t i = 0; i < own; i++)
         if (!is_replaced(environ[i], out, given))

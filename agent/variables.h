@@ -6,12 +6,14 @@
 #include <stddef.h>
 
 #include "agent/client/lockstep.h"
+#include "common/env_render.h"
 #include "common/err.h"
 
 #define VARIABLES_ONLY_MAX 32
 
 struct variables_choice {
-    const char *prefix; /* in front of every name; NULL: nothing */
+    struct env_choice names;
+    bool is_overwriting; /* what has such a name in this process's environment does not stay */
     const char *only[VARIABLES_ONLY_MAX]; /* globs on keys; none: all keys */
     unsigned only_count;
 };
@@ -19,9 +21,12 @@ struct variables_choice {
 struct variables {
     char **texts; /* NAME=VALUE, by name; NULL at the end */
     size_t count, secret_count; /* secrets are left out, and counted */
+    size_t kept_count; /* likewise what this process has in its environment, and what is kept there */
+    char kept[200];    /* the names of the first of them */
 };
 
-/* Names as ?format=env writes them. -1: two keys become one variable. */
+/* Names as ?format=env writes them; null is no variable. -1: two keys become one variable, or one
+ * becomes a variable that is obeyed and not allowed. */
 int variables_of(const struct lockstep_snapshot *s, const struct variables_choice *choice,
                  struct variables *out, struct err *e) __attribute__((warn_unused_result));
 void variables_fini(struct variables *v);

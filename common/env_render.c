@@ -11,10 +11,12 @@ struct variable {
     struct document_item item;
 };
 
-void env_name(const char *key, char out[ENV_NAME_SIZE])
+void env_name(const char *key, const char *prefix, char out[ENV_NAME_SIZE])
 {
-    size_t n = 0;
+    size_t n = prefix ? strlen(prefix) : 0;
 
+    MUST(n <= VARIABLE_PREFIX_MAX);
+    memcpy(out, prefix ? prefix : "", n);
     if (*key >= '0' && *key <= '9')
         out[n++] = '_'; /* no variable begins with a digit */
     for (; *key && n < ENV_NAME_SIZE - 1; key++) {
@@ -27,6 +29,23 @@ void env_name(const char *key, char out[ENV_NAME_SIZE])
         out[n++] = c;
     }
     out[n] = '\0';
+}
+
+int env_check_name(const char *key, const char *name, const struct env_choice *choice,
+                   struct err *e)
+{
+    const char *who = variable_obeyed_by(name);
+
+    if (!who || variable_is_allowed(choice->allowed, name))
+        return 0;
+    return err_code(e, ERR_CONFLICT, "env_reserved", "the key \"%.150s\" would be the variable "
+                    "%.150s, which is obeyed by %s: %.300s", key, name, who,
+                    choice->remedy ? choice->remedy : "rename the key");
+}
+
+bool env_is_null(const struct document_item *item)
+{
+    return item->type == VALUE_JSON && strcmp(item->text, "null") == 0;
 }
 
 static int compare_variables(const void *a, const void *b)
@@ -46,7 +65,8 @@ static void add_quoted(struct buffer *out, const char *text)
     buffer_add_text(out, "'\n");
 }
 
-static int add_variables(struct variable *v, size_t count, struct buffer *out, struct err *e)
+static int add_variables(struct variable *v, size_t count, const struct env_choice *choice,
+                         struct buffer *out, struct err *e)
 {
     qsort(v, count, sizeof(*v), compare_variables);
     for (size_t i = 0; i + 1 < count; i++)
@@ -54,6 +74,9 @@ static int add_variables(struct variable *v, size_t count, struct buffer *out, s
             return err_code(e, ERR_CONFLICT, "env_collision",
                             "the keys %.120s and %.120s both become the variable %.120s",
                             v[i].item.key, v[i + 1].item.key, v[i].name);
+    for (size_t i = 0; i < count; i++)
+        if (env_check_name(v[i].item.key, v[i].name, choice, e))
+            return -1;
     for (size_t i = 0; i < count; i++) {
         buffer_printf(out, "%s=", v[i].name);
         add_quoted(out, v[i].item.text);
@@ -61,18 +84,25 @@ static int add_variables(struct variable *v, size_t count, struct buffer *out, s
     return 0;
 }
 
-int env_render(const struct document *d, struct buffer *out, struct err *e)
+int env_render(const struct document *d, const struct env_choice *choice, struct buffer *out,
+               struct err *e)
 {
-    size_t count = document_count(d);
-    struct variable *v = calloc(count + 1, sizeof(*v));
+    static const struct env_choice plain = { 0 };
+    size_t all = document_count(d), count = 0;
+    struct variable *v = calloc(all + 1, sizeof(*v));
     int rc;
 
     MUST(v);
-    for (size_t i = 0; i < count; i++) {
-        document_at(d, i, &v[i].item);
-        env_name(v[i].item.key, v[i].name);
+    if (!choice)
+        choice = &plain;
+    for (size_t i = 0; i < all; i++) {
+        document_at(d, i, &v[count].item);
+        if (env_is_null(&v[count].item))
+            continue;
+        env_name(v[count].item.key, choice->prefix, v[count].name);
+        count++;
     }
-    rc = add_variables(v, count, out, e);
+    rc = add_variables(v, count, choice, out, e);
     free(v);
     return rc;
 }

@@ -41,6 +41,21 @@ static void emit_scalar(yaml_emitter_t *to, const char *text, bool is_string)
     emit(to, &event);
 }
 
+/* YAML 1.1 reads 1e3 as a text, and 1.0e+3 as the number that YAML 1.2 reads. */
+static void emit_number(yaml_emitter_t *to, const char *text)
+{
+    size_t size = strcspn(text, "eE");
+    SCOPED_BUFFER struct buffer spelled = { 0 };
+
+    if (!text[size]) {
+        emit_scalar(to, text, false);
+        return;
+    }
+    buffer_printf(&spelled, "%.*s%s%c%s%s", (int)size, text, memchr(text, '.', size) ? "" : ".0",
+                  text[size], strchr("+-", text[size + 1]) ? "" : "+", text + size + 1);
+    emit_scalar(to, spelled.data, false);
+}
+
 /* Keys are texts: one that a reader could take for a number, a truth or an operator is quoted. */
 static void emit_key(yaml_emitter_t *to, const char *key)
 {
@@ -101,7 +116,10 @@ static void emit_json(yaml_emitter_t *to, const json_t *node)
         break;
     case JSON_STRING:
         text = canon_string(node);
-        emit_scalar(to, text ? text : json_string_value(node) + 1, text != NULL);
+        if (text)
+            emit_scalar(to, text, true);
+        else
+            emit_number(to, json_string_value(node) + 1);
         break;
     case JSON_TRUE:
     case JSON_FALSE:
@@ -155,6 +173,8 @@ static void emit_value(yaml_emitter_t *to, const struct document_item *item)
         emit_scalar(to, item->text, true);
         break;
     case VALUE_NUMBER:
+        emit_number(to, item->text);
+        break;
     case VALUE_BOOLEAN:
         emit_scalar(to, item->text, false);
         break;

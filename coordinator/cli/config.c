@@ -37,6 +37,8 @@ const struct command_option config_get_options[] = {
 const struct command_option config_list_options[] = {
     { "revision", 'r', "REV", "a number, head or released (the default)" },
     { "format", 0, "FORMAT", "the document itself: json, yaml (nested) or env" },
+    { "prefix", 0, "TEXT", "env: in front of every name, like APP_" },
+    { "allow-variable", 0, "NAMES", "env: variables like PATH that may be written all the same" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option config_diff_options[] = {
@@ -234,6 +236,14 @@ static void list_items(const struct cli *cli, const json_t *body)
     table_free(t);
 }
 
+static void add_parameter(struct buffer *path, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buffer_printf(path, "%c%s=", strchr(path->data, '?') ? '&' : '?', name);
+    client_escape(path, value);
+}
+
 int config_list(struct cli *cli, int argc, char **argv)
 {
     const char *format = command_option(&cli->line, "format");
@@ -248,10 +258,9 @@ int config_list(struct cli *cli, int argc, char **argv)
     cli_scope_path(&path, "config", &scope);
     if (add_query(cli, &scope, &path, &e) != 0)
         return cli_fail(cli, &e);
-    if (format) {
-        buffer_printf(&path, "%cformat=", strchr(path.data, '?') ? '&' : '?');
-        client_escape(&path, format);
-    }
+    add_parameter(&path, "format", format);
+    add_parameter(&path, "prefix", command_option(&cli->line, "prefix"));
+    add_parameter(&path, "allow_variables", command_option(&cli->line, "allow-variable"));
     if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
         return cli_fail(cli, &e);
     if (reply.text)

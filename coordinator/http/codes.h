@@ -9,6 +9,7 @@
     X(built_in)                 \
     X(client_certificate)       \
     X(env_collision)            \
+    X(env_reserved)             \
     X(frozen)                   \
     X(idempotency_answer_lost)  \
     X(idempotency_in_progress)  \

@@ -120,8 +120,24 @@ static bool is_unchanged(const struct request *rq, struct reply *re, uint64_t re
     return true;
 }
 
+/* Of ?format=env. */
+static int read_choice(const struct request *rq, struct env_choice *out, struct err *e)
+{
+    *out = (struct env_choice){
+        .prefix = request_query(rq, "prefix"),
+        .allowed = request_query(rq, "allow_variables"),
+        .remedy = "rename the key, ask with ?prefix=APP_ (--prefix), or allow the name with "
+                  "?allow_variables= (--allow-variable)",
+    };
+    if (out->prefix && variable_check_prefix(out->prefix, e))
+        return err_wrap(e, "?prefix=");
+    return out->allowed && variable_check_list(out->allowed, e) ? err_wrap(e, "?allow_variables=")
+                                                                : 0;
+}
+
 static int reply_rendered(struct request *rq, struct reply *re, const struct scope *scope,
-                          uint64_t revision, const char *format, struct err *e)
+                          uint64_t revision, const char *format, const struct env_choice *choice,
+                          struct err *e)
 {
     bool is_env = strcmp(format, "env") == 0;
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -140,7 +156,7 @@ static int reply_rendered(struct request *rq, struct reply *re, const struct sco
     re->status = 200;
     re->content_type = is_env ? "text/plain; charset=utf-8" : "application/json";
     if (is_env)
-        return env_render(d, &re->body, e);
+        return env_render(d, choice, &re->body, e);
     render_json(d, &re->body);
     return 0;
 }
@@ -149,10 +165,12 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
 {
     const char *format = request_query(rq, "format");
     bool is_yaml = format && strcmp(format, "yaml") == 0;
+    struct env_choice choice;
     struct scope scope;
     uint64_t revision;
 
-    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "format", "resolved") < 0)
+    if (REQUEST_ONLY_QUERY(rq, e, "revision", "server", "format", "resolved", "prefix",
+                           "allow_variables") < 0 || read_choice(rq, &choice, e))
         return -1;
     if (format && strcmp(format, "json") && strcmp(format, "yaml") && strcmp(format, "env"))
         return err_set(e, ERR_INVALID, "?format= is json, yaml or env");
@@ -166,7 +184,7 @@ int whole_get(struct request *rq, struct reply *re, struct err *e)
         is_unchanged(rq, re, revision, format))
         return 0;
     return is_yaml ? reply_yaml(rq, re, &scope, revision, e)
-                   : reply_rendered(rq, re, &scope, revision, format, e);
+                   : reply_rendered(rq, re, &scope, revision, format, &choice, e);
 }
 
 /* ---------------------------------------------------------------- revisions and differences */

@@ -149,10 +149,12 @@ START_TEST(test_names_of_variables)
 {
     char name[ENV_NAME_SIZE];
 
-    env_name("database.url", name);
+    env_name("database.url", NULL, name);
     ck_assert_str_eq(name, "DATABASE_URL");
-    env_name("2nd-Key", name);
+    env_name("2nd-Key", NULL, name);
     ck_assert_str_eq(name, "_2ND_KEY");
+    env_name("limits.rps", "APP_", name);
+    ck_assert_str_eq(name, "APP_LIMITS_RPS");
 }
 END_TEST
 

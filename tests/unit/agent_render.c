@@ -62,11 +62,76 @@ START_TEST(test_whole_documents)
                      "DB_URL='it'\\''s \"x\"'\nLIMIT='1.50'\nLIST='[1,2]'\nON='true'\n");
     ck_assert_str_eq(rendered(AGENT_FILE_YAML),
                      "db:\n  url: \"it's \\\"x\\\"\"\nlimit: 1.50\nlist: [1, 2]\n\"on\": true\n");
+    file.values = AGENT_VALUES_PLAIN;
     ck_assert_str_eq(rendered(AGENT_FILE_INI),
                      "limit = 1.50\nlist = [1,2]\non = true\n\n[db]\nurl = it's \"x\"\n");
     ck_assert_str_eq(rendered(AGENT_FILE_RAW), "it's \"x\"\n1.50\n[1,2]\ntrue\n");
     put("db-url", VALUE_STRING, "y");
     refused(AGENT_FILE_ENV, "DB_URL");
+}
+END_TEST
+
+/* Readers of ini files drop, cut and unpack in different ways: nothing is left to that. */
+START_TEST(test_ini_values_that_readers_take_differently)
+{
+    static const char *const texts[] = { " x", "x ", "\tx", "x\t", "a;b", "; a", "#x", "a # b",
+                                         "\"x\"", "it's", "'x'", "C:\\", "a\\tb" };
+
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        put("pay.note", VALUE_STRING, texts[i]);
+        file.values = AGENT_VALUES_STRICT;
+        refused(AGENT_FILE_INI, "\"pay.note\"");
+        file.values = AGENT_VALUES_PLAIN;
+        ck_assert_int_eq(render(AGENT_FILE_INI), i < 4 ? -1 : 0); /* blanks are dropped by all */
+        file.values = AGENT_VALUES_QUOTED;
+        ck_assert_int_eq(render(AGENT_FILE_INI), 0);
+    }
+    ck_assert_str_eq(out.content.data, "[pay]\nnote = \"a\\\\tb\"\n");
+    put("pay.note", VALUE_STRING, "a \"b\" \\");
+    ck_assert_str_eq(rendered(AGENT_FILE_INI), "[pay]\nnote = \"a \\\"b\\\" \\\\\"\n");
+    put("pay.note", VALUE_STRING, "a\nb");
+    for (int i = AGENT_VALUES_STRICT; i <= AGENT_VALUES_PLAIN; i++) {
+        file.values = (enum agent_values)i;
+        refused(AGENT_FILE_INI, "several lines");
+    }
+}
+END_TEST
+
+/* A program that gets the word null for a password uses it. */
+START_TEST(test_null_is_nothing_where_there_is_no_null)
+{
+    put("db.password", VALUE_JSON, "null");
+    put("db.url", VALUE_STRING, "null");
+    put("port", VALUE_JSON, "null");
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV), "DB_URL='null'\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_INI), "[db]\nurl = null\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_RAW), "null\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_YAML), "db:\n  password: null\n  url: \"null\"\nport: null\n");
+    file.key = "port";
+    refused(AGENT_FILE_KEY, "null there");
+    file.is_optional = true;
+    ck_assert_int_eq(render(AGENT_FILE_KEY), 0);
+    ck_assert(out.is_absent);
+}
+END_TEST
+
+START_TEST(test_variables_that_are_obeyed)
+{
+    put("bash.env", VALUE_STRING, "/tmp/x");
+    put("db.url", VALUE_STRING, "pg://");
+    refused(AGENT_FILE_ENV, "allow_variables");
+    ck_assert_ptr_nonnull(strstr(e.text, "\"bash.env\""));
+    ck_assert_ptr_nonnull(strstr(e.text, "BASH_ENV"));
+    scope.allow_variables = (char[]){ "PATH, BASH_ENV" };
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV), "BASH_ENV='/tmp/x'\nDB_URL='pg://'\n");
+    scope.allow_variables = NULL;
+    file.prefix = (char[]){ "APP_" };
+    ck_assert_str_eq(rendered(AGENT_FILE_ENV), "APP_BASH_ENV='/tmp/x'\nAPP_DB_URL='pg://'\n");
+    file.prefix = (char[]){ "LD_" };
+    refused(AGENT_FILE_ENV, "LD_BASH_ENV");
+    file.prefix = NULL;
+    file.strip = (char[]){ "bash." };
+    refused(AGENT_FILE_ENV, "variable ENV");
 }
 END_TEST
 
@@ -184,6 +249,9 @@ int main(void)
 
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, test_whole_documents);
+    tcase_add_test(t, test_ini_values_that_readers_take_differently);
+    tcase_add_test(t, test_null_is_nothing_where_there_is_no_null);
+    tcase_add_test(t, test_variables_that_are_obeyed);
     tcase_add_test(t, test_nothing_to_write);
     tcase_add_test(t, test_ini_sections);
     tcase_add_test(t, test_keys_are_chosen_and_stripped);

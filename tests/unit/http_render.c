@@ -110,8 +110,86 @@ START_TEST(test_env_is_quoted_for_a_shell)
 {
     put("database.url", VALUE_STRING, "it's $HOME `x` \\ \"q\"");
     put("2nd-try", VALUE_NUMBER, "1");
-    ck_assert_int_eq(env_render(doc, &out, &err), 0);
+    ck_assert_int_eq(env_render(doc, NULL, &out, &err), 0);
     ck_assert_str_eq(out.data, "DATABASE_URL='it'\\''s $HOME `x` \\ \"q\"'\n_2ND_TRY='1'\n");
+}
+END_TEST
+
+/* 1.1 wants a point and a sign, 1.2 takes them. */
+START_TEST(test_yaml_spells_exponents_for_old_readers_too)
+{
+    put("a", VALUE_NUMBER, "1e3");
+    put("b", VALUE_NUMBER, "-2.5E-7");
+    put("c", VALUE_NUMBER, "1E+21");
+    put("d", VALUE_JSON, "[1e5,{\"x\":12}]");
+    put("e", VALUE_STRING, "1e3");
+    ck_assert_str_eq(yaml(), "a: 1.0e+3\nb: -2.5E-7\nc: 1.0E+21\nd: [1.0e+5, {x: 12}]\n"
+                             "e: \"1e3\"\n");
+}
+END_TEST
+
+/* A shell that reads the lines sets variables, and executes nothing. */
+START_TEST(test_env_is_only_read_by_a_shell)
+{
+    SCOPED_BUFFER struct buffer script = { 0 };
+
+    put("a", VALUE_STRING, "'; exit 9; '");
+    put("b", VALUE_STRING, "$(exit 9)`exit 9`\nexit 9\n");
+    put("c", VALUE_STRING, "\\'\\''; exit 9 #");
+    put("d", VALUE_JSON, "null");
+    ck_assert_int_eq(env_render(doc, NULL, &out, &err), 0);
+    ck_assert_ptr_null(strstr(out.data, "D="));
+    buffer_printf(&script, "set -eau\n%s[ \"$A\" = \"'; exit 9; '\" ] && [ \"${B#?????????}\" = "
+                  "'`exit 9`\nexit 9\n' ] || exit 1\n", out.data);
+    ck_assert_int_eq(setenv("SCRIPT", script.data, 1), 0);
+    ck_assert_int_eq(system("sh -c \"$SCRIPT\""), 0);
+    ck_assert_int_eq(system("bash -c \"$SCRIPT\""), 0);
+}
+END_TEST
+
+START_TEST(test_env_refuses_names_that_are_obeyed)
+{
+    static const char *const keys[] = { "path", "PATH", "ld.preload", "LD-LIBRARY-PATH", "bash.env",
+        "env", "ifs", "prompt.command", "pythonpath", "python.startup", "perl5opt", "rubyopt",
+        "node.options", "java.tool.options", "gconv.path", "locpath", "git.ssh.command", "home",
+        "shell", "tmpdir", "http_proxy", "bash_func_x", "lockstep.scope", "glibc.tunables" };
+    struct env_choice choice = { .remedy = "do this" };
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        struct document *one = document_new();
+
+        ck_assert_int_eq(document_set(one, keys[i], VALUE_STRING, "x", &err), 0);
+        ck_assert_msg(env_render(one, &choice, &out, &err) == -1, "%s", keys[i]);
+        ck_assert_str_eq(err.code, "env_reserved");
+        ck_assert_ptr_nonnull(strstr(err.text, keys[i]));
+        ck_assert_ptr_nonnull(strstr(err.text, "do this"));
+        choice.prefix = "APP_";
+        ck_assert_int_eq(env_render(one, &choice, &out, &err), 0);
+        choice.prefix = NULL;
+        choice.allowed = "A*, B*,C* D* E* F* G* H* I* J* K* L*\tM* N* P* R* S* T*";
+        ck_assert_int_eq(env_render(one, &choice, &out, &err), 0);
+        choice.allowed = "APATH PATHS LD NODE HOMES";
+        ck_assert_int_eq(env_render(one, &choice, &out, &err), -1);
+        choice.allowed = NULL;
+        document_free(one);
+    }
+    ck_assert_ptr_null(variable_obeyed_by("DATABASE_URL"));
+    ck_assert_ptr_null(variable_obeyed_by("NODE_ENV"));
+    ck_assert_ptr_null(variable_obeyed_by("PATHS"));
+    ck_assert_ptr_nonnull(variable_obeyed_by("http_proxy"));
+}
+END_TEST
+
+START_TEST(test_prefixes_and_lists)
+{
+    static const char *const prefixes[] = { "", "9", "A-", "A=", "A B", "é", "A\n" };
+
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        ck_assert_msg(variable_check_prefix(prefixes[i], &err) == -1, "%s", prefixes[i]);
+    ck_assert_int_eq(variable_check_prefix("_app9_", &err), 0);
+    ck_assert_int_eq(variable_check_list("PATH, GIT_* LD_?", &err), 0);
+    ck_assert_int_eq(variable_check_list("PATH=/bin", &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "PATH=/bin"));
 }
 END_TEST
 
@@ -120,7 +198,7 @@ START_TEST(test_env_names_both_keys_of_a_collision)
     put("a.b", VALUE_STRING, "1");
     put("a_b", VALUE_STRING, "2");
     put("z", VALUE_STRING, "3");
-    ck_assert_int_eq(env_render(doc, &out, &err), -1);
+    ck_assert_int_eq(env_render(doc, NULL, &out, &err), -1);
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
     ck_assert_str_eq(err.code, "env_collision");
     ck_assert_ptr_nonnull(strstr(err.text, "a.b"));
@@ -143,6 +221,10 @@ int main(void)
     tcase_add_test(tests, test_yaml_quotes_what_would_change_its_type);
     tcase_add_test(tests, test_yaml_of_nothing_is_a_map);
     tcase_add_test(tests, test_env_is_quoted_for_a_shell);
+    tcase_add_test(tests, test_yaml_spells_exponents_for_old_readers_too);
+    tcase_add_test(tests, test_env_is_only_read_by_a_shell);
+    tcase_add_test(tests, test_env_refuses_names_that_are_obeyed);
+    tcase_add_test(tests, test_prefixes_and_lists);
     tcase_add_test(tests, test_env_names_both_keys_of_a_collision);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
