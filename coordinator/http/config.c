@@ -126,7 +126,7 @@ static json_t *audit_keys(const struct config_write *write, const struct config_
     return keys;
 }
 
-int config_settle(struct request *rq, const struct scope *scope, const char *action,
+int config_settle(struct request *rq, struct scope *scope, const char *action,
                   const struct config_write *write, const struct config_result *result,
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
 {

@@ -39,10 +39,10 @@ bool config_read_base(const struct fields *f);
 /* The keys whose draft gave way to such a write. */
 struct json_t *config_dropped_json(const struct config_result *result);
 
-/* What every write does after config_write: rollout where the environment releases by itself,
- * audit row. rollout_out gets the public id, "" when none was opened. */
+/* What every write does after config_write: audit row, and where the environment releases by
+ * itself the release and its rollout. rollout_out gets the public id, "" when none was opened. */
 #define CONFIG_ROLLOUT_ID_SIZE 32
-int config_settle(struct request *rq, const struct scope *scope, const char *action,
+int config_settle(struct request *rq, struct scope *scope, const char *action,
                   const struct config_write *write, const struct config_result *result,
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
     __attribute__((warn_unused_result));

@@ -38,7 +38,7 @@ static int find_contents(struct request *rq, struct plan *p, struct err *e)
     for (size_t i = 0; i < p->change_count; i++) {
         struct plan_change *c = &p->changes[i];
 
-        c->from = c->scope.released;
+        c->from = c->scope.settled;
         if (revision_document(rq->pg, c->scope.scope_id, c->from, &c->from_hash, NULL, NULL, e) ||
             revision_document(rq->pg, c->scope.scope_id, c->to, &c->to_hash, NULL, NULL, e))
             return -1;

@@ -1,4 +1,4 @@
-/* release.c - opens the rollout of a write in an environment that releases by itself. */
+/* release.c - releases a write, and opens its rollout, where an environment does so by itself. */
 #include "coordinator/http/release.h"
 
 #include <inttypes.h>
@@ -29,10 +29,29 @@ static int note_taken(struct request *rq, const struct scope *scope, uint64_t ol
 
     snprintf(data, sizeof(data),
              "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 ",\"rollout\":\"%s\"}",
-             revision, scope->released, back->public_id);
+             revision, scope->settled, back->public_id);
     if (inherit_audit(rq->pg, scope, old_head, "lockstepd", e) < 0)
         return -1;
     return audit_append_revision(rq->pg, &entry, revision, e);
+}
+
+/* Drafts on top (a freeze keeps them) stay drafts. */
+static int release_reverted(struct request *rq, struct scope *scope, uint64_t old_head,
+                            uint64_t revision, struct err *e)
+{
+    return scopes_release(rq->pg, scope, scope->released >= old_head ? scope->head : revision, e);
+}
+
+int release_way_back(struct request *rq, struct scope *scope, uint64_t old_head, uint64_t revision,
+                     struct err *e)
+{
+    struct environment environment;
+
+    if (environments_get(rq->pg, scope->environment, &environment, e) < 0)
+        return -1;
+    if (strcmp(environment.policy, "auto") != 0)
+        return 0;
+    return release_reverted(rq, scope, old_head, revision, e);
 }
 
 int release_take_back(struct request *rq, struct scope *scope, struct err *e)
@@ -48,7 +67,8 @@ int release_take_back(struct request *rq, struct scope *scope, struct err *e)
         return 0;
     snprintf(description, sizeof(description), "takes back rollout %s", back.public_id);
     if (config_take_back(rq->pg, scope, back.to_revision, back.rollout_id, description, &revision,
-                         &is_changed, e) < 0)
+                         &is_changed, e) < 0 ||
+        release_reverted(rq, scope, old_head, revision, e) < 0)
         return -1;
     return is_changed ? note_taken(rq, scope, old_head, &back, revision, e)
                       : due_note_back(rq->pg, scope, back.rollout_id, e);
@@ -70,22 +90,13 @@ static int take_strategy(struct request *rq, const char *name, struct plan *p, b
     return 0;
 }
 
-static int open_rollout(struct request *rq, const struct scope *scope,
-                        const struct environment *environment, struct plan *p, char *rollout_out,
-                        struct err *e)
+static int open_rollout(struct request *rq, const struct scope *scope, struct plan *p,
+                        char *rollout_out, struct err *e)
 {
     struct plan_origin origin = { .kind = "change", .note = "" };
     struct reply problems = { 0 };
-    bool is_usable;
     int rc;
 
-    if (take_strategy(rq, environment->default_strategy, p, &is_usable, e) < 0)
-        return -1;
-    if (!is_usable) {
-        log_warn("default strategy not usable", "environment", scope->environment, "reason",
-                 e->text);
-        return 0;
-    }
     p->change_count = 1;
     p->changes[0].scope = *scope;
     p->changes[0].to = scope->head;
@@ -96,12 +107,26 @@ static int open_rollout(struct request *rq, const struct scope *scope,
     return plan_create(rq, p, &origin, rollout_out, e);
 }
 
-int release_if_automatic(struct request *rq, const struct scope *scope, char *rollout_out,
-                         struct err *e)
+/* Readers first: whether the scope is free for a rollout is no concern of theirs. */
+static int release_head(struct request *rq, struct scope *scope, struct plan *p, char *rollout_out,
+                        struct err *e)
+{
+    char busy[32];
+
+    if (freezes_check(rq->pg, scope->service, scope->environment, e) < 0)
+        return e->kind == ERR_CONFLICT ? 0 : -1;
+    if (scopes_release(rq->pg, scope, scope->head, e) < 0)
+        return -1;
+    if (rollouts_check_free(rq->pg, &scope->scope_id, 1, busy, e) < 0)
+        return e->kind == ERR_CONFLICT ? 0 : -1;
+    return open_rollout(rq, scope, p, rollout_out, e);
+}
+
+int release_if_automatic(struct request *rq, struct scope *scope, char *rollout_out, struct err *e)
 {
     struct environment environment;
     struct plan plan = { 0 };
-    char busy[32];
+    bool is_usable;
     int rc;
 
     rollout_out[0] = '\0';
@@ -109,10 +134,12 @@ int release_if_automatic(struct request *rq, const struct scope *scope, char *ro
         return -1;
     if (strcmp(environment.policy, "auto") != 0 || !environment.default_strategy[0])
         return 0;
-    if (rollouts_check_free(rq->pg, &scope->scope_id, 1, busy, e) < 0 ||
-        freezes_check(rq->pg, scope->service, scope->environment, e) < 0)
-        return e->kind == ERR_CONFLICT ? 0 : -1;
-    rc = open_rollout(rq, scope, &environment, &plan, rollout_out, e);
+    rc = take_strategy(rq, environment.default_strategy, &plan, &is_usable, e);
+    if (rc == 0 && is_usable)
+        rc = release_head(rq, scope, &plan, rollout_out, e);
+    else if (rc == 0)
+        log_warn("default strategy not usable", "environment", scope->environment, "reason",
+                 e->text);
     plan_fini(&plan);
     return rc;
 }

@@ -8,6 +8,7 @@
 
 #include "common/invariant.h"
 #include "coordinator/http/plan.h"
+#include "coordinator/http/release.h"
 #include "coordinator/http/rollout_json.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/transaction.h"
@@ -88,12 +89,14 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
     if (config_revert(rq->pg, &c->scope, r->old[i].from_revision, true, rq->owner.name, description,
                       &c->to, &is_changed, e) < 0)
         return -1;
-    if (c->to <= c->scope.released)
+    if (c->to <= c->scope.settled)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
                         "%s/%s has the content from before %s already", c->scope.service,
                         c->scope.environment, r->rollout->public_id);
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              c->to, r->old[i].from_revision);
+    if (release_way_back(rq, &c->scope, old_head, c->to, e) < 0)
+        return -1;
     if (is_changed && inherit_audit(rq->pg, &c->scope, old_head, rq->owner.name, e) < 0)
         return -1;
     return is_changed ? audit_append_revision(rq->pg, &entry, c->to, e) : 0;

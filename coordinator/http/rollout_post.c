@@ -150,11 +150,11 @@ static int check_target(struct reply *re, const struct plan_change *c, size_t in
                       (unsigned long long)c->scope.head);
         return fields_done(re, e);
     }
-    if (c->to <= c->scope.released)
+    if (c->to <= c->scope.settled)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
                         "%s/%s@%llu is released already%s", c->scope.service,
                         c->scope.environment, (unsigned long long)c->to,
-                        c->to < c->scope.released ? "; to go back, roll a rollout back or write a "
+                        c->to < c->scope.settled ? "; to go back, roll a rollout back or write a "
                                                     "revision with the old content"
                                                   : "");
     return 0;
@@ -188,7 +188,7 @@ static int lock_scopes(struct request *rq, struct reply *re, struct plan *p, boo
 
         if (scopes_lock(rq->pg, s->service, s->environment, false, s, e) < 0)
             return -1;
-        if (p->changes[i].to <= s->released)
+        if (p->changes[i].to <= s->settled)
             return check_target(re, &p->changes[i], i, e);
         ids[i] = s->scope_id;
     }

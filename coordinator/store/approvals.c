@@ -31,9 +31,9 @@ int approvals_lock(struct pg *pg, int64_t rollout_id, const char *actor,
                  " AND a.base = b.base), "
                  "EXISTS (SELECT 1 FROM rollout_approval AS a WHERE a.rollout_id = r.rollout_id "
                  " AND a.actor = $2 AND a.base = coalesce(r.approved_base, b.base)), "
-                 "(SELECT bool_or(c.from_revision <> s.released) FROM rollout_change AS c "
+                 "(SELECT bool_or(c.from_revision <> s.settled) FROM rollout_change AS c "
                  " JOIN scope AS s USING (scope_id) WHERE c.rollout_id = r.rollout_id), "
-                 "(SELECT bool_or(c.to_revision <= s.released) FROM rollout_change AS c "
+                 "(SELECT bool_or(c.to_revision <= s.settled) FROM rollout_change AS c "
                  " JOIN scope AS s USING (scope_id) WHERE c.rollout_id = r.rollout_id) "
                  "FROM rollout AS r, rollout_base($1) AS b (base) WHERE r.rollout_id = $1",
                  &rows, e, PARAM_INT(rollout_id), PARAM_TEXT(actor)) < 0)
@@ -65,19 +65,19 @@ int approvals_rebase(struct pg *pg, int64_t rollout_id, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT c.scope_id, s.released FROM rollout_change AS c JOIN scope AS s "
+                 "SELECT c.scope_id, s.settled FROM rollout_change AS c JOIN scope AS s "
                  "USING (scope_id) WHERE c.rollout_id = $1",
                  &rows, e, PARAM_INT(rollout_id)) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++) {
-        int64_t scope_id = rows_int(rows, i, 0), released = rows_int(rows, i, 1);
+        int64_t scope_id = rows_int(rows, i, 0), settled = rows_int(rows, i, 1);
         struct hash hash;
 
-        if (revision_document(pg, scope_id, (uint64_t)released, &hash, NULL, NULL, e) < 0 ||
+        if (revision_document(pg, scope_id, (uint64_t)settled, &hash, NULL, NULL, e) < 0 ||
             PG_QUERY(pg,
                      "UPDATE rollout_change SET from_revision = $3, from_hash = $4 "
                      "WHERE rollout_id = $1 AND scope_id = $2",
-                     NULL, e, PARAM_INT(rollout_id), PARAM_INT(scope_id), PARAM_INT(released),
+                     NULL, e, PARAM_INT(rollout_id), PARAM_INT(scope_id), PARAM_INT(settled),
                      pg_hash(&hash)) < 0)
             return -1;
     }

@@ -141,11 +141,11 @@ int config_write(struct pg *pg, struct scope *scope, const struct config_write *
 
 /* Make a revision whose content equals that of `target`; false in *is_changed when the head does
  * already. With is_keeping_drafts, a second revision puts the drafts (what was written after
- * `released`) back on top. revision_out: the one that equals the target. */
+ * `settled`) back on top. revision_out: the one that equals the target. */
 int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_keeping_drafts,
                   const char *actor, const char *description, uint64_t *revision_out,
                   bool *is_changed, struct err *e) __attribute__((warn_unused_result));
-/* After a rollout to `to_revision` was rolled back: make a revision equal to the released one, and
+/* After a rollout to `to_revision` was rolled back: make a revision equal to the settled one, and
  * put what was written after to_revision back on top. */
 int config_take_back(struct pg *pg, struct scope *scope, uint64_t to_revision, int64_t rollout_id,
                      const char *description, uint64_t *revision_out, bool *is_changed,

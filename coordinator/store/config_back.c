@@ -120,8 +120,8 @@ int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_k
                                     .actor = actor,
                                     .description = description };
 
-    /* Drafts are the keys that were written after the released revision. */
-    return go_back(pg, scope, &copies, is_keeping_drafts ? scope->released : scope->head, 0,
+    /* Put back is what was written after the servers' revision. */
+    return go_back(pg, scope, &copies, is_keeping_drafts ? scope->settled : scope->head, 0,
                    is_changed, revision_out, e);
 }
 
@@ -129,9 +129,9 @@ int config_take_back(struct pg *pg, struct scope *scope, uint64_t to_revision, i
                      const char *description, uint64_t *revision_out, bool *is_changed,
                      struct err *e)
 {
-    struct config_copies copies = { .since = scope->released,
+    struct config_copies copies = { .since = scope->settled,
                                     .until = scope->head,
-                                    .target = scope->released,
+                                    .target = scope->settled,
                                     .actor = "lockstepd",
                                     .description = description };
 

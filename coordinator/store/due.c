@@ -5,25 +5,26 @@
 
 #include "coordinator/store/pg.h"
 
-/* Of a scope s: its newest rollout r with change c, when that was rolled back and no revision
- * took it back. */
+/* Of a scope s in environment n: its newest rollout r with change c, when that was rolled back for
+ * what it changed (that nobody was there is no reason), readers may have it, and no revision took
+ * it back. */
 #define ROLLED_BACK                                                                                \
     "rollout_change c JOIN rollout r USING (rollout_id) WHERE c.scope_id = s.scope_id "            \
-    "AND r.kind = 'change' AND r.state IN ('rolled_back', 'failed') "                              \
-    "AND c.to_revision > s.released AND c.rollout_id = (SELECT max(x.rollout_id) "                 \
+    "AND r.kind = 'change' AND r.is_refused AND c.to_revision > s.settled "                         \
+    "AND (c.to_revision <= s.released OR (n.policy = 'auto' "                                      \
+    "  AND r.state IN ('rolled_back', 'failed'))) AND c.rollout_id = (SELECT max(x.rollout_id) "                 \
     " FROM rollout_change x WHERE x.scope_id = s.scope_id) "                                       \
     "AND NOT EXISTS (SELECT 1 FROM revision v WHERE v.scope_id = s.scope_id "                      \
     " AND v.takes_back = c.rollout_id)"
 
-/* A head that was tried and did not complete waits for the next write: trying it again and again
+/* A head that was tried and found wanting waits for the next write: trying it again and again
  * helps nobody. */
 #define DUE                                                                                        \
-    "FROM scope s JOIN environment n ON n.name = s.environment AND n.policy = 'auto' "             \
-    "AND coalesce(n.settings ->> 'default_strategy', '') <> '' "                                   \
-    "WHERE s.head > s.released AND NOT EXISTS (SELECT 1 FROM rollout_change o "                    \
+    "FROM scope s JOIN environment n ON n.name = s.environment "                                   \
+    "WHERE s.head > s.settled AND NOT EXISTS (SELECT 1 FROM rollout_change o "                     \
     " WHERE o.scope_id = s.scope_id AND o.is_open) "                                               \
-    "AND (NOT EXISTS (SELECT 1 FROM rollout_change t WHERE t.scope_id = s.scope_id "               \
-    "  AND t.to_revision >= s.head) OR EXISTS (SELECT 1 FROM " ROLLED_BACK ")) "
+    "AND ((n.policy = 'auto' AND coalesce(n.settings ->> 'default_strategy', '') <> '' "           \
+    "  AND scope_is_untried(s.scope_id, s.head)) OR EXISTS (SELECT 1 FROM " ROLLED_BACK ")) "
 
 int due_find_back(struct pg *pg, const struct scope *scope, struct due_back *out, struct err *e)
 {
@@ -32,7 +33,7 @@ int due_find_back(struct pg *pg, const struct scope *scope, struct due_back *out
     *out = (struct due_back){ 0 };
     if (PG_QUERY(pg,
                  "SELECT w.rollout_id, w.public_id, w.to_revision FROM scope s "
-                 "JOIN environment n ON n.name = s.environment AND n.policy = 'auto' "
+                 "JOIN environment n ON n.name = s.environment "
                  "CROSS JOIN LATERAL (SELECT r.rollout_id, r.public_id, c.to_revision "
                  " FROM " ROLLED_BACK ") w WHERE s.scope_id = $1",
                  &rows, e, PARAM_INT(scope->scope_id)) < 0)

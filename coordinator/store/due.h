@@ -7,22 +7,23 @@
 
 #include "coordinator/store/scopes.h"
 
-/* The rollout whose change has to be taken back: the scope's newest, rolled back, with nothing
- * done about its revision yet. */
+/* The rollout whose change has to be taken back: the scope's newest, rolled back because of what it
+ * changed, with nothing done about its revision yet. One that ended because nobody was there is not
+ * among them: what it released stays, and is rolled out again when somebody is. */
 struct due_back {
     int64_t rollout_id; /* 0: none */
     char public_id[32];
     uint64_t to_revision;
 };
-/* Only where the environment's policy is auto. The scope is locked. */
+/* Where the environment's policy is auto, or readers were given the change. The scope is locked. */
 int due_find_back(struct pg *pg, const struct scope *scope, struct due_back *out, struct err *e)
     __attribute__((warn_unused_result));
 /* The head has the base's content already: remember that nothing is left to be done. */
 int due_note_back(struct pg *pg, const struct scope *scope, int64_t rollout_id, struct err *e)
     __attribute__((warn_unused_result));
 
-/* Scopes without an open rollout whose head was never tried, or that have something to be taken
- * back: service, environment. */
+/* Scopes without an open rollout whose head is to be tried (again), or that have something to be
+ * taken back: service, environment. */
 int due_list(struct pg *pg, struct rows **out, struct err *e) __attribute__((warn_unused_result));
 /* The same for one, under its lock. */
 int due_is(struct pg *pg, const struct scope *scope, bool *out, struct err *e)

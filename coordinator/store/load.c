@@ -74,7 +74,7 @@ static int load_scopes(struct pg *pg, struct snapshot *s, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (pg_query(pg,
-                 "SELECT scope_id, service, environment, head, released FROM scope"
+                 "SELECT scope_id, service, environment, head, settled FROM scope"
                  " ORDER BY scope_id",
                  NULL, 0, &rows, e))
         return -1;
@@ -87,7 +87,7 @@ static int load_scopes(struct pg *pg, struct snapshot *s, struct err *e)
         snprintf(scope->service, sizeof(scope->service), "%s", rows_text(rows, i, 1));
         snprintf(scope->environment, sizeof(scope->environment), "%s", rows_text(rows, i, 2));
         scope->head = (uint64_t)rows_int(rows, i, 3);
-        scope->released = (uint64_t)rows_int(rows, i, 4);
+        scope->settled = (uint64_t)rows_int(rows, i, 4);
     }
     return 0;
 }

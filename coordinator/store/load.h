@@ -25,7 +25,7 @@ struct server_row {
 struct scope_row {
     int64_t scope_id;
     char service[NAME_BUFFER], environment[NAME_BUFFER];
-    uint64_t head, released;
+    uint64_t head, settled;
 };
 
 /* server_scope: what a server runs, as recorded. */

@@ -73,7 +73,7 @@ static int drop_history(struct run *r, size_t row, struct err *e)
 
     if (!ms)
         return 0;
-    if (PG_QUERY(r->pg, "SELECT scope_id FROM scope WHERE environment = $1 AND released > 0 "
+    if (PG_QUERY(r->pg, "SELECT scope_id FROM scope WHERE environment = $1 AND settled > 0 "
                         "ORDER BY scope_id",
                  &scopes, e, PARAM_TEXT(rows_text(r->environments, row, 0))) < 0)
         return -1;

@@ -49,22 +49,22 @@ int saving_fix_base(struct saving *s, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(s->pg,
-                 "SELECT c.scope_id, s.released, c.to_revision FROM rollout_change AS c"
+                 "SELECT c.scope_id, s.settled, c.to_revision FROM rollout_change AS c"
                  " JOIN scope AS s USING (scope_id) WHERE c.rollout_id = $1",
                  &rows, e, PARAM_INT(s->save->rollout)))
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++) {
         int64_t scope_id = rows_int(rows, i, 0);
-        uint64_t released = (uint64_t)rows_int(rows, i, 1), to = (uint64_t)rows_int(rows, i, 2);
+        uint64_t settled = (uint64_t)rows_int(rows, i, 1), to = (uint64_t)rows_int(rows, i, 2);
         struct hash from_hash, to_hash;
 
-        if (revision_document(s->pg, scope_id, released, &from_hash, NULL, NULL, e) ||
+        if (revision_document(s->pg, scope_id, settled, &from_hash, NULL, NULL, e) ||
             revision_document(s->pg, scope_id, to, &to_hash, NULL, NULL, e) ||
             PG_QUERY(s->pg,
                      "UPDATE rollout_change SET from_revision = $3, from_hash = $4, to_hash = $5"
                      " WHERE rollout_id = $1 AND scope_id = $2",
                      NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(scope_id),
-                     PARAM_INT(released), pg_hash(&from_hash), pg_hash(&to_hash)))
+                     PARAM_INT(settled), pg_hash(&from_hash), pg_hash(&to_hash)))
             return -1;
     }
     return 0;

@@ -160,17 +160,17 @@ static int finalize(struct saving *s, struct err *e)
     return saving_expect(s, rows, "a rollout is finalized", e);
 }
 
-/* Subscribers are told of what is released from what was: their messages are saved with it. */
+/* What its servers run in the end is settled. Readers have it already where a write is released by
+ * itself; else it is released here, and the messages of subscribers are saved with it. */
 static int release(struct saving *s, struct err *e)
 {
     if (PG_QUERY(s->pg,
-                 "SELECT outbox_config_changed(s.scope_id, s.released, c.to_revision)"
-                 " FROM rollout_change AS c JOIN scope AS s USING (scope_id)"
-                 " WHERE c.rollout_id = $1",
+                 "SELECT scope_release(c.scope_id, c.to_revision) FROM rollout_change AS c"
+                 " WHERE c.rollout_id = $1 ORDER BY c.scope_id",
                  NULL, e, PARAM_INT(s->save->rollout)))
         return -1;
     return PG_QUERY(s->pg,
-                    "UPDATE scope AS s SET released = c.to_revision, released_dseq = $2"
+                    "UPDATE scope AS s SET settled = c.to_revision, released_dseq = $2"
                     " FROM rollout_change AS c WHERE c.rollout_id = $1"
                     " AND c.scope_id = s.scope_id",
                     NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->out->dseq));

@@ -24,6 +24,7 @@ static int take_scope(const struct rows *rows, const char *service, const char *
     out->head = (uint64_t)rows_int(rows, 0, 1);
     out->released = (uint64_t)rows_int(rows, 0, 2);
     out->oldest = (uint64_t)rows_int(rows, 0, 5);
+    out->settled = (uint64_t)rows_int(rows, 0, 6);
     /* From the row: the names asked for may lie in *out. */
     snprintf(out->service, sizeof(out->service), "%s", rows_text(rows, 0, 3));
     snprintf(out->environment, sizeof(out->environment), "%s", rows_text(rows, 0, 4));
@@ -46,7 +47,7 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released, service, environment, oldest FROM scope "
+                 "SELECT scope_id, head, released, service, environment, oldest, settled FROM scope "
                  "WHERE service = $1 AND environment = $2",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
@@ -76,7 +77,7 @@ static int lock(struct pg *pg, const char *service, const char *environment, boo
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released, service, environment, oldest FROM scope "
+                 "SELECT scope_id, head, released, service, environment, oldest, settled FROM scope "
                  "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
                  &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
@@ -108,6 +109,17 @@ int scopes_lock_to_write(struct pg *pg, const char *service, const char *environ
     return scopes_lock(pg, service, environment, is_creating, out, e);
 }
 
+int scopes_release(struct pg *pg, struct scope *scope, uint64_t revision, struct err *e)
+{
+    if (revision <= scope->released)
+        return 0;
+    if (PG_QUERY(pg, "SELECT scope_release($1, $2)", NULL, e, PARAM_INT(scope->scope_id),
+                 PARAM_INT(revision)) < 0)
+        return -1;
+    scope->released = revision;
+    return 0;
+}
+
 int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
                     struct err *e)
 {
@@ -127,13 +139,17 @@ int scopes_list(struct pg *pg, const char *after_service, const char *after_envi
                     "(SELECT count(*) FROM server_scope m JOIN server v USING (server_id) "
                     " WHERE m.scope_id = s.scope_id AND v.state = 'enrolled'), "
                     "(SELECT r.public_id FROM rollout_change c JOIN rollout r USING (rollout_id) "
-                    " WHERE c.scope_id = s.scope_id AND c.is_open) "
+                    " WHERE c.scope_id = s.scope_id AND c.is_open), s.settled, "
+                    "(SELECT h.hash = r.hash FROM revision h, revision r WHERE "
+                    " h.scope_id = s.scope_id AND h.revision = s.head AND "
+                    " r.scope_id = s.scope_id AND r.revision = s.released) "
                     "FROM scope s WHERE s.head > 0 AND (s.service, s.environment) > ($1, $2) "
                     "ORDER BY s.service, s.environment LIMIT $3",
                     out, e, PARAM_TEXT(after_service), PARAM_TEXT(after_environment),
                     PARAM_INT(limit));
 }
 
+/* A head with the released content is no draft, whatever lies between. */
 struct scope_summary scopes_at(const struct rows *rows, size_t row)
 {
     uint64_t head = (uint64_t)rows_int(rows, row, 2), released = (uint64_t)rows_int(rows, row, 3);
@@ -144,7 +160,8 @@ struct scope_summary scopes_at(const struct rows *rows, size_t row)
         .rollout = rows_text(rows, row, 5),
         .head = head,
         .released = released,
-        .drafts = head - released,
+        .settled = (uint64_t)rows_int(rows, row, 6),
+        .drafts = rows_bool(rows, row, 7) ? 0 : head - released,
         .servers = (uint64_t)rows_int(rows, row, 4),
     };
 }

@@ -15,7 +15,10 @@ struct rows;
 struct scope {
     int64_t scope_id;
     char service[NAME_BUFFER], environment[NAME_BUFFER];
-    uint64_t head, released, oldest; /* revisions below the oldest are no longer kept */
+    uint64_t head;
+    uint64_t released; /* what readers get */
+    uint64_t settled;  /* what its servers were told to run in the end: at most released */
+    uint64_t oldest;   /* revisions below are no longer kept */
 };
 /* Can what the scope was at this revision still be told? ERR_NOT_FOUND unknown_revision. */
 int scope_check_kept(const struct scope *scope, uint64_t revision, struct err *e)
@@ -36,6 +39,11 @@ int scopes_lock_to_write(struct pg *pg, const char *service, const char *environ
                          bool is_creating, struct scope *out, struct err *e)
     __attribute__((warn_unused_result));
 
+/* Readers get this revision from now on, and subscribers are told, in the caller's transaction,
+ * which holds the scope. An older one than they get already changes nothing. */
+int scopes_release(struct pg *pg, struct scope *scope, uint64_t revision, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* scope_id and released, by scope_id. */
 int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struct rows **out,
                     struct err *e) __attribute__((warn_unused_result));
@@ -44,7 +52,7 @@ int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struc
 struct scope_summary {
     const char *service, *environment; /* lent by the rows, as the next */
     const char *rollout;               /* public id of the open one, "" none */
-    uint64_t head, released, drafts, servers;
+    uint64_t head, released, settled, drafts, servers;
 };
 int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,
                 int64_t limit, struct rows **out, struct err *e)

@@ -155,7 +155,7 @@ int secrets_in_scope(struct pg *pg, int64_t scope_id, bool *out, struct err *e)
                  "SELECT 1 FROM scope s JOIN config_version v USING (scope_id) "
                  "WHERE s.scope_id = $1 AND v.secret IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
                  " config_version w WHERE w.scope_id = $1 AND w.key = v.key "
-                 " AND w.revision > v.revision AND w.revision <= s.released) LIMIT 1",
+                 " AND w.revision > v.revision AND w.revision <= s.settled) LIMIT 1",
                  &rows, e, PARAM_INT(scope_id)) < 0)
         return -1;
     *out = rows_count(rows) > 0;
@@ -364,6 +364,8 @@ int secrets_needed(struct pg *pg, const char *const *digests, size_t count, stru
         "WITH used AS (SELECT DISTINCT scope_id, key FROM config_version WHERE secret = ANY ($1)), "
         "scopes AS (SELECT s.* FROM scope s WHERE s.scope_id IN (SELECT scope_id FROM used)), "
         "needs AS (SELECT scope_id, released AS revision, 'is released' AS why FROM scopes "
+        " UNION SELECT scope_id, settled, 'is what servers may go back to' FROM scopes "
+        "  WHERE settled < released "
         " UNION SELECT scope_id, head, 'is the newest' FROM scopes WHERE head > released "
         " UNION SELECT c.scope_id, x.revision, 'is part of the open rollout ' || r.public_id "
         "  FROM scopes JOIN rollout_change c USING (scope_id) JOIN rollout r USING (rollout_id) "

@@ -77,13 +77,13 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
 }
 
 /* What a server should run: the target of the open rollout whose stage it is in and that decided
- * to activate, else the released revision. */
+ * to activate, else what its scope settled on. */
 #define DESIRED                                                                                    \
     "coalesce((SELECT c.to_revision FROM rollout_change c JOIN rollout r USING (rollout_id) "      \
     " JOIN member m ON m.rollout_id = r.rollout_id AND m.server_id = v.server_id "                 \
     " JOIN attempt a ON a.number = m.attempt_number "                                              \
     " WHERE c.scope_id = s.scope_id AND c.is_open AND a.outcome = 'activate' "                     \
-    " AND r.state = 'running'), c.released)"
+    " AND r.state = 'running'), c.settled)"
 
 /* obeyed says which decision; running the desired content is applied, whatever came before. */
 #define SCOPE_STATE                                                                                \

@@ -45,7 +45,7 @@ static void set_up(void)
     kit_lead(pg, 1);
     scope_id = kit_scope(pg, "payments", 2);
     kit_servers(pg, scope_id, 4);
-    kit_sql(pg, "UPDATE scope SET released = 1");
+    kit_sql(pg, "UPDATE scope SET released = 1, settled = 1");
     rollout_id = kit_rollout(pg, &scope_id, 1, 2);
     attempt = save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING,
                                   .to = PHASE_PREPARING, .attempt = 1 }, cohort, 3);

@@ -243,7 +243,7 @@ START_TEST(test_going_back_puts_drafts_on_top_again)
     MUST_WRITE(set("a", "old"), set("b", "old"));
     MUST_WRITE(set("a", "bad"), set("c", "bad"));
     MUST_WRITE(set("b", "draft"));
-    scope.released = 2;
+    scope.released = scope.settled = 2;
     ck_assert_int_eq(
         config_revert(pg, &scope, 1, true, "tests", "back", &revision, &is_changed, &err), 0);
     ck_assert_uint_eq(revision, 4);

@@ -324,7 +324,7 @@ int64_t kit_rollout(struct pg *pg, const int64_t *scope_ids, int scope_count, in
         hash_to_hex(&hash, hex);
         kit_sql(pg,
                 "INSERT INTO rollout_change (rollout_id, scope_id, from_revision, to_revision,"
-                " to_hash, is_open) SELECT %lld, scope_id, released, %lld, '\\x%s', true"
+                " to_hash, is_open) SELECT %lld, scope_id, settled, %lld, '\\x%s', true"
                 " FROM scope WHERE scope_id = %lld",
                 (long long)id, (long long)head, hex, (long long)scope_ids[i]);
     }

@@ -76,7 +76,8 @@ static void must_fix(const char *service, const char *what)
 
 static void release(const char *service, int revision)
 {
-    kit_sql(pg, "UPDATE scope SET released = %d WHERE service = '%s'", revision, service);
+    kit_sql(pg, "UPDATE scope SET released = %d, settled = %d WHERE service = '%s'", revision,
+            revision, service);
 }
 
 /* The keys of a revision as "a=1 b=2". */
@@ -192,9 +193,9 @@ static int64_t ended_rollout(const char *service, int from, int to, const char *
 {
     kit_sql(pg,
             "INSERT INTO rollout (public_id, stage_count, salt, strategy, created_by, state, "
-            "finished_at) VALUES ('r' || (SELECT count(*) FROM rollout), 1, 's', '{}', 'tests', "
-            "'%s', now())",
-            state);
+            "finished_at, is_refused) VALUES ('r' || (SELECT count(*) FROM rollout), 1, 's', '{}', "
+            "'tests', '%s', now(), '%s' <> 'completed')",
+            state, state);
     kit_sql(pg,
             "INSERT INTO rollout_change (rollout_id, scope_id, from_revision, to_revision, is_open)"
             " SELECT (SELECT max(rollout_id) FROM rollout), scope_id, %d, %d, false FROM scope "

@@ -101,7 +101,7 @@ START_TEST(test_the_roster)
     ck_assert_str_eq(s->servers[1].labels, "{\"zone\": \"a\"}");
     ck_assert_uint_eq(s->scope_count, 1);
     ck_assert_str_eq(s->scopes[0].service, "payments");
-    ck_assert(s->scopes[0].head == 1 && s->scopes[0].released == 0);
+    ck_assert(s->scopes[0].head == 1 && s->scopes[0].settled == 0);
     ck_assert_uint_eq(s->membership_count, 3);
     ck_assert_uint_eq(s->memberships[0].obeyed, 7);
 }

@@ -42,7 +42,7 @@ static long long ten_days(void)
                 "(%lld, 'gone', 1, 2, false, 'string', 'x', 'kit'), "
                 "(%lld, 'gone', 2, 3, true, 'string', '', 'kit')", id, id, id);
     kit_sql(pg, "UPDATE revision SET created_at = now() - (10 - revision) * interval '1 day'");
-    kit_sql(pg, "UPDATE scope SET released = head");
+    kit_sql(pg, "UPDATE scope SET released = head, settled = head");
     return id;
 }
 
@@ -93,7 +93,7 @@ START_TEST(test_what_is_needed_stays)
     long long id = ten_days(), rollout;
     const int64_t scope = id;
 
-    kit_sql(pg, "UPDATE scope SET released = 9");
+    kit_sql(pg, "UPDATE scope SET released = 9, settled = 9");
     drop_history(id, -1, 100);
     ck_assert_int_eq(kit_int(pg, "SELECT oldest FROM scope WHERE scope_id = %lld", id), 9);
     kit_sql(pg, "DELETE FROM config_version; DELETE FROM revision; DELETE FROM scope");

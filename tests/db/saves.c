@@ -20,7 +20,8 @@ static void set_up(void)
     scope_id = kit_scope(pg, "payments", 3);
     other_id = kit_scope(pg, "search", 1);
     kit_servers(pg, scope_id, 4);
-    kit_sql(pg, "UPDATE scope SET released = 2 WHERE scope_id = %lld", (long long)scope_id);
+    kit_sql(pg, "UPDATE scope SET released = 2, settled = 2 WHERE scope_id = %lld",
+            (long long)scope_id);
     rollout_id = kit_rollout(pg, (int64_t[]){ scope_id, other_id }, 2, 2);
 }
 
@@ -343,6 +344,23 @@ START_TEST(test_rollback_closes_the_undecided_attempt)
 }
 END_TEST
 
+/* Where a write is released by itself, readers are ahead of servers: they are not taken back. */
+START_TEST(test_finalize_settles_what_readers_have_left_behind)
+{
+    kit_sql(pg, "INSERT INTO revision (scope_id, revision, created_by) VALUES (%lld, 4, 'tests')",
+            (long long)scope_id);
+    kit_sql(pg, "UPDATE scope SET head = 4, released = 4 WHERE scope_id = %lld",
+            (long long)scope_id);
+    bake_first();
+    members("state = 'applied'", "2");
+    must_write(FINALIZE(PHASE_BAKING));
+    ck_assert_str_eq(kit_text(pg, "SELECT settled || ' ' || released FROM scope"
+                                  " WHERE scope_id = %lld", (long long)scope_id), "3 4");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(released_at) FROM revision WHERE scope_id = %lld"
+                                 " AND revision = 3", (long long)scope_id), 1);
+}
+END_TEST
+
 START_TEST(test_finalize_releases)
 {
     bake_first();
@@ -527,6 +545,7 @@ int main(void)
     tcase_add_test(tests, test_rollback_needs_an_activation_and_ignores_pauses);
     tcase_add_test(tests, test_rollback_closes_the_undecided_attempt);
     tcase_add_test(tests, test_finalize_releases);
+    tcase_add_test(tests, test_finalize_settles_what_readers_have_left_behind);
     tcase_add_test(tests, test_a_scope_without_servers_completes_at_once);
     tcase_add_test(tests, test_with_members_nothing_completes_at_once);
     tcase_add_test(tests, test_abort_before_any_activation);

@@ -148,7 +148,7 @@ START_TEST(test_what_is_needed_is_named)
 
     seal("two", 2, 2);
     kit_servers(pg, web, 2);
-    kit_sql(pg, "UPDATE scope SET released = 2");
+    kit_sql(pg, "UPDATE scope SET released = 2, settled = 2");
     ck_assert_int_eq(secrets_needed(pg, &digest, 1, &free_one, &err), 0);
     ck_assert_uint_eq(rows_count(free_one), 0);
     kit_sql(pg, "UPDATE server_scope SET revision = 1 WHERE server_id = 1");

@@ -1,0 +1,115 @@
+"""automatic.py - environments that release by themselves: readers at the write, servers when they are there."""
+import os
+
+from kit import Agent, World, check, equal, read, wait_until
+from api import put
+
+QUICK = {"ready_timeout": "2s", "apply_timeout": "2s"}
+STRATEGIES = {"eventual-quick": {"mode": "eventual", "stages": [{"percent": 100, **QUICK}]},
+              "strict-quick": {"stages": [{"percent": 100, **QUICK}], "unreachable": "fail"}}
+
+
+def setup():
+    world = World("automatic").start(coordinators=2)
+    for name, strategy in STRATEGIES.items():
+        world.ok("PUT", f"/strategies/{name}", strategy)
+    use(world, "eventual-quick")
+    return world
+
+
+def use(world, strategy):
+    world.postgres.sql(f"""UPDATE environment SET settings = '{{"default_strategy":"{strategy}"}}' WHERE name = 'staging'""")
+
+
+def value(world, path, coordinator=0):
+    answer = world.coordinators[coordinator].api("GET", f"/config/{path}")
+    return answer["config_value"] if answer.status == 200 else None
+
+
+def rollouts(world, service):
+    """Newest first."""
+    return world.ok("GET", f"/rollouts?service={service}&environment=staging")["rollouts"]
+
+
+def scope(world, service):
+    return next(s for s in world.ok("GET", "/services")["services"] if s["service"] == service)
+
+
+def server(world, service, check_line="true"):
+    """One server of the service that writes what it is given into a file."""
+    path = f"{world.folder}/{service}.out"
+    agent = Agent(world, service, scopes=[f"{service}/staging"],
+                  scope_settings=f"file = v -> {path}\ncheck = {check_line} {path}\ncheck_attempts = 1\npoll = 200ms\n")
+    agent.enroll(scopes=[f"{service}/staging"]).start()
+    world.wait_agents(f"{service}/staging", 1)
+    return agent, path
+
+
+def test_read_your_writes(world):
+    """what was written is what is read, at once, on the coordinator that took it and soon on the others"""
+    for n in range(20):
+        written = put(world, "mine/staging/v", str(n))
+        equal((written["released"], value(world, "mine/staging/v")), (True, str(n)), f"write {n}")
+        document = world.ok("POST", "/config/mine/staging", {"set": {"w": str(n)}})
+        equal((document["released"], value(world, "mine/staging/w")), (True, str(n)), f"write {n} of a whole scope")
+    wait_until(lambda: value(world, "mine/staging/v", 1) == "19", "the other coordinator gives it, too", 5)
+    equal(world.api("DELETE", "/config/mine/staging/w").status, 200, "deleted")
+    equal(value(world, "mine/staging/w"), None, "and gone at once")
+    equal((scope(world, "mine")["drafts"], world.ok("GET", "/config/mine/staging")["released"]),
+          (0, scope(world, "mine")["head"]), "nothing waits")
+
+
+def test_open_rollout(world):
+    """an open rollout of the scope holds back servers, not readers"""
+    agent, path = server(world, "held", "sleep 3; true")
+    first = put(world, "held/staging/v", "one")
+    second = put(world, "held/staging/v", "two")
+    equal((second["rollout"], second["released"], value(world, "held/staging/v")), (None, True, "two"), "released while one is open")
+    check(first["rollout"], "the first one opened it")
+    wait_until(lambda: os.path.exists(path) and read(path) == "two", "the server is brought there by the next", 60)
+    agent.process.stop()
+
+
+def test_failed(world):
+    """what servers refuse is taken back from readers, later writes stay"""
+    agent, path = server(world, "fails", "! grep -q bad")
+    put(world, "fails/staging/v", "good")
+    wait_until(lambda: os.path.exists(path) and read(path) == "good", "it runs the good one")
+    wait_until(lambda: not [r for r in rollouts(world, "fails") if r["finished_at"] is None], "nothing is open")
+    bad = put(world, "fails/staging/v", "bad")
+    put(world, "fails/staging/other", "stays")
+    equal(value(world, "fails/staging/v"), "bad", "readers get what was written")
+    world.wait_state(bad["rollout"], "rolled_back", "aborted", "failed")
+    wait_until(lambda: value(world, "fails/staging/v") == "good", "the revert revision is released")
+    equal(value(world, "fails/staging/other"), "stays", "the later write is none of its business")
+    wait_until(lambda: read(path) == "good" and scope(world, "fails")["rollout"] is None, "and the server runs it", 60)
+    agent.process.stop()
+
+
+def nobody(world, service, strategy):
+    use(world, strategy)
+    agent, path = server(world, service)
+    put(world, f"{service}/staging/v", "day")
+    wait_until(lambda: os.path.exists(path) and read(path) == "day", "it runs the first one")
+    wait_until(lambda: scope(world, service)["rollout"] is None, "nothing is open")
+    agent.process.stop()
+    written = put(world, f"{service}/staging/v", "night")
+    world.wait_state(written["rollout"], "completed", "rolled_back", "aborted", "failed", seconds=60)
+    head = scope(world, service)
+    equal((value(world, f"{service}/staging/v"), head["head"], head["released"]), ("night", 2, 2), "the release stays")
+    agent.start()
+    wait_until(lambda: read(path) == "night", "the server comes and is brought there", 90)
+    equal([(e["action"], e["data"]) for e in world.audit() if e["action"] == "config.revert" and e["data"]["rollout"] == written["rollout"]],
+          [], "nobody wrote the old value")
+    equal(scope(world, service)["head"], 2, "no version more")
+    agent.process.stop()
+
+
+def test_nobody_was_there(world):
+    """a write while every server is away stays released, and they get it when they are back"""
+    nobody(world, "night", "eventual-quick")
+
+
+def test_nobody_was_there_for_a_strict_strategy(world):
+    """the same where the strategy fails for who cannot be reached"""
+    nobody(world, "strict", "strict-quick")
