@@ -86,6 +86,7 @@ struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind 
     duty->attempt = attempt;
     duty->scope = scope;
     duty->is_settled = false;
+    duty->is_kept = false;
     duty->repeat_ms = 0;
     duty->repeat_wait_ms = 0;
     bitset_copy(&duty->addressed, addressed);
@@ -167,13 +168,15 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
     }
 }
 
-void delivery_forget(struct delivery *d, uint32_t server)
+void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++) {
-        if (!d->duties[i].dseq)
+        struct duty *duty = &d->duties[i];
+
+        if (!duty->dseq || duty->scope != scope || !bitset_has(&duty->addressed, server))
             continue;
-        bitset_remove(&d->duties[i].addressed, server);
-        bitset_remove(&d->duties[i].owed, server);
+        duty->is_kept |= duty->kind == DECISION_ROLLBACK && bitset_has(&duty->owed, server);
+        bitset_remove(&duty->owed, server);
     }
 }
 
@@ -257,7 +260,8 @@ void delivery_tick(struct delivery *d, const struct bitset *connected, int64_t n
 
         if (!duty->dseq)
             continue;
-        if (duty->is_settled && !is_for_all(duty) && bitset_is_empty(&duty->owed))
+        if (duty->is_settled && !is_for_all(duty) && !duty->is_kept &&
+            bitset_is_empty(&duty->owed))
             release(duty);
         else if (duty->repeat_ms <= now_ms)
             delivery_send(d, duty, connected, now_ms, chance, out);

@@ -28,6 +28,7 @@ struct duty {
     uint64_t attempt; /* ACTIVATE: its number; 0 else */
     uint32_t scope;
     bool is_settled; /* its rollout ended */
+    bool is_kept;    /* somebody left the scope without an answer, and may come back */
     struct bitset addressed, owed;
     struct bitset lent; /* what a SEND lends until the next step */
     int64_t repeat_ms, repeat_wait_ms;
@@ -60,7 +61,9 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
 void delivery_again(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server joined the scope: the newest FINALIZE addresses it. */
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
-void delivery_forget(struct delivery *d, uint32_t server); /* revoked */
+/* A server left the scope. It is owed nothing while it is away; what it did not answer stays
+ * addressed to it, so that its first digest after it came back says what it still has to hear. */
+void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope);
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope);
 
 /* Send now what duty's decision owes to connected servers; repeats are planned from now. */

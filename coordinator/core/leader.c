@@ -136,8 +136,11 @@ static bool hear_check(struct leader *l, uint32_t server, const struct heard_sco
 /* A server that lost its slot (re-imaged) is asked again. */
 static void hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
 {
-    bool is_news = hear_check(l, server, h);
+    bool is_news;
 
+    if (!bitset_has(&l->scopes[h->scope].members, server))
+        return; /* what it says of a scope that it does not belong to concerns nobody */
+    is_news = hear_check(l, server, h);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
@@ -225,10 +228,33 @@ static void on_joined(struct leader *l, const struct leader_event *ev)
                 bitset_add(&l->rollouts[i].scope_members, ev->server);
 }
 
+/* It has no part in a rollout any more of whose scopes it reads none. */
+static void leave_rollout(struct leader *l, struct rollout *r, uint32_t server)
+{
+    for (unsigned s = 0; s < r->scope_count; s++)
+        if (bitset_has(&l->scopes[r->scopes[s]].members, server))
+            return;
+    bitset_remove(&r->scope_members, server);
+    r->is_touched = true;
+}
+
+static void on_withdrew(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    bitset_remove(&l->scopes[ev->scope].members, ev->server);
+    bitset_remove(&l->scopes[ev->scope].failing, ev->server);
+    bitset_remove(&l->scopes[ev->scope].blamed, ev->server);
+    delivery_withdraw(&l->delivery, ev->server, ev->scope);
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (l->rollouts[i].id && bitset_has(&l->rollouts[i].scope_members, ev->server))
+            leave_rollout(l, &l->rollouts[i], ev->server);
+    pump_touched(l, ev, out);
+}
+
+/* What it is owed stays owed: whoever is excluded may be included again, and nothing is sent to
+ * servers that are not connected. */
 static void on_revoked(struct leader *l, const struct leader_event *ev)
 {
     fleet_remove(&l->fleet, ev->server);
-    delivery_forget(&l->delivery, ev->server);
 }
 
 /* ---------------------------------------------------------------- acknowledgements */
@@ -289,19 +315,22 @@ static void on_outcome(struct leader *l, const struct ack *a)
 {
     const struct duty *duty = delivery_find(&l->delivery, a->number);
     struct rollout *r = duty ? leader_find(l, duty->rollout) : NULL;
+    const struct bitset *asked;
 
     delivery_confirm(&l->delivery, a->number, a->server);
     if (!r)
         return;
+    asked = duty->kind == DECISION_ACTIVATE || duty->kind == DECISION_ROLLBACK ? &r->opened
+                                                                                : &r->scope_members;
+    if (!bitset_has(asked, a->server))
+        return; /* of somebody whom this decision was not addressed to */
     r->is_touched = true;
-    if (duty->kind == DECISION_ACTIVATE) {
-        if (bitset_has(&r->opened, a->server))
-            on_activate_outcome(r, a, duty->attempt);
-    } else if (duty->kind == DECISION_ROLLBACK) {
+    if (duty->kind == DECISION_ACTIVATE)
+        on_activate_outcome(r, a, duty->attempt);
+    else if (duty->kind == DECISION_ROLLBACK)
         on_rollback_outcome(r, a);
-    } else {
+    else
         bitset_add(&r->finalized, a->server);
-    }
 }
 
 static void on_ack(struct leader *l, const struct ack *a)
@@ -315,7 +344,7 @@ static void on_ack(struct leader *l, const struct ack *a)
         break;
     case ACK_ABORTED:
         r = leader_find_round(l, a->number);
-        if (r && r->state == ROLLOUT_ABORTING) {
+        if (r && r->state == ROLLOUT_ABORTING && bitset_has(&r->opened, a->server)) {
             bitset_add(&r->aborted, a->server);
             r->is_touched = true;
         }
@@ -548,6 +577,9 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
         break;
     case LEADER_JOINED:
         on_joined(l, ev);
+        break;
+    case LEADER_WITHDREW:
+        on_withdrew(l, ev, out);
         break;
     case LEADER_ROLLOUT_STARTED:
         if (leader_has_room(l, ev->load) && leader_load_rollout(l, ev->load, ev->now_ms))

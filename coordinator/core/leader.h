@@ -62,6 +62,7 @@ struct ack {
     X(ENROLLED)        /* server */                                                                 \
     X(REVOKED)         /* server: revoked, excluded or forgotten */                                 \
     X(JOINED)          /* server, scope: membership recorded */                                     \
+    X(WITHDREW)        /* server, scope: the membership ended */                                    \
     X(ROLLOUT_STARTED) /* load: a new row, not opened yet; nothing happens when it has no room */                                        \
     X(COHORT_CHOSEN)   /* rollout, set */                                                           \
     X(SAVED)           /* rollout, save_kind, decision, number: a save of this leader is durable */ \

@@ -76,7 +76,13 @@ static uint64_t applied_in_stage(const struct rollout *r, uint32_t w)
     return r->applied.words[w] & ~r->failed.words[w] & r->stage_members[r->stage].words[w];
 }
 
-/* The round's members word by word. Not enrolled any more: excused for good. Not on the base by
+/* Who still has a part in the rollout: enrolled, and reading one of its scopes. */
+static uint64_t present(const struct rollout *r, const struct fleet *fleet, uint32_t w)
+{
+    return fleet->enrolled.words[w] & r->scope_members.words[w];
+}
+
+/* The round's members word by word. Not present any more: excused for good. Not on the base by
  * the deadline: treated as unreachable. */
 static struct count count_round(struct rollout *r, const struct fleet *fleet, bool is_late)
 {
@@ -88,7 +94,7 @@ static struct count count_round(struct rollout *r, const struct fleet *fleet, bo
         uint64_t cohort = round->cohort.words[w];
         uint64_t ok = (round->is_decided ? r->applied.words[w] : round->ready.words[w]) & cohort &
                       ~r->failed.words[w];
-        uint64_t pending = cohort & ~ok & ~r->failed.words[w] & fleet->enrolled.words[w];
+        uint64_t pending = cohort & ~ok & ~r->failed.words[w] & present(r, fleet, w);
         uint64_t gone =
             pending & (fleet->unreachable.words[w] | (is_late ? r->behind.words[w] : 0));
         uint64_t waited = pending & ~gone;
@@ -112,6 +118,7 @@ static void find_unanswered(struct rollout *r, const struct fleet *fleet)
 
     bitset_copy(&r->unanswered, &r->round.cohort);
     bitset_intersect(&r->unanswered, &fleet->connected);
+    bitset_intersect(&r->unanswered, &r->scope_members);
     bitset_subtract(&r->unanswered, done);
     bitset_subtract(&r->unanswered, &r->failed);
 }
@@ -148,12 +155,12 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
     };
 }
 
-/* Everybody in `asked` who is enrolled and not unreachable is in one of the two sets. */
-static bool is_done(const struct bitset *asked, const struct bitset *done,
+/* Everybody in `asked` who is present and not unreachable is in one of the two sets. */
+static bool is_done(const struct rollout *r, const struct bitset *asked, const struct bitset *done,
                     const struct bitset *also_done, const struct fleet *fleet)
 {
     for (uint32_t w = 0; w < asked->word_count; w++)
-        if (asked->words[w] & fleet->enrolled.words[w] & ~fleet->unreachable.words[w] &
+        if (asked->words[w] & present(r, fleet, w) & ~fleet->unreachable.words[w] &
             ~done->words[w] & ~also_done->words[w])
             return false;
     return true;
@@ -162,11 +169,11 @@ static bool is_done(const struct bitset *asked, const struct bitset *done,
 static bool is_everyone_done(const struct rollout *r, const struct fleet *fleet)
 {
     if (r->state == ROLLOUT_ABORTING)
-        return is_done(&r->opened, &r->aborted, &r->aborted, fleet);
+        return is_done(r, &r->opened, &r->aborted, &r->aborted, fleet);
     if (r->state == ROLLOUT_ROLLING_BACK)
-        return is_done(&r->opened, &r->rolled_back, &r->broken, fleet);
+        return is_done(r, &r->opened, &r->rolled_back, &r->broken, fleet);
     if (r->state == ROLLOUT_FINALIZING)
-        return is_done(&r->scope_members, &r->finalized, &r->finalized, fleet);
+        return is_done(r, &r->scope_members, &r->finalized, &r->finalized, fleet);
     return false;
 }
 
@@ -175,7 +182,7 @@ static bool is_everyone_done(const struct rollout *r, const struct fleet *fleet)
 static bool is_observed(const struct rollout *r, const struct fleet *fleet, int64_t now_ms)
 {
     return !fleet_in_grace(fleet, now_ms) ||
-           is_done(&r->opened, &fleet->connected, &fleet->connected, fleet);
+           is_done(r, &r->opened, &fleet->connected, &fleet->connected, fleet);
 }
 
 static bool is_baked(const struct rollout *r, const struct fleet *fleet, int64_t now_ms)
@@ -199,13 +206,21 @@ void tally_retry(const struct rollout *r, const struct fleet *fleet, struct bits
 
         if (is_open && !r->round.is_decided)
             lost = r->round.cohort.words[w];
-        out->words[w] = lost & ~r->applied.words[w] & fleet->enrolled.words[w];
+        out->words[w] = lost & ~r->applied.words[w] & present(r, fleet, w);
     }
     if (!is_open || bitset_is_empty(out))
         return;
     for (uint32_t w = 0; w < out->word_count; w++)
         out->words[w] |=
-            r->round.cohort.words[w] & ~r->applied.words[w] & fleet->enrolled.words[w];
+            r->round.cohort.words[w] & ~r->applied.words[w] & present(r, fleet, w);
+}
+
+static bool is_any_broken(const struct rollout *r, const struct fleet *fleet)
+{
+    for (uint32_t w = 0; w < r->broken.word_count; w++)
+        if (r->broken.words[w] & present(r, fleet, w))
+            return true;
+    return false;
 }
 
 void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
@@ -227,7 +242,7 @@ void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
         .is_baked = is_baked(r, fleet, now_ms),
         .is_last_stage = r->stage + 1 >= r->strategy.stage_count,
         .is_everyone_done = is_everyone_done(r, fleet),
-        .is_any_broken = bitset_count_both(&r->broken, &fleet->enrolled) > 0,
+        .is_any_broken = is_any_broken(r, fleet),
         .is_patience_over = now_ms >= r->deadline_ms,
         .has_failures = !bitset_is_empty(&r->scratch),
         .previous_failed_max = previous_allowed(r, fleet),

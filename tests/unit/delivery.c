@@ -163,8 +163,29 @@ START_TEST(test_newcomers_are_addressed_by_the_newest_finalize)
     delivery_join(&d, 6, 0);
     ck_assert_uint_eq(delivery_due(&d, 6, 0), 5);
     ck_assert(bitset_has(&delivery_find(&d, 5)->owed, 6));
-    delivery_forget(&d, 6);
-    ck_assert_uint_eq(delivery_due(&d, 6, 0), 0);
+}
+END_TEST
+
+/* Who leaves the scope is owed nothing while it is away; its first digest after it came back says
+ * what it still has to hear, a way back that everybody else answered among it. */
+START_TEST(test_who_leaves_is_owed_again_when_it_is_back)
+{
+    add(5, DECISION_FINALIZE, 0, 0x07);
+    add(7, DECISION_ACTIVATE, 6, 0x07);
+    add(8, DECISION_ROLLBACK, 0, 0x07);
+    delivery_withdraw(&d, 2, 0);
+    ck_assert(!bitset_has(&delivery_find(&d, 8)->owed, 2));
+    delivery_confirm(&d, 8, 0);
+    delivery_confirm(&d, 8, 1);
+    delivery_settle(&d, 1);
+    delivery_tick(&d, &connected, 100000, 0, &out);
+    ck_assert_ptr_nonnull(delivery_find(&d, 8));
+    delivery_join(&d, 2, 0);
+    delivery_heard(&d, 2, 0, 7, 0);
+    ck_assert(bitset_has(&delivery_find(&d, 8)->owed, 2));
+    ck_assert_uint_eq(delivery_due(&d, 2, 0), 8);
+    add(9, DECISION_FINALIZE, 0, 0x07);
+    ck_assert_ptr_null(delivery_find(&d, 8)); /* and no longer than the next release */
 }
 END_TEST
 
@@ -245,6 +266,7 @@ int main(void)
     tcase_add_test(t, test_newcomers_are_addressed_by_the_newest_finalize);
     tcase_add_test(t, test_who_is_asked_again_is_owed_the_newest_attempt_alone);
     tcase_add_test(t, test_a_full_table_drops_what_only_the_ended_owe);
+    tcase_add_test(t, test_who_leaves_is_owed_again_when_it_is_back);
     tcase_add_test(t, test_nobody_is_unreachable_during_the_grace);
     suite_add_tcase(s, t);
     r = srunner_create(s);

@@ -30,7 +30,7 @@ static enum save_kind saved_kind; /* of the last SAVE */
 static enum decision_kind saved_decision;
 static unsigned saved_stage, save_total;
 static uint32_t saved_failed_max; /* of the last ACTIVATE */
-static const char *activated_because, *turned_because; /* of the last saves */
+static const char *activated_because, *turned_because, *ended_because; /* of the last saves */
 static void (*before_chosen)(void); /* what happens while a cohort is being chosen */
 static uint64_t sent_to[3]; /* per send_kind, the last set's first word */
 static unsigned sends[3];
@@ -58,6 +58,8 @@ static inline void answer(const struct effect *e)
         if (e->save.kind == SAVE_PAUSE || e->save.to == PHASE_ABORTING ||
             e->save.to == PHASE_ROLLING_BACK)
             turned_because = e->save.because;
+        if (e->save.kind == SAVE_END)
+            ended_because = e->save.because;
         save_total++;
         ev.rollout = e->save.rollout;
         ev.save_kind = e->save.kind;

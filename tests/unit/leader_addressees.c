@@ -1,0 +1,202 @@
+/* leader_addressees.c - whose word counts for what: members of the stage, the scope, and nobody else. */
+#include "tests/unit/leader_kit.h"
+
+#define STRANGER 8 /* enrolled, and a member of scope 1 alone */
+
+static void add_stranger(void)
+{
+    leader_load_server(l, STRANGER);
+    leader_load_member(l, STRANGER, 1);
+    hello(STRANGER, 0, 0);
+}
+
+static void withdraw(uint32_t server, uint32_t scope)
+{
+    struct leader_event ev = event(LEADER_WITHDREW);
+
+    ev.server = server;
+    ev.scope = scope;
+    step(ev);
+}
+
+/* The first stage is applied, the second is activated, and all is taken back: ROLLBACK is 5. */
+static void turn_back(void)
+{
+    pass_the_first_stage();
+    acks(ACK_READY, 0xfe, 3);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+
+START_TEST(test_a_strangers_failure_spoils_no_rollback)
+{
+    add_stranger();
+    turn_back();
+    ack(ACK_FAILED, STRANGER, 5);
+    ck_assert(!bitset_has(&leader_rollout(l, 1)->broken, STRANGER));
+    acks(ACK_ROLLED_BACK, 0xff, 5);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_int_eq(saved_kind, SAVE_END);
+    ck_assert_str_eq(ended_because, "every reachable server went back");
+}
+END_TEST
+
+START_TEST(test_a_strangers_words_are_not_counted)
+{
+    const struct rollout *r;
+
+    add_stranger();
+    pass_the_first_stage();
+    ack(ACK_READY, STRANGER, 3);
+    ack(ACK_REFUSED, STRANGER, 3);
+    ack(ACK_FAILED, STRANGER, 2);
+    ack(ACK_APPLIED, STRANGER, 2);
+    acks(ACK_READY, 0xfe, 3);
+    ack(ACK_FINALIZED, STRANGER, 4);
+    acks(ACK_APPLIED, 0xfe, 4);
+    ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
+    ack(ACK_FINALIZED, STRANGER, 5);
+    r = leader_rollout(l, 1);
+    ck_assert(!bitset_has(&r->round.ready, STRANGER));
+    ck_assert(!bitset_has(&r->failed, STRANGER));
+    ck_assert(!bitset_has(&r->applied, STRANGER));
+    ck_assert(!bitset_has(&r->finalized, STRANGER));
+    acks(ACK_FINALIZED, 0xff, 5);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+}
+END_TEST
+
+/* What it says of a scope that is not its own moves nobody's verdict. */
+START_TEST(test_a_strangers_digest_concerns_nobody)
+{
+    struct heard_scope heard = { .scope = 0, .obeyed = 99, .slot = 3, .is_check_failing = true };
+    struct leader_event ev = event(LEADER_PONG_RECEIVED);
+
+    add_stranger();
+    pass_the_first_stage();
+    ev.server = STRANGER;
+    ev.heard = &heard;
+    ev.heard_count = 1;
+    sends[SEND_DECISION] = 0;
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_DECISION], 0);
+    ck_assert(!bitset_has(&leader_rollout(l, 1)->failing, STRANGER));
+}
+END_TEST
+
+/* Its agent stopped reading the scope in the middle of a stage: the others are enough, and the
+ * budget is not touched. */
+START_TEST(test_who_withdrew_is_passed_over)
+{
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    sends[SEND_PREPARE] = 0;
+    withdraw(7, 0);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ck_assert_uint_eq(sent_to[SEND_DECISION] & 0x80, 0);
+    acks(ACK_APPLIED, 0x7f, 2);
+    ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x7f);
+    acks(ACK_FINALIZED, 0x7f, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_uint_eq(leader_due(l, 7, 0), 0);
+}
+END_TEST
+
+START_TEST(test_a_way_back_does_not_wait_for_who_withdrew)
+{
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x7f, 5);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    withdraw(7, 0);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    sends[SEND_DECISION] = 0;
+    tick(70000);
+    ck_assert_uint_eq(sends[SEND_DECISION], 0);
+}
+END_TEST
+
+/* It reads the scope again: whatever it ran when it left, it hears the way back. */
+START_TEST(test_who_comes_back_hears_what_it_missed)
+{
+    struct leader_event ev = event(LEADER_JOINED);
+
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x7f, 5);
+    withdraw(7, 0);
+    tick(1000);
+    ev.server = 7;
+    step(ev);
+    sends[SEND_DECISION] = 0;
+    hello(7, 4, 0); /* it obeyed the ACTIVATE */
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x80);
+    ck_assert_uint_eq(leader_due(l, 7, 0), 5);
+}
+END_TEST
+
+/* Who is excluded for a while is owed what was decided before and meanwhile. */
+START_TEST(test_who_is_included_again_is_served)
+{
+    struct leader_event ev = event(LEADER_REVOKED);
+
+    load.strategy.stage_count = 1;
+    everybody_says_hello();
+    ev.server = 7;
+    step(ev);
+    start();
+    acks(ACK_READY, 0x7f, 1);
+    acks(ACK_APPLIED, 0x7f, 2);
+    acks(ACK_FINALIZED, 0x7f, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ev = event(LEADER_ENROLLED);
+    ev.server = 7;
+    step(ev);
+    sends[SEND_DECISION] = 0;
+    hello(7, 0, 0);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x80);
+    ck_assert_uint_eq(leader_due(l, 7, 0), 3);
+    ack(ACK_FINALIZED, 7, 3);
+    hello(7, 3, 0);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+}
+END_TEST
+
+START_TEST(test_who_was_told_before_it_was_excluded_is_told_again)
+{
+    uint64_t none = 0;
+    struct bitset nobody = { &none, 1 };
+    struct leader_event ev = event(LEADER_REVOKED);
+
+    ck_assert(leader_load_decision(l, 9, DECISION_FINALIZE, 99, 0, 0, NULL, &nobody));
+    hello(7, 0, 0);
+    ev.server = 7;
+    step(ev);
+    ev = event(LEADER_ENROLLED);
+    ev.server = 7;
+    step(ev);
+    sends[SEND_DECISION] = 0;
+    hello(7, 0, 0);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const all[] = {
+        test_a_strangers_failure_spoils_no_rollback,
+        test_a_strangers_words_are_not_counted,
+        test_a_strangers_digest_concerns_nobody,
+        test_who_withdrew_is_passed_over,
+        test_a_way_back_does_not_wait_for_who_withdrew,
+        test_who_comes_back_hears_what_it_missed,
+        test_who_is_included_again_is_served,
+        test_who_was_told_before_it_was_excluded_is_told_again,
+    };
+
+    return run_all("leader_addressees", all, sizeof(all) / sizeof(all[0]));
+}
