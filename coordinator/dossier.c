@@ -151,12 +151,13 @@ size_t dossier_missing(const struct dossier *d, struct contents *contents,
     return count;
 }
 
-uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s)
+uint32_t dossier_mask(const struct dossier *d, struct roster *roster,
+                      const struct roster_server *s)
 {
     uint32_t mask = 0;
 
     for (size_t i = 0; i < d->change_count; i++)
-        if (roster_is_member(s, d->changes[i].scope))
+        if (roster_is_entitled(roster, s, d->changes[i].scope))
             mask |= 1u << i;
     return mask;
 }

@@ -58,7 +58,8 @@ size_t dossier_missing(const struct dossier *d, struct contents *contents,
                        struct parcel out[2 * ROLLOUT_SCOPES_MAX]);
 
 /* Which changes concern this server, as bits. */
-uint32_t dossier_mask(const struct dossier *d, const struct roster_server *s);
+uint32_t dossier_mask(const struct dossier *d, struct roster *roster,
+                      const struct roster_server *s);
 /* PREPARE for such servers; documents inside when wanted, at hand and small. Lent. */
 const struct router_frame *dossier_prepare(struct dossier *d, uint32_t mask, bool with_documents,
                                            struct roster *roster, struct contents *contents);

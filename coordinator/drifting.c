@@ -27,7 +27,7 @@ void drifting_hear(struct drifting *d, struct roster_server *s, const struct wir
         roster_scope_by_name(d->edges->roster, check->service, check->environment);
     uint64_t said = scope ? check->sequence * WIRE_SCOPES_MAX + scope->index + 1 : 0;
 
-    if (!scope || !roster_is_member(s, scope->index) || s->drift_said == said ||
+    if (!scope || !roster_is_entitled(d->edges->roster, s, scope->index) || s->drift_said == said ||
         !allowance_take(&d->tellings, TELLINGS_MAX))
         return;
     s->drift_said = said;

@@ -10,6 +10,7 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "coordinator/drifting.h"
+#include "coordinator/joining.h"
 #include "coordinator/secret_desk.h"
 #include "coordinator/turns.h"
 
@@ -22,7 +23,6 @@
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
 #define UNSAVED_ACKS_MAX 16
-#define UNSAVED_JOINS_MAX 4
 
 #define POLLS_MAX 2000 /* a second, of all servers together; who finds nothing left polls again */
 
@@ -105,7 +105,9 @@ static bool is_of_cluster(const struct hearing *h, const struct wire_envelope *e
 
 /* ---------------------------------------------------------------- HELLO and PONG */
 
-static uint32_t to_heard(struct hearing *h, const struct wire_digest *digests, unsigned count,
+/* Of scopes that the server belongs to; what it says of others is its own affair. */
+static uint32_t to_heard(struct hearing *h, const struct roster_server *s,
+                         const struct wire_digest *digests, unsigned count,
                          struct heard_scope *out)
 {
     uint32_t n = 0;
@@ -114,7 +116,7 @@ static uint32_t to_heard(struct hearing *h, const struct wire_digest *digests, u
         const struct roster_scope *scope =
             roster_scope_by_name(h->edges->roster, digests[i].service, digests[i].environment);
 
-        if (scope)
+        if (scope && roster_is_entitled(h->edges->roster, s, scope->index))
             out[n++] = (struct heard_scope){ .scope = scope->index,
                                              .obeyed = digests[i].obeyed,
                                              .slot = digests[i].slot,
@@ -124,63 +126,6 @@ static uint32_t to_heard(struct hearing *h, const struct wire_digest *digests, u
                                                  digests[i].outcome == WIRE_OUTCOME_BROKEN };
     }
     return n;
-}
-
-static struct roster_scope named(const struct wire_digest *digest)
-{
-    struct roster_scope scope = { 0 };
-
-    wire_text_copy(digest->service, scope.service, sizeof(scope.service));
-    wire_text_copy(digest->environment, scope.environment, sizeof(scope.environment));
-    return scope;
-}
-
-/* The enrolment allows it and nobody recorded it yet. */
-static bool is_to_be_joined(struct hearing *h, const struct roster_server *s,
-                            const struct wire_digest *digest, const struct roster_scope *scope)
-{
-    const struct roster_scope *known =
-        roster_scope_by_name(h->edges->roster, digest->service, digest->environment);
-
-    return !(known && roster_is_member(s, known->index)) && roster_allows(s, scope);
-}
-
-/* Scopes the agent reads, the enrolment allows and nobody recorded yet; labels that are new. */
-static void join(struct hearing *h, struct roster_server *s,
-                 const struct wire_digest *digests, unsigned count, struct labels *labels,
-                 struct wire_text version)
-{
-    struct join_request *request;
-
-    if (s->unsaved_joins == UNSAVED_JOINS_MAX)
-        return;
-    request = calloc(1, sizeof(*request));
-    MUST(request);
-    request->server_id = s->server_id;
-    for (unsigned i = 0; i < count && s->scope_count + request->scope_count < WIRE_SCOPES_MAX;
-         i++) {
-        struct roster_scope scope = named(&digests[i]);
-        struct join_scope *to;
-
-        if (!is_to_be_joined(h, s, &digests[i], &scope))
-            continue;
-        request->scopes =
-            reallocarray(request->scopes, request->scope_count + 1, sizeof(*request->scopes));
-        MUST(request->scopes);
-        to = &request->scopes[request->scope_count++];
-        memcpy(to->service, scope.service, sizeof(to->service));
-        memcpy(to->environment, scope.environment, sizeof(to->environment));
-    }
-    if (labels && !labels_equal(labels, &s->labels)) {
-        request->labels = labels_format(labels);
-        request->version = strndup(version.at, version.size);
-    }
-    if (!request->scope_count && !request->labels) {
-        free(request);
-        return;
-    }
-    s->unsaved_joins++;
-    writer_join(h->edges->writer, &request);
 }
 
 static void begin_session(struct hearing *h, struct roster_server *s, uint64_t nonce)
@@ -203,7 +148,7 @@ static void welcome(struct hearing *h, const struct roster_server *s,
 
     memcpy(body.cluster_id, h->edges->cluster_id, sizeof(body.cluster_id));
     for (unsigned i = 0; i < hello->scope_count; i++) {
-        struct roster_scope scope = named(&hello->scopes[i]);
+        struct roster_scope scope = joining_named(&hello->scopes[i]);
 
         if (roster_allows(s, &scope))
             continue;
@@ -219,7 +164,6 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
 {
     static struct wire_hello hello;
     struct heard_scope heard[WIRE_SCOPES_MAX];
-    struct labels labels;
     struct err e;
 
     if (wire_decode_hello(m->body, m->body_size, &hello, &e) != 0) {
@@ -233,10 +177,9 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
     s->greeted_epoch = h->edges->epoch;
     welcome(h, s, &hello);
     drifting_settle(&h->drifting, s, hello.scopes, hello.scope_count);
-    labels_from_wire(hello.labels, hello.label_count, &labels);
-    join(h, s, hello.scopes, hello.scope_count, &labels, hello.version);
-    labels_fini(&labels);
-    leading_heard(h->leading, s, true, heard, to_heard(h, hello.scopes, hello.scope_count, heard));
+    joining_note(s, &hello);
+    joining_hear(h->edges, s, hello.scopes, hello.scope_count);
+    leading_heard(h->leading, s, true, heard, to_heard(h, s, hello.scopes, hello.scope_count, heard));
 }
 
 /* The session before still answers although a new one began a while ago: two machines hold one
@@ -270,9 +213,9 @@ static void on_pong(struct hearing *h, struct roster_server *s, const struct rou
         return;
     s->greeted_epoch = h->edges->epoch;
     drifting_settle(&h->drifting, s, pong.scopes, pong.scope_count);
-    join(h, s, pong.scopes, pong.scope_count, NULL, (struct wire_text){ 0 });
+    joining_hear(h->edges, s, pong.scopes, pong.scope_count);
     leading_heard(h->leading, s, is_first, heard,
-                  to_heard(h, pong.scopes, pong.scope_count, heard));
+                  to_heard(h, s, pong.scopes, pong.scope_count, heard));
 }
 
 /* What it missed is said again, by the same rules as if it had just connected. */
@@ -285,10 +228,12 @@ static void on_poll(struct hearing *h, struct roster_server *s, const struct rou
     if (m->envelope.session != s->session || !allowance_take(&h->polls, POLLS_MAX) ||
         wire_decode_poll(m->body, m->body_size, &poll, &e) != 0)
         return;
-    leading_polled(h->leading, s, heard, to_heard(h, poll.scopes, poll.scope_count, heard));
+    leading_polled(h->leading, s, heard, to_heard(h, s, poll.scopes, poll.scope_count, heard));
 }
 
 /* ---------------------------------------------------------------- acknowledgements */
+
+static void ping(struct hearing *h, const struct roster_server *s);
 
 static const enum ack_kind ack_kinds[WIRE_TYPE_COUNT] = {
     [WIRE_READY] = ACK_READY,         [WIRE_REFUSED] = ACK_REFUSED,
@@ -346,6 +291,11 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
         leading_base_refused(h->leading, s, ack.number);
         return;
     }
+    /* It reads none of the scopes: no vote about their content. Its digest names what it reads. */
+    if (ack.type == WIRE_REFUSED && ack.reason == WIRE_REASON_POLICY) {
+        ping(h, s);
+        return;
+    }
     record.ack = (struct ack){ .kind = ack_kinds[ack.type],
                                .server = s->index,
                                .number = ack.number,
@@ -375,9 +325,9 @@ void hearing_flush(struct hearing *h)
 /* A base says something about what is packed on it: it must be one of the server's own as well. */
 static bool may_have(struct hearing *h, const struct roster_server *s, const struct parcel *parcel)
 {
-    return roster_is_entitled(h->edges->roster, s, &parcel->hash) &&
+    return roster_may_fetch(h->edges->roster, s, &parcel->hash) &&
            (parcel->packing != PACKING_DELTA ||
-            roster_is_entitled(h->edges->roster, s, &parcel->base));
+            roster_may_fetch(h->edges->roster, s, &parcel->base));
 }
 
 static void on_fetch(struct hearing *h, struct roster_server *s, const struct router_message *m)
@@ -445,6 +395,8 @@ static void ping(struct hearing *h, const struct roster_server *s)
     for (uint32_t i = 0; i < s->scope_count; i++) {
         const struct roster_scope *scope = roster_scope(h->edges->roster, s->scopes[i]);
 
+        if (!roster_is_entitled(h->edges->roster, s, s->scopes[i]))
+            continue;
         body.due[body.due_count++] = (struct wire_due){
             .service = wire_text_of(scope->service),
             .environment = wire_text_of(scope->environment),

@@ -211,9 +211,10 @@ static void load_roster(struct leading *l)
     for (uint32_t i = 0; i < roster_server_count(roster); i++) {
         const struct roster_server *s = roster_server(roster, i);
 
-        if (!roster_is_active(s))
+        if (s->is_gone)
             continue;
-        leader_load_server(l->leader, i);
+        if (roster_is_active(s))
+            leader_load_server(l->leader, i);
         for (uint32_t k = 0; k < s->scope_count; k++)
             leader_load_member(l->leader, i, s->scopes[k]);
     }
@@ -276,7 +277,7 @@ static void load_decision(struct leading *l, const struct snapshot *s,
                                   row->attempt_number, scope->index,
                                   row->is_for_all ? NULL : &addressed, &confirmed));
     }
-    orders_put(l->orders, row->dseq, row->kind, row->body, row->body_size);
+    orders_put(l->orders, row->dseq, row->kind, row->body, row->body_size, roster);
     if (wire_decode_decision(row->body, row->body_size, &body, &e) == 0)
         for (unsigned i = 0; i < body.scope_count; i++) {
             struct roster_scope *scope =
@@ -359,7 +360,7 @@ static void note_saved(struct leading *l, struct dossier *d, const struct writer
     if (r->body)
         orders_put(l->orders, r->dseq,
                    r->save.kind == SAVE_ATTEMPT ? DECISION_ACTIVATE : r->save.decision, r->body,
-                   r->body_size);
+                   r->body_size, l->edges->roster);
     if (r->save.kind != SAVE_ATTEMPT)
         return;
     dossier_set_changes(d, r->changes, r->change_count);
@@ -390,6 +391,22 @@ void leading_saved(struct leading *l, const struct writer_result *r)
     offer_commands(l);
 }
 
+/* Said once for each server: it may say the same without end. */
+static void note_stranger(struct roster_server *s, const struct ack_record *r)
+{
+    if (r->is_foreign && !s->was_foreign) {
+        s->was_foreign = true;
+        log_warn("an acknowledgement does not count: its number is not for this server, or what it "
+                 "tells was never there", "server", s->name, "number", LOG_NUMBER(r->ack.number));
+    }
+    if (r->is_ahead && !s->was_ahead) {
+        s->was_ahead = true;
+        log_error("a server answers a number that was never issued: was an older database put "
+                  "back? The answer gets no receipt and waits there", "server", s->name, "number",
+                  LOG_NUMBER(r->ack.number));
+    }
+}
+
 /* What the database did not take (an outcome with other content, say) is receipted and not counted.
  * Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
 void leading_acks(struct leading *l, const struct ack_batch *batch)
@@ -399,14 +416,18 @@ void leading_acks(struct leading *l, const struct ack_batch *batch)
 
     MUST(acks);
     for (size_t i = 0; i < batch->count; i++) {
-        roster_server(l->edges->roster, batch->records[i].ack.server)->unsaved_acks--;
+        struct roster_server *s =
+            roster_server(l->edges->roster, batch->records[i].ack.server);
+
+        s->unsaved_acks--;
+        note_stranger(s, &batch->records[i]);
         if (batch->records[i].is_recorded)
             acks[ev.ack_count++] = batch->records[i].ack;
     }
     leading_step(l, &ev);
     free(acks);
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->records[i].outbox_id)
+        if (batch->records[i].outbox_id && !batch->records[i].is_ahead)
             receipts_add(l->receipts, batch->records[i].ack.server, batch->records[i].session,
                          batch->records[i].outbox_id);
 }
@@ -418,14 +439,29 @@ static void on_joined(void *ctx, uint32_t server, uint32_t scope)
     leading_step(ctx, &ev);
 }
 
+static void on_left(void *ctx, uint32_t server, uint32_t scope)
+{
+    struct leader_event ev = { .type = LEADER_WITHDREW, .server = server, .scope = scope };
+
+    leading_step(ctx, &ev);
+}
+
 void leading_joined(struct leading *l, const struct join_request *join)
 {
     struct roster *roster = l->edges->roster;
     struct roster_server *s = roster_by_id(roster, join->server_id);
 
-    if (s)
-        s->unsaved_joins--;
-    for (size_t i = 0; s && i < join->scope_count; i++) {
+    if (!s)
+        return;
+    s->unsaved_joins--;
+    roster_set_told(s, join->labels, join->version);
+    for (size_t i = 0; i < join->left_count; i++) {
+        const struct roster_scope *scope = roster_scope_by_id(roster, join->left[i]);
+
+        if (scope && roster_remove_member(roster, s, scope->index))
+            on_left(l, s->index, scope->index);
+    }
+    for (size_t i = 0; i < join->scope_count; i++) {
         const struct roster_scope *scope =
             roster_scope_by_name(roster, wire_text_of(join->scopes[i].service),
                                  wire_text_of(join->scopes[i].environment));
@@ -462,6 +498,7 @@ void leading_roster(struct leading *l, const struct snapshot *s)
                                 .revoked = on_revoked,
                                 .scope = on_scope,
                                 .joined = on_joined,
+                                .left = on_left,
                                 .ctx = l };
 
     roster_update(l->edges->roster, s, &news);

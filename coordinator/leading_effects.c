@@ -66,7 +66,7 @@ static void send_prepare(struct leading *l, const struct send *send)
     MUST(d && d->attempt == send->number);
     for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
         struct roster_server *s = roster_server(l->edges->roster, i);
-        uint32_t mask = dossier_mask(d, s);
+        uint32_t mask = dossier_mask(d, l->edges->roster, s);
 
         if (mask && s->has_peer)
             edges_send(
@@ -75,11 +75,18 @@ static void send_prepare(struct leading *l, const struct send *send)
     }
 }
 
-static void send_frame(struct leading *l, const struct bitset *to, enum wire_type type,
-                       const struct router_frame *frame)
+static void send_decision(struct leading *l, const struct send *send)
 {
-    for (uint32_t i = bitset_next(to, 0); i != BITSET_END; i = bitset_next(to, i + 1))
-        edges_send(l->edges, roster_server(l->edges->roster, i), type, frame);
+    enum wire_type type;
+    const struct router_frame *frame = orders_get(l->orders, send->number, &type);
+
+    MUST(frame);
+    for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
+        const struct roster_server *s = roster_server(l->edges->roster, i);
+
+        if (orders_is_for(l->orders, send->number, l->edges->roster, s))
+            edges_send(l->edges, s, type, frame);
+    }
 }
 
 static void send_abort(struct leading *l, const struct send *send)
@@ -95,15 +102,17 @@ static void send_abort(struct leading *l, const struct send *send)
     size = wire_encode_abort(&abort, body, sizeof(body));
     MUST(size > 0);
     frame = router_frame_new(body, size);
-    send_frame(l, send->to, WIRE_ABORT, frame);
+    for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
+        const struct roster_server *s = roster_server(l->edges->roster, i);
+
+        if (dossier_mask(d, l->edges->roster, s))
+            edges_send(l->edges, s, WIRE_ABORT, frame);
+    }
     router_frame_free(frame);
 }
 
 static void perform_send(struct leading *l, const struct send *send)
 {
-    const struct router_frame *frame;
-    enum wire_type type;
-
     switch (send->kind) {
     case SEND_PREPARE:
         send_prepare(l, send);
@@ -112,9 +121,7 @@ static void perform_send(struct leading *l, const struct send *send)
         send_abort(l, send);
         break;
     case SEND_DECISION:
-        frame = orders_get(l->orders, send->number, &type);
-        MUST(frame);
-        send_frame(l, send->to, type, frame);
+        send_decision(l, send);
         break;
     }
 }

@@ -10,6 +10,8 @@ struct order {
     uint64_t dseq;
     enum wire_type type;
     struct router_frame *frame;
+    uint32_t scope_count;
+    uint32_t scopes[WIRE_SCOPES_MAX]; /* by roster index */
     UT_hash_handle hh;
 };
 
@@ -64,8 +66,24 @@ static struct order *find(const struct orders *o, uint64_t dseq)
     return found;
 }
 
+static void note_scopes(struct order *order, const void *body, size_t size, struct roster *roster)
+{
+    struct wire_decision said;
+    struct err ignored; /* what this version cannot read it has no scopes of: it reaches nobody */
+
+    if (wire_decode_decision(body, size, &said, &ignored) != 0)
+        return;
+    for (unsigned i = 0; i < said.scope_count; i++) {
+        const struct roster_scope *scope =
+            roster_scope_by_name(roster, said.scopes[i].service, said.scopes[i].environment);
+
+        if (scope)
+            order->scopes[order->scope_count++] = scope->index;
+    }
+}
+
 void orders_put(struct orders *o, uint64_t dseq, enum decision_kind kind, const void *body,
-                size_t size)
+                size_t size, struct roster *roster)
 {
     struct order *order;
 
@@ -76,6 +94,7 @@ void orders_put(struct orders *o, uint64_t dseq, enum decision_kind kind, const 
     order->dseq = dseq;
     order->type = type_of(kind);
     order->frame = router_frame_new(body, size);
+    note_scopes(order, body, size, roster);
     HASH_ADD(hh, o->table, dseq, sizeof(order->dseq), order);
 }
 
@@ -88,6 +107,17 @@ const struct router_frame *orders_get(const struct orders *o, uint64_t dseq,
         return NULL;
     *type_out = order->type;
     return order->frame;
+}
+
+bool orders_is_for(const struct orders *o, uint64_t dseq, struct roster *roster,
+                   const struct roster_server *s)
+{
+    const struct order *order = find(o, dseq);
+
+    for (uint32_t i = 0; order && i < order->scope_count; i++)
+        if (roster_is_entitled(roster, s, order->scopes[i]))
+            return true;
+    return false;
 }
 
 void orders_sweep(struct orders *o, orders_live_fn *is_live, void *ctx)

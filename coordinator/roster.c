@@ -52,6 +52,7 @@ void roster_free(struct roster *r)
     HASH_CLEAR(by_id, r->scopes_by_id);
     for (uint32_t i = 0; i < r->server_count; i++) {
         labels_fini(&r->servers[i]->server.labels);
+        labels_fini(&r->servers[i]->server.told_labels);
         free(r->servers[i]->server.labels_text);
         free(r->servers[i]->server.globs);
         free(r->servers[i]);
@@ -167,9 +168,29 @@ uint32_t roster_drifted_count(const struct roster *r)
 bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope)
 {
     MUST(scope < r->scope_count);
-    if (roster_is_member(s, scope) || s->scope_count == WIRE_SCOPES_MAX)
+    if (roster_is_member(s, scope) || s->scope_count == WIRE_SCOPES_MAX ||
+        !roster_allows(s, roster_scope(r, scope)))
         return false;
     s->scopes[s->scope_count++] = scope;
+    return true;
+}
+
+/* The last one takes its place, with its mark of drift. */
+bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t scope)
+{
+    uint32_t at = 0, last = s->scope_count - 1;
+    bool is_drifted;
+
+    while (at < s->scope_count && s->scopes[at] != scope)
+        at++;
+    if (at == s->scope_count)
+        return false;
+    roster_set_drifted(r, s, scope, false);
+    is_drifted = s->drifted >> last & 1;
+    s->drifted &= ~(UINT64_C(1) << last);
+    s->drifted |= (uint64_t)(is_drifted && at != last) << at;
+    s->scopes[at] = s->scopes[last];
+    s->scope_count--;
     return true;
 }
 
@@ -209,13 +230,21 @@ void roster_entitle(struct roster_scope *scope, const struct hash *hash)
     scope->servable[0] = newest;
 }
 
-bool roster_is_entitled(struct roster *r, const struct roster_server *s, const struct hash *hash)
+bool roster_is_entitled(struct roster *r, const struct roster_server *s, uint32_t scope)
 {
-    if (hash_is_zero(hash) || !roster_is_active(s))
+    return roster_is_active(s) && roster_is_member(s, scope) &&
+           roster_allows(s, roster_scope(r, scope));
+}
+
+bool roster_may_fetch(struct roster *r, const struct roster_server *s, const struct hash *hash)
+{
+    if (hash_is_zero(hash))
         return false;
     for (uint32_t i = 0; i < s->scope_count; i++) {
         const struct roster_scope *scope = roster_scope(r, s->scopes[i]);
 
+        if (!roster_is_entitled(r, s, s->scopes[i]))
+            continue;
         for (uint32_t k = 0; k < ROSTER_SERVABLE_MAX; k++)
             if (hash_equal(&scope->servable[k], hash))
                 return true;
@@ -267,17 +296,36 @@ static void set_text(char **text, const char *value)
     MUST(*text);
 }
 
-static void set_server(struct roster_server *s, const struct server_row *row)
+static void remove_member(struct roster *r, struct roster_server *s, uint32_t scope,
+                          const struct roster_news *news)
+{
+    if (roster_remove_member(r, s, scope) && news)
+        news->left(news->ctx, s->index, scope);
+}
+
+void roster_set_told(struct roster_server *s, const char *labels, const char *version)
+{
+    if (labels && (!s->labels_text || strcmp(s->labels_text, labels) != 0)) {
+        labels_fini(&s->labels);
+        labels_parse(labels, &s->labels);
+        set_text(&s->labels_text, labels);
+    }
+    if (version)
+        copy_name(s->agent_version, sizeof(s->agent_version), version);
+}
+
+static void set_server(struct roster *r, struct roster_server *s, const struct server_row *row,
+                       const struct roster_news *news)
 {
     s->is_revoked = row->is_revoked;
     s->is_excluded = row->is_excluded;
-    if (!s->labels_text || strcmp(s->labels_text, row->labels) != 0) {
-        labels_fini(&s->labels);
-        labels_parse(row->labels, &s->labels);
-        set_text(&s->labels_text, row->labels);
-    }
-    if (!s->globs || strcmp(s->globs, row->scopes) != 0)
-        set_text(&s->globs, row->scopes);
+    roster_set_told(s, row->labels, row->agent_version);
+    if (s->globs && strcmp(s->globs, row->scopes) == 0)
+        return;
+    set_text(&s->globs, row->scopes);
+    for (uint32_t i = s->scope_count; i-- > 0;)
+        if (!roster_allows(s, roster_scope(r, s->scopes[i])))
+            remove_member(r, s, s->scopes[i], news);
 }
 
 /* An older snapshot, read before the enrolment, had made it look forgotten. */
@@ -302,7 +350,7 @@ static bool update_server(struct roster *r, const struct server_row *row,
     } else if (s->is_gone) {
         find_again(r, s);
     }
-    set_server(s, row);
+    set_server(r, s, row, news);
     if (news && roster_is_active(s) && !was_active)
         news->enrolled(news->ctx, s->index);
     if (news && !roster_is_active(s) && was_active)
@@ -380,6 +428,37 @@ static bool update_scope(struct roster *r, const struct scope_row *row,
     return true;
 }
 
+/* Of a snapshot: is there a membership of the server (by id) in the scope? Both are ascending. */
+static bool has_membership(const struct snapshot *s, int64_t server_id, int64_t scope_id)
+{
+    size_t low = 0, high = s->membership_count;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct membership_row *row = &s->memberships[middle];
+
+        if (row->server_id < server_id ||
+            (row->server_id == server_id && row->scope_id < scope_id))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->membership_count && s->memberships[low].server_id == server_id &&
+           s->memberships[low].scope_id == scope_id;
+}
+
+static void drop_missing(struct roster *r, const struct snapshot *s)
+{
+    for (uint32_t i = 0; i < r->server_count; i++) {
+        struct roster_server *server = &r->servers[i]->server;
+
+        for (uint32_t k = server->scope_count; k-- > 0;)
+            if (!has_membership(s, server->server_id,
+                                roster_scope(r, server->scopes[k])->scope_id))
+                roster_remove_member(r, server, server->scopes[k]);
+    }
+}
+
 bool roster_update(struct roster *r, const struct snapshot *s, const struct roster_news *news)
 {
     bool fits = true;
@@ -389,6 +468,8 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
         fits &= update_server(r, &s->servers[i], news);
     for (size_t i = 0; i < s->scope_count; i++)
         fits &= update_scope(r, &s->scopes[i], news);
+    if (!news)
+        drop_missing(r, s);
     for (size_t i = 0; i < s->membership_count; i++) {
         struct roster_server *server = roster_by_id(r, s->memberships[i].server_id);
         struct roster_scope *scope = roster_scope_by_id(r, s->memberships[i].scope_id);

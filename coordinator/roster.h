@@ -23,9 +23,14 @@ struct roster_server {
     bool is_revoked, is_excluded, is_gone; /* gone: forgotten, or enrolled anew under another id */
     struct labels labels;
     char *labels_text; /* as the database has them */
+    char agent_version[NAME_BUFFER]; /* likewise */
+    /* What its newest HELLO said: told again until the database has it. */
+    bool has_told;
+    struct labels told_labels;
+    char told_version[NAME_BUFFER];
     char *globs; /* scopes the enrolment allows, one per line */
     uint32_t scope_count;
-    uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships */
+    uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships, all within globs */
     uint64_t drifted; /* of them, by place: something there is not as it should be */
     uint64_t drift_said; /* which telling of it was written last */
     /* The session. */
@@ -36,6 +41,7 @@ struct roster_server {
     int64_t heard_ms, pinged_ms;
     int64_t quarantined_until_ms; /* two answer with one key */
     uint32_t unsaved_acks, unsaved_joins; /* handed to the writer in this leadership, not back */
+    bool was_foreign, was_ahead; /* it was said of its acknowledgements that they do not count */
     uint64_t greeted_epoch;      /* the leadership that heard its digest */
 };
 
@@ -56,10 +62,14 @@ struct roster_news {
     void (*revoked)(void *ctx, uint32_t server); /* revoked, excluded or forgotten */
     void (*scope)(void *ctx, uint32_t scope);
     void (*joined)(void *ctx, uint32_t server, uint32_t scope);
+    void (*left)(void *ctx, uint32_t server, uint32_t scope);
     void *ctx;
 };
-/* Takes over servers, scopes and memberships of a snapshot; news may be NULL. Returns false when
- * something did not fit (limits): said once in the log. */
+/* Takes over servers, scopes and memberships of a snapshot. news NULL: nobody leads here, and the
+ * memberships are exactly those of the snapshot; else memberships only come, since those that this
+ * leader had written meanwhile are not in an older snapshot. A membership that the enrolment does
+ * not allow is none in any case. Returns false when something did not fit (limits): said once in
+ * the log. */
 bool roster_update(struct roster *r, const struct snapshot *s, const struct roster_news *news);
 
 uint32_t roster_server_count(const struct roster *r); /* indices below it exist */
@@ -72,9 +82,14 @@ struct roster_scope *roster_scope_by_id(struct roster *r, int64_t scope_id);
 struct roster_scope *roster_scope_by_name(struct roster *r, struct wire_text service,
                                           struct wire_text environment);
 
-/* Recorded: the server belongs to the scope. True when that is new. */
+/* Recorded: the server belongs to the scope. True when that is new. Never what the enrolment does
+ * not allow. */
 bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope);
+/* Recorded: it does not any more. True when that is new. */
+bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t scope);
 bool roster_is_member(const struct roster_server *s, uint32_t scope);
+/* Recorded: labels as JSON text, and the agent's version; NULL: as they were. */
+void roster_set_told(struct roster_server *s, const char *labels, const char *version);
 bool roster_is_drifted(const struct roster_server *s, uint32_t scope);
 void roster_set_drifted(struct roster *r, struct roster_server *s, uint32_t scope, bool is_drifted);
 uint32_t roster_drifted_count(const struct roster *r); /* servers */
@@ -83,9 +98,13 @@ bool roster_allows(const struct roster_server *s, const struct roster_scope *sco
 /* May this server speak in rollouts? */
 bool roster_is_active(const struct roster_server *s);
 
+/* The one question before anything about a scope leaves for a server, PREPARE, FETCH, ASK and
+ * decisions alike: it may speak, belongs to the scope, and its enrolment allows that now. */
+bool roster_is_entitled(struct roster *r, const struct roster_server *s, uint32_t scope);
 /* Contents that servers of the scope may fetch: targets and bases of its rollouts and decisions. */
 void roster_entitle(struct roster_scope *scope, const struct hash *hash);
-bool roster_is_entitled(struct roster *r, const struct roster_server *s, const struct hash *hash);
+/* Entitled to a scope that has this content. */
+bool roster_may_fetch(struct roster *r, const struct roster_server *s, const struct hash *hash);
 
 /* The keys that may connect: everybody who is known, revoked ones too (they are told why). */
 void roster_allow_keys(struct roster *r, struct router *router);

@@ -31,7 +31,7 @@ void secret_desk_ask(struct edges *e, const struct roster_server *s,
                                   "and secrets travel inside CURVE only");
         return;
     }
-    if (!roster_is_entitled(e->roster, s, &ask.document)) {
+    if (!roster_may_fetch(e->roster, s, &ask.document)) {
         refuse(e, s, &ask.digest, "its document is not for this server");
         return;
     }

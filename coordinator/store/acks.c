@@ -52,7 +52,8 @@ static struct counted *count_in(struct ack_batch *const *batches, size_t batch_c
                                  .known = acks_find(known, known_count, r->ack.number) };
             bool is_mismatch;
 
-            r->is_recorded = c.known && acks_fits(&c, &is_mismatch);
+            is_mismatch = false;
+            r->is_recorded = c.known && !r->is_foreign && acks_fits(&c, &is_mismatch);
             if (r->is_recorded)
                 items[n++] = c;
             else if (c.known && is_mismatch && mismatches++ == 0)
@@ -358,6 +359,10 @@ int acks_write(struct pg *pg, struct ack_batch *const *batches, size_t batch_cou
     *out = (struct acks_summary){ 0 };
     if (acks_look_up(pg, batches, batch_count, &known, &known_count, e))
         return -1;
+    if (acks_mark(pg, batches, batch_count, known, known_count, e)) {
+        free(known);
+        return -1;
+    }
     items = count_in(batches, batch_count, known, known_count, &count);
     tallies.items = calloc(known_count + 1, sizeof(*tallies.items));
     MUST(tallies.items);

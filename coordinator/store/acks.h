@@ -1,9 +1,11 @@
 /* acks.h - C2: acknowledgements of many servers into the database, in a few statements.
  *
- * Inside the caller's fenced transaction. An acknowledgement whose number is unknown, over, or
- * behind what is recorded has no effect: it is receipted all the same. States only advance, so
- * that order and repeats do not matter. An outcome that names another content than its decision
- * does not count (S5).
+ * Inside the caller's fenced transaction. An acknowledgement counts only from a server that the
+ * very attempt or decision was addressed to. One whose number is over, not for its server, or
+ * behind what is recorded has no effect: it is receipted all the same, but for a number that was
+ * never issued. States only advance, so that order and repeats do not matter. An outcome that
+ * names another content than its decision does not count (S5). What an agent says it runs never
+ * makes it a member of a scope: it is written where it is one already.
  */
 #ifndef COORDINATOR_STORE_ACKS_H
 #define COORDINATOR_STORE_ACKS_H

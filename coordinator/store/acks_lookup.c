@@ -130,6 +130,22 @@ static bool holds_decided(const struct counted *c)
     return c->record->held_count > 0;
 }
 
+static bool is_decided(const struct known *k, int64_t scope_id)
+{
+    for (unsigned s = 0; s < k->scope_count; s++)
+        if (k->scope_ids[s] == scope_id)
+            return true;
+    return false;
+}
+
+static bool holds_scopes_decided(const struct counted *c)
+{
+    for (uint32_t i = 0; i < c->record->held_count; i++)
+        if (!is_decided(c->known, c->held[i].scope_id))
+            return false;
+    return c->record->held_count > 0;
+}
+
 bool acks_fits(const struct counted *c, bool *is_mismatch_out)
 {
     const struct known *k = c->known;
@@ -142,8 +158,8 @@ bool acks_fits(const struct counted *c, bool *is_mismatch_out)
         return k->is_attempt && !k->is_aborted && k->is_open;
     case ACK_ABORTED:
         return k->is_attempt && k->is_aborted;
-    case ACK_FAILED:
-        return !k->is_attempt;
+    case ACK_FAILED: /* it runs something else than was decided: its scopes are what can be compared */
+        return !k->is_attempt && holds_scopes_decided(c);
     case ACK_APPLIED:
         fits = !k->is_attempt && k->kind != DECISION_ROLLBACK;
         break;

@@ -32,6 +32,12 @@ int acks_look_up(struct pg *pg, struct ack_batch *const *batches, size_t batch_c
     __attribute__((warn_unused_result));
 /* NULL when the number is unknown. */
 const struct known *acks_find(const struct known *known, size_t count, uint64_t number);
+/* Marks the records whose number is known and was not meant for their server (is_foreign), those
+ * whose number was never issued (is_ahead), and FAILED that tells of a content which its scope
+ * never had (is_foreign as well). */
+int acks_mark(struct pg *pg, struct ack_batch *const *batches, size_t batch_count,
+              const struct known *known, size_t known_count, struct err *e)
+    __attribute__((warn_unused_result));
 /* Whether the acknowledgement fits its number: kind to kind, and the content held to the content
  * decided. *is_mismatch_out: only the content was wrong. */
 bool acks_fits(const struct counted *c, bool *is_mismatch_out);

@@ -171,23 +171,6 @@ static int update(struct pg *pg, const struct columns *c, size_t *changed, struc
     return 0;
 }
 
-/* A membership that is not recorded (yet): the server was enrolled anew meanwhile. */
-static int insert(struct pg *pg, const struct columns *c, size_t *changed, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-
-    if (pg_query(pg,
-                 "INSERT INTO server_scope (server_id, scope_id, obeyed, revision, hash, outcome,"
-                 " detail, reason, steps, failed_step) SELECT a.server_id, a.scope_id, a.dseq,"
-                 " a.revision, a.hash, a.outcome, a.detail, coalesce(a.reason, ''), a.steps,"
-                 " a.failed_step FROM " ENTRIES
-                 " JOIN server USING (server_id) ON CONFLICT DO NOTHING",
-                 c->params, COLUMN_COUNT, &rows, e))
-        return -1;
-    *changed += rows_affected(rows);
-    return 0;
-}
-
 int acks_write_scopes(struct pg *pg, const struct counted *items, size_t count,
                       size_t *changed_out, struct err *e)
 {
@@ -201,8 +184,6 @@ int acks_write_scopes(struct pg *pg, const struct counted *items, size_t count,
         fill_numbers(&c, list, entry_count);
         fill_texts(&c, list, entry_count);
         status = update(pg, &c, changed_out, e);
-        if (status == 0 && *changed_out < entry_count)
-            status = insert(pg, &c, changed_out, e);
     }
     for (int i = 0; i < COLUMN_COUNT; i++)
         buffer_fini(&c.memory[i]);

@@ -1,4 +1,4 @@
-/* joins.c - memberships after HELLO, times of last sight, answers to commands. */
+/* joins.c - memberships, their one writer; times of last sight, answers to commands. */
 #include "coordinator/store/joins.h"
 
 #include <stdlib.h>
@@ -6,10 +6,11 @@
 #include "common/invariant.h"
 #include "coordinator/store/pg.h"
 
-/* A join in its place in the order of arrival. */
+/* A request in its place in the order of arrival. Requests of one server follow each other: each of
+ * them is in a wave of its own, so that nothing that one of them tells is lost to the next. */
 struct arrival {
     struct join_request *join;
-    size_t order;
+    size_t order, wave;
 };
 
 static int compare_arrivals(const void *a, const void *b)
@@ -21,8 +22,33 @@ static int compare_arrivals(const void *a, const void *b)
     return (x->order > y->order) - (x->order < y->order);
 }
 
-/* Of several HELLOs of one server the last one counts. */
-static int update_servers(struct pg *pg, const struct arrival *joins, size_t count,
+static int compare_waves(const void *a, const void *b)
+{
+    const struct arrival *x = a, *y = b;
+
+    if (x->wave != y->wave)
+        return x->wave < y->wave ? -1 : 1;
+    return compare_arrivals(a, b);
+}
+
+/* malloc'ed, wave by wave. */
+static struct arrival *arrange(struct join_request *const *joins, size_t count)
+{
+    struct arrival *list = calloc(count + 1, sizeof(*list));
+
+    MUST(list);
+    for (size_t i = 0; i < count; i++)
+        list[i] = (struct arrival){ .join = joins[i], .order = i };
+    qsort(list, count, sizeof(*list), compare_arrivals);
+    for (size_t i = 1; i < count; i++)
+        if (list[i].join->server_id == list[i - 1].join->server_id)
+            list[i].wave = list[i - 1].wave + 1;
+    qsort(list, count, sizeof(*list), compare_waves);
+    return list;
+}
+
+/* What a request does not tell stays as it is. */
+static int update_servers(struct pg *pg, struct join_request *const *joins, size_t count,
                           struct err *e)
 {
     SCOPED_BUFFER struct buffer ids = { 0 };
@@ -30,31 +56,91 @@ static int update_servers(struct pg *pg, const struct arrival *joins, size_t cou
     SCOPED_BUFFER struct buffer versions = { 0 };
     int64_t *id = calloc(count, sizeof(*id));
     const char **label = calloc(count, sizeof(*label)), **version = calloc(count, sizeof(*version));
-    size_t n = 0;
     int status;
 
     MUST(id && label && version);
     for (size_t i = 0; i < count; i++) {
-        const struct join_request *join = joins[i].join;
-
-        if (i + 1 < count && joins[i + 1].join->server_id == join->server_id)
-            continue;
-        id[n] = join->server_id;
-        label[n] = join->labels;
-        version[n++] = join->version;
+        id[i] = joins[i]->server_id;
+        label[i] = joins[i]->labels;
+        version[i] = joins[i]->version;
     }
     status = PG_QUERY(pg,
                       "UPDATE server AS s SET labels = coalesce(a.labels::jsonb, s.labels),"
                       " agent_version = coalesce(a.version, s.agent_version), last_seen = now()"
                       " FROM unnest($1::bigint[], $2::text[], $3::text[])"
                       " AS a(server_id, labels, version) WHERE s.server_id = a.server_id",
-                      NULL, e, pg_array_int8(id, n, &ids), pg_array_text(label, n, &labels),
-                      pg_array_text(version, n, &versions));
+                      NULL, e, pg_array_int8(id, count, &ids),
+                      pg_array_text(label, count, &labels),
+                      pg_array_text(version, count, &versions));
     free(id);
     free(label);
     free(version);
     return status;
 }
+
+/* ---------------------------------------------------------------- memberships end */
+
+/* Whoever does not read a scope any more was neither for nor against what a rollout changes there:
+ * its row says why it was passed over, unless it reads another scope of the same rollout. */
+#define PASS_OVER                                                                                  \
+    "UPDATE member AS m SET detail = 'skipped', reason = 'its agent does not read '"               \
+    " || s.service || '/' || s.environment || ' any more', updated_at = now()"                     \
+    " FROM unnest($1::bigint[], $2::bigint[]) AS a (server_id, scope_id)"                          \
+    " JOIN rollout_change AS c ON c.scope_id = a.scope_id AND c.is_open"                           \
+    " JOIN scope AS s ON s.scope_id = a.scope_id"                                                  \
+    " WHERE m.rollout_id = c.rollout_id AND m.server_id = a.server_id"                             \
+    " AND m.state IN ('pending', 'ready') AND NOT EXISTS (SELECT 1 FROM rollout_change AS o"       \
+    " JOIN server_scope AS v ON v.scope_id = o.scope_id AND v.server_id = m.server_id"             \
+    " WHERE o.rollout_id = m.rollout_id)"
+
+static int end_memberships(struct pg *pg, struct param servers, struct param scopes,
+                           struct joins_summary *out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "DELETE FROM server_scope AS m USING unnest($1::bigint[], $2::bigint[])"
+                 " AS a (server_id, scope_id) WHERE m.server_id = a.server_id"
+                 " AND m.scope_id = a.scope_id RETURNING m.server_id",
+                 &rows, e, servers, scopes))
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        int64_t id = rows_int(rows, i, 0);
+
+        out->left_server = out->left_count == 0 || out->left_server == id ? id : 0;
+        out->left_count++;
+    }
+    return PG_QUERY(pg, PASS_OVER, NULL, e, servers, scopes);
+}
+
+static int delete_memberships(struct pg *pg, struct join_request *const *joins, size_t count,
+                              struct joins_summary *out, struct err *e)
+{
+    SCOPED_BUFFER struct buffer server_memory = { 0 }, scope_memory = { 0 };
+    size_t total = 0, n = 0;
+    int64_t *servers, *scopes;
+    struct param params[2];
+
+    for (size_t i = 0; i < count; i++)
+        total += joins[i]->left_count;
+    if (total == 0)
+        return 0;
+    servers = calloc(total, sizeof(*servers));
+    scopes = calloc(total, sizeof(*scopes));
+    MUST(servers && scopes);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < joins[i]->left_count; k++) {
+            servers[n] = joins[i]->server_id;
+            scopes[n++] = joins[i]->left[k];
+        }
+    params[0] = pg_array_int8(servers, n, &server_memory);
+    params[1] = pg_array_int8(scopes, n, &scope_memory);
+    free(servers);
+    free(scopes);
+    return end_memberships(pg, params[0], params[1], out, e);
+}
+
+/* ---------------------------------------------------------------- memberships begin */
 
 /* What the joins of one gathering ask for, row by row. */
 struct wishes {
@@ -97,7 +183,7 @@ static void free_wishes(struct wishes *w)
 }
 
 /* A scope of an environment that does not exist is left out: the agent asks again with its next
- * digest. */
+ * digest. So is one that the enrolment does not allow any more; the loop may not know that yet. */
 static int write_memberships(struct pg *pg, const struct wishes *w, struct rows **out,
                              struct err *e)
 {
@@ -114,6 +200,7 @@ static int write_memberships(struct pg *pg, const struct wishes *w, struct rows 
                     " s.scope_id FROM unnest($1::text[], $2::text[], $3::bigint[])"
                     " AS a(service, environment, server_id) JOIN server USING (server_id)"
                     " JOIN scope AS s ON s.service = a.service AND s.environment = a.environment"
+                    " WHERE scope_is_allowed(server.scopes, s.service, s.environment)"
                     " ON CONFLICT DO NOTHING RETURNING server_id",
                     w->params, 3, out, e);
 }
@@ -130,31 +217,44 @@ static int insert_memberships(struct pg *pg, struct join_request *const *joins, 
     free_wishes(&wishes);
     if (status || !rows)
         return status;
-    out->joined_count = rows_count(rows);
-    for (size_t i = 0; i < out->joined_count; i++) {
+    for (size_t i = 0; i < rows_count(rows); i++) {
         int64_t id = rows_int(rows, i, 0);
 
-        out->joined_server = i == 0 || out->joined_server == id ? id : 0;
+        out->joined_server = out->joined_count == 0 || out->joined_server == id ? id : 0;
+        out->joined_count++;
     }
     return 0;
+}
+
+/* Each server at most once. */
+static int write_wave(struct pg *pg, struct join_request *const *joins, size_t count,
+                      struct joins_summary *out, struct err *e)
+{
+    return update_servers(pg, joins, count, e) ||
+                   delete_memberships(pg, joins, count, out, e) ||
+                   insert_memberships(pg, joins, count, out, e)
+               ? -1
+               : 0;
 }
 
 int joins_write(struct pg *pg, struct join_request *const *joins, size_t count,
                 struct joins_summary *out, struct err *e)
 {
-    struct arrival *sorted = calloc(count + 1, sizeof(*sorted));
-    int status;
+    struct arrival *list = arrange(joins, count);
+    struct join_request **wave = calloc(count + 1, sizeof(*wave));
+    int status = 0;
 
     *out = (struct joins_summary){ 0 };
-    MUST(sorted);
-    for (size_t i = 0; i < count; i++)
-        sorted[i] = (struct arrival){ .join = joins[i], .order = i };
-    qsort(sorted, count, sizeof(*sorted), compare_arrivals);
-    status = update_servers(pg, sorted, count, e) ||
-                     insert_memberships(pg, joins, count, out, e)
-                 ? -1
-                 : 0;
-    free(sorted);
+    MUST(wave);
+    for (size_t i = 0, n = 0; i < count && status == 0; i++) {
+        wave[n++] = list[i].join;
+        if (i + 1 < count && list[i + 1].wave == list[i].wave)
+            continue;
+        status = write_wave(pg, wave, n, out, e);
+        n = 0;
+    }
+    free(wave);
+    free(list);
     return status;
 }
 
@@ -180,14 +280,22 @@ int joins_answer(struct pg *pg, const struct answer *answers, size_t count, stru
     return 0;
 }
 
+static int audit_memberships(struct pg *pg, const char *action, int64_t server, size_t count,
+                             struct err *e)
+{
+    if (count == 0)
+        return 0;
+    return PG_QUERY(pg,
+                    "SELECT audit_append('lockstepd', $1, NULL, nullif($2, 0::bigint), NULL,"
+                    " jsonb_build_object('memberships', $3::bigint))",
+                    NULL, e, PARAM_TEXT(action), PARAM_INT(server), PARAM_INT(count));
+}
+
 int joins_audit(struct pg *pg, const struct joins_summary *summary, const struct answer *answers,
                  size_t answer_count, struct err *e)
 {
-    if (summary->joined_count > 0 &&
-        PG_QUERY(pg,
-                 "SELECT audit_append('lockstepd', 'server.join', NULL, nullif($1, 0::bigint),"
-                 " NULL, jsonb_build_object('memberships', $2::bigint))",
-                 NULL, e, PARAM_INT(summary->joined_server), PARAM_INT(summary->joined_count)))
+    if (audit_memberships(pg, "server.leave", summary->left_server, summary->left_count, e) ||
+        audit_memberships(pg, "server.join", summary->joined_server, summary->joined_count, e))
         return -1;
     for (size_t i = 0; i < answer_count; i++)
         if (PG_QUERY(pg,

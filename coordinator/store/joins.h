@@ -18,18 +18,20 @@ struct answer {
     char *text; /* malloc'ed */
 };
 
-/* Memberships that are new; fills joined_count and joined_server (0: several). */
+/* Memberships begun and ended, and whose (0: of several). */
 struct joins_summary {
-    size_t joined_count;
-    int64_t joined_server;
+    size_t joined_count, left_count;
+    int64_t joined_server, left_server;
 };
+/* The one writer of memberships: begins those that the enrolment allows, and ends those that an
+ * agent no longer reads. A server whose part in an open rollout ends with them is passed over. */
 int joins_write(struct pg *pg, struct join_request *const *joins, size_t count,
                 struct joins_summary *out, struct err *e) __attribute__((warn_unused_result));
 int joins_seen(struct pg *pg, const int64_t *server_ids, size_t count, struct err *e)
     __attribute__((warn_unused_result));
 int joins_answer(struct pg *pg, const struct answer *answers, size_t count, struct err *e)
     __attribute__((warn_unused_result));
-/* "server.join" {"memberships":n}; "command.done" or "command.refused" {"command","action",
+/* "server.leave" and "server.join" {"memberships":n}; "command.done" or "command.refused" {"command","action",
  * "answer"} in the name of whoever gave the command. */
 int joins_audit(struct pg *pg, const struct joins_summary *summary, const struct answer *answers,
                  size_t answer_count, struct err *e) __attribute__((warn_unused_result));

@@ -50,7 +50,7 @@ static int load_servers(struct pg *pg, struct snapshot *s, struct err *e)
 
     if (pg_query(pg,
                  "SELECT server_id, name, public_key, state = 'revoked', state = 'excluded',"
-                 " labels, array_to_string(scopes, E'\\n') FROM server ORDER BY server_id",
+                 " labels, array_to_string(scopes, E'\\n'), agent_version FROM server ORDER BY server_id",
                  NULL, 0, &rows, e))
         return -1;
     s->server_count = rows_count(rows);
@@ -65,6 +65,7 @@ static int load_servers(struct pg *pg, struct snapshot *s, struct err *e)
         server->is_excluded = rows_bool(rows, i, 4);
         server->labels = load_text(rows, i, 5);
         server->scopes = load_text(rows, i, 6);
+        server->agent_version = load_text(rows, i, 7);
     }
     return 0;
 }
@@ -178,6 +179,7 @@ void snapshot_free(struct snapshot *s)
     for (size_t i = 0; i < s->server_count; i++) {
         free(s->servers[i].labels);
         free(s->servers[i].scopes);
+        free(s->servers[i].agent_version);
     }
     for (size_t i = 0; i < s->rollout_count; i++) {
         free(s->rollouts[i].strategy);

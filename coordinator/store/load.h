@@ -20,6 +20,7 @@ struct server_row {
     bool is_revoked, is_excluded;
     char *labels;        /* JSON object text, malloc'ed */
     char *scopes;        /* globs, one per line, malloc'ed */
+    char *agent_version; /* malloc'ed; NULL: not said */
 };
 
 struct scope_row {

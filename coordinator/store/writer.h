@@ -32,6 +32,8 @@ struct ack_record {
     char steps[160];      /* "files=3ms reload=12ms", "" none; room for all steps */
     uint32_t held_first, held_count; /* in the batch's held array */
     bool is_recorded;     /* given back: the database knows it (C2), so that it may be counted */
+    bool is_foreign;      /* given back: its number is known, and was never meant for this server */
+    bool is_ahead;        /* given back: no such number was issued yet; it gets no receipt */
 };
 struct ack_batch {
     size_t count, capacity;
@@ -56,9 +58,9 @@ struct save_request {
     size_t unfit_count;
 };
 
-/* A server said HELLO: labels, and the scopes it reads that its enrolment allows. A scope that
- * nobody wrote yet gets its row here (head 0), so that its servers are known before its first
- * write. */
+/* What a server told of itself: labels, the agent's version, the scopes it reads that its enrolment
+ * allows, and those that it no longer reads. A scope that nobody wrote yet gets its row here (head
+ * 0), so that its servers are known before its first write. */
 struct join_scope {
     char service[NAME_BUFFER], environment[NAME_BUFFER];
 };
@@ -67,6 +69,8 @@ struct join_request {
     char *labels, *version; /* malloc'ed, taken; NULL: unchanged */
     size_t scope_count;
     struct join_scope *scopes; /* malloc'ed, taken */
+    size_t left_count;
+    int64_t *left; /* scope ids, malloc'ed, taken: these memberships end */
 };
 
 enum writer_result_kind {

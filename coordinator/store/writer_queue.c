@@ -58,6 +58,7 @@ void join_request_free(struct join_request *request)
     free(request->labels);
     free(request->version);
     free(request->scopes);
+    free(request->left);
     free(request);
 }
 

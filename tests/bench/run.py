@@ -101,8 +101,8 @@ def start_world(world, scope, agents, is_curve):
 def enroll(world, rows):
     """In bulk and behind the coordinator's back, which starts again afterwards."""
     for chunk in iter(lambda: [row for _, row in zip(range(1000), rows)], []):
-        values = ",".join("('{}', '{}')".format(name, key.replace("'", "''")) for name, key, _ in chunk)
-        world.postgres.sql(f"INSERT INTO server (name, public_key) VALUES {values}")
+        values = ",".join("('{}', '{}', '{{*}}')".format(name, key.replace("'", "''")) for name, key, _ in chunk)
+        world.postgres.sql(f"INSERT INTO server (name, public_key, scopes) VALUES {values}")
 
 
 def blob(number):

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/joining.h"
+
 #define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define FLOOD 1000
 
@@ -79,6 +81,48 @@ START_TEST(test_a_new_leadership_starts_over)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- what agents tell of themselves */
+
+static void tell(const char *version, const char *zone)
+{
+    struct wire_hello hello = { .version = wire_text_of(version), .label_count = 1 };
+    struct roster_server *s = roster_server(edges.roster, 0);
+
+    hello.labels[0] = (struct wire_label){ wire_text_of("zone"), wire_text_of(zone) };
+    joining_note(s, &hello);
+    joining_hear(&edges, s, NULL, 0);
+}
+
+/* An upgrade is recorded whatever the labels; and nothing is asked for twice once it is there. */
+START_TEST(test_versions_are_told_on_their_own)
+{
+    struct roster_server *s = roster_server(edges.roster, 0);
+
+    roster_set_told(s, "{\"zone\":\"a\"}", "1.2");
+    tell("1.2", "a");
+    ck_assert_uint_eq(s->unsaved_joins, 0);
+    tell("1.3", "a");
+    ck_assert_uint_eq(s->unsaved_joins, 1);
+    roster_set_told(s, NULL, "1.3");
+    joining_hear(&edges, s, NULL, 0);
+    ck_assert_uint_eq(s->unsaved_joins, 1);
+}
+END_TEST
+
+/* The database was busy when HELLO came: the next digest tells it again. */
+START_TEST(test_what_a_busy_writer_left_out_is_told_again)
+{
+    struct roster_server *s = roster_server(edges.roster, 0);
+
+    s->unsaved_joins = 4;
+    tell("1.2", "a");
+    ck_assert_uint_eq(s->unsaved_joins, 4);
+    s->unsaved_joins = 0;
+    joining_hear(&edges, s, NULL, 0);
+    ck_assert_uint_eq(s->unsaved_joins, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("hearing");
@@ -89,6 +133,8 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, test_one_server_has_little_waiting);
     tcase_add_test(t, test_a_new_leadership_starts_over);
+    tcase_add_test(t, test_versions_are_told_on_their_own);
+    tcase_add_test(t, test_what_a_busy_writer_left_out_is_told_again);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

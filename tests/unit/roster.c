@@ -11,12 +11,12 @@
 
 static struct roster *roster;
 static char labels[] = "{}", globs[] = "*";
-static unsigned revoked_count, enrolled_count;
+static unsigned revoked_count, enrolled_count, left_count;
 
 static void set_up(void)
 {
     roster = roster_new(8, 8);
-    revoked_count = enrolled_count = 0;
+    revoked_count = enrolled_count = left_count = 0;
 }
 
 static void tear_down(void)
@@ -135,10 +135,126 @@ START_TEST(test_the_base_stays_servable)
 
         roster_entitle(roster_scope(roster, 0), &base);
         roster_entitle(roster_scope(roster, 0), &candidate);
-        ck_assert(roster_is_entitled(roster, roster_server(roster, 0), &base));
+        ck_assert(roster_may_fetch(roster, roster_server(roster, 0), &base));
     }
-    ck_assert(roster_is_entitled(roster, roster_server(roster, 0), &last));
-    ck_assert(!roster_is_entitled(roster, roster_server(roster, 0), &first));
+    ck_assert(roster_may_fetch(roster, roster_server(roster, 0), &last));
+    ck_assert(!roster_may_fetch(roster, roster_server(roster, 0), &first));
+}
+END_TEST
+
+/* ---------------------------------------------------------------- entitlement */
+
+static char narrow[] = "web/dev";
+static struct scope_row scope_rows[] = {
+    { .scope_id = 5, .service = "payments", .environment = "prod" },
+    { .scope_id = 6, .service = "web", .environment = "dev" },
+    { .scope_id = 7, .service = "web", .environment = "prod" },
+};
+static struct membership_row member_rows[] = {
+    { .server_id = 1, .scope_id = 5 },
+    { .server_id = 1, .scope_id = 6, .is_drifted = true },
+    { .server_id = 1, .scope_id = 7 },
+};
+static void on_left(void *ctx, uint32_t server, uint32_t scope)
+{
+    (void)ctx;
+    (void)server;
+    (void)scope;
+    left_count++;
+}
+
+static void on_member(void *ctx, uint32_t server, uint32_t scope)
+{
+    (void)ctx;
+    (void)server;
+    (void)scope;
+}
+
+static void on_scope(void *ctx, uint32_t scope)
+{
+    (void)ctx;
+    (void)scope;
+}
+
+/* Server 1 with these globs and the first `count` memberships; as a leader, or as nobody. */
+static void take_over(char *allowed, bool is_excluded, size_t count, bool leads)
+{
+    const struct roster_news news = { .enrolled = on_enrolled, .revoked = on_revoked,
+                                      .scope = on_scope, .joined = on_member, .left = on_left };
+    struct server_row row = row_of(1, KEY_A);
+    const struct snapshot s = { .servers = &row, .server_count = 1, .scopes = scope_rows,
+                                .scope_count = 3, .memberships = member_rows,
+                                .membership_count = count };
+
+    row.scopes = allowed;
+    row.is_excluded = is_excluded;
+    ck_assert(roster_update(roster, &s, leads ? &news : NULL));
+}
+
+static bool is_entitled(unsigned scope)
+{
+    return roster_is_entitled(roster, roster_server(roster, 0), scope);
+}
+
+/* Rows that are there and a content that is servable do not help against the enrolment. */
+START_TEST(test_the_enrolment_is_asked)
+{
+    struct hash content = hash_of(1);
+
+    take_over(narrow, false, 3, false);
+    ck_assert(!is_entitled(0) && is_entitled(1) && !is_entitled(2));
+    ck_assert(!roster_is_member(roster_server(roster, 0), 0));
+    roster_entitle(roster_scope(roster, 0), &content);
+    ck_assert(!roster_may_fetch(roster, roster_server(roster, 0), &content));
+    ck_assert(!roster_add_member(roster, roster_server(roster, 0), 0));
+    roster_entitle(roster_scope(roster, 1), &content);
+    ck_assert(roster_may_fetch(roster, roster_server(roster, 0), &content));
+    take_over(narrow, true, 3, false);
+    ck_assert(!is_entitled(1));
+    ck_assert(!roster_may_fetch(roster, roster_server(roster, 0), &content));
+}
+END_TEST
+
+START_TEST(test_an_enrolment_that_allows_less)
+{
+    take_over(globs, false, 3, true);
+    ck_assert(is_entitled(0) && is_entitled(1) && is_entitled(2));
+    ck_assert(roster_is_drifted(roster_server(roster, 0), 1));
+    take_over(narrow, false, 3, true);
+    ck_assert(!is_entitled(0) && is_entitled(1) && !is_entitled(2));
+    ck_assert_uint_eq(left_count, 2);
+    ck_assert(roster_is_drifted(roster_server(roster, 0), 1));
+    ck_assert_uint_eq(roster_drifted_count(roster), 1);
+}
+END_TEST
+
+/* Of a leader the memberships only come with a snapshot: it may be older than what was written
+ * since. Where nobody leads they are exactly those of the snapshot. */
+START_TEST(test_memberships_that_another_leader_ended)
+{
+    take_over(globs, false, 3, false);
+    take_over(globs, false, 1, true);
+    ck_assert(is_entitled(0) && is_entitled(1));
+    take_over(globs, false, 1, false);
+    ck_assert(is_entitled(0) && !is_entitled(1) && !is_entitled(2));
+    ck_assert_uint_eq(roster_drifted_count(roster), 0);
+}
+END_TEST
+
+START_TEST(test_a_mark_of_drift_stays_with_its_scope)
+{
+    struct roster_server *s;
+
+    take_over(globs, false, 3, false);
+    s = roster_server(roster, 0);
+    roster_set_drifted(roster, s, 1, false);
+    roster_set_drifted(roster, s, 2, true);
+    ck_assert(roster_remove_member(roster, s, 0));
+    ck_assert(!roster_remove_member(roster, s, 0));
+    ck_assert(roster_is_drifted(s, 2) && !roster_is_drifted(s, 1));
+    ck_assert(roster_remove_member(roster, s, 2));
+    ck_assert_uint_eq(roster_drifted_count(roster), 0);
+    ck_assert(roster_is_member(s, 1) && !roster_is_drifted(s, 1));
 }
 END_TEST
 
@@ -154,6 +270,10 @@ int main(void)
     tcase_add_test(t, test_a_forgotten_key_may_be_enrolled_anew);
     tcase_add_test(t, test_a_server_that_is_missed_once_is_found_again);
     tcase_add_test(t, test_the_base_stays_servable);
+    tcase_add_test(t, test_the_enrolment_is_asked);
+    tcase_add_test(t, test_an_enrolment_that_allows_less);
+    tcase_add_test(t, test_memberships_that_another_leader_ended);
+    tcase_add_test(t, test_a_mark_of_drift_stays_with_its_scope);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
