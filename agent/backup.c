@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/disk.h"
+#include "agent/place.h"
 #include "agent/tree.h"
 
 /* The number of a backup's folder; 0: it is none. */
@@ -68,21 +68,28 @@ static int make_folder_of(const char *path, struct err *e)
 
 /* ---- what is kept ---- */
 
-static bool is_kept(const struct render_source *source, const struct agent_file *file)
+/* 1: what was read is to be kept. What only its owner may read is not even read. */
+static int read_one(const struct render_source *source, const struct agent_file *file,
+                    struct buffer *out, struct stat *st, struct err *e)
 {
+    SCOPED_PLACE struct place p = { .fd = -1 };
     SCOPED_RENDERING struct rendering r = { 0 };
+    struct named itself;
     struct err ignored;
-    struct stat st;
 
-    if (file->is_tmpfs || stat(file->path, &st) || !S_ISREG(st.st_mode) ||
-        !(st.st_mode & 0044))
-        return false;
+    if (file->is_tmpfs || place_open(file->path, &p, &ignored))
+        return 0;
+    place_itself(&p, &itself);
+    if (fstatat(p.fd, itself.name, st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st->st_mode) ||
+        !(st->st_mode & 0044) || spot_read(&itself.spot, TREE_BYTES_MAX, out, st, e) != 1 ||
+        !(st->st_mode & 0044)) /* of what was opened */
+        return 0;
     if (!source->document)
-        return true;
+        return 1;
     if (render_file(source, file, &r, &ignored))
-        return false;
-    return !r.is_secret &&
-           (r.is_absent || !disk_holds(file->path, r.content.data, r.content.size));
+        return 0;
+    return !r.is_secret && (r.is_absent || out->size != r.content.size ||
+                            memcmp(out->data ? out->data : "", r.content.data, out->size) != 0);
 }
 
 static int keep_files(const struct render_source *source, const char *aside, unsigned *count_out,
@@ -92,14 +99,18 @@ static int keep_files(const struct render_source *source, const char *aside, uns
 
     *count_out = 0;
     for (unsigned i = 0; i < scope->file_count; i++) {
-        char to[PATH_MAX], from[PATH_MAX];
+        SCOPED_BUFFER struct buffer content = { 0 };
+        struct disk_access access = { 0 };
+        char to[PATH_MAX];
+        struct stat st;
 
-        if (!is_kept(source, &scope->files[i]))
+        if (read_one(source, &scope->files[i], &content, &st, e) != 1)
             continue;
-        if (!realpath(scope->files[i].path, from))
-            return disk_trouble(e, "following", scope->files[i].path);
+        access.mode = st.st_mode & 07777;
+        access.uid = st.st_uid;
+        access.gid = st.st_gid;
         if (join(to, aside, scope->files[i].path, e) || make_folder_of(to, e) ||
-            tree_copy(from, to, false, e))
+            disk_write(to, content.data ? content.data : "", content.size, &access, e))
             return -1;
         ++*count_out;
     }

@@ -16,10 +16,13 @@
 int disk_make_folder(const char *path, mode_t mode, struct err *e)
     __attribute__((warn_unused_result));
 
+struct carried;
+
 struct disk_access {
     mode_t mode;
     uid_t uid;
     gid_t gid;
+    const struct carried *carried; /* NULL: whatever the folder gives to what is made in it */
 };
 
 /* A new file, synced, replacing what had this name; removed again on -1. */
@@ -32,14 +35,9 @@ int disk_rename(const char *from, const char *to, struct err *e)
     __attribute__((warn_unused_result));
 /* Absent already is fine. */
 int disk_remove(const char *path, struct err *e) __attribute__((warn_unused_result));
-/* The two change places at once. */
-int disk_exchange(const char *a, const char *b, struct err *e) __attribute__((warn_unused_result));
 /* Make renames and removals in a folder, or in the folder of `path`, durable. */
 int disk_sync_folder(const char *folder, struct err *e) __attribute__((warn_unused_result));
 int disk_sync_folder_of(const char *path, struct err *e) __attribute__((warn_unused_result));
-
-/* True when the regular file holds exactly these bytes. */
-bool disk_holds(const char *path, const void *data, size_t size);
 
 int disk_trouble(struct err *e, const char *what, const char *path); /* from errno; -1 */
 

@@ -437,8 +437,52 @@ int file_settings_add_group(const struct agent_settings *s, struct agent_scope *
     return rc;
 }
 
+static const char *base_of(const char *path)
+{
+    return strrchr(path, '/') + 1;
+}
+
+static bool is_key(const struct agent_scope *scope, const char *name)
+{
+    for (unsigned i = 0; i < scope->file_count; i++)
+        if (strcmp(scope->files[i].key, name) == 0)
+            return true;
+    return false;
+}
+
+/* Does validate ask for the candidate of that name, and not of a key that is called so? */
+static bool is_asked_for(const struct agent_scope *scope, const char *name)
+{
+    char placeholder[NAME_MAX + 3];
+
+    snprintf(placeholder, sizeof(placeholder), "{%s}", name);
+    return scope->validate && strstr(scope->validate, placeholder) && !is_key(scope, name);
+}
+
+/* Of two places with one name, {NAME} would judge the first and leave the other unseen. */
+static int check_names(const struct agent_scope *scope, struct err *e)
+{
+    const char *paths[AGENT_FILES_MAX + AGENT_GROUPS_MAX];
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < scope->file_count; i++)
+        paths[count++] = scope->files[i].path;
+    for (unsigned i = 0; i < scope->group_count; i++)
+        paths[count++] = scope->groups[i].path;
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned k = i + 1; k < count; k++)
+            if (strcmp(base_of(paths[i]), base_of(paths[k])) == 0 &&
+                is_asked_for(scope, base_of(paths[i])))
+                return err_set(e, ERR_INVALID, "[scope %s] validate: {%.100s} may be %.100s or "
+                               "%.100s; name them by their keys, or as {dir}%.100s and so on",
+                               scope->name, base_of(paths[i]), paths[i], paths[k], paths[i]);
+    return 0;
+}
+
 int file_settings_check(const struct agent_scope *scope, struct err *e)
 {
+    if (check_names(scope, e))
+        return -1;
     for (unsigned i = 0; i < scope->group_count; i++) {
         bool has_file = false;
 

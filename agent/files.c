@@ -1,7 +1,6 @@
 /* files.c - a scope's files on this server: candidates beside them, replaced, put back, verified. */
 #include "agent/files.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 #include "agent/originals.h"
 #include "agent/place.h"
 #include "agent/single.h"
-#include "agent/tree.h"
 
 static bool is_single(const struct agent_file *file)
 {
@@ -26,13 +24,14 @@ static const char *base_of(const char *path)
 int files_candidate(const struct agent_scope *scope, const struct agent_file *file,
                     const struct hash *hash, char out[PATH_MAX], struct err *e)
 {
-    char folder[PATH_MAX];
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    struct named candidate;
 
-    if (is_single(file))
-        return place_candidate(file->path, hash, out, e);
-    if (place_candidate(scope->groups[file->group].path, hash, folder, e))
+    if (place_open(is_single(file) ? file->path : scope->groups[file->group].path, &p, e))
         return -1;
-    return snprintf(out, PATH_MAX, "%s/%s", folder, base_of(file->path)) < PATH_MAX
+    place_candidate(&p, hash, &candidate);
+    return snprintf(out, PATH_MAX, "%s%s%s", candidate.path, is_single(file) ? "" : "/",
+                    is_single(file) ? "" : base_of(file->path)) < PATH_MAX
                ? 0
                : err_code(e, ERR_INVALID, "io", "the path of %.200s is too long", file->path);
 }
@@ -82,19 +81,27 @@ void files_sweep(const struct agent_scope *scope, const struct hash *keep_these,
             place_sweep(scope->files[i].path, keep_these, keep_count);
 }
 
+static void unstage_one(const char *path, const struct hash *hash)
+{
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    struct named candidate;
+    struct err e;
+
+    if (place_open(path, &p, &e))
+        return;
+    place_candidate(&p, hash, &candidate);
+    (void)!place_remove(&p, &candidate.spot, NULL, &e);
+}
+
 static void unstage(const struct render_source *source)
 {
     const struct agent_scope *scope = source->scope;
-    char candidate[PATH_MAX];
-    struct err e;
 
     for (unsigned i = 0; i < scope->group_count; i++)
-        if (place_candidate(scope->groups[i].path, &source->hash, candidate, &e) == 0)
-            (void)!tree_remove(candidate, &e);
+        unstage_one(scope->groups[i].path, &source->hash);
     for (unsigned i = 0; i < scope->file_count; i++)
-        if (is_single(&scope->files[i]) &&
-            place_candidate(scope->files[i].path, &source->hash, candidate, &e) == 0)
-            unlink(candidate);
+        if (is_single(&scope->files[i]))
+            unstage_one(scope->files[i].path, &source->hash);
 }
 
 int files_stage(const struct render_source *source, struct err *e)
@@ -103,10 +110,11 @@ int files_stage(const struct render_source *source, struct err *e)
     int rc = 0;
 
     for (unsigned i = 0; rc == 0 && i < scope->group_count; i++)
-        rc = group_stage(source, i, e);
+        rc = group_stage(source, i, e) || group_prove(source, i, e) ? -1 : 0;
     for (unsigned i = 0; rc == 0 && i < scope->file_count; i++)
         if (is_single(&scope->files[i]))
-            rc = single_stage(source, &scope->files[i], e);
+            rc = single_stage(source, &scope->files[i], e) ||
+                 single_prove(source, &scope->files[i], e) ? -1 : 0;
     if (rc)
         unstage(source);
     return rc;
@@ -122,60 +130,6 @@ int files_reserve(const struct render_source *source, const char *state_dir, str
     for (unsigned i = 0; i < scope->file_count; i++)
         if (is_single(&scope->files[i]) &&
             single_reserve(source, &scope->files[i], state_dir, e))
-            return -1;
-    return 0;
-}
-
-/* ---- a folder for validate ---- */
-
-static void empty_folder(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    char path[PATH_MAX];
-    const struct dirent *entry;
-
-    if (!dir)
-        return;
-    while ((entry = readdir(dir)))
-        if (snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < (int)sizeof(path))
-            unlink(path); /* fails for . and .. */
-    closedir(dir);
-}
-
-void files_unlink(const char *folder)
-{
-    empty_folder(folder);
-    rmdir(folder);
-}
-
-static int link_candidate(const char *path, const struct hash *hash, const char *folder,
-                          struct err *e)
-{
-    char candidate[PATH_MAX], link[PATH_MAX];
-
-    if (place_candidate(path, hash, candidate, e))
-        return -1;
-    if (access(candidate, F_OK) != 0)
-        return 0; /* optional, and not in this document */
-    if (snprintf(link, sizeof(link), "%s/%s", folder, base_of(path)) >= (int)sizeof(link))
-        return err_code(e, ERR_INVALID, "io", "the path of %.200s is too long", path);
-    if (symlink(candidate, link) && errno != EEXIST)
-        return disk_trouble(e, "linking", link);
-    return 0;
-}
-
-int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
-               struct err *e)
-{
-    if (disk_make_folder(folder, 0700, e))
-        return -1;
-    empty_folder(folder);
-    for (unsigned i = 0; i < scope->file_count; i++)
-        if (is_single(&scope->files[i]) &&
-            link_candidate(scope->files[i].path, hash, folder, e))
-            return -1;
-    for (unsigned i = 0; i < scope->group_count; i++)
-        if (link_candidate(scope->groups[i].path, hash, folder, e))
             return -1;
     return 0;
 }
@@ -225,6 +179,18 @@ static bool is_volatile(const struct render_source *source, const struct agent_f
            (file->is_tmpfs || r.is_secret);
 }
 
+/* Also when the folder is gone that it lay in: which is an error then. */
+static bool is_gone(const char *path)
+{
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    struct err ignored;
+    struct stat st;
+
+    if (place_open(path, &p, &ignored))
+        return access(path, F_OK) != 0 && errno == ENOENT;
+    return fstatat(p.fd, p.name, &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT;
+}
+
 int files_refill(const struct render_source *source, const char *state_dir, struct err *e)
 {
     const struct agent_scope *scope = source->scope;
@@ -232,7 +198,7 @@ int files_refill(const struct render_source *source, const char *state_dir, stru
     for (unsigned i = 0; i < scope->file_count; i++) {
         const struct agent_file *file = &scope->files[i];
 
-        if (access(file->path, F_OK) == 0 || errno != ENOENT || !is_volatile(source, file))
+        if (!is_gone(file->path) || !is_volatile(source, file))
             continue;
         if (is_single(file) ? single_apply(source, file, state_dir, e)
                             : group_apply(source, (unsigned)file->group, state_dir, e))

@@ -6,7 +6,8 @@
  * (files_reserve), by second names for the files that are there.
  *
  * Mode and owner are those of the settings, else of the file that is replaced, else 0644 and the
- * agent's own; what shows a secret is 0600 unless the settings give a mode. Documents come with
+ * agent's own; what shows a secret is 0600 unless the settings give a mode. Access lists, labels
+ * and attributes stay (carried.h). No folder is reached by its path twice (place.h). Documents come with
  * their secrets opened. What was there when Lockstep took over (a file, a folder, or nothing) is
  * kept in STATE_DIR/originals and comes back with revision 0. Every function can be repeated after
  * a crash at any point.
@@ -28,7 +29,8 @@
 int files_keep_originals(const struct agent_scope *scope, const char *state_dir, bool again,
                          struct err *e) __attribute__((warn_unused_result));
 
-/* Write the candidates. The code of an error is "schema", "nospace" or "io". */
+/* Write the candidates, and prove that each can take its place. The code of an error is "schema",
+ * "nospace" or "io". */
 int files_stage(const struct render_source *source, struct err *e)
     __attribute__((warn_unused_result));
 
@@ -42,12 +44,21 @@ int files_candidate(const struct agent_scope *scope, const struct agent_file *fi
                     const struct hash *hash, char out[PATH_MAX], struct err *e)
     __attribute__((warn_unused_result));
 
-/* A folder with a link to each candidate under the name of its destination (of two with one name
- * the first), groups as folders, for `validate`. It is made anew. */
+/* A folder that looks like theirs will look, for `validate`: copies of all candidates under the
+ * names of their destinations, groups as folders; what shares its name with another has its whole
+ * path below the folder. Copies, because a program that walks through it may leave out links; what
+ * lies in memory and is not for everybody is a link all the same. It is made anew. */
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                struct err *e) __attribute__((warn_unused_result));
 
 void files_unlink(const char *folder); /* that folder away */
+
+/* What a command of the agent's user may read as the candidate of a file, or of a group (then the
+ * path is the group's): itself, or where others could put a link in its place, its copy in that
+ * folder. */
+int files_shown(const struct agent_scope *scope, const char *path, const struct hash *hash,
+                const char *folder, char out[PATH_MAX], struct err *e)
+    __attribute__((warn_unused_result));
 
 /* Bring the destinations to the document; NULL: revision 0, back to the originals. All candidates
  * are there before the first rename. */

@@ -2,11 +2,9 @@
 #include "agent/files_diff.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "agent/group.h"
 #include "agent/linediff.h"
@@ -24,15 +22,18 @@ struct diff {
     int count;
 };
 
-/* What there is and what there should be; NULL: nothing. */
+/* What there is and what there should be; NULL: nothing. Of what is too large to be shown there is
+ * only the size. */
 struct sides {
     const struct buffer *found, *wanted;
+    size_t found_size, wanted_size;
     bool is_secret, is_public;
 };
 
-static bool is_text(const struct buffer *b)
+static bool is_text(const struct buffer *b, size_t size)
 {
-    return !b || !b->size || (b->size <= SHOWN_BYTES_MAX && name_is_utf8(b->data, b->size));
+    return !b || (b->size == size && (!size || (size <= SHOWN_BYTES_MAX &&
+                                                name_is_utf8(b->data, size))));
 }
 
 static void put_sides(struct diff *d, const char *path, const struct sides *s)
@@ -43,7 +44,7 @@ static void put_sides(struct diff *d, const char *path, const struct sides *s)
     d->count++;
     buffer_printf(d->out, "--- %s\n+++ %s\n", found ? path : "/dev/null",
                   wanted ? path : "/dev/null");
-    if (is_shown && is_text(found) && is_text(wanted)) {
+    if (is_shown && is_text(found, s->found_size) && is_text(wanted, s->wanted_size)) {
         size_t before = d->out->size;
 
         linediff(found && found->data ? found->data : "", found ? found->size : 0,
@@ -53,7 +54,7 @@ static void put_sides(struct diff *d, const char *path, const struct sides *s)
             buffer_add_text(d->out, "only the line break at the end differs\n");
     } else {
         buffer_printf(d->out, "%zu bytes, should be %zu (not shown: %s)\n",
-                      found ? found->size : 0, wanted ? wanted->size : 0,
+                      s->found_size, s->wanted_size,
                       s->is_secret ? "a secret" : is_shown ? "no text"
                                                            : "not everybody may read it");
     }
@@ -73,46 +74,119 @@ static void put_access(struct diff *d, const char *path, const struct stat *st,
 
 /* ---- a document's files ---- */
 
+/* What lies at a path, looked at once. */
+struct found {
+    struct place place; /* not open: its folder is not there */
+    struct named itself;
+    bool is_there;
+    struct buffer content; /* empty when longer than what it is compared with, and than is shown */
+    struct stat st;
+};
+
+static void found_fini(struct found *f)
+{
+    place_close(&f->place);
+    buffer_fini(&f->content);
+}
+#define SCOPED_FOUND __attribute__((cleanup(found_fini)))
+
+static bool has_folder(const char *path)
+{
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    SCOPED_FD int fd = -1;
+    struct named itself;
+    struct err ignored;
+    struct stat st;
+
+    if (place_open(path, &p, &ignored))
+        return true; /* whatever it is, it is not simply absent */
+    place_itself(&p, &itself);
+    return spot_open_folder(&itself.spot, &fd, &st, &ignored) != 0;
+}
+
+static int look_at(struct diff *d, const struct agent_file *file, size_t wanted_size,
+                   struct found *out, struct err *e)
+{
+    const struct agent_scope *scope = d->source->scope;
+    size_t max = wanted_size > SHOWN_BYTES_MAX ? wanted_size : SHOWN_BYTES_MAX;
+    int there;
+
+    if (file->group != AGENT_NO_GROUP && !has_folder(scope->groups[file->group].path))
+        return 0;
+    if (place_open(file->path, &out->place, e))
+        return -1;
+    place_itself(&out->place, &out->itself);
+    there = spot_read(&out->itself.spot, max, &out->content, &out->st, e);
+    out->is_there = there == 1;
+    return there < 0 ? -1 : 0;
+}
+
+static bool is_same(const struct found *f, const struct buffer *wanted)
+{
+    return f->is_there && (size_t)f->st.st_size == wanted->size &&
+           f->content.size == wanted->size &&
+           memcmp(f->content.data ? f->content.data : "", wanted->data, wanted->size) == 0;
+}
+
+/* `access` of a place without a folder is what a new file has. */
+static int diff_found(struct diff *d, const struct agent_file *file, const struct rendering *r,
+                      const struct found *f, struct err *e)
+{
+    SCOPED_PLACE_ACCESS struct place_access access = { .disk.mode = 0644 };
+    struct sides sides;
+
+    if (f->place.fd >= 0 && place_file_access(&f->place, &f->itself.spot, &file->access,
+                                              r->is_secret, &access, e))
+        return -1;
+    if (!r->is_absent && is_same(f, &r->content)) {
+        put_access(d, file->path, &f->st, &access.disk);
+        return 0;
+    }
+    sides = (struct sides){ .found = f->is_there ? &f->content : NULL,
+                            .found_size = f->is_there ? (size_t)f->st.st_size : 0,
+                            .wanted = r->is_absent ? NULL : &r->content,
+                            .wanted_size = r->is_absent ? 0 : r->content.size,
+                            .is_secret = r->is_secret,
+                            .is_public = (access.disk.mode & 04) &&
+                                         (!f->is_there || (f->st.st_mode & 04)) };
+    put_sides(d, file->path, &sides);
+    return 0;
+}
+
 static int diff_file(struct diff *d, const struct agent_file *file, struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
-    SCOPED_BUFFER struct buffer found = { 0 };
-    bool is_there, is_owned = file->group != AGENT_NO_GROUP;
-    struct disk_access access;
-    struct sides sides;
-    struct stat st;
+    SCOPED_FOUND struct found f = { .place.fd = -1 };
+    bool is_owned = file->group != AGENT_NO_GROUP;
 
-    if (render_file(d->source, file, &r, e) ||
-        place_file_access(file->path, &file->access, r.is_secret, &access, e))
+    if (render_file(d->source, file, &r, e))
         return -1;
     if (r.is_sealed) {
         buffer_printf(d->out, "%s: shows a secret; not compared\n", file->path);
         return 0;
     }
-    is_there = stat(file->path, &st) == 0;
-    if (is_there && buffer_read_file(&found, file->path, TREE_BYTES_MAX, e))
+    if (look_at(d, file, r.content.size, &f, e))
         return -1;
-    if (r.is_absent && (!is_there || !is_owned))
+    if (r.is_absent && (!f.is_there || !is_owned))
         return 0; /* by itself its original comes back, which nobody compares here */
-    if (!r.is_absent && is_there && found.size == r.content.size &&
-        memcmp(found.data ? found.data : "", r.content.data, found.size) == 0) {
-        put_access(d, file->path, &st, &access);
-        return 0;
-    }
-    sides = (struct sides){ .found = is_there ? &found : NULL,
-                            .wanted = r.is_absent ? NULL : &r.content,
-                            .is_secret = r.is_secret,
-                            .is_public = (access.mode & 04) && (!is_there || (st.st_mode & 04)) };
-    put_sides(d, file->path, &sides);
-    return 0;
+    return diff_found(d, file, &r, &f, e);
 }
 
 static void diff_strangers(struct diff *d, unsigned group)
 {
     const char *path = d->source->scope->groups[group].path;
-    DIR *dir = opendir(path);
+    SCOPED_PLACE struct place p = { .fd = -1 };
     const struct dirent *entry;
+    struct err ignored;
+    DIR *dir;
+    int fd;
 
+    if (place_open(path, &p, &ignored))
+        return;
+    fd = openat(p.fd, p.name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir && fd >= 0)
+        close(fd);
     if (!dir)
         return;
     while ((entry = readdir(dir)))
@@ -138,35 +212,59 @@ static int diff_document(struct diff *d, struct err *e)
 
 /* ---- originals ---- */
 
-static int diff_original(struct diff *d, const char *state_dir, const char *path, struct err *e)
+/* A folder, or something in the place of one. */
+static void put_folder(struct diff *d, const char *path, enum original original)
+{
+    d->count++;
+    buffer_printf(d->out, "%s: %s\n", path, original == ORIGINAL_FOLDER
+                  ? "should be as it was before Lockstep" : "should not be there");
+}
+
+static int diff_original_file(struct diff *d, const char *path, const struct spot *itself,
+                              const struct spot *kept, struct err *e)
 {
     SCOPED_BUFFER struct buffer found = { 0 }, wanted = { 0 };
-    enum original original = originals_look(state_dir, path);
-    bool is_there = access(path, F_OK) == 0;
-    char kept[PATH_MAX], real[PATH_MAX];
-    struct sides sides = { .found = is_there ? &found : NULL };
-    struct stat st = { 0 };
+    struct stat found_st = { 0 }, wanted_st = { 0 };
+    int is_there = spot_read(itself, TREE_BYTES_MAX, &found, &found_st, e);
+    int is_wanted = is_there < 0 ? -1 : spot_read(kept, TREE_BYTES_MAX, &wanted, &wanted_st, e);
+    struct sides sides;
 
-    originals_name(state_dir, path, kept);
-    if (original == ORIGINAL_UNKNOWN || (original == ORIGINAL_ABSENT && !is_there))
-        return 0;
-    if (original != ORIGINAL_ABSENT && is_there &&
-        (place_resolve(path, real, e) || tree_equal(real, kept)))
-        return 0;
-    if (original == ORIGINAL_FOLDER || (is_there && stat(path, &st) == 0 && S_ISDIR(st.st_mode))) {
-        d->count++;
-        buffer_printf(d->out, "%s: %s\n", path, original == ORIGINAL_FOLDER
-                      ? "should be as it was before Lockstep" : "should not be there");
-        return 0;
-    }
-    if ((is_there && buffer_read_file(&found, path, TREE_BYTES_MAX, e)) ||
-        (original == ORIGINAL_FILE && buffer_read_file(&wanted, kept, TREE_BYTES_MAX, e)))
+    if (is_wanted < 0)
         return -1;
-    sides.wanted = original == ORIGINAL_FILE ? &wanted : NULL;
-    sides.is_public = (!is_there || (st.st_mode & 04)) &&
-                      (original == ORIGINAL_ABSENT || (stat(kept, &st) == 0 && (st.st_mode & 04)));
+    sides = (struct sides){ .found = is_there ? &found : NULL,
+                            .found_size = is_there ? (size_t)found_st.st_size : 0,
+                            .wanted = is_wanted ? &wanted : NULL,
+                            .wanted_size = is_wanted ? (size_t)wanted_st.st_size : 0,
+                            .is_public = (!is_there || (found_st.st_mode & 04)) &&
+                                         (!is_wanted || (wanted_st.st_mode & 04)) };
     put_sides(d, path, &sides);
     return 0;
+}
+
+static int diff_original(struct diff *d, const char *state_dir, const char *path, struct err *e)
+{
+    enum original original = originals_look(state_dir, path);
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    struct named itself;
+    char kept[PATH_MAX];
+    struct spot k = SPOT(kept);
+    struct stat st = { 0 };
+    bool is_there;
+
+    if (original == ORIGINAL_UNKNOWN)
+        return 0;
+    if (place_open(path, &p, e))
+        return original == ORIGINAL_ABSENT ? 0 : -1;
+    place_itself(&p, &itself);
+    originals_name(state_dir, path, kept);
+    is_there = fstatat(p.fd, p.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (original == ORIGINAL_ABSENT ? !is_there : tree_equal_at(&itself.spot, &k))
+        return 0;
+    if (original == ORIGINAL_FOLDER || S_ISDIR(st.st_mode)) {
+        put_folder(d, path, original);
+        return 0;
+    }
+    return diff_original_file(d, path, &itself.spot, &k, e);
 }
 
 static int diff_originals(struct diff *d, const char *state_dir, struct err *e)

@@ -5,22 +5,65 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "agent/originals.h"
 #include "agent/place.h"
+#include "agent/proof.h"
 #include "agent/tree.h"
+
+/* Where it is, held, with the folder that has its name at this time. */
+struct seat {
+    const struct render_source *source;
+    unsigned group;
+    struct place place;
+    struct named itself, candidate, original, spent;
+    int folder; /* negative: there is none */
+    struct stat st;
+};
+
+static void seat_close(struct seat *s)
+{
+    place_close(&s->place);
+    if (s->folder >= 0)
+        close(s->folder);
+}
+#define SCOPED_SEAT __attribute__((cleanup(seat_close)))
+
+static const char *path_of(const struct render_source *source, unsigned group)
+{
+    return source->scope->groups[group].path;
+}
+
+static int seat_open(const struct render_source *source, unsigned group, struct seat *out,
+                     struct err *e)
+{
+    out->source = source;
+    out->group = group;
+    if (place_open(path_of(source, group), &out->place, e))
+        return -1;
+    place_itself(&out->place, &out->itself);
+    place_candidate(&out->place, &source->hash, &out->candidate);
+    place_beside(&out->place, PLACE_ORIGINAL, &out->original);
+    place_beside(&out->place, PLACE_SPENT, &out->spent);
+    return spot_open_folder(&out->itself.spot, &out->folder, &out->st, e) < 0 ? -1 : 0;
+}
+#define NO_SEAT { .place.fd = -1, .folder = -1 }
 
 static const char *base_of(const char *path)
 {
     return strrchr(path, '/') + 1;
 }
 
-static int inside(const char *folder, const char *path, char out[PATH_MAX], struct err *e)
+static const struct agent_file *member(const struct seat *s, unsigned i)
 {
-    return snprintf(out, PATH_MAX, "%s/%s", folder, base_of(path)) < PATH_MAX
-               ? 0
-               : err_code(e, ERR_INVALID, "io", "the path of %.200s is too long", path);
+    const struct agent_file *file = &s->source->scope->files[i];
+
+    return file->group == (int)s->group ? file : NULL;
+}
+
+static int sync_place(const struct seat *s, struct err *e)
+{
+    return spot_sync(s->place.fd, s->place.folder, e);
 }
 
 /* ---- is a folder what it should be? ---- */
@@ -34,292 +77,383 @@ bool group_has_member(const struct agent_scope *scope, unsigned group, const cha
     return false;
 }
 
-static int check_strangers(const struct render_source *source, unsigned group, const char *folder,
-                           struct err *e)
+static int check_strangers(const struct seat *s, int folder, struct err *e)
 {
-    DIR *dir = opendir(folder);
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     const struct dirent *entry;
     int rc = 0;
 
-    if (!dir)
-        return disk_trouble(e, "reading the folder", folder);
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return disk_trouble(e, "reading the folder", path_of(s->source, s->group));
+    }
     while (rc == 0 && (entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !group_has_member(source->scope, group, entry->d_name))
+            !group_has_member(s->source->scope, s->group, entry->d_name))
             rc = err_set(e, ERR_CONFLICT, "%.250s holds %.150s, which does not belong there",
-                         source->scope->groups[group].path, entry->d_name);
+                         path_of(s->source, s->group), entry->d_name);
     closedir(dir);
     return rc;
 }
 
 /* One file in a folder, which is the group or its candidate. */
-static int check_member(const struct render_source *source, const struct agent_file *file,
-                        const char *folder, struct err *e)
+static int check_member(const struct seat *s, const struct agent_file *file, int folder,
+                        struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
-    char path[PATH_MAX];
+    struct named there;
     struct stat st;
 
-    if (render_file(source, file, &r, e) || inside(folder, file->path, path, e))
+    if (render_file(s->source, file, &r, e))
         return -1;
-    if (r.is_absent ? lstat(path, &st) != 0 : disk_holds(path, r.content.data, r.content.size))
+    place_inside(folder, path_of(s->source, s->group), base_of(file->path), &there);
+    if (r.is_absent ? fstatat(folder, there.name, &st, AT_SYMLINK_NOFOLLOW) != 0
+                    : spot_holds(&there.spot, r.content.data, r.content.size))
         return 0;
     return err_set(e, ERR_CONFLICT, "%.400s does not hold what the active revision says",
                    file->path);
 }
 
-static int check_folder(const struct render_source *source, unsigned group, const char *folder,
-                        struct err *e)
+static int check_folder(const struct seat *s, int folder, struct err *e)
 {
-    for (unsigned i = 0; i < source->scope->file_count; i++)
-        if (source->scope->files[i].group == (int)group &&
-            check_member(source, &source->scope->files[i], folder, e))
+    for (unsigned i = 0; i < s->source->scope->file_count; i++)
+        if (member(s, i) && check_member(s, member(s, i), folder, e))
             return -1;
-    return check_strangers(source, group, folder, e);
+    return check_strangers(s, folder, e);
+}
+
+/* 1: the folder is there, whole and open. */
+static int open_whole(const struct seat *s, const struct spot *folder, int *fd_out,
+                      struct stat *st_out)
+{
+    struct err ignored;
+
+    return spot_open_folder(folder, fd_out, st_out, &ignored) == 1 &&
+           check_folder(s, *fd_out, &ignored) == 0;
 }
 
 int group_verify(const struct render_source *source, unsigned group, struct err *e)
 {
-    return check_folder(source, group, source->scope->groups[group].path, e);
+    SCOPED_SEAT struct seat s = NO_SEAT;
+
+    if (seat_open(source, group, &s, e))
+        return -1;
+    if (s.folder >= 0)
+        return check_folder(&s, s.folder, e);
+    errno = ENOENT;
+    return disk_trouble(e, "reading the folder", path_of(source, group));
 }
 
 /* ---- laying out ---- */
 
-static int write_member(const struct render_source *source, const struct agent_file *file,
-                        const char *folder, struct err *e)
+static int folder_access(const struct seat *s, struct place_access *out, struct err *e)
 {
-    SCOPED_RENDERING struct rendering r = { 0 };
-    struct disk_access access;
-    char path[PATH_MAX];
+    return place_folder_access(&s->place, &s->itself.spot,
+                               &s->source->scope->groups[s->group].access, out, e);
+}
 
-    if (render_file(source, file, &r, e))
+/* Those of the file that it will replace; what is new gets what the new folder gives. */
+static int member_access(const struct seat *s, const struct agent_file *file, bool is_secret,
+                         int folder, struct place_access *out, struct err *e)
+{
+    struct named there;
+    struct stat st;
+
+    place_inside(s->folder, s->itself.path, base_of(file->path), &there);
+    if (s->folder < 0 || fstatat(s->folder, there.name, &st, AT_SYMLINK_NOFOLLOW))
+        there.spot.at = folder;
+    return place_file_access(&s->place, &there.spot, &file->access, is_secret, out, e);
+}
+
+static int write_member(const struct seat *s, const struct agent_file *file, int folder,
+                        struct err *e)
+{
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    SCOPED_RENDERING struct rendering r = { 0 };
+    struct named to;
+
+    if (render_file(s->source, file, &r, e))
         return -1;
     if (r.is_absent)
         return 0;
-    return inside(folder, file->path, path, e) || place_check_tmpfs(file, path, e) ||
-           place_file_access(file->path, &file->access, r.is_secret, &access, e) ||
-           disk_write(path, r.content.data, r.content.size, &access, e) ? -1 : 0;
+    place_inside(folder, s->candidate.path, base_of(file->path), &to);
+    return place_check_tmpfs(file, folder, e) ||
+           member_access(s, file, r.is_secret, folder, &access, e) ||
+           spot_write(&to.spot, r.content.data, r.content.size, &access.disk, e) ? -1 : 0;
 }
 
-/* A new folder with all files in it; modes and owners are those of the files it will replace. */
-static int lay_out(const struct render_source *source, unsigned group, const char *folder,
-                   const struct disk_access *access, struct err *e)
+/* What a folder carries comes first, with nobody let in yet: its default access list is for the
+ * files that are made in it. */
+static int fill(const struct seat *s, int folder, const struct place_access *access, struct err *e)
 {
-    if (tree_remove(folder, e))
+    struct stat st;
+
+    if (access->disk.carried &&
+        carried_give(folder, s->candidate.path, access->disk.carried, 0700, e))
         return -1;
-    if (mkdir(folder, 0700))
-        return disk_trouble(e, "making the folder", folder);
-    for (unsigned i = 0; i < source->scope->file_count; i++)
-        if (source->scope->files[i].group == (int)group &&
-            write_member(source, &source->scope->files[i], folder, e))
+    for (unsigned i = 0; i < s->source->scope->file_count; i++)
+        if (member(s, i) && write_member(s, member(s, i), folder, e))
             return -1;
-    return disk_set_access(folder, access, e) || disk_sync_folder(folder, e) ||
-           disk_sync_folder_of(folder, e) ? -1 : 0;
+    if (access->disk.carried)
+        carried_give_flags(folder, access->disk.carried);
+    if (fstat(folder, &st))
+        return disk_trouble(e, "looking at", s->candidate.path);
+    if (spot_set_access(folder, &st, s->candidate.path, &access->disk, e))
+        return -1;
+    return spot_sync(folder, s->candidate.path, e);
 }
 
-static int check_no_mount(const char *destination, const struct stat *st, struct err *e)
+/* A new folder with all files in it. */
+static int lay_out(const struct seat *s, const struct place_access *access, struct err *e)
 {
-    char parent[PATH_MAX];
-    struct stat above;
+    SCOPED_FD int folder = -1;
 
-    snprintf(parent, sizeof(parent), "%.*s", (int)(base_of(destination) - destination),
-             destination);
-    if (stat(parent, &above))
-        return disk_trouble(e, "looking at", parent);
-    if (st->st_dev == above.st_dev)
-        return 0;
-    return err_code(e, ERR_INVALID, "io", "%.300s is a mount point, which cannot be replaced: let "
-                    "the group be a folder inside it", destination);
+    if (place_remove(&s->place, &s->candidate.spot, NULL, e) ||
+        spot_make_folder(&s->candidate.spot, &folder, e))
+        return -1;
+    place_mark(&s->place, folder);
+    if (fill(s, folder, access, e) || sync_place(s, e)) {
+        struct stat st;
+        struct err ignored;
+
+        if (fstat(folder, &st) == 0)
+            (void)!place_remove(&s->place, &s->candidate.spot, &st, &ignored);
+        return -1;
+    }
+    if (access->disk.uid == s->place.owner) /* who may remove it without a mark */
+        place_unmark(&s->place, folder);
+    return 0;
 }
 
-/* Whatever would keep the folders from changing places is found before anything is promised. */
-static int probe(const char *destination, const char *candidate, struct err *e)
+/* Whatever would keep the folders from changing places is found before anything is promised. That
+ * the file system can exchange at all is tried with a folder of no use. */
+static int probe(const struct seat *s, const struct spot *candidate, struct err *e)
 {
-    char other[PATH_MAX];
+    SCOPED_FD int fd = -1;
+    struct err ignored;
     struct stat st;
     int rc;
 
-    if (stat(destination, &st))
-        return errno == ENOENT ? 0 : disk_trouble(e, "looking at", destination);
-    place_beside(destination, PLACE_SPENT, other);
-    if (check_no_mount(destination, &st, e) || tree_remove(other, e))
+    if (s->folder < 0)
+        return 0;
+    if (tree_check_mounts(&s->itself.spot, e) ||
+        proof_replace(&s->place, &s->itself.spot, candidate, e) ||
+        place_remove(&s->place, &s->spent.spot, NULL, e) ||
+        spot_make_folder(&s->spent.spot, &fd, e))
         return -1;
-    if (mkdir(other, 0700))
-        return disk_trouble(e, "making the folder", other);
-    rc = disk_exchange(other, candidate, e) || disk_exchange(other, candidate, e) ? -1 : 0;
-    return tree_remove(other, e) ? -1 : rc;
+    place_mark(&s->place, fd);
+    rc = fstat(fd, &st) ? disk_trouble(e, "looking at", s->spent.path) : 0;
+    if (rc == 0 && candidate)
+        rc = spot_exchange(&s->spent.spot, candidate, e) ||
+             spot_exchange(&s->spent.spot, candidate, e) ? -1 : 0;
+    return place_remove(&s->place, &s->spent.spot, &st, rc ? &ignored : e) ? -1 : rc;
 }
 
-static int stage(const struct render_source *source, unsigned group, const char *destination,
-                 struct err *e)
+/* The candidate, as it is or anew. */
+static int stage(const struct seat *s, struct err *e)
 {
-    const struct agent_group *g = &source->scope->groups[group];
-    char candidate[PATH_MAX];
-    struct disk_access access;
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    SCOPED_FD int fd = -1;
     struct err ignored;
+    struct stat st;
 
-    if (place_candidate(g->path, &source->hash, candidate, e) ||
-        place_folder_access(g->path, &g->access, &access, e))
+    if (folder_access(s, &access, e))
         return -1;
-    if (check_folder(source, group, candidate, &ignored) == 0 &&
-        disk_set_access(candidate, &access, e) == 0)
+    if (open_whole(s, &s->candidate.spot, &fd, &st) &&
+        spot_set_access(fd, &st, s->candidate.path, &access.disk, &ignored) == 0)
         return 0;
-    if (lay_out(source, group, candidate, &access, e) == 0 &&
-        probe(destination, candidate, e) == 0)
-        return 0;
-    (void)!tree_remove(candidate, &ignored);
-    return -1;
+    return lay_out(s, &access, e);
 }
 
 int group_stage(const struct render_source *source, unsigned group, struct err *e)
 {
-    char destination[PATH_MAX];
+    SCOPED_SEAT struct seat s = NO_SEAT;
 
-    return place_resolve(source->scope->groups[group].path, destination, e) ||
-           stage(source, group, destination, e) ? -1 : 0;
+    return seat_open(source, group, &s, e) || stage(&s, e) ? -1 : 0;
+}
+
+int group_prove(const struct render_source *source, unsigned group, struct err *e)
+{
+    SCOPED_SEAT struct seat s = NO_SEAT;
+
+    return seat_open(source, group, &s, e) || probe(&s, &s.candidate.spot, e) ? -1 : 0;
 }
 
 /* ---- replacing ---- */
 
-/* The candidate takes the destination's place. What was there is removed, which may fail: a sweep
- * tries again. */
-static int take_place(const char *candidate, const char *destination, struct err *e)
+/* The candidate takes the destination's place, and is what has its name then. What was there is
+ * removed, which may fail: a sweep tries again. */
+static int take_place(const struct seat *s, const struct spot *candidate, struct err *e)
 {
-    char spent[PATH_MAX];
+    SCOPED_FD int fd = -1;
     struct err ignored;
     struct stat st;
 
-    if (lstat(destination, &st))
-        return disk_rename(candidate, destination, e) ||
-               disk_sync_folder_of(destination, e) ? -1 : 0;
-    if (disk_exchange(candidate, destination, e) || disk_sync_folder_of(destination, e))
+    if (spot_open_folder(candidate, &fd, &st, e) != 1)
+        return err_wrap(e, "taking over %.200s", candidate->path);
+    if ((s->folder < 0 ? spot_move(candidate, &s->itself.spot, e)
+                       : spot_exchange(candidate, &s->itself.spot, e)) ||
+        sync_place(s, e))
         return -1;
-    place_beside(destination, PLACE_SPENT, spent);
-    if (tree_remove(spent, &ignored) == 0 && disk_rename(candidate, spent, &ignored) == 0)
-        (void)!tree_remove(spent, &ignored);
+    if (!spot_is(&s->itself.spot, &st))
+        return err_code(e, ERR_SYSTEM, "io", "somebody put another thing at %.300s while it was "
+                        "replaced", s->itself.path);
+    if (s->folder >= 0 && place_remove(&s->place, &s->spent.spot, NULL, &ignored) == 0 &&
+        spot_move(candidate, &s->spent.spot, &ignored) == 0)
+        (void)!place_remove(&s->place, &s->spent.spot, &s->st, &ignored);
     return 0;
 }
 
-static int set_member_access(const struct render_source *source, const struct agent_file *file,
-                             struct err *e)
+/* In a shared folder it may be a second name of anybody's file, which is given to nobody. */
+static int set_member_access(const struct seat *s, const struct agent_file *file, struct err *e)
 {
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
     SCOPED_RENDERING struct rendering r = { 0 };
-    struct disk_access access;
+    SCOPED_FD int fd = -1;
+    struct named there;
+    struct stat st;
 
-    if (render_file(source, file, &r, e))
+    if (render_file(s->source, file, &r, e))
         return -1;
     if (r.is_absent)
         return 0;
-    return place_file_access(file->path, &file->access, r.is_secret, &access, e) ||
-           disk_set_access(file->path, &access, e) ? -1 : 0;
+    place_inside(s->folder, s->itself.path, base_of(file->path), &there);
+    if (place_file_access(&s->place, &there.spot, &file->access, r.is_secret, &access, e) ||
+        spot_open(&there.spot, &fd, &st, e) < 0)
+        return -1;
+    if (fd < 0 || !spot_file_holds(fd, &st, r.content.data, r.content.size) ||
+        (s->place.is_shared && st.st_nlink > 1 && st.st_uid != access.disk.uid))
+        return err_set(e, ERR_CONFLICT, "%.400s was changed meanwhile", file->path);
+    return spot_set_access(fd, &st, there.path, &access.disk, e);
 }
 
 /* Modes and owners that somebody changed. */
-static int set_access(const struct render_source *source, unsigned group,
-                      const char *destination, struct err *e)
+static int set_access(const struct seat *s, struct err *e)
 {
-    const struct agent_group *g = &source->scope->groups[group];
-    struct disk_access access;
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
 
-    if (place_folder_access(g->path, &g->access, &access, e) ||
-        disk_set_access(destination, &access, e))
+    if (folder_access(s, &access, e) ||
+        spot_set_access(s->folder, &s->st, s->itself.path, &access.disk, e))
         return -1;
-    for (unsigned i = 0; i < source->scope->file_count; i++)
-        if (source->scope->files[i].group == (int)group &&
-            set_member_access(source, &source->scope->files[i], e))
+    for (unsigned i = 0; i < s->source->scope->file_count; i++)
+        if (member(s, i) && set_member_access(s, member(s, i), e))
             return -1;
     return 0;
 }
 
 /* ---- the original ---- */
 
-static int reserve_original(const char *path, const char *destination, const char *state_dir,
-                            struct err *e)
+/* A copy beside the destination of a folder that lies there or in the state. */
+static int lay_aside(const struct seat *s, const struct spot *from, const struct spot *to,
+                     struct err *e)
 {
-    char kept[PATH_MAX], aside[PATH_MAX];
+    SCOPED_FD int fd = -1;
+    struct stat st;
+
+    if (place_remove(&s->place, to, NULL, e) || tree_copy_at(from, to, true, e))
+        return -1;
+    if (spot_open_folder(to, &fd, &st, e) == 1 && st.st_uid != s->place.owner)
+        place_mark(&s->place, fd);
+    return sync_place(s, e);
+}
+
+static int reserve_original(const struct seat *s, const char *state_dir, struct err *e)
+{
+    const char *path = path_of(s->source, s->group);
+    char kept[PATH_MAX];
+    struct spot k = SPOT(kept);
 
     if (originals_look(state_dir, path) != ORIGINAL_FOLDER)
         return 0;
     originals_name(state_dir, path, kept);
-    place_beside(destination, PLACE_ORIGINAL, aside);
-    if (tree_equal(kept, aside))
+    if (tree_equal_at(&k, &s->original.spot))
         return 0;
-    if (tree_remove(aside, e) ||
-        tree_copy(tree_equal(kept, destination) ? destination : kept, aside, true, e))
+    if (lay_aside(s, tree_equal_at(&k, &s->itself.spot) ? &s->itself.spot : &k, &s->original.spot,
+                  e))
         return err_wrap(e, "laying the original aside");
-    return disk_sync_folder_of(aside, e);
+    return 0;
 }
 
 /* There was no folder: it goes at once, by its name, and its files after it. */
-static int restore_absence(const char *destination, struct err *e)
+static int restore_absence(const struct seat *s, struct err *e)
 {
-    char spent[PATH_MAX];
-    struct stat st;
-
-    if (lstat(destination, &st))
+    if (s->folder < 0)
         return 0;
-    place_beside(destination, PLACE_SPENT, spent);
-    return tree_remove(spent, e) || disk_rename(destination, spent, e) ||
-           disk_sync_folder_of(destination, e) || tree_remove(spent, e) ? -1 : 0;
+    return place_remove(&s->place, &s->spent.spot, NULL, e) ||
+           spot_move(&s->itself.spot, &s->spent.spot, e) || sync_place(s, e) ||
+           place_remove(&s->place, &s->spent.spot, &s->st, e) ? -1 : 0;
 }
 
-static int restore_original(const char *path, const char *destination, const char *state_dir,
-                            struct err *e)
+static int restore_original(const struct seat *s, const char *state_dir, struct err *e)
 {
-    char kept[PATH_MAX], aside[PATH_MAX];
+    const char *path = path_of(s->source, s->group);
+    char kept[PATH_MAX];
+    struct spot k = SPOT(kept);
 
     switch (originals_look(state_dir, path)) {
     case ORIGINAL_UNKNOWN:
     case ORIGINAL_FILE:
         return 0;
     case ORIGINAL_ABSENT:
-        return restore_absence(destination, e);
+        return restore_absence(s, e);
     case ORIGINAL_FOLDER:
         break;
     }
     originals_name(state_dir, path, kept);
-    place_beside(destination, PLACE_ORIGINAL, aside);
-    if (tree_equal(kept, destination))
-        return tree_remove(aside, e);
-    return reserve_original(path, destination, state_dir, e) ||
-           take_place(aside, destination, e) ? -1 : 0;
+    if (tree_equal_at(&k, &s->itself.spot))
+        return place_remove(&s->place, &s->original.spot, NULL, e);
+    return reserve_original(s, state_dir, e) || take_place(s, &s->original.spot, e) ? -1 : 0;
+}
+
+/* ---- from outside ---- */
+
+/* What lies there becomes its own candidate, when it is what the source says. */
+static int reserve(const struct seat *s, struct err *e)
+{
+    SCOPED_FD int fd = -1;
+    struct err ignored;
+    struct stat st;
+
+    if (open_whole(s, &s->candidate.spot, &fd, &st))
+        return 0;
+    if (s->folder < 0 || check_folder(s, s->folder, &ignored))
+        return stage(s, e);
+    return lay_aside(s, &s->itself.spot, &s->candidate.spot, e);
 }
 
 int group_reserve(const struct render_source *source, unsigned group, const char *state_dir,
                   struct err *e)
 {
-    const char *path = source->scope->groups[group].path;
-    char destination[PATH_MAX], candidate[PATH_MAX];
-    struct err ignored;
+    SCOPED_SEAT struct seat s = NO_SEAT;
+    struct stat st;
 
-    if (place_resolve(path, destination, e))
+    if (seat_open(source, group, &s, e))
         return -1;
-    if (!source->document)
-        return reserve_original(path, destination, state_dir, e);
-    if (place_candidate(path, &source->hash, candidate, e))
+    if (source->document)
+        return reserve(&s, e) || probe(&s, &s.candidate.spot, e) ? -1 : 0;
+    if (originals_look(state_dir, path_of(source, group)) == ORIGINAL_UNKNOWN)
+        return 0; /* nothing will be done */
+    if (reserve_original(&s, state_dir, e))
         return -1;
-    if (check_folder(source, group, candidate, &ignored) == 0)
-        return 0;
-    if (check_folder(source, group, destination, &ignored))
-        return stage(source, group, destination, e);
-    return tree_remove(candidate, e) || tree_copy(destination, candidate, true, e) ||
-           disk_sync_folder_of(candidate, e) ? -1 : 0;
+    return probe(&s, fstatat(s.place.fd, s.original.name, &st, AT_SYMLINK_NOFOLLOW)
+                         ? NULL
+                         : &s.original.spot, e);
 }
 
 int group_apply(const struct render_source *source, unsigned group, const char *state_dir,
                 struct err *e)
 {
-    const char *path = source->scope->groups[group].path;
-    char destination[PATH_MAX], candidate[PATH_MAX];
+    SCOPED_SEAT struct seat s = NO_SEAT;
     struct err ignored;
 
-    if (place_resolve(path, destination, e))
+    if (seat_open(source, group, &s, e))
         return -1;
     if (!source->document)
-        return restore_original(path, destination, state_dir, e);
-    if (place_candidate(path, &source->hash, candidate, e))
-        return -1;
-    if (check_folder(source, group, destination, &ignored) == 0)
-        return set_access(source, group, destination, e) || tree_remove(candidate, e) ? -1 : 0;
-    return stage(source, group, destination, e) || take_place(candidate, destination, e) ? -1 : 0;
+        return restore_original(&s, state_dir, e);
+    if (s.folder >= 0 && check_folder(&s, s.folder, &ignored) == 0)
+        return set_access(&s, e) ||
+               place_remove(&s.place, &s.candidate.spot, NULL, e) ? -1 : 0;
+    return stage(&s, e) || take_place(&s, &s.candidate.spot, e) ? -1 : 0;
 }

@@ -8,8 +8,11 @@
 
 #include "agent/render.h"
 
-/* Lay the folder out beside its destination, and prove that the two can change places. */
+/* Lay the folder out beside its destination. */
 int group_stage(const struct render_source *source, unsigned group, struct err *e)
+    __attribute__((warn_unused_result));
+/* The two can change places. */
+int group_prove(const struct render_source *source, unsigned group, struct err *e)
     __attribute__((warn_unused_result));
 /* As single_reserve. */
 int group_reserve(const struct render_source *source, unsigned group, const char *state_dir,

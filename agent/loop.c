@@ -19,6 +19,7 @@
 #include "agent/front.h"
 #include "agent/hear.h"
 #include "agent/obey.h"
+#include "agent/places.h"
 #include "agent/poll.h"
 #include "agent/readers.h"
 #include "agent/repair.h"
@@ -204,9 +205,15 @@ static int open_signals(struct err *e)
     return fd < 0 ? err_set(e, ERR_SYSTEM, "signalfd: %s", strerror(errno)) : fd;
 }
 
-/* Candidates of promises that ended while nobody cleaned up. */
+/* Candidates of promises that ended while nobody cleaned up, and of destinations that are none any
+ * more. */
 static void sweep_all(struct agent *a)
 {
+    struct err e;
+
+    stage_sweep(a);
+    if (places_forget(a->settings, &e))
+        log_warn("former places are not swept", "reason", e.text);
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
         struct hash keep[AGENT_KEPT_MAX];
 

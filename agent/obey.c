@@ -162,6 +162,8 @@ static void save(struct agent *a, const struct participant_effect *effect)
 
 static void cancel(struct agent *a, unsigned task)
 {
+    if (a->works[task].phase == WORK_VALIDATING)
+        stage_clean(a, task);
     agent_stop_work(&a->works[task]);
     agent_forget_posted(a, task);
 }

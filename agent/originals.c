@@ -1,10 +1,8 @@
 /* originals.c - what lay at a destination when Lockstep took it over, kept in STATE_DIR/originals. */
 #include "agent/originals.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,10 +62,36 @@ static int take_over(const char *aside, const char *kept, bool is_folder, struct
     return disk_rename(aside, kept, e) || disk_sync_folder_of(kept, e) ? -1 : 0;
 }
 
+/* The destination as it is, on its way to be kept; its folder is held meanwhile. */
+static int copy_aside(const char *path, bool is_folder, const struct spot *kept,
+                      const struct spot *aside, bool *is_there, struct err *e)
+{
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    SCOPED_FD int fd = -1;
+    struct named itself;
+    struct stat st;
+    int there;
+
+    if (place_open(path, &p, e))
+        return -1;
+    place_itself(&p, &itself);
+    there = is_folder ? spot_open_folder(&itself.spot, &fd, &st, e)
+                      : spot_open(&itself.spot, &fd, &st, e);
+    if (there < 0)
+        return -1;
+    *is_there = there;
+    if (!there || tree_equal_at(&itself.spot, kept))
+        return 0;
+    if (tree_remove_at(aside, NULL, e) || tree_copy_at(&itself.spot, aside, false, e))
+        return err_wrap(e, "keeping the original");
+    return 1;
+}
+
 int originals_keep(const char *state_dir, const char *path, bool is_folder, struct err *e)
 {
-    char kept[PATH_MAX], absent[PATH_MAX], aside[PATH_MAX], folder[PATH_MAX], real[PATH_MAX];
-    struct stat st;
+    char kept[PATH_MAX], absent[PATH_MAX], aside[PATH_MAX], folder[PATH_MAX];
+    bool is_there = false;
+    int copied;
 
     snprintf(folder, sizeof(folder), "%s/originals", state_dir);
     if (disk_make_folder(folder, 0700, e))
@@ -75,19 +99,10 @@ int originals_keep(const char *state_dir, const char *path, bool is_folder, stru
     originals_name(state_dir, path, kept);
     kept_name(state_dir, path, ".absent", absent);
     kept_name(state_dir, path, ".new", aside);
-    if (place_check_links(path, e))
+    copied = copy_aside(path, is_folder, &SPOT(kept), &SPOT(aside), &is_there, e);
+    if (copied < 0)
         return -1;
-    if (stat(path, &st))
-        return errno == ENOENT ? keep_absence(absent, kept, e)
-                               : disk_trouble(e, "looking at", path);
-    if (is_folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
-        return err_code(e, ERR_INVALID, "io", "%.300s is not a %s; move it away", path,
-                        is_folder ? "folder" : "regular file");
-    if (!realpath(path, real))
-        return disk_trouble(e, "following", path);
-    if (tree_equal(real, kept))
-        return disk_remove(absent, e);
-    if (tree_remove(aside, e) || tree_copy(real, aside, false, e))
-        return err_wrap(e, "keeping the original");
-    return take_over(aside, kept, is_folder, e) || disk_remove(absent, e) ? -1 : 0;
+    if (!is_there)
+        return keep_absence(absent, kept, e);
+    return (copied && take_over(aside, kept, is_folder, e)) || disk_remove(absent, e) ? -1 : 0;
 }

@@ -1,129 +1,57 @@
-/* place.c - where a file or a group really is, and the names that Lockstep uses beside it. */
+/* place.c - where a file or a group really is: its folder, held, and the names used beside it. */
 #include "agent/place.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
-#include <unistd.h>
+#include <sys/xattr.h>
 
 #include "agent/tree.h"
+#include "agent/walk.h"
 #include "common/digest.h"
 
 #define CANDIDATE_PREFIX ".lockstep-"
 #define HASH_DIGITS 16
-#define LINKS_MAX 40 /* the kernel follows no more either */
+#define MARK CARRIED_OWN "candidate"
 
-static int check_folder(const char *path, struct err *e)
+int place_open(const char *path, struct place *out, struct err *e)
 {
-    const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX];
-    struct stat st;
-
-    snprintf(folder, sizeof(folder), "%.*s", slash > path ? (int)(slash - path) : 1, path);
-    if (stat(folder, &st) == 0 && S_ISDIR(st.st_mode))
-        return 0;
-    return err_code(e, ERR_SYSTEM, "io", "the folder %.200s, where %.150s is to lie, is not there: "
-                    "make it on this server", folder, slash + 1);
+    return walk_to(path, out, e);
 }
 
-/* A link that somebody else may turn anywhere must not turn an agent that is root: it has to be of
- * root, of this agent's user, or of whoever owns what it names. */
-static int check_link(const char *link, const struct stat *st, struct err *e)
+void place_close(struct place *p)
 {
-    struct stat named;
-
-    if (st->st_uid == 0 || st->st_uid == geteuid())
-        return 0;
-    if (stat(link, &named))
-        return disk_trouble(e, "following the link", link);
-    if (named.st_uid == st->st_uid)
-        return 0;
-    return err_code(e, ERR_INVALID, "io", "the link %.300s belongs to user %u, what it names does "
-                    "not; it is not followed: chown -h it, or name the place itself", link,
-                    (unsigned)st->st_uid);
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
 }
 
-/* What `link`, whose length is `size` of `path`, stands for in it. */
-static int step_over(const char *path, size_t size, char out[PATH_MAX], struct err *e)
-{
-    char link[PATH_MAX], to[PATH_MAX];
-    ssize_t to_size;
-    size_t head;
+/* ---- names ---- */
 
-    snprintf(link, sizeof(link), "%.*s", (int)size, path);
-    to_size = readlink(link, to, sizeof(to) - 1);
-    if (to_size < 0)
-        return disk_trouble(e, "reading the link", link);
-    to[to_size] = '\0';
-    head = to[0] == '/' ? 0 : (size_t)(strrchr(link, '/') - link) + 1;
-    return snprintf(out, PATH_MAX, "%.*s%s%s", (int)head, path, to, path + size) < PATH_MAX
-               ? 0
-               : err_code(e, ERR_INVALID, "io", "the path of %.200s is too long", path);
+void place_inside(int fd, const char *folder, const char *name, struct named *out)
+{
+    snprintf(out->name, sizeof(out->name), "%s", name);
+    /* Cut rather than overflow: it is for messages. */
+    if (snprintf(out->path, sizeof(out->path), "%s/%s", folder[1] ? folder : "", name) >=
+        (int)sizeof(out->path))
+        out->path[sizeof(out->path) - 1] = '\0';
+    out->spot = (struct spot){ fd, out->name, out->path };
 }
 
-/* The length of the first part of the path that is a link; 0: none is. */
-static size_t find_link(const char *path, struct stat *st)
+void place_itself(const struct place *p, struct named *out)
 {
-    char part[PATH_MAX];
-
-    for (size_t size = 1; path[size - 1]; size++) {
-        size += strcspn(path + size, "/");
-        snprintf(part, sizeof(part), "%.*s", (int)size, path);
-        if (lstat(part, st))
-            return 0;
-        if (S_ISLNK(st->st_mode))
-            return size;
-        if (!path[size])
-            return 0;
-    }
-    return 0;
+    place_inside(p->fd, p->folder, p->name, out);
 }
 
-int place_check_links(const char *path, struct err *e)
+void place_beside(const struct place *p, const char *suffix, struct named *out)
 {
-    char now[PATH_MAX], next[PATH_MAX], link[PATH_MAX];
-    struct stat st;
+    char name[2 * NAME_MAX];
 
-    snprintf(now, sizeof(now), "%s", path);
-    for (unsigned i = 0; i < LINKS_MAX; i++) {
-        size_t size = find_link(now, &st);
-
-        if (!size)
-            return 0;
-        snprintf(link, sizeof(link), "%.*s", (int)size, now);
-        if (check_link(link, &st, e) || step_over(now, size, next, e))
-            return -1;
-        memcpy(now, next, sizeof(now));
-    }
-    return err_code(e, ERR_INVALID, "io", "%.300s: too many links", path);
-}
-
-int place_resolve(const char *path, char out[PATH_MAX], struct err *e)
-{
-    struct stat st;
-
-    if (place_check_links(path, e))
-        return -1;
-    if (lstat(path, &st) || !S_ISLNK(st.st_mode)) {
-        snprintf(out, PATH_MAX, "%s", path);
-        return check_folder(path, e);
-    }
-    return realpath(path, out) ? 0 : disk_trouble(e, "following the link", path);
-}
-
-void place_beside(const char *path, const char *suffix, char out[PATH_MAX])
-{
-    const char *slash = strrchr(path, '/');
-
-    /* Cut rather than overflow: settings keep paths far below PATH_MAX. */
-    if (snprintf(out, PATH_MAX, "%.*s" CANDIDATE_PREFIX "%s.%s", (int)(slash - path) + 1, path,
-                 slash + 1, suffix) >= PATH_MAX)
-        out[PATH_MAX - 1] = '\0';
+    snprintf(name, sizeof(name), CANDIDATE_PREFIX "%s.%s", p->name, suffix);
+    place_inside(p->fd, p->folder, name, out);
 }
 
 static void suffix_of(const struct hash *hash, char out[HASH_HEX_SIZE])
@@ -136,74 +64,147 @@ static void suffix_of(const struct hash *hash, char out[HASH_HEX_SIZE])
     out[HASH_DIGITS] = '\0';
 }
 
-int place_candidate(const char *path, const struct hash *hash, char out[PATH_MAX], struct err *e)
+void place_candidate(const struct place *p, const struct hash *hash, struct named *out)
 {
-    char real[PATH_MAX], suffix[HASH_HEX_SIZE];
+    char suffix[HASH_HEX_SIZE];
 
-    if (place_resolve(path, real, e))
-        return -1;
     suffix_of(hash, suffix);
-    place_beside(real, suffix, out);
-    return 0;
+    place_beside(p, suffix, out);
 }
 
-static int find_access(const char *path, mode_t type, mode_t preset,
-                       const struct agent_access *wanted, struct disk_access *out, struct err *e)
+/* ---- mode, owner, and what else there is ---- */
+
+void place_access_fini(struct place_access *a)
 {
+    carried_fini(&a->carried);
+}
+
+/* His link chose the place: what comes there is no more than what he could have put there. */
+static int check_owner(const struct place *p, const struct agent_access *wanted, struct err *e)
+{
+    if (!p->is_led || !wanted->has_owner || wanted->uid == p->led_by)
+        return 0;
+    return err_code(e, ERR_INVALID, "io", "a link of user %u leads to %.200s/%.100s, and its owner "
+                    "is to be user %u; name the place itself", (unsigned)p->led_by, p->folder,
+                    p->name, (unsigned)wanted->uid);
+}
+
+/* From a file or folder that is open. */
+static int take_over(int fd, const struct stat *st, const struct spot *s, struct place_access *out,
+                     struct err *e)
+{
+    /* Set-id bits are never taken over from a file: its contents come from elsewhere now. */
+    out->disk.mode = st->st_mode & (S_ISREG(st->st_mode) ? 0777 : 07777);
+    out->disk.uid = st->st_uid;
+    out->disk.gid = st->st_gid;
+    out->disk.carried = &out->carried;
+    return carried_read(fd, s->path, &out->carried, e);
+}
+
+static int find_access(const struct place *p, const struct spot *s, bool is_folder, mode_t preset,
+                       const struct agent_access *wanted, struct place_access *out, struct err *e)
+{
+    SCOPED_FD int fd = -1;
     struct stat st;
+    int there = is_folder ? spot_open_folder(s, &fd, &st, e) : spot_open(s, &fd, &st, e);
 
-    *out = (struct disk_access){ .mode = preset, .uid = geteuid(), .gid = getegid() };
-    if (stat(path, &st) == 0) {
-        if ((st.st_mode & S_IFMT) != type)
-            return err_code(e, ERR_INVALID, "io", "%.300s is not a %s; move it away", path,
-                            type == S_IFREG ? "regular file" : "folder");
-        /* Set-id bits are never taken over from a file: its contents come from elsewhere now. */
-        *out = (struct disk_access){ st.st_mode & (type == S_IFREG ? 0777 : 07777), st.st_uid,
-                                     st.st_gid };
-    } else if (errno != ENOENT) {
-        return disk_trouble(e, "looking at", path);
-    }
-    if (wanted->has_mode)
-        out->mode = wanted->mode;
-    if (wanted->has_owner) {
-        out->uid = wanted->uid;
-        out->gid = wanted->gid;
-    }
-    return 0;
-}
-
-int place_file_access(const char *path, const struct agent_access *wanted, bool is_secret,
-                      struct disk_access *out, struct err *e)
-{
-    if (find_access(path, S_IFREG, 0644, wanted, out, e))
+    if (there < 0 || check_owner(p, wanted, e))
         return -1;
-    if (is_secret && !wanted->has_mode)
-        out->mode = 0600;
+    out->disk = (struct disk_access){ .mode = preset, .uid = geteuid(), .gid = getegid() };
+    if (there && take_over(fd, &st, s, out, e))
+        return -1;
+    if (!there)
+        out->disk.mode = carried_limit(s->at, preset);
+    if (wanted->has_mode)
+        out->disk.mode = wanted->mode;
+    if (wanted->has_owner) {
+        out->disk.uid = wanted->uid;
+        out->disk.gid = wanted->gid;
+    }
     return 0;
 }
 
-int place_folder_access(const char *path, const struct agent_access *wanted,
-                        struct disk_access *out, struct err *e)
+int place_file_access(const struct place *p, const struct spot *file,
+                      const struct agent_access *wanted, bool is_secret, struct place_access *out,
+                      struct err *e)
 {
-    return find_access(path, S_IFDIR, 0755, wanted, out, e);
+    if (find_access(p, file, false, 0644, wanted, out, e))
+        return -1;
+    if (!is_secret)
+        return 0;
+    if (!wanted->has_mode)
+        out->disk.mode = 0600;
+    out->disk.carried = &out->carried; /* a new one does not get what its folder gives to all */
+    return 0;
 }
 
-int place_check_tmpfs(const struct agent_file *file, const char *candidate, struct err *e)
+int place_folder_access(const struct place *p, const struct spot *folder,
+                        const struct agent_access *wanted, struct place_access *out,
+                        struct err *e)
 {
-    char folder[PATH_MAX];
+    return find_access(p, folder, true, 0755, wanted, out, e);
+}
+
+int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)
+{
     struct statfs fs;
 
     if (!file->is_tmpfs)
         return 0;
-    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(candidate, '/') - candidate) + 1,
-             candidate);
-    if (statfs(folder, &fs))
-        return disk_trouble(e, "looking at the file system of", folder);
+    if (fstatfs(folder, &fs))
+        return disk_trouble(e, "looking at the file system of", file->path);
     if (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC)
         return 0;
     return err_code(e, ERR_INVALID, "io", "%.300s is marked tmpfs, and its folder lies on a disk: "
                     "move it below /run, or take the mark away", file->path);
 }
+
+/* ---- removing ---- */
+
+/* Only who owns a folder can mark it. A file system without attributes has no marks; what a crash
+ * left there of another owner than the shared folder's stays then. */
+void place_mark(const struct place *p, int folder)
+{
+    if (p->is_shared)
+        (void)fsetxattr(folder, MARK, "1", 1, 0);
+}
+
+void place_unmark(const struct place *p, int folder)
+{
+    if (p->is_shared)
+        (void)fremovexattr(folder, MARK);
+}
+
+/* The folder of that name, when it is marked as made here. */
+static bool find_marked(const struct spot *s, struct stat *st)
+{
+    SCOPED_FD int fd = -1;
+    struct err ignored;
+    char mark;
+
+    return spot_open_folder(s, &fd, st, &ignored) == 1 &&
+           fgetxattr(fd, MARK, &mark, sizeof(mark)) == 1;
+}
+
+int place_remove(const struct place *p, const struct spot *s, const struct stat *known,
+                 struct err *e)
+{
+    struct tree_right right = { .owner = p->owner };
+    struct stat marked;
+
+    if (!p->is_shared)
+        return tree_remove_at(s, NULL, e);
+    if (!known && find_marked(s, &marked))
+        known = &marked;
+    if (known) {
+        right.has_known = true;
+        right.device = known->st_dev;
+        right.inode = known->st_ino;
+    }
+    return tree_remove_at(s, &right, e);
+}
+
+/* ---- sweeping ---- */
 
 /* What stands behind the name of the destination. Anything longer belongs to a neighbour: of
  * `app.conf`, when `app` is swept. */
@@ -224,29 +225,38 @@ static bool is_victim(const char *suffix, const struct hash *keep, unsigned keep
     return true;
 }
 
+/* A second descriptor of the folder, which is read to its end. */
+static DIR *open_list(const struct place *p)
+{
+    int fd = openat(p->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir && fd >= 0)
+        close(fd);
+    return dir;
+}
+
 void place_sweep(const char *path, const struct hash *keep, unsigned keep_count)
 {
-    char real[PATH_MAX], pattern[PATH_MAX], victim[PATH_MAX];
+    SCOPED_PLACE struct place p = { .fd = -1 };
     const struct dirent *entry;
-    const char *base;
+    struct named pattern, victim;
     struct err e;
     size_t size;
     DIR *dir;
 
-    if (place_resolve(path, real, &e))
+    if (place_open(path, &p, &e))
         return;
-    place_beside(real, "", pattern); /* FOLDER/.lockstep-NAME. */
-    base = strrchr(pattern, '/') + 1;
-    size = strlen(base);
-    pattern[base - pattern - 1] = '\0';
-    dir = opendir(*pattern ? pattern : "/");
+    dir = open_list(&p);
     if (!dir)
         return;
+    place_beside(&p, "", &pattern); /* .lockstep-NAME. */
+    size = strlen(pattern.name);
     while ((entry = readdir(dir)))
-        if (strncmp(entry->d_name, base, size) == 0 &&
-            is_victim(entry->d_name + size, keep, keep_count) &&
-            snprintf(victim, sizeof(victim), "%s/%s", pattern, entry->d_name) <
-                (int)sizeof(victim))
-            (void)!tree_remove(victim, &e); /* what stays is tried again by the next sweep */
+        if (strncmp(entry->d_name, pattern.name, size) == 0 &&
+            is_victim(entry->d_name + size, keep, keep_count)) {
+            place_inside(p.fd, p.folder, entry->d_name, &victim);
+            (void)!place_remove(&p, &victim.spot, NULL, &e); /* the next sweep tries again */
+        }
     closedir(dir);
 }

@@ -1,46 +1,90 @@
-/* place.h - where a file or a group really is, and the names that Lockstep uses beside it.
+/* place.h - where a file or a group really is: its folder, held, and the names used beside it.
+ *
+ * A destination's folder often belongs to the user whose program reads it, while the agent is root.
+ * That user may rename whatever lies in his folder, at any moment, and put links in its place. So
+ * the way to a folder is walked once, part by part, each opened in the one before without following
+ * links, and from then on the folder is its descriptor: whatever its names lead to later, nothing is
+ * read or written elsewhere. A link on the way is read by this module itself and followed when
+ * nobody but root or the agent's own user could have put it there; one that a single other user
+ * controls is followed to what is his. There is one way for all systems: openat2, which containers
+ * often forbid, could do no more than this.
  *
  * Beside a destination, in the same folder, lie its candidates: .lockstep-NAME.HASH with the first
  * 16 hex digits of the content's hash, .lockstep-NAME.original for what comes back with revision 0.
- * Being there already, one is taken over by a rename, which needs no space. A destination that is
- * a symbolic link is followed: the link stays, what it names is replaced.
+ * Being there already, one is taken over by a rename, which needs no space. They do not lie in a
+ * folder of root's own: who owns the folder could put anything at the destination itself a moment
+ * later, so that protects nothing; instead a candidate is looked at before and after its rename.
+ * These names are Lockstep's: what lies there is replaced and swept, as far as place_remove goes.
  */
 #ifndef AGENT_PLACE_H
 #define AGENT_PLACE_H
 
 #include <limits.h>
 
-#include "agent/disk.h"
+#include "agent/carried.h"
 #include "agent/settings.h"
+#include "agent/spot.h"
 #include "common/err.h"
 #include "common/hash.h"
 
 #define PLACE_ORIGINAL "original" /* the suffix of what comes back with revision 0 */
 #define PLACE_SPENT "spent"       /* a folder that was replaced and is being removed */
 
-/* -1 with code "io" when a link on the way is of somebody else than root, the agent's own user or
- * the owner of what it names: such a user could send the agent's writing to any place. */
-int place_check_links(const char *path, struct err *e) __attribute__((warn_unused_result));
-/* -1 when its folder is not there, or a link is not to be trusted. */
-int place_resolve(const char *path, char out[PATH_MAX], struct err *e)
-    __attribute__((warn_unused_result));
-/* .lockstep-NAME.SUFFIX beside a resolved path. */
-void place_beside(const char *path, const char *suffix, char out[PATH_MAX]);
-/* The candidate of a content, the zero hash being that of the original. */
-int place_candidate(const char *path, const struct hash *hash, char out[PATH_MAX], struct err *e)
-    __attribute__((warn_unused_result));
+struct place {
+    int fd; /* the folder of the destination; negative: not open */
+    char folder[PATH_MAX], name[NAME_MAX + 1];
+    uid_t owner;    /* of the folder */
+    bool is_shared; /* others than root and the agent's user may put things there */
+    bool is_led;    /* by a link of `led_by` */
+    uid_t led_by;
+};
 
-/* Mode and owner of what is there, else 0644 (a secret: 0600; a folder: 0755) and the agent's own.
- * What the settings say wins; without that what shows a secret is 0600. */
-int place_file_access(const char *path, const struct agent_access *wanted, bool is_secret,
-                      struct disk_access *out, struct err *e) __attribute__((warn_unused_result));
-int place_folder_access(const char *path, const struct agent_access *wanted,
-                        struct disk_access *out, struct err *e)
+/* -1 with code "io" when its folder is not there, or a link is not to be trusted. */
+int place_open(const char *path, struct place *out, struct err *e)
     __attribute__((warn_unused_result));
+void place_close(struct place *p);
+#define SCOPED_PLACE __attribute__((cleanup(place_close)))
+
+/* A spot with its texts. Not to be moved: the spot points into it. */
+struct named {
+    struct spot spot;
+    char name[2 * NAME_MAX], path[PATH_MAX];
+};
+void place_itself(const struct place *p, struct named *out);
+/* .lockstep-NAME.SUFFIX beside it. */
+void place_beside(const struct place *p, const char *suffix, struct named *out);
+/* The candidate of a content, the zero hash being that of the original. */
+void place_candidate(const struct place *p, const struct hash *hash, struct named *out);
+/* A name in a folder that is open; fd negative: there is no such folder. */
+void place_inside(int fd, const char *folder, const char *name, struct named *out);
+
+/* Mode, owner and what else is carried by what lies at a destination, else mode 0644 (a secret:
+ * 0600; a folder: 0755) and the agent's own. What the settings say wins; without that what shows a
+ * secret is 0600, and in a folder with a default access list that limits what is new. */
+struct place_access {
+    struct disk_access disk;
+    struct carried carried;
+};
+#define SCOPED_PLACE_ACCESS __attribute__((cleanup(place_access_fini)))
+void place_access_fini(struct place_access *a);
+int place_file_access(const struct place *p, const struct spot *file,
+                      const struct agent_access *wanted, bool is_secret, struct place_access *out,
+                      struct err *e) __attribute__((warn_unused_result));
+int place_folder_access(const struct place *p, const struct spot *folder,
+                        const struct agent_access *wanted, struct place_access *out,
+                        struct err *e) __attribute__((warn_unused_result));
 
 /* -1 when a file marked tmpfs would lie on a disk. */
-int place_check_tmpfs(const struct agent_file *file, const char *candidate, struct err *e)
+int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)
     __attribute__((warn_unused_result));
+
+/* A candidate with all that is in it. In a shared folder somebody else's folder, or one of root,
+ * may have got its name from the folder's owner, who could not remove it himself: of those only
+ * the folder `known` is removed, or one that place_mark marked. */
+int place_remove(const struct place *p, const struct spot *s, const struct stat *known,
+                 struct err *e) __attribute__((warn_unused_result));
+void place_mark(const struct place *p, int folder);
+void place_unmark(const struct place *p, int folder);
 
 /* Remove the candidates of a destination but those of `keep`. */
 void place_sweep(const char *path, const struct hash *keep, unsigned keep_count);

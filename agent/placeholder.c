@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "agent/files.h"
-#include "agent/place.h"
 
 static bool is_name(const char *name, const char *text, size_t size)
 {
@@ -39,18 +38,23 @@ static int fill_one(const struct agent_scope *scope, const struct hash *hash, co
 {
     const struct agent_file *file = find_file(scope, name, size);
     const struct agent_group *group = file ? NULL : find_group(scope, name, size);
+    const char *of = file && file->group != AGENT_NO_GROUP ? scope->groups[file->group].path
+                     : file                                ? file->path
+                     : group                               ? group->path
+                                                           : NULL;
     char path[PATH_MAX];
 
-    if (file && files_candidate(scope, file, hash, path, e))
+    if (of && files_shown(scope, of, hash, folder, path, e))
         return -1;
-    if (group && place_candidate(group->path, hash, path, e))
-        return -1;
-    if (file || group)
+    if (of)
         buffer_add_text(out, path);
-    else if (is_name("dir", name, size))
-        buffer_add_text(out, folder);
-    else
+    if (file && file->group != AGENT_NO_GROUP)
+        buffer_printf(out, "/%s", strrchr(file->path, '/') + 1);
+    if (of)
+        return 1;
+    if (!is_name("dir", name, size))
         return 0;
+    buffer_add_text(out, folder);
     return 1;
 }
 

@@ -2,135 +2,215 @@
 #include "agent/single.h"
 
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "agent/originals.h"
 #include "agent/place.h"
+#include "agent/proof.h"
 #include "agent/tree.h"
 
-static bool holds(const char *path, const struct rendering *r)
+/* Where it is, held. */
+struct seat {
+    struct place place;
+    struct named itself, candidate, original;
+};
+
+static void seat_close(struct seat *s)
 {
-    return disk_holds(path, r->content.data, r->content.size);
+    place_close(&s->place);
+}
+#define SCOPED_SEAT __attribute__((cleanup(seat_close)))
+
+static int seat_open(const struct render_source *source, const struct agent_file *file,
+                     struct seat *out, struct err *e)
+{
+    if (place_open(file->path, &out->place, e))
+        return -1;
+    place_itself(&out->place, &out->itself);
+    place_candidate(&out->place, &source->hash, &out->candidate);
+    place_beside(&out->place, PLACE_ORIGINAL, &out->original);
+    return 0;
 }
 
-static int stage(const struct render_source *source, const struct agent_file *file,
-                 const struct rendering *r, struct err *e)
+static bool holds(const struct spot *s, const struct rendering *r)
 {
-    char candidate[PATH_MAX];
-    struct disk_access access;
+    return spot_holds(s, r->content.data, r->content.size);
+}
 
-    if (r->is_absent)
+/* ---- the candidate ---- */
+
+/* 1: the file holds what it should, and has the access now; 0: it is to be written. In a shared
+ * folder it may be a second name of anybody's file: one that is not to be its new owner's already
+ * is given to nobody. */
+static int make_ready(const struct seat *s, const struct spot *file, const struct rendering *r,
+                      const struct disk_access *access, struct err *e)
+{
+    SCOPED_FD int fd = -1;
+    struct stat st;
+    struct err ignored;
+
+    if (spot_open(file, &fd, &st, &ignored) != 1 ||
+        !spot_file_holds(fd, &st, r->content.data, r->content.size) ||
+        (s->place.is_shared && st.st_nlink > 1 && st.st_uid != access->uid))
         return 0;
-    if (place_candidate(file->path, &source->hash, candidate, e) ||
-        place_check_tmpfs(file, candidate, e) ||
-        place_file_access(file->path, &file->access, r->is_secret, &access, e))
+    return spot_set_access(fd, &st, file->path, access, e) ? -1 : 1;
+}
+
+static int stage(const struct seat *s, const struct agent_file *file, const struct rendering *r,
+                 struct err *e)
+{
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    int ready;
+
+    if (place_check_tmpfs(file, s->place.fd, e) ||
+        place_file_access(&s->place, &s->itself.spot, &file->access, r->is_secret, &access, e))
         return -1;
-    if (holds(candidate, r))
-        return disk_set_access(candidate, &access, e);
-    return disk_write(candidate, r->content.data, r->content.size, &access, e) ||
-           disk_sync_folder_of(candidate, e) ? -1 : 0;
+    ready = make_ready(s, &s->candidate.spot, r, &access.disk, e);
+    if (ready)
+        return ready < 0 ? -1 : 0;
+    return spot_write(&s->candidate.spot, r->content.data, r->content.size, &access.disk, e) ||
+           spot_sync(s->place.fd, s->place.folder, e) ? -1 : 0;
 }
 
 int single_stage(const struct render_source *source, const struct agent_file *file, struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
+    SCOPED_SEAT struct seat s = { .place.fd = -1 };
 
-    return render_file(source, file, &r, e) || stage(source, file, &r, e) ? -1 : 0;
+    return render_file(source, file, &r, e) || seat_open(source, file, &s, e) ||
+           (!r.is_absent && stage(&s, file, &r, e)) ? -1 : 0;
+}
+
+int single_prove(const struct render_source *source, const struct agent_file *file, struct err *e)
+{
+    SCOPED_SEAT struct seat s = { .place.fd = -1 };
+
+    return seat_open(source, file, &s, e) ||
+           proof_replace(&s.place, &s.itself.spot, &s.candidate.spot, e) ? -1 : 0;
 }
 
 /* ---- the original ---- */
 
 /* What was kept lies beside the destination, ready to be taken over. */
-static int reserve_original(const struct agent_file *file, const char *state_dir, struct err *e)
+static int reserve_original(const struct seat *s, const struct agent_file *file,
+                            const char *state_dir, struct err *e)
 {
-    char kept[PATH_MAX], to[PATH_MAX], aside[PATH_MAX];
+    char kept[PATH_MAX];
+    struct spot k = SPOT(kept);
 
     if (originals_look(state_dir, file->path) != ORIGINAL_FILE)
         return 0;
     originals_name(state_dir, file->path, kept);
-    if (place_resolve(file->path, to, e))
-        return -1;
-    place_beside(to, PLACE_ORIGINAL, aside);
-    if (tree_equal(kept, aside))
+    if (tree_equal_at(&k, &s->original.spot))
         return 0;
-    if (tree_remove(aside, e) || tree_copy(tree_equal(kept, to) ? to : kept, aside, true, e))
+    if (place_remove(&s->place, &s->original.spot, NULL, e) ||
+        tree_copy_at(tree_equal_at(&k, &s->itself.spot) ? &s->itself.spot : &k, &s->original.spot,
+                     true, e))
         return err_wrap(e, "laying the original aside");
-    return disk_sync_folder_of(aside, e);
+    return spot_sync(s->place.fd, s->place.folder, e);
 }
 
-static int restore_original(const struct agent_file *file, const char *state_dir, struct err *e)
+/* The candidate takes the destination's place, and is what has its name then. */
+static int take_place(const struct seat *s, const struct spot *candidate, struct err *e)
+{
+    struct stat st;
+
+    if (fstatat(candidate->at, candidate->name, &st, AT_SYMLINK_NOFOLLOW))
+        return disk_trouble(e, "looking at", candidate->path);
+    if (spot_move(candidate, &s->itself.spot, e) || spot_sync(s->place.fd, s->place.folder, e))
+        return -1;
+    return S_ISREG(st.st_mode) && spot_is(&s->itself.spot, &st)
+               ? 0
+               : err_code(e, ERR_SYSTEM, "io", "somebody put another thing at %.300s while it was "
+                          "replaced", s->itself.path);
+}
+
+static int restore_original(const struct seat *s, const struct agent_file *file,
+                            const char *state_dir, struct err *e)
 {
     enum original original = originals_look(state_dir, file->path);
-    char to[PATH_MAX], aside[PATH_MAX], kept[PATH_MAX];
+    char kept[PATH_MAX];
+    struct spot k = SPOT(kept);
 
     if (original != ORIGINAL_ABSENT && original != ORIGINAL_FILE)
         return 0;
-    if (place_resolve(file->path, to, e))
-        return -1;
     if (original == ORIGINAL_ABSENT)
-        return disk_remove(to, e) || disk_sync_folder_of(to, e) ? -1 : 0;
-    place_beside(to, PLACE_ORIGINAL, aside);
+        return spot_remove(&s->itself.spot, e) || spot_sync(s->place.fd, s->place.folder, e) ? -1
+                                                                                             : 0;
     originals_name(state_dir, file->path, kept);
-    if (tree_equal(kept, to))
-        return disk_remove(aside, e);
-    return reserve_original(file, state_dir, e) || disk_rename(aside, to, e) ||
-           disk_sync_folder_of(to, e) ? -1 : 0;
+    if (tree_equal_at(&k, &s->itself.spot))
+        return place_remove(&s->place, &s->original.spot, NULL, e);
+    return reserve_original(s, file, state_dir, e) || take_place(s, &s->original.spot, e) ? -1 : 0;
 }
 
 /* ---- replacing ---- */
+
+/* From what lies at the destination, when that is it. */
+static int reserve(const struct seat *s, const struct agent_file *file, const struct rendering *r,
+                   struct err *e)
+{
+    if (holds(&s->candidate.spot, r))
+        return 0;
+    if (!holds(&s->itself.spot, r))
+        return stage(s, file, r, e);
+    return place_remove(&s->place, &s->candidate.spot, NULL, e) ||
+           tree_copy_at(&s->itself.spot, &s->candidate.spot, true, e) ||
+           spot_sync(s->place.fd, s->place.folder, e) ? -1 : 0;
+}
 
 int single_reserve(const struct render_source *source, const struct agent_file *file,
                    const char *state_dir, struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
-    char candidate[PATH_MAX], path[PATH_MAX];
+    SCOPED_SEAT struct seat s = { .place.fd = -1 };
+    bool is_original;
 
-    if (source->document && render_file(source, file, &r, e))
+    if ((source->document && render_file(source, file, &r, e)) || seat_open(source, file, &s, e))
         return -1;
-    if (!source->document || r.is_absent)
-        return reserve_original(file, state_dir, e);
-    if (place_candidate(file->path, &source->hash, candidate, e) ||
-        place_resolve(file->path, path, e))
+    is_original = !source->document || r.is_absent;
+    if (is_original ? reserve_original(&s, file, state_dir, e) : reserve(&s, file, &r, e))
         return -1;
-    if (holds(candidate, &r))
-        return 0;
-    if (!holds(path, &r))
-        return stage(source, file, &r, e);
-    return tree_remove(candidate, e) || tree_copy(path, candidate, true, e) ||
-           disk_sync_folder_of(candidate, e) ? -1 : 0;
+    if (is_original && originals_look(state_dir, file->path) == ORIGINAL_UNKNOWN)
+        return 0; /* nothing will be done */
+    return proof_replace(&s.place, &s.itself.spot,
+                         is_original ? &s.original.spot : &s.candidate.spot, e);
 }
 
 /* Nothing is touched where it is so already. */
+static int apply(const struct seat *s, const struct agent_file *file, const struct rendering *r,
+                 struct err *e)
+{
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    int ready;
+
+    if (place_file_access(&s->place, &s->itself.spot, &file->access, r->is_secret, &access, e))
+        return -1;
+    ready = make_ready(s, &s->itself.spot, r, &access.disk, e);
+    if (ready)
+        return ready < 0 || place_remove(&s->place, &s->candidate.spot, NULL, e) ? -1 : 0;
+    return stage(s, file, r, e) || take_place(s, &s->candidate.spot, e) ? -1 : 0;
+}
+
 int single_apply(const struct render_source *source, const struct agent_file *file,
                  const char *state_dir, struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
-    char candidate[PATH_MAX], path[PATH_MAX];
-    struct disk_access access;
+    SCOPED_SEAT struct seat s = { .place.fd = -1 };
 
-    if (source->document && render_file(source, file, &r, e))
+    if ((source->document && render_file(source, file, &r, e)) || seat_open(source, file, &s, e))
         return -1;
-    if (!source->document || r.is_absent)
-        return restore_original(file, state_dir, e);
-    if (place_candidate(file->path, &source->hash, candidate, e) ||
-        place_resolve(file->path, path, e) ||
-        place_file_access(file->path, &file->access, r.is_secret, &access, e))
-        return -1;
-    if (holds(path, &r))
-        return disk_set_access(path, &access, e) || disk_remove(candidate, e) ? -1 : 0;
-    return stage(source, file, &r, e) || disk_rename(candidate, path, e) ||
-           disk_sync_folder_of(path, e) ? -1 : 0;
+    return !source->document || r.is_absent ? restore_original(&s, file, state_dir, e)
+                                            : apply(&s, file, &r, e);
 }
 
 int single_verify(const struct render_source *source, const struct agent_file *file,
                   struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
-    char path[PATH_MAX];
+    SCOPED_SEAT struct seat s = { .place.fd = -1 };
 
-    if (render_file(source, file, &r, e) || place_resolve(file->path, path, e))
+    if (render_file(source, file, &r, e) || seat_open(source, file, &s, e))
         return -1;
-    return r.is_absent || holds(path, &r)
+    return r.is_absent || holds(&s.itself.spot, &r)
                ? 0
                : err_set(e, ERR_CONFLICT, "%.400s does not hold what the active revision says",
                          file->path);

@@ -6,12 +6,37 @@
 
 #include "agent/files.h"
 #include "agent/placeholder.h"
+#include "agent/places.h"
 #include "agent/readers.h"
 #include "agent/receive.h"
 #include "agent/secrets.h"
 #include "common/digest.h"
 #include "common/document.h"
 #include "common/schema_set.h"
+
+/* ---- what validate is shown ---- */
+
+static void staging_folder(const struct agent *a, unsigned task, char out[PATH_MAX])
+{
+    if (snprintf(out, PATH_MAX, "%s/staging/%u", a->settings->state_dir, task) >= PATH_MAX)
+        out[PATH_MAX - 1] = '\0';
+}
+
+void stage_clean(struct agent *a, unsigned task)
+{
+    char folder[PATH_MAX];
+
+    staging_folder(a, task, folder);
+    files_unlink(folder);
+}
+
+void stage_sweep(struct agent *a)
+{
+    for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++)
+        stage_clean(a, i);
+}
+
+/* ---- failing ---- */
 
 static void fail(struct agent *a, struct work *w, enum wire_reason reason, const char *text)
 {
@@ -20,6 +45,7 @@ static void fail(struct agent *a, struct work *w, enum wire_reason reason, const
     s->reason = reason;
     s->step = WIRE_STEP_NONE;
     snprintf(s->text, sizeof(s->text), "%s", text);
+    stage_clean(a, agent_task_of(a, w));
     agent_stop_work(w);
     agent_post(a, PARTICIPANT_STAGED, agent_task_of(a, w), false);
 }
@@ -39,20 +65,13 @@ static void fail_with(struct agent *a, struct work *w, const struct err *e)
 
 /* ---- validating ---- */
 
-static void staging_folder(const struct agent *a, const struct work *w, char out[PATH_MAX])
-{
-    if (snprintf(out, PATH_MAX, "%s/staging/%u", a->settings->state_dir, agent_task_of(a, w)) >=
-        PATH_MAX)
-        out[PATH_MAX - 1] = '\0';
-}
-
 static int start_validate(struct agent *a, struct work *w, const struct target *t, struct err *e)
 {
     const struct agent_scope *scope = agent_scope(a, t->scope);
     SCOPED_BUFFER struct buffer text = { 0 };
     char folder[PATH_MAX];
 
-    staging_folder(a, w, folder);
+    staging_folder(a, agent_task_of(a, w), folder);
     if (files_link(scope, &t->content.hash, folder, e) ||
         placeholder_fill(scope, &t->content.hash, folder, scope->validate, &text, e))
         return -1;
@@ -62,7 +81,6 @@ static int start_validate(struct agent *a, struct work *w, const struct target *
 
 static void validate_next(struct agent *a, struct work *w)
 {
-    char folder[PATH_MAX];
     struct err e;
 
     w->phase = WORK_VALIDATING;
@@ -75,8 +93,7 @@ static void validate_next(struct agent *a, struct work *w)
             fail_with(a, w, &e);
         return;
     }
-    staging_folder(a, w, folder);
-    files_unlink(folder);
+    stage_clean(a, agent_task_of(a, w));
     agent_stop_work(w);
     agent_post(a, PARTICIPANT_STAGED, agent_task_of(a, w), true);
 }
@@ -186,7 +203,20 @@ static int judge_secrets(struct agent *a, const struct target *t, const struct h
 
 /* ---- rendering ---- */
 
-static int render_target(struct agent *a, const struct target *t, struct err *e)
+/* What is absent under a document, and all of it at revision 0, is its original again. What is
+ * decided is tried all the same. */
+static int lay_originals(const struct agent *a, const struct work *w,
+                         const struct render_source *source, struct err *e)
+{
+    struct err ignored;
+
+    if (files_reserve(source, a->settings->state_dir, w->is_forced ? &ignored : e) == 0)
+        return 0;
+    return w->is_forced ? 0 : -1;
+}
+
+static int render_target(struct agent *a, const struct work *w, const struct target *t,
+                         struct err *e)
 {
     const struct agent_scope *scope = agent_scope(a, t->scope);
     const struct promise *p = &a->durable[t->scope];
@@ -197,14 +227,15 @@ static int render_target(struct agent *a, const struct target *t, struct err *e)
 
     if (secrets_document(a, &t->content, &document, e))
         return -1;
-    if (!document)
-        return 0; /* revision 0 has nothing to lay out */
     source = agent_source(a, t->scope, document, &t->content.hash);
+    if (!document) /* revision 0: the originals */
+        return lay_originals(a, w, &source, e);
     if (files_keep_originals(scope, a->settings->state_dir, is_untouched, e))
         return -1;
     if (readers_stage(a, t->scope, document, &t->content.hash, e))
         return -1;
-    return files_stage(&source, e);
+    return places_remember(a->settings->state_dir, scope, e) || files_stage(&source, e) ||
+           lay_originals(a, w, &source, e) ? -1 : 0;
 }
 
 /* ---- the way back ---- */
@@ -260,7 +291,7 @@ static void render_all(struct agent *a, struct work *w)
     for (unsigned i = 0; i < w->target_count; i++)
         if (judge(a, &w->targets[i], &w->schemas[i].hash, &e) ||
             judge_secrets(a, &w->targets[i], &w->schemas[i].hash, &e) ||
-            render_target(a, &w->targets[i], &e) ||
+            render_target(a, w, &w->targets[i], &e) ||
             reserve_way_back(a, w, &w->targets[i], &e)) {
             fail_with(a, w, &e);
             sweep_targets(a, w);

@@ -11,4 +11,8 @@ void stage_take_secret(struct agent *a, const struct wire_secret *piece);
 void stage_step(struct agent *a, struct work *w, int64_t now_ms);
 void stage_take_chunk(struct agent *a, const struct wire_chunk *chunk);
 
+/* What validate was shown goes: of a task that ends, and at the start of all of them. */
+void stage_clean(struct agent *a, unsigned task);
+void stage_sweep(struct agent *a);
+
 #endif

@@ -3,71 +3,152 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "agent/disk.h"
-#include "common/buffer.h"
+#include "agent/carried.h"
+#include "common/scoped.h"
 
 #define DEPTH_MAX 100 /* folders in folders, each of them open */
 
-static bool is_self_or_parent(const char *name)
+static inline void list_close(DIR *dir)
 {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    closedir(dir);
+}
+SCOPED_FREE(DIR, list_close)
+
+/* The entries of an open folder, which stays open. */
+static DIR *open_list(int folder)
+{
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+    if (!dir && fd >= 0)
+        close(fd);
+    return dir;
 }
 
-/* ---- removing ---- */
-
-/* By way of descriptors: whoever may write in a folder below could put a link in the place of
- * another one meanwhile, and what that names must not be removed. */
-static int remove_at(int above, const char *name, unsigned depth);
-
-static int remove_entries(DIR *dir, unsigned depth)
+/* The next one but "." and ".."; NULL at the end. */
+static const char *next_name(DIR *dir)
 {
     const struct dirent *entry;
 
     while ((entry = readdir(dir)))
-        if (!is_self_or_parent(entry->d_name) && remove_at(dirfd(dir), entry->d_name, depth))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            return entry->d_name;
+    return NULL;
+}
+
+/* `name` in the folder `fd`, whose path is for messages: cut where it is long. */
+static struct spot below(int fd, const char *folder, const char *name, char path[PATH_MAX])
+{
+    if (snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
+        path[PATH_MAX - 1] = '\0';
+    return (struct spot){ fd, name, path };
+}
+
+/* ---- removing ---- */
+
+static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth, struct err *e);
+
+static int remove_entries(int folder, const char *path, const struct tree_right *right, unsigned depth,
+                          struct err *e)
+{
+    SCOPED(list_close) DIR *dir = open_list(folder);
+    char inner[PATH_MAX];
+    const char *name;
+
+    if (!dir)
+        return disk_trouble(e, "reading the folder", path);
+    while ((name = next_name(dir))) {
+        struct spot s = below(folder, path, name, inner);
+
+        if (remove_entry(&s, right, depth, e))
             return -1;
+    }
     return 0;
 }
 
-static int remove_folder_at(int above, const char *name, unsigned depth)
+static int remove_folder(const struct spot *s, const struct tree_right *right, unsigned depth, struct err *e)
 {
-    int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    int rc;
+    SCOPED_FD int fd = -1;
+    struct stat st;
+    int there;
 
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
+    if (spot_is_mount(s))
+        return err_code(e, ERR_INVALID, "io", "%.300s is a mount point and stays; unmount it",
+                        s->path);
+    there = spot_open_folder(s, &fd, &st, e);
+    if (there <= 0)
+        return there;
+    if (right && right->has_known && right->device == st.st_dev && right->inode == st.st_ino)
+        right = NULL;
+    if (right && st.st_uid != right->owner)
+        return err_code(e, ERR_INVALID, "io", "%.300s belongs to user %u and stays; move it away",
+                        s->path, (unsigned)st.st_uid);
+    if (remove_entries(fd, s->path, right, depth, e))
         return -1;
-    }
-    rc = remove_entries(dir, depth);
-    closedir(dir);
-    return rc || unlinkat(above, name, AT_REMOVEDIR) ? -1 : 0;
+    return unlinkat(s->at, s->name, AT_REMOVEDIR) && errno != ENOENT
+               ? disk_trouble(e, "removing", s->path)
+               : 0;
 }
 
-/* With errno. */
-static int remove_at(int above, const char *name, unsigned depth)
+static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth, struct err *e)
 {
-    if (unlinkat(above, name, 0) == 0 || errno == ENOENT)
+    if (unlinkat(s->at, s->name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR)
-        return -1;
-    if (depth == DEPTH_MAX)
-        return errno = ELOOP, -1;
-    return remove_folder_at(above, name, depth + 1) && errno != ENOENT ? -1 : 0;
+        return disk_trouble(e, "removing", s->path);
+    if (depth == DEPTH_MAX) {
+        errno = ELOOP;
+        return disk_trouble(e, "removing", s->path);
+    }
+    return remove_folder(s, right, depth + 1, e);
+}
+
+int tree_remove_at(const struct spot *s, const struct tree_right *right, struct err *e)
+{
+    return remove_entry(s, right, 0, e);
 }
 
 int tree_remove(const char *path, struct err *e)
 {
-    return remove_at(AT_FDCWD, path, 0) ? disk_trouble(e, "removing", path) : 0;
+    return tree_remove_at(&SPOT(path), NULL, e);
+}
+
+/* ---- mounts ---- */
+
+static int check_mounts(const struct spot *s, unsigned depth, struct err *e)
+{
+    SCOPED(list_close) DIR *dir = NULL;
+    SCOPED_FD int fd = -1;
+    char path[PATH_MAX];
+    const char *name;
+    struct stat st;
+
+    if (spot_is_mount(s))
+        return err_code(e, ERR_INVALID, "io", "%.300s is a mount point, which cannot be replaced, "
+                        "nor what it lies in: unmount it, or let the group be another folder",
+                        s->path);
+    if (fstatat(s->at, s->name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode) ||
+        depth == DEPTH_MAX)
+        return 0;
+    if (spot_open_folder(s, &fd, &st, e) <= 0 || !(dir = open_list(fd)))
+        return disk_trouble(e, "reading the folder", s->path);
+    while ((name = next_name(dir))) {
+        struct spot inner = below(fd, s->path, name, path);
+
+        if (check_mounts(&inner, depth + 1, e))
+            return -1;
+    }
+    return 0;
+}
+
+int tree_check_mounts(const struct spot *folder, struct err *e)
+{
+    return check_mounts(folder, 0, e);
 }
 
 /* ---- copying ---- */
@@ -78,188 +159,226 @@ struct copying {
     struct err *e;
 };
 
-static int copy_entry(struct copying *c, const char *from, const char *to);
+static int copy_entry(struct copying *c, const struct spot *from, const struct spot *to,
+                      unsigned depth);
 
-/* The file that was looked at, not what came into its place since. */
-static int read_file(const char *path, const struct stat *st, struct buffer *out, struct err *e)
+static int vanished(struct copying *c, const struct spot *s)
 {
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), rc = -1;
-    char chunk[16384];
-    struct stat now;
-    ssize_t n = -1;
-
-    if (fd < 0)
-        return disk_trouble(e, "reading", path);
-    if (fstat(fd, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino) {
-        while ((n = read(fd, chunk, sizeof(chunk))) > 0 && out->size <= TREE_BYTES_MAX)
-            buffer_add(out, chunk, (size_t)n);
-        rc = n ? disk_trouble(e, "reading", path) : 0;
-    } else {
-        err_code(e, ERR_SYSTEM, "io", "%.300s was replaced while it was copied; try again", path);
-    }
-    close(fd);
-    return rc;
+    return err_code(c->e, ERR_SYSTEM, "io", "%.300s was replaced while it was copied; try again",
+                    s->path);
 }
 
-static int copy_file(struct copying *c, const char *from, const char *to, const struct stat *st)
+static int copy_file(struct copying *c, const struct spot *from, const struct spot *to)
 {
+    SCOPED_CARRIED struct carried carried = { 0 };
     SCOPED_BUFFER struct buffer content = { 0 };
-    struct disk_access access = { st->st_mode & 07777, st->st_uid, st->st_gid };
+    SCOPED_FD int fd = -1;
+    struct disk_access access = { .carried = &carried };
+    char chunk[16384];
+    struct stat st;
+    ssize_t n = 0;
+    int there;
 
-    if (c->may_link && link(from, to) == 0)
+    if (c->may_link && linkat(from->at, from->name, to->at, to->name, 0) == 0)
         return 0;
-    c->bytes += (size_t)st->st_size;
+    there = spot_open(from, &fd, &st, c->e);
+    if (there <= 0)
+        return there < 0 ? -1 : vanished(c, from);
+    while (c->bytes + content.size <= TREE_BYTES_MAX && (n = read(fd, chunk, sizeof(chunk))) > 0)
+        buffer_add(&content, chunk, (size_t)n);
+    c->bytes += content.size;
+    if (n < 0)
+        return disk_trouble(c->e, "reading", from->path);
     if (c->bytes > TREE_BYTES_MAX)
-        return err_code(c->e, ERR_INVALID, "io", "%.300s: more than %zu MiB are not copied", from,
-                        TREE_BYTES_MAX >> 20);
-    if (read_file(from, st, &content, c->e))
-        return -1;
-    return disk_write(to, content.data ? content.data : "", content.size, &access, c->e);
+        return err_code(c->e, ERR_INVALID, "io", "%.300s: more than %zu MiB are not copied",
+                        from->path, TREE_BYTES_MAX >> 20);
+    access.mode = st.st_mode & 07777;
+    access.uid = st.st_uid;
+    access.gid = st.st_gid;
+    return carried_read(fd, from->path, &carried, c->e) ||
+           spot_write(to, content.data ? content.data : "", content.size, &access, c->e) ? -1 : 0;
 }
 
-static int copy_link(struct copying *c, const char *from, const char *to, const struct stat *st)
+static int copy_link(struct copying *c, const struct spot *from, const struct spot *to,
+                     const struct stat *st)
 {
     char target[PATH_MAX];
-    ssize_t size = readlink(from, target, sizeof(target) - 1);
+    ssize_t size = readlinkat(from->at, from->name, target, sizeof(target) - 1);
 
     if (size < 0)
-        return disk_trouble(c->e, "reading the link", from);
+        return disk_trouble(c->e, "reading the link", from->path);
     target[size] = '\0';
-    if (symlink(target, to))
-        return disk_trouble(c->e, "linking", to);
+    if (symlinkat(target, to->at, to->name))
+        return disk_trouble(c->e, "linking", to->path);
     /* Only root may give links away, and only root copies links of others. */
-    return lchown(to, st->st_uid, st->st_gid) && errno != EPERM ? disk_trouble(c->e, "giving", to)
-                                                                 : 0;
+    return fchownat(to->at, to->name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) &&
+                   errno != EPERM
+               ? disk_trouble(c->e, "giving", to->path)
+               : 0;
 }
 
-static int join(const char *folder, const char *name, char out[PATH_MAX], struct err *e)
+static int copy_entries(struct copying *c, int from, const char *from_path, int to,
+                        const char *to_path, unsigned depth)
 {
-    return snprintf(out, PATH_MAX, "%s/%s", folder, name) < PATH_MAX
-               ? 0
-               : err_code(e, ERR_INVALID, "io", "a path in %.300s is too long", folder);
-}
+    SCOPED(list_close) DIR *dir = open_list(from);
+    char inner_from[PATH_MAX], inner_to[PATH_MAX];
+    const char *name;
 
-static int copy_entries(struct copying *c, DIR *dir, const char *from, const char *to)
-{
-    const struct dirent *entry;
+    if (!dir)
+        return disk_trouble(c->e, "reading the folder", from_path);
+    while ((name = next_name(dir))) {
+        struct spot a = below(from, from_path, name, inner_from);
+        struct spot b = below(to, to_path, name, inner_to);
 
-    while ((entry = readdir(dir))) {
-        char inner_from[PATH_MAX], inner_to[PATH_MAX];
-
-        if (is_self_or_parent(entry->d_name))
-            continue;
-        if (join(from, entry->d_name, inner_from, c->e) ||
-            join(to, entry->d_name, inner_to, c->e) || copy_entry(c, inner_from, inner_to))
+        if (copy_entry(c, &a, &b, depth))
             return -1;
     }
     return 0;
 }
 
-static int copy_folder(struct copying *c, const char *from, const char *to, const struct stat *st)
+static int copy_folder(struct copying *c, const struct spot *from, const struct spot *to,
+                       unsigned depth)
 {
-    struct disk_access access = { st->st_mode & 07777, st->st_uid, st->st_gid };
-    DIR *dir;
-    int rc;
+    SCOPED_CARRIED struct carried carried = { 0 };
+    SCOPED_FD int source = -1, copy = -1;
+    struct disk_access access = { .carried = &carried };
+    struct stat st, made;
+    int there;
 
-    if (mkdir(to, 0700))
-        return disk_trouble(c->e, "making the folder", to);
-    dir = opendir(from);
-    if (!dir)
-        return disk_trouble(c->e, "reading the folder", from);
-    rc = copy_entries(c, dir, from, to);
-    closedir(dir);
-    return rc || disk_set_access(to, &access, c->e) || disk_sync_folder(to, c->e) ? -1 : 0;
+    if (depth == DEPTH_MAX) {
+        errno = ELOOP;
+        return disk_trouble(c->e, "copying", from->path);
+    }
+    there = spot_open_folder(from, &source, &st, c->e);
+    if (there <= 0)
+        return there < 0 ? -1 : vanished(c, from);
+    if (spot_make_folder(to, &copy, c->e) || carried_read(source, from->path, &carried, c->e) ||
+        copy_entries(c, source, from->path, copy, to->path, depth + 1))
+        return -1;
+    access.mode = st.st_mode & 07777;
+    access.uid = st.st_uid;
+    access.gid = st.st_gid;
+    if (fstat(copy, &made))
+        return disk_trouble(c->e, "looking at", to->path);
+    return spot_set_access(copy, &made, to->path, &access, c->e) ||
+           spot_sync(copy, to->path, c->e) ? -1 : 0;
 }
 
-static int copy_entry(struct copying *c, const char *from, const char *to)
+static int copy_entry(struct copying *c, const struct spot *from, const struct spot *to,
+                      unsigned depth)
 {
     struct stat st;
 
     if (++c->entries > TREE_ENTRIES_MAX)
-        return err_code(c->e, ERR_INVALID, "io", "%.300s: more than %d files are not copied", from,
-                        TREE_ENTRIES_MAX);
-    if (lstat(from, &st))
-        return disk_trouble(c->e, "looking at", from);
+        return err_code(c->e, ERR_INVALID, "io", "%.300s: more than %d files are not copied",
+                        from->path, TREE_ENTRIES_MAX);
+    if (fstatat(from->at, from->name, &st, AT_SYMLINK_NOFOLLOW))
+        return disk_trouble(c->e, "looking at", from->path);
+    if (depth && spot_is_mount(from))
+        return err_code(c->e, ERR_INVALID, "io", "%.300s is a mount point, which cannot be kept "
+                        "with what it lies in; unmount it", from->path);
     if (S_ISREG(st.st_mode))
-        return copy_file(c, from, to, &st);
+        return copy_file(c, from, to);
     if (S_ISLNK(st.st_mode))
         return copy_link(c, from, to, &st);
     if (S_ISDIR(st.st_mode))
-        return copy_folder(c, from, to, &st);
+        return copy_folder(c, from, to, depth);
     return err_code(c->e, ERR_INVALID, "io", "%.300s is neither a file nor a folder nor a link and "
-                    "cannot be kept; move it away", from);
+                    "cannot be kept; move it away", from->path);
 }
 
-int tree_copy(const char *from, const char *to, bool may_link, struct err *e)
+int tree_copy_at(const struct spot *from, const struct spot *to, bool may_link, struct err *e)
 {
     struct copying c = { .may_link = may_link, .e = e };
     struct err ignored;
 
-    if (copy_entry(&c, from, to)) {
-        (void)!tree_remove(to, &ignored);
+    if (copy_entry(&c, from, to, 0)) {
+        (void)!tree_remove_at(to, NULL, &ignored);
         return -1;
     }
     return 0;
 }
 
-/* ---- comparing ---- */
-
-static bool equal_files(const char *a, const char *b)
+int tree_copy(const char *from, const char *to, bool may_link, struct err *e)
 {
-    SCOPED_BUFFER struct buffer content = { 0 };
-    struct err ignored;
-
-    return buffer_read_file(&content, a, TREE_BYTES_MAX, &ignored) == 0 &&
-           disk_holds(b, content.data ? content.data : "", content.size);
+    return tree_copy_at(&SPOT(from), &SPOT(to), may_link, e);
 }
 
-static bool equal_links(const char *a, const char *b)
+/* ---- comparing ---- */
+
+static bool carry_the_same(int a, int b)
+{
+    SCOPED_CARRIED struct carried in_a = { 0 }, in_b = { 0 };
+    struct err ignored;
+
+    return carried_read(a, "", &in_a, &ignored) == 0 &&
+           carried_read(b, "", &in_b, &ignored) == 0 && carried_equal(&in_a, &in_b);
+}
+
+static bool equal_files(const struct spot *a, const struct spot *b)
+{
+    SCOPED_BUFFER struct buffer content = { 0 };
+    SCOPED_FD int in_a = -1, in_b = -1;
+    struct stat st_a, st_b;
+    struct err ignored;
+
+    return spot_open(a, &in_a, &st_a, &ignored) == 1 &&
+           spot_open(b, &in_b, &st_b, &ignored) == 1 && st_a.st_size == st_b.st_size &&
+           (size_t)st_a.st_size <= TREE_BYTES_MAX &&
+           spot_read(a, TREE_BYTES_MAX, &content, &st_a, &ignored) == 1 &&
+           spot_file_holds(in_b, &st_b, content.data ? content.data : "", content.size) &&
+           carry_the_same(in_a, in_b);
+}
+
+static bool equal_links(const struct spot *a, const struct spot *b)
 {
     char to_a[PATH_MAX], to_b[PATH_MAX];
-    ssize_t size_a = readlink(a, to_a, sizeof(to_a)), size_b = readlink(b, to_b, sizeof(to_b));
+    ssize_t size_a = readlinkat(a->at, a->name, to_a, sizeof(to_a));
+    ssize_t size_b = readlinkat(b->at, b->name, to_b, sizeof(to_b));
 
     return size_a >= 0 && size_a == size_b && memcmp(to_a, to_b, (size_t)size_a) == 0;
 }
 
-static int count_entries(const char *folder)
+static int count_entries(int folder)
 {
-    DIR *dir = opendir(folder);
+    SCOPED(list_close) DIR *dir = open_list(folder);
     int n = 0;
 
-    if (!dir)
-        return -1;
-    while (readdir(dir))
+    while (dir && next_name(dir))
         n++;
-    closedir(dir);
-    return n;
+    return dir ? n : -1;
 }
 
 /* All of a's entries are in b, and b has no more. */
-static bool equal_folders(const char *a, const char *b)
+static bool equal_folders(const struct spot *a, const struct spot *b)
 {
-    DIR *dir = count_entries(a) == count_entries(b) ? opendir(a) : NULL;
-    const struct dirent *entry;
-    bool is_equal = dir != NULL;
+    SCOPED(list_close) DIR *dir = NULL;
+    SCOPED_FD int in_a = -1, in_b = -1;
+    char path_a[PATH_MAX], path_b[PATH_MAX];
+    struct stat st;
     struct err ignored;
+    const char *name;
 
-    while (is_equal && (entry = readdir(dir))) {
-        char inner_a[PATH_MAX], inner_b[PATH_MAX];
+    if (spot_open_folder(a, &in_a, &st, &ignored) <= 0 ||
+        spot_open_folder(b, &in_b, &st, &ignored) <= 0 || !carry_the_same(in_a, in_b) ||
+        count_entries(in_a) != count_entries(in_b) || !(dir = open_list(in_a)))
+        return false;
+    while ((name = next_name(dir))) {
+        struct spot inner_a = below(in_a, a->path, name, path_a);
+        struct spot inner_b = below(in_b, b->path, name, path_b);
 
-        if (!is_self_or_parent(entry->d_name))
-            is_equal = join(a, entry->d_name, inner_a, &ignored) == 0 &&
-                       join(b, entry->d_name, inner_b, &ignored) == 0 &&
-                       tree_equal(inner_a, inner_b);
+        if (!tree_equal_at(&inner_a, &inner_b))
+            return false;
     }
-    if (dir)
-        closedir(dir);
-    return is_equal;
+    return true;
 }
 
-bool tree_equal(const char *a, const char *b)
+bool tree_equal_at(const struct spot *a, const struct spot *b)
 {
     struct stat st_a, st_b;
 
-    if (lstat(a, &st_a) || lstat(b, &st_b) || st_a.st_mode != st_b.st_mode ||
+    if (fstatat(a->at, a->name, &st_a, AT_SYMLINK_NOFOLLOW) ||
+        fstatat(b->at, b->name, &st_b, AT_SYMLINK_NOFOLLOW) || st_a.st_mode != st_b.st_mode ||
         st_a.st_uid != st_b.st_uid || st_a.st_gid != st_b.st_gid)
         return false;
     if (st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino)
@@ -269,4 +388,9 @@ bool tree_equal(const char *a, const char *b)
     if (S_ISLNK(st_a.st_mode))
         return equal_links(a, b);
     return S_ISDIR(st_a.st_mode) && equal_folders(a, b);
+}
+
+bool tree_equal(const char *a, const char *b)
+{
+    return tree_equal_at(&SPOT(a), &SPOT(b));
 }

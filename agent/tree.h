@@ -1,25 +1,50 @@
-/* tree.h - whole trees of files: copied, compared, removed. Links are never followed. */
+/* tree.h - whole trees of files: copied, compared, removed. Links are never followed.
+ *
+ * By way of descriptors, from folder to folder: whoever may write in one of them could put a link
+ * in the place of another one meanwhile. What is mounted somewhere in a tree is no part of it: such
+ * a tree is not copied, and nothing below a mount point is removed.
+ */
 #ifndef AGENT_TREE_H
 #define AGENT_TREE_H
 
 #include <stdbool.h>
 
+#include "agent/spot.h"
 #include "common/err.h"
 
 #define TREE_BYTES_MAX ((size_t)64 << 20)
 #define TREE_ENTRIES_MAX 10000
 
-/* A file or a folder and everything in it, with modes and owners, synced; `to` must not be there
- * and is removed again on -1. may_link: files become second names of the same file where the file
- * system allows it, which needs no space for their contents. Of sockets, pipes and devices, and
- * above TREE_BYTES_MAX (when copied) or TREE_ENTRIES_MAX, -1 with code "io". */
+/* A file or a folder and everything in it, with modes, owners and what else they carry, synced;
+ * `to` must not be there and is removed again on -1. may_link: files become second names of the
+ * same file where the file system allows it, which needs no space for their contents. Of sockets,
+ * pipes and devices, and above TREE_BYTES_MAX (when copied) or TREE_ENTRIES_MAX, -1 with code
+ * "io". */
+int tree_copy_at(const struct spot *from, const struct spot *to, bool may_link, struct err *e)
+    __attribute__((warn_unused_result));
 int tree_copy(const char *from, const char *to, bool may_link, struct err *e)
     __attribute__((warn_unused_result));
 
-/* Same names, kinds, contents, modes and owners. */
+/* Same names, kinds, contents, modes, owners and attributes. */
+bool tree_equal_at(const struct spot *a, const struct spot *b);
 bool tree_equal(const char *a, const char *b);
 
-/* Absent already is fine. */
+/* Which folders may be removed with what is in them: those of `owner`, and whatever lies in the one
+ * that is known. */
+struct tree_right {
+    uid_t owner;
+    bool has_known;
+    dev_t device;
+    ino_t inode;
+};
+
+/* Absent already is fine. right NULL: all; else folders of others stay, and -1 names the first. */
+int tree_remove_at(const struct spot *s, const struct tree_right *right, struct err *e)
+    __attribute__((warn_unused_result));
 int tree_remove(const char *path, struct err *e) __attribute__((warn_unused_result));
+
+/* -1 when something is mounted in it: a folder that is replaced would take that along. */
+int tree_check_mounts(const struct spot *folder, struct err *e)
+    __attribute__((warn_unused_result));
 
 #endif
