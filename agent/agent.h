@@ -139,6 +139,7 @@ struct agent {
     bool is_welcomed;
     int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms; /* of this connection */
     int64_t word_ms; /* when any coordinator of the cluster was heard last; at first the start */
+    int64_t turn_ms; /* of the loop: what lies between two turns is not silence, but absence */
     char said_trouble[512]; /* of the connection, so that it is logged once */
 
     struct incoming incoming;

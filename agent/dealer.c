@@ -14,8 +14,11 @@
 #define ADDRESS_MAX 256
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 20000
-#define HANDSHAKE_MS 5000
-#define CONNECT_MAX_MS 8000 /* ours, should the library's own limits never fire */
+#define CYCLE_MS 28000 /* a leader's session grace (30 s), and a little for the WELCOME */
+#define CONNECT_MS 5000
+#define CONNECT_LEAST_MS 1000
+#define HANDSHAKE_LEAST_MS 2000
+#define CONNECT_SLACK_MS 3000 /* until ours ends it, should the library's own limits never fire */
 #define LINGER_MS 200
 #define QUEUE_MAX 64
 /* Dead connections are the kernel's to notice. ZeroMQ's own heartbeats search a list of all timers
@@ -178,14 +181,33 @@ static void enter(struct dealer *d, enum dealer_state state, int64_t wake_ms)
     d->is_changed = true;
 }
 
-/* Between a half and the whole of 250 ms, 500 ms, … 20 s. */
+static int64_t least_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The first leader after an outage waits a session grace for everybody. All addresses are tried
+ * within it, whichever of them are dead: each has its share of the time, half of it to connect. */
+static int64_t share_ms(const struct dealer *d)
+{
+    return CYCLE_MS / (int64_t)d->coordinator_count;
+}
+
+static int64_t connect_ms(const struct dealer *d)
+{
+    int64_t half = share_ms(d) / 2;
+
+    return half < CONNECT_LEAST_MS ? CONNECT_LEAST_MS : least_of(half, CONNECT_MS);
+}
+
+/* Between a half and the whole of 250 ms, 500 ms, … 20 s, or what the address's share leaves. */
 static int64_t backoff_ms(const struct dealer *d)
 {
     unsigned doublings = d->failures > 0 ? d->failures - 1 : 0;
-    int64_t most = BACKOFF_MAX_MS;
+    int64_t most = least_of(BACKOFF_MAX_MS, share_ms(d) - connect_ms(d));
 
-    if (doublings < 7 && (BACKOFF_FIRST_MS << doublings) < BACKOFF_MAX_MS)
-        most = BACKOFF_FIRST_MS << doublings;
+    if (doublings < 7)
+        most = least_of(most, BACKOFF_FIRST_MS << doublings);
     return most - (int64_t)(chance() % (uint64_t)(most / 2 + 1));
 }
 
@@ -220,8 +242,9 @@ static void set_options(struct dealer *d)
     set_int(d->socket, ZMQ_SNDHWM, QUEUE_MAX);
     set_int(d->socket, ZMQ_RCVHWM, QUEUE_MAX);
     set_int(d->socket, ZMQ_RECONNECT_IVL, -1); /* connecting again is this file's work */
-    set_int(d->socket, ZMQ_CONNECT_TIMEOUT, HANDSHAKE_MS);
-    set_int(d->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    set_int(d->socket, ZMQ_CONNECT_TIMEOUT, (int)connect_ms(d));
+    set_int(d->socket, ZMQ_HANDSHAKE_IVL,
+            connect_ms(d) < HANDSHAKE_LEAST_MS ? HANDSHAKE_LEAST_MS : (int)connect_ms(d));
     set_int(d->socket, ZMQ_TCP_KEEPALIVE, 1);
     set_int(d->socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
     set_int(d->socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S);
@@ -257,7 +280,7 @@ static void start_connecting(struct dealer *d, int64_t now_ms)
         back_off(d, DEALER_WAITING, now_ms);
         return;
     }
-    enter(d, DEALER_CONNECTING, now_ms + CONNECT_MAX_MS);
+    enter(d, DEALER_CONNECTING, now_ms + connect_ms(d) + CONNECT_SLACK_MS);
 }
 
 /* ---------------------------------------------------------------- the monitor */

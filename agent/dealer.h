@@ -3,7 +3,7 @@
  * Goes round the coordinators it was given, in an order shuffled at start. A connection that fails,
  * is refused or ends moves it on, and so does the caller's dealer_move_on (a REJECT, silence for
  * three heartbeats). Back-off from 250 ms doubling to 20 s, of which a random half at most is left
- * out: with the time a handshake may take still shorter than a leader's session grace (30 s).
+ * out, and no longer than that all addresses are tried within a leader's session grace (30 s).
  * Decides nothing about rollouts.
  */
 #ifndef AGENT_DEALER_H

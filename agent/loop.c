@@ -32,6 +32,7 @@
 #include "common/service.h"
 
 #define TICK_MS 100
+#define ABSENCE_MS 1000 /* a turn that comes so late after the one before */
 #define HELLO_FIRST_MS 1000
 #define HELLO_MAX_MS 8000
 #define WELCOME_MAX_MS 15000 /* a coordinator that does not answer HELLO for so long is left */
@@ -306,12 +307,28 @@ static bool is_drained(const struct loop *l)
 
 /* ---- the thread ---- */
 
+/* A machine that was paused, a process that was stopped: nobody was silent meanwhile, this agent was
+ * deaf. Clocks of silence count only time in which it could have heard (PROTOCOL section 6). */
+static void forgive_absence(struct agent *a, int64_t now_ms)
+{
+    int64_t away_ms = a->turn_ms ? now_ms - a->turn_ms : 0;
+
+    a->turn_ms = now_ms;
+    if (away_ms < ABSENCE_MS)
+        return;
+    log_info("this agent did not run", "ms", LOG_NUMBER((uint64_t)away_ms));
+    a->word_ms += away_ms;
+    a->heard_ms += away_ms;
+    a->opened_ms += away_ms;
+}
+
 /* Until there is a wish and nothing is under way, or a save failed. */
 static void live(struct loop *l)
 {
     struct agent *a = l->a;
 
     for (;;) {
+        forgive_absence(a, clock_monotonic_ms());
         hear_signals(l);
         hear_all(a);
         if (a->is_broken)

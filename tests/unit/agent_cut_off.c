@@ -75,6 +75,28 @@ START_TEST(test_a_connection_is_no_coordinator)
 }
 END_TEST
 
+/* A machine that is paused hears nobody, and nobody is to blame. What went by before counts on. */
+START_TEST(test_a_stopped_agent_is_not_cut_off)
+{
+    int64_t woken_ms;
+
+    begin();
+    bake(6000);
+    poll(NULL, 0, 500); /* the receipt is heard before, and nothing after it */
+    ck_assert_int_eq(kill(kit.pid, SIGSTOP), 0);
+    poll(NULL, 0, 8000);
+    ck_assert_int_eq(kill(kit.pid, SIGCONT), 0);
+    woken_ms = clock_monotonic_ms();
+    poll(NULL, 0, 2000);
+    ck_assert(temp_holds(kit.file, "two\n"));
+    while (!temp_holds(kit.file, "one\n")) {
+        ck_assert_int_lt(clock_monotonic_ms() - woken_ms, 6000 + PATIENCE_MS);
+        poll(NULL, 0, 20);
+    }
+    end();
+}
+END_TEST
+
 /* Without a leader nothing is decided; but the change did not cut the network. */
 START_TEST(test_who_is_sent_away_is_not_cut_off)
 {
@@ -96,6 +118,7 @@ int main(void)
     suite_add_tcase(suite, c);
     tcase_set_timeout(c, 60);
     tcase_add_test(c, test_a_connection_is_no_coordinator);
+    tcase_add_test(c, test_a_stopped_agent_is_not_cut_off);
     tcase_add_test(c, test_who_is_sent_away_is_not_cut_off);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

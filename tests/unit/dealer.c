@@ -222,6 +222,38 @@ START_TEST(test_back_off_doubles_to_its_limit)
 }
 END_TEST
 
+/* However many addresses are dead, all are tried within a leader's session grace: whoever is late
+ * counts as unreachable. */
+START_TEST(test_a_whole_cycle_is_shorter_than_the_grace)
+{
+    char addresses[DEALER_COORDINATORS_MAX][64];
+    struct dealer_settings settings = { .server_key = server.public_key,
+                                        .public_key = agent.public_key,
+                                        .secret_key = agent.secret_key };
+    struct err e;
+
+    for (unsigned i = 0; i < DEALER_COORDINATORS_MAX; i++) {
+        free_address(addresses[i]);
+        settings.coordinators[i] = addresses[i];
+    }
+    for (unsigned count = 1; count <= DEALER_COORDINATORS_MAX; count += 5) {
+        int64_t now = 5000, began;
+        struct dealer *d;
+
+        settings.coordinator_count = count;
+        ck_assert_int_eq(dealer_open(&settings, &d, &e), 0);
+        for (int i = 0; i < 12; i++)
+            failed_attempt(d, &now);
+        began = now;
+        for (unsigned i = 0; i < count; i++)
+            failed_attempt(d, &now);
+        ck_assert_msg(now - began <= 28000 - 1000 * count, "%d ms for %u addresses",
+                      (int)(now - began), count);
+        dealer_close(d);
+    }
+}
+END_TEST
+
 START_TEST(test_back_off_is_jittered)
 {
     char address[64];
@@ -474,6 +506,7 @@ int main(void)
     tcase_add_test(tests, test_refused_key_is_told_what_to_do);
     tcase_add_test(tests, test_wrong_coordinator_key_is_said);
     tcase_add_test(tests, test_back_off_doubles_to_its_limit);
+    tcase_add_test(tests, test_a_whole_cycle_is_shorter_than_the_grace);
     tcase_add_test(tests, test_back_off_is_jittered);
     tcase_add_test(tests, test_silent_host_is_given_up);
     tcase_add_test(tests, test_reconnects_after_a_restart);
