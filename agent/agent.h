@@ -75,6 +75,8 @@ struct work {
 struct watch {
     struct command *command;
     int64_t next_ms;
+    int64_t began_ms, took_ms, every_ms; /* the newest; every: between the two newest beginnings */
+    bool is_stretched; /* it takes too long for its interval */
     uint64_t sequence;
     bool is_failing;
     char detail[WIRE_TEXT_MAX + 1];
@@ -124,6 +126,7 @@ struct agent {
     struct work works[PARTICIPANT_TASKS_MAX];
     struct work mend; /* a repair: an apply that no task asked for, of one scope at a time */
     struct watch watches[AGENT_SCOPES_MAX];
+    int64_t check_pause_ms; /* none of them begins before */
     struct drift drifts[AGENT_SCOPES_MAX];
     int64_t poll_ms[AGENT_SCOPES_MAX]; /* the next poll; 0: not planned */
     struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */

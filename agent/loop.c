@@ -141,10 +141,9 @@ static void tick(struct agent *a, int64_t now_ms)
     step_works(a, now_ms);
     obey_event(a, &ev); /* with what ended just now */
     applying = apply_scopes(a);
-    for (unsigned i = 0; i < a->settings->scope_count; i++) {
-        watch_step(a, i, applying >> i & 1, now_ms);
+    watch_step(a, applying, now_ms);
+    for (unsigned i = 0; i < a->settings->scope_count; i++)
         drift_step(a, i, applying >> i & 1, now_ms);
-    }
     repair_step(a, now_ms);
     readers_step(a, applying, now_ms);
     secrets_step(a, now_ms);

@@ -38,6 +38,9 @@ static void take_scope(const struct agent *a, unsigned i, struct status_scope *o
     out->is_reverting = p->is_reverting;
     out->is_finalized = p->is_finalized;
     out->is_check_failing = w->is_failing;
+    out->is_check_slow = w->is_stretched;
+    out->check_took_ms = w->took_ms;
+    out->check_every_ms = w->every_ms;
     out->is_drifted = a->drifts[i].is_drifted;
     cut(out->check, sizeof(out->check), w->detail);
     out->tally = a->tallies[i];

@@ -64,6 +64,8 @@ static void of_scopes(const struct status *s, struct buffer *out, const char *na
     }
 VALUE(revision, c->active.revision)
 VALUE(check, c->is_check_failing)
+VALUE(check_took, (double)c->check_took_ms / 1e3)
+VALUE(check_every, (double)c->check_every_ms / 1e3)
 VALUE(drift, c->is_drifted)
 VALUE(at, (double)c->tally.last_wall_ms / 1e3)
 VALUE(took, (double)c->tally.last_took_ms / 1e3)
@@ -80,6 +82,10 @@ static const struct {
 } rows[] = {
     { "scope_revision", "gauge", "Revision that is active.", value_revision },
     { "scope_check_failing", "gauge", "1 while the scope's own check fails.", value_check },
+    { "scope_check_duration_seconds", "gauge",
+      "How long the newest check between rollouts took.", value_check_took },
+    { "scope_check_interval_seconds", "gauge",
+      "Time between the two newest checks: it stretches when they take long.", value_check_every },
     { "scope_drifted", "gauge", "1 while files are not what was applied.", value_drift },
     { "scope_last_apply_timestamp_seconds", "gauge",
       "When the newest apply ended; 0: none did since the agent started.", value_at },
@@ -184,6 +190,9 @@ static void add_scope(struct buffer *out, const struct status_scope *scope)
                   bool_text(scope->is_finalized), bool_text(scope->is_drifted),
                   bool_text(scope->is_check_failing));
     add_text(out, "check_detail", scope->is_check_failing ? scope->check : "");
+    buffer_printf(out, ",\"check_took_ms\":%" PRId64 ",\"check_every_ms\":%" PRId64
+                  ",\"check_slow\":%s", scope->check_took_ms, scope->check_every_ms,
+                  bool_text(scope->is_check_slow));
     buffer_printf(out, ",\"consumers\":{\"registered\":%u,\"confirmed\":%u}", scope->consumers,
                   scope->consumers_confirmed);
     add_time(out, "last_apply_at", t->last_wall_ms);

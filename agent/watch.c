@@ -1,4 +1,4 @@
-/* watch.c - between rollouts: a scope's own check at its interval. */
+/* watch.c - between rollouts: the scopes' own checks at their intervals, one after the other. */
 #include "agent/watch.h"
 
 #include <stdio.h>
@@ -8,11 +8,20 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#define STRETCH 4         /* a check is at work for a quarter of the time at most */
+#define PAUSE_MAX_MS 5000 /* between the checks of two scopes */
+
+/* Up to a tenth more or less: the agents of a machine, and its scopes, do not check in step. */
+static int64_t jittered(int64_t ms)
+{
+    return ms - ms / 10 + (int64_t)(agent_chance() % (uint64_t)(ms / 5 + 1));
+}
+
 void watch_start(struct agent *a, int64_t now_ms)
 {
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
         a->watches[i].sequence = (uint64_t)clock_wall_ms(); /* grows over restarts too */
-        a->watches[i].next_ms = now_ms + agent_scope(a, i)->check_interval_ms;
+        a->watches[i].next_ms = now_ms + jittered(agent_scope(a, i)->check_interval_ms);
     }
 }
 
@@ -40,9 +49,31 @@ static void start(struct agent *a, unsigned scope, int64_t now_ms)
     w->next_ms = now_ms + s->check_interval_ms;
     if (hash_is_zero(&a->durable[scope].active.hash))
         return; /* nobody said what a server without configuration answers */
+    w->every_ms = w->began_ms ? now_ms - w->began_ms : 0;
+    w->began_ms = now_ms;
     if (agent_command(s, &a->durable[scope].active, s->check, NULL, s->check_timeout_ms,
                       &w->command, &e))
         log_warn("check cannot run", "scope", s->name, "reason", e.text);
+}
+
+/* When the scope is checked again, and when any other: a machine that needs long for a check is
+ * asked less often, not more. */
+static void plan_next(struct agent *a, unsigned scope, int64_t now_ms)
+{
+    const struct agent_scope *s = agent_scope(a, scope);
+    struct watch *w = &a->watches[scope];
+    int64_t every_ms = s->check_interval_ms;
+    bool was_stretched = w->is_stretched;
+
+    w->took_ms = now_ms - w->began_ms;
+    w->is_stretched = STRETCH * w->took_ms > every_ms;
+    if (w->is_stretched)
+        every_ms = STRETCH * w->took_ms;
+    w->next_ms = w->began_ms + jittered(every_ms);
+    a->check_pause_ms = now_ms + (w->took_ms < PAUSE_MAX_MS ? w->took_ms : PAUSE_MAX_MS);
+    if (w->is_stretched && !was_stretched)
+        log_info("check takes long and comes less often", "scope", s->name, "took_ms",
+                 LOG_NUMBER((uint64_t)w->took_ms), "every_ms", LOG_NUMBER((uint64_t)every_ms));
 }
 
 static void finish(struct agent *a, unsigned scope, int64_t now_ms)
@@ -59,20 +90,34 @@ static void finish(struct agent *a, unsigned scope, int64_t now_ms)
                        sizeof(reason));
     command_free(w->command);
     w->command = NULL;
+    plan_next(a, scope, now_ms);
     judge(a, scope, is_failing, reason);
 }
 
-void watch_step(struct agent *a, unsigned scope, bool is_applying, int64_t now_ms)
+static bool is_due(const struct agent *a, unsigned scope, int64_t now_ms)
 {
     const struct agent_scope *s = agent_scope(a, scope);
-    struct watch *w = &a->watches[scope];
 
-    if (is_applying || a->durable[scope].outcome == OUTCOME_APPLYING)
-        return;
-    if (w->command)
-        finish(a, scope, now_ms);
-    else if (s->check && s->check_interval_ms && now_ms >= w->next_ms)
-        start(a, scope, now_ms);
+    return s->check && s->check_interval_ms && now_ms >= a->watches[scope].next_ms;
+}
+
+void watch_step(struct agent *a, uint64_t applying, int64_t now_ms)
+{
+    bool is_busy = false;
+    int longest = -1;
+
+    for (unsigned i = 0; i < a->settings->scope_count; i++) {
+        if (applying >> i & 1 || a->durable[i].outcome == OUTCOME_APPLYING)
+            continue;
+        if (a->watches[i].command)
+            finish(a, i, now_ms);
+        is_busy |= a->watches[i].command != NULL;
+        if (is_due(a, i, now_ms) &&
+            (longest < 0 || a->watches[i].next_ms < a->watches[longest].next_ms))
+            longest = (int)i;
+    }
+    if (longest >= 0 && !is_busy && now_ms >= a->check_pause_ms)
+        start(a, (unsigned)longest, now_ms);
 }
 
 void watch_pause(struct agent *a, unsigned scope)
@@ -81,7 +126,7 @@ void watch_pause(struct agent *a, unsigned scope)
 
     command_free(w->command);
     w->command = NULL;
-    w->next_ms = clock_monotonic_ms() + agent_scope(a, scope)->check_interval_ms;
+    w->next_ms = clock_monotonic_ms() + jittered(agent_scope(a, scope)->check_interval_ms);
 }
 
 void watch_applied(struct agent *a, unsigned scope)
