@@ -14,13 +14,14 @@
 
 #include "agent/client/report.h"
 #include "agent/disk.h"
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
 
 #define EVENTS_MAX 32
 #define ARRIVALS_MAX 32 /* in one step, too */
 #define PACKETS_MAX 8 /* of one process in one step: the others are heard too */
-#define GROUPS_MAX 256
+#define SAY_MS 1000 /* between two lines about rejections: anybody may knock, as fast as he likes */
 
 struct consumer {
     int fd; /* -1: the place is free */
@@ -34,6 +35,8 @@ struct consumer {
 
 struct consumers {
     int listener, epoll;
+    int64_t said_ms; /* when a rejection was logged last */
+    uint64_t unsaid; /* rejections since */
     struct consumer all[CONSUMERS_MAX];
 };
 
@@ -129,19 +132,13 @@ int consumers_fd(const struct consumers *c)
 
 /* ---- who may ---- */
 
-static bool is_in_group(const struct consumer *who, gid_t group)
+bool consumers_may(const struct agent_scope *scope, uid_t uid)
 {
-    gid_t groups[GROUPS_MAX];
-    socklen_t size = sizeof(groups);
+    bool may = uid == 0 || uid == geteuid();
 
-    if (who->who.gid == group)
-        return true;
-    if (getsockopt(who->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size))
-        return false;
-    for (size_t i = 0; i < size / sizeof(gid_t); i++)
-        if (groups[i] == group)
-            return true;
-    return false;
+    for (unsigned i = 0; i < scope->consumer_user_count; i++)
+        may |= scope->consumer_users[i] == uid;
+    return may;
 }
 
 /* NULL, or why not. */
@@ -153,10 +150,9 @@ static const char *refusal(const struct consumer *who, const struct agent_settin
 
         if (strcmp(s->name, scope) != 0)
             continue;
-        if (who->who.uid == 0 || who->who.uid == geteuid() ||
-            is_in_group(who, s->has_readers_group ? s->readers_group : getegid()))
-            return NULL;
-        return "its user is not in the scope's readers_group";
+        return consumers_may(s, who->who.uid)
+                   ? NULL
+                   : "its user is not named in consumer_users of this scope";
     }
     return "the agent does not read this scope";
 }
@@ -172,14 +168,28 @@ static void part(struct consumer *who, const char *why)
     *who = (struct consumer){ .fd = -1 };
 }
 
-static void reject(struct consumer *who, const char *why)
+static void log_rejection(struct consumers *c, const struct consumer *who, const char *why)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (c->said_ms && now_ms - c->said_ms < SAY_MS) {
+        c->unsaid++;
+        return;
+    }
+    log_warn("consumer rejected", "pid", LOG_NUMBER((uint64_t)who->who.pid), "uid",
+             LOG_NUMBER((uint64_t)who->who.uid), "reason", why, "unsaid",
+             c->unsaid ? LOG_NUMBER(c->unsaid) : NULL);
+    c->said_ms = now_ms;
+    c->unsaid = 0;
+}
+
+static void reject(struct consumers *c, struct consumer *who, const char *why)
 {
     struct report r = { .magic = REPORT_MAGIC, .kind = REPORT_REJECTED };
 
     snprintf(r.text, sizeof(r.text), "%s", why);
     (void)send(who->fd, &r, sizeof(r), MSG_DONTWAIT | MSG_NOSIGNAL);
-    log_warn("consumer rejected", "pid", LOG_NUMBER((uint64_t)who->who.pid), "uid",
-             LOG_NUMBER((uint64_t)who->who.uid), "reason", why);
+    log_rejection(c, who, why);
     part(who, why);
 }
 
@@ -190,13 +200,13 @@ static bool is_report(const struct report *r, ssize_t size)
            !r->text[sizeof(r->text) - 1];
 }
 
-static void enter(struct consumer *who, const struct agent_settings *settings,
-                  const struct report *r)
+static void enter(struct consumers *c, struct consumer *who,
+                  const struct agent_settings *settings, const struct report *r)
 {
     const char *why = who->scope[0] ? "it registered twice" : refusal(who, settings, r->scope);
 
     if (why) {
-        reject(who, why);
+        reject(c, who, why);
         return;
     }
     snprintf(who->scope, sizeof(who->scope), "%s", r->scope);
@@ -222,7 +232,7 @@ static void take_word(struct consumer *who, const struct report *r)
     name_clean_utf8(who->why_not, strlen(who->why_not));
 }
 
-static void hear(struct consumer *who, const struct agent_settings *settings)
+static void hear(struct consumers *c, struct consumer *who, const struct agent_settings *settings)
 {
     for (unsigned i = 0; i < PACKETS_MAX && who->fd >= 0; i++) {
         struct report r;
@@ -233,28 +243,42 @@ static void hear(struct consumer *who, const struct agent_settings *settings)
         if (size <= 0)
             part(who, "it hung up");
         else if (!is_report(&r, size))
-            reject(who, "it does not speak this agent's language");
+            reject(c, who, "it does not speak this agent's language");
         else if (r.kind == REPORT_REGISTER)
-            enter(who, settings, &r);
+            enter(c, who, settings, &r);
         else if (who->scope[0] && (r.kind == REPORT_RUNS || r.kind == REPORT_CANNOT))
             take_word(who, &r);
         else
-            reject(who, "it did not register first");
+            reject(c, who, "it did not register first");
     }
 }
 
 /* A free place; or that of somebody who came and never said what for: anybody may knock, and must
- * not keep others out. */
-static struct consumer *place_for_one(struct consumers *c)
+ * not keep others out. A user that has its share of the places gives one of its own. */
+static struct consumer *place_for_one(struct consumers *c, uid_t uid)
 {
-    struct consumer *silent = NULL;
+    struct consumer *unused = NULL, *silent = NULL, *own_silent = NULL;
+    unsigned count = 0;
 
     for (unsigned i = 0; i < CONSUMERS_MAX; i++) {
-        if (c->all[i].fd < 0)
-            return &c->all[i];
-        if (!c->all[i].scope[0])
-            silent = &c->all[i];
+        struct consumer *who = &c->all[i];
+
+        if (who->fd < 0) {
+            unused = unused ? unused : who;
+            continue;
+        }
+        count += who->who.uid == uid;
+        if (!who->scope[0])
+            silent = who;
+        if (!who->scope[0] && who->who.uid == uid)
+            own_silent = who;
     }
+    if (count >= CONSUMERS_USER_MAX)
+        unused = NULL;
+    if (count >= CONSUMERS_USER_MAX || own_silent)
+        silent = own_silent;
+    if (unused)
+        return unused;
     if (silent)
         part(silent, "it kept silent");
     return silent;
@@ -265,18 +289,21 @@ static void come_in(struct consumers *c, const struct agent_settings *settings)
 {
     for (unsigned i = 0; i < ARRIVALS_MAX; i++) {
         int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        struct consumer *place = fd < 0 ? NULL : place_for_one(c);
+        struct consumer *place = NULL;
         socklen_t size = sizeof(struct ucred);
+        struct ucred who;
 
         if (fd < 0)
             return;
-        if (!place || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &place->who, &size) ||
-            watch_for(c, fd, (uint32_t)(place - c->all))) {
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0)
+            place = place_for_one(c, who.uid);
+        if (!place || watch_for(c, fd, (uint32_t)(place - c->all))) {
             close(fd);
             continue;
         }
         place->fd = fd;
-        hear(place, settings);
+        place->who = who;
+        hear(c, place, settings);
     }
 }
 
@@ -291,7 +318,7 @@ bool consumers_step(struct consumers *c, const struct agent_settings *settings)
         if (index == CONSUMERS_MAX)
             come_in(c, settings);
         else if (c->all[index].fd >= 0)
-            hear(&c->all[index], settings);
+            hear(c, &c->all[index], settings);
     }
     return count > 0;
 }

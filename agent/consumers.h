@@ -1,9 +1,10 @@
 /* consumers.h - processes that registered as consumers of a scope, and what each says it runs.
  *
  * They speak over a SOCK_SEQPACKET socket in the publish folder (agent/client/report.h). Who they
- * are is what the kernel says: root, the agent's own user and members of the scope's readers' group
- * may register. A consumer counts for as long as its connection lives. Nobody can make the agent
- * wait: what cannot be read or written at once is left.
+ * are is what the kernel says: root, the agent's own user and those whom consumer_users of the scope
+ * names may register. To read a scope is no right to hold up its changes, and one user has at most
+ * half of the places. A consumer counts for as long as its connection lives. Nobody can make the
+ * agent wait: what cannot be read or written at once is left.
  */
 #ifndef AGENT_CONSUMERS_H
 #define AGENT_CONSUMERS_H
@@ -13,8 +14,12 @@
 #include "common/hash.h"
 
 #define CONSUMERS_MAX 256
+#define CONSUMERS_USER_MAX (CONSUMERS_MAX / 2) /* of one user */
 
 struct consumers;
+
+/* May a process of this user confirm? For local HTTP, too. */
+bool consumers_may(const struct agent_scope *scope, uid_t uid);
 
 int consumers_open(const char *publish_dir, struct consumers **out, struct err *e)
     __attribute__((warn_unused_result));

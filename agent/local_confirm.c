@@ -22,6 +22,7 @@ struct confirmer {
     struct lockstep *config; /* NULL: the place is free */
     int pid_fd;              /* readable when the process has ended */
     pid_t pid;
+    uid_t uid;
     char scope[SCOPE_BUFFER];
 };
 
@@ -148,18 +149,19 @@ static int read_word(const struct local_request *rq, const json_t *body, struct 
     return 0;
 }
 
-/* As liblockstep's users: root, the agent's user, and the readers of the scope. */
+/* As with liblockstep: who may hold up a change is named. */
 static int check_may(const struct local_request *rq, const struct local_scope *scope,
                      struct err *e)
 {
     const struct peer *peer = rq->peer;
-    gid_t group = atomic_load(&scope->has_group) ? atomic_load(&scope->group) : getegid();
+    bool may = peer->uid == 0 || peer->uid == rq->house->own_uid;
 
-    if (peer->is_known &&
-        (peer->uid == 0 || peer->uid == rq->house->own_uid || peer_is_in(peer, group)))
+    for (unsigned i = 0; i < atomic_load(&scope->consumer_user_count); i++)
+        may |= atomic_load(&scope->consumer_users[i]) == peer->uid;
+    if (peer->is_known && may && local_request_may_read(rq, scope))
         return 0;
-    return err_set(e, ERR_FORBIDDEN, "only root, the agent's user and the scope's readers_group "
-                   "may confirm, over the Unix socket");
+    return err_set(e, ERR_FORBIDDEN, "only root, the agent's user and the consumer_users of the "
+                   "scope in the agent's settings may confirm, over the Unix socket");
 }
 
 /* ---- whose word it is ---- */
@@ -173,20 +175,33 @@ static struct confirmer *find(struct confirmers *c, pid_t pid, const char *scope
     return NULL;
 }
 
-static struct confirmer *come_in(struct confirmers *c, const struct word *word,
+/* NULL: there is none, or none left for this user. */
+static struct confirmer *find_place(struct confirmers *c, uid_t uid, struct err *e)
+{
+    struct confirmer *unused = NULL;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < CONFIRMERS_MAX; i++)
+        if (c->all[i].config)
+            count += c->all[i].uid == uid;
+        else
+            unused = &c->all[i];
+    if (unused && count < CONFIRMERS_MAX / 2)
+        return unused;
+    err_set(e, ERR_UNAVAILABLE, "%s processes are registered over HTTP already: %d of all users, or "
+            "%d of one", unused ? "this user's" : "too many", CONFIRMERS_MAX, CONFIRMERS_MAX / 2);
+    return NULL;
+}
+
+static struct confirmer *come_in(struct confirmers *c, const struct word *word, uid_t uid,
                                  const char *scope, struct err *e)
 {
     char name[NAME_SIZE + 24];
-    struct confirmer *who = c->all;
+    struct confirmer *who = find_place(c, uid, e);
 
-    while (who < c->all + CONFIRMERS_MAX && who->config)
-        who++;
-    if (who == c->all + CONFIRMERS_MAX) {
-        err_set(e, ERR_UNAVAILABLE, "%d processes are registered over HTTP already",
-                CONFIRMERS_MAX);
+    if (!who)
         return NULL;
-    }
-    *who = (struct confirmer){ .pid = word->pid,
+    *who = (struct confirmer){ .pid = word->pid, .uid = uid,
                                .pid_fd = (int)syscall(SYS_pidfd_open, word->pid, 0) };
     if (who->pid_fd < 0 || lockstep_open_at(&who->config, c->folder, scope, 0) < 0) {
         err_set(e, ERR_CONFLICT, "process %d has ended, or %s cannot be read", (int)word->pid,
@@ -243,7 +258,7 @@ int local_post_confirm(struct local_request *rq, struct err *e)
         pthread_mutex_lock(&c->lock);
         who = find(c, word.pid, scope->name);
         if (!who)
-            who = come_in(c, &word, scope->name, e);
+            who = come_in(c, &word, rq->peer->uid, scope->name, e);
         rc = who ? speak(who, &word, &rq->answer, e) : -1;
         pthread_mutex_unlock(&c->lock);
     }

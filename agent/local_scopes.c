@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +28,8 @@ struct waiter {
     struct MHD_Connection *connection;
     uint64_t seen; /* generation */
     int64_t until_ms;
-    bool is_suspended;
+    bool is_suspended, is_gone; /* gone: nobody is at the other end */
+    int fd; /* of the connection */
 };
 
 struct local_scopes {
@@ -104,9 +106,12 @@ struct edition *local_scope_edition(struct local_scopes *s, struct local_scope *
 struct waiter *waiter_open(struct local_scopes *s, struct local_scope *scope,
                            struct MHD_Connection *connection)
 {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     struct waiter *w = calloc(1, sizeof(*w));
 
-    MUST(w);
+    MUST(w && info);
+    w->fd = info->connect_fd;
     w->owner = s;
     w->scope = scope;
     w->connection = connection;
@@ -138,7 +143,7 @@ struct edition *waiter_see(struct waiter *w)
     struct edition *e = NULL;
 
     pthread_mutex_lock(&w->owner->lock);
-    if (!w->owner->is_stopping && atomic_load(&w->scope->is_read)) {
+    if (!w->owner->is_stopping && atomic_load(&w->scope->is_read) && !w->is_gone) {
         w->seen = w->scope->generation;
         e = edition_hold(w->scope->editions[0]);
     }
@@ -170,6 +175,20 @@ bool waiter_wait(struct waiter *w, int64_t until_ms)
     return is_quiet;
 }
 
+/* The library does not look at a connection that is suspended: a client with less patience than its
+ * poll would keep its place to the end. Over TCP an end that only stopped sending looks the same as
+ * one that is gone; over the Unix socket it does not, and is waited for. */
+static bool is_gone(const struct waiter *w)
+{
+    struct pollfd fd = { .fd = w->fd, .events = POLLRDHUP };
+    int domain = AF_INET;
+    socklen_t size = sizeof(domain);
+
+    (void)getsockopt(w->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    return poll(&fd, 1, 0) == 1 &&
+           fd.revents & (POLLHUP | POLLERR | (domain == AF_UNIX ? 0 : POLLRDHUP));
+}
+
 /* Under the lock. The next time at which somebody is to be woken. */
 static int64_t wake(struct local_scopes *s, int64_t now_ms)
 {
@@ -178,8 +197,9 @@ static int64_t wake(struct local_scopes *s, int64_t now_ms)
     for (struct waiter *w = s->waiters; w; w = w->next) {
         if (!w->is_suspended)
             continue;
+        w->is_gone = is_gone(w);
         if (s->is_stopping || !atomic_load(&w->scope->is_read) ||
-            w->seen != w->scope->generation || now_ms >= w->until_ms) {
+            w->seen != w->scope->generation || now_ms >= w->until_ms || w->is_gone) {
             w->is_suspended = false;
             MHD_resume_connection(w->connection);
         } else if (w->until_ms < next_ms) {
@@ -278,6 +298,17 @@ static struct local_scope *open_scope(const struct local_scopes *s, const struct
     return scope;
 }
 
+/* Who asks meanwhile may find nobody named, never somebody who is not. */
+static void follow_users(struct local_scope *scope, const struct agent_scope *of)
+{
+    atomic_store(&scope->has_group, of->has_readers_group);
+    atomic_store(&scope->group, of->readers_group);
+    atomic_store(&scope->consumer_user_count, 0);
+    for (unsigned i = 0; i < of->consumer_user_count; i++)
+        atomic_store(&scope->consumer_users[i], of->consumer_users[i]);
+    atomic_store(&scope->consumer_user_count, of->consumer_user_count);
+}
+
 void local_scopes_follow(struct local_scopes *s, const struct agent_settings *settings)
 {
     pthread_mutex_lock(&s->lock);
@@ -294,8 +325,7 @@ void local_scopes_follow(struct local_scopes *s, const struct agent_settings *se
         }
         if (!scope)
             continue;
-        atomic_store(&scope->has_group, of->has_readers_group);
-        atomic_store(&scope->group, of->readers_group);
+        follow_users(scope, of);
         atomic_store(&scope->is_read, true);
     }
     pthread_mutex_unlock(&s->lock);

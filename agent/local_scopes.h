@@ -23,6 +23,8 @@ struct local_scope {
     struct local_scope *next;
     char name[SCOPE_BUFFER], service[NAME_BUFFER], environment[NAME_BUFFER];
     atomic_bool is_read; /* the settings read it */
+    atomic_uint consumer_user_count; /* who may confirm, as in struct agent_scope */
+    _Atomic uid_t consumer_users[AGENT_CONSUMER_USERS_MAX];
     atomic_bool has_group;
     _Atomic gid_t group; /* only its members may read */
     struct lockstep *config;

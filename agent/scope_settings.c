@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <grp.h>
+#include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,34 @@ static int set_readers_group(struct agent_scope *scope, const char *value, struc
     return 0;
 }
 
+static int add_consumer_user(struct agent_scope *scope, const char *word, struct err *e)
+{
+    bool is_number = word[strspn(word, "0123456789")] == '\0' && strlen(word) <= 9;
+    const struct passwd *user = is_number ? NULL : getpwnam(word);
+
+    if (!is_number && !user)
+        return err_set(e, ERR_INVALID, "there is no user \"%.100s\" here; create it, or name another, "
+                       "or its number", word);
+    if (scope->consumer_user_count == AGENT_CONSUMER_USERS_MAX)
+        return err_set(e, ERR_INVALID, "at most %d users may be named", AGENT_CONSUMER_USERS_MAX);
+    scope->consumer_users[scope->consumer_user_count++] =
+        user ? user->pw_uid : (uid_t)strtoul(word, NULL, 10);
+    return 0;
+}
+
+/* Names and numbers, with blanks or commas between them. */
+static int set_consumer_users(struct agent_scope *scope, const char *value, struct err *e)
+{
+    char *words = strdup(value), *rest = NULL;
+    int rc = 0;
+
+    MUST(words);
+    for (char *w = strtok_r(words, " \t,", &rest); w && rc == 0; w = strtok_r(NULL, " \t,", &rest))
+        rc = add_consumer_user(scope, w, e);
+    free(words);
+    return rc;
+}
+
 /* all, none, 3, 50% */
 static int set_consumers(struct agent_scope *scope, const char *value, struct err *e)
 {
@@ -163,6 +192,7 @@ enum scope_key_type {
     KEY_VARIABLES,
     KEY_READERS_GROUP,
     KEY_CONSUMERS,
+    KEY_CONSUMER_USERS,
     KEY_DRIFT,
     KEY_PACE, /* a duration, or 0: never */
 };
@@ -192,6 +222,7 @@ static const struct scope_key {
     { "backup", KEY_NUMBER, FIELD(backup_count), 0, 1000 },
     { "readers_group", KEY_READERS_GROUP, 0, 0, 0 },
     { "consumers", KEY_CONSUMERS, 0, 0, 0 },
+    { "consumer_users", KEY_CONSUMER_USERS, 0, 0, 0 },
     { "consumers_timeout", KEY_DURATION, FIELD(consumers_timeout_ms), 1, 0 },
     { "drift", KEY_DRIFT, FIELD(is_drift_repaired), 0, 0 },
     { "drift_interval", KEY_PACE, FIELD(drift_interval_ms), 100, 0 },
@@ -256,6 +287,8 @@ static int set_key(const struct agent_settings *s, struct agent_scope *scope,
         return set_readers_group(scope, value, e);
     case KEY_CONSUMERS:
         return set_consumers(scope, value, e);
+    case KEY_CONSUMER_USERS:
+        return set_consumer_users(scope, value, e);
     case KEY_DRIFT:
         return set_drift(field, value, e);
     case KEY_PACE:

@@ -26,6 +26,7 @@
 #define AGENT_NO_GROUP (-1)
 #define AGENT_LABELS_MAX 32
 #define AGENT_COORDINATORS_MAX 16
+#define AGENT_CONSUMER_USERS_MAX 32
 #define AGENT_DOCUMENT_PLACEHOLDER "document"
 
 #define AGENT_FILE_FORMATS(X)                                                                      \
@@ -97,7 +98,9 @@ struct agent_scope {
     int64_t check_grace_ms;    /* the first check is tried check_attempts times within it */
     int64_t check_attempts;
     bool has_readers_group; /* else the agent's own group */
-    gid_t readers_group;    /* may read what is published for this scope, and confirm */
+    gid_t readers_group;    /* may read what is published for this scope */
+    unsigned consumer_user_count; /* who may confirm, besides root and the agent's own user */
+    uid_t consumer_users[AGENT_CONSUMER_USERS_MAX];
     enum agent_consumers_rule consumers_rule;
     unsigned consumers_amount; /* COUNT and PERCENT */
     int64_t consumers_timeout_ms;

@@ -2,11 +2,14 @@
 #include "agent/client/lockstep.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "agent/client/report.h"
+#include "agent/consumers.h"
 #include "common/digest.h"
 #include "tests/unit/agent_kit.h"
 
@@ -396,6 +399,117 @@ START_TEST(test_strangers_are_rejected)
 }
 END_TEST
 
+/* A child of another user that registers, says nothing, and lives until it is ended. Its status of
+ * the registration comes over the pipe: 0, or the error of a confirmation. */
+static pid_t register_as_nobody(int *rc_out)
+{
+    int ends[2], rc = 0;
+    pid_t child;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    child = fork();
+    if (child == 0) {
+        struct lockstep *ls;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (setgid(65534) || setuid(65534) || lockstep_open_at(&ls, public_folder, SCOPE, 0) < 0)
+            _exit(1);
+        rc = lockstep_register(ls, "reader");
+        for (unsigned i = 0; i < 40 && rc == 0; i++) { /* a no takes a moment to come back */
+            poll(NULL, 0, 25);
+            rc = lockstep_register(ls, "reader");
+        }
+        (void)!write(ends[1], &rc, sizeof(rc));
+        for (;;)
+            pause();
+    }
+    ck_assert_int_eq(read(ends[0], &rc, sizeof(rc)), (ssize_t)sizeof(rc));
+    close(ends[0]);
+    close(ends[1]);
+    *rc_out = rc;
+    return child;
+}
+
+static void dismiss(pid_t child)
+{
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+
+/* To read is no right to hold up a change: who may is named. */
+START_TEST(test_readers_are_no_consumers)
+{
+    const struct group *group = getgrgid(65534);
+    char lines[200];
+    pid_t child;
+    int rc;
+
+    if (geteuid() != 0 || !group)
+        return; /* only root can become another user */
+    snprintf(lines, sizeof(lines), "check_interval = 0\nconsumers_timeout = 300ms\n"
+             "readers_group = %s\n", group->gr_name);
+    begin(lines);
+    ck_assert_int_eq(chmod(kit.folder, 0711), 0);
+    settle_first();
+    child = register_as_nobody(&rc);
+    ck_assert_int_eq(rc, -EACCES);
+    roll(20, &v1, &v2, WIRE_APPLIED);
+    dismiss(child);
+    end();
+
+    strcat(lines, "consumer_users = 65534\n");
+    begin(lines);
+    ck_assert_int_eq(chmod(kit.folder, 0711), 0);
+    settle_first();
+    child = register_as_nobody(&rc);
+    ck_assert_int_eq(rc, 0);
+    expect_text((const struct wire_ack[]){ roll(20, &v1, &v2, WIRE_FAILED) }, "no word from reader");
+    dismiss(child);
+    end();
+}
+END_TEST
+
+/* Registered, and as silent afterwards as those at the door. */
+static int register_silently(void)
+{
+    struct report r = { .magic = REPORT_MAGIC, .kind = REPORT_REGISTER, .scope = SCOPE, .name = "x" };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_lt(snprintf(address.sun_path, sizeof(address.sun_path), "%.80s/.consumers",
+                              public_folder), (int)sizeof(address.sun_path));
+    ck_assert_int_eq(connect(fd, (const void *)&address, sizeof(address)), 0);
+    (void)send(fd, &r, sizeof(r), MSG_NOSIGNAL);
+    return fd;
+}
+
+/* One user's processes do not take the places of another's. */
+START_TEST(test_a_user_has_half_of_the_places)
+{
+    struct pollfd all[CONSUMERS_MAX + 40];
+    unsigned count = sizeof(all) / sizeof(all[0]), kept = 0;
+    pid_t child;
+    int rc;
+
+    begin("check_interval = 0\nconsumers = none\nconsumer_users = 65534");
+    ck_assert_int_eq(chmod(kit.folder, 0711), 0);
+    for (unsigned i = 0; i < count; i++)
+        all[i] = (struct pollfd){ .fd = register_silently(), .events = POLLIN };
+    if (geteuid() == 0) {
+        child = register_as_nobody(&rc);
+        ck_assert_int_eq(rc, 0);
+        dismiss(child);
+    }
+    (void)poll(all, count, 1000); /* the agent has closed what it does not take */
+    for (unsigned i = 0; i < count; i++) {
+        kept += !all[i].revents;
+        close(all[i].fd);
+    }
+    ck_assert_uint_eq(kept, CONSUMERS_MAX / 2);
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("agent_consumers");
@@ -417,6 +531,8 @@ int main(void)
     tcase_add_test(c, test_files_are_put_back);
     tcase_add_test(c, test_crowd_at_the_door);
     tcase_add_test(c, test_strangers_are_rejected);
+    tcase_add_test(c, test_readers_are_no_consumers);
+    tcase_add_test(c, test_a_user_has_half_of_the_places);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);
