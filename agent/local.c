@@ -128,6 +128,7 @@ static enum MHD_Result answer(struct local_request *rq)
     add_header(response, "ETag", a->etag);
     add_header(response, "Allow", a->allow);
     add_header(response, "Cache-Control", is_stream ? "no-store" : "no-cache");
+    add_header(response, "X-Accel-Buffering", is_stream ? "no" : NULL); /* a proxy passes it on */
     add_header(response, "X-Content-Type-Options", "nosniff");
     add_header(response, "Retry-After", a->status == 503 ? "1" : NULL);
     peer_set_time(rq->peer, is_stream ? PEER_FOR_EVER : PEER_ANSWER_MS);
