@@ -13,6 +13,7 @@
 #include "agent/loop.h"
 #include "agent/reading.h"
 #include "agent/settings.h"
+#include "common/core_dump.h"
 #include "common/log.h"
 #include "common/service.h"
 
@@ -168,6 +169,7 @@ static int run_agent(const struct arguments *args)
     struct err e;
     int rc;
 
+    core_dump_forbid();
     service_init();
     /* Documents come and go in large pieces: their memory goes back to the system at once. */
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/core_dump.h"
+
 #define ROUND_MS 20     /* between two looks at what is still there */
 #define ROUNDS_MAX 500  /* a process that is stuck in the kernel ends when it comes out of it */
 #define KEPT_FD 3       /* the first descriptor of the supervisor: what is below is the world's */
@@ -37,6 +39,7 @@ static _Noreturn void become_shell(const struct supervise_plan *plan)
         dup2(plan->output, STDERR_FILENO) < 0)
         _exit(126);
     close_range(3, ~0U, 0);
+    core_dump_restore();
     if (plan->user && user_become(plan->user))
         _exit(126);
     execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)plan->env);

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/core_dump.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/service.h"
@@ -300,6 +301,7 @@ int main(int argc, char **argv)
 
     if (rc >= 0)
         return rc;
+    core_dump_forbid(); /* its other commands open secrets, too */
     if (coordinator_settings_load(arguments.config, &settings, &e) != 0)
         return refuse(e.text, "");
     rc = obey(&arguments, &settings);

@@ -94,6 +94,8 @@ class Process:
     def __init__(self, name, argv, log, env=None, user=None, death="KILL", cwd=None):
         self.name, self.argv, self.log, self.user, self.cwd = name, argv, log, user, cwd
         self.env, self.death, self.popen = {**os.environ, **(env or {})}, death, None
+        if os.geteuid() != 0:  # its descriptors and maps are looked at, which only root may of what writes no core dump
+            self.env.setdefault("LOCKSTEP_CORE_DUMPS", "1")
 
     def start(self):
         setpriv = ["setpriv", "--pdeathsig", self.death]
