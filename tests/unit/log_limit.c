@@ -1,0 +1,122 @@
+/* log_limit.c - tests of warnings that others can cause without end. */
+#include "common/log_limit.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+#define MINUTE_MS 60000
+
+static struct log_limit *limit;
+static int kept_stderr;
+static FILE *lines;
+
+static void set_up(void)
+{
+    limit = log_limit_new();
+    log_init("test", LOG_INFO_, false);
+    lines = tmpfile();
+    ck_assert_ptr_nonnull(lines);
+    kept_stderr = dup(STDERR_FILENO);
+    ck_assert_int_ge(dup2(fileno(lines), STDERR_FILENO), 0);
+}
+
+static void tear_down(void)
+{
+    log_limit_free(limit);
+    dup2(kept_stderr, STDERR_FILENO);
+    close(kept_stderr);
+    fclose(lines);
+}
+
+/* What was written so far: the number of lines, and the last of them. */
+static unsigned written(char last[512])
+{
+    unsigned count = 0;
+
+    rewind(lines);
+    while (fgets(last, 512, lines))
+        count++;
+    return count;
+}
+
+START_TEST(test_a_flood_is_two_lines_a_minute)
+{
+    char last[512];
+
+    for (unsigned i = 1; i <= 100000; i++)
+        log_limit_warn(limit, 0, "it went wrong", "server-1", i < 100000 ? "as ever" : "at last");
+    ck_assert_uint_eq(written(last), 1);
+    log_limit_tick(limit, MINUTE_MS - 1);
+    ck_assert_uint_eq(written(last), 1);
+    log_limit_tick(limit, MINUTE_MS);
+    ck_assert_uint_eq(written(last), 2);
+    ck_assert_ptr_nonnull(strstr(last, "again=99999"));
+    ck_assert_ptr_nonnull(strstr(last, "at last"));
+    log_limit_tick(limit, 2 * MINUTE_MS);
+    ck_assert_uint_eq(written(last), 2);
+    log_limit_warn(limit, 2 * MINUTE_MS, "it went wrong", "server-1", "once more");
+    ck_assert_uint_eq(written(last), 3);
+}
+END_TEST
+
+START_TEST(test_causes_and_peers_are_apart)
+{
+    static const char *const one = "one thing", *const other = "another thing";
+    char last[512];
+
+    log_limit_warn(limit, 0, one, "server-1", "");
+    log_limit_warn(limit, 0, one, "server-2", "");
+    log_limit_warn(limit, 0, other, "server-1", "");
+    ck_assert_uint_eq(written(last), 3);
+}
+END_TEST
+
+START_TEST(test_many_peers_share_a_line)
+{
+    char last[512], peer[32];
+
+    for (unsigned i = 0; i < 100000; i++) {
+        snprintf(peer, sizeof(peer), "stranger-%u", i);
+        log_limit_warn(limit, 0, "it went wrong", peer, "");
+    }
+    ck_assert_uint_lt(written(last), 4100);
+    ck_assert_ptr_nonnull(strstr(last, "peer=others"));
+}
+END_TEST
+
+START_TEST(test_what_was_counted_is_said_at_the_end)
+{
+    char last[512];
+
+    log_limit_warn(limit, 0, "it went wrong", "server-1", "first");
+    log_limit_warn(limit, 0, "it went wrong", "server-1", "second");
+    log_limit_free(limit);
+    limit = NULL;
+    ck_assert_uint_eq(written(last), 2);
+    ck_assert_ptr_nonnull(strstr(last, "second"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("log_limit");
+    TCase *t = tcase_create("log_limit");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_checked_fixture(t, set_up, tear_down);
+    tcase_add_test(t, test_a_flood_is_two_lines_a_minute);
+    tcase_add_test(t, test_causes_and_peers_are_apart);
+    tcase_add_test(t, test_many_peers_share_a_line);
+    tcase_add_test(t, test_what_was_counted_is_said_at_the_end);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
