@@ -40,7 +40,8 @@ struct dealer {
     bool is_changed;    /* since the last dealer_step */
     uint64_t endpoints; /* counts the monitors: each has a name of its own */
     uint64_t garbage_count;
-    zmq_msg_t body; /* of the message lent by dealer_next */
+    zmq_msg_t envelope, body; /* the second of the message lent by dealer_next */
+    bool has_envelope;        /* its body is still to come */
 };
 
 static void set_int(void *socket, int option, int value)
@@ -133,7 +134,7 @@ int dealer_open(const struct dealer_settings *settings, struct dealer **out, str
     struct dealer *d = calloc(1, sizeof(*d));
 
     MUST(d && (d->context = zmq_ctx_new()));
-    MUST(zmq_msg_init(&d->body) == 0);
+    MUST(zmq_msg_init(&d->envelope) == 0 && zmq_msg_init(&d->body) == 0);
     d->wait_ms = -1;
     if (copy_keys(d, settings, e) != 0 || copy_coordinators(d, settings, e) != 0) {
         dealer_close(d);
@@ -156,6 +157,7 @@ static void drop_socket(struct dealer *d)
         zmq_close(d->socket);
     d->monitor = NULL;
     d->socket = NULL;
+    d->has_envelope = false;
 }
 
 void dealer_close(struct dealer *d)
@@ -163,6 +165,7 @@ void dealer_close(struct dealer *d)
     if (!d)
         return;
     drop_socket(d);
+    zmq_msg_close(&d->envelope);
     zmq_msg_close(&d->body);
     while (zmq_ctx_term(d->context) != 0)
         MUST(errno == EINTR);
@@ -304,8 +307,8 @@ static bool next_event(struct dealer *d, uint16_t *event_out)
 static void be_refused(struct dealer *d, int64_t now_ms)
 {
     snprintf(d->trouble, sizeof(d->trouble),
-             "the coordinator at %s does not know this agent's key: run `lockstep server enroll "
-             "NAME -- '%s'` with a name for this server",
+             "the coordinator at %s does not let this agent's key in: it is not enrolled, or it was "
+             "revoked; run `lockstep server enroll NAME -- '%s'` with a name for this server",
              d->address, d->public_key);
     back_off(d, DEALER_REFUSED, now_ms);
 }
@@ -429,55 +432,72 @@ unsigned dealer_fds(const struct dealer *d, int fds[2])
 
 /* ---------------------------------------------------------------- messages */
 
-/* All frames of one message: whatever comes, the next read starts at the next message. Returns
- * their number, 0: nothing waits. */
-static unsigned receive_frames(struct dealer *d, zmq_msg_t *envelope)
+/* One frame; false: nothing waits. */
+static bool receive_frame(struct dealer *d, zmq_msg_t *frame, bool *more_out)
+{
+    while (zmq_msg_recv(frame, d->socket, ZMQ_DONTWAIT) < 0) {
+        if (errno != EINTR) {
+            MUST(errno == EAGAIN);
+            return false;
+        }
+    }
+    *more_out = zmq_msg_more(frame);
+    return true;
+}
+
+/* Of another version only a REJECT can be read: the first two bytes of an envelope and the body of a
+ * REJECT are the same for ever (PROTOCOL section 10). */
+static bool is_readable(zmq_msg_t *envelope, struct wire_envelope *out)
+{
+    const uint8_t *bytes = zmq_msg_data(envelope);
+    size_t size = zmq_msg_size(envelope);
+    struct err ignored;
+
+    if (size < 2 || bytes[0] == WIRE_VERSION || bytes[1] != WIRE_REJECT)
+        return wire_decode_envelope(bytes, size, out, &ignored) == 0;
+    *out = (struct wire_envelope){ .version = bytes[0], .type = WIRE_REJECT };
+    return true;
+}
+
+/* An envelope and its body come one after the other: as two messages of the library (a router that
+ * lets no peer choose its id sends no other ones), or as the two frames of one. 1: both are there;
+ * 0: something is not there yet; -1: garbage, skipped. */
+static int receive_both(struct dealer *d, struct wire_envelope *out)
 {
     zmq_msg_t spare;
-    unsigned count = 0;
-    bool more = true;
+    bool more = true, is_one = false;
+    unsigned extra = 0;
 
-    MUST(zmq_msg_init(&spare) == 0);
-    while (more) {
-        zmq_msg_t *frame = count == 0 ? envelope : count == 1 ? &d->body : &spare;
-
-        if (zmq_msg_recv(frame, d->socket, ZMQ_DONTWAIT) < 0) {
-            if (errno == EINTR)
-                continue;
-            MUST(errno == EAGAIN);
-            break;
-        }
-        more = zmq_msg_more(frame);
-        count++;
+    if (!d->has_envelope) {
+        if (!receive_frame(d, &d->envelope, &is_one))
+            return 0;
+        if (!is_readable(&d->envelope, out) && !is_one)
+            return -1;
+        d->has_envelope = true;
     }
+    if (!receive_frame(d, &d->body, &more))
+        return 0;
+    d->has_envelope = false;
+    MUST(zmq_msg_init(&spare) == 0);
+    while (more && receive_frame(d, &spare, &more))
+        extra++;
     zmq_msg_close(&spare);
-    return count;
+    return extra == 0 && is_readable(&d->envelope, out) ? 1 : -1;
 }
 
 bool dealer_next(struct dealer *d, struct dealer_message *out)
 {
-    zmq_msg_t envelope;
-    struct err ignored;
-    unsigned count;
-    bool is_good = false;
+    int got;
 
     if (d->state != DEALER_OPEN)
         return false;
-    MUST(zmq_msg_init(&envelope) == 0);
-    while (!is_good && (count = receive_frames(d, &envelope)) > 0) {
-        is_good = count == 2 &&
-                  wire_decode_envelope(zmq_msg_data(&envelope), zmq_msg_size(&envelope),
-                                       &out->envelope, &ignored) == 0 &&
-                  out->envelope.version == WIRE_VERSION;
-        if (!is_good)
-            d->garbage_count++;
-    }
-    zmq_msg_close(&envelope);
-    if (is_good) {
-        out->body = zmq_msg_data(&d->body);
-        out->body_size = zmq_msg_size(&d->body);
-    }
-    return is_good;
+    while ((got = receive_both(d, &out->envelope)) < 0)
+        d->garbage_count++;
+    if (got == 0)
+        return false;
+    out->body = zmq_msg_data(&d->body);
+    out->body_size = zmq_msg_size(&d->body);
+    return true;
 }
 
 uint64_t dealer_garbage_count(const struct dealer *d)

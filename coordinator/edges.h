@@ -14,6 +14,8 @@
 #include "coordinator/store/secret_reader.h"
 #include "coordinator/store/writer.h"
 
+struct log_limit;
+
 struct edges {
     const struct coordinator_settings *settings;
     struct router *router;
@@ -23,6 +25,7 @@ struct edges {
     struct lease *lease;
     struct roster *roster;
     struct contents *contents;
+    struct log_limit *limit; /* lines that agents can cause go through it; NULL: none are written */
     uint8_t cluster_id[WIRE_CLUSTER_ID_SIZE];
     uint32_t gen; /* of the leadership this process speaks for; 0: it does not lead */
     uint64_t epoch;

@@ -4,22 +4,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
-#include "common/log.h"
+#include "common/log_limit.h"
 #include "coordinator/drifting.h"
 #include "coordinator/joining.h"
+#include "coordinator/refusing.h"
 #include "coordinator/secret_desk.h"
+#include "coordinator/sessions.h"
 #include "coordinator/turns.h"
 
-#define QUARANTINE_MS 300000
-/* Answers of an old session this long after a new one began: a clone. */
-#define CLONE_AFTER_MS 3000
 #define SEEN_MS 10000
 #define SEEN_PARTS 10 /* in as many small pieces: acknowledgements wait in the same queue */
-#define REJECT_RETRY_MS 1000
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
 #define UNSAVED_ACKS_MAX 16
@@ -77,30 +74,10 @@ void hearing_set_leading(struct hearing *h, struct leading *leading, const char 
     }
 }
 
-/* ---------------------------------------------------------------- saying no */
-
-static void reject(struct hearing *h, const struct router_peer *peer, enum wire_reject why)
+static void warn(struct hearing *h, const char *message, const struct roster_server *s,
+                 const char *reason)
 {
-    struct wire_rejection body = { .reject = why, .retry_after_ms = REJECT_RETRY_MS };
-    struct wire_envelope envelope = edges_envelope(h->edges, WIRE_REJECT, NULL);
-    size_t size;
-
-    if (why == WIRE_REJECT_NOT_LEADER)
-        body.address = wire_text_of(h->leader_router);
-    size = wire_encode_reject(&body, h->body, sizeof(h->body));
-    MUST(size > 0);
-    (void)router_send_bytes(h->edges->router, peer, &envelope, h->body, size);
-}
-
-/* An agent that was never welcomed knows no cluster; a coordinator that has not read its database
- * yet neither, and then does not judge. */
-static bool is_of_cluster(const struct hearing *h, const struct wire_envelope *envelope)
-{
-    static const uint8_t none[WIRE_CLUSTER_ID_SIZE];
-
-    return memcmp(h->edges->cluster_id, none, sizeof(none)) == 0 ||
-           memcmp(envelope->cluster_id, none, sizeof(none)) == 0 ||
-           memcmp(envelope->cluster_id, h->edges->cluster_id, sizeof(none)) == 0;
+    log_limit_warn(h->edges->limit, clock_monotonic_ms(), message, s->name, reason);
 }
 
 /* ---------------------------------------------------------------- HELLO and PONG */
@@ -126,16 +103,6 @@ static uint32_t to_heard(struct hearing *h, const struct roster_server *s,
                                                  digests[i].outcome == WIRE_OUTCOME_BROKEN };
     }
     return n;
-}
-
-static void begin_session(struct hearing *h, struct roster_server *s, uint64_t nonce)
-{
-    writer_seen_one(h->edges->writer, s->server_id); /* note_seen's next turn may be far */
-    s->session_before = s->session;
-    MUST(getrandom(&s->session, sizeof(s->session), 0) == sizeof(s->session));
-    s->session |= 1; /* never 0 */
-    s->boot_nonce = nonce;
-    s->session_ms = clock_monotonic_ms();
 }
 
 static void welcome(struct hearing *h, const struct roster_server *s,
@@ -164,41 +131,30 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
 {
     static struct wire_hello hello;
     struct heard_scope heard[WIRE_SCOPES_MAX];
+    enum session_news news;
+    int64_t now_ms = clock_monotonic_ms();
     struct err e;
 
     if (wire_decode_hello(m->body, m->body_size, &hello, &e) != 0) {
-        log_warn("a HELLO cannot be read", "server", s->name, "reason", e.text);
+        warn(h, "a HELLO cannot be read", s, e.text);
         return;
     }
-    s->has_peer = true;
-    s->peer = m->peer;
-    if (!s->session || s->boot_nonce != hello.boot_nonce)
-        begin_session(h, s, hello.boot_nonce);
+    if (session_is_aside(s, hello.boot_nonce, now_ms)) {
+        refuse_peer(h->edges, &m->peer, WIRE_REJECT_CLONE, "");
+        return;
+    }
+    news = session_greet(h->edges, s, &m->peer, hello.boot_nonce, now_ms);
+    if (news == SESSION_CLONE)
+        leading_left(h->leading, s);
+    if (news == SESSION_CLONE || news == SESSION_LATE)
+        return;
+    s->heard_ms = now_ms;
     s->greeted_epoch = h->edges->epoch;
     welcome(h, s, &hello);
     drifting_settle(&h->drifting, s, hello.scopes, hello.scope_count);
     joining_note(s, &hello);
     joining_hear(h->edges, s, hello.scopes, hello.scope_count);
     leading_heard(h->leading, s, true, heard, to_heard(h, s, hello.scopes, hello.scope_count, heard));
-}
-
-/* The session before still answers although a new one began a while ago: two machines hold one
- * key. Both are told, both keep what they run, and neither counts for a while. */
-static bool is_clone(const struct roster_server *s, const struct router_message *m)
-{
-    return s->session_before && m->envelope.session == s->session_before &&
-           clock_monotonic_ms() - s->session_ms > CLONE_AFTER_MS;
-}
-
-static void quarantine(struct hearing *h, struct roster_server *s, const struct router_message *m)
-{
-    s->quarantined_until_ms = clock_monotonic_ms() + QUARANTINE_MS;
-    log_error("two agents answer with one identity; both are ignored for five minutes", "server",
-              s->name, "remedy", "give each server a key of its own");
-    reject(h, &m->peer, WIRE_REJECT_CLONE);
-    reject(h, &s->peer, WIRE_REJECT_CLONE);
-    s->session_before = 0;
-    leading_left(h->leading, s);
 }
 
 static void on_pong(struct hearing *h, struct roster_server *s, const struct router_message *m)
@@ -282,7 +238,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
     if (m->envelope.session != s->session || s->unsaved_acks == UNSAVED_ACKS_MAX)
         return;
     if (wire_decode_ack(m->body, m->body_size, &ack, &e) != 0) {
-        log_warn("an acknowledgement cannot be read", "server", s->name, "reason", e.text);
+        warn(h, "an acknowledgement cannot be read", s, e.text);
         return;
     }
     if (ack.type != m->envelope.type)
@@ -338,7 +294,8 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     size_t size = 0, n;
     struct err e;
 
-    if (wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0 ||
+    if (m->envelope.session != s->session ||
+        wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0 ||
         !turns_take(&h->turns, s->index))
         return;
     chunk.parcel = fetch.parcel;
@@ -375,7 +332,8 @@ static void on_status(struct hearing *h, struct roster_server *s, const struct r
     struct err e;
     size_t size;
 
-    if (wire_decode_status(m->body, m->body_size, &status, &e) != 0)
+    if (m->envelope.session != s->session ||
+        wire_decode_status(m->body, m->body_size, &status, &e) != 0)
         return;
     body = (struct wire_answer_to){ .attempt = status.attempt,
                                     .answer = answers[leading_fate(h->leading, status.attempt)] };
@@ -414,11 +372,12 @@ static void on_stale(struct hearing *h, struct roster_server *s, const struct ro
 {
     struct wire_stale stale;
     struct err e;
+    char epoch[48];
 
-    (void)h;
-    if (wire_decode_stale(m->body, m->body_size, &stale, &e) == 0)
-        log_warn("an agent has heard of a newer leader", "server", s->name, "epoch",
-                 LOG_NUMBER(stale.epoch));
+    if (wire_decode_stale(m->body, m->body_size, &stale, &e) != 0)
+        return;
+    snprintf(epoch, sizeof(epoch), "epoch %llu", (unsigned long long)stale.epoch);
+    warn(h, "an agent has heard of a newer leader", s, epoch);
 }
 
 /* A verdict changed: ask for the whole digest at once. */
@@ -438,7 +397,8 @@ static void on_check(struct hearing *h, struct roster_server *s, const struct ro
 
 static void on_bye(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
-    (void)m;
+    if (m->envelope.session != s->session)
+        return; /* of a process that is over: the one after it may be here already */
     s->has_peer = false;
     leading_left(h->leading, s);
 }
@@ -468,24 +428,33 @@ void hearing_message(struct hearing *h, const struct router_message *m)
 {
     struct roster_server *s = roster_by_key(h->edges->roster, m->key);
     int64_t now_ms = clock_monotonic_ms();
+    bool is_hello = m->envelope.type == WIRE_HELLO;
 
-    if (!s)
-        reject(h, &m->peer, WIRE_REJECT_UNKNOWN);
+    if (m->envelope.version != WIRE_VERSION)
+        refuse_version(h->edges, s, m);
+    else if (!s)
+        refuse_peer(h->edges, &m->peer, WIRE_REJECT_UNKNOWN, "");
     else if (s->is_revoked)
-        reject(h, &m->peer, WIRE_REJECT_REVOKED);
-    else if (!is_of_cluster(h, &m->envelope))
-        reject(h, &m->peer, WIRE_REJECT_CLUSTER);
+        refuse_peer(h->edges, &m->peer, WIRE_REJECT_REVOKED, "");
+    else if (refuse_cluster(h->edges, &m->envelope))
+        refuse_peer(h->edges, &m->peer, WIRE_REJECT_CLUSTER, "");
     else if (!h->leading)
-        reject(h, &m->peer, WIRE_REJECT_NOT_LEADER);
-    else if (s->quarantined_until_ms > now_ms)
-        reject(h, &m->peer, WIRE_REJECT_CLONE);
-    else if (is_clone(s, m))
-        quarantine(h, s, m);
-    else {
-        s->heard_ms = now_ms;
-        if (handlers[m->envelope.type])
-            handlers[m->envelope.type](h, s, m);
+        refuse_peer(h->edges, &m->peer, WIRE_REJECT_NOT_LEADER, h->leader_router);
+    else if (!is_hello && session_is_aside(s, 0, now_ms))
+        refuse_peer(h->edges, &m->peer, WIRE_REJECT_CLONE, "");
+    else if (handlers[m->envelope.type]) {
+        if (!is_hello)
+            s->heard_ms = now_ms;
+        handlers[m->envelope.type](h, s, m);
     }
+}
+
+void hearing_gone(struct hearing *h, const struct router_peer *peer)
+{
+    struct roster_server *s = roster_by_key(h->edges->roster, peer->key);
+
+    if (s)
+        session_lost(s, peer);
 }
 
 /* ---------------------------------------------------------------- time */

@@ -15,6 +15,8 @@ void hearing_set_leading(struct hearing *h, struct leading *leading, const char 
 
 /* One message from a peer that ZAP let in. */
 void hearing_message(struct hearing *h, const struct router_message *m);
+/* That peer's connection ended. */
+void hearing_gone(struct hearing *h, const struct router_peer *peer);
 /* After a drain: hand the acknowledgements that gathered to the writer. */
 void hearing_flush(struct hearing *h);
 /* Every heartbeat each session hears a PING, spread over the ticks; servers heard are noted in the

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 #include "common/pulse.h"
 #include "common/service.h"
 #include "coordinator/hearing.h"
@@ -28,6 +30,7 @@
 #define DRAIN_MAX 4096 /* messages between two looks at everything else */
 #define WORK_MS 1000   /* a lost notification is found this late */
 #define ROSTER_MS 30000
+#define CONNECTIONS_SPARE 2048 /* of agents that come back before they were missed */
 #define CONTENTS_MAX ((size_t)512 << 20)
 
 /* What commits said, written by the listener's thread: which looks are wanted. */
@@ -238,13 +241,17 @@ static void drain_loader(struct loop *l)
 static bool drain_router(struct loop *l)
 {
     struct router_message m;
+    struct router_peer gone;
     int count = 0;
 
+    router_watch(l->edges.router, clock_monotonic_ms());
     while (count++ < DRAIN_MAX)
         if (router_next(l->edges.router, &m))
             hearing_message(l->hearing, &m);
         else
             break;
+    while (router_gone(l->edges.router, &gone))
+        hearing_gone(l->hearing, &gone);
     hearing_flush(l->hearing);
     return count <= DRAIN_MAX;
 }
@@ -296,6 +303,7 @@ static void tick(struct loop *l)
     if (l->leading)
         leading_tick(l->leading);
     hearing_tick(l->hearing);
+    log_limit_tick(l->edges.limit, now_ms);
     publish(l);
 }
 
@@ -335,6 +343,7 @@ void loop_run(struct loop *l)
         { .fd = l->wake_fd, .events = POLLIN },
         { .fd = l->signal_fd, .events = POLLIN },
         { .fd = secret_reader_fd(l->edges.secret_reader), .events = POLLIN },
+        { .fd = router_monitor_fd(l->edges.router), .events = POLLIN },
     };
     bool is_drained = true;
 
@@ -383,12 +392,25 @@ void loop_listen(struct loop *l, struct listener *listener)
     listener_add(listener, on_commit, l);
 }
 
+/* Every server and a wave of those that come back, and yet half of the descriptors for HTTP, the
+ * database and files. */
+static uint32_t connections_max(const struct loop *l)
+{
+    struct rlimit limit = { .rlim_cur = 1024 };
+    uint64_t wanted = (uint64_t)l->settings.servers_max + CONNECTIONS_SPARE;
+
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return (uint32_t)(wanted < limit.rlim_cur / 2 ? wanted : limit.rlim_cur / 2);
+}
+
 static int open_router(struct loop *l, struct err *e)
 {
     struct router_settings settings = { .bind = l->settings.router_bind,
                                         .secret_key = l->keys.secret_key,
                                         .public_key = l->keys.public_key,
-                                        .is_plain = l->settings.is_plain };
+                                        .is_plain = l->settings.is_plain,
+                                        .connections_max = connections_max(l),
+                                        .limit = l->edges.limit };
 
     if (!l->settings.is_plain && keys_load(l->settings.router_key_file, &l->keys, e) != 0)
         return -1;
@@ -432,7 +454,9 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     l->settings = *settings;
     l->edges.settings = &l->settings;
     snprintf(l->http_address, sizeof(l->http_address), "%s", http_address);
+    l->edges.limit = log_limit_new();
     if (open_router(l, e) != 0) {
+        log_limit_free(l->edges.limit);
         free(l);
         return -1;
     }
@@ -466,6 +490,7 @@ void loop_close(struct loop *l)
     router_close(l->edges.router);
     roster_free(l->edges.roster);
     contents_free(l->edges.contents);
+    log_limit_free(l->edges.limit);
     close(l->wake_fd);
     close(l->signal_fd);
     pthread_mutex_destroy(&l->status_lock);

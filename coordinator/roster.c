@@ -259,7 +259,7 @@ void roster_allow_keys(struct roster *r, struct router *router)
 
     MUST(keys);
     for (uint32_t i = 0; i < r->server_count; i++)
-        if (!r->servers[i]->server.is_gone)
+        if (!r->servers[i]->server.is_gone && !r->servers[i]->server.is_revoked)
             memcpy(keys[count++], r->servers[i]->server.key, ROUTER_KEY_SIZE);
     router_allow(router, (const char(*)[ROUTER_KEY_SIZE])keys, count);
     free(keys);

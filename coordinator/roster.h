@@ -14,6 +14,7 @@
 #include "coordinator/store/load.h"
 
 #define ROSTER_NONE UINT32_MAX
+#define ROSTER_BOOTS 8 /* more machines with one key than that take turns unnoticed */
 #define ROSTER_SERVABLE_MAX 64 /* newest contents per scope that its servers may fetch */
 
 struct roster_server {
@@ -36,10 +37,12 @@ struct roster_server {
     /* The session. */
     bool has_peer;
     struct router_peer peer;
-    uint64_t boot_nonce, session, session_before;
-    int64_t session_ms;          /* when it began */
+    uint64_t boots[ROSTER_BOOTS]; /* nonces of its agent's processes, the newest first */
+    uint64_t session;
     int64_t heard_ms, pinged_ms;
-    int64_t quarantined_until_ms; /* two answer with one key */
+    int64_t noted_ms;       /* when a session of it was last noted in the database */
+    int64_t aside_until_ms; /* two answer with its key; 0: one at most */
+    uint64_t knocked;       /* the nonce that knocked last since then */
     uint32_t unsaved_acks, unsaved_joins; /* handed to the writer in this leadership, not back */
     bool was_foreign, was_ahead; /* it was said of its acknowledgements that they do not count */
     uint64_t greeted_epoch;      /* the leadership that heard its digest */
@@ -106,7 +109,7 @@ void roster_entitle(struct roster_scope *scope, const struct hash *hash);
 /* Entitled to a scope that has this content. */
 bool roster_may_fetch(struct roster *r, const struct roster_server *s, const struct hash *hash);
 
-/* The keys that may connect: everybody who is known, revoked ones too (they are told why). */
+/* The keys that may connect: of everybody who is known and not revoked. */
 void roster_allow_keys(struct roster *r, struct router *router);
 
 #endif

@@ -24,6 +24,8 @@
 
 struct member {
     void *socket;
+    zmq_msg_t envelope; /* its body is still to come */
+    bool has_envelope;
     struct player player;
     bool is_welcome;
     int64_t heard_ms, asked_ms;
@@ -128,22 +130,22 @@ static void answer(struct fleet *f, struct member *m, zmq_msg_t *envelope, zmq_m
 /* Everything that waits: the last look finds nothing, so no wake-up is lost to a send. */
 static void drain(struct fleet *f, struct member *m, int64_t now_ms)
 {
-    zmq_msg_t frames[2];
+    zmq_msg_t frame;
 
-    MUST(zmq_msg_init(&frames[0]) == 0 && zmq_msg_init(&frames[1]) == 0);
-    while (zmq_msg_recv(&frames[0], m->socket, ZMQ_DONTWAIT) >= 0) {
-        bool has_body = zmq_msg_more(&frames[0]);
-
+    MUST(zmq_msg_init(&frame) == 0);
+    while (zmq_msg_recv(&frame, m->socket, ZMQ_DONTWAIT) >= 0) {
         m->heard_ms = now_ms;
-        if (has_body)
-            MUST(zmq_msg_recv(&frames[1], m->socket, ZMQ_DONTWAIT) >= 0);
-        if (f->settings->echo_size > 0)
-            answer_echo(f, m, &frames[0]);
-        else
-            answer(f, m, &frames[0], &frames[1]);
+        if (f->settings->echo_size > 0) {
+            answer_echo(f, m, &frame);
+        } else if (m->has_envelope) {
+            answer(f, m, &m->envelope, &frame);
+            m->has_envelope = false;
+        } else {
+            MUST(zmq_msg_move(&m->envelope, &frame) == 0);
+            m->has_envelope = true;
+        }
     }
-    zmq_msg_close(&frames[0]);
-    zmq_msg_close(&frames[1]);
+    zmq_msg_close(&frame);
 }
 
 static void open_member(struct fleet *f, size_t i, int64_t now_ms)
@@ -154,6 +156,7 @@ static void open_member(struct fleet *f, size_t i, int64_t now_ms)
     int fd;
     size_t size = sizeof(fd);
 
+    MUST(zmq_msg_init(&m->envelope) == 0);
     MUST((m->socket = zmq_socket(f->context, ZMQ_DEALER)));
     set_int(m->socket, ZMQ_LINGER, 0);
     set_int(m->socket, ZMQ_RECONNECT_IVL, 500);
@@ -249,8 +252,10 @@ int fleet_run(const struct fleet_settings *settings)
     live(&f);
     if (settings->echo_size == 0)
         report(&f);
-    for (size_t i = 0; i < f.opened; i++)
+    for (size_t i = 0; i < f.opened; i++) {
+        zmq_msg_close(&f.members[i].envelope);
         zmq_close(f.members[i].socket);
+    }
     zmq_ctx_term(f.context);
     close(f.poll_fd);
     close(f.signal_fd);

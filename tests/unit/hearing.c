@@ -42,7 +42,9 @@ static void tear_down(void)
 static void say_ready(uint64_t outbox_id)
 {
     const struct wire_ack ack = { .type = WIRE_READY, .outbox_id = outbox_id, .number = 5 };
-    struct router_message m = { .envelope = { .type = WIRE_READY, .session = 7 } };
+    struct router_message m = {
+        .envelope = { .version = WIRE_VERSION, .type = WIRE_READY, .session = 7 },
+    };
     uint8_t body[256];
 
     memcpy(m.key, KEY, sizeof(m.key));

@@ -72,7 +72,7 @@ static inline bool router_wait(struct router *r, struct router_message *m)
 {
     int64_t until = clock_monotonic_ms() + PATIENCE_MS;
 
-    while (!router_next(r, m)) {
+    while (router_watch(r, clock_monotonic_ms()), !router_next(r, m)) {
         if (clock_monotonic_ms() > until)
             return false;
         wait_for(router_fd(r));
@@ -101,9 +101,9 @@ static inline void expect_garbage(struct router *r, uint64_t count)
     ck_assert_uint_eq(router_garbage_count(r), count);
 }
 
-/* A DEALER that does as it likes: with keys, or without CURVE. */
-static inline void *raw_dealer(void *context, const char *address, const char *server_key,
-                               const struct keys *keys, const char *routing_id)
+/* A DEALER that does as it likes: with keys, or without CURVE; claiming a routing id, or not. */
+static inline void *raw_claimer(void *context, const char *address, const char *server_key,
+                                const struct keys *keys, const void *id, size_t id_size)
 {
     void *s = zmq_socket(context, ZMQ_DEALER);
     int zero = 0, limit = PATIENCE_MS;
@@ -116,10 +116,16 @@ static inline void *raw_dealer(void *context, const char *address, const char *s
         zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, keys->public_key, 41);
         zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, keys->secret_key, 41);
     }
-    if (routing_id)
-        zmq_setsockopt(s, ZMQ_ROUTING_ID, routing_id, strlen(routing_id));
+    if (id)
+        ck_assert_int_eq(zmq_setsockopt(s, ZMQ_ROUTING_ID, id, id_size), 0);
     ck_assert_int_eq(zmq_connect(s, address), 0);
     return s;
+}
+
+static inline void *raw_dealer(void *context, const char *address, const char *server_key,
+                               const struct keys *keys, const char *id)
+{
+    return raw_claimer(context, address, server_key, keys, id, id ? strlen(id) : 0);
 }
 
 /* [envelope][body], the body being `size` bytes of the message id. */
