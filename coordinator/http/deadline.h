@@ -15,6 +15,7 @@
 #define DEADLINE_REST_MS 60000    /* a next one, from the answer before */
 #define DEADLINE_SCARCE_MS 2000   /* either, while seats are scarce */
 #define DEADLINE_BODY_MS 120000
+#define DEADLINE_DROP_MS 10000 /* a body that was refused */
 #define DEADLINE_ANSWER_MS 600000
 
 struct deadlines;

@@ -22,6 +22,22 @@ const char *dispatch_token(const char *header)
     return header + 7 + strspn(header + 7, " ");
 }
 
+static int refuse_nobody(struct err *e)
+{
+    return err_set(e, ERR_UNAUTHORIZED,
+                   "this needs an access token: send the header Authorization: Bearer lst_…");
+}
+
+/* The token is good: may it do this, and so often? */
+static int check_owner(struct request *rq, struct reply *re, struct err *e)
+{
+    if (limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0 ||
+        access_check_route(rq, re, e) < 0)
+        return -1;
+    rq->is_permitted = true;
+    return 0;
+}
+
 static int check_token(struct request *rq, struct reply *re, struct err *e)
 {
     const char *token = dispatch_token(rq->authorization);
@@ -29,23 +45,13 @@ static int check_token(struct request *rq, struct reply *re, struct err *e)
     if (rq->is_permitted)
         return 0;
     if (!token)
-        return err_set(e, ERR_UNAUTHORIZED,
-                       "this needs an access token: send the header Authorization: Bearer lst_…");
-    if (reads_check_token(rq, token, e) < 0 ||
-        limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0 ||
-        access_check_route(rq, re, e) < 0)
-        return -1;
-    rq->is_permitted = true;
-    return 0;
+        return refuse_nobody(e);
+    return reads_check_token(rq, token, e) < 0 ? -1 : check_owner(rq, re, e);
 }
 
 static int check_body(struct request *rq, struct err *e)
 {
-    if (rq->json || rq->body.size == 0)
-        return 0;
-    if (!rq->match.route->takes_body)
-        return err_set(e, ERR_MALFORMED, "%s takes no body here", rq->match.route->method);
-    return request_parse_body(rq, e);
+    return rq->json || rq->body.size == 0 ? 0 : request_parse_body(rq, e);
 }
 
 static int serve(struct request *rq, struct reply *re, struct err *e)
@@ -151,4 +157,20 @@ bool dispatch_permit(struct request *rq, struct reply *re, bool is_stopping)
         return true;
     fail(rq, re, &e);
     return false;
+}
+
+bool dispatch_admit(struct request *rq, struct reply *re)
+{
+    struct err e = { 0 };
+    int rc;
+
+    if (!dispatch_token(rq->authorization))
+        rc = refuse_nobody(&e);
+    else if (reads_knows_token(rq))
+        rc = check_owner(rq, re, &e);
+    else
+        return false;
+    if (rc < 0)
+        fail(rq, re, &e);
+    return true;
 }

@@ -16,15 +16,25 @@ struct http;
 
 /* NEW        the request line was seen.
  * RECEIVING  headers are complete, the body comes in.
+ * ASKING     suspended before its body; a worker asks whether its token may.
+ * ASKED      it may, or the reply says why not; the body comes next.
  * WORKING    suspended; a worker has it, or it waits to be looked at again.
  * ANSWERED   the reply is complete and can be queued. */
-enum exchange_state { EXCHANGE_NEW, EXCHANGE_RECEIVING, EXCHANGE_WORKING, EXCHANGE_ANSWERED };
+enum exchange_state {
+    EXCHANGE_NEW,
+    EXCHANGE_RECEIVING,
+    EXCHANGE_ASKING,
+    EXCHANGE_ASKED,
+    EXCHANGE_WORKING,
+    EXCHANGE_ANSWERED
+};
 
 struct exchange {
     struct answers_waiter waiter; /* first: in a flight that it joined */
     struct flight *flight;        /* that it leads */
     struct exchange *next; /* in a queue of the workers */
     enum exchange_state state;
+    bool is_counted; /* against what its address may ask for */
     bool is_alone; /* what it asks for cannot be shared: no flight for it */
     struct http *http;
     struct MHD_Connection *connection;

@@ -13,6 +13,8 @@ struct request;
  * cannot be taken. */
 int intake_headers(struct request *rq, struct MHD_Connection *connection, struct err *e)
     __attribute__((warn_unused_result));
+/* A body comes, or is announced. */
+bool intake_has_body(struct MHD_Connection *connection);
 /* A refused body is read and dropped, so that the client gets to read the answer and the
  * connection lives on; but not one that waits to be asked for, or that is beyond all measure. */
 bool intake_is_hopeless(struct MHD_Connection *connection);

@@ -235,7 +235,7 @@ struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *ta
 
 /* ---------------------------------------------------------------- with an exchange */
 
-static bool takes_pass(struct request *rq)
+bool reads_knows_token(struct request *rq)
 {
     const char *token = dispatch_token(rq->authorization);
     struct pass *pass = token ? passes_find(rq->reads->passes, token, true) : NULL;
@@ -253,7 +253,7 @@ static bool stays_permitted(struct exchange *ex)
     struct reply unused = { 0 };
     struct err e;
 
-    if (ex->reply.status != 503 || !takes_pass(&ex->request) ||
+    if (ex->reply.status != 503 || !reads_knows_token(&ex->request) ||
         access_check_route(&ex->request, &unused, &e) < 0) {
         reply_fini(&unused);
         return false;
@@ -270,7 +270,7 @@ enum reads_step reads_begin(struct exchange *ex)
     struct answers_name name;
     struct err e;
 
-    if (!may_be_answered(rq, &name) || !takes_pass(rq))
+    if (!may_be_answered(rq, &name) || !reads_knows_token(rq))
         return READS_GO;
     if (access_check_route(rq, &ex->reply, &e) < 0) {
         reply_error(&ex->reply, &e);

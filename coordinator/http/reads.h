@@ -64,6 +64,8 @@ void reads_land(struct exchange *ex);
 /* tokens_check, remembered for reads. */
 int reads_check_token(struct request *rq, const char *token, struct err *e)
     __attribute__((warn_unused_result));
+/* Is the token of the request one that was found good a moment ago? Then its owner is noted. */
+bool reads_knows_token(struct request *rq);
 /* A handler used rq->pg, to write or to look: what it may have seen is no longer answered from
  * memory in an older form when its own answer goes out. */
 void reads_note(struct request *rq);

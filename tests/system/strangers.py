@@ -117,6 +117,51 @@ def test_silent(world):
     check(5 < time.monotonic() - began < 20, f"closed after {time.monotonic() - began:.0f} s")
 
 
+MIB = 1 << 20
+
+
+def test_bodies(world):
+    """17 bodies of 16 MiB without a token: refused at their headers, none is kept, others' bodies are taken"""
+    coordinator, before = world.coordinators[0], memory(world.coordinators[0].process)
+    sockets = [reach(coordinator) for _ in range(17)]
+    for i, s in enumerate(sockets):
+        framing = b"Transfer-Encoding: chunked" if i % 2 else b"Content-Length: %d" % (16 * MIB + 1)
+        token = b"Authorization: Bearer lst_aaaaaaaa_nobody\r\n" if i % 3 == 0 else b""
+        s.sendall(b"PUT /api/v1/config/demo/prod/k HTTP/1.1\r\nHost: x\r\n" + token + framing + b"\r\nContent-Type: application/json\r\n\r\n")
+        s.settimeout(5)
+        try:
+            for _ in range(64):
+                s.sendall(b"40000\r\n" + b"x" * (256 << 10) + b"\r\n" if i % 2 else b"x" * (256 << 10))
+        except OSError:
+            pass  # it does not read on
+    growth = memory(coordinator.process) - before
+    check(growth < GROWTH, f"memory grew by {growth >> 20} MiB")
+    world.set("demo/prod", {f"big.{i}": "y" * 900_000 for i in range(5)})
+    for s in sockets:
+        s.close()
+    check(took(world) < 2, "the API answers")
+
+
+def test_body_answers(world):
+    """without a token, or with a wrong one, the answer comes before the body; with 100-continue no body is asked for"""
+    coordinator = world.coordinators[0]
+    head = b"PUT /api/v1/config/demo/prod/k HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    for token in (b"", b"Authorization: Bearer lst_aaaaaaaa_nobody\r\n"):
+        with reach(coordinator) as s:
+            s.sendall(head + token + b"Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")
+            contains(s.recv(4096).decode(), "HTTP/1.1 401")
+    body = b'{"config_value":"2"}'
+    with reach(coordinator) as s:  # first asked in the database, then known
+        for _ in range(2):
+            s.sendall(head + b"Authorization: Bearer " + world.token.encode() + b"\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+            contains(s.recv(4096).decode(), "HTTP/1.1 100")
+            s.sendall(body)
+            contains(s.recv(4096).decode(), "HTTP/1.1 200")
+    with reach(coordinator) as s:
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        contains(s.recv(4096).decode(), "HTTP/1.1 400", "takes no body")
+
+
 class Tracer:
     """Runs a program under ptrace, so that one of its threads can be stopped while the others run."""
     TRACEME, CONT, SETOPTIONS = 0, 7, 0x4200

@@ -1,0 +1,323 @@
+/* exchange.c - takes a request from its headers through body and worker to its answer. */
+#include "coordinator/http/exchange.h"
+
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/invariant.h"
+#include "coordinator/http/deadline.h"
+#include "coordinator/http/dispatch.h"
+#include "coordinator/http/intake.h"
+#include "coordinator/http/limits.h"
+#include "coordinator/http/reads.h"
+#include "coordinator/http/response.h"
+#include "coordinator/http/seats.h"
+#include "coordinator/http/server_part.h"
+#include "coordinator/http/streams.h"
+#include "coordinator/http/workers.h"
+
+/* ---------------------------------------------------------------- one exchange */
+
+void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *connection)
+{
+    (void)cls;
+    (void)connection;
+    return visit_begin(target);
+}
+
+static struct exchange *open_exchange(struct http *h, const char *target,
+                                      struct MHD_Connection *connection)
+{
+    struct exchange *ex = calloc(1, sizeof(*ex));
+
+    MUST(ex);
+    ex->http = h;
+    ex->connection = connection;
+    ex->fd = caller_descriptor(connection);
+    ex->request.target = strdup(target);
+    MUST(ex->request.target);
+    return ex;
+}
+
+static void give_room_back(struct exchange *ex)
+{
+    seats_drop(ex->http->house.seats, ex->fd, ex->received);
+    ex->received = 0;
+}
+
+static void close_exchange(struct exchange *ex)
+{
+    if (!ex)
+        return;
+    give_room_back(ex);
+    request_fini(&ex->request);
+    reply_fini(&ex->reply);
+    free(ex);
+}
+
+void exchange_on_end(struct MHD_Connection *connection, void **visit)
+{
+    struct visit *v = *visit;
+
+    *visit = NULL;
+    if (!v)
+        return;
+    close_exchange(v->exchange);
+    visit_end(v, connection);
+}
+
+/* ---------------------------------------------------------------- receiving */
+
+static int open_request(struct exchange *ex, struct err *e)
+{
+    struct request *rq = &ex->request;
+
+    rq->deps = &ex->http->deps;
+    rq->settings = &ex->http->settings;
+    rq->streams = ex->http->streams;
+    rq->watches = ex->http->watches;
+    rq->reads = ex->http->house.reads;
+    rq->tls = ex->http->house.tls;
+    rq->schemas = ex->http->schemas;
+    rq->counters = &ex->http->counters;
+    rq->limits = ex->http->limits;
+    rq->census = ex->http->census;
+    if (intake_headers(rq, ex->connection, e) < 0)
+        return -1;
+    if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
+                   &rq->match, e) < 0)
+        return -1;
+    return request_parse_query(rq, e);
+}
+
+static void refuse(struct exchange *ex, const struct err *e)
+{
+    reply_clear(&ex->reply);
+    reply_error(&ex->reply, e);
+    if (ex->request.match.allow[0])
+        reply_header(&ex->reply, "Allow", ex->request.match.allow);
+}
+
+/* Room for a part of the body, beside all the others'. */
+static int make_room(struct exchange *ex, size_t size, struct err *e)
+{
+    const struct route *route = ex->request.match.route;
+
+    if (!route->takes_body)
+        return err_set(e, ERR_MALFORMED, "%s takes no body here", route->method);
+    if (ex->request.body.size + size > REQUEST_BODY_MAX)
+        return err_set(e, ERR_TOO_LARGE, "the body may have at most %u bytes", REQUEST_BODY_MAX);
+    if (!seats_hold(ex->http->house.seats, ex->fd, size))
+        return err_set(e, ERR_UNAVAILABLE, "too many large requests at once; ask again");
+    ex->received += size;
+    return 0;
+}
+
+/* Add a part of the body. What comes after a refusal is read and dropped. */
+static void receive(struct exchange *ex, const char *data, size_t size)
+{
+    struct err e = { 0 };
+
+    if (ex->reply.status)
+        return;
+    if (make_room(ex, size, &e) == 0) {
+        buffer_add(&ex->request.body, data, size);
+        return;
+    }
+    buffer_fini(&ex->request.body);
+    give_room_back(ex);
+    refuse(ex, &e);
+}
+
+/* ---------------------------------------------------------------- answering */
+
+static enum MHD_Result answer(struct exchange *ex)
+{
+    bool is_stream = ex->reply.stream != NULL;
+    struct MHD_Response *response;
+    enum MHD_Result rc;
+
+    if (is_stream)
+        stream_attach(ex->reply.stream, ex->connection);
+    atomic_fetch_add(&ex->http->counters.answers[ex->reply.status / 100], 1);
+    response = response_of_reply(&ex->reply);
+    caller_set_deadline(ex->connection, is_stream ? DEADLINE_NEVER : DEADLINE_ANSWER_MS);
+    rc = MHD_queue_response(ex->connection, (unsigned)ex->reply.status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+void exchange_resume(struct exchange *ex)
+{
+    ex->state = EXCHANGE_ANSWERED;
+    MHD_resume_connection(ex->connection);
+}
+
+/* A condition is compared with what is kept, so the handler must not answer to it already. */
+static bool handle(struct exchange *ex, bool is_stopping)
+{
+    char *if_none_match = ex->request.if_none_match;
+    bool is_waiting;
+
+    if (!ex->flight)
+        return dispatch(&ex->request, &ex->reply, is_stopping);
+    ex->request.if_none_match = NULL;
+    is_waiting = dispatch(&ex->request, &ex->reply, is_stopping);
+    MUST(!is_waiting);
+    ex->request.if_none_match = if_none_match;
+    reads_land(ex);
+    return false;
+}
+
+bool exchange_run(struct exchange *ex, bool is_stopping)
+{
+    enum reads_step step;
+
+    if (ex->state == EXCHANGE_ASKING) {
+        (void)dispatch_permit(&ex->request, &ex->reply, is_stopping);
+        ex->state = EXCHANGE_ASKED;
+        MHD_resume_connection(ex->connection);
+        return false;
+    }
+    step = reads_resume(ex, is_stopping);
+    if (step == READS_PARKED)
+        return false;
+    if (step == READS_GO && handle(ex, is_stopping))
+        return true;
+    exchange_resume(ex);
+    return false;
+}
+
+static void nothing(struct exchange *ex)
+{
+    (void)ex;
+}
+
+/* It waited for an answer that cannot be given to it; suspended as it is, a worker takes it. */
+void exchange_requeue(struct exchange *ex)
+{
+    if (workers_submit(ex->http->workers, ex, nothing))
+        return;
+    dispatch(&ex->request, &ex->reply, true);
+    exchange_resume(ex);
+}
+
+void exchange_suspend(struct exchange *ex)
+{
+    ex->state = EXCHANGE_WORKING;
+    caller_set_deadline(ex->connection, DEADLINE_NEVER);
+    MHD_suspend_connection(ex->connection);
+}
+
+/* Before it costs a worker. One that leads others lands: they find another one. */
+static void throttle(struct exchange *ex)
+{
+    struct http *h = ex->http;
+    struct err e;
+
+    if (ex->is_counted)
+        return;
+    ex->is_counted = true;
+    if (limits_take_address(h->limits, ex->request.address, clock_monotonic_us(), &e) == 0)
+        return;
+    reply_error(&ex->reply, &e);
+    if (ex->flight)
+        reads_land(ex);
+}
+
+/* The request is complete. */
+static enum MHD_Result begin_work(struct exchange *ex)
+{
+    if (!ex->reply.status && !ex->request.match.route->is_quick) {
+        if (reads_begin(ex) == READS_PARKED)
+            return MHD_YES;
+        if (!ex->reply.status)
+            throttle(ex);
+        if (!ex->reply.status) {
+            if (workers_submit(ex->http->workers, ex, exchange_suspend))
+                return MHD_YES;
+            handle(ex, true);
+        }
+    }
+    if (!ex->reply.status)
+        dispatch(&ex->request, &ex->reply, false);
+    ex->state = EXCHANGE_ANSWERED;
+    return answer(ex);
+}
+
+/* ---------------------------------------------------------------- requests */
+
+/* A refused body is dropped as it comes, unless that is hopeless. */
+static enum MHD_Result begin_body(struct exchange *ex)
+{
+    ex->state = EXCHANGE_RECEIVING;
+    caller_set_deadline(ex->connection, ex->reply.status ? DEADLINE_DROP_MS : DEADLINE_BODY_MS);
+    return ex->reply.status && intake_is_hopeless(ex->connection) ? answer(ex) : MHD_YES;
+}
+
+static void suspend_asking(struct exchange *ex)
+{
+    ex->state = EXCHANGE_ASKING;
+    caller_set_deadline(ex->connection, DEADLINE_NEVER);
+    MHD_suspend_connection(ex->connection);
+}
+
+/* The headers are there. Who sends a body is asked for a token before a byte of it is kept: memory
+ * may know the token, a worker asks the database otherwise. */
+static enum MHD_Result begin_request(struct exchange *ex)
+{
+    struct err e = { 0 };
+
+    if (open_request(ex, &e) < 0) {
+        refuse(ex, &e);
+        return begin_body(ex);
+    }
+    if (!ex->request.match.route->right || !intake_has_body(ex->connection))
+        return begin_body(ex);
+    throttle(ex);
+    if (ex->reply.status || dispatch_admit(&ex->request, &ex->reply))
+        return begin_body(ex);
+    if (workers_submit(ex->http->workers, ex, suspend_asking))
+        return MHD_YES;
+    (void)dispatch_permit(&ex->request, &ex->reply, true);
+    return begin_body(ex);
+}
+
+/* Called when the headers are there (again after a wait there), for every part of the body, when it
+ * is complete, and after every resume. Answers are queued after the first call: on the first, the
+ * connection would be closed with it; a hopeless body is the one case where that is wanted. */
+static enum MHD_Result on_exchange(struct exchange *ex, const char *method, const char *data,
+                                   size_t *size)
+{
+    if (ex->state == EXCHANGE_NEW) {
+        ex->request.method = method;
+        return begin_request(ex);
+    }
+    if (ex->state == EXCHANGE_ASKED)
+        return begin_body(ex);
+    if (*size) {
+        receive(ex, data, *size);
+        *size = 0;
+        return MHD_YES;
+    }
+    return ex->state == EXCHANGE_ANSWERED ? answer(ex) : begin_work(ex);
+}
+
+int exchange_on_request(struct http *h, struct MHD_Connection *connection, const char *method,
+                        const char *data, size_t *size, void **visit)
+{
+    struct visit *v = *visit;
+
+    if (v->hit)
+        return visit_answer_hit(&h->house, v, connection);
+    if (!v->exchange) {
+        if (!visit_is_welcome(&h->house, connection))
+            return visit_turn_away(connection);
+        if (visit_is_hit(&h->house, v, connection, method))
+            return MHD_YES;
+        v->exchange = open_exchange(h, v->target, connection);
+    }
+    return (int)on_exchange(v->exchange, method, data, size);
+}
