@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "coordinator/http/etag.h"
 #include "coordinator/http/reply.h"
 
 struct answer_text {
@@ -103,7 +104,7 @@ bool answer_is_known(const struct answer *a, const char *if_none_match)
 {
     for (unsigned i = 0; if_none_match && i < a->header_count; i++)
         if (strcmp(a->headers[i].name, "ETag") == 0)
-            return strcmp(a->headers[i].value, if_none_match) == 0;
+            return etag_is_known(if_none_match, a->headers[i].value);
     return false;
 }
 

@@ -10,6 +10,7 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/etag.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/servers.h"
@@ -141,9 +142,21 @@ static int reply_raw(struct reply *re, const char *value)
     return 0;
 }
 
-static const char *tag(const struct config_item *item, const char *form, char out[48])
+/* Of what is said: beside a draft, the version that is not released yet is said, too. The version comes
+ * first: If-Match stands on that one. */
+static const char *tag(const struct config_item *item, char out[48])
 {
-    snprintf(out, 48, "\"%" PRIu64 "%s\"", item->version, form);
+    if (item->head_version == item->version)
+        snprintf(out, 48, "\"%" PRIu64 "\"", item->version);
+    else
+        snprintf(out, 48, "\"%" PRIu64 ".%" PRIu64 "\"", item->version, item->head_version);
+    return out;
+}
+
+/* Of the bare value. */
+static const char *raw_tag(const struct config_item *item, char out[48])
+{
+    snprintf(out, 48, "\"%" PRIu64 "-raw\"", item->version);
     return out;
 }
 
@@ -153,7 +166,7 @@ void config_give_item(const struct scope *scope, const struct config_item *item,
 
     re->revision = scope->released;
     re->is_private = value_is_reference(item->value, NULL);
-    reply_header(re, "ETag", tag(item, "", etag));
+    reply_header(re, "ETag", tag(item, etag));
     reply_json(re, 200, config_item_json(NULL, scope, item));
 }
 
@@ -177,7 +190,7 @@ static int reply_secret(struct request *rq, struct reply *re, const struct scope
     char etag[48];
 
     re->is_private = true;
-    reply_header(re, "ETag", tag(item, "", etag));
+    reply_header(re, "ETag", tag(item, etag));
     reveal_want(rq, scope->service, scope->environment, item->value);
     if (reveal_fetch(rq, re, e) < 0)
         return -1;
@@ -214,8 +227,11 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
         return -1;
     if (value_is_reference(item.value, NULL))
         return reply_secret(rq, re, &scope, &item, e);
-    tag(&item, request_flag(rq, "raw") ? "-raw" : "", etag);
-    if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
+    if (request_flag(rq, "raw"))
+        raw_tag(&item, etag);
+    else
+        tag(&item, etag);
+    if (etag_is_known(rq->if_none_match, etag)) {
         reply_header(re, "ETag", etag);
         re->status = 304;
     } else if (request_flag(rq, "raw")) {

@@ -13,6 +13,7 @@
 #include "common/schema_set.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/conform.h"
+#include "coordinator/http/etag.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
@@ -77,7 +78,7 @@ int schemas_get_one(struct request *rq, struct reply *re, struct err *e)
         return unknown(service, key, e);
     r = schema_row_at(rows, 0);
     snprintf(etag, sizeof(etag), "\"%" PRIu64 "\"", r.version);
-    if (rq->if_none_match && strcmp(rq->if_none_match, etag) == 0) {
+    if (etag_is_known(rq->if_none_match, etag)) {
         reply_header(re, "ETag", etag);
         re->status = 304;
         return 0;

@@ -11,6 +11,7 @@
 #include "common/invariant.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/etag.h"
 #include "coordinator/http/render.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/store/documents.h"
@@ -114,7 +115,7 @@ static bool is_unchanged(const struct request *rq, struct reply *re, uint64_t re
     snprintf(etag, sizeof(etag), "\"%" PRIu64 "-%s%s\"", revision, format,
              config_is_own_only(rq) ? "-own" : "");
     reply_header(re, "ETag", etag);
-    if (!rq->if_none_match || strcmp(rq->if_none_match, etag) != 0)
+    if (!etag_is_known(rq->if_none_match, etag))
         return false;
     re->status = 304;
     return true;
