@@ -16,7 +16,7 @@ static const struct settings_key keys[] = {
     { "http", "workers", SETTINGS_NUMBER, AT(http_workers), "8", 1, 256, false },
     { "http", "token_rate", SETTINGS_NUMBER, AT(token_rate), "5000", 0, 1000000, false },
     { "http", "address_rate", SETTINGS_NUMBER, AT(address_rate), "10000", 0, 1000000, false },
-    { "http", "address_connections", SETTINGS_NUMBER, AT(address_connections), "1000", 0, 1000000,
+    { "http", "address_connections", SETTINGS_NUMBER, AT(address_connections), "800", 0, 1000000,
       false },
     { "http", "tls_cert", SETTINGS_TEXT, AT(http_tls_cert), NULL, 0, 0, false },
     { "http", "tls_key", SETTINGS_TEXT, AT(http_tls_key), NULL, 0, 0, false },

@@ -31,8 +31,14 @@ static int refuse_nobody(struct err *e)
 /* The token is good: may it do this, and so often? */
 static int check_owner(struct request *rq, struct reply *re, struct err *e)
 {
-    if (limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0 ||
-        access_check_route(rq, re, e) < 0)
+    int64_t now_ms = clock_monotonic_ms();
+
+    rq->token_until_ms =
+        rq->owner.left_ms < INT64_MAX - now_ms ? now_ms + rq->owner.left_ms : INT64_MAX;
+    /* Who waits is judged again, and has not asked again. */
+    if (!rq->watch && limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0)
+        return -1;
+    if (access_check_route(rq, re, e) < 0)
         return -1;
     rq->is_permitted = true;
     return 0;
@@ -46,6 +52,9 @@ static int check_token(struct request *rq, struct reply *re, struct err *e)
         return 0;
     if (!token)
         return refuse_nobody(e);
+    rq->access_moment = reads_access_moment(rq->reads);
+    if (rq->watch && reads_knows_token(rq))
+        return check_owner(rq, re, e);
     return reads_check_token(rq, token, e) < 0 ? -1 : check_owner(rq, re, e);
 }
 
@@ -127,12 +136,36 @@ static bool may_wait(const struct request *rq, const struct reply *re, int rc, c
            clock_monotonic_ms() < rq->wait_until_ms;
 }
 
+/* By what is known of it: another token, a later hour. */
+static bool may_go_on(const struct request *rq)
+{
+    struct reply unused = { 0 };
+    struct err e;
+    bool may = rq->access_moment == reads_access_moment(rq->reads) &&
+               clock_monotonic_ms() < rq->token_until_ms && access_check_route(rq, &unused, &e) == 0;
+
+    reply_fini(&unused);
+    return may;
+}
+
+/* It waits, and there is nothing to tell it. Who is told something, or is no longer known to be
+ * allowed to wait, is judged anew: what was granted when the wait began may have ended. */
+static bool waits_on(struct request *rq)
+{
+    if (!rq->watch)
+        return false;
+    if (watch_is_quiet(rq->watch) && may_go_on(rq))
+        return true;
+    rq->is_permitted = false;
+    return false;
+}
+
 bool dispatch(struct request *rq, struct reply *re, bool is_stopping)
 {
     struct err e = { 0 };
     int rc;
 
-    if (rq->watch && !is_stopping && watch_is_quiet(rq->watch))
+    if (!is_stopping && waits_on(rq))
         return true;
     if (is_stopping && !rq->waiting_for)
         rc = refuse_stopping(&e);

@@ -2,6 +2,7 @@
 #include "coordinator/http/exchange.h"
 
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +13,15 @@
 #include "coordinator/http/intake.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/reads.h"
+#include "coordinator/http/refusals.h"
 #include "coordinator/http/response.h"
 #include "coordinator/http/seats.h"
 #include "coordinator/http/server_part.h"
 #include "coordinator/http/streams.h"
 #include "coordinator/http/workers.h"
+
+#define LOOK_MS 900     /* less than a second: whoever waits is looked at once in one */
+#define CLIENT_GONE 499 /* nobody reads it; as others count it */
 
 /* ---------------------------------------------------------------- one exchange */
 
@@ -70,6 +75,13 @@ void exchange_on_end(struct MHD_Connection *connection, void **visit)
 
 /* ---------------------------------------------------------------- receiving */
 
+static unsigned lane_of(const struct exchange *ex)
+{
+    const struct request *rq = &ex->request;
+
+    return workers_lane(ex->http->workers, rq->authorization ? rq->authorization : rq->address);
+}
+
 static int open_request(struct exchange *ex, struct err *e)
 {
     struct request *rq = &ex->request;
@@ -86,6 +98,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->census = ex->http->census;
     if (intake_headers(rq, ex->connection, e) < 0)
         return -1;
+    ex->lane = lane_of(ex);
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
                    &rq->match, e) < 0)
         return -1;
@@ -144,7 +157,7 @@ static enum MHD_Result answer(struct exchange *ex)
     atomic_fetch_add(&ex->http->counters.answers[ex->reply.status / 100], 1);
     response = response_of_reply(&ex->reply);
     caller_set_deadline(ex->connection, is_stream ? DEADLINE_NEVER : DEADLINE_ANSWER_MS);
-    rc = MHD_queue_response(ex->connection, (unsigned)ex->reply.status, response);
+    rc = (enum MHD_Result)refusals_queue(ex->connection, (unsigned)ex->reply.status, response);
     MHD_destroy_response(response);
     return rc;
 }
@@ -153,6 +166,26 @@ void exchange_resume(struct exchange *ex)
 {
     ex->state = EXCHANGE_ANSWERED;
     MHD_resume_connection(ex->connection);
+}
+
+/* The library does not look at the socket of somebody who waits. A client that has closed its side,
+ * be it to say no more, counts as gone, as with other servers. */
+static bool is_left_alone(struct exchange *ex)
+{
+    struct pollfd p = { .fd = ex->fd, .events = POLLRDHUP };
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (!ex->request.watch || now_ms < ex->looked_ms + LOOK_MS)
+        return false;
+    ex->looked_ms = now_ms;
+    return poll(&p, 1, 0) > 0;
+}
+
+static bool leave(struct exchange *ex)
+{
+    ex->reply.status = CLIENT_GONE;
+    exchange_resume(ex);
+    return false;
 }
 
 /* A condition is compared with what is kept, so the handler must not answer to it already. */
@@ -184,6 +217,8 @@ bool exchange_run(struct exchange *ex, bool is_stopping)
     step = reads_resume(ex, is_stopping);
     if (step == READS_PARKED)
         return false;
+    if (step == READS_GO && is_left_alone(ex))
+        return leave(ex);
     if (step == READS_GO && handle(ex, is_stopping))
         return true;
     exchange_resume(ex);

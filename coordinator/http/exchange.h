@@ -32,8 +32,10 @@ enum exchange_state {
 struct exchange {
     struct answers_waiter waiter; /* first: in a flight that it joined */
     struct flight *flight;        /* that it leads */
-    struct exchange *next; /* in a queue of the workers */
+    struct exchange *next; /* in a lane of the workers */
+    unsigned lane;
     enum exchange_state state;
+    int64_t looked_ms; /* when it was looked whether its client is still there */
     bool is_counted; /* against what its address may ask for */
     bool is_alone; /* what it asks for cannot be shared: no flight for it */
     struct http *http;

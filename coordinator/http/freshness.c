@@ -38,6 +38,8 @@ struct freshness {
     struct pg_pool *pool;
     struct answers *answers;
     struct passes *passes;
+    void (*access_changed)(void *ctx);
+    void *ctx;
     pthread_t thread;
 
     pthread_mutex_t lock; /* of looking: one looks, the others wait and find it done */
@@ -168,6 +170,12 @@ static int drop_scope(struct freshness *f, struct pg *pg, const struct changed_s
 
 /* ---------------------------------------------------------------- looking */
 
+static void end_passes(struct freshness *f)
+{
+    passes_drop(f->passes);
+    f->access_changed(f->ctx);
+}
+
 static void forget(struct freshness *f)
 {
     struct known *k, *next;
@@ -195,7 +203,7 @@ static int look_anew(struct freshness *f, struct pg *pg, struct err *e)
     for (size_t i = 0; i < rows_count(rows); i++)
         if (changes_scope_at(rows, i, &scope))
             settle(f, remember(f, &scope), &scope);
-    passes_drop(f->passes);
+    end_passes(f);
     f->number = changes_summary(rows).number;
     f->is_known = true;
     return 0;
@@ -217,7 +225,7 @@ static int look_on(struct freshness *f, struct pg *pg, struct err *e)
         return look_anew(f, pg, e);
     }
     if (summary.is_about_access)
-        passes_drop(f->passes);
+        end_passes(f);
     for (size_t i = 0; i < rows_count(rows); i++)
         if (changes_scope_at(rows, i, &scope) && drop_scope(f, pg, &scope, e) < 0)
             return -1;
@@ -318,7 +326,8 @@ static void *run(void *arg)
 }
 
 struct freshness *freshness_start(struct pg_pool *pool, struct answers *answers,
-                                  struct passes *passes)
+                                  struct passes *passes, void (*access_changed)(void *ctx),
+                                  void *ctx)
 {
     struct freshness *f = calloc(1, sizeof(*f));
     pthread_condattr_t monotonic;
@@ -327,6 +336,8 @@ struct freshness *freshness_start(struct pg_pool *pool, struct answers *answers,
     f->pool = pool;
     f->answers = answers;
     f->passes = passes;
+    f->access_changed = access_changed;
+    f->ctx = ctx;
     MUST(pthread_mutex_init(&f->lock, NULL) == 0 && pthread_mutex_init(&f->wake_lock, NULL) == 0 &&
          pthread_mutex_init(&f->names_lock, NULL) == 0);
     MUST(pthread_condattr_init(&monotonic) == 0);

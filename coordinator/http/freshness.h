@@ -19,9 +19,11 @@ struct passes;
 struct pg;
 struct pg_pool;
 
-/* The three are lent. A thread starts, with a connection of the pool for itself. */
+/* access_changed is called on any thread, after the passes were dropped; quick. The others are
+ * lent. A thread starts, with a connection of the pool for itself. */
 struct freshness *freshness_start(struct pg_pool *pool, struct answers *answers,
-                                  struct passes *passes);
+                                  struct passes *passes, void (*access_changed)(void *ctx),
+                                  void *ctx);
 void freshness_stop(struct freshness *f); /* ends the thread; nothing is current any more */
 void freshness_free(struct freshness *f); /* NULL is fine */
 void freshness_wake(struct freshness *f); /* something was committed; quick, any thread */

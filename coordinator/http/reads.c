@@ -39,7 +39,7 @@ struct reads *reads_start(const struct http_settings *settings, struct pg_pool *
     r->hands = *hands;
     r->answers = answers_new(&limits);
     r->passes = passes_new();
-    r->freshness = freshness_start(pool, r->answers, r->passes);
+    r->freshness = freshness_start(pool, r->answers, r->passes, hands->access_changed, hands->ctx);
     if (!settings->is_cold)
         r->warmup = warmup_start(pool, r->answers, &limits, r->freshness);
     return r;
@@ -69,6 +69,11 @@ void reads_wake(struct reads *r)
 }
 
 /* ---------------------------------------------------------------- tokens and freshness */
+
+uint64_t reads_access_moment(const struct reads *r)
+{
+    return passes_moment(r->passes);
+}
 
 int reads_check_token(struct request *rq, const char *token, struct err *e)
 {

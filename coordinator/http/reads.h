@@ -29,6 +29,9 @@ struct reads_hands {
     void (*suspend)(struct exchange *ex); /* on the I/O thread, before others can see it */
     void (*resume)(struct exchange *ex);  /* its reply is complete */
     void (*requeue)(struct exchange *ex); /* let a worker run it */
+    /* What tokens may do has changed: whoever waits is to be judged anew. Quick, any thread. */
+    void (*access_changed)(void *ctx);
+    void *ctx;
 };
 
 struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
@@ -61,6 +64,8 @@ enum reads_step reads_resume(struct exchange *ex, bool is_stopping);
 /* The handler of the exchange that leads is done (or refused): its reply serves all. */
 void reads_land(struct exchange *ex);
 
+/* Another number than a moment ago: what tokens may do has changed meanwhile. */
+uint64_t reads_access_moment(const struct reads *r);
 /* tokens_check, remembered for reads. */
 int reads_check_token(struct request *rq, const char *token, struct err *e)
     __attribute__((warn_unused_result));

@@ -71,6 +71,7 @@ struct MHD_Response *response_of_reply(struct reply *re)
 {
     struct MHD_Response *response;
     size_t size = re->body.size;
+    bool is_stream = re->stream != NULL;
 
     if (re->lent)
         return make(re->lent);
@@ -82,6 +83,8 @@ struct MHD_Response *response_of_reply(struct reply *re)
                                                    MHD_RESPMEM_MUST_FREE);
     MUST(response);
     add_common_headers(response, re->content_type, re->is_secret);
+    if (is_stream) /* proxies that gather answers would keep it to themselves */
+        MHD_add_response_header(response, "X-Accel-Buffering", "no");
     for (unsigned i = 0; i < re->header_count; i++)
         MHD_add_response_header(response, re->headers[i].name, re->headers[i].value);
     return response;

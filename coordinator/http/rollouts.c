@@ -1,4 +1,5 @@
 /* rollouts.c - handlers that show rollouts: list, one, its servers, its timeline. */
+#include "coordinator/http/dispatch.h"
 #include "coordinator/http/rollouts.h"
 
 #include <jansson.h>
@@ -220,7 +221,8 @@ static int open_stream(struct request *rq, struct reply *re, int64_t rollout_id,
         if (events_are_cut(rq->pg, after, &is_behind, e) < 0)
             return -1;
     }
-    re->stream = stream_open(rq->streams, rollout_id, after, is_behind);
+    re->stream = stream_open(rq->streams, rollout_id, after, is_behind,
+                             dispatch_token(rq->authorization), &rq->owner);
     re->status = 200;
     re->content_type = "text/event-stream";
     return 0;

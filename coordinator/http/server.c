@@ -19,6 +19,7 @@
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/reads.h"
+#include "coordinator/http/refusals.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/seats.h"
 #include "coordinator/http/server_part.h"
@@ -41,7 +42,7 @@
 #define LIBRARY_MAX (1u << 30)  /* its own limit must never be reached (acceptor.h) */
 #define DESCRIPTORS_KEPT 128    /* for the database, files and what the process itself needs */
 #define INACTIVITY_S 120
-#define CONNECTION_MEMORY 8192 /* request line and headers; wiped after every request */
+#define CONNECTION_MEMORY 32768 /* request line and headers; wiped after every request */
 #define BODIES_MAX ((size_t)256 << 20) /* of all requests together, while they are under way */
 #define BODIES_OF_ADDRESS_MAX (BODIES_MAX / 2)
 
@@ -88,6 +89,14 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
     watches_wake(h->watches);
     reads_wake(h->house.reads);
     releaser_wake(h->releaser);
+}
+
+static void on_access(void *ctx)
+{
+    struct http *h = ctx;
+
+    workers_wake(h->workers);
+    streams_access_changed(h->streams);
 }
 
 static void on_released(void *ctx)
@@ -157,6 +166,7 @@ static int start_daemon(struct http *h, struct err *e)
     int rc;
 
     stall_avoid();
+    refusals_translate();
     if (h->settings.tls.cert && tls_new(&h->settings.tls, &h->house.tls, e) < 0)
         return -1;
     if (bind_resolve(h->settings.bind, &at, e) < 0)
@@ -202,9 +212,9 @@ static void http_free(struct http *h)
 int http_start(const struct http_settings *settings, const struct http_deps *deps,
                struct http **out, struct err *e)
 {
-    static const struct reads_hands hands = { exchange_suspend, exchange_resume,
-                                              exchange_requeue };
     struct http *h = calloc(1, sizeof(*h));
+    const struct reads_hands hands = { exchange_suspend, exchange_resume, exchange_requeue,
+                                       on_access, h };
 
     MUST(h);
     h->settings = *settings;

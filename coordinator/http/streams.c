@@ -15,6 +15,7 @@
 #include "common/invariant.h"
 #include "common/pulse.h"
 #include "coordinator/http/events.h"
+#include "coordinator/http/listening.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollouts.h"
 
@@ -24,7 +25,7 @@
 #define PUMP_GAP_MS 50 /* commits of a busy rollout are read together */
 #define LOOK_AGAIN_MS 1000
 
-/* The pump thread owns rollout_id, after, spoke_ms and looks at the list under the list's lock;
+/* The pump thread owns rollout_id, after, spoke_ms, access and looks at the list under the list's lock;
  * `lock` guards what it shares with the I/O thread of the connection. */
 struct stream {
     struct stream *next;
@@ -32,6 +33,7 @@ struct stream {
     int64_t rollout_id;
     uint64_t after;
     int64_t spoke_ms;
+    struct listening access;
     pthread_mutex_t lock;
     struct buffer out;
     size_t sent;
@@ -46,7 +48,7 @@ struct streams {
     pthread_cond_t changed;
     pthread_t thread;
     struct stream *first;
-    bool is_woken, is_stopping;
+    bool is_woken, is_access_changed, is_stopping;
 };
 
 /* ---------------------------------------------------------------- the I/O side */
@@ -92,7 +94,7 @@ void stream_close(void *ctx)
 }
 
 struct stream *stream_open(struct streams *owner, int64_t rollout_id, uint64_t after,
-                           bool is_behind)
+                           bool is_behind, const char *token, const struct token_owner *owner_of)
 {
     struct stream *s = calloc(1, sizeof(*s));
 
@@ -102,6 +104,7 @@ struct stream *stream_open(struct streams *owner, int64_t rollout_id, uint64_t a
     s->rollout_id = rollout_id;
     s->after = after;
     s->spoke_ms = clock_monotonic_ms();
+    listening_init(&s->access, token, owner_of);
     buffer_add_text(&s->out, "retry: 2000\n\n");
     if (is_behind)
         buffer_add_text(&s->out, "event: resync\ndata: {}\n\n");
@@ -186,6 +189,7 @@ static int pump_one(struct pg *pg, struct stream *s, struct err *e)
 
 static void stream_free(struct stream *s)
 {
+    listening_fini(&s->access);
     pthread_mutex_destroy(&s->lock);
     buffer_fini(&s->out);
     free(s);
@@ -207,23 +211,50 @@ static void free_closed(struct streams *owner)
 
 /* Streams are only freed by this thread, so the list's tail from `first` on stays whole while
  * the lock is open; new ones come before it. A stream that failed is tried again later. */
-static void pump_all(struct streams *owner, struct stream *first)
+static bool is_over(struct stream *s)
+{
+    bool is_so;
+
+    pthread_mutex_lock(&s->lock);
+    is_so = s->is_over;
+    pthread_mutex_unlock(&s->lock);
+    return is_so;
+}
+
+/* Before anything more is said to anybody. -1: nobody could be asked. */
+static int end_forbidden(struct pg *pg, struct stream *first, bool is_access_changed,
+                         struct err *e)
+{
+    const struct buffer nothing = { 0 };
+
+    for (struct stream *s = first; s; s = s->next) {
+        bool is_good = !listening_has_ended(&s->access);
+
+        if (is_over(s))
+            continue;
+        if (is_good && is_access_changed && listening_check(&s->access, pg, &is_good, e) < 0)
+            return -1;
+        if (!is_good)
+            say(s, &nothing, true);
+    }
+    return 0;
+}
+
+/* false: what changed about access could not be asked for; it is asked again. */
+static bool pump_all(struct streams *owner, struct stream *first, bool is_access_changed)
 {
     struct pg *pg = NULL;
     struct err e = { 0 };
+    int rc;
 
     if (pg_pool_take(owner->pool, LOOK_AGAIN_MS, &pg, &e) < 0)
-        return;
-    for (struct stream *s = first; s; s = s->next) {
-        bool is_over;
-
-        pthread_mutex_lock(&s->lock);
-        is_over = s->is_over;
-        pthread_mutex_unlock(&s->lock);
-        if (!is_over && pump_one(pg, s, &e) < 0)
+        return false;
+    rc = end_forbidden(pg, first, is_access_changed, &e);
+    for (struct stream *s = first; rc == 0 && s; s = s->next)
+        if (!is_over(s) && pump_one(pg, s, &e) < 0)
             break;
-    }
     pg_pool_give(owner->pool, &pg);
+    return rc == 0;
 }
 
 static struct timespec in_ms(int64_t ms)
@@ -242,6 +273,7 @@ static void *pump(void *arg)
     while (!owner->is_stopping) {
         struct timespec until = in_ms(LOOK_AGAIN_MS);
         struct stream *first;
+        bool is_access_changed, is_asked;
 
         if (!owner->is_woken)
             pthread_cond_timedwait(&owner->changed, &owner->lock, &until);
@@ -251,10 +283,13 @@ static void *pump(void *arg)
         first = owner->first;
         if (!first)
             continue;
+        is_access_changed = owner->is_access_changed;
+        owner->is_access_changed = false;
         pthread_mutex_unlock(&owner->lock);
-        pump_all(owner, first);
+        is_asked = pump_all(owner, first, is_access_changed);
         nanosleep(&(struct timespec){ .tv_nsec = PUMP_GAP_MS * 1000000 }, NULL);
         pthread_mutex_lock(&owner->lock);
+        owner->is_access_changed |= is_access_changed && !is_asked;
     }
     pthread_mutex_unlock(&owner->lock);
     return NULL;
@@ -312,6 +347,14 @@ void streams_wake(struct streams *s)
 {
     pthread_mutex_lock(&s->lock);
     s->is_woken = true;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void streams_access_changed(struct streams *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->is_access_changed = s->is_woken = true;
     pthread_cond_signal(&s->changed);
     pthread_mutex_unlock(&s->lock);
 }

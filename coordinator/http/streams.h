@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 struct pg_pool;
+struct token_owner;
 struct MHD_Connection;
 struct streams;
 struct stream;
@@ -23,9 +24,13 @@ void streams_stop(struct streams *s);
 void streams_free(struct streams *s); /* after the last stream_close */
 void streams_wake(struct streams *s); /* something was committed; quick, any thread */
 
+/* Something about access changed: streams whose tokens may not do what they might, end. */
+void streams_access_changed(struct streams *s);
+
 /* A stream of the events of one rollout that come after event number `after`; is_behind: some of
- * them are no longer kept, and the stream says so first. */
-struct stream *stream_open(struct streams *s, int64_t rollout_id, uint64_t after, bool is_behind);
+ * them are no longer kept, and the stream says so first. Copies the token and what it may do. */
+struct stream *stream_open(struct streams *s, int64_t rollout_id, uint64_t after, bool is_behind,
+                           const char *token, const struct token_owner *owner);
 /* Before the response is queued: the connection to suspend and resume. */
 void stream_attach(struct stream *stream, struct MHD_Connection *connection);
 /* The response's reader and its end (MHD_ContentReaderCallback and its free callback). */

@@ -14,6 +14,7 @@
 #include "coordinator/http/counters.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/reads.h"
+#include "coordinator/http/refusals.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/response.h"
 #include "coordinator/http/seats.h"
@@ -107,7 +108,7 @@ int visit_turn_away(struct MHD_Connection *connection)
              "coordinator trusts and is valid today");
     reply_error(&reply, &e);
     response = response_of_reply(&reply);
-    rc = (int)MHD_queue_response(connection, (unsigned)reply.status, response);
+    rc = refusals_queue(connection, (unsigned)reply.status, response);
     MHD_destroy_response(response);
     reply_fini(&reply);
     return rc;
@@ -115,8 +116,22 @@ int visit_turn_away(struct MHD_Connection *connection)
 
 /* ---------------------------------------------------------------- visits */
 
-struct visit *visit_begin(const char *target)
+/* In the absolute form ("http://host/path"), which a server must take, what counts is the path: there
+ * is one host here (RFC 9112, 3.2.2). */
+static const char *path_of(const char *target)
 {
+    const char *path;
+
+    if (strncasecmp(target, "http://", 7) != 0 && strncasecmp(target, "https://", 8) != 0)
+        return target;
+    path = strstr(target, "://") + 3;
+    path += strcspn(path, "/?");
+    return *path == '/' ? path : "/";
+}
+
+struct visit *visit_begin(const char *sent)
+{
+    const char *target = path_of(sent);
     size_t size = strlen(target) + 1;
     struct visit *v = malloc(sizeof(*v) + size);
 
@@ -195,7 +210,7 @@ static int answer_known(const struct visit *v, struct MHD_Connection *connection
 
     answer_give_known(v->hit, &known);
     response = response_of_reply(&known);
-    rc = (int)MHD_queue_response(connection, 304, response);
+    rc = refusals_queue(connection, 304, response);
     MHD_destroy_response(response);
     reply_fini(&known);
     return rc;
@@ -212,5 +227,5 @@ int visit_answer_hit(const struct visit_house *house, const struct visit *v,
         return answer_known(v, connection);
     if (v->hit->size > SMALL)
         caller_set_deadline(connection, DEADLINE_ANSWER_MS);
-    return (int)MHD_queue_response(connection, (unsigned)status, response_of_answer(v->hit));
+    return refusals_queue(connection, (unsigned)status, response_of_answer(v->hit));
 }

@@ -1,9 +1,10 @@
-/* workers.c - a queue, a set of waiting exchanges, and threads that take from both. */
+/* workers.c - lanes of exchanges, a set of waiting ones, and threads that take from both. */
 #include "coordinator/http/workers.h"
 
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -12,11 +13,22 @@
 #include "coordinator/http/exchange.h"
 
 #define LOOK_AGAIN_MS 1000
+#define LANES 256
+
+struct lane {
+    struct exchange *first, **last;
+    struct lane *next; /* in the circle of those whose turn comes */
+    unsigned running;
+    bool is_in_line;
+};
 
 struct workers {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct exchange *first, **last; /* the queue */
+    struct lane lanes[LANES];
+    struct lane *first, **last; /* lanes that have something and may have a worker more */
+    unsigned running_max;       /* of one lane */
+    uint64_t seed;
     struct exchange *waiting;
     uint64_t wakes;  /* counts workers_wake */
     int64_t look_ms; /* when the waiting are looked at without a wake */
@@ -26,11 +38,24 @@ struct workers {
     pthread_t threads[];
 };
 
+static void line_up(struct workers *w, struct lane *lane)
+{
+    if (lane->is_in_line || !lane->first || lane->running >= w->running_max)
+        return;
+    lane->is_in_line = true;
+    lane->next = NULL;
+    *w->last = lane;
+    w->last = &lane->next;
+}
+
 static void enqueue(struct workers *w, struct exchange *ex)
 {
+    struct lane *lane = &w->lanes[ex->lane];
+
     ex->next = NULL;
-    *w->last = ex;
-    w->last = &ex->next;
+    *lane->last = ex;
+    lane->last = &ex->next;
+    line_up(w, lane);
 }
 
 static void enqueue_waiting(struct workers *w)
@@ -44,14 +69,29 @@ static void enqueue_waiting(struct workers *w)
     w->look_ms = clock_monotonic_ms() + LOOK_AGAIN_MS;
 }
 
+/* The lane goes to the end of the line, if it may have another worker. */
 static struct exchange *dequeue(struct workers *w)
 {
-    struct exchange *ex = w->first;
+    struct lane *lane = w->first;
+    struct exchange *ex = lane->first;
 
-    w->first = ex->next;
+    w->first = lane->next;
     if (!w->first)
         w->last = &w->first;
+    lane->is_in_line = false;
+    lane->first = ex->next;
+    if (!lane->first)
+        lane->last = &lane->first;
+    lane->running++;
+    line_up(w, lane);
     return ex;
+}
+
+/* The lane may have been at its bound: then its turn comes now. */
+static void finish(struct workers *w, struct lane *lane)
+{
+    lane->running--;
+    line_up(w, lane);
 }
 
 /* Wait for a change, or until the waiting are due to be looked at. */
@@ -70,6 +110,7 @@ static void sleep_until_due(struct workers *w)
 static void run_one(struct workers *w)
 {
     struct exchange *ex = dequeue(w);
+    struct lane *lane = &w->lanes[ex->lane];
     uint64_t wakes = w->wakes;
     bool is_stopping = w->is_stopping, is_waiting;
 
@@ -77,6 +118,7 @@ static void run_one(struct workers *w)
     pthread_mutex_unlock(&w->lock);
     is_waiting = w->run(ex, is_stopping);
     pthread_mutex_lock(&w->lock);
+    finish(w, lane);
     if (!is_waiting)
         return;
     /* What was committed while it ran may be what it waits for. */
@@ -103,7 +145,7 @@ static void *work(void *arg)
         if (w->first)
             run_one(w);
         else if (w->is_stopping)
-            break;
+            break; /* what lies in a lane at its bound is taken by those who work for it */
         else
             sleep_until_due(w);
     }
@@ -118,6 +160,10 @@ struct workers *workers_start(unsigned count, workers_fn *run)
 
     MUST(w);
     w->last = &w->first;
+    for (unsigned i = 0; i < LANES; i++)
+        w->lanes[i].last = &w->lanes[i].first;
+    w->running_max = count - count / 4;
+    MUST(getrandom(&w->seed, sizeof(w->seed), 0) == (ssize_t)sizeof(w->seed));
     w->run = run;
     w->count = count;
     pthread_mutex_init(&w->lock, NULL);
@@ -176,4 +222,15 @@ void workers_wake(struct workers *w)
         pthread_cond_broadcast(&w->changed);
     }
     pthread_mutex_unlock(&w->lock);
+}
+
+unsigned workers_lane(const struct workers *w, const char *who)
+{
+    uint64_t hash = w->seed;
+
+    for (; *who; who++) {
+        hash = (hash ^ (unsigned char)*who) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    return (unsigned)(hash >> 32) % LANES;
 }

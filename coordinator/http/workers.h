@@ -1,6 +1,9 @@
 /* workers.h - the threads that run handlers, and the requests that wait for something to happen.
  *
- * First come, first served. An exchange whose handler wants to wait is kept aside without a
+ * Those who ask take turns: requests of one token lie in one lane, lanes are served one request at
+ * a time in a circle, and no lane has all workers at work for it. So one token that asks for much
+ * waits for itself. Tokens are dealt out to lanes by a hash that nobody outside can know; who has
+ * none goes by the address. An exchange whose handler wants to wait is kept aside without a
  * thread and run again after workers_wake, at the latest after a second.
  */
 #ifndef COORDINATOR_HTTP_WORKERS_H
@@ -19,6 +22,8 @@ struct workers *workers_start(unsigned count, workers_fn *run);
 /* Runs what is queued or waiting a last time and ends the threads; NULL is fine. */
 void workers_stop(struct workers *w);
 void workers_free(struct workers *w);
+/* The lane of who asks: an Authorization header, or an address. */
+unsigned workers_lane(const struct workers *w, const char *who);
 /* `prepare` is called under the queue's lock, before any worker can see the exchange. false: no
  * longer taking work; prepare was not called. */
 bool workers_submit(struct workers *w, struct exchange *ex, void (*prepare)(struct exchange *ex));
