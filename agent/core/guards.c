@@ -104,6 +104,30 @@ bool is_old(const struct step *s)
     return !s->newer;
 }
 
+/* A ROLLBACK to something that does not run here, and nothing of its rollout does either. */
+bool never_moved(const struct step *s)
+{
+    return s->still != 0 && s->newer == 0;
+}
+
+bool is_being_kept(const struct step *s)
+{
+    return never_moved(s) && tasks_closing(s->p, s->ev->number);
+}
+
+bool is_full_and_still(const struct step *s)
+{
+    return never_moved(s) && is_full(s);
+}
+
+bool was_kept(const struct step *s)
+{
+    for (unsigned i = 0; i < s->p->scope_count; i++)
+        if (s->still & BIT(i) && s->p->promises[i].closed < s->ev->number)
+            return false;
+    return never_moved(s);
+}
+
 bool activates_unheld(const struct step *s)
 {
     if (s->ev->order != ORDER_ACTIVATE)

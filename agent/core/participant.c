@@ -103,6 +103,20 @@ static void remember_closed(struct step *s)
                                                 .number = s->ev->number });
 }
 
+static void say_aborted(struct step *s)
+{
+    step_effect(s, (struct participant_effect){ .type = PARTICIPANT_SAY,
+                                                .word = ACK_WORD_ABORTED,
+                                                .gen = s->ev->gen,
+                                                .number = s->ev->number,
+                                                .scopes = s->still });
+}
+
+static void keep_what_runs(struct step *s)
+{
+    saves_keep(s, s->still);
+}
+
 static void close_attempt(struct step *s)
 {
     saves_close(s, scopes_touched(s), TASK_ABORTING);
@@ -199,6 +213,10 @@ static const struct message_rule {
     { E(PREPARE),   G(is_full),                 say_busy,        "too much is at work" },
     { E(PREPARE),   G(always),                  begin_staging,   "a new attempt: fetch, verify, validate" },
     { E(ORDER),     G(is_repeated_at_work),     nothing,         "the decision is at work" },
+    { E(ORDER),     G(is_being_kept),           nothing,         "that nothing is to be taken back is being saved" },
+    { E(ORDER),     G(was_kept),                say_aborted,     "nothing was to be taken back: say it again" },
+    { E(ORDER),     G(is_full_and_still),       nothing,         "too much is at work: the repeat will find room" },
+    { E(ORDER),     G(never_moved),             keep_what_runs,  "nothing of that rollout was activated here: what runs stays" },
     { E(ORDER),     G(is_repeated),             repeat_outcome,  "the decision was obeyed: its outcome again" },
     { E(ORDER),     G(is_old),                  nothing,         "a newer decision was obeyed or is being staged" },
     { E(ORDER),     G(activates_unheld),        send_digest,     "ACTIVATE of an attempt that is not held" },
@@ -232,15 +250,17 @@ static const struct task_rule {
     { T(STAGING),   E(STAGED),  G(task_is_refused),     T(CLOSING),   saves_refusal,   "the attempt cannot be prepared here" },
     { T(STAGING),   E(STAGED),  G(task_lost_base),      T(FREE),      tasks_refuse_base,    "what runs changed while the attempt was staged" },
     { T(STAGING),   E(STAGED),  G(task_is_prepare),     T(PROMISING), promise,              "staged: promise it" },
+    { T(STAGING),   E(STAGED),  G(task_is_still),       T(ABORTING),  saves_keep_task, "nothing is left to be taken back: what runs stays" },
     { T(STAGING),   E(STAGED),  G(is_ok),               T(SWITCHING), saves_switch,    "staged: switch" },
     { T(STAGING),   E(STAGED),  G(task_disturbs),       T(SWITCHING), saves_way_back,  "cannot be staged, and what it overtakes is half applied" },
+    { T(STAGING),   E(STAGED),  G(task_leaves_candidate), T(SWITCHING), saves_way_back, "cannot be staged: from the candidate back to the last known good" },
     { T(STAGING),   E(STAGED),  G(always),              T(CLOSING),   saves_decline,   "cannot be staged: what runs stays" },
     { T(PROMISING), E(SAVED),   G(task_is_decided),     T(SWITCHING), saves_obey_inside,    "promised: obey the decision inside" },
     { T(PROMISING), E(SAVED),   G(always),              T(FREE),      nothing,              "the promise is durable" },
     { T(SWITCHING), E(SAVED),   G(task_is_reverting),   T(REVERTING), tasks_apply_revert,   "the pointer is back: apply the last known good" },
     { T(SWITCHING), E(SAVED),   G(always),              T(APPLYING),  tasks_apply,          "the pointer is durable: apply" },
     { T(APPLYING),  E(APPLIED), G(is_ok),               T(CLOSING),   saves_success,   "applied" },
-    { T(APPLYING),  E(APPLIED), G(task_is_rollback),    T(CLOSING),   saves_broken,    "the way back failed" },
+    { T(APPLYING),  E(APPLIED), G(task_has_no_way_back), T(CLOSING),  saves_broken,    "the way back failed, and it was the last known good" },
     { T(APPLYING),  E(APPLIED), G(always),              T(SWITCHING), saves_way_back,  "applying failed: back to the last known good" },
     { T(REVERTING), E(APPLIED), G(is_ok),               T(CLOSING),   saves_failure,   "reverted to the last known good" },
     { T(REVERTING), E(APPLIED), G(always),              T(CLOSING),   saves_broken,    "the last known good could not be applied either" },
@@ -307,6 +327,24 @@ static void judge_scopes(struct step *s)
     }
 }
 
+/* A ROLLBACK takes back what its rollout activated. Where nothing of it was, and something else
+ * than the base runs, that stays: the base may be what this server could not take. */
+static void find_still(struct step *s)
+{
+    const struct participant_event *ev = s->ev;
+
+    if (ev->type != PARTICIPANT_ORDER || ev->order != ORDER_ROLLBACK)
+        return;
+    for (unsigned i = 0; i < ev->target_count; i++) {
+        const struct promise *pr = &s->p->promises[ev->targets[i].scope];
+
+        if (s->newer & BIT(ev->targets[i].scope) && !promise_is_moved(pr) &&
+            !hash_equal(&pr->active.hash, &ev->targets[i].content.hash))
+            s->still |= BIT(ev->targets[i].scope);
+    }
+    s->newer &= ~s->still;
+}
+
 static void check(const struct participant *p)
 {
     for (unsigned i = 0; i < p->scope_count; i++) {
@@ -331,6 +369,7 @@ const char *participant_step(struct participant *p, const struct participant_eve
     for (unsigned i = 0; i < ev->target_count; i++)
         MUST(ev->targets[i].scope < p->scope_count);
     judge_scopes(&s);
+    find_still(&s);
     because = ev->type == PARTICIPANT_STAGED || ev->type == PARTICIPANT_SAVED ||
                       ev->type == PARTICIPANT_APPLIED
                   ? step_task(&s)

@@ -43,6 +43,12 @@ bool promise_is_cut_off(const struct promise *pr, int64_t silent_ms)
            !pr->is_finalized;
 }
 
+bool promise_is_moved(const struct promise *pr)
+{
+    return pr->outcome == OUTCOME_APPLYING || pr->outcome == OUTCOME_BROKEN ||
+           (pr->obeyed_kind == ORDER_ACTIVATE && !pr->is_finalized);
+}
+
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,
                   const struct content *base, uint32_t isolation_ms)
 {
@@ -67,6 +73,14 @@ void promise_close(struct promise *pr, uint64_t attempt)
         empty_slot(pr);
     if (pr->closed < attempt)
         pr->closed = attempt;
+}
+
+void promise_keep(struct promise *pr, uint64_t dseq)
+{
+    if (pr->slot_attempt < dseq)
+        empty_slot(pr);
+    if (pr->closed < dseq)
+        pr->closed = dseq;
 }
 
 /* A late decision below the slot's attempt (the FINALIZE of the rollout before) leaves the slot

@@ -74,9 +74,16 @@ bool promise_runs(const struct promise *pr, const struct hash *hash);
  * was for `silent_ms`. */
 bool promise_is_cut_off(const struct promise *pr, int64_t silent_ms);
 
+/* A candidate runs, or programs are in the middle of a switch or broken by one: there is something
+ * for a ROLLBACK to take back. */
+bool promise_is_moved(const struct promise *pr);
+
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,
                   const struct content *base, uint32_t isolation_ms);
 void promise_close(struct promise *pr, uint64_t attempt);
+/* Nothing of what the decision takes back was ever activated here: every attempt below it is
+ * closed, and what runs stays. */
+void promise_keep(struct promise *pr, uint64_t dseq);
 /* A2: the pointer moves, the outcome is open. */
 void promise_switch(struct promise *pr, const struct order *order, const struct content *content);
 /* The decision is answered without moving the pointer: content is active already. */

@@ -98,6 +98,7 @@ void saves_switch(struct step *s)
     struct order order = order_of(s->task);
 
     s->task->state = TASK_SWITCHING;
+    tasks_narrow(s->task, tasks_still_scopes(s));
     tasks_overtake(s);
     for (unsigned i = 0; i < s->task->target_count; i++) {
         const struct target *t = &s->task->targets[i];
@@ -183,6 +184,25 @@ void saves_close(struct step *s, uint64_t scopes, enum task_state state)
     save(s);
 }
 
+void saves_keep_task(struct step *s)
+{
+    struct task *t = s->task;
+
+    t->order = ORDER_NONE; /* it orders nothing here */
+    t->state = TASK_ABORTING;
+    tasks_cancel_preparing(s, t->scopes, t->number);
+    for (unsigned i = 0; i < s->p->scope_count; i++)
+        if (t->scopes & BIT(i))
+            promise_keep(&s->p->promises[i], t->number);
+    save(s);
+}
+
+void saves_keep(struct step *s, uint64_t scopes)
+{
+    s->task = tasks_begin(s, s->ev, scopes);
+    saves_keep_task(s);
+}
+
 /* ---- starts ---- */
 
 static void resume_task(struct step *s)
@@ -196,7 +216,7 @@ static void resume_task(struct step *s)
         tasks_promise(s, &t->targets[i])->start_count = starts;
     t->state = TASK_SWITCHING;
     if (first->is_reverting ? starts > 2 * PARTICIPANT_STARTS_MAX
-                            : starts > PARTICIPANT_STARTS_MAX && t->order == ORDER_ROLLBACK) {
+                            : starts > PARTICIPANT_STARTS_MAX && task_has_no_way_back(s)) {
         t->state = TASK_CLOSING;
         saves_broken(s);
         return;

@@ -20,6 +20,10 @@ void saves_success(struct step *s); /* A3 */
 void saves_failure(struct step *s);
 void saves_broken(struct step *s);
 /* The attempt of the event is over in these scopes: `state` is CLOSING, or ABORTING to say so. */
+/* A ROLLBACK of what was never activated here: its attempts are closed, nothing else changes. */
+void saves_keep(struct step *s, uint64_t scopes);
+/* The same for one that was being staged while what it would take back ended by itself. */
+void saves_keep_task(struct step *s);
 void saves_close(struct step *s, uint64_t scopes, enum task_state state);
 void saves_resume(struct step *s);
 void saves_excuse_start(struct step *s);

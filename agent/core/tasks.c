@@ -82,9 +82,47 @@ bool task_is_reverting(const struct step *s)
     return false;
 }
 
-bool task_is_rollback(const struct step *s)
+uint64_t tasks_still_scopes(const struct step *s)
 {
-    return s->task->order == ORDER_ROLLBACK;
+    uint64_t mask = 0;
+
+    for (unsigned i = 0; i < s->task->target_count && s->task->order == ORDER_ROLLBACK; i++) {
+        const struct promise *pr = tasks_promise(s, &s->task->targets[i]);
+
+        if (!promise_is_moved(pr) &&
+            !hash_equal(&pr->active.hash, &s->task->targets[i].content.hash))
+            mask |= BIT(s->task->targets[i].scope);
+    }
+    return mask;
+}
+
+bool task_is_still(const struct step *s)
+{
+    return s->task->order == ORDER_ROLLBACK && tasks_still_scopes(s) == s->task->scopes;
+}
+
+/* Whoever cannot take what a decision names keeps what was good last, in a ROLLBACK as well. */
+bool task_has_no_way_back(const struct step *s)
+{
+    if (s->task->order != ORDER_ROLLBACK)
+        return false;
+    for (unsigned i = 0; i < s->task->target_count; i++) {
+        const struct target *t = &s->task->targets[i];
+
+        if (!hash_equal(&tasks_promise(s, t)->lkg.hash, &t->content.hash))
+            return false;
+    }
+    return true;
+}
+
+bool task_leaves_candidate(const struct step *s)
+{
+    if (s->task->order != ORDER_ROLLBACK || task_has_no_way_back(s))
+        return false;
+    for (unsigned i = 0; i < s->task->target_count; i++)
+        if (promise_is_moved(tasks_promise(s, &s->task->targets[i])))
+            return true;
+    return false;
 }
 
 /* ---- looks ---- */

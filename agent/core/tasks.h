@@ -14,6 +14,7 @@ struct step {
     struct participant_effects *out;
     struct task *task;    /* the task the step is about, once there is one */
     uint64_t newer, same; /* scopes the decision of the event is newer for; that obeyed it last */
+    uint64_t still;       /* scopes a ROLLBACK has nothing to take back in */
 };
 
 void step_effect(struct step *s, struct participant_effect e);
@@ -26,7 +27,9 @@ bool task_lost_base(const struct step *s);
 bool task_disturbs(const struct step *s); /* a scope of it is half applied by an older decision */
 bool task_is_decided(const struct step *s);
 bool task_is_reverting(const struct step *s);
-bool task_is_rollback(const struct step *s);
+bool task_is_still(const struct step *s); /* a ROLLBACK that has nothing to take back by now */
+bool task_has_no_way_back(const struct step *s); /* a ROLLBACK to the last known good itself */
+bool task_leaves_candidate(const struct step *s); /* a ROLLBACK, and a candidate runs */
 
 /* Looks over the tasks. */
 bool tasks_have_room(const struct participant *p);
@@ -37,6 +40,9 @@ const struct task *tasks_staging_order(const struct participant *p, unsigned sco
 bool tasks_ordered(const struct participant *p, uint64_t scopes); /* a decision is at work there */
 unsigned tasks_ordering(const struct participant *p, unsigned scope); /* how many are past A2 */
 bool tasks_on_base(const struct participant *p, const struct target *targets, unsigned count);
+/* Scopes in which a ROLLBACK has nothing to take back: what runs there is neither its base nor in
+ * the middle of something. */
+uint64_t tasks_still_scopes(const struct step *s);
 /* Scopes of an eventual PREPARE whose slot still stands and whose decision is still newest. */
 uint64_t tasks_decided_scopes(const struct step *s);
 unsigned tasks_index(const struct step *s, const struct task *t);

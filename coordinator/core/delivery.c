@@ -168,6 +168,16 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
     }
 }
 
+void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        if (d->duties[i].dseq != dseq || !dseq)
+            continue;
+        bitset_remove(&d->duties[i].addressed, server);
+        bitset_remove(&d->duties[i].owed, server);
+    }
+}
+
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++) {
@@ -178,6 +188,19 @@ void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope)
         duty->is_kept |= duty->kind == DECISION_ROLLBACK && bitset_has(&duty->owed, server);
         bitset_remove(&duty->owed, server);
     }
+}
+
+bool delivery_is_current(const struct delivery *d, uint32_t server, uint32_t scope,
+                         uint64_t obeyed, uint64_t rollout)
+{
+    for (uint32_t i = 0; i < d->used; i++) {
+        const struct duty *duty = &d->duties[i];
+
+        if (duty->dseq > obeyed && duty->scope == scope && bitset_has(&duty->addressed, server) &&
+            !(rollout && duty->kind == DECISION_ACTIVATE && duty->rollout == rollout))
+            return false;
+    }
+    return true;
 }
 
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)

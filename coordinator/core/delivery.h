@@ -64,6 +64,12 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server left the scope. It is owed nothing while it is away; what it did not answer stays
  * addressed to it, so that its first digest after it came back says what it still has to hear. */
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope);
+/* Nothing of `dseq` is to be taken back on this server: it is addressed no more. */
+void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server);
+/* What this server obeyed is the newest decision for it. An ACTIVATE of `rollout` does not count as
+ * newer: a retry asks for the same content (0: every decision counts). */
+bool delivery_is_current(const struct delivery *d, uint32_t server, uint32_t scope,
+                         uint64_t obeyed, uint64_t rollout);
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope);
 
 /* Send now what duty's decision owes to connected servers; repeats are planned from now. */

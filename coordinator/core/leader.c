@@ -112,52 +112,6 @@ static void pump_touched(struct leader *l, const struct leader_event *ev, struct
 
 /* ---------------------------------------------------------------- sessions and digests */
 
-static void note(struct bitset *set, uint32_t server, bool is_in)
-{
-    if (is_in)
-        bitset_add(set, server);
-    else
-        bitset_remove(set, server);
-}
-
-/* A server that obeyed what it was due speaks, with its check, of the newest content. Each scope
- * has a verdict of its own: what one says does not excuse another. */
-static bool hear_check(struct leader *l, uint32_t server, const struct heard_scope *h)
-{
-    struct scope_state *scope = &l->scopes[h->scope];
-    bool was_blamed = bitset_has(&scope->blamed, server);
-
-    note(&scope->failing, server, h->is_check_failing);
-    if (h->obeyed >= delivery_due(&l->delivery, server, h->scope))
-        note(&scope->blamed, server, h->is_check_failing);
-    return bitset_has(&scope->blamed, server) != was_blamed;
-}
-
-/* A server that lost its slot (re-imaged) is asked again. */
-static void hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
-{
-    bool is_news;
-
-    if (!bitset_has(&l->scopes[h->scope].members, server))
-        return; /* what it says of a scope that it does not belong to concerns nobody */
-    is_news = hear_check(l, server, h);
-    delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
-    for (uint32_t i = 0; i < l->rollout_used; i++) {
-        struct rollout *r = &l->rollouts[i];
-        const struct duty *activate;
-        bool is_concerned = false;
-
-        for (unsigned s = 0; r->id && s < r->scope_count; s++)
-            is_concerned |= r->scopes[s] == h->scope;
-        if (!is_concerned || !bitset_has(&r->opened, server))
-            continue;
-        r->is_touched |= is_news;
-        activate = delivery_find_attempt(&l->delivery, r->round.number);
-        if (h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq))
-            bitset_remove(&r->round.ready, server);
-    }
-}
-
 /* What a server that just connected is owed: decisions, and the PREPAREs of open rounds. */
 static void greet(struct leader *l, const struct leader_event *ev, struct effects *out)
 {
@@ -189,7 +143,7 @@ static void on_heard(struct leader *l, const struct leader_event *ev, struct eff
     bitset_add(&l->one, ev->server);
     fleet_heard(&l->fleet, ev->server, ev->now_ms);
     for (uint32_t i = 0; i < ev->heard_count; i++) {
-        hear_scope(l, ev->server, &ev->heard[i]);
+        leader_hear_scope(l, ev->server, &ev->heard[i]);
         if (ev->type == LEADER_HELLO_RECEIVED && ev->heard[i].is_failed)
             delivery_again(&l->delivery, ev->server, ev->heard[i].scope);
     }
@@ -259,107 +213,6 @@ static void on_revoked(struct leader *l, const struct leader_event *ev)
 
 /* ---------------------------------------------------------------- acknowledgements */
 
-static void on_vote(struct leader *l, const struct ack *a)
-{
-    struct rollout *r = leader_find_round(l, a->number);
-
-    if (a->kind == ACK_READY)
-        delivery_ready(&l->delivery, a->number, a->server);
-    if (!r || !bitset_has(&r->round.cohort, a->server))
-        return;
-    r->is_touched = true;
-    if (a->kind == ACK_REFUSED) {
-        if (!r->round.is_decided || !bitset_has(&r->applied, a->server))
-            bitset_add(&r->failed, a->server);
-        return;
-    }
-    bitset_add(&r->round.ready, a->server);
-    bitset_remove(&r->silent, a->server);
-    bitset_remove(&r->behind, a->server);
-    if (r->round.is_decided)
-        bitset_add(&r->fresh, a->server);
-}
-
-/* FAILED of an attempt that a retry replaced for this server is no news: it is asked again. APPLIED
- * is, whoever asked for that content. */
-static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t attempt)
-{
-    bool is_asked_again = bitset_has(&r->round.cohort, a->server) && attempt != r->round.number;
-
-    bitset_remove(&r->behind, a->server);
-    if (a->kind == ACK_FAILED && is_asked_again)
-        return;
-    bitset_remove(&r->silent, a->server);
-    if (bitset_has(&r->round.cohort, a->server))
-        bitset_add(&r->round.ready, a->server);
-    if (a->kind == ACK_FAILED) {
-        bitset_add(&r->failed, a->server);
-        bitset_remove(&r->applied, a->server);
-    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */
-        bitset_add(&r->applied, a->server);
-        bitset_remove(&r->unfit, a->server);
-    }
-}
-
-static void on_rollback_outcome(struct rollout *r, const struct ack *a)
-{
-    if (a->kind == ACK_FAILED) {
-        bitset_add(&r->broken, a->server);
-    } else {
-        bitset_add(&r->rolled_back, a->server);
-        bitset_remove(&r->broken, a->server);
-    }
-}
-
-static void on_outcome(struct leader *l, const struct ack *a)
-{
-    const struct duty *duty = delivery_find(&l->delivery, a->number);
-    struct rollout *r = duty ? leader_find(l, duty->rollout) : NULL;
-    const struct bitset *asked;
-
-    delivery_confirm(&l->delivery, a->number, a->server);
-    if (!r)
-        return;
-    asked = duty->kind == DECISION_ACTIVATE || duty->kind == DECISION_ROLLBACK ? &r->opened
-                                                                                : &r->scope_members;
-    if (!bitset_has(asked, a->server))
-        return; /* of somebody whom this decision was not addressed to */
-    r->is_touched = true;
-    if (duty->kind == DECISION_ACTIVATE)
-        on_activate_outcome(r, a, duty->attempt);
-    else if (duty->kind == DECISION_ROLLBACK)
-        on_rollback_outcome(r, a);
-    else
-        bitset_add(&r->finalized, a->server);
-}
-
-static void on_ack(struct leader *l, const struct ack *a)
-{
-    struct rollout *r;
-
-    switch (a->kind) {
-    case ACK_READY:
-    case ACK_REFUSED:
-        on_vote(l, a);
-        break;
-    case ACK_ABORTED:
-        r = leader_find_round(l, a->number);
-        if (r && r->state == ROLLOUT_ABORTING && bitset_has(&r->opened, a->server)) {
-            bitset_add(&r->aborted, a->server);
-            r->is_touched = true;
-        }
-        break;
-    case ACK_APPLIED:
-    case ACK_FAILED:
-    case ACK_ROLLED_BACK:
-    case ACK_FINALIZED:
-        on_outcome(l, a);
-        break;
-    case ACK_COUNT:
-        MUST(!"an acknowledgement has a kind");
-    }
-}
-
 /* A decision binds all frozen members: who got ready after it is told at once. */
 static void tell_fresh(struct leader *l, struct rollout *r, struct effects *out)
 {
@@ -380,7 +233,7 @@ static void on_acks_saved(struct leader *l, const struct leader_event *ev, struc
         if (l->rollouts[i].id)
             bitset_clear(&l->rollouts[i].fresh);
     for (uint32_t i = 0; i < ev->ack_count; i++)
-        on_ack(l, &ev->acks[i]);
+        leader_ack(l, &ev->acks[i]);
     for (uint32_t i = 0; i < l->rollout_used; i++)
         if (l->rollouts[i].id && l->rollouts[i].is_touched)
             tell_fresh(l, &l->rollouts[i], out);
@@ -388,6 +241,14 @@ static void on_acks_saved(struct leader *l, const struct leader_event *ev, struc
 }
 
 /* ---------------------------------------------------------------- what became durable */
+
+/* What a check said before is about other content now, but for who runs the candidate already. */
+static void forget_checks(struct scope_state *scope, const struct bitset *addressed,
+                          const struct bitset *applied)
+{
+    for (uint32_t w = 0; w < addressed->word_count; w++)
+        scope->blamed.words[w] &= ~addressed->words[w] | applied->words[w];
+}
 
 /* One duty per scope, each for those servers of `to` that belong to the scope. */
 static void owe(struct leader *l, struct rollout *r, const struct leader_event *ev,
@@ -405,7 +266,7 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
         MUST(duty != NULL); /* it was claimed before the rollout, or the retry, was taken */
         if (ev->decision == DECISION_ACTIVATE)
             bitset_intersect(&duty->owed, &r->round.ready);
-        bitset_subtract(&l->scopes[r->scopes[s]].blamed, &duty->addressed);
+        forget_checks(&l->scopes[r->scopes[s]], &duty->addressed, &r->applied);
         first = first ? first : duty;
     }
     delivery_send(&l->delivery, first, &l->fleet.connected, ev->now_ms, ev->chance, out);
@@ -418,6 +279,7 @@ static void on_attempt_saved(struct leader *l, struct rollout *r, const struct l
     struct rollout_facts facts;
 
     r->round.number = ev->number;
+    r->first_number = r->first_number ? r->first_number : ev->number;
     r->phase = PHASE_PREPARING;
     if (r->strategy.is_eventual) {
         r->phase = PHASE_ACTIVATING;

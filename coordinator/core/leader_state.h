@@ -42,6 +42,10 @@ bool leader_step_round(struct rollout *r, enum round_event event, const struct r
                        struct effects *out);
 bool leader_step_rollout(struct rollout *r, enum rollout_event event,
                          const struct rollout_facts *facts, struct effects *out);
+/* What one scope of a digest tells. */
+void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h);
+/* One acknowledgement that the database has recorded. */
+void leader_ack(struct leader *l, const struct ack *a);
 enum command_verdict leader_command(struct leader *l, const struct leader_event *ev,
                                     struct effects *out);
 

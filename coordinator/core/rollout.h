@@ -146,6 +146,7 @@ struct rollout {
     struct bitset fresh;   /* READY came after the decision: told at once */
     struct bitset scratch; /* whom a retry would ask */
     bool is_touched;       /* this step changed its facts */
+    uint64_t first_number; /* of the first attempt it is known by; nothing below is of this rollout */
 };
 
 #define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 17) /* the round's two among them */

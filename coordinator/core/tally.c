@@ -155,13 +155,23 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
     };
 }
 
-/* Everybody in `asked` who is present and not unreachable is in one of the two sets. */
+/* Everybody in `asked` who is present and not unreachable is done. */
 static bool is_done(const struct rollout *r, const struct bitset *asked, const struct bitset *done,
-                    const struct bitset *also_done, const struct fleet *fleet)
+                    const struct fleet *fleet)
 {
     for (uint32_t w = 0; w < asked->word_count; w++)
         if (asked->words[w] & present(r, fleet, w) & ~fleet->unreachable.words[w] &
-            ~done->words[w] & ~also_done->words[w])
+            ~done->words[w])
+            return false;
+    return true;
+}
+
+/* Went back, cannot, or had nothing to take back. */
+static bool is_everyone_back(const struct rollout *r, const struct fleet *fleet)
+{
+    for (uint32_t w = 0; w < r->opened.word_count; w++)
+        if (r->opened.words[w] & present(r, fleet, w) & ~fleet->unreachable.words[w] &
+            ~(r->rolled_back.words[w] | r->broken.words[w] | r->aborted.words[w]))
             return false;
     return true;
 }
@@ -169,11 +179,11 @@ static bool is_done(const struct rollout *r, const struct bitset *asked, const s
 static bool is_everyone_done(const struct rollout *r, const struct fleet *fleet)
 {
     if (r->state == ROLLOUT_ABORTING)
-        return is_done(r, &r->opened, &r->aborted, &r->aborted, fleet);
+        return is_done(r, &r->opened, &r->aborted, fleet);
     if (r->state == ROLLOUT_ROLLING_BACK)
-        return is_done(r, &r->opened, &r->rolled_back, &r->broken, fleet);
+        return is_everyone_back(r, fleet);
     if (r->state == ROLLOUT_FINALIZING)
-        return is_done(r, &r->scope_members, &r->finalized, &r->finalized, fleet);
+        return is_done(r, &r->scope_members, &r->finalized, fleet);
     return false;
 }
 
@@ -182,7 +192,7 @@ static bool is_everyone_done(const struct rollout *r, const struct fleet *fleet)
 static bool is_observed(const struct rollout *r, const struct fleet *fleet, int64_t now_ms)
 {
     return !fleet_in_grace(fleet, now_ms) ||
-           is_done(r, &r->opened, &fleet->connected, &fleet->connected, fleet);
+           is_done(r, &r->opened, &fleet->connected, fleet);
 }
 
 static bool is_baked(const struct rollout *r, const struct fleet *fleet, int64_t now_ms)

@@ -319,6 +319,19 @@ START_TEST(test_rolled_back_from_everywhere)
 }
 END_TEST
 
+/* It never moved: the way back has nothing to take back there, and is not addressed to it. */
+START_TEST(test_who_never_moved_is_not_addressed_by_the_way_back)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    roll_back();
+    ck_assert_uint_eq(one(ACK_ABORTED, 2, back, NULL, NULL), 1);
+    member_is(2, "pending", "aborted");
+    ck_assert_str_eq(kit_text(pg, "SELECT obeyed FROM server_scope WHERE server_id = 2"), "0");
+    ck_assert(recorded[0]);
+}
+END_TEST
+
 START_TEST(test_who_cannot_go_back_is_broken)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
@@ -436,6 +449,7 @@ int main(void)
     tcase_add_test(tests, test_how_far_a_failed_one_came_and_where_it_went_back_to);
     tcase_add_test(tests, test_order_does_not_matter);
     tcase_add_test(tests, test_rolled_back_from_everywhere);
+    tcase_add_test(tests, test_who_never_moved_is_not_addressed_by_the_way_back);
     tcase_add_test(tests, test_who_cannot_go_back_is_broken);
     tcase_add_test(tests, test_finalized_concerns_what_runs_only);
     tcase_add_test(tests, test_a_retry_ignores_the_failure_before);

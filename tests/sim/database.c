@@ -345,6 +345,16 @@ static bool execute_save(struct world *w, struct request *q)
 
 /* ---- C2 ---- */
 
+/* Nothing of the rollout was activated there. */
+static void record_kept(struct database *d, const struct ack *a)
+{
+    const struct decision_row *row = database_decision(d, a->number);
+    struct rollout_row *r = row ? database_rollout(d, row->rollout) : NULL;
+
+    if (r && row->kind == DECISION_ROLLBACK && r->members[a->server].is_in)
+        r->members[a->server].is_aborted = true;
+}
+
 static void record_vote(struct database *d, const struct ack *a)
 {
     const struct attempt_row *attempt = database_attempt(d, a->number);
@@ -414,7 +424,9 @@ static void record_acks(struct world *w, const struct request *q)
         if (n->outbox && n->outbox < 256 && n->incarnation == w->servers[n->ack.server].incarnation)
             d->recorded[n->ack.server][n->outbox / 64] |= BIT(n->outbox % 64);
         if (n->ack.kind == ACK_READY || n->ack.kind == ACK_REFUSED || n->ack.kind == ACK_ABORTED)
-            record_vote(d, &n->ack);
+            n->ack.kind == ACK_ABORTED && database_decision(d, n->ack.number)
+                ? record_kept(d, &n->ack)
+                : record_vote(d, &n->ack);
         else
             record_outcome(d, &n->ack);
     }

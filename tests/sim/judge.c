@@ -151,6 +151,16 @@ void judge_decision(struct world *w, const struct rollout_row *r, const struct d
     }
 }
 
+/* The candidate of the rollout that ROLLBACK `dseq` takes back is active. */
+static bool runs_of_rollout(struct world *w, uint64_t dseq, const struct promise *pr)
+{
+    const struct decision_row *back = database_decision(&w->database, dseq);
+    const struct decision_row *d = database_decision(&w->database, pr->obeyed);
+
+    return back && d && d->kind == DECISION_ACTIVATE && d->rollout == back->rollout &&
+           pr->outcome == OUTCOME_OK;
+}
+
 /* S5, the database's side: what is recorded durably happened. */
 void judge_ack(struct world *w, const struct ack_note *n)
 {
@@ -168,6 +178,9 @@ void judge_ack(struct world *w, const struct ack_note *n)
     for (unsigned s = 0; s < w->database.scope_count; s++) {
         const struct promise *pr = &v->disk.promises[s];
 
+        if (n->ack.kind == ACK_ABORTED && runs_of_rollout(w, n->ack.number, pr))
+            violated(w, "S5: server %u has nothing to take back by %llu and runs the candidate",
+                     n->ack.server, U(n->ack.number));
         if (n->ack.kind == ACK_ABORTED && pr->slot_attempt == n->ack.number)
             violated(w, "S5: server %u said ABORTED of %llu and holds it", n->ack.server,
                      U(n->ack.number));
@@ -284,6 +297,8 @@ static void judge_obeyed(struct world *w, unsigned server, unsigned scope,
         violated(w, "S2: server %u obeyed %llu, which is not decided", server, U(now->obeyed));
         return;
     }
+    if (d->kind == DECISION_ACTIVATE)
+        w->moved[d->rollout - 1][server] |= (uint8_t)BIT(scope);
     if (d->kind != DECISION_FINALIZE && !(d->addressed & BIT(server)))
         violated(w, "S10: server %u obeyed %llu, which is not for it", server, U(now->obeyed));
     if (now->outcome == OUTCOME_APPLYING ? now->is_reverting : now->outcome != OUTCOME_OK)
@@ -374,6 +389,35 @@ static bool is_another_try(const struct promise *was, const struct promise *now)
            (was->outcome == OUTCOME_FAILED || was->outcome == OUTCOME_BROKEN);
 }
 
+/* What was good last applies here, and nothing interfered: a failure goes back to it. */
+static bool can_keep_lkg(const struct world *w, unsigned server, const struct promise *pr)
+{
+    const struct faults *f = &w->faults;
+
+    return !f->flaky_apply && !f->server_crash_ms && !f->at_save &&
+           !(w->contents[content_of(&pr->lkg.hash)].bad_applying & BIT(server));
+}
+
+/* A rollout never makes a server worse than it found it: what a way back has nothing to take back
+ * from stays where it is, and what cannot be taken leaves the last known good running. */
+static void judge_worse(struct world *w, unsigned server, unsigned scope,
+                        const struct promise *was, const struct promise *now)
+{
+    const struct decision_row *d = database_decision(&w->database, now->obeyed);
+
+    if (d && d->kind == DECISION_ROLLBACK && now->obeyed != was->obeyed &&
+        was->outcome != OUTCOME_APPLYING && was->outcome != OUTCOME_BROKEN &&
+        (was->is_finalized || was->obeyed_kind != ORDER_ACTIVATE) &&
+        !(w->moved[d->rollout - 1][server] & BIT(scope)) &&
+        !hash_equal(&was->active.hash, &now->active.hash))
+        violated(w, "worse: ROLLBACK %llu moved server %u, which its rollout never moved",
+                 U(d->dseq), server);
+    if (now->outcome == OUTCOME_BROKEN && was->outcome != OUTCOME_BROKEN &&
+        can_keep_lkg(w, server, now))
+        violated(w, "worse: scope %u of server %u is broken, and its last known good is not", scope,
+                 server);
+}
+
 void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
                 const struct promise *before)
 {
@@ -387,6 +431,7 @@ void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
         else if (!hash_equal(&was->active.hash, &now->active.hash) &&
                  !(now->is_reverting && hash_equal(&now->active.hash, &now->lkg.hash)))
             violated(w, "S4: server %u changed what is active without a decision", server);
+        judge_worse(w, server, i, was, now);
         judge_lkg(w, server, i, was, now);
         judge_slot(w, server, was, now);
         if (s->has_ack)
@@ -456,7 +501,8 @@ void judge_unheld(struct world *w, unsigned server, const struct message *m)
 /* ---- when faults have stopped ---- */
 
 /* The newest decision that a server must have obeyed in the end: FINALIZE for everybody, ROLLBACK
- * for its members, except when the disk that knew it is gone (then the base is enough). */
+ * for who obeyed an ACTIVATE of its rollout, except when the disk that knew it is gone (then the base
+ * is enough). */
 static uint64_t newest_for(const struct world *w, unsigned server, unsigned scope)
 {
     const struct database *d = &w->database;
@@ -466,6 +512,7 @@ static uint64_t newest_for(const struct world *w, unsigned server, unsigned scop
         const struct decision_row *row = &d->decisions[i];
         bool is_for_it = row->kind == DECISION_FINALIZE ||
                          (row->kind == DECISION_ROLLBACK && row->addressed & BIT(server) &&
+                          w->moved[row->rollout - 1][server] & BIT(scope) &&
                           row->dseq > w->servers[server].lost_below);
 
         if (is_for_it && target_of(row, scope))

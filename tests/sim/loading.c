@@ -80,7 +80,8 @@ static uint64_t addressed_now(struct database *d, const struct decision_row *row
 
     for (unsigned s = 0; s < SERVERS_MAX; s++)
         if (r->members[s].is_in &&
-            (row->kind == DECISION_ROLLBACK || r->members[s].attempt_number == row->attempt))
+            (row->kind == DECISION_ROLLBACK ? !r->members[s].is_aborted
+                                            : r->members[s].attempt_number == row->attempt))
             set |= BIT(s);
     return set;
 }

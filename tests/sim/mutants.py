@@ -118,7 +118,7 @@ MUTANTS = [
     ("cut off and keeps the candidate", True, [
         ("agent/core/promise.c", "silent_ms >= pr->isolation_ms &&", "silent_ms >= 4 * (int64_t)pr->isolation_ms &&")]),
     ("late APPLIED undoes a going back", True, [
-        ("coordinator/core/leader.c", "    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */", "    } else {\n        bitset_remove(&r->failed, a->server);")]),
+        ("coordinator/core/leader_acks.c", "    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */", "    } else {\n        bitset_remove(&r->failed, a->server);")]),
     ("the last scope hides the others' checks", True, [
         ("coordinator/core/leader.c", "        bitset_unite(&r->failing, &l->scopes[r->scopes[s]].blamed);", "        bitset_copy(&r->failing, &l->scopes[r->scopes[s]].blamed);")]),
     ("a retry excuses what the change broke", True, [
@@ -126,6 +126,8 @@ MUTANTS = [
         ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),
     ("duties leak", True, [
         ("coordinator/core/delivery.c", "(old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);", "false;")]),
+    ("rollback pushes on the unmoved", True, [
+        ("agent/core/participant.c", "    find_still(&s);\n", "")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

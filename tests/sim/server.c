@@ -508,5 +508,7 @@ void server_reimage(struct world *w, unsigned who)
     memset(w->database.recorded[who], 0, sizeof(w->database.recorded[who]));
     v->incarnation++;
     v->lost_below = w->database.sequence;
+    for (unsigned r = 0; r < ROLLOUTS_MAX; r++)
+        w->moved[r][who] = 0;
     w->tally->reimages++;
 }

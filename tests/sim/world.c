@@ -333,6 +333,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     w->is_broken = w->is_quiet = false;
     memset(&w->database, 0, sizeof(w->database));
     memset(w->told, 0, sizeof(w->told));
+    memset(w->moved, 0, sizeof(w->moved));
     memset(w->parted_until, 0, sizeof(w->parted_until));
     w->told_failing = 0;
     draw_limits(w, seed);

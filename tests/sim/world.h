@@ -206,6 +206,7 @@ struct world {
     uint64_t next_session;
     int64_t parted_until[COORDINATORS_MAX][SERVERS_MAX]; /* nothing passes before */
     uint64_t told[ATTEMPTS_MAX][2]; /* servers told ACTIVATE, ABORT of the attempt row */
+    uint8_t moved[ROLLOUTS_MAX][SERVERS_MAX]; /* scopes whose candidate a server obeyed */
     uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
     struct event events[EVENTS_MAX];

@@ -268,7 +268,10 @@ START_TEST(test_revision_0_brings_the_original_back)
     temp_write(kit.file, "mine\n", 0640);
     kit_start(&kit);
     kit_welcome(&kit);
-    kit_roll(&kit, 10, NULL, &v1);
+    kit_prepare(&kit, 10, NULL, &v1, true);
+    kit_expect_ack(&kit, WIRE_READY);
+    kit_decide(&kit, WIRE_ACTIVATE, 11, 10, &v1);
+    kit_expect_ack(&kit, WIRE_APPLIED);
     ck_assert(temp_holds(kit.file, "one\n"));
     ck_assert_int_eq(stat(kit.file, &st), 0);
     ck_assert_int_eq(st.st_mode & 07777, 0640);

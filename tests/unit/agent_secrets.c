@@ -203,7 +203,7 @@ START_TEST(test_a_destroyed_secret_is_not_applied_again)
     ck_assert_str_ne(before.items[0].id, after.items[0].id);
     ck_assert(temp_holds(kit.file, VALUE));
 
-    kit_decide(&kit, WIRE_ROLLBACK, 30, 0, &first);
+    kit_decide(&kit, WIRE_FINALIZE, 30, 0, &first);
     ack = kit_expect_ack(&kit, WIRE_FAILED);
     wire_text_copy(ack.text, text, sizeof(text));
     ck_assert_msg(strstr(text, "\"value\" was destroyed") != NULL, "%s", text);

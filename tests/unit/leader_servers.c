@@ -115,6 +115,30 @@ START_TEST(test_a_server_that_cannot_go_back_fails_the_rollout)
 }
 END_TEST
 
+/* It was a member and never moved: it keeps what it runs, and stays due what was released before. */
+START_TEST(test_who_has_nothing_to_take_back_is_done)
+{
+    uint64_t none = 0;
+    struct bitset nobody = { &none, 1 };
+
+    dseq = 10;
+    ck_assert(leader_load_decision(l, 9, DECISION_FINALIZE, 99, 0, 0, NULL, &nobody));
+    load.strategy.stages[0].bake_ms = 10000;
+    load.strategy.stages[0].size.amount = 2;
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 11);
+    ack(ACK_APPLIED, 0, 12);
+    command(ROLLOUT_ACTION_ROLLBACK);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ck_assert_uint_eq(leader_due(l, 0, 0), 13);
+    ack(ACK_ABORTED, 0, 13);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_str_eq(leader_rollout(l, 1) ? "" : ended_because, "every reachable server went back");
+    ck_assert_uint_eq(leader_due(l, 0, 0), 9);
+}
+END_TEST
+
 START_TEST(test_a_rollback_that_is_not_confirmed_ends_in_time)
 {
     load.strategy.stages[0].bake_ms = 10000;
@@ -275,6 +299,7 @@ int main(void)
         test_a_scope_without_servers_completes_at_once,
         test_a_newcomer_gets_the_released_revision,
         test_a_server_that_cannot_go_back_fails_the_rollout,
+        test_who_has_nothing_to_take_back_is_done,
         test_a_rollback_that_is_not_confirmed_ends_in_time,
         test_unfit_servers_are_counted_apart,
         test_fates_of_attempts,

@@ -1,0 +1,152 @@
+/* participant_still.c - a way back on a server that never moved, or cannot take what it names. */
+#include "tests/unit/participant_kit.h"
+
+static bool runs(unsigned n)
+{
+    struct content c = content(n);
+
+    return hash_equal(&promise(A)->active.hash, &c.hash);
+}
+
+/* Runs content 1, finalized by 12; content 2 was released by 22, and could not be applied here. */
+static void failed_the_release(void)
+{
+    start();
+    released(1, 0);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    applied(false);
+    saved();
+    applied(true);
+    expect_save(ACK_WORD_FAILED, 22);
+    saved();
+    ck_assert(runs(1));
+}
+
+/* The rollout to content 3 never moved it: its way back names the very content it cannot run. */
+START_TEST(test_who_never_moved_goes_nowhere)
+{
+    failed_the_release();
+    prepare(30, 3, 2);
+    ck_assert_int_eq(must(PARTICIPANT_SAY)->refusal, REFUSAL_BASE);
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    ck_assert(!must(PARTICIPANT_SAVE)->has_ack);
+    ck_assert_ptr_null(effect(PARTICIPANT_STAGE));
+    ck_assert_ptr_null(effect(PARTICIPANT_APPLY));
+    ck_assert_ptr_null(effect(PARTICIPANT_SAY)); /* not before it is durable */
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    ck_assert_uint_eq(out.count, 0);
+    saved();
+    expect_said(ACK_WORD_ABORTED, 33);
+    ck_assert(runs(1));
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
+    ck_assert_uint_eq(promise(A)->obeyed, 22);
+}
+END_TEST
+
+START_TEST(test_that_nothing_was_taken_back_is_said_again)
+{
+    failed_the_release();
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    saved();
+    restart();
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    expect_said(ACK_WORD_ABORTED, 33);
+    ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
+}
+END_TEST
+
+/* What comes late of the rollout that was taken back finds nothing to open. */
+START_TEST(test_late_words_of_the_rollout_find_nothing)
+{
+    failed_the_release();
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    saved();
+    prepare(30, 3, 1);
+    ck_assert_uint_eq(out.count, 0);
+    order(ORDER_ACTIVATE, 31, 30, 3);
+    ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
+    order(ORDER_FINALIZE, 22, 0, 2); /* what is released is tried again when it is said again */
+    must(PARTICIPANT_STAGE);
+}
+END_TEST
+
+/* It is in the middle of the release when the way back overtakes it, and fails: it had something
+ * good before, and has it again. */
+START_TEST(test_a_way_back_that_fails_leaves_what_was_good)
+{
+    start();
+    released(1, 0);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    must(PARTICIPANT_APPLY);
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    ended(PARTICIPANT_SAVED, 1, true);
+    ended(PARTICIPANT_APPLIED, 1, false);
+    ck_assert_ptr_nonnull(effect(PARTICIPANT_SAVE));
+    ended(PARTICIPANT_SAVED, 1, true);
+    ck_assert(must(PARTICIPANT_APPLY)->is_revert);
+    ended(PARTICIPANT_APPLIED, 1, true);
+    expect_save(ACK_WORD_FAILED, 33);
+    ck_assert(!must(PARTICIPANT_SAVE)->is_broken);
+    ck_assert(runs(1));
+}
+END_TEST
+
+/* What it overtook ended while its content was fetched: by then there is nothing to take back. */
+START_TEST(test_a_way_back_is_looked_at_again_when_it_is_staged)
+{
+    start();
+    released(1, 0);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    must(PARTICIPANT_STAGE);
+    applied(false);
+    saved();
+    applied(true);
+    saved();
+    ended(PARTICIPANT_STAGED, 1, true);
+    ck_assert(!must(PARTICIPANT_SAVE)->has_ack);
+    ended(PARTICIPANT_SAVED, 1, true);
+    expect_said(ACK_WORD_ABORTED, 33);
+    ck_assert(runs(1));
+}
+END_TEST
+
+/* A candidate never stays where a way back was decided. */
+START_TEST(test_a_candidate_leaves_even_when_the_base_cannot_be_had)
+{
+    start();
+    released(1, 0);
+    promised(20, 2, 1);
+    order(ORDER_ACTIVATE, 21, 20, 2);
+    saved();
+    applied(true);
+    saved();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    staged(false);
+    saved();
+    ck_assert(must(PARTICIPANT_APPLY)->is_revert);
+    applied(true);
+    expect_save(ACK_WORD_FAILED, 33);
+    ck_assert(runs(1));
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const all[] = {
+        test_who_never_moved_goes_nowhere,
+        test_that_nothing_was_taken_back_is_said_again,
+        test_late_words_of_the_rollout_find_nothing,
+        test_a_way_back_that_fails_leaves_what_was_good,
+        test_a_way_back_is_looked_at_again_when_it_is_staged,
+        test_a_candidate_leaves_even_when_the_base_cannot_be_had,
+    };
+
+    return run_tests("participant_still", all, sizeof(all) / sizeof(all[0]));
+}
