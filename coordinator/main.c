@@ -130,7 +130,9 @@ static bool wait_for_database(const char *url)
 static int make_first_token(struct pg *pg, const char *name, char token_out[TOKEN_TEXT_SIZE],
                             struct err *e)
 {
-    struct token_new token = { .name = name, .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    struct token_new token = {
+        .name = name, .subject = name, .grants = TOKEN_FIRST_GRANTS, .created_by = ""
+    };
     char id[TOKEN_ID_SIZE];
 
     if (pg_exec(pg, "BEGIN", e) != 0 || tokens_create(pg, &token, id, token_out, e) != 0 ||

@@ -233,10 +233,12 @@ const struct command commands[] = {
     { "freeze", "list", "", "Freezes, and which are active", NULL, NULL, NULL, 0, 0, freeze_list },
     { "freeze", "delete", "NAME", "Lift a freeze", NULL, NULL, NULL, 1, 1, freeze_delete },
     { "token", "create", "NAME", "Make an access token; printed this once",
-      "NAME is the person or the machine: whoever asks for a rollout under a name cannot approve\n"
-      "it under the same. Roles: viewer, editor, releaser, approver, admin, hook. Rights of no\n"
-      "role: secret.read, and rollout.break_glass, which wants --expires. Nobody gives away what\n"
-      "they do not have.",
+      "It is the maker's own, whatever it is called, and ends with the maker's. Who has the right\n"
+      "token.issue (as the first token) makes tokens for others: NAME is the person or machine.\n"
+      "Nobody approves a rollout of their own, nor with a token that its author made.\n"
+      "Roles: viewer, editor, releaser, approver, admin, hook. Rights of no role: secret.read,\n"
+      "token.issue, and rollout.break_glass, which wants --expires. Nobody gives away what they do\n"
+      "not have, nor for longer than they have it.",
       "  lockstep token create ada --role releaser --environment prod > ada.token\n"
       "  lockstep token create ci --role editor --environment dev --service 'pay*' --expires 90d\n"
       "  lockstep token create onduty --role releaser --right rollout.break_glass --expires 12h",

@@ -9,6 +9,7 @@
 #include "common/name.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
+#include "coordinator/store/places.h"
 
 static int refuse(const struct request *rq, struct reply *re, enum right right,
                   const char *service, const char *environment, struct err *e)
@@ -67,6 +68,12 @@ bool access_allows_service(const struct request *rq, enum right right, const cha
     return grants_allow_service(&rq->owner.grants, right, service, clock_wall_ms());
 }
 
+bool access_allows_environment(const struct request *rq, enum right right,
+                               const char *environment)
+{
+    return grants_allow_environment(&rq->owner.grants, right, environment, clock_wall_ms());
+}
+
 int access_check(const struct request *rq, struct reply *re, enum right right,
                  const char *service, const char *environment, struct err *e)
 {
@@ -85,4 +92,9 @@ bool access_allows_all(const struct request *rq, enum right right, const struct 
                            json_string_value(json_object_get(one, "environment"))))
             return false;
     return true;
+}
+
+void access_places(const struct request *rq, enum right right, struct places *out)
+{
+    places_of(&rq->owner.grants, right, clock_wall_ms(), out);
 }

@@ -31,7 +31,14 @@ bool access_allows(const struct request *rq, enum right right, const char *servi
                    const char *environment);
 /* The right for a service in any environment. */
 bool access_allows_service(const struct request *rq, enum right right, const char *service);
+/* The right for any service in an environment. */
+bool access_allows_environment(const struct request *rq, enum right right,
+                               const char *environment);
 /* The right for every {"service", "environment"} of a list, such as a rollout's changes. */
 bool access_allows_all(const struct request *rq, enum right right, const struct json_t *scopes);
+
+/* Where the token holds the right now, for a list that leaves out the rest. */
+struct places;
+void access_places(const struct request *rq, enum right right, struct places *out);
 
 #endif

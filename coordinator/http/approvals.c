@@ -15,6 +15,7 @@
 #include "coordinator/store/audit.h"
 #include "coordinator/store/freezes.h"
 #include "coordinator/store/rollouts.h"
+#include "coordinator/store/tokens.h"
 
 struct verdict_on {
     struct rollout_state_row row;
@@ -79,14 +80,24 @@ static int refuse_state(struct reply *re, const struct verdict_on *v, const char
                     v->row.public_id, v->waiting.state);
 }
 
+/* Subjects count, not tokens: neither the author, nor a token that the author made. */
 static int check_author(const struct request *rq, const struct verdict_on *v, const char *action,
                         struct err *e)
 {
-    if (strcmp(v->waiting.author, rq->owner.name) != 0)
+    bool is_own = false;
+
+    if (strcmp(v->waiting.author, rq->owner.name) == 0)
+        return err_code(e, ERR_FORBIDDEN, "own_rollout",
+                        "%s must be said by somebody else: rollout %s was asked for by %s", action,
+                        v->row.public_id, rq->owner.name);
+    if (tokens_is_of(rq->pg, rq->owner.id, v->waiting.author, &is_own, e) < 0)
+        return -1;
+    if (!is_own)
         return 0;
     return err_code(e, ERR_FORBIDDEN, "own_rollout",
-                    "%s must be said by somebody else: rollout %s was asked for by %s", action,
-                    v->row.public_id, rq->owner.name);
+                    "%s must be said by somebody else: the token of %s was made by %s, who asked "
+                    "for rollout %s; a token from another administrator can", action,
+                    rq->owner.name, v->waiting.author, v->row.public_id);
 }
 
 /* The base moved since it was shown: committed as such, and said; who still wants it says so. */
@@ -142,7 +153,8 @@ static int start_if_complete(struct request *rq, struct reply *re, const struct 
 static int approve_inside(struct request *rq, struct reply *re, struct transaction *t,
                           struct verdict_on *v, struct err *e)
 {
-    struct approval approval = { v->row.rollout_id, rq->owner.name, rq->address, v->reason };
+    struct approval approval = { v->row.rollout_id, rq->owner.name, rq->owner.id,
+                                 rq->address, v->reason };
     bool is_started;
 
     if (v->waiting.was_given)

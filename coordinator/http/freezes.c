@@ -25,6 +25,23 @@ static json_t *freeze_json(const struct rows *rows, size_t row)
                      *f.ends_at ? json_string(f.ends_at) : json_null(), "active", is_active);
 }
 
+/* What freezes other environments than the reader's, and why, is none of the reader's business. */
+static bool is_in_sight(const struct request *rq, const json_t *freeze)
+{
+    const char *environment = json_string_value(json_object_get(freeze, "environment"));
+
+    return strcmp(environment, "*") == 0 ||
+           access_allows_environment(rq, RIGHT_FREEZE_READ, environment);
+}
+
+static void append_in_sight(const struct request *rq, json_t *items, json_t *freeze)
+{
+    if (is_in_sight(rq, freeze))
+        json_array_append_new(items, freeze);
+    else
+        json_decref(freeze);
+}
+
 int freezes_get_all(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -34,7 +51,7 @@ int freezes_get_all(struct request *rq, struct reply *re, struct err *e)
         return -1;
     items = json_array();
     for (size_t i = 0; i < rows_count(rows); i++)
-        json_array_append_new(items, freeze_json(rows, i));
+        append_in_sight(rq, items, freeze_json(rows, i));
     return reply_list(re, "freezes", items, NULL);
 }
 
@@ -56,8 +73,10 @@ static int reply_freeze(struct request *rq, struct reply *re, int status, const 
 
     if (get_freeze(rq, name, &body, e) < 0)
         return -1;
-    if (!body)
+    if (!body || !is_in_sight(rq, body)) {
+        json_decref(body);
         return err_code(e, ERR_NOT_FOUND, "unknown_freeze", "there is no freeze %.100s", name);
+    }
     return reply_json(re, status, body);
 }
 

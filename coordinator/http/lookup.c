@@ -11,6 +11,7 @@
 #include "coordinator/http/reveal.h"
 #include "coordinator/store/config_search.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 
 /* ---------------------------------------------------------------- keys by pattern */
 
@@ -74,7 +75,8 @@ int lookup_search(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     SCOPED_BUFFER struct buffer cursor = { 0 };
-    struct config_search q = { 0 };
+    SCOPED_PLACES places = { 0 };
+    struct config_search q = { .places = &places };
     char scope[SCOPE_BUFFER];
     json_t *items;
     size_t limit;
@@ -83,6 +85,7 @@ int lookup_search(struct request *rq, struct reply *re, struct err *e)
     if (read_search(rq, &q, scope, e) < 0)
         return -1;
     limit = (size_t)q.limit++;
+    access_places(rq, RIGHT_CONFIG_READ, &places);
     if (config_search(rq->pg, &q, &rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++) {
@@ -97,8 +100,7 @@ int lookup_search(struct request *rq, struct reply *re, struct err *e)
     for (size_t i = 0; i < rows_count(rows) && i < limit; i++) {
         struct config_found found = config_found_at(rows, i);
 
-        if (access_allows(rq, RIGHT_CONFIG_READ, found.service, found.environment))
-            json_array_append_new(items, found_json(rq, &found));
+        json_array_append_new(items, found_json(rq, &found));
         buffer_clear(&cursor);
         buffer_printf(&cursor, "%s/%s/%s", found.service, found.environment, found.item.key);
     }

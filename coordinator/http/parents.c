@@ -13,6 +13,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/schemas.h"
 #include "coordinator/store/secrets.h"
 
@@ -54,24 +55,25 @@ int parents_get_one(struct request *rq, struct reply *re, struct err *e)
 int parents_get_all(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_PLACES places = { 0 };
     char service[NAME_BUFFER] = "", environment[NAME_BUFFER] = "", cursor[SCOPE_BUFFER];
     const char *after = request_query(rq, "cursor");
     json_t *items;
     int64_t limit;
     bool is_more;
 
+    access_places(rq, RIGHT_CONFIG_READ, &places);
     if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
         (after && name_split_scope(after, service, environment, e) < 0) ||
-        inherit_list(rq->pg, service, environment, limit + 1, &rows, e) < 0)
+        inherit_list(rq->pg, &places, service, environment, limit + 1, &rows, e) < 0)
         return -1;
     is_more = rows_count(rows) > (size_t)limit;
     items = json_array();
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
-        if (access_allows(rq, RIGHT_CONFIG_READ, rows_text(rows, i, 0), rows_text(rows, i, 1)))
-            json_array_append_new(
-                items, json_pack("{s:s,s:s,s:o}", "service_name", rows_text(rows, i, 0),
-                                 "environment", rows_text(rows, i, 1), "parents",
-                                 json_loads(rows_text(rows, i, 2), 0, NULL)));
+        json_array_append_new(items, json_pack("{s:s,s:s,s:o}", "service_name",
+                                               rows_text(rows, i, 0), "environment",
+                                               rows_text(rows, i, 1), "parents",
+                                               json_loads(rows_text(rows, i, 2), 0, NULL)));
         snprintf(cursor, sizeof(cursor), "%s/%s", rows_text(rows, i, 0), rows_text(rows, i, 1));
     }
     return reply_list(re, "parents", items, is_more ? cursor : NULL);

@@ -17,6 +17,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/schemas.h"
 
 #define EXISTING_MAX 100  /* violations that a PUT lists */
@@ -120,24 +121,25 @@ static int reply_some(struct request *rq, struct reply *re, const char *service,
     SCOPED(rows_free) struct rows *rows = NULL;
     SCOPED_BUFFER struct buffer next = { 0 };
     const char *cursor = request_query(rq, "cursor"), *slash = cursor ? strchr(cursor, '/') : NULL;
+    SCOPED_PLACES places = { 0 };
     char after[NAME_BUFFER] = "";
     json_t *items;
     int64_t limit;
 
+    access_places(rq, RIGHT_SCHEMA_READ, &places);
     if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0)
         return -1;
     if (cursor && (!slash || slash - cursor >= (long)sizeof(after)))
         return err_set(e, ERR_INVALID, "?cursor= is none that this list gave");
     if (slash)
         memcpy(after, cursor, (size_t)(slash - cursor));
-    if (schemas_list(rq->pg, service, after, slash ? slash + 1 : "", limit + 1, &rows, e) < 0)
+    if (schemas_list(rq->pg, &places, service, after, slash ? slash + 1 : "", limit + 1, &rows, e) < 0)
         return -1;
     items = json_array();
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
         struct schema_row r = schema_row_at(rows, i);
 
-        if (access_allows_service(rq, RIGHT_SCHEMA_READ, r.service))
-            json_array_append_new(items, row_json(&r));
+        json_array_append_new(items, row_json(&r));
         buffer_clear(&next);
         buffer_printf(&next, "%s/%s", r.service, r.key);
     }

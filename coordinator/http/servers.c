@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "common/name.h"
+#include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/servers.h"
 
 #define SCOPES_MAX 256
@@ -29,13 +31,22 @@ static json_t *view_json(const struct server_view *s)
     return out;
 }
 
+/* Who enrols servers has to do with all of them. */
+static void places_in_sight(const struct request *rq, struct places *out)
+{
+    access_places(rq, RIGHT_SERVER_READ, out);
+    out->is_everywhere |= access_allows(rq, RIGHT_SERVER_ENROLL, NULL, NULL);
+}
+
 static int reply_server(struct request *rq, struct reply *re, int status, const char *name,
                         struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_PLACES places = { 0 };
     struct server_view view;
 
-    if (servers_get(rq->pg, name, &rows, e) < 0)
+    places_in_sight(rq, &places);
+    if (servers_get(rq->pg, &places, name, &rows, e) < 0)
         return -1;
     view = server_view_at(rows, 0);
     return reply_json(re, status, view_json(&view));
@@ -58,6 +69,7 @@ static const char *query_or_empty(const struct request *rq, const char *name)
 int servers_get_all(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_PLACES places = { 0 };
     const char *label = query_or_empty(rq, "label");
     json_t *items;
     int64_t limit;
@@ -68,7 +80,9 @@ int servers_get_all(struct request *rq, struct reply *re, struct err *e)
         return -1;
     if (*label && !strchr(label, '='))
         return err_set(e, ERR_INVALID, "?label= is NAME=VALUE");
-    if (servers_list(rq->pg, query_or_empty(rq, "cursor"), label, query_or_empty(rq, "service"),
+    places_in_sight(rq, &places);
+    if (servers_list(rq->pg, &places, query_or_empty(rq, "cursor"), label,
+                     query_or_empty(rq, "service"),
                      name_environment(query_or_empty(rq, "environment")), limit + 1, &rows, e) < 0)
         return -1;
     count = rows_count(rows) < (size_t)limit ? rows_count(rows) : (size_t)limit;

@@ -13,6 +13,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/audit.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/scopes.h"
 #include "coordinator/store/signing.h"
 #include "coordinator/store/subscriptions.h"
@@ -56,7 +57,7 @@ static json_t *row_json(const struct subscription_row *s)
 static int get_row(struct request *rq, struct reply *re, const char *id, enum right right,
                    struct rows **rows, struct subscription_row *out, struct err *e)
 {
-    if (subscriptions_list(rq->pg, id, "", 1, rows, e) < 0)
+    if (subscriptions_list(rq->pg, NULL, id, "", 1, rows, e) < 0)
         return -1;
     *out = subscriptions_at(*rows, 0);
     return access_check(rq, re, right, out->service, out->environment, e);
@@ -76,21 +77,22 @@ int subscriptions_get_one(struct request *rq, struct reply *re, struct err *e)
 int subscriptions_get_all(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_PLACES places = { 0 };
     const char *after = request_query(rq, "cursor");
     json_t *items;
     int64_t limit;
     size_t count;
 
+    access_places(rq, RIGHT_SUBSCRIPTION_READ, &places);
     if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
-        subscriptions_list(rq->pg, "", after ? after : "", limit + 1, &rows, e) < 0)
+        subscriptions_list(rq->pg, &places, "", after ? after : "", limit + 1, &rows, e) < 0)
         return -1;
     count = rows_count(rows) < (size_t)limit ? rows_count(rows) : (size_t)limit;
     items = json_array();
     for (size_t i = 0; i < count; i++) {
         struct subscription_row row = subscriptions_at(rows, i);
 
-        if (access_allows(rq, RIGHT_SUBSCRIPTION_READ, row.service, row.environment))
-            json_array_append_new(items, row_json(&row));
+        json_array_append_new(items, row_json(&row));
     }
     return reply_list(re, "subscriptions", items,
                       rows_count(rows) > count ? subscriptions_at(rows, count - 1).id : NULL);

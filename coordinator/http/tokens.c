@@ -8,13 +8,15 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/tokens.h"
 
 struct making {
-    const char *name, *expires_at, *note;
+    const char *name, *subject, *expires_at, *note;
+    int64_t ends_ms; /* 0: never */
     json_t *list; /* lent by the body */
     struct grants grants;
     char id[TOKEN_ID_SIZE], text[TOKEN_TEXT_SIZE];
@@ -32,8 +34,9 @@ static json_t *token_json(const struct token_row *t)
     json_t *grants = json_loads(t->grants, 0, NULL);
 
     MUST(grants);
-    return json_pack("{s:s,s:s,s:o,s:s,s:s,s:o,s:o,s:o}", "id", t->id, "name", t->name, "grants",
-                     grants, "created_by", t->created_by, "created_at", t->created_at,
+    return json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:s,s:o,s:o,s:o}", "id", t->id, "name", t->name,
+                     "subject", t->subject, "made_by", text_or_null(t->made_by), "grants", grants,
+                     "created_by", t->created_by, "created_at", t->created_at,
                      "expires_at", text_or_null(t->expires_at), "last_used_at",
                      text_or_null(t->last_used_at), "revoked_at", text_or_null(t->revoked_at));
 }
@@ -107,12 +110,10 @@ static void check_glass(const struct fields *f, const struct making *m)
 
 static void read_expiry(const struct fields *f, struct making *m)
 {
-    int64_t ms;
-
     m->expires_at = fields_text(f, "expires_at", false, 64);
-    if (m->expires_at && clock_parse(m->expires_at, &ms) < 0)
+    if (m->expires_at && clock_parse(m->expires_at, &m->ends_ms) < 0)
         fields_problem(f, "expires_at", "must be a time such as 2026-11-21T00:42:56Z");
-    else if (m->expires_at && ms <= clock_wall_ms())
+    else if (m->expires_at && m->ends_ms <= clock_wall_ms())
         fields_problem(f, "expires_at", "has passed already");
 }
 
@@ -124,10 +125,13 @@ static int read_body(struct request *rq, struct reply *re, struct making *m, str
 
     if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, false, &f, e) < 0)
         return -1;
-    FIELDS_ONLY(&f, "name", "grants", "expires_at", "note");
+    FIELDS_ONLY(&f, "name", "subject", "grants", "expires_at", "note");
     m->name = fields_text(&f, "name", true, TOKEN_NAME_MAX);
     if (m->name && (!*m->name || strpbrk(m->name, "\n\r\t")))
         fields_problem(&f, "name", "must be one line of text");
+    m->subject = fields_text(&f, "subject", false, TOKEN_NAME_MAX);
+    if (m->subject && (!*m->subject || strpbrk(m->subject, "\n\r\t")))
+        fields_problem(&f, "subject", "must be one line of text: the person or machine");
     m->note = fields_text(&f, "note", false, 1000);
     read_expiry(&f, m);
     m->list = fields_list(&f, "grants", true);
@@ -139,15 +143,41 @@ static int read_body(struct request *rq, struct reply *re, struct making *m, str
     return fields_done(re, e);
 }
 
-/* Nobody gives away what they do not have. */
+/* A second name would be a second pair of eyes: only who is trusted with that makes tokens for
+ * others. Anybody else's tokens are the maker's own, whatever they are called. */
+static int settle_subject(const struct request *rq, struct reply *re, struct making *m,
+                          struct err *e)
+{
+    bool may_issue = access_allows(rq, RIGHT_TOKEN_ISSUE, NULL, NULL);
+
+    if (!m->subject)
+        m->subject = may_issue ? m->name : rq->owner.name;
+    if (may_issue || strcmp(m->subject, rq->owner.name) == 0)
+        return 0;
+    reply_extra(re, "right", json_string(right_name(RIGHT_TOKEN_ISSUE)));
+    return err_set(e, ERR_FORBIDDEN,
+                   "the token of %s lacks the right token.issue: it makes tokens for %s alone; "
+                   "leave subject out, or ask who may make tokens for others", rq->owner.name,
+                   rq->owner.name);
+}
+
+/* Nobody gives away what they do not have, nor for longer than they have it. */
 static int check_held(const struct request *rq, struct reply *re, const struct making *m,
                       struct err *e)
 {
-    enum right right = grants_exceed(&rq->owner.grants, &m->grants, clock_wall_ms());
+    char until[CLOCK_TEXT_SIZE];
+    int64_t until_ms;
+    enum right right = grants_exceed(&rq->owner.grants, rq->owner.ends_ms, &m->grants, m->ends_ms,
+                                     clock_wall_ms(), &until_ms);
 
     if (right == RIGHT_COUNT)
         return 0;
     reply_extra(re, "right", json_string(right_name(right)));
+    clock_format(until_ms, until);
+    if (until_ms)
+        return err_set(e, ERR_FORBIDDEN, "the token of %s has the right %s until %s: what it makes "
+                       "ends by then as well; say an expires_at, or an until in that grant, that "
+                       "is no later", rq->owner.name, right_name(right), until);
     return err_set(e, ERR_FORBIDDEN, "the token of %s cannot give the right %s away: it has not "
                    "got it there itself", rq->owner.name, right_name(right));
 }
@@ -161,8 +191,8 @@ static int append_audit(struct request *rq, const char *action, const char *id, 
 
     if (get_token(rq, id, &shown, e) < 0)
         return -1;
-    data = json_pack("{s:s,s:O,s:O,s:O}", "token", id, "name", json_object_get(shown, "name"),
-                     "grants", json_object_get(shown, "grants"), "expires_at",
+    data = json_pack("{s:s,s:O,s:O,s:O,s:O}", "token", id, "name", json_object_get(shown, "name"),
+                     "subject", json_object_get(shown, "subject"), "grants", json_object_get(shown, "grants"), "expires_at",
                      json_object_get(shown, "expires_at"));
     text = json_dumps(data, JSON_COMPACT);
     rc = audit_append(rq->pg,
@@ -183,6 +213,8 @@ static int create(struct request *rq, struct making *m, struct err *e)
     SCOPED(transaction_close) struct transaction t = { 0 };
     char *grants = json_dumps(m->list, JSON_COMPACT);
     struct token_new token = { .name = m->name,
+                               .subject = m->subject,
+                               .made_by = rq->owner.id,
                                .grants = grants,
                                .expires_at = m->expires_at,
                                .created_by = rq->owner.name };
@@ -204,7 +236,8 @@ int tokens_post(struct request *rq, struct reply *re, struct err *e)
     struct making m = { 0 };
     json_t *body;
 
-    if (read_body(rq, re, &m, e) < 0 || check_held(rq, re, &m, e) < 0 || create(rq, &m, e) < 0 ||
+    if (read_body(rq, re, &m, e) < 0 || settle_subject(rq, re, &m, e) < 0 ||
+        check_held(rq, re, &m, e) < 0 || create(rq, &m, e) < 0 ||
         get_token(rq, m.id, &body, e) < 0)
         return -1;
     json_object_set_new(body, "token", json_string(m.text)); /* this once */
@@ -214,18 +247,36 @@ int tokens_post(struct request *rq, struct reply *re, struct err *e)
     return reply_json(re, 201, body);
 }
 
+/* One row each; ended_out and issued_out get the ids. */
+static int note_revoked(struct request *rq, const struct rows *rows, json_t *ended, json_t *issued,
+                        struct err *e)
+{
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        const char *id = rows_text(rows, i, 0);
+
+        json_array_append_new(rows_bool(rows, i, 1) ? ended : issued, json_string(id));
+        if (rows_bool(rows, i, 1) && append_audit(rq, "token.revoke", id, NULL, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int tokens_delete(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
+    SCOPED(rows_free) struct rows *rows = NULL;
     const char *id = request_param(rq, 0);
-    bool is_changed;
+    json_t *ended = json_array(), *issued = json_array();
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
-        tokens_revoke(rq->pg, id, &is_changed, e) < 0)
+    if (REQUEST_ONLY_QUERY(rq, e, "issued") < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        tokens_revoke(rq->pg, id, request_flag(rq, "issued"), &rows, e) < 0 ||
+        note_revoked(rq, rows, ended, issued, e) < 0 ||
+        (json_array_size(ended) && transaction_commit(&t, e) < 0)) {
+        json_decref(ended);
+        json_decref(issued);
         return -1;
-    if (is_changed && (append_audit(rq, "token.revoke", id, NULL, e) < 0 ||
-                       transaction_commit(&t, e) < 0))
-        return -1;
-    return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
-                                         json_sprintf("token %s is revoked", id)));
+    }
+    return reply_json(re, 200, json_pack("{s:b,s:o,s:o,s:o}", "success", 1, "message",
+                                         json_sprintf("token %s is revoked", id), "revoked", ended,
+                                         "issued", issued));
 }

@@ -16,6 +16,7 @@
 #include "coordinator/http/reveal.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 
 /* ---------------------------------------------------------------- GET the document */
 
@@ -293,14 +294,16 @@ static int read_cursor(const struct request *rq, char *service, char *environmen
 int whole_list_services(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_PLACES places = { 0 };
     char service[NAME_BUFFER], environment[NAME_BUFFER], cursor[SCOPE_BUFFER];
     json_t *items;
     int64_t limit;
     bool is_more;
 
+    access_places(rq, RIGHT_CONFIG_READ, &places);
     if (REQUEST_ONLY_QUERY(rq, e, "limit", "cursor") < 0 || request_limit(rq, &limit, e) < 0 ||
         read_cursor(rq, service, environment, e) < 0 ||
-        scopes_list(rq->pg, service, environment, limit + 1, &rows, e) < 0)
+        scopes_list(rq->pg, &places, service, environment, limit + 1, &rows, e) < 0)
         return -1;
     is_more = rows_count(rows) > (size_t)limit;
     items = json_array();
@@ -308,8 +311,6 @@ int whole_list_services(struct request *rq, struct reply *re, struct err *e)
         struct scope_summary s = scopes_at(rows, i);
 
         snprintf(cursor, sizeof(cursor), "%s/%s", s.service, s.environment);
-        if (!access_allows(rq, RIGHT_CONFIG_READ, s.service, s.environment))
-            continue;
         json_array_append_new(
             items, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}", "service", s.service, "environment",
                              s.environment, "head", (json_int_t)s.head, "released",

@@ -54,10 +54,11 @@ int approvals_add(struct pg *pg, const struct approval *a, struct err *e)
 {
     return PG_QUERY(pg,
                     "INSERT INTO rollout_approval (rollout_id, author, actor, base, reason, "
-                    "address) SELECT rollout_id, created_by, $2, rollout_base($1), $3, $4 "
+                    "address, token_id) "
+                    "SELECT rollout_id, created_by, $2, rollout_base($1), $3, $4, $5 "
                     "FROM rollout WHERE rollout_id = $1 ON CONFLICT DO NOTHING",
                     NULL, e, PARAM_INT(a->rollout_id), PARAM_TEXT(a->actor), PARAM_TEXT(a->reason),
-                    PARAM_TEXT(a->address));
+                    PARAM_TEXT(a->address), PARAM_TEXT(a->token_id));
 }
 
 int approvals_rebase(struct pg *pg, int64_t rollout_id, struct err *e)

@@ -15,7 +15,7 @@ struct pg;
 
 struct approval {
     int64_t rollout_id;
-    const char *actor, *address, *reason;
+    const char *actor, *token_id, *address, *reason;
 };
 
 /* How a rollout waits. */

@@ -71,12 +71,13 @@ int config_search(struct pg *pg, const struct config_search *q, struct rows **ou
         " AND w.key LIKE $1 AND ((s.service, s.environment) > ($5, $6) "
         "  OR w.key > $7 COLLATE \"C\") ORDER BY w.key, w.revision DESC) v "
         "WHERE s.head > 0 AND s.service LIKE $2 AND s.environment LIKE $3 "
-        "AND (s.service, s.environment) >= ($5, $6) AND NOT v.is_deleted "
+        "AND (s.service, s.environment) >= ($5, $6) AND NOT v.is_deleted AND "
+        SQL_IN_PLACES("s.service", "s.environment", "$9", "$10")
         "ORDER BY s.service, s.environment, v.key COLLATE \"C\" LIMIT $8",
         out, e, PARAM_TEXT(like(q->key, &key)), PARAM_TEXT(like(q->service, &service)),
         PARAM_TEXT(like(q->environment, &environment)), PARAM_BOOL(q->is_head),
         PARAM_TEXT(q->after_service), PARAM_TEXT(q->after_environment), PARAM_TEXT(q->after_key),
-        PARAM_INT(q->limit));
+        PARAM_INT(q->limit), q->places->environments, q->places->services);
 }
 
 struct config_found config_found_at(const struct rows *rows, size_t row)

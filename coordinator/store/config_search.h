@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "coordinator/store/config.h"
+#include "coordinator/store/places.h"
 
 /* Keys of a scope as released, in one query that sees one moment: those of `keys` when `revision`
  * is the released one; else all. *scope has the names, and is filled in. Rows are of those that
@@ -25,6 +26,7 @@ struct config_search {
     const char *key, *service, *environment;
     bool is_head; /* look at the heads; else at what is released */
     const char *after_service, *after_environment, *after_key; /* the last one seen; "" none */
+    const struct places *places; /* where who asks may read */
     int64_t limit;
 };
 struct config_found {

@@ -190,6 +190,17 @@ bool grants_allow_service(const struct grants *g, enum right right, const char *
     return false;
 }
 
+bool grants_allow_environment(const struct grants *g, enum right right, const char *environment,
+                              int64_t now_ms)
+{
+    for (size_t i = 0; i < g->count; i++)
+        if (holds(&g->items[i], right, now_ms) &&
+            (strcmp(g->items[i].environment, "*") == 0 ||
+             strcmp(g->items[i].environment, environment) == 0))
+            return true;
+    return false;
+}
+
 bool grants_reach(const struct grants *g, enum right right, const char *service,
                   const char *environment, int64_t now_ms)
 {
@@ -219,21 +230,42 @@ static bool hands_on(const struct grant *outer, const struct grant *inner)
            (!is_glob && name_matches(outer->service, inner->service));
 }
 
-static bool is_held(const struct grants *outer, const struct grant *inner, enum right right,
-                    int64_t now_ms)
+/* The earlier of two ends, 0 being none. */
+static int64_t sooner(int64_t a, int64_t b)
 {
-    for (size_t i = 0; i < outer->count; i++)
-        if (holds(&outer->items[i], right, now_ms) && hands_on(&outer->items[i], inner))
+    return !a || (b && b < a) ? b : a;
+}
+
+/* until: the last end of those that hold it, but not for long enough; 0: nobody does. */
+static bool is_held(const struct grants *outer, int64_t outer_ends_ms, const struct grant *inner,
+                    int64_t wanted_ms, enum right right, int64_t now_ms, int64_t *until)
+{
+    *until = 0;
+    for (size_t i = 0; i < outer->count; i++) {
+        int64_t ends_ms = sooner(outer->items[i].until_ms, outer_ends_ms);
+
+        if (!holds(&outer->items[i], right, now_ms) || !hands_on(&outer->items[i], inner))
+            continue;
+        if (!ends_ms || (wanted_ms && wanted_ms <= ends_ms))
             return true;
+        if (ends_ms > *until)
+            *until = ends_ms;
+    }
     return false;
 }
 
-enum right grants_exceed(const struct grants *outer, const struct grants *inner, int64_t now_ms)
+enum right grants_exceed(const struct grants *outer, int64_t outer_ends_ms,
+                         const struct grants *inner, int64_t inner_ends_ms, int64_t now_ms,
+                         int64_t *until_out)
 {
-    for (size_t i = 0; i < inner->count; i++)
+    for (size_t i = 0; i < inner->count; i++) {
+        const struct grant *g = &inner->items[i];
+
         for (int r = 0; r < RIGHT_COUNT; r++)
-            if (inner->items[i].rights & RIGHT_BIT(r) &&
-                !is_held(outer, &inner->items[i], (enum right)r, now_ms))
+            if (g->rights & RIGHT_BIT(r) &&
+                !is_held(outer, outer_ends_ms, g, sooner(g->until_ms, inner_ends_ms),
+                         (enum right)r, now_ms, until_out))
                 return (enum right)r;
+    }
     return RIGHT_COUNT;
 }

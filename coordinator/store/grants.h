@@ -47,11 +47,17 @@ bool grants_allow_somewhere(const struct grants *g, enum right right, int64_t no
 /* … for this service in any environment? */
 bool grants_allow_service(const struct grants *g, enum right right, const char *service,
                           int64_t now_ms);
+/* … for any service in this environment? */
+bool grants_allow_environment(const struct grants *g, enum right right, const char *environment,
+                              int64_t now_ms);
 /* As the right's reach says, for a request that names this scope (NULL: none). */
 bool grants_reach(const struct grants *g, enum right right, const char *service,
                   const char *environment, int64_t now_ms);
-/* Is everything in `inner` held by `outer`, so that it can be handed on? The first right that is
- * not, or RIGHT_COUNT. */
-enum right grants_exceed(const struct grants *outer, const struct grants *inner, int64_t now_ms);
+/* Is everything in `inner` held by `outer` and for as long, so that it can be handed on? The first
+ * right that is not, or RIGHT_COUNT. The ends are those of the tokens (0: none): a grant ends with
+ * its token. until_out: when the right ends that would be given for longer; 0: it is not held. */
+enum right grants_exceed(const struct grants *outer, int64_t outer_ends_ms,
+                         const struct grants *inner, int64_t inner_ends_ms, int64_t now_ms,
+                         int64_t *until_out);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/invariant.h"
 #include "coordinator/store/config_part.h"
+#include "coordinator/store/places.h"
 
 /* ---------------------------------------------------------------- coming down */
 
@@ -287,8 +288,8 @@ int inherit_children(struct pg *pg, int64_t scope_id, struct rows **out, struct 
                     out, e, PARAM_INT(scope_id));
 }
 
-int inherit_list(struct pg *pg, const char *after_service, const char *after_environment,
-                 int64_t limit, struct rows **out, struct err *e)
+int inherit_list(struct pg *pg, const struct places *places, const char *after_service,
+                 const char *after_environment, int64_t limit, struct rows **out, struct err *e)
 {
     return PG_QUERY(pg,
                     "SELECT s.service, s.environment, (SELECT jsonb_agg(" SQL_SCOPE_NAME(
@@ -296,7 +297,8 @@ int inherit_list(struct pg *pg, const char *after_service, const char *after_env
                     " WHERE m.scope_id = s.scope_id) FROM scope s "
                     "WHERE EXISTS (SELECT 1 FROM scope_parent m WHERE m.scope_id = s.scope_id) "
                     "AND (s.service, s.environment) > ($1, $2) "
+                    "AND " SQL_IN_PLACES("s.service", "s.environment", "$4", "$5")
                     "ORDER BY s.service, s.environment LIMIT $3",
                     out, e, PARAM_TEXT(after_service), PARAM_TEXT(after_environment),
-                    PARAM_INT(limit));
+                    PARAM_INT(limit), places->environments, places->services);
 }

@@ -44,8 +44,9 @@ int inherit_parents(struct pg *pg, int64_t scope_id, struct rows **out, struct e
 int inherit_children(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 /* Scopes that have parents, ascending after a pair: service, environment, parents as JSON. */
-int inherit_list(struct pg *pg, const char *after_service, const char *after_environment,
-                 int64_t limit, struct rows **out, struct err *e)
+struct places;
+int inherit_list(struct pg *pg, const struct places *places, const char *after_service,
+                 const char *after_environment, int64_t limit, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 
 #endif

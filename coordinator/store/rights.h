@@ -1,7 +1,7 @@
 /* rights.h - rights, the roles that contain them, and where a right has to be held.
  *
- * A role is a name for some rights. Two rights belong to no role, not even to admin: to read
- * secrets and to break the glass are given one by one.
+ * A role is a name for some rights. Three rights belong to no role, not even to admin: to read
+ * secrets, to break the glass, and to make tokens for other people are given one by one.
  */
 #ifndef COORDINATOR_STORE_RIGHTS_H
 #define COORDINATOR_STORE_RIGHTS_H
@@ -63,6 +63,7 @@ enum {
     X(WEBHOOK_WRITE, "webhook.write", ROLE_ADMIN, ALL)                                             \
     X(TOKEN_READ, "token.read", ROLE_ADMIN, ALL)                                                   \
     X(TOKEN_WRITE, "token.write", ROLE_ADMIN, ALL)                                                 \
+    X(TOKEN_ISSUE, "token.issue", 0, ALL)                                                          \
     X(AUDIT_READ, "audit.read", ROLE_ADMIN, ALL)
 
 enum right {

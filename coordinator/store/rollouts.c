@@ -8,6 +8,7 @@
 
 #include "common/buffer.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 
 /* ---------------------------------------------------------------- creating */
 
@@ -132,9 +133,13 @@ int rollouts_list(struct pg *pg, const struct rollout_filter *filter, struct row
         "AND (($4 = '' AND $5 = '') OR EXISTS (SELECT 1 FROM rollout_change c "
         "     JOIN scope s USING (scope_id) WHERE c.rollout_id = r.rollout_id "
         "     AND ($4 = '' OR s.service = $4) AND ($5 = '' OR s.environment = $5))) "
+        "AND NOT EXISTS (SELECT 1 FROM rollout_change c JOIN scope s USING (scope_id) "
+        "     WHERE c.rollout_id = r.rollout_id AND NOT "
+        SQL_IN_PLACES("s.service", "s.environment", "$7", "$8") ") "
         "ORDER BY r.rollout_id DESC LIMIT $6",
         out, e, PARAM_INT(filter->before), PARAM_TEXT(filter->states), PARAM_TEXT(filter->since),
-        PARAM_TEXT(filter->service), PARAM_TEXT(filter->environment), PARAM_INT(filter->limit));
+        PARAM_TEXT(filter->service), PARAM_TEXT(filter->environment), PARAM_INT(filter->limit),
+        filter->places->environments, filter->places->services);
 }
 
 /* ---------------------------------------------------------------- going back after completion */

@@ -13,6 +13,7 @@
 #define ROLLOUT_PUBLIC_ID_SIZE 11 /* ten characters of base32 */
 
 struct pg;
+struct places;
 struct rows;
 
 /* ---------------------------------------------------------------- creating */
@@ -65,6 +66,7 @@ struct rollout_filter {
     const char *since;       /* RFC 3339, "" from the beginning */
     int64_t before;          /* rollout_id of the cursor; 0 from the newest */
     int64_t limit;
+    const struct places *places; /* those that change scopes elsewhere, too, are left out */
 };
 /* Ids, newest first: one column. */
 int rollouts_list(struct pg *pg, const struct rollout_filter *filter, struct rows **out,

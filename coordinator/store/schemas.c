@@ -9,6 +9,7 @@
 #include "common/invariant.h"
 #include "common/schema_set.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"
 
 /* ---------------------------------------------------------------- who may write meanwhile */
@@ -65,7 +66,7 @@ int schemas_history(struct pg *pg, const char *service, const char *key, uint64_
                     PARAM_INT(limit));
 }
 
-int schemas_list(struct pg *pg, const char *service, const char *after_service,
+int schemas_list(struct pg *pg, const struct places *places, const char *service, const char *after_service,
                  const char *after_key, int64_t limit, struct rows **out, struct err *e)
 {
     return PG_QUERY(
@@ -73,9 +74,10 @@ int schemas_list(struct pg *pg, const char *service, const char *after_service,
         "SELECT " COLUMNS " FROM (SELECT DISTINCT ON (service, key) * FROM schema_version"
         "  WHERE $1 = '' OR service = $1 ORDER BY service, key, version DESC) AS v"
         " WHERE NOT v.is_deleted AND (v.service COLLATE \"C\", v.key COLLATE \"C\") > ($2, $3)"
+        " AND " SQL_SERVICE_IN_PLACES("v.service", "$5")
         " ORDER BY v.service COLLATE \"C\", v.key COLLATE \"C\" LIMIT $4",
         out, e, PARAM_TEXT(service), PARAM_TEXT(after_service), PARAM_TEXT(after_key),
-        PARAM_INT(limit));
+        PARAM_INT(limit), places->services);
 }
 
 /* ---------------------------------------------------------------- writing */

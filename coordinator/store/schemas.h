@@ -42,7 +42,8 @@ int schemas_history(struct pg *pg, const char *service, const char *key, uint64_
     __attribute__((warn_unused_result));
 /* Those that are there, ascending by service and key, after the given pair ("" from the start);
  * of one service when it is not "". */
-int schemas_list(struct pg *pg, const char *service, const char *after_service,
+struct places;
+int schemas_list(struct pg *pg, const struct places *places, const char *service, const char *after_service,
                  const char *after_key, int64_t limit, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 

@@ -5,6 +5,7 @@
 
 #include "common/buffer.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 
 int scopes_unknown(const char *service, const char *environment, struct err *e)
 {
@@ -131,8 +132,8 @@ int scopes_released(struct pg *pg, const int64_t *scope_ids, size_t count, struc
                     out, e, pg_array_int8(scope_ids, count, &memory));
 }
 
-int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,
-                int64_t limit, struct rows **out, struct err *e)
+int scopes_list(struct pg *pg, const struct places *places, const char *after_service,
+                const char *after_environment, int64_t limit, struct rows **out, struct err *e)
 {
     return PG_QUERY(pg,
                     "SELECT s.service, s.environment, s.head, s.released, "
@@ -144,9 +145,10 @@ int scopes_list(struct pg *pg, const char *after_service, const char *after_envi
                     " h.scope_id = s.scope_id AND h.revision = s.head AND "
                     " r.scope_id = s.scope_id AND r.revision = s.released) "
                     "FROM scope s WHERE s.head > 0 AND (s.service, s.environment) > ($1, $2) "
+                    "AND " SQL_IN_PLACES("s.service", "s.environment", "$4", "$5")
                     "ORDER BY s.service, s.environment LIMIT $3",
                     out, e, PARAM_TEXT(after_service), PARAM_TEXT(after_environment),
-                    PARAM_INT(limit));
+                    PARAM_INT(limit), places->environments, places->services);
 }
 
 /* A head with the released content is no draft, whatever lies between. */

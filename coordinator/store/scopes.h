@@ -54,8 +54,9 @@ struct scope_summary {
     const char *rollout;               /* public id of the open one, "" none */
     uint64_t head, released, settled, drafts, servers;
 };
-int scopes_list(struct pg *pg, const char *after_service, const char *after_environment,
-                int64_t limit, struct rows **out, struct err *e)
+struct places;
+int scopes_list(struct pg *pg, const struct places *places, const char *after_service,
+                const char *after_environment, int64_t limit, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 struct scope_summary scopes_at(const struct rows *rows, size_t row);
 

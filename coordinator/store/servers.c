@@ -5,6 +5,7 @@
 
 #include "common/buffer.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"
 
 static int enroll_conflict(struct pg *pg, const char *name, struct err *e)
@@ -106,7 +107,10 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
 
 #define SERVER_COLUMNS                                                                             \
     "SELECT v.server_id, v.name, v.public_key, v.labels, v.agent_version, v.state, "               \
-    SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", to_jsonb(v.scopes), "                \
+    SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", (SELECT "                            \
+    "coalesce(jsonb_agg(a.glob ORDER BY a.n), '[]') FROM unnest(v.scopes) WITH ORDINALITY AS a "   \
+    "(glob, n) WHERE $3 OR a.glob = '*' OR "                                                       \
+    SQL_IN_PLACES("split_part(a.glob, '/', 1)", "split_part(a.glob, '/', 2)", "$1", "$2") "), "    \
     "coalesce((SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', "          \
     " c.environment, 'revision', s.revision, 'desired_revision', " DESIRED ", 'state', "           \
     SCOPE_STATE ", 'detail', " SCOPE_DETAIL ", 'reason', coalesce(nullif(s.reason, ''), s.drift), "\
@@ -115,26 +119,39 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     "CASE s.outcome WHEN 'failed' THEN jsonb_build_object('revision', s.revision, 'hash', "        \
     " encode(s.hash, 'hex')) END, 'updated_at', "                                                  \
     SQL_TIME("s.updated_at") ") ORDER BY c.service, c.environment) FROM server_scope s "           \
-    " JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id), '[]'), "                     \
+    " JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id AND ($3 OR "                   \
+    SQL_IN_PLACES("c.service", "c.environment", "$1", "$2") ")), '[]'), "                          \
     SQL_REACHABLE("v") " FROM server v "
 
-int servers_list(struct pg *pg, const char *after, const char *label, const char *service,
-                 const char *environment, int64_t limit, struct rows **out, struct err *e)
+/* A reader of everything sees those that read nothing, too. */
+#define IN_SIGHT                                                                                   \
+    "($3 OR EXISTS (SELECT 1 FROM server_scope x JOIN scope y USING (scope_id) "                   \
+    " WHERE x.server_id = v.server_id AND "                                                        \
+    SQL_IN_PLACES("y.service", "y.environment", "$1", "$2") ")) "
+
+int servers_list(struct pg *pg, const struct places *places, const char *after, const char *label,
+                 const char *service, const char *environment, int64_t limit, struct rows **out,
+                 struct err *e)
 {
     return PG_QUERY(pg,
-                    SERVER_COLUMNS
-                    "WHERE v.name > $1 AND ($2 = '' OR " SQL_HAS_LABEL("v", "$2") ") "
-                    "AND (($3 = '' AND $4 = '') OR EXISTS (SELECT 1 FROM server_scope s "
+                    SERVER_COLUMNS "WHERE " IN_SIGHT
+                    "AND v.name > $4 AND ($5 = '' OR " SQL_HAS_LABEL("v", "$5") ") "
+                    "AND (($6 = '' AND $7 = '') OR EXISTS (SELECT 1 FROM server_scope s "
                     "  JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id "
-                    "  AND ($3 = '' OR c.service = $3) AND ($4 = '' OR c.environment = $4))) "
-                    "ORDER BY v.name LIMIT $5",
-                    out, e, PARAM_TEXT(after), PARAM_TEXT(label), PARAM_TEXT(service),
-                    PARAM_TEXT(environment), PARAM_INT(limit));
+                    "  AND ($6 = '' OR c.service = $6) AND ($7 = '' OR c.environment = $7) "
+                    "  AND ($3 OR " SQL_IN_PLACES("c.service", "c.environment", "$1", "$2") "))) "
+                    "ORDER BY v.name LIMIT $8",
+                    out, e, places->environments, places->services,
+                    PARAM_BOOL(places->is_everywhere), PARAM_TEXT(after), PARAM_TEXT(label),
+                    PARAM_TEXT(service), PARAM_TEXT(environment), PARAM_INT(limit));
 }
 
-int servers_get(struct pg *pg, const char *name, struct rows **out, struct err *e)
+int servers_get(struct pg *pg, const struct places *places, const char *name, struct rows **out,
+                struct err *e)
 {
-    if (PG_QUERY(pg, SERVER_COLUMNS "WHERE v.name = $1", out, e, PARAM_TEXT(name)) < 0)
+    if (PG_QUERY(pg, SERVER_COLUMNS "WHERE " IN_SIGHT "AND v.name = $4", out, e,
+                 places->environments, places->services, PARAM_BOOL(places->is_everywhere),
+                 PARAM_TEXT(name)) < 0)
         return -1;
     return rows_count(*out) ? 0 : unknown_server(name, e);
 }

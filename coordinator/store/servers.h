@@ -37,12 +37,15 @@ struct server_view {
     const char *scopes;  /* JSON list, as the API shows it */
     bool is_reachable;
 };
-/* By name after `after`; label "NAME=VALUE", service, environment: "" all. */
-int servers_list(struct pg *pg, const char *after, const char *label, const char *service,
+/* By name after `after`; label "NAME=VALUE", service, environment: "" all. Of these places: servers
+ * that read a scope there, with those scopes alone. */
+struct places;
+int servers_list(struct pg *pg, const struct places *places, const char *after, const char *label, const char *service,
                  const char *environment, int64_t limit, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
-/* One row or none. */
-int servers_get(struct pg *pg, const char *name, struct rows **out, struct err *e)
+/* One row, or ERR_NOT_FOUND unknown_server: also when it reads no scope of these places. */
+int servers_get(struct pg *pg, const struct places *places, const char *name, struct rows **out,
+                struct err *e)
     __attribute__((warn_unused_result));
 struct server_view server_view_at(const struct rows *rows, size_t row);
 

@@ -8,6 +8,7 @@
 
 #include "common/base64.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/signing.h"
 #include "coordinator/store/sqltime.h"
 
@@ -95,8 +96,8 @@ static int unknown(const char *id, struct err *e)
     return err_code(e, ERR_NOT_FOUND, "unknown_subscription", "there is no subscription %.50s", id);
 }
 
-int subscriptions_list(struct pg *pg, const char *id, const char *after, int64_t limit,
-                       struct rows **out, struct err *e)
+int subscriptions_list(struct pg *pg, const struct places *places, const char *id,
+                       const char *after, int64_t limit, struct rows **out, struct err *e)
 {
     if (PG_QUERY(pg,
                  "SELECT u.subscription_id, s.service, s.environment, to_json(u.keys), u.url, "
@@ -104,8 +105,12 @@ int subscriptions_list(struct pg *pg, const char *id, const char *after, int64_t
                  SQL_TIME("u.last_notified_at") ", u.scope_id "
                  "FROM subscription u JOIN scope s USING (scope_id) "
                  "WHERE ($1 = '' OR u.subscription_id = $1) AND u.subscription_id > $2 "
+                 "AND ($4::text[] IS NULL OR "
+                 SQL_IN_PLACES("s.service", "s.environment", "$4", "$5") ") "
                  "ORDER BY u.subscription_id LIMIT $3",
-                 out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit)) != 0)
+                 out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit),
+                 places ? places->environments : PARAM_NULL,
+                 places ? places->services : PARAM_NULL) != 0)
         return -1;
     return *id && rows_count(*out) == 0 ? unknown(id, e) : 0;
 }

@@ -30,9 +30,12 @@ int subscriptions_create(struct pg *pg, const struct subscription_new *s,
                          char secret_out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
     __attribute__((warn_unused_result));
 
-/* By id: one of them (ERR_NOT_FOUND unknown_subscription), or, with "" all above `after`. */
-int subscriptions_list(struct pg *pg, const char *id, const char *after, int64_t limit,
-                       struct rows **out, struct err *e) __attribute__((warn_unused_result));
+/* By id: one of them (ERR_NOT_FOUND unknown_subscription), or, with "" all above `after` in these
+ * places (NULL: everywhere). */
+struct places;
+int subscriptions_list(struct pg *pg, const struct places *places, const char *id,
+                       const char *after, int64_t limit, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
 /* Texts are lent by the rows; "" when there is none. */
 struct subscription_row {
     const char *id, *service, *environment;

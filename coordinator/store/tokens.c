@@ -48,6 +48,7 @@ static int random_text(char *out, size_t size, struct err *e)
 int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKEN_ID_SIZE],
                   char text_out[TOKEN_TEXT_SIZE], struct err *e)
 {
+    SCOPED(rows_free) struct rows *rows = NULL;
     char secret[SECRET_SIZE + 1];
     struct hash hash;
     int n;
@@ -55,19 +56,24 @@ int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKE
     if (!*token->name || strlen(token->name) > TOKEN_NAME_MAX ||
         !name_is_utf8(token->name, strlen(token->name)))
         return err_set(e, ERR_INVALID, "a token's name has 1 to %d bytes of UTF-8", TOKEN_NAME_MAX);
-    if (strcmp(token->name, "lockstepd") == 0)
+    if (strcmp(token->name, "lockstepd") == 0 || strcmp(token->subject, "lockstepd") == 0)
         return err_set(e, ERR_INVALID, "lockstepd is what the audit trail calls the coordinator");
     if (random_text(id_out, ID_SIZE, e) < 0 || random_text(secret, SECRET_SIZE, e) < 0)
         return -1;
     digest_sha256(secret, SECRET_SIZE, &hash);
     if (PG_QUERY(pg,
-                 "INSERT INTO token (token_id, name, secret_hash, grants, expires_at, created_by) "
-                 "VALUES ($1, $2, $3, $4, $5, $6)",
-                 NULL, e, PARAM_TEXT(id_out), PARAM_TEXT(token->name),
+                 "INSERT INTO token (token_id, name, secret_hash, grants, expires_at, created_by, "
+                 "subject, made_by) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE $8::text IS NULL "
+                 "OR EXISTS (SELECT 1 FROM token m WHERE m.token_id = $8 AND m.revoked_at IS NULL "
+                 " FOR SHARE)",
+                 &rows, e, PARAM_TEXT(id_out), PARAM_TEXT(token->name),
                  PARAM_BYTES(hash.bytes, HASH_SIZE), PARAM_TEXT(token->grants),
                  token->expires_at ? PARAM_TEXT(token->expires_at) : PARAM_NULL,
-                 PARAM_TEXT(token->created_by)) < 0)
+                 PARAM_TEXT(token->created_by), PARAM_TEXT(token->subject),
+                 token->made_by ? PARAM_TEXT(token->made_by) : PARAM_NULL) < 0)
         return -1;
+    if (rows_affected(rows) != 1)
+        return err_set(e, ERR_UNAUTHORIZED, "the token that asks was revoked meanwhile");
     n = snprintf(text_out, TOKEN_TEXT_SIZE, "lst_%s_%s", id_out, secret);
     snprintf(text_out + n, (size_t)(TOKEN_TEXT_SIZE - n), "_%08x", crc32_of(text_out, (size_t)n));
     explicit_bzero(secret, sizeof(secret));
@@ -126,9 +132,10 @@ int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struc
         return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
     digest_sha256(secret, SECRET_SIZE, &given);
     if (PG_QUERY(pg,
-                 "SELECT encode(secret_hash, 'hex'), name, grants, last_used_at IS NULL OR "
+                 "SELECT encode(secret_hash, 'hex'), subject, grants, last_used_at IS NULL OR "
                  "last_used_at < now() - interval '1 minute', "
-                 "coalesce(extract(epoch FROM expires_at - now()) * 1000, 1e15)::bigint "
+                 "coalesce(extract(epoch FROM expires_at - now()) * 1000, 1e15)::bigint, "
+                 "coalesce(floor(extract(epoch FROM expires_at) * 1000), 0)::bigint "
                  "FROM token WHERE token_id = $1 "
                  "AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
                  &rows, e, PARAM_TEXT(out->id)) < 0)
@@ -139,6 +146,7 @@ int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struc
         return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
     snprintf(out->name, sizeof(out->name), "%s", rows_text(rows, 0, 1));
     out->left_ms = rows_int(rows, 0, 4);
+    out->ends_ms = rows_int(rows, 0, 5);
     grants_load(rows_text(rows, 0, 2), &out->grants);
     if (rows_bool(rows, 0, 3))
         note_use(pg, out->id);
@@ -151,7 +159,7 @@ int tokens_list(struct pg *pg, const char *id, const char *after, int64_t limit,
     return PG_QUERY(pg,
                     "SELECT token_id, name, grants, created_by, " SQL_TIME("created_at") ", "
                     SQL_TIME("expires_at") ", " SQL_TIME("last_used_at") ", "
-                    SQL_TIME("revoked_at") " FROM token WHERE ($1 = '' OR token_id = $1) "
+                    SQL_TIME("revoked_at") ", subject, made_by FROM token WHERE ($1 = '' OR token_id = $1) "
                     "AND ($2 = '' OR token_id > $2) ORDER BY token_id LIMIT $3",
                     out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit));
 }
@@ -167,21 +175,43 @@ struct token_row tokens_at(const struct rows *rows, size_t row)
         .expires_at = rows_text(rows, row, 5),
         .last_used_at = rows_text(rows, row, 6),
         .revoked_at = rows_text(rows, row, 7),
+        .subject = rows_text(rows, row, 8),
+        .made_by = rows_text(rows, row, 9),
     };
 }
 
-int tokens_revoke(struct pg *pg, const char *id, bool *is_changed_out, struct err *e)
+int tokens_revoke(struct pg *pg, const char *id, bool is_with_issued, struct rows **out,
+                  struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (PG_QUERY(pg,
-                 "WITH now_revoked AS (UPDATE token SET revoked_at = now() WHERE token_id = $1 "
-                 "AND revoked_at IS NULL RETURNING 1) SELECT EXISTS (SELECT 1 FROM now_revoked) "
-                 "FROM token WHERE token_id = $1",
-                 &rows, e, PARAM_TEXT(id)) < 0)
+    if (PG_QUERY(pg, "SELECT 1 FROM token WHERE token_id = $1 FOR UPDATE", &rows, e,
+                 PARAM_TEXT(id)) < 0)
         return -1;
     if (rows_count(rows) == 0)
         return err_code(e, ERR_NOT_FOUND, "unknown_token", "there is no token %.20s", id);
-    *is_changed_out = rows_bool(rows, 0, 0);
+    return PG_QUERY(pg,
+                    "WITH RECURSIVE below AS (SELECT token_id, subject, false AS is_issued "
+                    " FROM token WHERE token_id = $1 UNION SELECT t.token_id, t.subject, "
+                    " t.subject <> b.subject FROM token t JOIN below b ON t.made_by = b.token_id "
+                    " WHERE $2 OR NOT b.is_issued), "
+                    "ended AS (UPDATE token t SET revoked_at = now() FROM below b "
+                    " WHERE t.token_id = b.token_id AND t.revoked_at IS NULL "
+                    " AND ($2 OR NOT b.is_issued) RETURNING t.token_id) "
+                    "SELECT b.token_id, n.token_id IS NOT NULL, b.is_issued FROM below b "
+                    "JOIN token t USING (token_id) LEFT JOIN ended n USING (token_id) "
+                    "WHERE n.token_id IS NOT NULL OR (b.is_issued AND t.revoked_at IS NULL "
+                    " AND (t.expires_at IS NULL OR t.expires_at > now())) ORDER BY 1",
+                    out, e, PARAM_TEXT(id), PARAM_BOOL(is_with_issued));
+}
+
+int tokens_is_of(struct pg *pg, const char *id, const char *subject, bool *out, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "SELECT token_is_of($1, $2)", &rows, e, PARAM_TEXT(id),
+                 PARAM_TEXT(subject)) < 0)
+        return -1;
+    *out = rows_bool(rows, 0, 0);
     return 0;
 }

@@ -17,10 +17,10 @@
 #define TOKEN_TEXT_SIZE 80
 #define TOKEN_ID_SIZE 9 /* eight characters */
 
-/* What an administrator's first token may do: everything, and both rights of no role. */
+/* What an administrator's first token may do: everything, and the rights of no role. */
 #define TOKEN_FIRST_GRANTS                                                                         \
     "[{\"role\":\"admin\",\"environment\":\"*\",\"service\":\"*\","                                \
-    "\"rights\":[\"secret.read\",\"rollout.break_glass\"]}]"
+    "\"rights\":[\"secret.read\",\"rollout.break_glass\",\"token.issue\"]}]"
 
 struct pg;
 struct rows;
@@ -28,13 +28,16 @@ struct rows;
 /* Who asks, as the token says. */
 struct token_owner {
     char id[TOKEN_ID_SIZE];
-    char name[TOKEN_NAME_MAX + 1];
+    char name[TOKEN_NAME_MAX + 1]; /* its subject: the person or the machine behind it */
     int64_t left_ms; /* until it expires, from the moment it was checked */
+    int64_t ends_ms; /* when it expires, wall clock; 0: never */
     struct grants grants;
 };
 
 struct token_new {
-    const char *name;       /* the person or the machine; several tokens may have one name */
+    const char *name;       /* what it is called */
+    const char *subject;    /* whose it is: several tokens may be one person's or machine's */
+    const char *made_by;    /* id of the token that makes it, which must be good still; NULL: none */
     const char *grants;     /* JSON list, read and found good */
     const char *expires_at; /* RFC 3339; NULL: never */
     const char *created_by; /* "" the host's administrator */
@@ -57,13 +60,19 @@ int tokens_list(struct pg *pg, const char *id, const char *after, int64_t limit,
                 struct rows **out, struct err *e) __attribute__((warn_unused_result));
 /* Texts are lent by the rows; "" when there is none. */
 struct token_row {
-    const char *id, *name, *grants, *created_by, *created_at, *expires_at, *last_used_at,
+    const char *id, *name, *subject, *made_by, *grants, *created_by, *created_at, *expires_at, *last_used_at,
         *revoked_at;
 };
 struct token_row tokens_at(const struct rows *rows, size_t row);
 
-/* ERR_NOT_FOUND unknown_token. Again: nothing changes. */
-int tokens_revoke(struct pg *pg, const char *id, bool *is_changed_out, struct err *e)
+/* ERR_NOT_FOUND unknown_token. What it made for its own subject ends with it, and so do their own;
+ * is_with_issued: what they made for others as well. Ids, whether each is revoked by this, and
+ * whether it was made for another: the revoked ones, and those for others that go on. None at all:
+ * nothing changes, it was revoked before. */
+int tokens_revoke(struct pg *pg, const char *id, bool is_with_issued, struct rows **out,
+                  struct err *e) __attribute__((warn_unused_result));
+/* Is the token this subject's own, or was it made by one that is? */
+int tokens_is_of(struct pg *pg, const char *id, const char *subject, bool *out, struct err *e)
     __attribute__((warn_unused_result));
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/store/places.h"
 #include "coordinator/store/rollout_views.h"
 #include "coordinator/store/servers.h"
 #include "coordinator/store/strategies.h"
@@ -70,15 +71,19 @@ END_TEST
 
 static size_t list(const char *states, const char *service, int64_t before)
 {
+    SCOPED_PLACES places = { 0 };
     struct rollout_filter f = { .states = states,
                                 .service = service,
                                 .environment = "",
                                 .since = "",
                                 .before = before,
-                                .limit = 10 };
+                                .limit = 10,
+                                .places = &places };
+    struct grants all = { 1, { { "*", "*", RIGHT_BIT(RIGHT_ROLLOUT_READ), 0 } } };
     struct rows *rows;
     size_t count;
 
+    places_of(&all, RIGHT_ROLLOUT_READ, 1, &places);
     ck_assert_msg(rollouts_list(pg, &f, &rows, &err) == 0, "%s", err.text);
     count = rows_count(rows);
     rows_free(rows);
@@ -236,12 +241,29 @@ static void must_refuse(const char *token)
     ck_assert_msg(!strstr(err.text, token), "the error quotes the token");
 }
 
+static size_t revoke(const char *id, bool is_with_issued)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    ck_assert_msg(tokens_revoke(pg, id, is_with_issued, &rows, &err) == 0, "%s", err.text);
+    return rows_count(rows);
+}
+
+START_TEST(test_unknown_tokens_are_not_revoked)
+{
+    struct rows *rows = NULL;
+
+    ck_assert_int_eq(tokens_revoke(pg, "nobody", false, &rows, &err), -1);
+    ck_assert_str_eq(err.code, "unknown_token");
+}
+END_TEST
+
 START_TEST(test_tokens)
 {
-    struct token_new robot = { .name = "robot", .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    struct token_new robot = { .name = "first", .subject = "robot", .grants = TOKEN_FIRST_GRANTS,
+                               .created_by = "" };
     char token[TOKEN_TEXT_SIZE], wrong[TOKEN_TEXT_SIZE], id[TOKEN_ID_SIZE];
     struct token_owner owner;
-    bool is_changed;
 
     ck_assert_int_eq(tokens_create(pg, &robot, id, token, &err), 0);
     ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
@@ -266,19 +288,57 @@ START_TEST(test_tokens)
     must_refuse(token);
     kit_sql(pg, "UPDATE token SET expires_at = now() + interval '1 h'");
     ck_assert_int_eq(tokens_check(pg, token, &owner, &err), 0);
-    ck_assert_int_eq(tokens_revoke(pg, id, &is_changed, &err), 0);
-    ck_assert(is_changed);
+    ck_assert_uint_eq(revoke(id, false), 1);
     must_refuse(token);
-    ck_assert_int_eq(tokens_revoke(pg, id, &is_changed, &err), 0);
-    ck_assert(!is_changed);
-    ck_assert_int_eq(tokens_revoke(pg, "nobody", &is_changed, &err), -1);
-    ck_assert_str_eq(err.code, "unknown_token");
+    ck_assert_uint_eq(revoke(id, false), 0);
+}
+END_TEST
+
+/* A token of `subject` that the token `maker` makes. */
+static void make(const char *subject, const char *maker, char id[TOKEN_ID_SIZE])
+{
+    struct token_new new = { .name = "x", .subject = subject, .made_by = maker,
+                             .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    char text[TOKEN_TEXT_SIZE];
+
+    ck_assert_msg(tokens_create(pg, &new, id, text, &err) == 0, "%s", err.text);
+}
+
+static bool is_of(const char *id, const char *subject)
+{
+    bool is;
+
+    ck_assert_int_eq(tokens_is_of(pg, id, subject, &is, &err), 0);
+    return is;
+}
+
+/* ann made hers, and one for bob, who made his own: what is hers ends with hers. */
+START_TEST(test_tokens_end_with_their_maker)
+{
+    char ann[TOKEN_ID_SIZE], hers[TOKEN_ID_SIZE], bob[TOKEN_ID_SIZE], his[TOKEN_ID_SIZE];
+    char late[TOKEN_ID_SIZE], text[TOKEN_TEXT_SIZE];
+    struct token_new after = { .name = "x", .subject = "ann", .made_by = ann,
+                               .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+
+    make("ann", NULL, ann);
+    make("ann", ann, hers);
+    make("bob", hers, bob);
+    make("bob", bob, his);
+    ck_assert(is_of(hers, "ann") && is_of(bob, "ann") && is_of(his, "ann") && is_of(his, "bob"));
+    ck_assert(!is_of(ann, "bob") && !is_of(hers, "bob"));
+    ck_assert_uint_eq(revoke(ann, false), 3); /* two end, and the one for bob is named */
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), 2);
+    ck_assert_int_eq(tokens_create(pg, &after, late, text, &err), -1);
+    ck_assert(err.kind == ERR_UNAUTHORIZED);
+    ck_assert_uint_eq(revoke(ann, true), 2);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), 0);
 }
 END_TEST
 
 START_TEST(test_last_use_is_written_once_a_minute)
 {
-    struct token_new robot = { .name = "robot", .grants = TOKEN_FIRST_GRANTS, .created_by = "" };
+    struct token_new robot = { .name = "first", .subject = "robot", .grants = TOKEN_FIRST_GRANTS,
+                               .created_by = "" };
     char token[TOKEN_TEXT_SIZE], id[TOKEN_ID_SIZE], first[64];
     struct token_owner owner;
 
@@ -312,6 +372,8 @@ int main(void)
     tcase_add_test(tests, test_servers_are_enrolled_once_and_revoked_for_good);
     tcase_add_test(tests, test_built_in_strategies_stay);
     tcase_add_test(tests, test_tokens);
+    tcase_add_test(tests, test_unknown_tokens_are_not_revoked);
+    tcase_add_test(tests, test_tokens_end_with_their_maker);
     tcase_add_test(tests, test_last_use_is_written_once_a_minute);
     suite_add_tcase(suite, tests);
     return kit_main(suite);

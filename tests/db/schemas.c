@@ -8,6 +8,7 @@
 #include "common/schema.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
+#include "coordinator/store/places.h"
 #include "coordinator/store/schema_cache.h"
 #include "tests/db/kit.h"
 
@@ -88,7 +89,13 @@ END_TEST
 START_TEST(test_reading)
 {
     SCOPED(rows_free) struct rows *rows = NULL, *list = NULL, *history = NULL;
+    struct grants all = { 1, { { "*", "*", RIGHT_BIT(RIGHT_SCHEMA_READ), 0 } } };
+    struct grants one = { 1, { { "dev", "x*", RIGHT_BIT(RIGHT_SCHEMA_READ), 0 } } };
+    SCOPED(rows_free) struct rows *some = NULL;
+    SCOPED_PLACES everywhere, here;
 
+    places_of(&all, RIGHT_SCHEMA_READ, 1, &everywhere);
+    places_of(&one, RIGHT_SCHEMA_READ, 1, &here);
     append("web", "a", 1, "true");
     append("web", "b", 1, "{}");
     append("web", "b", 2, NULL);
@@ -99,9 +106,12 @@ START_TEST(test_reading)
     ck_assert_uint_eq(rows_count(history), 1);
     ck_assert_str_eq(schema_row_at(history, 0).body, "{}");
     ck_assert_str_eq(schema_row_at(history, 0).created_by, "tests");
-    OK(schemas_list(pg, "", "web", "", 10, &list, &err));
+    OK(schemas_list(pg, &everywhere, "", "web", "", 10, &list, &err));
     ck_assert_uint_eq(rows_count(list), 2);
     ck_assert_str_eq(schema_row_at(list, 1).service, "xyz");
+    OK(schemas_list(pg, &here, "", "", "", 10, &some, &err));
+    ck_assert_uint_eq(rows_count(some), 1);
+    ck_assert_str_eq(schema_row_at(some, 0).service, "xyz");
 }
 END_TEST
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import urllib.parse
 
 import judge
 from kit import BUILD, Agent, World, check, contains, equal, wait_until
@@ -136,6 +137,101 @@ def test_tokens(world):
     equal(world.api("POST", "/tokens", body).status, 201, "by who has it")
 
 
+def test_rights_end(world):
+    """what a token makes ends with the rights it comes from, and with the token; what it issued is named"""
+    hour = soon()
+    short = make(world, "short", role("admin", rights=["secret.read"], until=hour))["token"]
+    late = lambda token, **more: world.api("POST", "/tokens", {"name": "late", "grants": [role("viewer", rights=["secret.read"])], **more}, token=token)
+    problem(late(short, expires_at="2999-01-01T00:00:00Z"), 403, "forbidden", hour[:16], "expires_at")
+    problem(late(short), 403, "forbidden", "until")
+    equal(late(short, expires_at=hour).status, 201, "no longer than its own")
+    ending = make(world, "ending", role("admin"), expires_at=hour)["token"]
+    problem(world.api("POST", "/tokens", {"name": "x", "grants": [role("viewer")]}, token=ending), 403, "forbidden", "until")
+    maker = make(world, "maker", role("admin"))
+    mine = world.ok("POST", "/tokens", {"name": "laptop", "grants": [role("admin")]}, token=maker["token"])
+    deeper = world.ok("POST", "/tokens", {"name": "script", "grants": [role("viewer")]}, token=mine["token"])
+    equal((mine["subject"], deeper["subject"], deeper["made_by"]), ("maker", "maker", mine["id"]), "whose they are")
+    equal(world.ok("GET", "/whoami", token=deeper["token"])["subject"], "maker", "whoami")
+    equal(world.ok("DELETE", f"/tokens/{maker['id']}")["revoked"], sorted([maker["id"], mine["id"], deeper["id"]]), "all three")
+    for token in (maker, mine, deeper):
+        problem(world.api("GET", "/whoami", token=token["token"]), 401)
+    issuer = make(world, "issuer", role("admin", rights=["token.issue"]))
+    issued = world.ok("POST", "/tokens", {"name": "eve", "grants": [role("viewer")]}, token=issuer["token"])
+    equal(issued["subject"], "eve", "for somebody else")
+    equal((world.ok("DELETE", f"/tokens/{issuer['id']}")["issued"]), [issued["id"]], "it goes on, and is named")
+    equal(world.api("GET", "/whoami", token=issued["token"]).status, 200, "it goes on")
+    equal(world.ok("DELETE", f"/tokens/{issuer['id']}?issued=1")["revoked"], [issued["id"]], "unless that was asked for")
+    problem(world.api("GET", "/whoami", token=issued["token"]), 401)
+
+
+def pages(world, path, token):
+    """Everything a list says, page by page of one item, cursors too."""
+    texts, cursor = [], ""
+    while cursor is not None and len(texts) < 100:
+        answer = world.api("GET", f"{path}{'&' if '?' in path else '?'}limit=1{cursor}", token=token)
+        equal(answer.status, 200, f"{path}: {answer}")
+        texts.append(answer.raw.decode())
+        cursor = f"&cursor={urllib.parse.quote(answer['next'], safe='')}" if answer["next"] else None
+    return texts
+
+
+def test_lists_by_scope(world):
+    """lists, their pages and cursors tell a viewer of dev nothing of prod: names, keys, drift, reasons, labels"""
+    for scope in ("aaa-hidden/prod", "mid/dev", "zzz-hidden/prod"):
+        world.set(scope, {"plain": "HIDDEN-VALUE" if "hidden" in scope else "seen"})
+    world.set("mid/prod", {"hidden-key": "HIDDEN-VALUE"})
+    for service in ("aaa-hidden", "mid", "zzz-hidden"):
+        world.ok("PUT", f"/schemas/{service}/{service}-key", {"type": "string"})
+    world.ok("PUT", "/parents/aaa-hidden/prod", {"parents": ["zzz-hidden/prod"]})
+    world.ok("POST", "/config/subscribe", {"service": "aaa-hidden", "environment": "prod", "keys": ["*"], "url": "https://hidden.example/x"})
+    world.ok("PUT", "/freezes/hidden-freeze", {"environment": "prod", "service": "aaa-hidden", "reason": "HIDDEN-REASON"})
+    world.start_rollout("zzz-hidden/prod", "all-at-once")
+    for name, scopes in (("aaa-hidden-1", ["aaa-hidden/prod"]), ("both-1", ["mid/dev", "mid/prod"]), ("zzz-hidden-1", ["zzz-hidden/prod"])):
+        Agent(world, name, scopes=scopes, labels="rack=hidden-rack" if "hidden" in name else "rack=seen").enroll(scopes=scopes).start()
+    for scope in ("aaa-hidden/prod", "mid/dev", "mid/prod", "zzz-hidden/prod"):
+        world.wait_agents(scope, 1)
+    world.postgres.sql("UPDATE server_scope AS m SET drift = '-HIDDEN-DRIFT', reason = 'HIDDEN-OUTPUT' FROM scope AS s WHERE m.scope_id = s.scope_id AND s.environment = 'prod'")
+    viewer = make(world, "dev-viewer", role("viewer", "dev", service="mid"))["token"]
+    lists = ("/services", "/config/search?key=*&revision=head", "/parents", "/schemas", "/subscriptions", "/servers", "/rollouts", "/freezes")
+    for path in lists[:-1]:
+        found = "".join(pages(world, path, viewer))
+        check("hidden" not in found.lower(), f"{path} tells a viewer of dev: {found}")
+        check("hidden" in "".join(pages(world, path, world.token)).lower() or path == "/rollouts", f"{path} tells an administrator")
+    check("hidden" not in world.api("GET", "/freezes", token=viewer).raw.decode().lower(), "freezes of other environments")
+    problem(world.api("GET", "/servers/aaa-hidden-1", token=viewer), 404, "unknown_server")
+    problem(world.api("GET", "/freezes/hidden-freeze", token=viewer), 404, "unknown_freeze")
+    both = world.ok("GET", "/servers/both-1", token=viewer)
+    equal(([s["environment"] for s in both["scopes"]], both["allowed_scopes"]), (["dev"], ["mid/dev"]), "what is theirs")
+    equal(len(world.ok("GET", "/servers/both-1")["scopes"]), 2, "an administrator sees both")
+    equal([s["name"] for s in world.ok("GET", "/servers?environment=prod", token=viewer)["servers"]], [], "nor by asking for it")
+    world.ok("DELETE", "/freezes/hidden-freeze")
+
+
+def test_four_eyes(world):
+    """a second token is no second person: the author's own tokens approve nothing of the author's, and one subject counts once"""
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 2, "default_strategy": "all-at-once"})
+    author = make(world, "author", role("admin"))["token"]
+    world.set("eyes/prod", {"k": "1"})
+    started = world.ok("POST", "/rollouts", {"changes": [{"service": "eyes", "environment": "prod"}]}, token=author)
+    approve = lambda token: world.api("POST", f"/rollouts/{started['id']}/approve", {}, token=token)
+    new = lambda token, name, **more: world.api("POST", "/tokens", {"name": name, "grants": [role("approver")], **more}, token=token)
+    second = new(author, "other")["token"]
+    problem(approve(second), 403, "own_rollout", "author")
+    problem(new(author, "other", subject="other"), 403, "forbidden", "token.issue")
+    trusted = make(world, "trusted", role("admin", rights=["token.issue"]))["token"]
+    mine = world.ok("POST", "/rollouts", {"changes": [{"service": "eyes", "environment": "prod"}]}, token=trusted)
+    friend = new(trusted, "friend")["token"]
+    problem(world.api("POST", f"/rollouts/{mine['id']}/approve", {}, token=friend), 403, "own_rollout", "made by trusted")
+    world.ok("POST", f"/rollouts/{mine['id']}/abort", {}, token=trusted)
+    ann = make(world, "ann", role("admin"))["token"]
+    again = new(ann, "ann's other")["token"]
+    equal([len(approve(t)["approvals"]["given"]) for t in (ann, again)], [1, 1], "one person, one approval")
+    equal(approve(ann)["state"], "awaiting_approval", "and no more")
+    equal(len(approve(friend)["approvals"]["given"]), 2, "the second person")
+    world.wait_state(started["id"], "completed")
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 0, "default_strategy": "canary"})
+
+
 def ask_for_two(world):
     world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 2, "default_strategy": "all-at-once", "allowed_strategies": ["all-at-once", "canary"]})
 
@@ -229,7 +325,9 @@ def test_at_the_same_time(world):
     ask_for_two(world)
     people = [make(world, f"person-{i}", role("approver"))["token"] for i in range(6)]
     world.set("crowd/prod", {"k": "1"})
-    rollout = world.start_rollout("crowd/prod", "all-at-once")
+    author = make(world, "crowd-author", role("releaser"))["token"]
+    change = {"changes": [{"service": "crowd", "environment": "prod"}], "strategy": "all-at-once"}
+    rollout = world.ok("POST", "/rollouts", change, token=author)["id"]
     answers = []
     threads = [threading.Thread(target=lambda t=t: answers.append(world.api("POST", f"/rollouts/{rollout}/approve", {}, token=t).status)) for t in people]
     for t in threads:
@@ -242,9 +340,8 @@ def test_at_the_same_time(world):
     ghost = Agent(world, "crowd-ghost", scopes=["crowd/prod"]).enroll().start()
     world.wait_agents("crowd/prod", 1)
     ghost.kill()
-    change = {"changes": [{"service": "crowd", "environment": "prod"}], "strategy": "all-at-once"}
-    held = world.ok("POST", "/rollouts", change)["id"]
-    waiting = world.ok("POST", "/rollouts", change)["id"]
+    held = world.ok("POST", "/rollouts", change, token=author)["id"]
+    waiting = world.ok("POST", "/rollouts", change, token=author)["id"]
     for t in people[:2]:
         world.ok("POST", f"/rollouts/{held}/approve", {}, token=t)
     equal(world.rollout(held)["state"], "running", "it holds the scope")
@@ -286,7 +383,7 @@ def test_freezes(world):
     world.set("cold/prod", {"k": "2"})
     ask = {"changes": [{"service": "cold", "environment": "prod"}]}
     ask_for_two(world)
-    waiting = world.ok("POST", "/rollouts", ask)["id"]
+    waiting = world.ok("POST", "/rollouts", ask, token=make(world, "cold-author", role("releaser"))["token"])["id"]
     world.ok("PUT", "/environments/prod", {"policy": "manual", "default_strategy": "all-at-once"})
     answer = world.api("PUT", "/freezes/winter", {"environment": "*", "service": "co*", "reason": "snow", "ends_at": soon()})
     equal((answer.status, answer["active"], answer["environment"], answer["created_by"]), (201, True, "*", "tests"), "set")
@@ -315,7 +412,7 @@ def test_freezes(world):
     contains(world.cli("freeze", "list").stdout, "winter", "co*", "yes", "snow")
     world.ok("DELETE", "/freezes/winter")
     wait_until(lambda: world.api("GET", "/config/cold/dev/k").status == 200, "what was written meanwhile goes out")
-    equal([a["action"] for a in world.ok("GET", "/audit?action=freeze.")["audit"]], ["freeze.lift", "freeze.lift", "freeze.set", "freeze.set"], "told")
+    equal([a["action"] for a in world.ok("GET", "/audit?action=freeze.")["audit"]][:4], ["freeze.lift", "freeze.lift", "freeze.set", "freeze.set"], "told")
     world.ok("POST", f"/rollouts/{waiting}/abort", {})
 
 
@@ -397,10 +494,11 @@ def test_command_line(world):
     equal(world.ok("GET", "/environments/prod")["allowed_strategies"], ["all-at-once", "canary"], "the rest is kept")
     must(0, "config", "set", "cli/prod", "k=1")
     must(0, "config", "set", "clone/prod", "k=1")
-    must(8, "rollout", "start", "cli/prod", "--wait")
+    sam = {"LOCKSTEP_TOKEN": must(0, "token", "create", "sam", "--role", "releaser").strip()}
+    must(8, "rollout", "start", "cli/prod", "--wait", env=sam)
     contains(must(0, "rollout", "get", "cli/prod"), "awaiting approval")
     must(0, "rollout", "approve", "cli/prod", "--wait", env=carl)
-    must(0, "rollout", "start", "clone/prod")
+    must(0, "rollout", "start", "clone/prod", env=sam)
     must(0, "rollout", "reject", "clone/prod", "--reason", "no", env=carl)
     contains(must(0, "rollout", "list", "--scope", "clone/prod"), "rejected")
     must(0, "token", "revoke", made["id"])

@@ -41,7 +41,8 @@ static const char *const agreed[] = {
     "environment.write   ----D- scope", "freeze.read         VERAD- any",
     "freeze.write        ----D- scope", "webhook.read        ----D- all",
     "webhook.write       ----D- all",   "token.read          ----D- all",
-    "token.write         ----D- all",   "audit.read          ----D- all",
+    "token.write         ----D- all",   "token.issue         ------ all",
+    "audit.read          ----D- all",
 };
 
 static const char letters[] = "VERADH";
@@ -241,9 +242,47 @@ START_TEST(test_nobody_gives_away_what_they_do_not_hold)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct grants outer = kit_grants(cases[i].outer), inner = kit_grants(cases[i].inner);
 
-        ck_assert_msg(grants_exceed(&outer, &inner, INT64_C(1800000000000)) == cases[i].lacking,
+        int64_t until;
+
+        ck_assert_msg(grants_exceed(&outer, 0, &inner, 0, INT64_C(1800000000000), &until) ==
+                          cases[i].lacking,
                       "%s from %s", cases[i].inner, cases[i].outer);
     }
+}
+END_TEST
+
+/* 2100-01-01 is 4102444800000. */
+static const struct {
+    const char *outer;
+    int64_t outer_ends;
+    const char *inner;
+    int64_t inner_ends, until; /* until: what the refusal names; 0: it is given */
+} ends[] = {
+#define VIEWER "{\"role\":\"viewer\",\"environment\":\"*\"}"
+#define VIEWER_UNTIL(y)                                                                            \
+    "{\"role\":\"viewer\",\"environment\":\"*\",\"until\":\"" y "-01-01T00:00:00Z\"}"
+    { "[" VIEWER "]", 0, "[" VIEWER "]", 0, 0 },
+    { "[" VIEWER_UNTIL("2100") "]", 0, "[" VIEWER "]", 0, 4102444800000 },
+    { "[" VIEWER_UNTIL("2100") "]", 0, "[" VIEWER_UNTIL("2101") "]", 0, 4102444800000 },
+    { "[" VIEWER_UNTIL("2100") "]", 0, "[" VIEWER_UNTIL("2100") "]", 0, 0 },
+    { "[" VIEWER_UNTIL("2100") "]", 0, "[" VIEWER "]", 4102444800000, 0 },
+    { "[" VIEWER_UNTIL("2100") "]", 0, "[" VIEWER "]", 4102444800001, 4102444800000 },
+    { "[" VIEWER "]", 4102444800000, "[" VIEWER "]", 0, 4102444800000 },
+    { "[" VIEWER "]", 4102444800000, "[" VIEWER_UNTIL("2099") "]", 0, 0 },
+    { "[" VIEWER_UNTIL("2100") "," VIEWER_UNTIL("2102") "]", 0, "[" VIEWER_UNTIL("2101") "]", 0, 0 },
+    { "[" VIEWER_UNTIL("2100") "," VIEWER "]", 0, "[" VIEWER "]", 0, 0 },
+};
+
+START_TEST(test_nothing_is_given_for_longer)
+{
+    struct grants outer = kit_grants(ends[_i].outer), inner = kit_grants(ends[_i].inner);
+    int64_t until = 0;
+    enum right right = grants_exceed(&outer, ends[_i].outer_ends, &inner, ends[_i].inner_ends,
+                                     INT64_C(1800000000000), &until);
+
+    ck_assert_msg((right != RIGHT_COUNT) == (ends[_i].until != 0), "case %d", _i);
+    if (right != RIGHT_COUNT)
+        ck_assert_int_eq(until, ends[_i].until);
 }
 END_TEST
 
@@ -275,6 +314,8 @@ int main(int argc, char **argv)
                         sizeof(bad_grants) / sizeof(bad_grants[0]));
     tcase_add_test(tests, test_unknown_stored_grants_give_nothing);
     tcase_add_test(tests, test_nobody_gives_away_what_they_do_not_hold);
+    tcase_add_loop_test(tests, test_nothing_is_given_for_longer, 0,
+                        (int)(sizeof(ends) / sizeof(ends[0])));
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
