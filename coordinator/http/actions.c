@@ -8,6 +8,7 @@
 #include "coordinator/http/revert.h"
 #include "coordinator/http/rollout_json.h"
 #include "coordinator/http/rollouts.h"
+#include "coordinator/store/freezes.h"
 #include "coordinator/store/rollouts.h"
 
 struct act {
@@ -55,6 +56,13 @@ static int refuse_limit(const struct act *a, const char *why, struct err *e)
                     a->action, why, a->rollout.public_id);
 }
 
+/* As the rollout shows itself: paused is a state there. */
+static const char *shown_state(const struct act *a)
+{
+    return a->rollout.is_paused && strcmp(a->rollout.state, "running") == 0 ? "paused"
+                                                                            : a->rollout.state;
+}
+
 /* allowed: "pause,rollback", or ""; behind a semicolon what limit stands against it. */
 static int refuse(struct reply *re, const struct act *a, const char *allowed, struct err *e)
 {
@@ -67,14 +75,12 @@ static int refuse(struct reply *re, const struct act *a, const char *allowed, st
         at += size + (at[size] == ',');
     }
     reply_extra(re, "allowed", list);
-    reply_extra(re, "state", json_string(a->rollout.state));
+    reply_extra(re, "state", json_string(shown_state(a)));
     if (strchr(allowed, ';'))
         return refuse_limit(a, strchr(allowed, ';') + 1, e);
     return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible now: rollout %s is %s%s%s",
                     a->action, a->rollout.public_id,
-                    strcmp(a->rollout.state, "running") != 0 ? a->rollout.state
-                    : a->rollout.is_paused                   ? "paused"
-                                                             : a->rollout.phase,
+                    strcmp(shown_state(a), "running") != 0 ? shown_state(a) : a->rollout.phase,
                     *allowed ? "; possible: " : "", allowed);
 }
 
@@ -102,12 +108,25 @@ static int answer_waiting(struct request *rq, struct reply *re, const struct act
     return refuse(re, a, "approve,reject,abort", e);
 }
 
+/* What leads a rollout forward asks about freezes again; what holds it or takes it back does not. */
+static int check_frozen(struct request *rq, const struct act *a, struct err *e)
+{
+    if (strcmp(a->action, "promote") != 0 && strcmp(a->action, "resume") != 0 &&
+        strcmp(a->action, "retry") != 0)
+        return 0;
+    return strcmp(a->rollout.state, "running") == 0
+               ? freezes_check_rollout(rq->pg, a->rollout.rollout_id, e)
+               : 0;
+}
+
 static int begin(struct request *rq, struct reply *re, const struct act *a, struct err *e)
 {
     if (a->rollout.is_final)
         return answer_final(rq, re, a, e);
     if (strcmp(a->rollout.state, "awaiting_approval") == 0)
         return answer_waiting(rq, re, a, e);
+    if (check_frozen(rq, a, e) < 0)
+        return -1;
     if (commands_insert(rq->pg, a->rollout.rollout_id, a->action, a->is_full, a->reason,
                         rq->owner.name, rq->address, &rq->waiting_for, e) < 0)
         return -1;

@@ -119,19 +119,6 @@ static int rebase(struct request *rq, struct transaction *t, const struct verdic
 
 /* ---------------------------------------------------------------- approve */
 
-static int check_frozen(struct request *rq, int64_t rollout_id, struct err *e)
-{
-    struct rollout_old_change changes[ROLLOUT_SCOPES_MAX];
-    size_t count;
-
-    if (rollouts_changes(rq->pg, rollout_id, changes, &count, e) < 0)
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        if (freezes_check(rq->pg, changes[i].service, changes[i].environment, e) < 0)
-            return -1;
-    return 0;
-}
-
 /* The last approval is not recorded when it cannot start: it is given again later. */
 static int start_if_complete(struct request *rq, struct reply *re, const struct verdict_on *v,
                              bool *is_started, struct err *e)
@@ -141,7 +128,7 @@ static int start_if_complete(struct request *rq, struct reply *re, const struct 
     *is_started = v->waiting.given + 1 >= v->waiting.needed;
     if (!*is_started)
         return 0;
-    if (check_frozen(rq, v->row.rollout_id, e) < 0)
+    if (freezes_check_rollout(rq->pg, v->row.rollout_id, e) < 0)
         return -1;
     if (approvals_start(rq->pg, v->row.rollout_id, busy, e) == 0)
         return 0;

@@ -1,4 +1,4 @@
-/* releaser.c - the thread that releases what environments of policy auto have waiting. */
+/* releaser.c - the thread that releases what waits by itself, and holds what a freeze covers. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,6 +10,7 @@
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/due.h"
+#include "coordinator/store/freezes.h"
 
 #define LOOK_AGAIN_MS 1000
 #define POOL_WAIT_MS 1000
@@ -53,6 +54,8 @@ static void release_all(struct releaser *r)
 
     if (pg_pool_take(r->pool, POOL_WAIT_MS, &rq.pg, &e) < 0)
         return;
+    if (freezes_hold(rq.pg, &e) < 0)
+        log_warn("rollouts are not held back by freezes", "reason", e.text);
     rc = due_list(rq.pg, &rows, &e);
     for (size_t i = 0; rc == 0 && i < rows_count(rows); i++)
         if (release_one(&rq, rows_text(rows, i, 0), rows_text(rows, i, 1), &e) < 0)

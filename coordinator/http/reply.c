@@ -113,7 +113,7 @@ static const char *status_title(int status)
         { 400, "Malformed request" },     { 401, "Not authenticated" },
         { 403, "Not permitted" },         { 404, "Not found" },
         { 405, "Method not allowed" },    { 409, "Conflict" },
-        { 412, "Precondition failed" },   { 413, "Too large" },
+        { 410, "Gone" },                  { 412, "Precondition failed" },   { 413, "Too large" },
         { 415, "Unsupported media type" }, { 422, "Invalid" },
         { 429, "Too many requests" },     { 503, "Unavailable" },
     };

@@ -161,6 +161,13 @@ static const char *shown_state(const struct rollout_view *view)
     return view->is_paused && strcmp(view->state, "running") == 0 ? "paused" : view->state;
 }
 
+/* What ended has none any more, and what waits to be let start has none yet. */
+static bool has_phase(const struct rollout_view *v)
+{
+    return !v->is_final && strcmp(v->state, "awaiting_approval") != 0 &&
+           strcmp(v->state, "scheduled") != 0;
+}
+
 static void add_approvals(const struct rollout_view *v, json_t *out)
 {
     json_t *given = json_loads(*v->approvals ? v->approvals : "[]", 0, NULL);
@@ -185,7 +192,7 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
         out, json_pack("{s:s,s:s,s:o,s:o,s:s,s:o,s:o,s:b,s:s,s:o}", "id", v->id, "kind", v->kind,
                        "reverts", text_or_null(v->reverts), "rolled_back_by",
                        text_or_null(v->rolled_back_by), "state", shown_state(v), "phase",
-                       v->is_final ? json_null() : json_string(v->phase), "stage",
+                       has_phase(v) ? json_string(v->phase) : json_null(), "stage",
                        json_integer(v->stage), "paused", v->is_paused, "reason", v->reason,
                        "changes", changes_json(v, changes)));
     json_object_update_new(

@@ -79,3 +79,65 @@ int freezes_check(struct pg *pg, const char *service, const char *environment, s
     }
     return 0;
 }
+
+/* f: an active freeze of a scope s of rollout r, which is neither broken glass nor a way back. */
+#define FROZEN                                                                                     \
+    "rollout_change c JOIN scope s USING (scope_id) JOIN change_freeze f "                         \
+    "ON f.environment IN ('*', s.environment) AND s.service LIKE glob_like(f.service) AND "        \
+    IS_ACTIVE " WHERE c.rollout_id = r.rollout_id AND NOT r.break_glass AND r.kind = 'change' "
+
+int freezes_check_rollout(struct pg *pg, int64_t rollout_id, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT s.service, s.environment FROM rollout r CROSS JOIN LATERAL (SELECT "
+                 " s.service, s.environment FROM " FROZEN ") s WHERE r.rollout_id = $1 LIMIT 1",
+                 &rows, e, PARAM_INT(rollout_id)) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return 0;
+    return freezes_check(pg, rows_text(rows, 0, 0), rows_text(rows, 0, 1), e);
+}
+
+/* A pause that the leader could not carry out is not asked for at every look. */
+static int hold(struct pg *pg, struct rows **out, struct err *e)
+{
+    return pg_query(pg,
+                    "INSERT INTO command (rollout_id, action, actor, reason) "
+                    "SELECT r.rollout_id, 'pause', 'lockstepd', w.why FROM rollout r CROSS JOIN "
+                    "LATERAL (SELECT 'frozen by ' || f.name || ': ' || f.reason AS why FROM " FROZEN
+                    " ORDER BY f.name LIMIT 1) w WHERE r.state = 'running' AND NOT r.is_paused "
+                    "AND r.phase IN ('preparing', 'activating', 'baking') "
+                    "AND NOT EXISTS (SELECT 1 FROM command p WHERE p.rollout_id = r.rollout_id "
+                    " AND p.action = 'pause' AND (p.state = 'waiting' "
+                    "  OR p.created_at > now() - interval '5 seconds')) RETURNING 1",
+                    NULL, 0, out, e);
+}
+
+/* Whoever paused or resumed it last decides whether it goes on by itself. */
+static int let_go(struct pg *pg, struct rows **out, struct err *e)
+{
+    return pg_query(pg,
+                    "INSERT INTO command (rollout_id, action, actor, reason) "
+                    "SELECT r.rollout_id, 'resume', 'lockstepd', 'not frozen any more' "
+                    "FROM rollout r CROSS JOIN LATERAL (SELECT p.action, p.actor, p.state "
+                    " FROM command p WHERE p.rollout_id = r.rollout_id AND p.state <> 'refused' "
+                    " AND p.action IN ('pause', 'resume') ORDER BY p.command_id DESC LIMIT 1) l "
+                    "WHERE r.state = 'running' AND r.is_paused AND l.action = 'pause' "
+                    "AND l.actor = 'lockstepd' AND l.state = 'done' "
+                    "AND NOT EXISTS (SELECT 1 FROM " FROZEN ") RETURNING 1",
+                    NULL, 0, out, e);
+}
+
+int freezes_hold(struct pg *pg, struct err *e)
+{
+    SCOPED(rows_free) struct rows *held = NULL;
+    SCOPED(rows_free) struct rows *freed = NULL;
+
+    if (hold(pg, &held, e) < 0 || let_go(pg, &freed, e) < 0)
+        return -1;
+    if (rows_count(held) == 0 && rows_count(freed) == 0)
+        return 0;
+    return pg_query(pg, "SELECT pg_notify('lockstep', '0 command')", NULL, 0, NULL, e);
+}

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 
@@ -29,5 +30,13 @@ struct freeze freezes_at(const struct rows *rows, size_t row, bool *is_active_ou
 /* ERR_CONFLICT frozen, naming the freeze, when one covers this scope now. */
 int freezes_check(struct pg *pg, const char *service, const char *environment, struct err *e)
     __attribute__((warn_unused_result));
+
+/* The same for a rollout's scopes, before anything leads it forward: promote, resume, retry, the
+ * last approval. Broken glass and going back pass. */
+int freezes_check_rollout(struct pg *pg, int64_t rollout_id, struct err *e)
+    __attribute__((warn_unused_result));
+/* Open rollouts that a freeze covers by now are paused, and those that it alone had paused go on
+ * when it is over: as commands for the leader, whoever calls this. */
+int freezes_hold(struct pg *pg, struct err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -59,10 +59,13 @@ int save_pause(struct saving *s, struct err *e)
     const struct save *save = s->save;
 
     if (PG_QUERY(s->pg,
-                 "UPDATE rollout SET is_paused = $3, reason = $4 WHERE rollout_id = $1"
+                 "UPDATE rollout SET is_paused = $3, reason = $4 || coalesce((SELECT ' by ' ||"
+                 "  c.actor || CASE c.reason WHEN '' THEN '' ELSE ': ' || c.reason END"
+                 "  FROM command AS c WHERE c.command_id = $5), '') WHERE rollout_id = $1"
                  " AND state IN ('running', 'rolling_back') AND phase = $2",
                  &rows, e, PARAM_INT(save->rollout), PARAM_TEXT(phase_name(save->from)),
-                 PARAM_BOOL(save->is_paused), PARAM_TEXT(save->because)) ||
+                 PARAM_BOOL(save->is_paused), PARAM_TEXT(save->because),
+                 PARAM_INT(save->command)) ||
         saving_expect(s, rows, save->is_paused ? "a rollout is paused" : "a rollout is resumed", e))
         return -1;
     if (save->is_paused || (save->from != PHASE_PREPARING && save->from != PHASE_ACTIVATING))

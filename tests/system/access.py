@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import judge
@@ -271,6 +272,7 @@ def test_approvals(world):
     first = begin(both)
     one = world.rollout(first)
     equal((one["state"], one["approvals"], one["started_at"]), ("awaiting_approval", {"needed": 2, "given": []}, None), "it waits")
+    equal(one["phase"], None, "and is in no phase before it starts")
     problem(act(first, "approve", both), 403, "own_rollout")
     problem(act(first, "reject", both), 403, "own_rollout")
     problem(act(first, "approve", rel), 403, "forbidden", "rollout.approve")
@@ -414,6 +416,41 @@ def test_freezes(world):
     wait_until(lambda: world.api("GET", "/config/cold/dev/k").status == 200, "what was written meanwhile goes out")
     equal([a["action"] for a in world.ok("GET", "/audit?action=freeze.")["audit"]][:4], ["freeze.lift", "freeze.lift", "freeze.set", "freeze.set"], "told")
     world.ok("POST", f"/rollouts/{waiting}/abort", {})
+
+
+def test_freeze_of_an_open_rollout(world):
+    """a freeze holds what is open: promote, resume and retry wait for its end, going back does not; then it goes on by itself"""
+    world.ok("PUT", "/strategies/holding", {"stages": [{"count": 1, "hold": True}, {"percent": 100}]})
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "default_strategy": "all-at-once"})
+    Agent(world, "ice-1", scopes=["ice/prod"]).enroll(scopes=["ice/prod"]).start()
+    world.set("ice/prod", {"k": "1"})
+    world.wait_agents("ice/prod", 1)
+    act = lambda rollout, action: world.api("POST", f"/rollouts/{rollout}/{action}", {})
+    baking = lambda rollout: wait_until(lambda: world.rollout(rollout)["phase"] == "baking", lambda: f"it holds: {world.rollout(rollout)}")
+    first = world.start_rollout("ice/prod", "holding")
+    baking(first)
+    world.ok("PUT", "/freezes/ice-age", {"environment": "prod", "service": "ice", "reason": "cold"})
+    for action in ("promote", "resume", "retry"):
+        problem(act(first, action), 409, "frozen", "ice-age", "cold")
+    wait_until(lambda: world.rollout(first)["state"] == "paused", lambda: f"it is held: {world.rollout(first)}", 10)
+    contains(world.rollout(first)["reason"], "lockstepd", "frozen by ice-age")
+    equal(problem(act(first, "abort"), 409, "wrong_state")["state"], "paused", "its state is said as it is shown")
+    world.ok("DELETE", "/freezes/ice-age")
+    wait_until(lambda: world.rollout(first)["state"] == "running", lambda: f"it goes on: {world.rollout(first)}", 10)
+    equal(act(first, "promote").status, 200, "promoted")
+    world.wait_state(first, "completed")
+    world.set("ice/prod", {"k": "2"})
+    second = world.start_rollout("ice/prod", "holding")
+    baking(second)
+    equal(act(second, "pause").status, 200, "paused by a person")
+    world.ok("PUT", "/freezes/ice-age", {"environment": "*", "service": "i*", "reason": "cold"})
+    world.ok("DELETE", "/freezes/ice-age")
+    time.sleep(2.5)
+    equal(world.rollout(second)["state"], "paused", "who paused it lets it go on")
+    world.ok("PUT", "/freezes/ice-age", {"environment": "*", "service": "i*", "reason": "cold"})
+    equal(act(second, "rollback").status, 200, "going back needs no thaw")
+    world.wait_state(second, "rolled_back")
+    world.ok("DELETE", "/freezes/ice-age")
 
 
 def test_constraints(world):

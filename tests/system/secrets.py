@@ -219,7 +219,8 @@ def test_destroyed(world):
     done = destroy(1, 2, reason="it leaked")
     equal((done.status, done["destroyed"]), (200, [1, 2]), "destroyed")
     equal(destroy(1).status, 200, "once more")
-    problem(world.api("GET", "/config/gone/prod/k?revision=2", token=world.reader), 410, "secret_destroyed", "was destroyed")
+    gone = problem(world.api("GET", "/config/gone/prod/k?revision=2", token=world.reader), 410, "secret_destroyed", "was destroyed")
+    equal(gone["title"], "Gone", "what 410 is called")
     history = {v["version"]: v for v in world.ok("GET", "/config/gone/prod/k/history", token=world.reader)["versions"]}
     equal((history[3]["config_value"], hidden(history[1])["destroyed"]), (f"{PLAIN}-3", True), "history")
     answer = world.api("GET", "/config/gone/prod?revision=2&format=json", token=world.reader)
