@@ -42,9 +42,10 @@ static json_t *row_json(const struct subscription_row *s)
     json_t *keys = json_loads(s->keys, 0, NULL), *out;
 
     MUST(keys);
-    out = json_pack("{s:s,s:s,s:s,s:o,s:s,s:s,s:o,s:s,s:s}", "subscription_id", s->id, "service",
-                    s->service, "environment", s->environment, "subscribed_keys", keys, "url",
-                    s->url, "status", s->state, "last_notified_at",
+    out = json_pack("{s:s,s:s,s:s,s:s,s:o,s:s,s:s,s:s,s:o,s:s,s:s}", "subscription_id", s->id,
+                    "service", s->service, "service_name", s->service, "environment",
+                    s->environment, "subscribed_keys", keys, "url", s->url, "webhook_url", s->url,
+                    "status", s->state, "last_notified_at",
                     text_or_null(s->last_notified_at), "created_by", s->created_by, "created_at",
                     s->created_at);
     MUST(out);
@@ -100,19 +101,29 @@ int subscriptions_get_all(struct request *rq, struct reply *re, struct err *e)
 
 /* ---------------------------------------------------------------- subscribing */
 
-/* The same things have other names where single keys are read and written: both are understood. */
-static const char *name_in(const struct fields *f, const char *name, const char *other)
+/* The same things have other names where single keys are read and written, and an address has
+ * three: all are understood, one is given. `third` may be NULL. */
+static const char *name_in(const struct fields *f, const char *name, const char *other,
+                           const char *third)
 {
-    if (!json_object_get(f->object, other))
-        return name;
+    const char *const names[] = { other, third }, *found = NULL;
+
     if (json_object_get(f->object, name))
-        fields_problem(f, other, "%s says the same as %s: give one of them", other, name);
-    return other;
+        found = name;
+    for (size_t i = 0; i < 2; i++) {
+        if (!names[i] || !json_object_get(f->object, names[i]))
+            continue;
+        if (found)
+            fields_problem(f, names[i], "%s says the same as %s: give one of them", names[i],
+                           found);
+        found = names[i];
+    }
+    return found ? found : name;
 }
 
 static void read_keys(const struct fields *f, struct subscribing *s)
 {
-    const char *name = name_in(f, "keys", "config_keys");
+    const char *name = name_in(f, "keys", "config_keys", NULL);
     json_t *list = fields_list(f, name, true), *key;
     size_t i;
 
@@ -136,7 +147,7 @@ static void read_keys(const struct fields *f, struct subscribing *s)
 /* A user and a password would be shown to everybody who lists subscriptions. */
 static void read_url(const struct fields *f, struct subscribing *s)
 {
-    const char *name = name_in(f, "url", "callback_url"), *host;
+    const char *name = name_in(f, "url", "callback_url", "webhook_url"), *host;
     const char *url = fields_text(f, name, true, URL_MAX);
 
     s->url = url;
@@ -159,8 +170,8 @@ static int read_body(struct request *rq, struct reply *re, struct subscribing *s
     if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, false, &f, e) < 0)
         return -1;
     FIELDS_ONLY(&f, "service", "service_name", "environment", "keys", "config_keys", "url",
-                "callback_url");
-    name = name_in(&f, "service", "service_name");
+                "callback_url", "webhook_url");
+    name = name_in(&f, "service", "service_name", NULL);
     service = fields_text(&f, name, true, 1000);
     environment = fields_text(&f, "environment", true, 1000);
     read_keys(&f, s);

@@ -101,7 +101,10 @@ int subscriptions_list(struct pg *pg, const struct places *places, const char *i
 {
     if (PG_QUERY(pg,
                  "SELECT u.subscription_id, s.service, s.environment, to_json(u.keys), u.url, "
-                 "u.state, u.reason, u.created_by, " SQL_TIME("u.created_at") ", "
+                 "u.state, coalesce(nullif(u.reason, ''), (SELECT o.last_reason FROM outbox o "
+                 " WHERE o.subscription_id = u.subscription_id AND o.attempts > 0 "
+                 " AND (o.state <> 'waiting' OR o.last_reason <> '') AND o.last_status <> 410 "
+                 " ORDER BY o.outbox_id DESC LIMIT 1)), u.created_by, " SQL_TIME("u.created_at") ", "
                  SQL_TIME("u.last_notified_at") ", u.scope_id "
                  "FROM subscription u JOIN scope s USING (scope_id) "
                  "WHERE ($1 = '' OR u.subscription_id = $1) AND u.subscription_id > $2 "

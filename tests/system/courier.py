@@ -132,7 +132,11 @@ def test_api(world):
           ["subs", "prod", ["db.*", "a"], "active", None, "https://hooks.example.com/in?x=secret-path"], "answer")
     shown = get(world, made["subscription_id"])
     equal(shown, {k: v for k, v in made.body.items() if k != "secret"}, "shown")
-    other = ask(world, "subs/prod", ["*"], "http://example.com:8080")["subscription_id"]
+    equal((made["service_name"], made["webhook_url"]), ("subs", made["url"]), "the published names")
+    published = {"service_name": "subs", "environment": "prod", "config_keys": ["*"], "webhook_url": "http://example.com:8080"}
+    other = world.ok("POST", "/config/subscribe", published)["subscription_id"]
+    twice = world.api("POST", "/config/subscribe", {**published, "url": "http://example.com:8080"})
+    equal(pointers(problem(twice, 422)), ["/webhook_url"], "an address said twice")
     first = world.ok("GET", "/subscriptions?limit=1")
     second = world.ok("GET", f"/subscriptions?limit=1&cursor={first['next']}")
     equal({s["subscription_id"] for s in first["subscriptions"] + second["subscriptions"]}, {made["subscription_id"], other}, "two pages")
@@ -219,9 +223,11 @@ def test_retried(world):
         wait_until(lambda: outbox(world, subscription)[0]["last_status"] == 503, "it is noted")
         hours = "SELECT extract(epoch FROM next_at - now()) / 3600 FROM outbox WHERE state = 'waiting' AND last_status = 503"
         check(0.9 < float(world.postgres.sql(hours)[0][0]) <= 1.01, "Retry-After is obeyed")
+        contains(get(world, subscription)["reason"], "503")
         world.postgres.sql(f"UPDATE outbox SET next_at = now() WHERE subscription_id = '{subscription}'")
         receiver.wait(3, "the third attempt")
         wait_until(lambda: outbox(world, subscription)[0]["state"] == "delivered", "delivered at last")
+        check("reason" not in get(world, subscription), "nothing fails any more")
 
 
 def test_redirect(world):
