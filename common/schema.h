@@ -96,6 +96,10 @@ int schema_check_value(const struct schema *s, enum value_type type, const char 
                        struct schema_problems *problems, struct err *e)
     __attribute__((warn_unused_result));
 
+/* The value as JSON, as schemas see it: appended to `out`, or nothing on -1. */
+int schema_emit_value(enum value_type type, const char *text, struct buffer *out, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* The whole document as one object: its keys, with their typed values. */
 int schema_check_document(const struct schema *s, const struct document *d,
                           struct schema_problems *problems, struct err *e)

@@ -267,6 +267,17 @@ int schema_tree_of_value(enum value_type type, const char *text, json_t **out, s
     invariant_broken("a value type", __FILE__, __LINE__);
 }
 
+int schema_emit_value(enum value_type type, const char *text, struct buffer *out, struct err *e)
+{
+    json_t *tree;
+
+    if (schema_tree_of_value(type, text, &tree, e) < 0)
+        return -1;
+    canon_emit(tree, out);
+    json_decref(tree);
+    return 0;
+}
+
 static size_t values_in(const json_t *tree)
 {
     size_t count = 1;

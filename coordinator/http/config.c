@@ -74,6 +74,11 @@ void config_read_object(const struct fields *f, struct json_t *marked, struct co
         fields_problem(f, "config_value", "config_value is missing");
     else
         config_read_value(f, "config_value", value, canon_member(marked, "config_value"), out);
+    if (type && out->text && (strcmp(type, "int") == 0 || strcmp(type, "integer") == 0) &&
+        strpbrk(out->text, ".eE"))
+        fields_problem(f, "config_value",
+                       "must be a whole number, as the value_type %s says; number takes others",
+                       type);
 }
 
 bool config_read_base(const struct fields *f)

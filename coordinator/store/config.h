@@ -103,6 +103,7 @@ struct config_outcome {
     size_t plain_size;
     char *description; /* malloc'ed */
     bool was_present; /* in what the write stands on, as old_value and old_type */
+    bool was_inherited; /* … from a parent: the same value, written, becomes its own */
     char *old_value;  /* malloc'ed; NULL when it was absent */
     enum value_type old_type;
     bool is_at_head;

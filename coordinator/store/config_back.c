@@ -31,8 +31,8 @@ int config_append_copies(struct pg *pg, const struct scope *scope,
                  "      AND v.key = k.key AND v.revision <= $3 "
                  "      ORDER BY v.revision DESC LIMIT 1) t ON true "
                  "WHERE n.is_deleted <> coalesce(t.is_deleted, true) "
-                 "   OR (NOT n.is_deleted AND (n.value_type, n.value) <> (t.value_type, t.value)) "
-                 "RETURNING 1",
+                 "   OR (NOT n.is_deleted AND ((n.value_type, n.value) <> (t.value_type, t.value) "
+                 "    OR n.origin_id IS DISTINCT FROM t.origin_id)) RETURNING 1",
                  &rows, e, PARAM_INT(scope->scope_id), PARAM_INT(copies->since),
                  PARAM_INT(copies->target), PARAM_INT(scope->head + 1),
                  PARAM_TEXT(copies->description), PARAM_TEXT(copies->actor),

@@ -40,7 +40,7 @@ int config_judge_secret(const struct config_write *write, const struct config_ch
     if (!write->sealing)
         return err_code(e, ERR_UNAVAILABLE, "secrets_unavailable",
                         "%.200s is a secret, and secrets cannot be written here", c->key);
-    if (o->was_present && o->type == o->old_type &&
+    if (o->was_present && !o->was_inherited && o->type == o->old_type &&
         is_same(write, o->old_value, o->plain, &is_old_one, e) < 0)
         return -1;
     if (!is_old_one)

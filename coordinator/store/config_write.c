@@ -82,6 +82,7 @@ static int take_present(const struct rows *rows, size_t i, struct config_outcome
         return -1;
     o->was_present = !rows_bool(rows, i, 3);
     o->old_type = o->type;
+    o->was_inherited = o->was_present && *rows_text(rows, i, 7);
     if (o->was_present)
         o->old_value = copy(rows_text(rows, i, 5));
     return 0;
@@ -188,7 +189,7 @@ static int judge(const struct config_write *write, const struct rows *rows, size
         return refuse_value(c, index, o, result, e);
     if (set_value(write, c, &normal, o, &is_other, e) < 0)
         return -1;
-    o->is_changed = !o->was_present || own != o->type || is_other ||
+    o->is_changed = !o->was_present || o->was_inherited || own != o->type || is_other ||
                     (c->description && strcmp(c->description, o->description) != 0);
     if (c->description) {
         free(o->description);

@@ -391,6 +391,32 @@ START_TEST(test_deleting_an_own_key_uncovers_the_parents)
 }
 END_TEST
 
+/* The same value, written, is the scope's own from then on: its parents' moves pass it by. */
+START_TEST(test_writing_an_inherited_value_makes_it_own)
+{
+    uint64_t revision;
+    bool is_changed;
+    struct scope s;
+
+    must_write("global", "a=1,b=1");
+    ck_assert_int_eq(set_parents("web", "global"), 0);
+    ck_assert_int_eq(set_parents("deep", "web"), 0);
+    must_write("web", "a=1");
+    check_content("web", "prod", 0, "a=1 b=1@global/prod");
+    check_content("deep", "prod", 0, "a=1@web/prod b=1@global/prod");
+    must_write("web", "a=1");
+    ck_assert_int_eq(kit_int(pg, "SELECT head FROM scope WHERE service = 'web'"), 2);
+    must_write("global", "a=2,b=2");
+    check_content("web", "prod", 0, "a=1 b=2@global/prod");
+    check_content("deep", "prod", 0, "a=1@web/prod b=2@global/prod");
+    s = lock("web", "prod");
+    ck_assert_int_eq(config_revert(pg, &s, 1, false, "tests", "", &revision, &is_changed, &err), 0);
+    ck_assert(is_changed);
+    check_content("web", "prod", 0, "a=1@global/prod b=1@global/prod");
+    check_sizes();
+}
+END_TEST
+
 START_TEST(test_going_back_spreads_too)
 {
     uint64_t revision;
@@ -466,6 +492,7 @@ int main(void)
     tcase_add_test(tests, test_a_parents_change_is_a_revision_of_every_child);
     tcase_add_test(tests, test_only_children_that_change_get_a_revision);
     tcase_add_test(tests, test_deleting_an_own_key_uncovers_the_parents);
+    tcase_add_test(tests, test_writing_an_inherited_value_makes_it_own);
     tcase_add_test(tests, test_going_back_spreads_too);
     tcase_add_test(tests, test_cycles_and_towers_are_refused);
     tcase_add_test(tests, test_a_diamond_takes_every_change_once);

@@ -63,8 +63,13 @@ def test_key(world):
     equal(world.api("GET", "/config/keys/prod/pool?revision=1")["config_value"], "1.5", "at revision 1")
     problem(world.api("GET", "/config/keys/prod/pool?revision=9"), 404, "unknown_revision")
     problem(put(world, "keys/prod/pool", "many"), 422, "invalid", "/config_value")
+    for fraction in ("1.5", 1.5, "1e3"):
+        problem(put(world, "keys/prod/pool", fraction, value_type="int"), 422, "invalid", "/config_value", "whole number")
     put(world, "keys/prod/a%2Fb%20%C3%A4", {"z": [1, 2.0], "a": None})
     equal(world.api("GET", "/config/keys/prod/a%2Fb%20%C3%A4?revision=head")["config_value"], '{"a":null,"z":[1,2.0]}', "canonical JSON")
+    put(world, "typed/dev/y", "k: [1, two]\n", value_type="yaml")
+    equal(world.ok("GET", "/config/typed/dev?format=json"), {"y": {"k": [1, "two"]}}, "yaml is typed where documents are JSON")
+    equal(world.ok("GET", "/watch/typed/dev?since=0&timeout=1")["changes"][0]["value"], {"k": [1, "two"]}, "and where changes are")
     gone = world.ok("DELETE", "/config/keys/prod/pool")
     equal(gone["success"], True, "deleted")
     problem(world.api("DELETE", "/config/keys/prod/pool"), 404)

@@ -45,10 +45,10 @@ START_TEST(test_json_keeps_numbers_as_written)
     put("a", VALUE_STRING, "x\"y");
     put("c", VALUE_JSON, "{\"z\":[1.0,true]}");
     put("d", VALUE_BOOLEAN, "false");
-    put("e", VALUE_YAML, "k: v");
+    put("e", VALUE_YAML, "k: [v, 0x10, 1.50, yes, ~]");
     render_json(doc, &out);
     ck_assert_str_eq(out.data, "{\"a\":\"x\\\"y\",\"b\":1.50,\"c\":{\"z\":[1.0,true]},\"d\":false,"
-                               "\"e\":\"k: v\"}\n");
+                               "\"e\":{\"k\":[\"v\",16,1.50,\"yes\",null]}}\n");
 }
 END_TEST
 
