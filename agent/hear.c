@@ -122,6 +122,24 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, hear_e
     happen(a, &ev);
 }
 
+/* What a person at this server can do about it; NULL: nothing needs to be done. */
+static const char *remedy_of(enum wire_reject why)
+{
+    static const char *const remedies[] = {
+        [WIRE_REJECT_UNKNOWN] = "this server is not enrolled: see `lockstep help server enroll`",
+        [WIRE_REJECT_REVOKED] = "this server was revoked: enroll it with a new key",
+        [WIRE_REJECT_CLONE] =
+            "another agent runs with a copy of this server's key: stop that one, or give this one "
+            "a key of its own (remove its key file, start it, and enroll what it shows)",
+        [WIRE_REJECT_CLUSTER] = "this server's state belongs to another cluster: give it a new "
+                                "state folder, or correct the coordinators in its settings",
+        [WIRE_REJECT_VERSION] = "the coordinator speaks another version of the protocol: install "
+                                "the same release on both",
+    };
+
+    return (unsigned)why < sizeof(remedies) / sizeof(remedies[0]) ? remedies[why] : NULL;
+}
+
 static void hear_reject(struct agent *a, const struct dealer_message *m)
 {
     struct wire_rejection rejection;
@@ -134,7 +152,8 @@ static void hear_reject(struct agent *a, const struct dealer_message *m)
     }
     wire_text_copy(rejection.address, address, sizeof(address));
     log_warn("rejected", "coordinator", dealer_address(a->dealer), "reason",
-             wire_reject_name(rejection.reject), "leader", address[0] ? address : NULL);
+             wire_reject_name(rejection.reject), "remedy", remedy_of(rejection.reject), "leader",
+             address[0] ? address : NULL);
     dealer_move_on(a->dealer, rejection.reject == WIRE_REJECT_NOT_LEADER ? address : NULL,
                    rejection.retry_after_ms < RETRY_MAX_MS ? rejection.retry_after_ms
                                                            : RETRY_MAX_MS);
