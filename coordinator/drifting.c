@@ -4,6 +4,8 @@
 #include "common/clock.h"
 
 #define TELLINGS_MAX 100
+#define OF_ONE_MAX 16         /* tellings of one server that are written at once, */
+#define OF_ONE_EVERY_MS 10000 /* and one more each time that passed: each is a row of the trail */
 
 bool allowance_take(struct allowance *a, uint32_t most)
 {
@@ -12,6 +14,20 @@ bool allowance_take(struct allowance *a, uint32_t most)
     if (now_ms - a->since_ms >= 1000)
         *a = (struct allowance){ .since_ms = now_ms };
     return a->used++ < most;
+}
+
+/* A server's own allowance comes first, so that one cannot use up that of all. */
+static bool may_tell(struct drifting *d, struct roster_server *s)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t since_ms = now_ms - (int64_t)OF_ONE_MAX * OF_ONE_EVERY_MS;
+
+    if (s->told_ms < since_ms)
+        s->told_ms = since_ms;
+    if (s->told_ms + OF_ONE_EVERY_MS > now_ms || !allowance_take(&d->tellings, TELLINGS_MAX))
+        return false;
+    s->told_ms += OF_ONE_EVERY_MS;
+    return true;
 }
 
 static void write(struct drifting *d, struct roster_server *s, const struct roster_scope *scope,
@@ -28,7 +44,7 @@ void drifting_hear(struct drifting *d, struct roster_server *s, const struct wir
     uint64_t said = scope ? check->sequence * WIRE_SCOPES_MAX + scope->index + 1 : 0;
 
     if (!scope || !roster_is_entitled(d->edges->roster, s, scope->index) || s->drift_said == said ||
-        !allowance_take(&d->tellings, TELLINGS_MAX))
+        !may_tell(d, s))
         return;
     s->drift_said = said;
     write(d, s, scope, check->is_failing, check->detail);
@@ -42,7 +58,7 @@ void drifting_settle(struct drifting *d, struct roster_server *s,
             roster_scope_by_name(d->edges->roster, digests[i].service, digests[i].environment);
 
         if (digests[i].is_drifted || !scope || !roster_is_drifted(s, scope->index) ||
-            !allowance_take(&d->tellings, TELLINGS_MAX))
+            !may_tell(d, s))
             continue;
         write(d, s, scope, false, (struct wire_text){ 0 });
         s->drift_said = 0;

@@ -1,7 +1,8 @@
 /* drifting.h - what agents tell of files and documents that are not as they should be, written down.
  *
  * An agent says it again as long as it lasts. So that ten thousand of them at once are no flood,
- * only so many tellings a second are taken; the others come again.
+ * only so many tellings a second are taken; the others come again. Each becomes a row of the audit
+ * trail, which is kept: one server has sixteen of them at once, and then one every ten seconds.
  */
 #ifndef COORDINATOR_DRIFTING_H
 #define COORDINATOR_DRIFTING_H

@@ -34,6 +34,7 @@ struct roster_server {
     uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships, all within globs */
     uint64_t drifted; /* of them, by place: something there is not as it should be */
     uint64_t drift_said; /* which telling of it was written last */
+    int64_t told_ms;     /* until when its allowance of tellings is used up (drifting.c) */
     /* The session. */
     bool has_peer;
     struct router_peer peer;
