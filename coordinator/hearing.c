@@ -303,7 +303,7 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     if (may_have(h, s, &fetch.parcel)) {
         bytes = contents_get(h->edges->contents, &fetch.parcel, &size);
         if (!bytes) { /* the agent asks again soon */
-            loader_want_document(h->edges->loader, &fetch.parcel);
+            loader_want_document(h->edges->loader, &fetch.parcel, s->index);
             return;
         }
     }

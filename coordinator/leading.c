@@ -55,7 +55,7 @@ static void want_documents(struct leading *l, const struct dossier *d)
     size_t count = dossier_missing(d, l->edges->contents, missing);
 
     for (size_t i = 0; i < count; i++)
-        loader_want_document(l->edges->loader, &missing[i]);
+        loader_want_document(l->edges->loader, &missing[i], WISHES_OWN);
 }
 
 /* NULL: it is here already, is over, or cannot be read (then it is said). */

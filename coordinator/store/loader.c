@@ -1,4 +1,4 @@
-/* loader.c - one connection, a list of wishes, a list of answers. */
+/* loader.c - two threads, each with a connection and wishes of its own; one list of answers. */
 #include "coordinator/store/loader.h"
 
 #include <pthread.h>
@@ -15,19 +15,14 @@
 
 #define RETRY_S 1
 
-struct wish {
-    struct parcel parcel;
-    struct wish *next;
-};
-
 struct loader {
     char *conninfo;
-    pthread_t thread;
+    pthread_t work_thread, document_thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool is_stopping;
     bool is_wanted[2]; /* LOAD_WORK, LOAD_ROSTER */
-    struct wish *documents;
+    struct wishes documents;
     struct mailbox *news; /* of struct loader_news */
 };
 
@@ -56,32 +51,33 @@ struct task {
     struct parcel parcel;
 };
 
-static bool is_idle(const struct loader *l)
+static bool next_work(struct loader *l, struct task *out)
 {
-    return !l->is_wanted[LOAD_WORK] && !l->is_wanted[LOAD_ROSTER] && !l->documents;
-}
-
-static bool next_task(struct loader *l, struct task *out)
-{
-    bool is_there = false;
+    bool is_there;
 
     pthread_mutex_lock(&l->lock);
-    while (!l->is_stopping && is_idle(l))
+    while (!l->is_stopping && !l->is_wanted[LOAD_WORK] && !l->is_wanted[LOAD_ROSTER])
         pulse_wait(&l->wake, &l->lock);
-    if (!l->is_stopping) {
-        is_there = true;
-        *out = (struct task){ 0 };
-        if (l->documents) {
-            struct wish *w = l->documents;
+    is_there = !l->is_stopping;
+    if (is_there) {
+        *out = (struct task){ .what = l->is_wanted[LOAD_ROSTER] ? LOAD_ROSTER : LOAD_WORK };
+        l->is_wanted[out->what] = false;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return is_there;
+}
 
-            out->is_document = true;
-            out->parcel = w->parcel;
-            l->documents = w->next;
-            free(w);
-        } else {
-            out->what = l->is_wanted[LOAD_ROSTER] ? LOAD_ROSTER : LOAD_WORK;
-            l->is_wanted[out->what] = false;
-        }
+static bool next_document(struct loader *l, struct task *out)
+{
+    bool is_there;
+
+    pthread_mutex_lock(&l->lock);
+    while (!l->is_stopping && wishes_is_empty(&l->documents))
+        pulse_wait(&l->wake, &l->lock);
+    is_there = !l->is_stopping;
+    if (is_there) {
+        *out = (struct task){ .is_document = true };
+        wishes_take(&l->documents, &out->parcel);
     }
     pthread_mutex_unlock(&l->lock);
     return is_there;
@@ -202,16 +198,34 @@ static void insist(struct loader *l, struct pg **pg, const struct task *t)
     }
 }
 
-static void *run(void *arg)
+static void *run_work(void *arg)
 {
     struct loader *l = arg;
     struct pg *pg = NULL;
     struct task t;
 
     pulse_begin("loader");
-    while (next_task(l, &t)) {
+    while (next_work(l, &t)) {
         pulse_allow(PULSE_WORK_MS);
         insist(l, &pg, &t);
+    }
+    pg_close(pg);
+    return NULL;
+}
+
+static void *run_documents(void *arg)
+{
+    struct loader *l = arg;
+    struct pg *pg = NULL;
+    struct task t;
+
+    pulse_begin("documents");
+    while (next_document(l, &t)) {
+        pulse_allow(PULSE_WORK_MS);
+        insist(l, &pg, &t);
+        pthread_mutex_lock(&l->lock);
+        wishes_done(&l->documents);
+        pthread_mutex_unlock(&l->lock);
     }
     pg_close(pg);
     return NULL;
@@ -227,7 +241,8 @@ struct loader *loader_start(const char *conninfo)
     MUST(l->conninfo);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->wake, NULL);
-    MUST(pthread_create(&l->thread, NULL, run, l) == 0);
+    MUST(pthread_create(&l->work_thread, NULL, run_work, l) == 0);
+    MUST(pthread_create(&l->document_thread, NULL, run_documents, l) == 0);
     return l;
 }
 
@@ -239,14 +254,10 @@ void loader_stop(struct loader *l)
     l->is_stopping = true;
     pthread_cond_broadcast(&l->wake);
     pthread_mutex_unlock(&l->lock);
-    pthread_join(l->thread, NULL);
+    pthread_join(l->work_thread, NULL);
+    pthread_join(l->document_thread, NULL);
     mailbox_free(l->news, free_news);
-    while (l->documents) {
-        struct wish *w = l->documents;
-
-        l->documents = w->next;
-        free(w);
-    }
+    wishes_fini(&l->documents);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->wake);
     free(l->conninfo);
@@ -274,23 +285,14 @@ void loader_want(struct loader *l, enum load_what what)
     MUST(what == LOAD_WORK || what == LOAD_ROSTER);
     pthread_mutex_lock(&l->lock);
     l->is_wanted[what] = true;
-    pthread_cond_signal(&l->wake);
+    pthread_cond_broadcast(&l->wake);
     pthread_mutex_unlock(&l->lock);
 }
 
-void loader_want_document(struct loader *l, const struct parcel *parcel)
+void loader_want_document(struct loader *l, const struct parcel *parcel, uint32_t server)
 {
-    struct wish *w;
-
     pthread_mutex_lock(&l->lock);
-    for (w = l->documents; w && memcmp(&w->parcel, parcel, sizeof(*parcel)) != 0;)
-        w = w->next;
-    if (!w) {
-        w = malloc(sizeof(*w));
-        MUST(w);
-        *w = (struct wish){ .parcel = *parcel, .next = l->documents };
-        l->documents = w;
-        pthread_cond_signal(&l->wake);
-    }
+    if (wishes_add(&l->documents, parcel, server))
+        pthread_cond_broadcast(&l->wake);
     pthread_mutex_unlock(&l->lock);
 }

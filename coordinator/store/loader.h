@@ -1,5 +1,7 @@
-/* loader.h - the thread that reads for the loop: work, roster, documents. Nothing is shared.
+/* loader.h - the threads that read for the loop: one for work and roster, one for documents.
  *
+ * Nothing is shared, and no document keeps work waiting: each thread has a connection and wishes of
+ * its own.
  * Wishes coalesce: asking twice before the answer gives one answer that is at least as new as the
  * last wish. A lost database is retried; what was asked for then comes later.
  */
@@ -8,6 +10,7 @@
 
 #include "common/packing.h"
 #include "coordinator/store/load.h"
+#include "coordinator/store/wishes.h"
 
 struct loader_news {
     struct snapshot *snapshot; /* the taker's; NULL: a document */
@@ -24,6 +27,8 @@ int loader_fd(const struct loader *l); /* readable when loader_next has somethin
 bool loader_next(struct loader *l, struct loader_news *out);
 void loader_want(struct loader *l, enum load_what what); /* WORK or ROSTER */
 /* What is no smaller for being packed is answered with an empty parcel and the whole document. */
-void loader_want_document(struct loader *l, const struct parcel *parcel);
+/* `server`: its index, one document at a time (what is not taken is asked for again); WISHES_OWN: the
+ * leader itself, before all servers. */
+void loader_want_document(struct loader *l, const struct parcel *parcel, uint32_t server);
 
 #endif
