@@ -233,6 +233,19 @@ static int write_rolled_back(struct pg *pg, const struct known *k, const struct 
                     rows, e, PARAM_INT(k->rollout_id), c->server_param);
 }
 
+/* Who was away, or too slow, and was brought there by the release itself: the record of the rollout
+ * says so, with when. All others keep their place in it. */
+static int write_late(struct pg *pg, const struct known *k, const struct columns *c,
+                      struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'applied', applied_at = now(),"
+                    " detail = 'late', reason = 'was not there in time: applied it after the"
+                    " release', steps = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " AND m.state IN ('pending', 'ready')",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param);
+}
+
 /* What of a run concerns members; *rows stays NULL when nothing does. */
 static int write_run(struct pg *pg, const struct counted *first, const struct columns *c,
                      bool is_broken, struct rows **rows, struct err *e)
@@ -247,6 +260,8 @@ static int write_run(struct pg *pg, const struct counted *first, const struct co
     case ACK_ABORTED:
         return write_aborted(pg, k, c, rows, e);
     case ACK_APPLIED:
+        if (k->kind == DECISION_FINALIZE)
+            return write_late(pg, k, c, rows, e);
         return k->kind == DECISION_ACTIVATE ? write_applied(pg, k, c, rows, e) : 0;
     case ACK_FAILED:
         if (k->kind != DECISION_ACTIVATE && k->kind != DECISION_ROLLBACK)
@@ -256,7 +271,7 @@ static int write_run(struct pg *pg, const struct counted *first, const struct co
     case ACK_ROLLED_BACK:
         return write_rolled_back(pg, k, c, rows, e);
     case ACK_FINALIZED:
-        return 0; /* concerns what the server runs, not its place in the rollout */
+        return write_late(pg, k, c, rows, e);
     case ACK_COUNT:
         break;
     }

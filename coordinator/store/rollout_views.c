@@ -155,7 +155,7 @@ int rollout_view_latencies(struct pg *pg, int64_t rollout_id, struct rollout_lat
                  "      round(extract(epoch FROM m.applied_at - a.decided_at) * 1000)::bigint "
                  "      AS applied "
                  "      FROM member m JOIN attempt a ON a.number = m.attempt_number "
-                 "      WHERE m.rollout_id = $1) l",
+                 "      WHERE m.rollout_id = $1 AND m.detail <> 'late') l",
                  &rows, e, PARAM_INT(rollout_id)) < 0)
         return -1;
     *ready_out = latency_at(rows, 0);

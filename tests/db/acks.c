@@ -343,6 +343,7 @@ START_TEST(test_who_cannot_go_back_is_broken)
 }
 END_TEST
 
+/* … but for members that were away: they have applied it, late. */
 START_TEST(test_finalized_concerns_what_runs_only)
 {
     uint64_t finalize;
@@ -364,6 +365,11 @@ START_TEST(test_finalized_concerns_what_runs_only)
     ck_assert_str_eq(runs(4), runs_text(finalize, "2 ok"));
     ck_assert_str_eq(told("server_scope", "steps"), "files=3ms"); /* of the ACTIVATE */
     ck_assert_uint_eq(one(ACK_APPLIED, 4, activate, &to_hash, NULL), 0); /* obeyed only grows */
+    member_is(2, "pending", "");
+    ck_assert_uint_eq(one(ACK_APPLIED, 2, finalize, &to_hash, NULL), 2); /* it, and its scope */
+    member_is(2, "applied", "late");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE applied_at IS NOT NULL"
+                                 " AND server_id = 2"), 1);
 }
 END_TEST
 
