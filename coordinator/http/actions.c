@@ -14,8 +14,25 @@
 struct act {
     const char *action, *reason;
     bool is_full;
+    enum revert_mode mode;
     struct rollout_state_row rollout;
 };
+
+/* Of a completed rollout, when others stand on it; an open one goes back as a whole. */
+static void read_mode(const struct fields *f, struct act *a)
+{
+    const char *mode = fields_text(f, "mode", false, 20);
+
+    if (!mode)
+        return;
+    if (strcmp(mode, "revert") == 0)
+        a->mode = REVERT_KEYS;
+    else if (strcmp(mode, "restore") == 0)
+        a->mode = REVERT_RESTORE;
+    else
+        fields_problem(f, "mode", "must be revert (only what this rollout changed) or restore "
+                       "(everything since)");
+}
 
 static int read_body(const struct request *rq, struct reply *re, struct act *a, struct err *e)
 {
@@ -28,8 +45,7 @@ static int read_body(const struct request *rq, struct reply *re, struct act *a, 
         a->is_full = fields_flag(&f, "full");
     } else if (strcmp(a->action, "rollback") == 0) {
         FIELDS_ONLY(&f, "reason", "mode");
-        if (fields_text(&f, "mode", false, 20))
-            fields_problem(&f, "mode", "choosing what is taken back is not offered yet");
+        read_mode(&f, a);
     } else {
         FIELDS_ONLY(&f, "reason");
     }
@@ -92,7 +108,8 @@ static int answer_final(struct request *rq, struct reply *re, const struct act *
     const char *state = a->rollout.state;
 
     if (is_rollback && strcmp(state, "completed") == 0)
-        return revert_rollout(rq, re, &a->rollout, a->reason, e);
+        return revert_rollout(rq, re, &a->rollout,
+                              &(struct revert_order){ a->mode, a->reason }, e);
     if ((is_abort || is_rollback) && strcmp(state, "aborted") == 0)
         return reply_rollout(rq, re, a, e);
     if (is_rollback && strcmp(state, "rolled_back") == 0)

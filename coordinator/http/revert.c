@@ -22,7 +22,7 @@
 
 struct revert {
     const struct rollout_state_row *rollout;
-    const char *reason;
+    const struct revert_order *order;
     struct rollout_old_change old[ROLLOUT_SCOPES_MAX];
     size_t count;
     struct plan plan;
@@ -43,10 +43,12 @@ static int check_superseded(struct request *rq, struct reply *re, const struct r
         json_array_append_new(later, json_string(rows_text(rows, i, 0)));
     reply_extra(re, "later", later);
     return err_code(e, ERR_CONFLICT, "superseded",
-                    "%zu later rollout%s stand%s on %s, the first is %s: roll those back first",
+                    "%zu later rollout%s stand%s on %s, the first is %s: roll those back first, or "
+                    "say what to take back by mode: revert (the keys that %s changed, no others) or "
+                    "restore (everything since: the content from before it)",
                     rows_count(rows), rows_count(rows) == 1 ? "" : "s",
                     rows_count(rows) == 1 ? "s" : "", r->rollout->public_id,
-                    rows_text(rows, 0, 0));
+                    rows_text(rows, 0, 0), r->rollout->public_id);
 }
 
 static int lock_all(struct request *rq, struct reply *re, struct revert *r, struct err *e)
@@ -67,7 +69,7 @@ static int lock_all(struct request *rq, struct reply *re, struct revert *r, stru
             reply_extra(re, "rollout", json_string(busy));
         return -1;
     }
-    return check_superseded(rq, re, r, e);
+    return r->order->mode == REVERT_ALONE ? check_superseded(rq, re, r, e) : 0;
 }
 
 static int write_revision(struct request *rq, const struct revert *r, size_t i,
@@ -77,7 +79,7 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
     struct audit_entry entry = { .actor = rq->owner.name,
                                  .address = rq->address,
                                  .action = "config.revert",
-                                 .note = r->reason,
+                                 .note = r->order->reason,
                                  .scope_id = c->scope.scope_id,
                                  .data = data };
     uint64_t old_head = c->scope.head;
@@ -86,9 +88,16 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
     snprintf(description, sizeof(description), "takes back rollout %s", r->rollout->public_id);
     if (scope_check_kept(&c->scope, r->old[i].from_revision, e) < 0)
         return -1;
-    if (config_revert(rq->pg, &c->scope, r->old[i].from_revision, true, rq->owner.name, description,
-                      &c->to, &is_changed, e) < 0)
+    if (r->order->mode == REVERT_KEYS
+            ? config_revert_keys(rq->pg, &c->scope, r->old[i].from_revision, r->old[i].to_revision,
+                                 rq->owner.name, description, &c->to, &is_changed, e) < 0
+            : config_revert(rq->pg, &c->scope, r->old[i].from_revision, true, rq->owner.name,
+                            description, &c->to, &is_changed, e) < 0)
         return -1;
+    if (r->order->mode == REVERT_KEYS && !is_changed)
+        return err_code(e, ERR_CONFLICT, "nothing_to_change",
+                        "the keys of %s/%s that %s changed have their values from before it already",
+                        c->scope.service, c->scope.environment, r->rollout->public_id);
     if (c->to <= c->scope.settled)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
                         "%s/%s has the content from before %s already", c->scope.service,
@@ -106,7 +115,7 @@ static int write_all(struct request *rq, struct reply *re, struct revert *r,
                      char public_id[ROLLOUT_PUBLIC_ID_SIZE], struct err *e)
 {
     struct plan_origin origin = { .kind = "rollback",
-                                  .note = r->reason,
+                                  .note = r->order->reason,
                                   .reverts = r->rollout->rollout_id };
 
     for (size_t i = 0; i < r->count; i++)
@@ -150,14 +159,14 @@ static int revert_inside(struct request *rq, struct reply *re, struct revert *r,
 }
 
 int revert_rollout(struct request *rq, struct reply *re, const struct rollout_state_row *rollout,
-                   const char *reason, struct err *e)
+                   const struct revert_order *order, struct err *e)
 {
     struct revert *r = calloc(1, sizeof(*r));
     int rc;
 
     MUST(r);
     r->rollout = rollout;
-    r->reason = reason;
+    r->order = order;
     rc = revert_inside(rq, re, r, e);
     plan_fini(&r->plan);
     free(r);

@@ -303,6 +303,19 @@ static int check_rolled_back(struct request *rq, struct reply *re, const struct 
                     json_array_size(list) > 1 ? ", and others" : "");
 }
 
+/* Servers run that content already: to drive it through all stages would change nothing. */
+static int check_difference(const struct plan *p, struct err *e)
+{
+    for (size_t i = 0; i < p->change_count; i++)
+        if (!hash_equal(&p->changes[i].from_hash, &p->changes[i].to_hash))
+            return 0;
+    return err_code(e, ERR_CONFLICT, "nothing_to_change",
+                    "%s/%s@%llu has the content of the released revision %llu%s",
+                    p->changes[0].scope.service, p->changes[0].scope.environment,
+                    (unsigned long long)p->changes[0].to, (unsigned long long)p->changes[0].from,
+                    p->change_count > 1 ? ", and so do the others" : "");
+}
+
 static int reply_plan(struct request *rq, struct reply *re, const struct plan *p, struct err *e)
 {
     json_t *body;
@@ -349,7 +362,7 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
         return -1;
     if (p->is_dry_run)
         return reply_plan(rq, re, &p->plan, e);
-    if (check_rolled_back(rq, re, p, e) < 0 || check_frozen(rq, p, e) < 0 ||
+    if (check_difference(&p->plan, e) < 0 || check_rolled_back(rq, re, p, e) < 0 || check_frozen(rq, p, e) < 0 ||
         plan_create(rq, &p->plan, &origin, public_id, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);

@@ -222,12 +222,12 @@ int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
         struct revision_item r = revision_at(rows, i);
 
         json_array_append_new(
-            items, json_pack("{s:I,s:s,s:s,s:s,s:o,s:I,s:b,s:o}", "revision",
+            items, json_pack("{s:I,s:s,s:s,s:s,s:o,s:I,s:b,s:s,s:o}", "revision",
                              (json_int_t)r.revision,
                              "created_at", r.created_at, "created_by", r.created_by, "description",
                              r.description, "keys", json_loads(*r.keys ? r.keys : "[]", 0, NULL),
                              "keys_changed", (json_int_t)r.keys_changed, "released",
-                             r.revision <= scope.released, "cause", cause_json(&r)));
+                             r.was_released, "state", r.state, "cause", cause_json(&r)));
         pg_int((int64_t)r.revision, cursor);
     }
     return reply_list(re, "revisions", items, is_more ? cursor : NULL);

@@ -60,6 +60,14 @@ struct config_item config_item_at(const struct rows *rows, size_t row)
     };
 }
 
+/* What became of revision r of scope s, by q, the newest rollout to it (NULL: none). */
+#define BECAME                                                                                     \
+    "CASE WHEN (q.state IN ('rolled_back', 'failed') AND q.is_refused) "                           \
+    " OR (q.state = 'completed' AND NOT rollout_stands(q.rollout_id)) THEN 'rolled_back' "         \
+    "WHEN q.state = 'aborted' AND q.is_refused THEN 'refused' "                                    \
+    "WHEN r.released_at IS NOT NULL THEN 'released' WHEN q.state = 'rejected' THEN 'rejected' "    \
+    "WHEN r.revision < s.released THEN 'superseded' ELSE 'draft' END"
+
 int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t limit,
                    struct rows **out, struct err *e)
 {
@@ -70,8 +78,12 @@ int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t lim
                     "(SELECT jsonb_agg(k.key) FROM (SELECT v.key FROM config_version v "
                     "  WHERE v.scope_id = r.scope_id AND v.revision = r.revision "
                     "  ORDER BY v.key COLLATE \"C\" LIMIT 100) k), "
-                    SQL_SCOPE_NAME("r.cause_id") ", r.cause_revision "
-                    "FROM revision r WHERE r.scope_id = $1 AND ($2 = 0::bigint OR r.revision < $2) "
+                    SQL_SCOPE_NAME("r.cause_id") ", r.cause_revision, " BECAME ", "
+                    "r.released_at IS NOT NULL FROM revision r JOIN scope s USING (scope_id) "
+                    "LEFT JOIN LATERAL (SELECT o.* FROM rollout_change c JOIN rollout o "
+                    " USING (rollout_id) WHERE c.scope_id = r.scope_id "
+                    " AND c.to_revision = r.revision ORDER BY o.rollout_id DESC LIMIT 1) q ON true "
+                    "WHERE r.scope_id = $1 AND ($2 = 0::bigint OR r.revision < $2) "
                     "ORDER BY r.revision DESC LIMIT $3",
                     out, e, PARAM_INT(scope_id), PARAM_INT(before), PARAM_INT(limit));
 }
@@ -87,6 +99,8 @@ struct revision_item revision_at(const struct rows *rows, size_t row)
         .keys = rows_text(rows, row, 5),
         .cause = rows_text(rows, row, 6),
         .cause_revision = (uint64_t)rows_int(rows, row, 7),
+        .state = rows_text(rows, row, 8),
+        .was_released = rows_bool(rows, row, 9),
     };
 }
 

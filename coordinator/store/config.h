@@ -51,6 +51,8 @@ struct revision_item {
     uint64_t keys_changed;
     const char *cause; /* SERVICE/ENV whose change made it; "" its own */
     uint64_t cause_revision;
+    const char *state; /* draft, released, refused, rolled_back, rejected, superseded */
+    bool was_released; /* readers got it at some time */
 };
 int revisions_list(struct pg *pg, int64_t scope_id, uint64_t before, int64_t limit,
                    struct rows **out, struct err *e) __attribute__((warn_unused_result));
@@ -146,6 +148,11 @@ int config_write(struct pg *pg, struct scope *scope, const struct config_write *
 int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_keeping_drafts,
                   const char *actor, const char *description, uint64_t *revision_out,
                   bool *is_changed, struct err *e) __attribute__((warn_unused_result));
+/* The same for the keys alone that were written after `from` and up to `to`: they become what they
+ * were at `from`, on top of the settled revision; all else stays. */
+int config_revert_keys(struct pg *pg, struct scope *scope, uint64_t from, uint64_t to,
+                       const char *actor, const char *description, uint64_t *revision_out,
+                       bool *is_changed, struct err *e) __attribute__((warn_unused_result));
 /* After a rollout to `to_revision` was rolled back: make a revision equal to the settled one, and
  * put what was written after to_revision back on top. */
 int config_take_back(struct pg *pg, struct scope *scope, uint64_t to_revision, int64_t rollout_id,

@@ -125,6 +125,49 @@ int config_revert(struct pg *pg, struct scope *scope, uint64_t target, bool is_k
                    is_changed, revision_out, e);
 }
 
+/* Copies, and the revision that they are in, when there are any. */
+static int append_step(struct pg *pg, struct scope *scope, const struct config_copies *copies,
+                       size_t *count, struct err *e)
+{
+    const struct config_revision revision = { .actor = copies->actor,
+                                              .description = copies->description };
+
+    if (config_append_copies(pg, scope, copies, count, e) < 0)
+        return -1;
+    return *count ? config_append_copied_revision(pg, scope, &revision, e) : 0;
+}
+
+/* Drafts are set aside, the keys go back, and the drafts come on top again. */
+int config_revert_keys(struct pg *pg, struct scope *scope, uint64_t from, uint64_t to,
+                       const char *actor, const char *description, uint64_t *revision_out,
+                       bool *is_changed, struct err *e)
+{
+    uint64_t old_head = scope->head;
+    struct config_copies aside = { .since = scope->settled,
+                                   .until = old_head,
+                                   .target = scope->settled,
+                                   .actor = actor,
+                                   .description = "drafts set aside" };
+    struct config_copies back = { .since = from,
+                                  .until = to,
+                                  .target = from,
+                                  .actor = actor,
+                                  .description = description };
+    struct config_copies drafts = aside;
+    size_t count, changed;
+
+    if ((old_head > scope->settled && append_step(pg, scope, &aside, &count, e) < 0) ||
+        append_step(pg, scope, &back, &changed, e) < 0)
+        return -1;
+    *is_changed = changed > 0;
+    *revision_out = scope->head;
+    drafts.target = old_head;
+    drafts.description = CONFIG_DRAFTS_PUT_BACK;
+    if (old_head > scope->settled && append_step(pg, scope, &drafts, &count, e) < 0)
+        return -1;
+    return scope->head > old_head ? inherit_spread(pg, scope, old_head, actor, e) : 0;
+}
+
 int config_take_back(struct pg *pg, struct scope *scope, uint64_t to_revision, int64_t rollout_id,
                      const char *description, uint64_t *revision_out, bool *is_changed,
                      struct err *e)

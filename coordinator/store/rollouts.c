@@ -176,6 +176,7 @@ int rollouts_later(struct pg *pg, int64_t rollout_id, struct rows **out, struct 
                     "JOIN rollout_change c ON c.scope_id = mine.scope_id "
                     " AND c.to_revision > mine.to_revision "
                     "JOIN rollout r ON r.rollout_id = c.rollout_id AND r.state = 'completed' "
+                    " AND r.kind = 'change' AND rollout_stands(r.rollout_id) "
                     "WHERE mine.rollout_id = $1 ORDER BY r.rollout_id",
                     out, e, PARAM_INT(rollout_id));
 }
@@ -187,6 +188,7 @@ int rollouts_reverted_by(struct pg *pg, int64_t rollout_id, char out[32], struct
     if (PG_QUERY(pg,
                  "SELECT public_id FROM rollout WHERE reverts = $1 "
                  "AND state NOT IN ('aborted', 'rolled_back', 'rejected', 'failed') "
+                 "AND (state <> 'completed' OR rollout_stands(rollout_id)) "
                  "ORDER BY rollout_id DESC LIMIT 1",
                  &rows, e, PARAM_INT(rollout_id)) < 0)
         return -1;

@@ -83,10 +83,12 @@ struct rollout_old_change {
 int rollouts_changes(struct pg *pg, int64_t rollout_id,
                      struct rollout_old_change out[ROLLOUT_SCOPES_MAX], size_t *count_out,
                      struct err *e) __attribute__((warn_unused_result));
-/* Public ids of later completed rollouts on its scopes, oldest first. */
+/* Public ids of later completed changes of its scopes, oldest first. What was taken back, and what
+ * took it back, stands on nothing any more. */
 int rollouts_later(struct pg *pg, int64_t rollout_id, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
-/* The public id of the newest rollout that reverts this one and did not fail to; "" none. */
+/* The public id of the newest rollout that reverts this one, did not fail to, and was not taken
+ * back itself; "" none. */
 int rollouts_reverted_by(struct pg *pg, int64_t rollout_id, char out[32], struct err *e)
     __attribute__((warn_unused_result));
 

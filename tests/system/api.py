@@ -282,19 +282,60 @@ def test_take_back(world):
     refused = problem(world.api("POST", f"/rollouts/{first}/rollback", {}), 409, "superseded", second)
     equal(refused["later"], [second], "what stands on it")
     problem(world.api("POST", f"/rollouts/{first}/abort", {}), 409, "wrong_state")
+    world.set("back/prod", {"draft": "d"})
     for rollout in (second, first):
-        if rollout == first:
-            problem(world.api("POST", f"/rollouts/{first}/rollback", {}), 409, "superseded")
-            break
-        world.set("back/prod", {"draft": "d"})
         answer = world.api("POST", f"/rollouts/{rollout}/rollback", {"reason": "test"})
         equal((answer.status, answer["kind"], answer["reverts"]), (201, "rollback", rollout), "the way back")
         equal(answer.headers["Location"], f"/api/v1/rollouts/{answer['id']}", "Location")
         world.wait_state(answer["id"], "completed")
         equal(world.api("POST", f"/rollouts/{rollout}/rollback", {}).status, 200, "repeated")
         equal(world.rollout(rollout)["rolled_back_by"], answer["id"], "who took it back")
-    equal(world.api("GET", "/config/back/prod?format=json").body, {"k": "bad", "extra": "x"}, "released")
-    equal(world.api("GET", "/config/back/prod?format=json&revision=head").body, {"k": "bad", "extra": "x", "draft": "d"}, "head")
+        content = {"k": "bad", "extra": "x"} if rollout == second else {"k": "old"}
+        equal(world.api("GET", "/config/back/prod?format=json").body, content, "released: what was taken back stands on nothing")
+        equal(world.api("GET", "/config/back/prod?format=json&revision=head").body, {**content, "draft": "d"}, "head")
+
+
+def test_take_back_by_mode(world):
+    """of a rollout that others stand on, its own keys are taken back, or everything since"""
+    completed(world, "mode/prod", k="old", kept="1")
+    first = completed(world, "mode/prod", k="bad", extra="x")
+    second = completed(world, "mode/prod", other="y")
+    world.set("mode/prod", {"draft": "d"})
+    back = lambda rollout, **body: world.api("POST", f"/rollouts/{rollout}/rollback", body)
+    problem(back(first), 409, "superseded", "revert", "restore")
+    equal(pointers(problem(back(first, mode="sideways"), 422)), ["/mode"], "a mode there is not")
+    content = lambda revision: world.api("GET", f"/config/mode/prod?format=json&revision={revision}").body
+    answer = back(first, mode="revert")
+    equal((answer.status, answer["kind"], answer["reverts"]), (201, "rollback", first), "its keys alone")
+    world.wait_state(answer["id"], "completed")
+    equal(content("released"), {"k": "old", "kept": "1", "other": "y"}, "what others changed stays")
+    equal(content("head"), {"k": "old", "kept": "1", "other": "y", "draft": "d"}, "and so does the draft")
+    third = completed(world, "mode/prod", k="bad again")
+    completed(world, "mode/prod", kept="2")
+    answer = back(third, mode="restore")
+    equal(answer.status, 201, "everything since")
+    world.wait_state(answer["id"], "completed")
+    equal(content("released"), {"k": "old", "kept": "1", "other": "y"}, "as it was before")
+
+
+def test_same_content(world):
+    """a head with the released content is no draft, and nothing to roll out; revisions say what became of them"""
+    completed(world, "same/prod", k="1")
+    world.set("same/prod", {"k": "2"})
+    world.set("same/prod", {"k": "3"})
+    back = world.ok("POST", "/config/same/prod/rollback", {"target_revision": 1})
+    problem(world.api("POST", "/rollouts", {"changes": [change("same/prod")], "strategy": "all-at-once"}), 409, "nothing_to_change", "same/prod")
+    equal(next(s["drafts"] for s in world.ok("GET", "/services")["services"] if s["service"] == "same"), 0, "no drafts")
+    world.set("same/prod", {"k": "4"})
+    last = world.start_rollout("same/prod", "all-at-once")
+    world.wait_state(last, "completed")
+    states = lambda: {r["revision"]: (r["state"], r["released"]) for r in world.ok("GET", "/revisions/same/prod")["revisions"]}
+    equal(states(), {1: ("released", True), 2: ("superseded", False), 3: ("superseded", False), back["revision"]: ("superseded", False),
+                     back["revision"] + 1: ("released", True)}, "what became of each")
+    world.set("same/prod", {"k": "5"})
+    equal(states()[back["revision"] + 2], ("draft", False), "a draft")
+    world.wait_state(world.ok("POST", f"/rollouts/{last}/rollback", {})["id"], "completed")
+    equal(states()[back["revision"] + 1], ("rolled_back", True), "taken back")
 
 
 def test_bodies_together(world):
