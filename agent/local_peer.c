@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "agent/local_owner.h"
 #include "common/clock.h"
 #include "common/invariant.h"
 
@@ -40,12 +41,16 @@ static void ask_kernel(struct peer *peer)
     socklen_t size = sizeof(address);
     struct ucred who;
 
-    if (getsockname(peer->fd, (struct sockaddr *)&address, &size) || address.ss_family != AF_UNIX)
+    if (getsockname(peer->fd, (struct sockaddr *)&address, &size))
         return;
+    if (address.ss_family != AF_UNIX) {
+        peer->is_counted = local_owner_of(peer->fd, &peer->uid);
+        return;
+    }
     size = sizeof(who);
     if (getsockopt(peer->fd, SOL_SOCKET, SO_PEERCRED, &who, &size))
         return;
-    peer->is_known = true;
+    peer->is_known = peer->is_counted = true;
     peer->uid = who.uid;
     peer->gid = who.gid;
     peer->pid = who.pid;
@@ -56,7 +61,7 @@ static void ask_kernel(struct peer *peer)
 
 static bool is_same_user(const struct peer *a, const struct peer *b)
 {
-    return a->is_known == b->is_known && (!a->is_known || a->uid == b->uid);
+    return a->is_counted == b->is_counted && (!a->is_counted || a->uid == b->uid);
 }
 
 struct peer *peer_open(struct peers *p, int fd)

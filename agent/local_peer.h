@@ -25,7 +25,8 @@ struct peers;
 struct peer {
     struct peer *next, **link;
     int fd;
-    bool is_known; /* by the kernel: over the Unix socket */
+    bool is_known;   /* by the kernel: over the Unix socket */
+    bool is_counted; /* uid is whose connection this is, over loopback, too: a bound, no right */
     uid_t uid;
     gid_t gid;
     pid_t pid;

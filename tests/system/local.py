@@ -410,6 +410,35 @@ def test_greedy_user(world):
         greedy.wait()
 
 
+LOOPBACK = """
+import socket, sys, time
+held = []
+for _ in range(60):
+    s = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    s.send(b"GET / HT")
+    held.append(s)
+print("held", flush=True)
+time.sleep(60)"""
+
+
+def test_greedy_user_of_loopback(world):
+    """over loopback, too, a user's connections do not shut out others (needs root)"""
+    if os.geteuid() != 0:
+        return
+    nobody = pwd.getpwnam("nobody")
+    greedy = subprocess.Popen(["python3", "-c", LOOPBACK, str(world.port)], stdout=subprocess.PIPE, text=True, cwd="/", user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
+    try:
+        equal(greedy.stdout.readline(), "held\n", "the greedy one")
+        for _ in range(20):
+            c = http.client.HTTPConnection("127.0.0.1", world.port, timeout=10)
+            c.request("GET", f"/v1/config/{SCOPE}/flag?raw=1")
+            equal(c.getresponse().read(), b"true", "an answer for somebody else")
+            c.close()
+    finally:
+        greedy.kill()
+        greedy.wait()
+
+
 def test_slow_client(world):
     """a request that dribbles in for longer than ten seconds is cut off"""
     wait_until(lambda: world.dribbled, "the slow client was cut off", 20)
