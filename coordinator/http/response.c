@@ -3,6 +3,7 @@
 
 #include <microhttpd.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "common/invariant.h"
 #include "common/scoped.h"
@@ -67,10 +68,29 @@ void response_expect(const struct answer *a)
         __builtin_prefetch(a->body + i * LINE);
 }
 
+/* Secrets are wiped once they are sent. */
+static void free_body(void *body)
+{
+    buffer_fini(body);
+    free(body);
+}
+
+static struct MHD_Response *make_own(struct reply *re)
+{
+    struct buffer *body = calloc(1, sizeof(*body));
+
+    MUST(body);
+    *body = re->body;
+    re->body = (struct buffer){ 0 };
+    if (re->is_secret)
+        buffer_keep_secret(body);
+    return MHD_create_response_from_buffer_with_free_callback_cls(
+        body->size, body->data ? body->data : "", free_body, body);
+}
+
 struct MHD_Response *response_of_reply(struct reply *re)
 {
     struct MHD_Response *response;
-    size_t size = re->body.size;
     bool is_stream = re->stream != NULL;
 
     if (re->lent)
@@ -79,8 +99,7 @@ struct MHD_Response *response_of_reply(struct reply *re)
         response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, stream_read,
                                                      MOVE(re->stream), stream_close);
     else
-        response = MHD_create_response_from_buffer(size, buffer_take(&re->body),
-                                                   MHD_RESPMEM_MUST_FREE);
+        response = make_own(re);
     MUST(response);
     add_common_headers(response, re->content_type, re->is_secret);
     if (is_stream) /* proxies that gather answers would keep it to themselves */

@@ -37,6 +37,7 @@ int reveal_fetch(struct request *rq, struct reply *re, struct err *e)
     if (!rq->sealing || !sealing_is_wanting(rq->sealing))
         return 0;
     re->is_private = re->is_secret = true;
+    buffer_keep_secret(&re->body);
     return sealing_fetch(rq->sealing, rq->deps->keyring, rq->pg, e);
 }
 
