@@ -69,7 +69,7 @@ static void find_base(void)
 /* Another agent's may be empty because its command is about to enter. */
 static bool is_ours(const char *name)
 {
-    int pid = atoi(name + sizeof(PREFIX) - 1);
+    pid_t pid = (pid_t)strtol(name + sizeof(PREFIX) - 1, NULL, 10);
 
     return pid == getpid() || (pid > 0 && kill(pid, 0) && errno == ESRCH);
 }

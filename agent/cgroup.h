@@ -1,9 +1,10 @@
 /* cgroup.h - a cgroup of its own for a command, by which the kernel ends all that it started.
  *
- * cgroup v2, cgroup.kill (Linux 5.14): nothing that was forked escapes, whatever session or parent
- * it took. It needs a folder of the cgroup tree that this process may write: as root where the tree
- * is writable, else what was delegated to it (Delegate=yes of its unit). Elsewhere the supervisor of
- * a command does alone (agent/supervise.h). No controller is switched on. For one thread.
+ * cgroup v2, cgroup.kill (Linux 5.14): nothing that was forked escapes, whatever session or
+ * parent it took. It needs a folder of the cgroup tree that this process may write: as root where
+ * the tree is writable, else what was delegated to it (Delegate=yes of its unit). Elsewhere the
+ * supervisor of a command does alone (agent/supervise.h). No controller is switched on. For one
+ * thread.
  */
 #ifndef AGENT_CGROUP_H
 #define AGENT_CGROUP_H

@@ -2,9 +2,10 @@
  *
  * It runs as /bin/sh -c TEXT below a supervisor of its own (supervise.h), which ends all that it
  * started, in whatever session, when its time is over, when it is not wanted any more, and when the
- * agent dies. It reads from /dev/null, has no descriptor of the agent, and of the agent's environment
- * what environment.h says. The caller polls the two descriptors and calls command_step; nothing here
- * waits. What it leaves running in the background on purpose is left alone when it ends in time.
+ * agent dies. It reads from /dev/null, has no descriptor of the agent, and of the agent's
+ * environment what environment.h says. The caller polls the two descriptors and calls command_step;
+ * nothing here waits. What it leaves running in the background on purpose is left alone when it
+ * ends in time.
  */
 #ifndef AGENT_COMMAND_H
 #define AGENT_COMMAND_H

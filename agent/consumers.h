@@ -1,10 +1,10 @@
 /* consumers.h - processes that registered as consumers of a scope, and what each says it runs.
  *
  * They speak over a SOCK_SEQPACKET socket in the publish folder (agent/client/report.h). Who they
- * are is what the kernel says: root, the agent's own user and those whom consumer_users of the scope
- * names may register. To read a scope is no right to hold up its changes, and one user has at most
- * half of the places. A consumer counts for as long as its connection lives. Nobody can make the
- * agent wait: what cannot be read or written at once is left.
+ * are is what the kernel says: root, the agent's own user and those whom consumer_users of the
+ * scope names may register. To read a scope is no right to hold up its changes, and one user has at
+ * most half of the places. A consumer counts for as long as its connection lives. Nobody can make
+ * the agent wait: what cannot be read or written at once is left.
  */
 #ifndef AGENT_CONSUMERS_H
 #define AGENT_CONSUMERS_H

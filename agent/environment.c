@@ -28,9 +28,9 @@ static int check_name(const char *word, struct err *e)
             !(i && isdigit((unsigned char)word[i])))
             size = 0;
     if (!size)
-        return err_set(e, ERR_INVALID, "\"%.100s\" is no name of a variable: it has letters, digits "
-                       "and underscores; write names with blanks between them, or one NAME=VALUE",
-                       word);
+        return err_set(e, ERR_INVALID, "\"%.100s\" is no name of a variable: it has letters, "
+                       "digits and underscores; write names with blanks between them, or "
+                       "one NAME=VALUE", word);
     if (strncmp(word, "LOCKSTEP_", 9) == 0)
         return err_set(e, ERR_INVALID, "%.100s: LOCKSTEP_ variables are set by the agent itself; "
                        "take another name", word);

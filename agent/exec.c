@@ -145,7 +145,8 @@ static int parse(struct exec *x, int argc, char **argv)
     x->command = argv + optind;
     if (!x->scope || !x->command[0])
         return reading_say(READING_USAGE, "usage: lockstep-agent exec SCOPE [--prefix P] [--only "
-                           "GLOB] [--allow-variable NAME] [--overwrite] [--on-change restart|signal:HUP|ignore] [--wait 60s] "
+                           "GLOB] [--allow-variable NAME] [--overwrite] "
+                           "[--on-change restart|signal:HUP|ignore] [--wait 60s] "
                            "[--stop-timeout 10s] [--dir DIR] -- command …");
     return 0;
 }
@@ -190,8 +191,8 @@ static int read_variables(struct exec *x, struct variables *out, char ***environ
         reading_say(0, "%zu secret%s of %s left out of the environment", out->secret_count,
                     out->secret_count == 1 ? "" : "s", x->scope);
     if (out->kept_count)
-        reading_say(0, "%s %s set already and not overwritten: give --overwrite, or --prefix, for the "
-                    "configuration's", out->kept, out->kept_count == 1 ? "is" : "are");
+        reading_say(0, "%s %s set already and not overwritten: give --overwrite, or --prefix, for "
+                    "the configuration's", out->kept, out->kept_count == 1 ? "is" : "are");
     return 0;
 }
 
@@ -327,8 +328,8 @@ static int replace_self(struct exec *x)
 int exec_run(int argc, char **argv)
 {
     struct exec x = { .wait_ms = WAIT_PRESET_MS, .stop_ms = STOP_PRESET_MS,
-                      .choice.names.remedy = "rename it, choose with --only, give --prefix APP_, or "
-                                             "say --allow-variable NAME" };
+                      .choice.names.remedy = "rename it, choose with --only, give --prefix APP_, "
+                                             "or say --allow-variable NAME" };
     int rc = parse(&x, argc, argv);
 
     if (rc == 0)

@@ -209,8 +209,8 @@ static int take_values(struct agent_file *file, const char *text, struct err *e)
     if (file->kind != AGENT_FILE_INI)
         return err_set(e, ERR_INVALID, "values=%s is for documents in the format ini", text);
     if (file->values == AGENT_VALUES_PLAIN && strcmp(text, "plain") != 0)
-        return err_set(e, ERR_INVALID, "values=%s: there are values=quoted, for a reader that takes "
-                       "\"…\" with backslashes, and values=plain, for one to which quotes, "
+        return err_set(e, ERR_INVALID, "values=%s: there are values=quoted, for a reader that "
+                       "takes \"…\" with backslashes, and values=plain, for one to which quotes, "
                        "backslashes, # and ; are nothing special", text);
     return 0;
 }

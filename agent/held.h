@@ -17,7 +17,8 @@ bool held_knows_format(const char *format); /* json, yaml, env */
 /* Appended. -1, for env (choice as in common/env_render.h): two keys become one variable, or one
  * becomes a variable that is not allowed. */
 int held_render(const struct lockstep_snapshot *s, const char *format,
-                const struct env_choice *choice, struct buffer *out, struct err *e) __attribute__((warn_unused_result));
+                const struct env_choice *choice, struct buffer *out, struct err *e)
+    __attribute__((warn_unused_result));
 
 const char *held_type(const struct lockstep_item *item);
 /* The value as JSON. */

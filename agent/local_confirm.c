@@ -188,8 +188,9 @@ static struct confirmer *find_place(struct confirmers *c, uid_t uid, struct err 
             unused = &c->all[i];
     if (unused && count < CONFIRMERS_MAX / 2)
         return unused;
-    err_set(e, ERR_UNAVAILABLE, "%s processes are registered over HTTP already: %d of all users, or "
-            "%d of one", unused ? "this user's" : "too many", CONFIRMERS_MAX, CONFIRMERS_MAX / 2);
+    err_set(e, ERR_UNAVAILABLE, "%s processes are registered over HTTP already: %d of all users, "
+            "or %d of one", unused ? "this user's" : "too many", CONFIRMERS_MAX,
+            CONFIRMERS_MAX / 2);
     return NULL;
 }
 

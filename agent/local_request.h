@@ -1,7 +1,7 @@
 /* local_request.h - one request over local HTTP: what was asked, and the answer that grows.
  *
- * The rooms of local HTTP, low to high: local_owner, local_peer, local_scopes, local_desk, local_request,
- * local_read, local_watch and local_confirm, local_bind, local.
+ * The rooms of local HTTP, low to high: local_owner, local_peer, local_scopes, local_desk,
+ * local_request, local_read, local_watch and local_confirm, local_bind, local.
  */
 #ifndef AGENT_LOCAL_REQUEST_H
 #define AGENT_LOCAL_REQUEST_H

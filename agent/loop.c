@@ -306,8 +306,8 @@ static bool is_drained(const struct loop *l)
 
 /* ---- the thread ---- */
 
-/* A machine that was paused, a process that was stopped: nobody was silent meanwhile, this agent was
- * deaf. Clocks of silence count only time in which it could have heard (PROTOCOL section 6). */
+/* A machine that was paused, a process that was stopped: nobody was silent meanwhile, this agent
+ * was deaf. Clocks of silence count only time in which it could have heard (PROTOCOL section 6). */
 static void forgive_absence(struct agent *a, int64_t now_ms)
 {
     int64_t away_ms = a->turn_ms ? now_ms - a->turn_ms : 0;
@@ -379,7 +379,8 @@ static int reload(struct loop *l, struct err *e)
 static int run(struct loop *l, struct err *e)
 {
     log_info("commands end with all that they started", "by",
-             cgroup_is_there() ? "a cgroup of their own" : "a subreaper: no cgroup may be made here");
+             cgroup_is_there() ? "a cgroup of their own"
+                               : "a subreaper: no cgroup may be made here");
     start(l->a);
     front_open(&l->front, l->a);
     for (;;) {

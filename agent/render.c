@@ -116,9 +116,9 @@ static int render_key(const struct render_source *source, const struct agent_fil
     r->is_absent = true;
     if (file->is_optional)
         return 0;
-    return err_code(e, ERR_INVALID, "schema", "the document has no key \"%.200s\", or null there, and %.200s "
-                    "is written from it; add the key, or mark the file optional on this server",
-                    file->key, file->path);
+    return err_code(e, ERR_INVALID, "schema", "the document has no key \"%.200s\", or null there, "
+                    "and %.200s is written from it; add the key, or mark the file optional on "
+                    "this server", file->key, file->path);
 }
 
 static void render_json(const struct document *document, struct buffer *out)

@@ -126,8 +126,8 @@ static int add_consumer_user(struct agent_scope *scope, const char *word, struct
     const struct passwd *user = is_number ? NULL : getpwnam(word);
 
     if (!is_number && !user)
-        return err_set(e, ERR_INVALID, "there is no user \"%.100s\" here; create it, or name another, "
-                       "or its number", word);
+        return err_set(e, ERR_INVALID, "there is no user \"%.100s\" here; create it, or name "
+                       "another, or its number", word);
     if (scope->consumer_user_count == AGENT_CONSUMER_USERS_MAX)
         return err_set(e, ERR_INVALID, "at most %d users may be named", AGENT_CONSUMER_USERS_MAX);
     scope->consumer_users[scope->consumer_user_count++] =

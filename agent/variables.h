@@ -21,7 +21,7 @@ struct variables_choice {
 struct variables {
     char **texts; /* NAME=VALUE, by name; NULL at the end */
     size_t count, secret_count; /* secrets are left out, and counted */
-    size_t kept_count; /* likewise what this process has in its environment, and what is kept there */
+    size_t kept_count; /* likewise what is set in this process's environment, and stays */
     char kept[200];    /* the names of the first of them */
 };
 

@@ -1,9 +1,9 @@
 /* watch.h - between rollouts: the scopes' own checks at their intervals, one after the other.
  *
- * One check runs at a time, so that many scopes are no burst of processes. One that takes longer than
- * a quarter of its interval comes less often, and after each there is a pause as long as it took, of
- * 5 s at most: checks that a machine cannot finish do not pile up on it. The status tells how long a
- * check took and how often it really comes.
+ * One check runs at a time, so that many scopes are no burst of processes. One that takes longer
+ * than a quarter of its interval comes less often, and after each there is a pause as long as it
+ * took, of 5 s at most: checks that a machine cannot finish do not pile up on it. The status tells
+ * how long a check took and how often it really comes.
  */
 #ifndef AGENT_WATCH_H
 #define AGENT_WATCH_H

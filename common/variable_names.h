@@ -1,9 +1,10 @@
 /* variable_names.h - names of environment variables that a loader, shell or interpreter obeys. Pure.
  *
  * Keys become variables, and whoever may write a key must not choose by it which program runs
- * (PATH, LD_PRELOAD), what a shell executes as it starts (BASH_ENV), where a program finds its home,
- * its temporary files or its proxy. Such names are refused until the administrator of the server, or
- * whoever asks, allows them one by one. Case does not count: http_proxy is HTTP_PROXY to most.
+ * (PATH, LD_PRELOAD), what a shell executes as it starts (BASH_ENV), where a program finds its
+ * home, its temporary files or its proxy. Such names are refused until the administrator of the
+ * server, or whoever asks, allows them one by one. Case does not count: http_proxy is HTTP_PROXY to
+ * most.
  */
 #ifndef COMMON_VARIABLE_NAMES_H
 #define COMMON_VARIABLE_NAMES_H

@@ -26,9 +26,9 @@ static const char validate_hook[] =
 static const char check_hook[] =
     "#!/bin/sh\n"
     "# check FILE NAME: after a server switched, and from time to time. FILE holds what the key\n"
-    "# demo.break says, and is not there without it; the agents ask that first, so that the checks of\n"
-    "# many cost next to nothing. Fails when the configuration asks for it. Yours would be\n"
-    "# `curl -fsS http://127.0.0.1/health` or the like.\n"
+    "# demo.break says, and is not there without it; the agents ask that first, so that the\n"
+    "# checks of many cost next to nothing. Fails when the configuration asks for it.\n"
+    "# Yours would be `curl -fsS http://127.0.0.1/health` or the like.\n"
     "[ -e \"$1\" ] || exit 0\n"
     "read -r broken <\"$1\" || :\n"
     "case $broken in\n"

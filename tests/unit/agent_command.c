@@ -184,10 +184,11 @@ START_TEST(test_time_limit_ends_the_group)
 END_TEST
 
 /* In sessions and with parents of their own, and deaf to whatever can be ignored. */
-static void escape(char *text, size_t size, const char *path)
+static void escape(char *text, size_t size, const char *path, const char *then)
 {
-    snprintf(text, size, "setsid sh -c 'trap \"\" TERM HUP INT; (setsid sh -c \"trap \\\"\\\" TERM HUP; "
-             "echo \\$\\$ > %s; sleep 3000; sleep 3000\" &) ; sleep 3000; sleep 3000' & ", path);
+    snprintf(text, size, "setsid sh -c 'trap \"\" TERM HUP INT; "
+             "(setsid sh -c \"trap \\\"\\\" TERM HUP; echo \\$\\$ > %s; "
+             "sleep 3000; sleep 3000\" &) ; sleep 3000; sleep 3000' & %s", path, then);
 }
 
 START_TEST(test_time_limit_ends_other_sessions)
@@ -196,8 +197,7 @@ START_TEST(test_time_limit_ends_other_sessions)
 
     temp_make(folder);
     snprintf(path, sizeof(path), "%s/pid", folder);
-    escape(text, sizeof(text) - 100, path);
-    strcat(text, "sleep 3000");
+    escape(text, sizeof(text), path, "sleep 3000");
     ck_assert(!run(text, 1000));
     expect_timed_out("1s", "");
     expect_gone(noted_pid(path));
@@ -215,8 +215,7 @@ START_TEST(test_without_a_cgroup_too)
     temp_make(folder);
     ck_assert_int_eq(chmod(folder, 0777), 0);
     snprintf(path, sizeof(path), "%s/pid", folder);
-    escape(text, sizeof(text) - 100, path);
-    strcat(text, "sleep 3000");
+    escape(text, sizeof(text), path, "sleep 3000");
     child = fork();
     if (child == 0) {
         if (geteuid() == 0 && setresuid(65534, 65534, 65534))
@@ -238,8 +237,7 @@ START_TEST(test_free_ends_other_sessions)
 
     temp_make(folder);
     snprintf(path, sizeof(path), "%s/pid", folder);
-    escape(text, sizeof(text) - 100, path);
-    strcat(text, "sleep 3000");
+    escape(text, sizeof(text), path, "sleep 3000");
     c = start(text, 60000);
     pid = noted_pid(path);
     ck_assert_int_eq(kill(pid, 0), 0);
@@ -252,13 +250,13 @@ END_TEST
 /* A program that was started on purpose: it is nobody's when the command ended in time. */
 START_TEST(test_in_time_other_sessions_stay)
 {
-    char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
+    char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH], then[200];
     pid_t pid;
 
     temp_make(folder);
     snprintf(path, sizeof(path), "%s/pid", folder);
-    escape(text, sizeof(text) - 200, path);
-    snprintf(text + strlen(text), 200, "while ! [ -s %.150s ]; do :; done", path);
+    snprintf(then, sizeof(then), "while ! [ -s %.150s ]; do :; done", path);
+    escape(text, sizeof(text), path, then);
     ck_assert_msg(run(text, 30000), "%s", reason);
     pid = noted_pid(path);
     poll(NULL, 0, 100);

@@ -440,6 +440,7 @@ static void dismiss(pid_t child)
 START_TEST(test_readers_are_no_consumers)
 {
     const struct group *group = getgrgid(65534);
+    struct wire_ack ack;
     char lines[200];
     pid_t child;
     int rc;
@@ -457,13 +458,15 @@ START_TEST(test_readers_are_no_consumers)
     dismiss(child);
     end();
 
-    strcat(lines, "consumer_users = 65534\n");
+    snprintf(lines, sizeof(lines), "check_interval = 0\nconsumers_timeout = 300ms\n"
+             "readers_group = %s\nconsumer_users = 65534\n", group->gr_name);
     begin(lines);
     ck_assert_int_eq(chmod(kit.folder, 0711), 0);
     settle_first();
     child = register_as_nobody(&rc);
     ck_assert_int_eq(rc, 0);
-    expect_text((const struct wire_ack[]){ roll(20, &v1, &v2, WIRE_FAILED) }, "no word from reader");
+    ack = roll(20, &v1, &v2, WIRE_FAILED);
+    expect_text(&ack, "no word from reader");
     dismiss(child);
     end();
 }
@@ -472,7 +475,8 @@ END_TEST
 /* Registered, and as silent afterwards as those at the door. */
 static int register_silently(void)
 {
-    struct report r = { .magic = REPORT_MAGIC, .kind = REPORT_REGISTER, .scope = SCOPE, .name = "x" };
+    struct report r = { .magic = REPORT_MAGIC, .kind = REPORT_REGISTER, .scope = SCOPE,
+                        .name = "x" };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 

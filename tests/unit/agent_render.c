@@ -106,7 +106,8 @@ START_TEST(test_null_is_nothing_where_there_is_no_null)
     ck_assert_str_eq(rendered(AGENT_FILE_ENV), "DB_URL='null'\n");
     ck_assert_str_eq(rendered(AGENT_FILE_INI), "[db]\nurl = null\n");
     ck_assert_str_eq(rendered(AGENT_FILE_RAW), "null\n");
-    ck_assert_str_eq(rendered(AGENT_FILE_YAML), "db:\n  password: null\n  url: \"null\"\nport: null\n");
+    ck_assert_str_eq(rendered(AGENT_FILE_YAML),
+                     "db:\n  password: null\n  url: \"null\"\nport: null\n");
     file.key = "port";
     refused(AGENT_FILE_KEY, "null there");
     file.is_optional = true;
