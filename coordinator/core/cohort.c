@@ -20,6 +20,8 @@ uint32_t cohort_target(const struct stage_size *size, uint32_t total)
 /* Equal ranks (one in 2^64) fall back to the index; members are frozen when chosen. */
 static bool is_after(const struct candidate *a, const struct candidate *b)
 {
+    if (a->is_away != b->is_away)
+        return a->is_away;
     return a->rank != b->rank ? a->rank > b->rank : a->server > b->server;
 }
 

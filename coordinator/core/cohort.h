@@ -31,6 +31,7 @@ struct candidate {
     uint32_t domain; /* 0 … COHORT_DOMAINS_MAX-1; all equal when not spread */
     uint64_t rank;
     bool is_selected; /* SELECT: the selector matches */
+    bool is_away;     /* cannot be reached now: taken after everybody who can, in the same order */
 };
 
 /* `candidates`: every server of the rollout's scopes, in any order (sorted in place). `placed`:

@@ -42,6 +42,21 @@ static bool is_passed(const struct rollout_facts *f)
     return f->is_passed && !f->is_lost;
 }
 
+static bool is_vacant(const struct rollout_facts *f)
+{
+    return f->is_vacant && !f->is_lost && !f->is_paused;
+}
+
+static bool is_vacant_and_last(const struct rollout_facts *f)
+{
+    return is_vacant(f) && f->is_last_stage;
+}
+
+static bool is_lost_and_vacant(const struct rollout_facts *f)
+{
+    return f->is_lost && f->is_vacant;
+}
+
 static bool is_lost_to_pause(const struct rollout_facts *f)
 {
     return f->is_lost && f->pauses_on_failure && !f->is_paused;
@@ -440,6 +455,7 @@ static const struct rule {
     { S(WAITING),      E(ABORT),         IF(always),                   S(ENDING),       DO(end_aborted),            "aborted before anybody was asked" },
     { S(WAITING),      E(ROLLBACK),      IF(always),                   S(ENDING),       DO(end_aborted),            "aborted before anybody was asked" },
 
+    { S(CHOOSING),     E(CHOSEN),        IF(is_lost_and_vacant),       S(STAGING),      DO(look_back),              "a failure became known while servers were chosen" },
     { S(CHOOSING),     E(CHOSEN),        IF(is_lost),                  S(BAKING),       DO(look_back),              "a failure became known while servers were chosen" },
     { S(CHOOSING),     E(CHOSEN),        IF(is_empty_and_last),        S(RELEASING),    DO(save_finalize),          "no server is left to be asked" },
     { S(CHOOSING),     E(CHOSEN),        IF(is_empty),                 S(CHOOSING),     DO(choose_next),            "the stage adds nobody and is passed over" },
@@ -452,6 +468,8 @@ static const struct rule {
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_after_activation), S(REVERTING),    DO(save_rollback),          "over the failure budget after activation: everyone goes back" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_for_good),         S(STOPPING),     DO(save_abort),             "over the failure budget before anything was activated" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_passed),                S(SETTLING),     DO(save_baking),            "the stage is applied" },
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant_and_last),       S(RELEASING),    DO(save_finalize),          "nobody of the last stage is there: the release reaches them when they come" },
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant),                S(CHOOSING),     DO(choose_next),            "nobody of the stage is there: it is passed over" },
     { S(STAGING),      E(PAUSE),         IF(is_running),               S(STAGING),      DO(pause_as_asked),         "paused as asked" },
     { S(STAGING),      E(RESUME),        IF(is_paused),                S(STAGING),      DO(resume),                 "resumed as asked" },
     { S(STAGING),      E(ABORT),         IF(is_before_activation),     S(STOPPING),     DO(save_abort_as_asked),    "aborted as asked" },
@@ -538,63 +556,4 @@ bool rollout_rule(unsigned i, struct rule_row *out)
                               .action = rules[i].act_name,
                               .because = rules[i].because };
     return true;
-}
-
-/* ---------------------------------------------------------------- names and beginnings */
-
-const char *rollout_state_name(enum rollout_state state)
-{
-    static const char *const names[] = {
-#define X(name) [ROLLOUT_##name] = #name,
-        ROLLOUT_STATES(X)
-#undef X
-    };
-    return names[state];
-}
-
-const char *rollout_event_name(enum rollout_event event)
-{
-    static const char *const names[] = {
-#define X(name) [ROLLOUT_EV_##name] = #name,
-        ROLLOUT_EVENTS(X)
-#undef X
-    };
-    return names[event];
-}
-
-const char *rollout_action_name(enum rollout_action action)
-{
-    static const char *const names[] = {
-#define X(name, text) [ROLLOUT_ACTION_##name] = text,
-        ROLLOUT_ACTIONS(X)
-#undef X
-    };
-    return names[action];
-}
-
-void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *words,
-                  uint32_t word_count)
-{
-    struct bitset *sets[] = { &r->round.cohort, &r->round.ready, &r->scope_members, &r->opened,
-                              &r->applied,      &r->failed,      &r->silent,        &r->failing,
-                              &r->behind,       &r->rolled_back, &r->broken,        &r->aborted,
-                              &r->finalized,    &r->unanswered,  &r->late,          &r->told,
-                              &r->fresh,       &r->scratch,     &r->unfit };
-    size_t count = sizeof(sets) / sizeof(sets[0]);
-
-    _Static_assert(sizeof(sets) / sizeof(sets[0]) + ROLLOUT_STAGES_MAX == ROLLOUT_SET_COUNT,
-                   "every set has its memory");
-    MUST(load->scope_count > 0 && load->scope_count <= ROLLOUT_SCOPES_MAX);
-    MUST(load->strategy.stage_count > 0 && load->strategy.stage_count <= ROLLOUT_STAGES_MAX);
-    *r = (struct rollout){ .id = load->id,
-                           .strategy = load->strategy,
-                           .scope_count = load->scope_count,
-                           .is_paused = load->is_paused,
-                           .is_promoted = load->is_promoted };
-    memcpy(r->scopes, load->scopes, sizeof(r->scopes));
-    memset(words, 0, sizeof(*words) * word_count * ROLLOUT_SET_COUNT);
-    for (size_t i = 0; i < count; i++)
-        bitset_init(sets[i], words + i * word_count, word_count);
-    for (size_t s = 0; s < ROLLOUT_STAGES_MAX; s++)
-        bitset_init(&r->stage_members[s], words + (count + s) * word_count, word_count);
 }

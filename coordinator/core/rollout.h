@@ -146,7 +146,7 @@ struct rollout {
     struct bitset fresh;   /* READY came after the decision: told at once */
     struct bitset scratch; /* whom a retry would ask */
     bool is_touched;       /* this step changed its facts */
-    uint64_t first_number; /* of the first attempt it is known by; nothing below is of this rollout */
+    uint64_t first_number; /* of the first attempt known: nothing below it is of this rollout */
 };
 
 #define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 17) /* the round's two among them */
@@ -159,6 +159,7 @@ struct rollout_facts {
     bool is_lost;       /* the round is lost, or some opened stage is over its budget */
     bool is_late;       /* when lost: nobody failed, only time ran out */
     bool is_passed;     /* the round passed */
+    bool is_vacant;     /* nobody of the round is there */
     bool is_baked;      /* the bake is over and nobody holds it */
     bool is_last_stage;
     bool is_cohort_empty; /* CHOSEN: the stage adds nobody */

@@ -41,6 +41,18 @@ static bool may_decide(const struct round_view *v)
     return v->is_complete && !v->is_paused;
 }
 
+static bool is_vacant(const struct round_view *v)
+{
+    return v->is_vacant && !v->is_paused;
+}
+
+/* Ready before the decision and away since: that may be the change's doing. Waiting harms nobody,
+ * going on may, and nobody failed. */
+static bool is_waiting_for_all(const struct round_view *v)
+{
+    return v->is_late && v->is_deserted && !v->is_paused;
+}
+
 static bool is_late_with_enough(const struct round_view *v)
 {
     return v->is_late && v->is_enough && !v->is_paused;
@@ -123,6 +135,12 @@ static void start_clock(struct round *r, const struct round_view *v, struct effe
     r->deadline_ms = v->now_ms + v->apply_timeout_ms;
 }
 
+static void wait_longer(struct round *r, const struct round_view *v, struct effects *out)
+{
+    (void)out;
+    r->deadline_ms = v->now_ms + v->apply_timeout_ms;
+}
+
 static void start_clock_again(struct round *r, const struct round_view *v, struct effects *out)
 {
     (void)out;
@@ -149,12 +167,15 @@ static const struct rule {
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_over_budget),      S(LOST),       DO(nothing),           "more servers refused than the budget allows" },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_unanimous),        S(DECIDING),   DO(decide_for_all),    ALL_READY },
     { S(PREPARING),  E(FACTS_CHANGED), IF(may_decide),          S(DECIDING),   DO(decide_for_most),   OTHERS_READY },
+    { S(PREPARING),  E(FACTS_CHANGED), IF(is_vacant),           S(VACANT),     DO(nothing),           "nobody of the stage is there, and nobody said no" },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_with_enough), S(DECIDING),   DO(decide_in_time),    IN_TIME },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_running),     S(LOST),       DO(nothing),           "not enough servers were ready in time" },
     { S(PREPARING),  E(RESUMED),       IF(always),              S(PREPARING),  DO(start_clock_again), "resumed: the time to get ready starts over" },
     { S(DECIDING),   E(SAVED),         IF(always),              S(ACTIVATING), DO(start_clock),       "the decision is durable: no way back" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_over_budget),      S(LOST),       DO(nothing),           "more servers failed than the budget allows" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_complete),         S(PASSED),     DO(nothing),           "every server that is waited for applied" },
+    { S(ACTIVATING), E(FACTS_CHANGED), IF(is_vacant),           S(PASSED),     DO(nothing),           "nobody of the stage is there any more, and nobody failed" },
+    { S(ACTIVATING), E(FACTS_CHANGED), IF(is_waiting_for_all),  S(ACTIVATING), DO(wait_longer),       "all who were ready are away since: wait for any of them" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_late_with_enough), S(PASSED),     DO(nothing),           "time is up and enough servers applied" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_late_running),     S(LOST),       DO(nothing),           "not enough servers applied in time" },
     { S(ACTIVATING), E(RESUMED),       IF(always),              S(ACTIVATING), DO(start_clock_again), "resumed: the time to apply starts over" },

@@ -18,9 +18,10 @@
  * DECIDING    every required member is ready; the decision is being written and nobody was told.
  * ACTIVATING  the decision is durable: past the commit point.
  * PASSED      every member applied, within the budget.
+ * VACANT      nobody of it is there, and nobody said no: there is nothing to decide.
  * LOST        more members refused, failed or stayed silent than the budget allows. */
 #define ROUND_STATES(X)                                                                            \
-    X(IDLE) X(OPENING) X(PREPARING) X(DECIDING) X(ACTIVATING) X(PASSED) X(LOST)
+    X(IDLE) X(OPENING) X(PREPARING) X(DECIDING) X(ACTIVATING) X(PASSED) X(VACANT) X(LOST)
 enum round_state {
 #define X(name) ROUND_##name,
     ROUND_STATES(X)
@@ -58,6 +59,8 @@ struct round_view {
     bool is_over_budget; /* more failures than the stage tolerates */
     bool is_complete;    /* everybody who is waited for answered, at least one of them well */
     bool is_unanimous;   /* every member answered well, nobody was passed over */
+    bool is_vacant;      /* nobody is left, or nobody came in time, and nobody failed */
+    bool is_deserted;    /* decided, nobody applied or failed, and all members are away */
     bool is_late;        /* the deadline passed, and nobody unreachable is waited for */
     bool is_enough;      /* when late: the silent counted as failures, still within the budget */
     uint32_t ok_count, failed_max;

@@ -2,7 +2,7 @@
 #include "coordinator/core/tally.h"
 
 struct count {
-    uint32_t ok, failed, missing, blocking, late;
+    uint32_t ok, missing, blocking, late, waited, gone, away, tried;
 };
 
 /* Servers that were unfit before they were asked are counted apart: the change is not to blame. */
@@ -61,6 +61,21 @@ static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet
     return false;
 }
 
+/* A stage that passed, and by now nobody of it runs the candidate while some went back: what was
+ * seen of it is gone. A stage of which nobody was there says nothing, either way. */
+static bool is_any_stage_deserted(const struct rollout *r)
+{
+    for (unsigned s = 0; r->is_opened && s <= r->stage; s++) {
+        const struct bitset *m = &r->stage_members[s];
+
+        if ((s < r->stage || r->round.state == ROUND_PASSED) &&
+            bitset_count_both(m, &r->applied) == 0 &&
+            bitset_count_both(m, &r->failed) + bitset_count_both(m, &r->silent) > 0)
+            return true;
+    }
+    return false;
+}
+
 /* Somebody said no, or the check of somebody does: it is not only that time ran out. */
 static bool is_any_refusing(const struct rollout *r)
 {
@@ -102,12 +117,31 @@ static struct count count_round(struct rollout *r, const struct fleet *fleet, bo
 
         r->late.words[w] = is_late ? late : 0;
         n.ok += (uint32_t)__builtin_popcountll(round->is_decided ? applied_in_stage(r, w) : ok);
+        n.waited += (uint32_t)__builtin_popcountll(waited);
+        n.gone += (uint32_t)__builtin_popcountll(gone);
+        n.away += (uint32_t)__builtin_popcountll(gone & fleet->unreachable.words[w]);
+        n.tried += (uint32_t)__builtin_popcountll(
+            cohort & (r->failed.words[w] | r->silent.words[w]));
         n.missing +=
             (uint32_t)__builtin_popcountll(waited | (policy == UNREACHABLE_SKIP ? 0 : gone));
         n.blocking += (uint32_t)__builtin_popcountll(policy == UNREACHABLE_WAIT ? gone : 0);
         n.late += (uint32_t)__builtin_popcountll(late & ~failures(r, w) & ~r->unfit.words[w]);
     }
     return n;
+}
+
+/* Nobody voted, nobody failed and nobody is there to be waited for: whoever is away had its time,
+ * unless the strategy waits for it or calls that a failure. Members that were ready before the
+ * decision and are away since are something else; those that came back without their slot, and
+ * not on the base, are not. */
+static bool is_vacant(const struct rollout *r, const struct count *n, bool is_late)
+{
+    if (n->ok + n->tried + n->waited > 0)
+        return false;
+    if (n->gone == 0)
+        return true;
+    return is_late && r->strategy.unreachable == UNREACHABLE_SKIP &&
+           (!r->round.is_decided || r->strategy.is_eventual || n->away == 0);
 }
 
 /* Members that should hear PREPARE: in a two-phase round whoever does not hold the slot, in an
@@ -141,6 +175,9 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
         .is_paused = r->is_paused,
         .is_decided = r->round.is_decided,
         .is_over_budget = failed > failed_max,
+        .is_vacant = is_vacant(r, &n, is_late),
+        .is_deserted = r->round.is_decided && n.ok + n.tried + n.waited == 0 && n.away > 0 &&
+                       r->strategy.unreachable != UNREACHABLE_FAIL,
         .is_complete = n.missing == 0 && n.ok > 0,
         .is_unanimous = n.ok > 0 && n.ok == bitset_count(&r->round.cohort),
         .is_late = is_late && n.blocking == 0,
@@ -246,8 +283,10 @@ void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
         .is_opened = r->is_opened,
         .was_activated = r->was_activated,
         .pauses_on_failure = r->strategy.on_failure == ON_FAILURE_PAUSE,
-        .is_lost = r->round.state == ROUND_LOST || is_any_stage_over(r, fleet),
+        .is_lost = r->round.state == ROUND_LOST || is_any_stage_over(r, fleet) ||
+                   is_any_stage_deserted(r),
         .is_late = !is_any_refusing(r),
+        .is_vacant = r->round.state == ROUND_VACANT,
         .is_passed = r->round.state == ROUND_PASSED,
         .is_baked = is_baked(r, fleet, now_ms),
         .is_last_stage = r->stage + 1 >= r->strategy.stage_count,

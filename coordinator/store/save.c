@@ -21,6 +21,14 @@ int saving_expect(const struct saving *s, const struct rows *rows, const char *w
                    (unsigned long long)s->save->rollout, what);
 }
 
+int saving_close_attempt(struct saving *s, struct err *e)
+{
+    return PG_QUERY(s->pg,
+                    "UPDATE attempt SET outcome = 'abort', decided_at = now()"
+                    " WHERE rollout_id = $1 AND outcome IS NULL",
+                    NULL, e, PARAM_INT(s->save->rollout));
+}
+
 int saving_lock_scopes(struct saving *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;

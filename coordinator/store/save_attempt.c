@@ -20,7 +20,8 @@ static int move_row(struct saving *s, struct err *e)
                  " WHEN $5::integer > 1"
                  "  THEN r.is_opened AND r.stage = $4::integer AND r.attempt = $5::integer - 1"
                  " WHEN r.is_opened"
-                 "  THEN r.phase = 'baking' AND r.stage < $4::integer AND " STAGE_PASSED("$7")
+                 "  THEN r.stage < $4::integer AND (r.phase = 'baking' AND " STAGE_PASSED("$7")
+                 "   OR r.phase = 'preparing' AND " NOBODY_THERE ")"
                  " ELSE r.phase = 'preparing' END RETURNING r.attempt_number",
                  &rows, e, PARAM_INT(save->rollout), PARAM_TEXT(phase_name(save->from)),
                  PARAM_TEXT(save->is_eventual ? "activating" : "preparing"),
@@ -104,7 +105,9 @@ int save_attempt(struct saving *s, struct err *e)
     MUST(s->save->attempt > 0);
     if (saving_lock_scopes(s, e) || (!s->is_opened && saving_fix_base(s, e)) ||
         load_changes(s->pg, rollout_id, s->out->changes, &s->out->change_count, e) ||
-        move_row(s, e) || insert_attempt(s, e) || write_members(s, e) ||
+        move_row(s, e) ||
+        (s->save->from == PHASE_PREPARING && s->save->attempt == 1 && saving_close_attempt(s, e)) ||
+        insert_attempt(s, e) || write_members(s, e) ||
         mark_unfit(s, e))
         return -1;
     return s->save->is_eventual ? decide_at_once(s, e) : 0;

@@ -135,10 +135,7 @@ static int roll_back(struct saving *s, struct err *e)
                  PARAM_TEXT(save->because)) ||
         saving_expect(s, rows, "a rollout is rolled back", e))
         return -1;
-    return PG_QUERY(s->pg,
-                    "UPDATE attempt SET outcome = 'abort', decided_at = now()"
-                    " WHERE rollout_id = $1 AND outcome IS NULL",
-                    NULL, e, PARAM_INT(save->rollout));
+    return saving_close_attempt(s, e);
 }
 
 /* The last opened stage met its rule, or there was nobody at all to be asked. */
@@ -152,12 +149,13 @@ static int finalize(struct saving *s, struct err *e)
                  " started_at = coalesce(started_at, now()), reason = $4"
                  " WHERE r.rollout_id = $1 AND r.state = 'running' AND r.phase = $2"
                  " AND NOT r.is_paused AND CASE r.phase WHEN 'baking' THEN " STAGE_PASSED("$3")
-                 " WHEN 'preparing' THEN NOT EXISTS (SELECT 1 FROM member AS m"
-                 "  WHERE m.rollout_id = $1) ELSE false END",
+                 " WHEN 'preparing' THEN " NOBODY_THERE " ELSE false END",
                  &rows, e, PARAM_INT(save->rollout), PARAM_TEXT(phase_name(save->from)),
                  PARAM_INT(save->failed_max), PARAM_TEXT(save->because)))
         return -1;
-    return saving_expect(s, rows, "a rollout is finalized", e);
+    if (saving_expect(s, rows, "a rollout is finalized", e))
+        return -1;
+    return save->from == PHASE_PREPARING ? saving_close_attempt(s, e) : 0;
 }
 
 /* What its servers run in the end is settled. Readers have it already where a write is released by

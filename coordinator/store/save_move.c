@@ -38,10 +38,7 @@ static int move_to_aborting(struct saving *s, struct err *e)
                  PARAM_TEXT(save->because)) ||
         saving_expect(s, rows, "a rollout is aborted", e))
         return -1;
-    return PG_QUERY(s->pg,
-                    "UPDATE attempt SET outcome = 'abort', decided_at = now()"
-                    " WHERE rollout_id = $1 AND outcome IS NULL",
-                    NULL, e, PARAM_INT(save->rollout));
+    return saving_close_attempt(s, e);
 }
 
 int save_move(struct saving *s, struct err *e)

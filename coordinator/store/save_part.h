@@ -22,14 +22,21 @@ struct saving {
 #define MEMBER_FAILED                                                                              \
     "(m.state = 'failed' OR (m.detail = 'silent' AND m.state IN ('pending', 'ready')))"
 
-/* S11: the open stage of rollout r met its rule: decided, somebody applied it, and no more failed
- * than the parameter `failed_max` allows. */
+/* S11: the open stage of rollout r met its rule: decided, somebody applied it or nobody of it was
+ * there, and no more failed than the parameter `failed_max` allows. */
 #define STAGE_PASSED(failed_max)                                                                   \
     "((SELECT a.outcome FROM attempt AS a WHERE a.rollout_id = r.rollout_id"                       \
     " AND a.stage = r.stage ORDER BY a.attempt DESC LIMIT 1) = 'activate'"                         \
-    " AND (SELECT count(*) FILTER (WHERE m.state = 'applied') > 0 AND count(*) FILTER (WHERE "      \
-    MEMBER_FAILED ") <= " failed_max "::bigint FROM member AS m"                                   \
+    " AND (SELECT (count(*) FILTER (WHERE m.state = 'applied') > 0"                                \
+    " OR count(*) FILTER (WHERE " MEMBER_FAILED ") = 0)"                                           \
+    " AND count(*) FILTER (WHERE " MEMBER_FAILED ") <= " failed_max "::bigint FROM member AS m"    \
     " WHERE m.rollout_id = r.rollout_id AND m.stage = r.stage))"
+
+/* Nobody of the attempt that is open said anything: it is passed over, and ends as an abort. */
+#define NOBODY_THERE                                                                               \
+    "NOT EXISTS (SELECT 1 FROM member AS m WHERE m.rollout_id = r.rollout_id"                      \
+    " AND m.attempt_number = r.attempt_number AND m.state <> 'pending')"
+int saving_close_attempt(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 
 /* ERR_CONFLICT unless exactly one row was touched. */
 int saving_expect(const struct saving *s, const struct rows *rows, const char *what,

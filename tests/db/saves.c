@@ -145,6 +145,7 @@ END_TEST
 START_TEST(test_an_attempt_is_opened_once)
 {
     open_first();
+    members("state = 'ready'", "1");
     must_refuse(ATTEMPT(0, 1, PHASE_PREPARING));
     must_refuse(ATTEMPT(1, 1, PHASE_PREPARING));
     must_refuse(ATTEMPT(0, 3, PHASE_PREPARING));
@@ -164,11 +165,14 @@ END_TEST
 START_TEST(test_the_next_stage_needs_the_one_before)
 {
     const int64_t rest[] = { 3, 4 };
+    struct save deserted = ATTEMPT(1, 1, PHASE_BAKING);
 
     activate_first();
     must_refuse(ATTEMPT(1, 1, PHASE_ACTIVATING)); /* not baking */
     must_write(MOVE_TO(PHASE_ACTIVATING, PHASE_BAKING, 0));
-    must_refuse(ATTEMPT(1, 1, PHASE_BAKING)); /* nobody applied */
+    members("state = 'failed'", "1");
+    deserted.failed_max = 1;
+    must_refuse(deserted); /* within the budget, and nobody applied */
     members("state = 'applied'", "1");
     members("state = 'failed'", "2");
     must_refuse(ATTEMPT(1, 1, PHASE_BAKING)); /* one failed, none may */
@@ -178,6 +182,25 @@ START_TEST(test_the_next_stage_needs_the_one_before)
     must_refuse(ATTEMPT(0, 1, PHASE_BAKING));
     ck_assert_msg(write_with(ATTEMPT(1, 1, PHASE_BAKING), rest, 2, NULL, 0) == 0, "%s", err.text);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE stage = 1"), 2);
+}
+END_TEST
+
+/* Its members are gone or away, and none of them said anything. */
+START_TEST(test_a_stage_with_nobody_there_is_passed_over)
+{
+    const int64_t rest[] = { 3, 4 };
+
+    open_first();
+    must_refuse(ATTEMPT(0, 1, PHASE_PREPARING)); /* the same stage again */
+    members("state = 'failed'", "2");
+    must_refuse(ATTEMPT(1, 1, PHASE_PREPARING)); /* one was there, and said no */
+    members("state = 'pending'", "2");
+    ck_assert_msg(write_with(ATTEMPT(1, 1, PHASE_PREPARING), rest, 2, NULL, 0) == 0, "%s",
+                  err.text);
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(coalesce(outcome, '-'), ' ' ORDER BY number)"
+                                  " FROM attempt"), "abort -");
+    must_write(FINALIZE(PHASE_PREPARING)); /* nor is anybody of the last one */
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM attempt WHERE outcome = 'abort'"), 2);
 }
 END_TEST
 
@@ -396,6 +419,7 @@ END_TEST
 START_TEST(test_with_members_nothing_completes_at_once)
 {
     open_first();
+    members("state = 'ready'", "1");
     must_refuse(FINALIZE(PHASE_PREPARING));
 }
 END_TEST
@@ -534,6 +558,7 @@ int main(void)
     tcase_add_test(tests, test_an_attempt_is_opened_once);
     tcase_add_test(tests, test_no_attempt_while_paused);
     tcase_add_test(tests, test_the_next_stage_needs_the_one_before);
+    tcase_add_test(tests, test_a_stage_with_nobody_there_is_passed_over);
     tcase_add_test(tests, test_an_undecided_stage_is_no_stage_before);
     tcase_add_test(tests, test_a_retry_asks_the_failed_again);
     tcase_add_test(tests, test_eventual_decides_with_the_attempt);

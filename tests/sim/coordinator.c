@@ -330,6 +330,7 @@ void coordinator_result(struct world *w, unsigned who, unsigned place)
 void coordinator_chosen(struct world *w, unsigned who, uint64_t rollout)
 {
     const struct rollout *r = leader_rollout(w->coordinators[who].leader, rollout);
+    const struct fleet *fleet = leader_fleet(w->coordinators[who].leader);
     struct candidate candidates[SERVERS_MAX];
     uint64_t chosen_words[1] = { 0 };
     struct bitset chosen;
@@ -340,11 +341,12 @@ void coordinator_chosen(struct world *w, unsigned who, uint64_t rollout)
         return;
     for (uint32_t s = 0; s < SERVERS_MAX; s++)
         if (bitset_has(&r->scope_members, s) &&
-            bitset_has(&leader_fleet(w->coordinators[who].leader)->enrolled, s))
+            bitset_has(&fleet->enrolled, s))
             candidates[count++] =
                 (struct candidate){ .server = s,
                                     .rank = (s + 1 + rollout * 7) * UINT64_C(0x9e3779b97f4a7c15),
-                                    .is_selected = s % 2 };
+                                    .is_selected = s % 2,
+                                    .is_away = bitset_has(&fleet->unreachable, s) };
     cohort_choose(candidates, count, &r->strategy.stages[r->stage].size,
                   r->stage + 1 == r->strategy.stage_count, &r->opened, &chosen);
     coordinator_step(

@@ -102,6 +102,26 @@ static struct decision_row *add_decision(struct world *w, struct rollout_row *r,
 
 /* ---- C1 ---- */
 
+/* The rule of save_part.h: somebody applied it, or nobody of it was there. */
+static bool stage_passed(const struct rollout_row *r, unsigned stage, uint32_t failed_max)
+{
+    unsigned applied = 0, failed = database_failures(r, stage);
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        applied += r->members[s].is_in && r->members[s].stage == stage &&
+                   r->members[s].state == MEMBER_APPLIED;
+    return (applied > 0 || failed == 0) && failed <= failed_max;
+}
+
+static bool nobody_there(const struct rollout_row *r)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (r->members[s].is_in && r->members[s].attempt_number == r->attempt_number &&
+            r->members[s].state != MEMBER_PENDING)
+            return false;
+    return true;
+}
+
 static bool may_open(const struct database *d, const struct rollout_row *r, const struct save *s)
 {
     unsigned opened = 0;
@@ -115,8 +135,18 @@ static bool may_open(const struct database *d, const struct rollout_row *r, cons
             opened = r->members[i].stage + 1;
     if (!r->is_opened)
         return r->phase == PHASE_PREPARING && d->attempt_count < ATTEMPTS_MAX;
-    return r->phase == PHASE_BAKING && s->stage >= opened &&
-           database_failures(r, opened - 1) <= s->failed_max;
+    return s->stage >= opened &&
+           (r->phase == PHASE_BAKING ? stage_passed(r, opened - 1, s->failed_max)
+                                     : r->phase == PHASE_PREPARING && nobody_there(r));
+}
+
+/* An attempt that is passed over ends as an abort. */
+static void close_attempts(struct world *w, const struct rollout_row *r)
+{
+    for (unsigned i = 0; i < w->database.attempt_count; i++)
+        if (w->database.attempts[i].rollout == r->id &&
+            w->database.attempts[i].outcome == ATTEMPT_OPEN)
+            judge_outcome(w, &w->database.attempts[i], ATTEMPT_ABORT);
 }
 
 static void fix_base(struct database *d, struct rollout_row *r)
@@ -169,6 +199,9 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
 
     if (!may_open(d, r, &q->save))
         return false;
+    if (was == PHASE_PREPARING && q->save.attempt == 1)
+        close_attempts(w, r);
+    a = &d->attempts[d->attempt_count];
     MUST(++d->attempt_count <= ATTEMPTS_MAX);
     fix_base(d, r);
     *a = (struct attempt_row){ .number = ++d->sequence,
@@ -228,10 +261,7 @@ static bool save_rollback(struct world *w, struct rollout_row *r, struct request
     if (r->phase != q->save.from || r->is_over || r->decision_number)
         return false;
     r->phase = PHASE_ROLLING_BACK;
-    for (unsigned i = 0; i < w->database.attempt_count; i++)
-        if (w->database.attempts[i].rollout == r->id &&
-            w->database.attempts[i].outcome == ATTEMPT_OPEN)
-            judge_outcome(w, &w->database.attempts[i], ATTEMPT_ABORT);
+    close_attempts(w, r);
     q->dseq = r->decision_number =
         add_decision(w, r, DECISION_ROLLBACK, 0, database_members(r))->dseq;
     return true;
@@ -247,10 +277,10 @@ static bool save_finalize(struct world *w, struct rollout_row *r, struct request
             opened = r->members[i].stage + 1;
     if (r->phase != q->save.from || r->is_paused || r->is_over || r->decision_number)
         return false;
-    if (r->is_opened ? r->phase != PHASE_BAKING : r->phase != PHASE_PREPARING)
+    if (r->phase == PHASE_BAKING ? !stage_passed(r, opened - 1, q->save.failed_max)
+                                 : r->phase != PHASE_PREPARING || !nobody_there(r))
         return false;
-    if (opened && database_failures(r, opened - 1) > q->save.failed_max)
-        return false;
+    close_attempts(w, r);
     fix_base(d, r);
     r->phase = PHASE_FINALIZING;
     q->dseq = r->decision_number = add_decision(w, r, DECISION_FINALIZE, 0, UINT64_MAX)->dseq;
@@ -361,7 +391,8 @@ static void record_vote(struct database *d, const struct ack *a)
     struct rollout_row *r = attempt ? database_rollout(d, attempt->rollout) : NULL;
     struct member_row *m = r ? &r->members[a->server] : NULL;
 
-    if (!m || !m->is_in || m->attempt_number != a->number)
+    if (!m || !m->is_in || m->attempt_number != a->number ||
+        (attempt->outcome == ATTEMPT_ABORT && a->kind != ACK_ABORTED))
         return;
     if (a->kind == ACK_ABORTED) {
         m->is_aborted = true;

@@ -43,6 +43,16 @@ static unsigned blamed_failures(const struct rollout_row *r, unsigned stage)
     return n;
 }
 
+/* A stage is passed over when none of those asked last said anything. */
+static bool nobody_spoke(const struct rollout_row *r)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (r->members[s].is_in && r->members[s].attempt_number == r->attempt_number &&
+            r->members[s].state != MEMBER_PENDING)
+            return false;
+    return true;
+}
+
 /* S11: a stage opens after the one before it met its rule. */
 void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
                    enum phase was)
@@ -55,7 +65,7 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
             previous = (int)r->members[s].stage;
     if (a->attempt != 1 || previous < 0)
         return;
-    if (was != PHASE_BAKING)
+    if (was != PHASE_BAKING && !(was == PHASE_PREPARING && nobody_spoke(r)))
         violated(w, "S11: rollout %llu opened stage %u while %s", U(r->id), a->stage,
                  phase_name(was));
     if (blamed_failures(r, (unsigned)previous) > judge_budget(r, (unsigned)previous))
@@ -63,10 +73,11 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
                  a->stage, previous);
 }
 
-/* S11: a stage passes when somebody applied it. Its budget is judged where the next one opens. */
+/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed. Its
+ * budget is judged where the next one opens. */
 void judge_passed(struct world *w, const struct rollout_row *r)
 {
-    if (count_applied(r, r->stage) == 0)
+    if (count_applied(r, r->stage) == 0 && database_failures(r, r->stage) > 0)
         violated(w, "S11: stage %u of rollout %llu passed and nobody applied it", r->stage,
                  U(r->id));
 }
@@ -501,8 +512,8 @@ void judge_unheld(struct world *w, unsigned server, const struct message *m)
 /* ---- when faults have stopped ---- */
 
 /* The newest decision that a server must have obeyed in the end: FINALIZE for everybody, ROLLBACK
- * for who obeyed an ACTIVATE of its rollout, except when the disk that knew it is gone (then the base
- * is enough). */
+ * for who obeyed an ACTIVATE of its rollout, except when the disk that knew it is gone (then the
+ * base is enough). */
 static uint64_t newest_for(const struct world *w, unsigned server, unsigned scope)
 {
     const struct database *d = &w->database;

@@ -26,6 +26,18 @@ static bool told_of_failing(const struct world *w, unsigned who, const struct ro
     return false;
 }
 
+/* "Nobody was there" is never "it failed": unasked, a rollout turns back over somebody who refused,
+ * failed, was there and said nothing in time, or whose check fails. */
+static void judge_turning(struct world *w, const struct rollout *r, const struct save *s)
+{
+    bool turns = (s->kind == SAVE_DECISION && s->decision == DECISION_ROLLBACK) ||
+                 (s->kind == SAVE_MOVE && s->to == PHASE_ABORTING);
+
+    if (turns && !s->command && bitset_is_empty(&r->failed) && bitset_is_empty(&r->silent) &&
+        bitset_is_empty(&r->failing))
+        violated(w, "worse: rollout %llu turns back and nobody failed", (unsigned long long)r->id);
+}
+
 /* S11: nothing is opened or released while more checks of a stage are known to fail than it
  * tolerates; whoever may have been unfit before the change is counted apart. */
 void judge_asked(struct world *w, unsigned who, const struct save *s)
@@ -36,6 +48,7 @@ void judge_asked(struct world *w, unsigned who, const struct save *s)
     bool goes_on = (s->kind == SAVE_ATTEMPT && s->attempt == 1) ||
                    (s->kind == SAVE_DECISION && s->decision == DECISION_FINALIZE);
 
+    judge_turning(w, own, s);
     for (unsigned v = 0; v < SERVERS_MAX && goes_on; v++)
         if (r->members[v].is_in && bitset_has(&own->applied, v) && !r->members[v].may_be_unfit &&
             told_of_failing(w, who, r, v) && ++failing[r->members[v].stage] >

@@ -128,6 +128,8 @@ MUTANTS = [
         ("coordinator/core/delivery.c", "(old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);", "false;")]),
     ("rollback pushes on the unmoved", True, [
         ("agent/core/participant.c", "    find_still(&s);\n", "")]),
+    ("cohort of nobody", True, [
+        ("coordinator/core/tally.c", ".is_vacant = is_vacant(r, &n, is_late),", ".is_vacant = false && is_vacant(r, &n, is_late),")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

@@ -101,6 +101,25 @@ START_TEST(test_newcomers_do_not_move_anybody)
 }
 END_TEST
 
+/* Whoever cannot be reached is taken last, and in the same order. */
+START_TEST(test_who_is_there_comes_first)
+{
+    reset();
+    make(20, 1);
+    for (uint32_t i = 0; i < 20; i++)
+        candidates[i].is_away = candidates[i].server % 4 != 0;
+    ck_assert_uint_eq(take(20, percent(25000), false), 5);
+    for (uint32_t i = 0; i < 20; i++)
+        ck_assert_int_eq(bitset_has(&out, i), i % 4 == 0);
+    make(20, 1);
+    for (uint32_t i = 0; i < 20; i++)
+        candidates[i].is_away = candidates[i].server % 4 != 0;
+    ck_assert_uint_eq(take(20, percent(50000), false), 10); /* the rest after them */
+    for (uint32_t i = 0; i < 20; i += 4)
+        ck_assert(bitset_has(&out, i));
+}
+END_TEST
+
 START_TEST(test_another_salt_takes_others)
 {
     uint64_t first_words[WORDS];
@@ -224,6 +243,7 @@ int main(void)
     tcase_add_test(t, test_a_count_is_at_most_everyone);
     tcase_add_test(t, test_ten_percent_is_part_of_twenty_five);
     tcase_add_test(t, test_newcomers_do_not_move_anybody);
+    tcase_add_test(t, test_who_is_there_comes_first);
     tcase_add_test(t, test_another_salt_takes_others);
     tcase_add_test(t, test_spreading_follows_the_domains_sizes);
     tcase_add_test(t, test_largest_remainder_shares_what_is_left);

@@ -1,0 +1,140 @@
+/* leader_away.c - stages whose members are gone or away, and stages that were deserted. */
+#include "tests/unit/leader_kit.h"
+
+/* These say hello and are heard from then on; the others never come. The grace ends. */
+static void only(uint64_t servers)
+{
+    for (uint32_t i = 0; i < SERVERS; i++)
+        if (servers >> i & 1)
+            hello(i, 0, 0);
+    tick(31000);
+    for (uint32_t i = 0; i < SERVERS; i++)
+        if (servers >> i & 1)
+            hello(i, 0, 0);
+}
+
+static void wait_out(uint64_t servers, int64_t ms)
+{
+    for (int64_t passed = 0; passed < ms; passed += 1000) {
+        tick(1000);
+        for (uint32_t i = 0; i < SERVERS; i++)
+            if (servers >> i & 1)
+                hello(i, 0, 0);
+    }
+}
+
+static void revoke(uint32_t server)
+{
+    struct leader_event ev = event(LEADER_REVOKED);
+
+    ev.server = server;
+    step(ev);
+    tick(100);
+}
+
+START_TEST(test_a_stage_with_nobody_there_is_passed_over)
+{
+    only(0xfe);
+    start();
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    wait_out(0xfe, 29000);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0); /* it has its time */
+    wait_out(0xfe, 2000);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+    acks(ACK_READY, 0xfe, number());
+    acks(ACK_APPLIED, 0xfe, dseq);
+    ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
+}
+END_TEST
+
+START_TEST(test_a_stage_whose_members_were_revoked_is_passed_over_at_once)
+{
+    everybody_says_hello();
+    start();
+    revoke(0);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+}
+END_TEST
+
+/* The release stays, and whoever is away is owed it. */
+START_TEST(test_the_last_stage_with_nobody_there_is_released)
+{
+    load.strategy.stage_count = 1;
+    only(0);
+    start();
+    wait_out(0, 31000);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_str_eq(ended_because, "the revision is released");
+    ck_assert_uint_eq(leader_due(l, 3, 0), dseq);
+}
+END_TEST
+
+START_TEST(test_a_strategy_that_waits_for_the_unreachable_waits)
+{
+    load.strategy.unreachable = UNREACHABLE_WAIT;
+    only(0xfe);
+    start();
+    wait_out(0xfe, 90000);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+}
+END_TEST
+
+/* All that were ready fell silent after the decision: nobody says that it failed, nobody that it is
+ * well. */
+START_TEST(test_members_that_vanish_after_the_decision_are_waited_for)
+{
+    load.strategy.stages[1].ready_timeout_ms = 30000;
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    wait_out(0xfe, 200000);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    hello(0, 2, 0);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+}
+END_TEST
+
+/* It applied, its stage passed, and then it went back by itself: nothing is left that was seen to
+ * be well, whatever the budget says. */
+START_TEST(test_a_deserted_stage_is_lost)
+{
+    load.strategy.stages[0].max_failed.count = 1;
+    load.strategy.stages[0].bake_ms = 10000;
+    pass_the_first_stage();
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    ack(ACK_FAILED, 0, 2);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+START_TEST(test_a_deserted_stage_pauses_where_that_is_asked_for)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.stages[0].max_failed.count = 1;
+    load.strategy.stages[0].bake_ms = 10000;
+    pass_the_first_stage();
+    ack(ACK_FAILED, 0, 2);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const all[] = {
+        test_a_stage_with_nobody_there_is_passed_over,
+        test_a_stage_whose_members_were_revoked_is_passed_over_at_once,
+        test_the_last_stage_with_nobody_there_is_released,
+        test_a_strategy_that_waits_for_the_unreachable_waits,
+        test_members_that_vanish_after_the_decision_are_waited_for,
+        test_a_deserted_stage_is_lost,
+        test_a_deserted_stage_pauses_where_that_is_asked_for,
+    };
+
+    return run_all("leader_away", all, sizeof(all) / sizeof(all[0]));
+}
