@@ -47,6 +47,7 @@ DB = $(filter-out tests/db/kit.c,$(wildcard tests/db/*.c))
 DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
 BENCH_CLIENT = $(wildcard tests/bench/client/*.c)
+PEER = $(wildcard tests/peer/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
 PAGE = $(wildcard dashboards/web/*)
 OPENAPI = coordinator/http/openapi.json
@@ -62,7 +63,7 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(UNIT))
 DB_TESTS = $(patsubst %.c,$(BUILD)/%,$(DB))
 SIM_TEST = $(if $(SIM),$(BUILD)/tests/sim)
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ))
-BENCHES = $(if $(BENCH),$(BUILD)/tests/bench) $(if $(BENCH_CLIENT),$(BUILD)/tests/client/bench)
+BENCHES = $(if $(PEER),$(BUILD)/tests/peer) $(if $(BENCH),$(BUILD)/tests/bench) $(if $(BENCH_CLIENT),$(BUILD)/tests/client/bench)
 EXAMPLES = $(patsubst agent/client/%.c,$(BUILD)/%,$(wildcard agent/client/examples/*.c))
 
 .DEFAULT_GOAL := all
@@ -169,6 +170,9 @@ $(BUILD)/tests/client/bench: $(call obj,$(BENCH_CLIENT)) $(BUILD)/libagent.a $(B
 $(EXAMPLES): $(BUILD)/%: agent/client/%.c agent/client/lockstep.h $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)
 	$(call quiet,CC,$@)$(CC) -std=gnu99 $(WARN) $(SANITIZE) -Iagent/client -pthread -o $@ $< $(BUILD)/liblockstep.a
+$(BUILD)/tests/peer: $(call obj,$(PEER)) $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 $(BUILD)/tests/bench: $(call obj,$(BENCH)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
@@ -210,7 +214,7 @@ fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every e
 mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
 	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
 
-system: $(PROGRAMS) $(BUILD)/tests/unit/roles ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
+system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
 	@ONLY='$(ONLY)' $(CHECK) system
 
 kills: all $(BUILD)/tests/unit/agent_kills ## a real agent, killed at KILLS=n random moments and at every system call

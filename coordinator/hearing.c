@@ -21,6 +21,11 @@
  * it without end takes no memory for it. */
 #define UNSAVED_ACKS_MAX 16
 
+/* An agent says a few things a second; one that floods takes no more of the loop than this. Pieces of
+ * documents and secrets have bounds of their own (turns.c, secret_reader.h). */
+#define SAID_MAX 400   /* at once, */
+#define SAID_EVERY_MS 5 /* and one more each time that passed */
+
 #define POLLS_MAX 2000 /* a second, of all servers together; who finds nothing left polls again */
 
 struct hearing {
@@ -424,12 +429,28 @@ static handler *const handlers[WIRE_TYPE_COUNT] = {
     [WIRE_ASK] = on_ask,     [WIRE_KEPT] = on_kept,
 };
 
+static bool may_speak(struct roster_server *s, enum wire_type type, int64_t now_ms)
+{
+    int64_t since_ms = now_ms - (int64_t)SAID_MAX * SAID_EVERY_MS;
+
+    if (type == WIRE_FETCH || type == WIRE_ASK)
+        return true;
+    if (s->spoken_ms < since_ms)
+        s->spoken_ms = since_ms;
+    if (s->spoken_ms + SAID_EVERY_MS > now_ms)
+        return false;
+    s->spoken_ms += SAID_EVERY_MS;
+    return true;
+}
+
 void hearing_message(struct hearing *h, const struct router_message *m)
 {
     struct roster_server *s = roster_by_key(h->edges->roster, m->key);
     int64_t now_ms = clock_monotonic_ms();
     bool is_hello = m->envelope.type == WIRE_HELLO;
 
+    if (s && !may_speak(s, m->envelope.type, now_ms))
+        return;
     if (m->envelope.version != WIRE_VERSION)
         refuse_version(h->edges, s, m);
     else if (!s)

@@ -1,0 +1,253 @@
+/* main.c - a peer that is let in and does as it likes: claims, floods, endless messages, late words.
+ *
+ * peer keys
+ * peer ADDRESS SERVER_KEY PUBLIC_KEY SECRET_KEY SCOPE SECONDS VERB [HASH…]
+ * Verbs: claim, huge, nonsense, stale, nonces, version, fetch; each goes on for so many seconds, then
+ * prints what it heard, one name and count a line.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "common/clock.h"
+#include "common/digest.h"
+#include "common/invariant.h"
+#include "common/packing.h"
+#include "common/wire.h"
+
+#define CLAIMS 40
+#define FIRST_ID 0xe43c9868 /* where ROUTER of libzmq 4.3.4 begins to count in every process */
+#define HUGE_FRAMES 100000
+#define HUGE_SIZE 60000
+#define HASHES_MAX 32
+
+static const char *const *words; /* the arguments after the verb */
+static int word_count;
+static const char *address, *server_key, *public_key, *secret_key;
+static char service[101], environment[101];
+static void *context, *line;
+static int64_t until_ms;
+static uint64_t session, heard[WIRE_TYPE_COUNT], rejected[WIRE_REJECT_COUNT];
+static uint8_t body[WIRE_MESSAGE_MAX];
+
+static void *connect_as(const void *id, size_t id_size)
+{
+    void *s = zmq_socket(context, ZMQ_DEALER);
+    int zero = 0, wait_ms = 100;
+
+    MUST(s);
+    zmq_setsockopt(s, ZMQ_LINGER, &zero, sizeof(zero));
+    zmq_setsockopt(s, ZMQ_SNDTIMEO, &wait_ms, sizeof(wait_ms));
+    zmq_setsockopt(s, ZMQ_CURVE_SERVERKEY, server_key, 41);
+    zmq_setsockopt(s, ZMQ_CURVE_PUBLICKEY, public_key, 41);
+    zmq_setsockopt(s, ZMQ_CURVE_SECRETKEY, secret_key, 41);
+    if (id)
+        MUST(zmq_setsockopt(s, ZMQ_ROUTING_ID, id, id_size) == 0);
+    MUST(zmq_connect(s, address) == 0);
+    return s;
+}
+
+static bool is_over(void)
+{
+    return clock_monotonic_ms() >= until_ms;
+}
+
+static void say(void *s, enum wire_type type, uint8_t version, size_t size)
+{
+    struct wire_envelope envelope = { .version = WIRE_VERSION, .type = type, .session = session };
+    uint8_t bytes[WIRE_ENVELOPE_SIZE];
+
+    wire_encode_envelope(&envelope, bytes);
+    bytes[0] = version;
+    if (zmq_send(s, bytes, sizeof(bytes), ZMQ_SNDMORE) >= 0)
+        (void)zmq_send(s, body, size, 0);
+}
+
+static void hello(void *s, uint64_t nonce, uint8_t version)
+{
+    static struct wire_hello words_of_hello;
+
+    words_of_hello = (struct wire_hello){ .boot_nonce = nonce, .version = wire_text_of("peer"),
+                                          .scope_count = 1 };
+    words_of_hello.scopes[0] =
+        (struct wire_digest){ .service = wire_text_of(service),
+                              .environment = wire_text_of(environment) };
+    say(s, WIRE_HELLO, version, wire_encode_hello(&words_of_hello, body, sizeof(body)));
+}
+
+/* What waits, counted by type. */
+static void listen_to(void *s)
+{
+    struct wire_envelope envelope;
+    struct wire_welcome welcome;
+    struct wire_rejection no;
+    struct err e;
+    int size;
+    static uint8_t bytes[WIRE_MESSAGE_MAX];
+
+    while ((size = zmq_recv(s, bytes, sizeof(bytes), ZMQ_DONTWAIT)) >= 0) {
+        if (wire_decode_envelope(bytes, (size_t)size, &envelope, &e) != 0)
+            continue;
+        heard[envelope.type]++;
+        size = zmq_recv(s, bytes, sizeof(bytes), 0);
+        if (size < 0)
+            return;
+        if (envelope.type == WIRE_WELCOME &&
+            wire_decode_welcome(bytes, (size_t)size, &welcome, &e) == 0)
+            session = welcome.session;
+        if (envelope.type == WIRE_REJECT && wire_decode_reject(bytes, (size_t)size, &no, &e) == 0)
+            rejected[no.reject]++;
+    }
+}
+
+static void rest(int ms)
+{
+    zmq_poll(NULL, 0, ms);
+}
+
+/* ---------------------------------------------------------------- the verbs */
+
+static void claim(void)
+{
+    void *all[CLAIMS];
+
+    for (uint32_t i = 0; i < CLAIMS; i++) {
+        uint32_t number = htonl(FIRST_ID + i);
+        uint8_t id[5] = { 0 };
+
+        memcpy(id + 1, &number, sizeof(number));
+        all[i] = connect_as(id, sizeof(id));
+        hello(all[i], 1, WIRE_VERSION);
+    }
+    while (!is_over()) {
+        for (uint32_t i = 0; i < CLAIMS; i++)
+            listen_to(all[i]);
+        rest(50);
+    }
+    for (uint32_t i = 0; i < CLAIMS; i++)
+        zmq_close(all[i]);
+}
+
+/* One message of 6 GB; its frames share one content. */
+static void huge(void)
+{
+    zmq_msg_t content, share;
+
+    MUST(zmq_msg_init_size(&content, HUGE_SIZE) == 0);
+    memset(zmq_msg_data(&content), 0, HUGE_SIZE);
+    for (unsigned i = 0; i < HUGE_FRAMES; i++) {
+        MUST(zmq_msg_init(&share) == 0 && zmq_msg_copy(&share, &content) == 0);
+        (void)zmq_msg_send(&share, line, i + 1 < HUGE_FRAMES ? ZMQ_SNDMORE : 0);
+    }
+    while (!is_over())
+        rest(50);
+}
+
+static void nonsense(void)
+{
+    memset(body, 0xff, 100);
+    while (!is_over())
+        say(line, WIRE_HELLO, WIRE_VERSION, 100);
+}
+
+static void stale(void)
+{
+    struct wire_stale claim_of_newer = { .gen = 1, .epoch = 1000000 };
+
+    while (!is_over())
+        say(line, WIRE_STALE, WIRE_VERSION,
+            wire_encode_stale(&claim_of_newer, body, sizeof(body)));
+}
+
+static void nonces(void)
+{
+    for (uint64_t nonce = 1; !is_over(); nonce++) {
+        hello(line, nonce, WIRE_VERSION);
+        listen_to(line);
+    }
+}
+
+static void version(void)
+{
+    hello(line, 1, WIRE_VERSION + 1);
+    while (!is_over()) {
+        listen_to(line);
+        rest(50);
+    }
+}
+
+/* Every pair of the documents named, as the difference of one from the other, without end. */
+static void fetch(void)
+{
+    struct hash hashes[HASHES_MAX];
+    struct wire_fetch wish = { 0 };
+
+    MUST(word_count <= HASHES_MAX);
+    for (int i = 0; i < word_count; i++)
+        MUST(hash_from_hex(words[i], &hashes[i]) == 0);
+    hello(line, 1, WIRE_VERSION);
+    while (!is_over()) {
+        listen_to(line);
+        for (int i = 0; session && i < word_count * word_count; i++) {
+            if (i / word_count == i % word_count)
+                continue;
+            wish.parcel = parcel_delta(&hashes[i / word_count], &hashes[i % word_count]);
+            say(line, WIRE_FETCH, WIRE_VERSION, wire_encode_fetch(&wish, body, sizeof(body)));
+        }
+        rest(50);
+    }
+}
+
+static const struct verb {
+    const char *name;
+    void (*fn)(void);
+} verbs[] = { { "claim", claim },   { "huge", huge },       { "nonsense", nonsense },
+              { "stale", stale },   { "nonces", nonces },   { "version", version },
+              { "fetch", fetch } };
+
+static void report(void)
+{
+    for (unsigned i = 1; i < WIRE_TYPE_COUNT; i++)
+        if (heard[i])
+            printf("%s %llu\n", wire_type_name((enum wire_type)i), (unsigned long long)heard[i]);
+    for (unsigned i = 0; i < WIRE_REJECT_COUNT; i++)
+        if (rejected[i])
+            printf("rejected %s\n", wire_reject_name((enum wire_reject)i));
+}
+
+static int print_keys(void)
+{
+    char own_public[41], own_secret[41];
+
+    MUST(zmq_curve_keypair(own_public, own_secret) == 0);
+    printf("%s\n%s\n", own_public, own_secret);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "keys") == 0)
+        return print_keys();
+    if (argc < 8 || sscanf(argv[5], "%100[^/]/%100s", service, environment) != 2) {
+        fprintf(stderr, "peer ADDRESS SERVER_KEY PUBLIC_KEY SECRET_KEY SCOPE SECONDS VERB …\n");
+        return 2;
+    }
+    address = argv[1];
+    server_key = argv[2];
+    public_key = argv[3];
+    secret_key = argv[4];
+    words = (const char *const *)argv + 8;
+    word_count = argc - 8;
+    until_ms = clock_monotonic_ms() + atoi(argv[6]) * 1000;
+    context = zmq_ctx_new();
+    line = connect_as(NULL, 0);
+    for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        if (strcmp(verbs[i].name, argv[7]) == 0)
+            verbs[i].fn();
+    report();
+    zmq_close(line);
+    zmq_ctx_term(context);
+    return 0;
+}
