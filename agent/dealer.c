@@ -307,8 +307,8 @@ static bool next_event(struct dealer *d, uint16_t *event_out)
 static void be_refused(struct dealer *d, int64_t now_ms)
 {
     snprintf(d->trouble, sizeof(d->trouble),
-             "the coordinator at %s does not let this agent's key in: it is not enrolled, or it was "
-             "revoked; run `lockstep server enroll NAME -- '%s'` with a name for this server",
+             "the coordinator at %s does not let this agent's key in: it is not enrolled, or it "
+             "was revoked; run `lockstep server enroll NAME -- '%s'` with a name for this server",
              d->address, d->public_key);
     back_off(d, DEALER_REFUSED, now_ms);
 }
@@ -445,8 +445,8 @@ static bool receive_frame(struct dealer *d, zmq_msg_t *frame, bool *more_out)
     return true;
 }
 
-/* Of another version only a REJECT can be read: the first two bytes of an envelope and the body of a
- * REJECT are the same for ever (PROTOCOL section 10). */
+/* Of another version only a REJECT can be read: the first two bytes of an envelope and the body of
+ * a REJECT are the same for ever (PROTOCOL section 10). */
 static bool is_readable(zmq_msg_t *envelope, struct wire_envelope *out)
 {
     const uint8_t *bytes = zmq_msg_data(envelope);

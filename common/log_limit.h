@@ -1,8 +1,8 @@
 /* log_limit.h - warnings that others can cause without end: the first, then how many, then the last.
  *
  * Per cause and peer one line at once. What comes within the next minute is counted, and said in
- * one line when the minute is over, with the newest reason. So a peer that floods writes two lines a
- * minute and cause. The table is bounded; who finds no place in it shares one line with others.
+ * one line when the minute is over, with the newest reason. So a peer that floods writes two lines
+ * a minute and cause. The table is bounded; who finds no place in it shares one line with others.
  */
 #ifndef COMMON_LOG_LIMIT_H
 #define COMMON_LOG_LIMIT_H

@@ -40,8 +40,8 @@ void connections_free(struct connections *c); /* NULL is fine; closes nothing */
 void connections_accepted(struct connections *c, int fd, int64_t now_ms);
 void connections_ended(struct connections *c, int fd);
 
-/* A message of so many bytes on the wire came from this peer. `fd` is its connection's, asked for an
- * id that is not known yet (-1: known). It may come before connections_accepted, and long after
+/* A message of so many bytes on the wire came from this peer. `fd` is its connection's, asked for
+ * an id that is not known yet (-1: known). It may come before connections_accepted, and long after
  * connections_ended. False: the id has another key. */
 bool connections_heard(struct connections *c, const struct router_peer *peer, int fd,
                        uint64_t bytes);

@@ -21,8 +21,8 @@
  * it without end takes no memory for it. */
 #define UNSAVED_ACKS_MAX 16
 
-/* An agent says a few things a second; one that floods takes no more of the loop than this. Pieces of
- * documents and secrets have bounds of their own (turns.c, secret_reader.h). */
+/* An agent says a few things a second; one that floods takes no more of the loop than this. Pieces
+ * of documents and secrets have bounds of their own (turns.c, secret_reader.h). */
 #define SAID_MAX 400   /* at once, */
 #define SAID_EVERY_MS 5 /* and one more each time that passed */
 
@@ -159,7 +159,8 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
     drifting_settle(&h->drifting, s, hello.scopes, hello.scope_count);
     joining_note(s, &hello);
     joining_hear(h->edges, s, hello.scopes, hello.scope_count);
-    leading_heard(h->leading, s, true, heard, to_heard(h, s, hello.scopes, hello.scope_count, heard));
+    leading_heard(h->leading, s, true, heard,
+                  to_heard(h, s, hello.scopes, hello.scope_count, heard));
 }
 
 static void on_pong(struct hearing *h, struct roster_server *s, const struct router_message *m)

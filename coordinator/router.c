@@ -231,8 +231,8 @@ static bool note_heard(struct router *r, zmq_msg_t *envelope, const struct route
     return connections_heard(r->connections, peer, fd, r->taken);
 }
 
-/* Of another version the first two bytes alone are sure to mean what they say here (PROTOCOL section
- * 10), and only a HELLO is worth an answer. */
+/* Of another version the first two bytes alone are sure to mean what they say here (PROTOCOL
+ * section 10), and only a HELLO is worth an answer. */
 static bool read_envelope(zmq_msg_t *envelope, struct wire_envelope *out)
 {
     const uint8_t *bytes = zmq_msg_data(envelope);

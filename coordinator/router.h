@@ -66,8 +66,8 @@ struct router_frame *router_frame_new(const void *data, size_t size);
 void router_frame_free(struct router_frame *f); /* sends under way keep their share */
 
 struct router;
-/* Binds, starts the ZAP handler first, and proves that a random key is refused and that a routing id
- * that a peer claims is not taken. */
+/* Binds, starts the ZAP handler first, and proves that a random key is refused and that a routing
+ * id that a peer claims is not taken. */
 int router_open(const struct router_settings *settings, struct router **out, struct err *e)
     __attribute__((warn_unused_result));
 void router_close(struct router *r);
@@ -85,8 +85,8 @@ void router_watch(struct router *r, int64_t now_ms);
 /* Whose connection ended; false: no more. Nothing reaches that peer any more. */
 bool router_gone(struct router *r, struct router_peer *out);
 
-/* Who may connect: replaces the set of keys (Z85, copied). Connections of keys that are not in it are
- * ended; what they said before may still come. */
+/* Who may connect: replaces the set of keys (Z85, copied). Connections of keys that are not in it
+ * are ended; what they said before may still come. */
 void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t count);
 
 /* Next message; false: nothing now. What is no message of ours (number of frames, envelope) is

@@ -103,8 +103,8 @@ static int bind_address(struct router *r, const struct router_settings *s, struc
     return 0;
 }
 
-/* Events wait without bound, as the library's threads would wait for room and serve nobody; the loop
- * takes them every turn. */
+/* Events wait without bound, as the library's threads would wait for room and serve nobody; the
+ * loop takes them every turn. */
 static int open_monitor(struct router *r, struct err *e)
 {
     r->monitor = zmq_socket(r->context, ZMQ_PAIR);

@@ -1,9 +1,9 @@
 /* sessions.h - who a server's agent is just now: boot nonces, sessions, and two that hold one key.
  *
- * An agent draws a nonce at each start. One that comes back after another one began, on a connection
- * that was made later, is alive beside it: two machines hold one key (a copied image, a restored
- * machine). Both are put aside and told; neither counts while both knock, nor for five minutes after
- * that. A late word of a process that ended cannot do that: its connection is the older one.
+ * An agent draws a nonce at each start. One that comes back after another one began, on a newer
+ * connection, is alive beside it: two machines hold one key (a copied image, a restored machine).
+ * Both are put aside and told; neither counts while both knock, nor for five minutes after that. A
+ * late word of a process that ended cannot do that: its connection is the older one.
  */
 #ifndef COORDINATOR_SESSIONS_H
 #define COORDINATOR_SESSIONS_H

@@ -27,8 +27,8 @@ int loader_fd(const struct loader *l); /* readable when loader_next has somethin
 bool loader_next(struct loader *l, struct loader_news *out);
 void loader_want(struct loader *l, enum load_what what); /* WORK or ROSTER */
 /* What is no smaller for being packed is answered with an empty parcel and the whole document. */
-/* `server`: its index, one document at a time (what is not taken is asked for again); WISHES_OWN: the
- * leader itself, before all servers. */
+/* `server`: its index, one document at a time (what is not taken is asked for again); WISHES_OWN:
+ * the leader itself, before all servers. */
 void loader_want_document(struct loader *l, const struct parcel *parcel, uint32_t server);
 
 #endif

@@ -25,8 +25,8 @@ struct wishes {
 };
 
 void wishes_fini(struct wishes *w);
-/* False: not taken, as its server has one already or no place is left. What somebody else wishes for
- * already is taken and needs no place. */
+/* False: not taken, as its server has one already or no place is left. What somebody else wishes
+ * for already is taken and needs no place. */
 bool wishes_add(struct wishes *w, const struct parcel *parcel, uint32_t server);
 bool wishes_is_empty(const struct wishes *w);
 /* The next one, in work until wishes_done; only when the last one is done and there is one. */

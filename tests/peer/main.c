@@ -2,8 +2,8 @@
  *
  * peer keys
  * peer ADDRESS SERVER_KEY PUBLIC_KEY SECRET_KEY SCOPE SECONDS VERB [HASH…]
- * Verbs: claim, huge, nonsense, stale, nonces, version, fetch; each goes on for so many seconds, then
- * prints what it heard, one name and count a line.
+ * Verbs: claim, huge, nonsense, stale, nonces, version, fetch; each goes on for so many seconds,
+ * then prints what it heard, one name and count a line.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
