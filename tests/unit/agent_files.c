@@ -378,6 +378,42 @@ START_TEST(test_placeholders_and_links)
 }
 END_TEST
 
+/* Whoever judges the folder has both before him: none hides behind the other's name. */
+START_TEST(test_two_destinations_with_one_name)
+{
+    char links[TEMP_PATH], sub[TEMP_PATH - 16], path[3 * TEMP_PATH];
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+    struct stat st;
+
+    begin();
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(sub, sizeof(sub), "%s/%s", folder, i ? "two" : "one");
+        ck_assert_int_eq(mkdir(sub, 0755), 0);
+        free(scope->files[i].path);
+        ck_assert_int_gt(asprintf(&scope->files[i].path, "%s/server.conf", sub), 0);
+    }
+    add("b", AGENT_FILE_KEY);
+    d = document_of("fine", "broken", &hash);
+    ck_assert_int_eq(files_stage(FROM(d, hash), &e), 0);
+    snprintf(links, sizeof(links), "%s/links", folder);
+    for (unsigned k = 0; k < 2; k++) { /* made anew the second time */
+        ck_assert_msg(files_link(scope, &hash, links, &e) == 0, "%s", e.text);
+        for (unsigned i = 0; i < 2; i++) {
+            snprintf(path, sizeof(path), "%s%s", links, scope->files[i].path);
+            ck_assert(temp_holds(path, i ? "broken" : "fine"));
+            ck_assert_int_eq(lstat(path, &st), 0);
+            ck_assert(S_ISREG(st.st_mode)); /* `grep -r` passes links by */
+        }
+        snprintf(path, sizeof(path), "%s/file2", links);
+        ck_assert(temp_holds(path, "broken"));
+    }
+    files_unlink(links);
+    ck_assert(temp_holds(links, NULL));
+    end();
+}
+END_TEST
+
 /* Names beside a destination that are the same file as it. */
 static bool is_same_file(const char *a, const char *b)
 {
@@ -510,6 +546,7 @@ int main(void)
     tcase_add_test(t, test_sweep_keeps_what_is_promised);
     tcase_add_test(t, test_sweep_leaves_the_neighbour_alone);
     tcase_add_test(t, test_placeholders_and_links);
+    tcase_add_test(t, test_two_destinations_with_one_name);
     tcase_add_test(t, test_the_way_back_takes_no_space);
     tcase_add_test(t, test_the_way_back_to_the_original_takes_no_space);
     tcase_add_test(t, test_a_folder_that_is_not_there_is_named);

@@ -166,6 +166,11 @@ START_TEST(test_places_are_written_by_one_line)
     refused(AGENT "[scope a/b]\ngroup = /g\ngroup = /g/h\n", 6, "within each other");
     refused(AGENT "[scope a/b]\nfile = x -> /g\ngroup = /g\n", 6, "cannot be a file");
     refused(AGENT "[scope a/b]\ngroup = /g\n", 0, "no file of this scope lies in /g");
+    refused(AGENT "[scope a/b]\nfile = x -> /a/server.conf\nfile = y -> /b/server.conf\n"
+            "validate = t {server.conf}\n", 0, "{server.conf} may be /a/server.conf or /b/");
+    ck_assert_msg(load(AGENT "[scope a/b]\nfile = x -> /a/server.conf\nfile = y -> "
+                       "/b/server.conf\nvalidate = t {x} {y} {dir}\n") == 0, "%s", e.text);
+    agent_settings_fini(&settings);
     refused(AGENT "[scope a/b]\nfile = x -> /f\nvalidate = y {dir}\nrun_as = nobody\n", 0,
             geteuid() == 0 ? "{dir}" : "root");
 }

@@ -1,0 +1,133 @@
+/* agent_places.c - tests that candidates go where nothing is written any more, and only they. */
+#include "agent/places.h"
+
+#include "agent/files.h"
+#include "tests/unit/temp_folder.h"
+
+static char folder[TEMP_PATH / 2], state[TEMP_PATH], one[TEMP_PATH], two[TEMP_PATH];
+static struct agent_settings settings;
+static struct agent_scope scope;
+static struct err e;
+
+static void begin(void)
+{
+    temp_make(folder);
+    snprintf(state, sizeof(state), "%s/state", folder);
+    snprintf(one, sizeof(one), "%s/one.conf", folder);
+    snprintf(two, sizeof(two), "%s/two.conf", folder);
+    ck_assert_int_eq(mkdir(state, 0700), 0);
+    scope = (struct agent_scope){ .name = "a/b", .file_count = 1 };
+    scope.files[0] = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = "k", .path = one,
+                                          .group = AGENT_NO_GROUP };
+    settings = (struct agent_settings){ .state_dir = state, .scope_count = 1,
+                                        .scopes = { &scope } };
+}
+
+/* The path of the candidate. */
+static void stage(char candidate[PATH_MAX])
+{
+    SCOPED(document_free) struct document *d = document_new();
+    struct hash hash = { { 7 } };
+    struct render_source source = { .scope = &scope, .document = d, .hash = hash };
+
+    ck_assert_int_eq(document_set(d, "k", VALUE_STRING, "value", &e), 0);
+    ck_assert_msg(places_remember(state, &scope, &e) == 0, "%s", e.text);
+    ck_assert_msg(files_stage(&source, &e) == 0, "%s", e.text);
+    ck_assert_int_eq(files_candidate(&scope, &scope.files[0], &hash, candidate, &e), 0);
+    ck_assert(temp_holds(candidate, "value"));
+}
+
+static void forget(void)
+{
+    ck_assert_msg(places_forget(&settings, &e) == 0, "%s", e.text);
+}
+
+START_TEST(test_a_former_place_is_swept)
+{
+    char candidate[PATH_MAX], now[PATH_MAX], stranger[TEMP_PATH], neighbour[TEMP_PATH];
+
+    begin();
+    forget(); /* the first start */
+    temp_write(one, "applied", 0644);
+    snprintf(stranger, sizeof(stranger), "%s/.lockstep-one.conf.notes", folder);
+    snprintf(neighbour, sizeof(neighbour), "%s/.lockstep-one.conf.x.0123456789abcdef", folder);
+    temp_write(stranger, "mine", 0644);
+    temp_write(neighbour, "mine", 0644);
+    stage(candidate);
+    forget(); /* a start with the same settings */
+    ck_assert(temp_holds(candidate, "value"));
+    scope.files[0].path = two;
+    stage(now);
+    forget(); /* a start with others */
+    ck_assert(temp_holds(candidate, NULL));
+    ck_assert(temp_holds(now, "value"));
+    ck_assert(temp_holds(one, "applied"));
+    ck_assert(temp_holds(stranger, "mine") && temp_holds(neighbour, "mine"));
+    temp_write(candidate, "of another agent", 0644);
+    forget(); /* it is no place of this agent any more */
+    ck_assert(temp_holds(candidate, "of another agent"));
+    temp_remove(folder);
+}
+END_TEST
+
+START_TEST(test_a_link_that_is_turned)
+{
+    char link[TEMP_PATH], candidate[PATH_MAX], now[PATH_MAX];
+
+    begin();
+    snprintf(link, sizeof(link), "%s/link", folder);
+    ck_assert_int_eq(symlink(one, link), 0);
+    temp_write(one, "1", 0644);
+    temp_write(two, "2", 0644);
+    scope.files[0].path = link;
+    stage(candidate);
+    ck_assert_int_eq(unlink(link), 0);
+    ck_assert_int_eq(symlink(two, link), 0);
+    stage(now);
+    ck_assert_str_ne(candidate, now);
+    forget();
+    ck_assert(temp_holds(candidate, NULL));
+    ck_assert(temp_holds(now, "value") && temp_holds(one, "1"));
+    temp_remove(folder);
+}
+END_TEST
+
+/* A disk that is not mounted at this start is swept at a later one. */
+START_TEST(test_a_place_that_cannot_be_reached)
+{
+    char away[TEMP_PATH], back[TEMP_PATH], path[2 * TEMP_PATH], candidate[PATH_MAX];
+
+    begin();
+    snprintf(away, sizeof(away), "%s/away", folder);
+    snprintf(back, sizeof(back), "%s/back", folder);
+    snprintf(path, sizeof(path), "%s/x", away);
+    ck_assert_int_eq(mkdir(away, 0755), 0);
+    scope.files[0].path = path;
+    stage(candidate);
+    ck_assert_int_eq(rename(away, back), 0);
+    scope.files[0].path = two;
+    forget();
+    ck_assert_int_eq(rename(back, away), 0);
+    ck_assert(temp_holds(candidate, "value"));
+    forget();
+    ck_assert(temp_holds(candidate, NULL));
+    temp_remove(folder);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_places");
+    TCase *t = tcase_create("places");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_test(t, test_a_former_place_is_swept);
+    tcase_add_test(t, test_a_link_that_is_turned);
+    tcase_add_test(t, test_a_place_that_cannot_be_reached);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}

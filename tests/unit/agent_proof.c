@@ -1,0 +1,378 @@
+/* agent_proof.c - tests that what could not be replaced is found before it is promised. */
+#include "agent/proof.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "agent/files.h"
+#include "tests/unit/temp_folder.h"
+
+#define NOBODY 65534
+
+static char folder[TEMP_PATH / 2], state[TEMP_PATH], where[TEMP_PATH - 32], single[TEMP_PATH];
+static char group[TEMP_PATH - 16], member[TEMP_PATH + 8];
+static struct agent_scope *scope;
+static const struct hash nothing;
+static struct err e;
+
+#define FROM(document, hash) (&(struct render_source){ scope, document, hash })
+
+static void begin(void)
+{
+    temp_make(folder);
+    ck_assert_int_eq(chmod(folder, 0755), 0);
+    snprintf(state, sizeof(state), "%s/state", folder);
+    snprintf(where, sizeof(where), "%s/where", folder);
+    snprintf(single, sizeof(single), "%s/x.conf", where);
+    snprintf(group, sizeof(group), "%s/conf.d", where);
+    snprintf(member, sizeof(member), "%s/m", group);
+    ck_assert_int_eq(mkdir(state, 0700), 0);
+    ck_assert_int_eq(mkdir(where, 0755), 0);
+    ck_assert_int_eq(mkdir(group, 0755), 0);
+    temp_write(single, "mine", 0644);
+    temp_write(member, "mine", 0644);
+    scope = calloc(1, sizeof(*scope));
+}
+
+/* Either a file by itself or a group with one. */
+static void settle(bool is_group)
+{
+    scope->file_count = 1;
+    scope->files[0] = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = strdup("k"),
+                                           .path = strdup(is_group ? member : single),
+                                           .group = is_group ? 0 : AGENT_NO_GROUP };
+    scope->group_count = is_group;
+    if (is_group)
+        scope->groups[0].path = strdup(group);
+}
+
+static struct document *document_of(struct hash *hash)
+{
+    struct document *d = document_new();
+    char *bytes;
+    size_t size;
+
+    ck_assert_int_eq(document_set(d, "k", VALUE_STRING, "new", &e), 0);
+    ck_assert_int_eq(document_encode(d, &bytes, &size, hash, &e), 0);
+    free(bytes);
+    return d;
+}
+
+/* What a PREPARE asks for. */
+static int promise(void)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = document_of(&hash);
+
+    return files_keep_originals(scope, state, true, &e) || files_stage(FROM(d, hash), &e) ||
+           files_reserve(FROM(NULL, nothing), state, &e) ? -1 : 0;
+}
+
+static int keep_promise(void)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = document_of(&hash);
+
+    return files_apply(FROM(d, hash), state, &e);
+}
+
+/* Refused, with `word` in the reason, and the destination is as it was. */
+static void check_refused(const char *word)
+{
+    ck_assert_msg(promise() != 0, "it was promised: %s", word);
+    ck_assert_msg(strstr(e.text, word) != NULL, "%s (instead of: %s)", e.text, word);
+    ck_assert(temp_holds(scope->files[0].path, "mine"));
+}
+
+static void check_kept(void)
+{
+    ck_assert_msg(promise() == 0, "%s", e.text);
+    ck_assert(temp_holds(scope->files[0].path, "mine")); /* asking changes nothing */
+    ck_assert_msg(keep_promise() == 0, "%s", e.text);
+    ck_assert(temp_holds(scope->files[0].path, "new"));
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < scope->file_count; i++) {
+        free(scope->files[i].key);
+        free(scope->files[i].path);
+    }
+    free(scope->groups[0].path);
+    free(scope);
+    temp_remove(folder);
+}
+
+/* Mounts of this process's own; an ordinary user needs a user namespace for them. */
+static bool may_mount(void)
+{
+    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWNS | CLONE_NEWUSER) ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) {
+        printf("no mounts may be made here: %s\n", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static void bind_at(const char *from, const char *to)
+{
+    ck_assert_msg(mount(from, to, NULL, MS_BIND, NULL) == 0, "%s: %s", to, strerror(errno));
+}
+
+START_TEST(test_what_can_be_kept_is_promised)
+{
+    for (int is_group = 0; is_group < 2; is_group++) {
+        begin();
+        settle(is_group);
+        check_kept();
+        end();
+    }
+}
+END_TEST
+
+START_TEST(test_a_file_that_is_mounted)
+{
+    char other[TEMP_PATH];
+
+    if (!may_mount())
+        return;
+    begin();
+    settle(false);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    temp_write(other, "mine", 0644);
+    bind_at(other, single);
+    check_refused("mount point");
+    ck_assert_int_eq(umount(single), 0);
+    check_kept();
+    end();
+}
+END_TEST
+
+/* Wherever it went with the folder that it lies in. */
+static void unmount_all(void)
+{
+    struct hash hash;
+    SCOPED(document_free) struct document *d = document_of(&hash);
+    char candidate[PATH_MAX], path[PATH_MAX + 8];
+
+    ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, candidate, &e), 0);
+    *strrchr(candidate, '/') = '\0';
+    snprintf(path, sizeof(path), "%s/sub", candidate);
+    umount2(path, MNT_DETACH);
+    snprintf(path, sizeof(path), "%s/sub", group);
+    umount2(path, MNT_DETACH);
+    snprintf(path, sizeof(path), "%s/.lockstep-conf.d.spent/sub", where);
+    umount2(path, MNT_DETACH);
+}
+
+/* Also below the group: the folder would take it along, and its files would be removed. */
+START_TEST(test_a_group_with_a_mount_in_it)
+{
+    char other[TEMP_PATH], sub[2 * TEMP_PATH], theirs[TEMP_PATH + 16];
+
+    if (!may_mount())
+        return;
+    begin();
+    settle(true);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    snprintf(theirs, sizeof(theirs), "%s/theirs", other);
+    snprintf(sub, sizeof(sub), "%s/sub", group);
+    ck_assert_int_eq(mkdir(other, 0755), 0);
+    temp_write(theirs, "theirs", 0644);
+    check_kept();
+    ck_assert_int_eq(mkdir(sub, 0755), 0);
+    bind_at(other, sub);
+    ck_assert_int_ne(promise(), 0);
+    ck_assert_msg(strstr(e.text, "mount point") != NULL, "%s", e.text);
+    (void)!keep_promise(); /* as if it had been mounted after the promise */
+    files_sweep(scope, NULL, 0);
+    ck_assert(temp_holds(theirs, "theirs"));
+    unmount_all();
+    ck_assert(temp_holds(theirs, "theirs"));
+    end();
+}
+END_TEST
+
+START_TEST(test_a_file_system_that_is_read_only)
+{
+    if (!may_mount())
+        return;
+    begin();
+    settle(false);
+    ck_assert_int_eq(promise(), 0); /* candidates are there, and then it becomes read-only */
+    bind_at(where, where);
+    ck_assert_int_eq(mount(NULL, where, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
+    check_refused("");
+    ck_assert_int_eq(umount(where), 0);
+    check_kept();
+    end();
+}
+END_TEST
+
+/* A folder of a container's image cannot be moved: its layer is below. */
+START_TEST(test_a_folder_of_a_lower_layer)
+{
+    char upper[TEMP_PATH], work[TEMP_PATH], merged[TEMP_PATH], options[4 * TEMP_PATH];
+
+    if (!may_mount())
+        return;
+    begin();
+    snprintf(upper, sizeof(upper), "%s/upper", folder);
+    snprintf(work, sizeof(work), "%s/work", folder);
+    snprintf(merged, sizeof(merged), "%s/merged", folder);
+    mkdir(upper, 0755);
+    mkdir(work, 0755);
+    mkdir(merged, 0755);
+    snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=off",
+             where, upper, work);
+    if (mount("overlay", merged, "overlay", 0, options)) {
+        printf("no overlay may be mounted here: %s\n", strerror(errno));
+        end();
+        return;
+    }
+    snprintf(group, sizeof(group), "%.400s/conf.d", merged);
+    snprintf(member, sizeof(member), "%s/m", group);
+    settle(true);
+    check_refused("layer");
+    ck_assert_int_eq(umount2(merged, MNT_DETACH), 0);
+    end();
+}
+END_TEST
+
+/* ---- flags ---- */
+
+static bool set_flags(const char *path, unsigned flags, bool is_on)
+{
+    int fd = open(path, O_RDONLY), now = 0;
+    bool is_set = ioctl(fd, FS_IOC_GETFLAGS, &now) == 0;
+
+    now = (int)(is_on ? (unsigned)now | flags : (unsigned)now & ~flags);
+    is_set = is_set && ioctl(fd, FS_IOC_SETFLAGS, &now) == 0;
+    if (!is_set)
+        printf("no flags may be set here: %s\n", strerror(errno));
+    close(fd);
+    return is_set;
+}
+
+/* On the file or the folder that is replaced, and on the folder it lies in. */
+START_TEST(test_files_that_are_nailed_down)
+{
+    static const unsigned flags[] = { FS_IMMUTABLE_FL, FS_APPEND_FL };
+
+    for (int i = 0; i < 2; i++)
+        for (int is_group = 0; is_group < 2; is_group++) {
+            begin();
+            settle(is_group);
+            if (set_flags(is_group ? group : single, flags[i], true)) {
+                check_refused("lsattr");
+                set_flags(is_group ? group : single, flags[i], false);
+                check_kept();
+            }
+            end();
+        }
+}
+END_TEST
+
+START_TEST(test_a_folder_that_only_grows)
+{
+    char left[TEMP_PATH];
+
+    for (int is_group = 0; is_group < 2; is_group++) {
+        begin();
+        settle(is_group);
+        if (set_flags(where, FS_APPEND_FL, true)) {
+            check_refused("");
+            set_flags(where, FS_APPEND_FL, false);
+            check_kept();
+            files_sweep(scope, NULL, 0);
+            snprintf(left, sizeof(left), "%s/.lockstep-%s.spent", where,
+                     is_group ? "conf.d" : "x.conf");
+            ck_assert(temp_holds(left, NULL));
+        }
+        end();
+    }
+}
+END_TEST
+
+/* ---- other users ---- */
+
+START_TEST(test_a_file_of_another_in_a_sticky_folder)
+{
+    begin();
+    settle(false);
+    if (geteuid() == 0) { /* an ordinary user cannot make a file of another */
+        SCOPED(document_free) struct document *d = NULL;
+        struct hash hash;
+
+        d = document_of(&hash);
+        scope->files[0].access = (struct agent_access){ .has_owner = true, .uid = NOBODY,
+                                                        .gid = NOBODY };
+        ck_assert_int_eq(chown(folder, NOBODY, NOBODY), 0);
+        ck_assert_int_eq(chmod(where, 01777), 0);
+        ck_assert_int_eq(setegid(NOBODY), 0);
+        ck_assert_int_eq(seteuid(NOBODY), 0);
+        ck_assert_int_ne(files_stage(FROM(d, hash), &e), 0);
+        ck_assert_msg(strstr(e.text, "sticky") != NULL, "%s", e.text);
+        ck_assert(temp_holds(single, "mine"));
+        ck_assert_int_eq(seteuid(0), 0);
+    }
+    end();
+}
+END_TEST
+
+START_TEST(test_a_folder_where_a_file_should_be)
+{
+    begin();
+    settle(false);
+    ck_assert_int_eq(unlink(single), 0);
+    ck_assert_int_eq(mkdir(single, 0755), 0);
+    ck_assert_int_ne(promise(), 0);
+    ck_assert_msg(strstr(e.text, "is not a regular file") != NULL, "%s", e.text);
+    end();
+}
+END_TEST
+
+/* Back to the originals is a rename or a removal, too. */
+START_TEST(test_the_way_back_is_asked_for)
+{
+    begin();
+    settle(false);
+    check_kept();
+    if (set_flags(single, FS_IMMUTABLE_FL, true)) {
+        ck_assert_int_ne(files_reserve(FROM(NULL, nothing), state, &e), 0);
+        ck_assert_msg(strstr(e.text, "lsattr") != NULL, "%s", e.text);
+        set_flags(single, FS_IMMUTABLE_FL, false);
+    }
+    ck_assert_int_eq(files_reserve(FROM(NULL, nothing), state, &e), 0);
+    end();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_proof");
+    TCase *t = tcase_create("proof");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    tcase_add_test(t, test_what_can_be_kept_is_promised);
+    tcase_add_test(t, test_a_file_that_is_mounted);
+    tcase_add_test(t, test_a_group_with_a_mount_in_it);
+    tcase_add_test(t, test_a_file_system_that_is_read_only);
+    tcase_add_test(t, test_a_folder_of_a_lower_layer);
+    tcase_add_test(t, test_files_that_are_nailed_down);
+    tcase_add_test(t, test_a_folder_that_only_grows);
+    tcase_add_test(t, test_a_file_of_another_in_a_sticky_folder);
+    tcase_add_test(t, test_a_folder_where_a_file_should_be);
+    tcase_add_test(t, test_the_way_back_is_asked_for);
+    suite_add_tcase(s, t);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
