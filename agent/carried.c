@@ -14,6 +14,7 @@
 
 #define ACL_ACCESS "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
+#define ACL_NFS "system.nfs4_acl" /* each file of NFSv4 has one, and its mode shows it */
 
 #define FLAGS_KEPT                                                                                 \
     (FS_SECRM_FL | FS_UNRM_FL | FS_COMPR_FL | FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL |          \
@@ -51,7 +52,7 @@ static bool is_kept(const char *name)
     for (size_t i = 0; i < sizeof(of_contents) / sizeof(of_contents[0]); i++)
         if (strcmp(name, of_contents[i]) == 0)
             return false;
-    return is_list(name) || strcmp(name, "system.nfs4_acl") == 0 || is_of_users(name) ||
+    return is_list(name) || strcmp(name, ACL_NFS) == 0 || is_of_users(name) ||
            begins(name, "security.") ||
            (begins(name, "trusted.") && !begins(name, "trusted.overlay."));
 }
@@ -246,7 +247,8 @@ static int give(int fd, const char *path, const struct attribute *a, mode_t mode
         fit_mode(wanted, a->size, mode);
     if (size == (ssize_t)a->size && memcmp(wanted, found, a->size) == 0)
         return 0;
-    if (fsetxattr(fd, a->name, wanted, a->size, 0) == 0)
+    if (fsetxattr(fd, a->name, wanted, a->size, 0) == 0 ||
+        (strcmp(a->name, ACL_NFS) == 0 && errno == ENOTSUP))
         return 0;
     if (errno == ENOSPC || errno == EDQUOT)
         return disk_trouble(e, "keeping the attributes of", path);
@@ -293,8 +295,9 @@ static bool holds_all(const struct carried *a, const struct carried *of)
     struct attribute here, there;
 
     for (size_t at = 0; next(of, &at, &there);)
-        if (!find(a, there.name, &here) || here.size != there.size ||
-            memcmp(here.value, there.value, here.size) != 0)
+        if (strcmp(there.name, ACL_NFS) != 0 &&
+            (!find(a, there.name, &here) || here.size != there.size ||
+             memcmp(here.value, there.value, here.size) != 0))
             return false;
     return true;
 }

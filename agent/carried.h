@@ -1,12 +1,13 @@
 /* carried.h - what an inode carries besides mode and owner: access lists, attributes, flags.
  *
- * A file that is replaced becomes another inode. Without its access list the group bits of its mode,
- * which were the list's mask, would open it to its whole group; without its label a confined program
- * could not read it. So what the old inode carries is given to the new one, as it was:
+ * A file that is replaced becomes another inode. Without its access list the group bits of its
+ * mode, which were the list's mask, would open it to its whole group; without its label a confined
+ * program could not read it. So what the old inode carries is given to the new one, as it was:
  *
- *   access lists (POSIX: access and default; NFSv4), user.*, security.* labels, trusted.*: all of
- *   them, or the file is refused while nothing is promised yet
- *   flags of chattr that a user sets (nodump, noatime, nocow, sync ...): where the file system can
+ *   access lists (POSIX: access and default), user.*, security.* labels, trusted.*: all of them, or
+ *   the file is refused while nothing is promised yet
+ *   access lists of NFSv4, which no other file system holds, and flags of chattr that a user sets
+ *   (nodump, noatime, nocow, sync ...): where the file system can
  *
  * Never taken over, like set-id bits, because the contents are others now: security.capability, and
  * the sums of IMA and EVM. Immutable and append-only files are not replaced at all (proof.h).

@@ -7,10 +7,10 @@
  *
  * Mode and owner are those of the settings, else of the file that is replaced, else 0644 and the
  * agent's own; what shows a secret is 0600 unless the settings give a mode. Access lists, labels
- * and attributes stay (carried.h). No folder is reached by its path twice (place.h). Documents come with
- * their secrets opened. What was there when Lockstep took over (a file, a folder, or nothing) is
- * kept in STATE_DIR/originals and comes back with revision 0. Every function can be repeated after
- * a crash at any point.
+ * and attributes stay (carried.h). No folder is reached by its path twice (place.h). Documents come
+ * with their secrets opened. What was there when Lockstep took over (a file, a folder, or nothing)
+ * is kept in STATE_DIR/originals and comes back with revision 0. Every function can be repeated
+ * after a crash at any point.
  */
 #ifndef AGENT_FILES_H
 #define AGENT_FILES_H

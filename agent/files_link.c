@@ -50,7 +50,7 @@ static int name_in(const struct agent_scope *scope, const char *path, const char
 
 /* ---- what is copied ---- */
 
-/* On no disk is left what was to be in memory only. A group is judged by its folder, and by marks. */
+/* On no disk is left what was to be in memory only: by its mark, or by where it lies. */
 static bool is_for_memory(const struct agent_scope *scope, const char *path,
                           const struct place *p, const struct stat *st)
 {

@@ -154,7 +154,8 @@ static int folder_access(const struct seat *s, struct place_access *out, struct 
                                &s->source->scope->groups[s->group].access, out, e);
 }
 
-/* Those of the file that it will replace; what is new gets what the new folder gives. */
+/* Those of the file that it will replace. What is new gets what the new folder gives, and so does
+ * what was a link, which is set aside with the original. */
 static int member_access(const struct seat *s, const struct agent_file *file, bool is_secret,
                          int folder, struct place_access *out, struct err *e)
 {
@@ -162,7 +163,8 @@ static int member_access(const struct seat *s, const struct agent_file *file, bo
     struct stat st;
 
     place_inside(s->folder, s->itself.path, base_of(file->path), &there);
-    if (s->folder < 0 || fstatat(s->folder, there.name, &st, AT_SYMLINK_NOFOLLOW))
+    if (s->folder < 0 || fstatat(s->folder, there.name, &st, AT_SYMLINK_NOFOLLOW) ||
+        S_ISLNK(st.st_mode))
         there.spot.at = folder;
     return place_file_access(&s->place, &there.spot, &file->access, is_secret, out, e);
 }
@@ -236,11 +238,12 @@ static int probe(const struct seat *s, const struct spot *candidate, struct err 
     struct stat st;
     int rc;
 
+    if ((s->folder >= 0 && tree_check_mounts(&s->itself.spot, e)) ||
+        proof_replace(&s->place, &s->itself.spot, candidate, e))
+        return -1;
     if (s->folder < 0)
         return 0;
-    if (tree_check_mounts(&s->itself.spot, e) ||
-        proof_replace(&s->place, &s->itself.spot, candidate, e) ||
-        place_remove(&s->place, &s->spent.spot, NULL, e) ||
+    if (place_remove(&s->place, &s->spent.spot, NULL, e) ||
         spot_make_folder(&s->spent.spot, &fd, e))
         return -1;
     place_mark(&s->place, fd);
@@ -274,11 +277,21 @@ int group_stage(const struct render_source *source, unsigned group, struct err *
     return seat_open(source, group, &s, e) || stage(&s, e) ? -1 : 0;
 }
 
+/* What is so already will not be replaced. */
+static int prove(const struct seat *s, struct err *e)
+{
+    struct err ignored;
+
+    return s->folder >= 0 && check_folder(s, s->folder, &ignored) == 0
+               ? 0
+               : probe(s, &s->candidate.spot, e);
+}
+
 int group_prove(const struct render_source *source, unsigned group, struct err *e)
 {
     SCOPED_SEAT struct seat s = NO_SEAT;
 
-    return seat_open(source, group, &s, e) || probe(&s, &s.candidate.spot, e) ? -1 : 0;
+    return seat_open(source, group, &s, e) || prove(&s, e) ? -1 : 0;
 }
 
 /* ---- replacing ---- */
@@ -423,23 +436,37 @@ static int reserve(const struct seat *s, struct err *e)
     return lay_aside(s, &s->itself.spot, &s->candidate.spot, e);
 }
 
+/* As single.c does it for a file. */
+static int reserve_return(const struct seat *s, const char *state_dir, struct err *e)
+{
+    const char *path = path_of(s->source, s->group);
+    char kept[PATH_MAX];
+
+    switch (originals_look(state_dir, path)) {
+    case ORIGINAL_UNKNOWN:
+    case ORIGINAL_FILE:
+        return 0; /* nothing will be done */
+    case ORIGINAL_ABSENT:
+        return s->folder < 0 ? 0 : probe(s, NULL, e);
+    case ORIGINAL_FOLDER:
+        break;
+    }
+    originals_name(state_dir, path, kept);
+    if (reserve_original(s, state_dir, e))
+        return -1;
+    return tree_equal_at(&SPOT(kept), &s->itself.spot) ? 0 : probe(s, &s->original.spot, e);
+}
+
 int group_reserve(const struct render_source *source, unsigned group, const char *state_dir,
                   struct err *e)
 {
     SCOPED_SEAT struct seat s = NO_SEAT;
-    struct stat st;
 
     if (seat_open(source, group, &s, e))
         return -1;
-    if (source->document)
-        return reserve(&s, e) || probe(&s, &s.candidate.spot, e) ? -1 : 0;
-    if (originals_look(state_dir, path_of(source, group)) == ORIGINAL_UNKNOWN)
-        return 0; /* nothing will be done */
-    if (reserve_original(&s, state_dir, e))
-        return -1;
-    return probe(&s, fstatat(s.place.fd, s.original.name, &st, AT_SYMLINK_NOFOLLOW)
-                         ? NULL
-                         : &s.original.spot, e);
+    if (!source->document)
+        return reserve_return(&s, state_dir, e);
+    return reserve(&s, e) || prove(&s, e) ? -1 : 0;
 }
 
 int group_apply(const struct render_source *source, unsigned group, const char *state_dir,

@@ -3,8 +3,8 @@
  * A destination's folder often belongs to the user whose program reads it, while the agent is root.
  * That user may rename whatever lies in his folder, at any moment, and put links in its place. So
  * the way to a folder is walked once, part by part, each opened in the one before without following
- * links, and from then on the folder is its descriptor: whatever its names lead to later, nothing is
- * read or written elsewhere. A link on the way is read by this module itself and followed when
+ * links, and from then on the folder is its descriptor: whatever its names lead to later, nothing
+ * is read or written elsewhere. A link on the way is read by this module itself and followed when
  * nobody but root or the agent's own user could have put it there; one that a single other user
  * controls is followed to what is his. There is one way for all systems: openat2, which containers
  * often forbid, could do no more than this.

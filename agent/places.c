@@ -42,7 +42,7 @@ static bool has_line(const struct buffer *text, const char *line)
 {
     size_t size = strlen(line);
 
-    for (const char *at = text->data; *at; at += strcspn(at, "\n") + 1)
+    for (const char *at = text->data; at && *at; at = strchr(at, '\n'), at = at ? at + 1 : at)
         if (strncmp(at, line, size) == 0 && at[size] == '\n')
             return true;
     return false;
@@ -110,13 +110,14 @@ int places_forget(const struct agent_settings *s, struct err *e)
     buffer_add_text(&now, "");
     for (unsigned i = 0; i < s->scope_count; i++)
         add_scope(s->scopes[i], &now);
-    for (char *at = before.data, *next; *at; at = next) {
-        size_t size = strcspn(at, "\n");
+    for (const char *at = before.data; *at; at += strcspn(at, "\n") + 1) {
+        char line[PATH_MAX];
 
-        next = at + size + (at[size] == '\n');
-        at[size] = '\0';
-        if (size && !has_line(&now, at) && !forget(at))
-            buffer_printf(&now, "%s\n", at);
+        if (!strchr(at, '\n'))
+            break;
+        snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
+        if (line[0] && !has_line(&now, line) && !forget(line))
+            buffer_printf(&now, "%s\n", line);
     }
-    return save(s->state_dir, &now, e);
+    return strcmp(before.data, now.data) == 0 ? 0 : save(s->state_dir, &now, e);
 }

@@ -80,12 +80,22 @@ int single_stage(const struct render_source *source, const struct agent_file *fi
            (!r.is_absent && stage(&s, file, &r, e)) ? -1 : 0;
 }
 
+/* What is so already will not be replaced. */
+static int prove(const struct seat *s, const struct rendering *r, struct err *e)
+{
+    return holds(&s->itself.spot, r)
+               ? 0
+               : proof_replace(&s->place, &s->itself.spot, &s->candidate.spot, e);
+}
+
 int single_prove(const struct render_source *source, const struct agent_file *file, struct err *e)
 {
+    SCOPED_RENDERING struct rendering r = { 0 };
     SCOPED_SEAT struct seat s = { .place.fd = -1 };
 
-    return seat_open(source, file, &s, e) ||
-           proof_replace(&s.place, &s.itself.spot, &s.candidate.spot, e) ? -1 : 0;
+    if (render_file(source, file, &r, e) || seat_open(source, file, &s, e))
+        return -1;
+    return r.is_absent ? 0 : prove(&s, &r, e);
 }
 
 /* ---- the original ---- */
@@ -157,22 +167,43 @@ static int reserve(const struct seat *s, const struct agent_file *file, const st
            spot_sync(s->place.fd, s->place.folder, e) ? -1 : 0;
 }
 
+/* The original laid out; where it lies there already, that is not proved, for it stays. */
+static int reserve_return(const struct seat *s, const struct agent_file *file,
+                          const char *state_dir, struct err *e)
+{
+    char kept[PATH_MAX];
+    struct stat st;
+
+    switch (originals_look(state_dir, file->path)) {
+    case ORIGINAL_UNKNOWN:
+    case ORIGINAL_FOLDER:
+        return 0; /* nothing will be done */
+    case ORIGINAL_ABSENT:
+        return fstatat(s->place.fd, s->itself.name, &st, AT_SYMLINK_NOFOLLOW)
+                   ? 0
+                   : proof_replace(&s->place, &s->itself.spot, NULL, e);
+    case ORIGINAL_FILE:
+        break;
+    }
+    originals_name(state_dir, file->path, kept);
+    if (reserve_original(s, file, state_dir, e))
+        return -1;
+    return tree_equal_at(&SPOT(kept), &s->itself.spot)
+               ? 0
+               : proof_replace(&s->place, &s->itself.spot, &s->original.spot, e);
+}
+
 int single_reserve(const struct render_source *source, const struct agent_file *file,
                    const char *state_dir, struct err *e)
 {
     SCOPED_RENDERING struct rendering r = { 0 };
     SCOPED_SEAT struct seat s = { .place.fd = -1 };
-    bool is_original;
 
     if ((source->document && render_file(source, file, &r, e)) || seat_open(source, file, &s, e))
         return -1;
-    is_original = !source->document || r.is_absent;
-    if (is_original ? reserve_original(&s, file, state_dir, e) : reserve(&s, file, &r, e))
-        return -1;
-    if (is_original && originals_look(state_dir, file->path) == ORIGINAL_UNKNOWN)
-        return 0; /* nothing will be done */
-    return proof_replace(&s.place, &s.itself.spot,
-                         is_original ? &s.original.spot : &s.candidate.spot, e);
+    if (source->document && !r.is_absent)
+        return reserve(&s, file, &r, e) || prove(&s, &r, e) ? -1 : 0;
+    return reserve_return(&s, file, state_dir, e);
 }
 
 /* Nothing is touched where it is so already. */

@@ -13,7 +13,8 @@ int single_stage(const struct render_source *source, const struct agent_file *fi
 int single_prove(const struct render_source *source, const struct agent_file *file, struct err *e)
     __attribute__((warn_unused_result));
 /* The file as the source says (a NULL document: the original) becomes a candidate: from what lies
- * at the destination, when that is it, without needing space for the content; and single_prove of that. */
+ * at the destination, when that is it, without needing space for the content; and single_prove of
+ * that. */
 int single_reserve(const struct render_source *source, const struct agent_file *file,
                    const char *state_dir, struct err *e) __attribute__((warn_unused_result));
 int single_apply(const struct render_source *source, const struct agent_file *file,

@@ -51,10 +51,11 @@ static struct spot below(int fd, const char *folder, const char *name, char path
 
 /* ---- removing ---- */
 
-static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth, struct err *e);
+static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth,
+                        struct err *e);
 
-static int remove_entries(int folder, const char *path, const struct tree_right *right, unsigned depth,
-                          struct err *e)
+static int remove_entries(int folder, const char *path, const struct tree_right *right,
+                          unsigned depth, struct err *e)
 {
     SCOPED(list_close) DIR *dir = open_list(folder);
     char inner[PATH_MAX];
@@ -71,7 +72,8 @@ static int remove_entries(int folder, const char *path, const struct tree_right 
     return 0;
 }
 
-static int remove_folder(const struct spot *s, const struct tree_right *right, unsigned depth, struct err *e)
+static int remove_folder(const struct spot *s, const struct tree_right *right, unsigned depth,
+                         struct err *e)
 {
     SCOPED_FD int fd = -1;
     struct stat st;
@@ -95,7 +97,8 @@ static int remove_folder(const struct spot *s, const struct tree_right *right, u
                : 0;
 }
 
-static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth, struct err *e)
+static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth,
+                        struct err *e)
 {
     if (unlinkat(s->at, s->name, 0) == 0 || errno == ENOENT)
         return 0;

@@ -167,9 +167,9 @@ static int no_folder(struct walk *w, const char *part)
         snprintf(at, sizeof(at), "%.3000s/%.255s", w->place->folder, part);
         return disk_trouble(w->e, "opening the folder", at);
     }
-    return err_code(w->e, ERR_SYSTEM, "io", "the folder %.*s, where %.150s is to lie, is not there: "
-                    "make it on this server", slash - w->path < 200 ? (int)(slash - w->path) : 200,
-                    w->path, slash + 1);
+    return err_code(w->e, ERR_SYSTEM, "io", "the folder %.*s, where %.150s is to lie, is not "
+                    "there: make it on this server",
+                    slash - w->path < 200 ? (int)(slash - w->path) : 200, w->path, slash + 1);
 }
 
 /* Into the folder `part`, or along it where it is a link. What is looked at may be another thing

@@ -220,6 +220,29 @@ START_TEST(test_the_group_may_be_a_link)
 }
 END_TEST
 
+/* As in sites-enabled: it is set aside with the folder, and what it names stays. */
+START_TEST(test_a_link_in_a_group_is_set_aside)
+{
+    char real[TEMP_PATH + 8];
+    struct stat st;
+
+    begin();
+    snprintf(real, sizeof(real), "%s/real", folder);
+    temp_write(real, "mine", 0600);
+    ck_assert_int_eq(mkdir(group, 0755), 0);
+    ck_assert_int_eq(symlink(real, scope->files[0].path), 0);
+    apply("1");
+    ck_assert(holds(0, "1") && temp_holds(real, "mine"));
+    ck_assert_int_eq(lstat(scope->files[0].path, &st), 0);
+    ck_assert(S_ISREG(st.st_mode));
+    ck_assert_int_eq(files_apply(FROM(NULL, nothing), state, &e), 0);
+    ck_assert_int_eq(lstat(scope->files[0].path, &st), 0);
+    ck_assert(S_ISLNK(st.st_mode));
+    ck_assert(holds(0, "mine"));
+    end();
+}
+END_TEST
+
 START_TEST(test_a_secret_in_a_group_is_closed_again)
 {
     char reference[VALUE_REFERENCE_SIZE];
@@ -459,6 +482,7 @@ int main(void)
     tcase_add_test(t, test_optional_files_and_strangers);
     tcase_add_test(t, test_the_way_back_is_laid_out);
     tcase_add_test(t, test_the_group_may_be_a_link);
+    tcase_add_test(t, test_a_link_in_a_group_is_set_aside);
     tcase_add_test(t, test_a_secret_in_a_group_is_closed_again);
     tcase_add_test(t, test_validate_sees_the_whole_group);
     tcase_add_test(t, test_forth_and_back_on_a_full_disk);

@@ -278,6 +278,27 @@ START_TEST(test_files_that_are_nailed_down)
 }
 END_TEST
 
+/* What will not be replaced need not be replaceable. */
+START_TEST(test_what_is_so_already_may_be_nailed_down)
+{
+    for (int is_group = 0; is_group < 2; is_group++) {
+        begin();
+        settle(is_group);
+        check_kept();
+        if (set_flags(is_group ? member : single, FS_IMMUTABLE_FL, true)) {
+            struct hash hash;
+            SCOPED(document_free) struct document *d = document_of(&hash);
+
+            ck_assert_msg(files_stage(FROM(d, hash), &e) == 0, "%s", e.text);
+            ck_assert_msg(files_reserve(FROM(d, hash), state, &e) == 0, "%s", e.text);
+            ck_assert_msg(keep_promise() == 0, "%s", e.text);
+            set_flags(is_group ? member : single, FS_IMMUTABLE_FL, false);
+        }
+        end();
+    }
+}
+END_TEST
+
 START_TEST(test_a_folder_that_only_grows)
 {
     char left[TEMP_PATH];
@@ -366,6 +387,7 @@ int main(void)
     tcase_add_test(t, test_a_file_system_that_is_read_only);
     tcase_add_test(t, test_a_folder_of_a_lower_layer);
     tcase_add_test(t, test_files_that_are_nailed_down);
+    tcase_add_test(t, test_what_is_so_already_may_be_nailed_down);
     tcase_add_test(t, test_a_folder_that_only_grows);
     tcase_add_test(t, test_a_file_of_another_in_a_sticky_folder);
     tcase_add_test(t, test_a_folder_where_a_file_should_be);
