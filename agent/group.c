@@ -319,7 +319,8 @@ static int take_place(const struct seat *s, const struct spot *candidate, struct
     return 0;
 }
 
-/* In a shared folder it may be a second name of anybody's file, which is given to nobody. */
+/* 1: in a shared folder it may be a second name of anybody's file, which is left as it is: the
+ * folder is to be made anew. */
 static int set_member_access(const struct seat *s, const struct agent_file *file, struct err *e)
 {
     SCOPED_PLACE_ACCESS struct place_access access = { 0 };
@@ -337,23 +338,25 @@ static int set_member_access(const struct seat *s, const struct agent_file *file
         spot_open(&there.spot, &fd, &st, e) < 0)
         return -1;
     if (fd < 0 || !spot_file_holds(fd, &st, r.content.data, r.content.size) ||
-        (s->place.is_shared && st.st_nlink > 1 && st.st_uid != access.disk.uid))
-        return err_set(e, ERR_CONFLICT, "%.400s was changed meanwhile", file->path);
+        (s->place.is_shared && st.st_nlink > 1 &&
+         !spot_has_access(fd, &st, there.path, &access.disk)))
+        return 1;
     return spot_set_access(fd, &st, there.path, &access.disk, e);
 }
 
-/* Modes and owners that somebody changed. */
+/* Modes and owners that somebody changed; 1 as above. */
 static int set_access(const struct seat *s, struct err *e)
 {
     SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    int rc = 0;
 
     if (folder_access(s, &access, e) ||
         spot_set_access(s->folder, &s->st, s->itself.path, &access.disk, e))
         return -1;
-    for (unsigned i = 0; i < s->source->scope->file_count; i++)
-        if (member(s, i) && set_member_access(s, member(s, i), e))
-            return -1;
-    return 0;
+    for (unsigned i = 0; rc == 0 && i < s->source->scope->file_count; i++)
+        if (member(s, i))
+            rc = set_member_access(s, member(s, i), e);
+    return rc;
 }
 
 /* ---- the original ---- */
@@ -479,8 +482,13 @@ int group_apply(const struct render_source *source, unsigned group, const char *
         return -1;
     if (!source->document)
         return restore_original(&s, state_dir, e);
-    if (s.folder >= 0 && check_folder(&s, s.folder, &ignored) == 0)
-        return set_access(&s, e) ||
-               place_remove(&s.place, &s.candidate.spot, NULL, e) ? -1 : 0;
+    if (s.folder >= 0 && check_folder(&s, s.folder, &ignored) == 0) {
+        int rc = set_access(&s, e);
+
+        if (rc < 0 || place_remove(&s.place, &s.candidate.spot, NULL, e))
+            return -1;
+        if (rc == 0)
+            return 0;
+    }
     return stage(&s, e) || take_place(&s, &s.candidate.spot, e) ? -1 : 0;
 }

@@ -39,8 +39,7 @@ static bool holds(const struct spot *s, const struct rendering *r)
 /* ---- the candidate ---- */
 
 /* 1: the file holds what it should, and has the access now; 0: it is to be written. In a shared
- * folder it may be a second name of anybody's file: one that is not to be its new owner's already
- * is given to nobody. */
+ * folder it may be a second name of anybody's file, which is left as it is. */
 static int make_ready(const struct seat *s, const struct spot *file, const struct rendering *r,
                       const struct disk_access *access, struct err *e)
 {
@@ -50,7 +49,8 @@ static int make_ready(const struct seat *s, const struct spot *file, const struc
 
     if (spot_open(file, &fd, &st, &ignored) != 1 ||
         !spot_file_holds(fd, &st, r->content.data, r->content.size) ||
-        (s->place.is_shared && st.st_nlink > 1 && st.st_uid != access->uid))
+        (s->place.is_shared && st.st_nlink > 1 &&
+         !spot_has_access(fd, &st, file->path, access)))
         return 0;
     return spot_set_access(fd, &st, file->path, access, e) ? -1 : 1;
 }

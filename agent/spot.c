@@ -129,7 +129,7 @@ static int set_access(int fd, const char *path, const struct disk_access *access
     return fchmod(fd, access->mode) ? disk_trouble(e, "setting the mode of", path) : 0;
 }
 
-static bool is_right(int fd, const struct stat *st, const char *path,
+bool spot_has_access(int fd, const struct stat *st, const char *path,
                      const struct disk_access *access)
 {
     SCOPED_CARRIED struct carried found = { 0 };
@@ -146,7 +146,7 @@ static bool is_right(int fd, const struct stat *st, const char *path,
 int spot_set_access(int fd, const struct stat *st, const char *path,
                     const struct disk_access *access, struct err *e)
 {
-    if (is_right(fd, st, path, access))
+    if (spot_has_access(fd, st, path, access))
         return 0;
     if (set_access(fd, path, access, e))
         return -1;

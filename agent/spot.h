@@ -52,6 +52,8 @@ bool spot_holds(const struct spot *s, const void *data, size_t size);
 /* A new file, synced, replacing what had this name; removed again on -1. */
 int spot_write(const struct spot *s, const void *data, size_t size,
                const struct disk_access *access, struct err *e) __attribute__((warn_unused_result));
+bool spot_has_access(int fd, const struct stat *st, const char *path,
+                     const struct disk_access *access);
 /* Of a file or folder that is open; nothing is done where all is right already. */
 int spot_set_access(int fd, const struct stat *st, const char *path,
                     const struct disk_access *access, struct err *e)

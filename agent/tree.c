@@ -123,7 +123,7 @@ int tree_remove(const char *path, struct err *e)
 
 /* ---- mounts ---- */
 
-static int check_mounts(const struct spot *s, unsigned depth, struct err *e)
+static int check_mounts(const struct spot *s, unsigned depth, size_t *entries, struct err *e)
 {
     SCOPED(list_close) DIR *dir = NULL;
     SCOPED_FD int fd = -1;
@@ -143,7 +143,10 @@ static int check_mounts(const struct spot *s, unsigned depth, struct err *e)
     while ((name = next_name(dir))) {
         struct spot inner = below(fd, s->path, name, path);
 
-        if (check_mounts(&inner, depth + 1, e))
+        if (++*entries > TREE_ENTRIES_MAX)
+            return err_code(e, ERR_INVALID, "io", "%.300s: more than %d files are too many for a "
+                            "group; move some away", s->path, TREE_ENTRIES_MAX);
+        if (check_mounts(&inner, depth + 1, entries, e))
             return -1;
     }
     return 0;
@@ -151,7 +154,9 @@ static int check_mounts(const struct spot *s, unsigned depth, struct err *e)
 
 int tree_check_mounts(const struct spot *folder, struct err *e)
 {
-    return check_mounts(folder, 0, e);
+    size_t entries = 0;
+
+    return check_mounts(folder, 0, &entries, e);
 }
 
 /* ---- copying ---- */

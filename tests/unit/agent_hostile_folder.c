@@ -377,6 +377,42 @@ START_TEST(test_folders_of_others_are_not_swept)
 }
 END_TEST
 
+/* Their content may be guessed; what is given away is the new file. */
+START_TEST(test_second_names_are_given_to_nobody)
+{
+    char victim[TEMP_PATH];
+    struct hash hash;
+    SCOPED(document_free) struct document *d = NULL;
+    struct stat st;
+
+    begin();
+    if (geteuid() == 0) {
+        d = document_of(1, &hash);
+        snprintf(victim, sizeof(victim), "%s/passwd", ours);
+        temp_write(victim, "value 1", 0600);
+        ck_assert_int_eq(mkdir(hostile->groups[0].path, 0755), 0);
+        temp_write(hostile->files[1].path, "value 1", 0644);
+        ck_assert_int_eq(link(victim, hostile->files[0].path), 0);
+        ck_assert_int_eq(link(victim, hostile->files[2].path), 0);
+        for (unsigned i = 0; i < 3; i++)
+            hostile->files[i].access = (struct agent_access){ .has_owner = true, .has_mode = true,
+                                                              .uid = NOBODY, .gid = NOBODY,
+                                                              .mode = 0666 };
+        ck_assert_msg(files_apply(FROM(hostile, d, hash), state, &e) == 0, "%s", e.text);
+        ck_assert_int_eq(stat(victim, &st), 0);
+        ck_assert_uint_eq(st.st_uid, 0);
+        ck_assert_uint_eq(st.st_mode & 07777, 0600);
+        for (unsigned i = 0; i < 3; i++) {
+            ck_assert_int_eq(stat(hostile->files[i].path, &st), 0);
+            ck_assert_uint_eq(st.st_uid, NOBODY);
+            ck_assert_uint_eq(st.st_mode & 07777, 0666);
+            ck_assert(temp_holds(hostile->files[i].path, "value 1"));
+        }
+    }
+    end();
+}
+END_TEST
+
 /* A program that judges the candidates as root reads copies where their names are not safe. */
 START_TEST(test_validate_is_shown_copies)
 {
@@ -417,6 +453,7 @@ int main(void)
     tcase_add_test(t, test_nothing_is_read_outside);
     tcase_add_test(t, test_a_pipe_does_not_stop_the_look);
     tcase_add_test(t, test_folders_of_others_are_not_swept);
+    tcase_add_test(t, test_second_names_are_given_to_nobody);
     tcase_add_test(t, test_validate_is_shown_copies);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
