@@ -35,7 +35,7 @@ static int try_move(const struct spot *from, const struct spot *onto, struct err
 {
     int trouble;
 
-    if (renameat2(from->at, from->name, onto->at, onto->name, 0) == 0)
+    if (renameat(from->at, from->name, onto->at, onto->name) == 0)
         return moved(from, onto, e);
     trouble = errno;
     if (trouble == EISDIR || trouble == ENOTEMPTY || trouble == EEXIST || trouble == ENOENT)
