@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/document.h"
 #include "common/invariant.h"
 
 void dossier_free(struct dossier *d)
@@ -20,8 +21,16 @@ static int place_changes(struct dossier *d, struct roster *roster, struct err *e
     for (size_t i = 0; i < d->change_count; i++) {
         struct roster_scope *scope = roster_scope_by_id(roster, d->changes[i].row.scope_id);
 
+        if (!scope && roster_is_full(roster))
+            return err_set(e, ERR_TOO_LARGE, "a scope of rollout %s is beyond the number that "
+                           "[limits] scopes allows: raise it and restart", d->public_id);
         if (!scope)
             return err_set(e, ERR_UNAVAILABLE, "a scope of rollout %s is not loaded yet",
+                           d->public_id);
+        if (d->changes[i].row.to_size > DOCUMENT_SIZE_MAX ||
+            d->changes[i].row.from_size > DOCUMENT_SIZE_MAX ||
+            d->changes[i].row.schemas_size > DOCUMENT_SIZE_MAX)
+            return err_set(e, ERR_CORRUPT, "a document of rollout %s is larger than any may be",
                            d->public_id);
         d->changes[i].scope = scope->index;
         d->load.scopes[i] = scope->index;
@@ -30,7 +39,9 @@ static int place_changes(struct dossier *d, struct roster *roster, struct err *e
     return 0;
 }
 
-static void place_members(struct dossier *d, const struct rollout_row *row, struct roster *roster)
+/* Who is not in the roster was forgotten meanwhile, unless there was no room for it. */
+static int place_members(struct dossier *d, const struct rollout_row *row, struct roster *roster,
+                         struct err *e)
 {
     uint32_t count = 0;
 
@@ -39,13 +50,17 @@ static void place_members(struct dossier *d, const struct rollout_row *row, stru
     for (size_t i = 0; i < row->member_count; i++) {
         const struct roster_server *s = roster_by_id(roster, row->members[i].server_id);
 
+        if (!s && roster_is_full(roster))
+            return err_set(e, ERR_TOO_LARGE, "a server of rollout %s may be beyond the number that "
+                           "[limits] servers allows: raise it and restart", d->public_id);
         if (!s)
-            continue; /* forgotten meanwhile */
+            continue;
         d->members[count] = row->members[i].load;
         d->members[count++].server = s->index;
     }
     d->load.members = d->members;
     d->load.member_count = count;
+    return 0;
 }
 
 struct dossier *dossier_new(const struct rollout_row *row, struct roster *roster, struct err *e)
@@ -61,12 +76,12 @@ struct dossier *dossier_new(const struct rollout_row *row, struct roster *roster
     d->change_count = row->change_count;
     for (size_t i = 0; i < row->change_count; i++)
         d->changes[i].row = row->changes[i];
-    if (strategy_parse(row->strategy, &d->spec, NULL, e) != 0 || place_changes(d, roster, e) != 0) {
+    if (strategy_parse(row->strategy, &d->spec, NULL, e) != 0 || place_changes(d, roster, e) != 0 ||
+        place_members(d, row, roster, e) != 0) {
         dossier_free(d);
         return NULL;
     }
     d->load.strategy = d->spec.core;
-    place_members(d, row, roster);
     d->attempt = row->load.attempt_number;
     d->stage = row->load.stage;
     return d;

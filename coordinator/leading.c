@@ -1,4 +1,4 @@
-/* leading.c - one leadership: begun from a snapshot, fed with news, thrown away. */
+/* leading.c - one leadership: fed with news, and thrown away. */
 #include "coordinator/leading.h"
 
 #include <stdlib.h>
@@ -58,25 +58,39 @@ static void want_documents(struct leading *l, const struct dossier *d)
         loader_want_document(l->edges->loader, &missing[i], WISHES_OWN);
 }
 
-/* NULL: it is here already, is over, or cannot be read (then it is said). */
-static struct dossier *open_dossier(struct leading *l, const struct rollout_row *row)
+struct dossier *leading_open_dossier(struct leading *l, const struct rollout_row *row,
+                                     struct err *e)
 {
-    struct dossier *d;
-    struct err e = { 0 };
+    struct dossier *d = dossier_new(row, l->edges->roster, e);
 
-    if (leading_dossier(l, (uint64_t)row->rollout_id) ||
-        is_recent(&l->ended, (uint64_t)row->rollout_id))
+    if (!d)
         return NULL;
-    d = dossier_new(row, l->edges->roster, &e);
-    if (!d) {
-        log_warn("a rollout cannot be opened", "rollout", row->public_id, "reason", e.text);
-        loader_want(l->edges->loader, LOAD_ROSTER); /* its scope may be that new */
-        return NULL;
-    }
     dossier_entitle(d, l->edges->roster);
     want_documents(l, d);
     add_dossier(l, d);
     return d;
+}
+
+/* Nobody was asked yet: what cannot be read ends at once, and holds nobody up. */
+static void open_new(struct leading *l, const struct rollout_row *row)
+{
+    struct err e = { 0 };
+    const struct dossier *d;
+    const char *fault = row->fault[0] ? row->fault : NULL;
+
+    if (leading_dossier(l, (uint64_t)row->rollout_id) ||
+        is_recent(&l->ended, (uint64_t)row->rollout_id))
+        return;
+    d = fault ? NULL : leading_open_dossier(l, row, &e);
+    if (d && !leader_fault(&d->load))
+        return;
+    if (!d && !fault && e.kind == ERR_UNAVAILABLE) {
+        loader_want(l->edges->loader, LOAD_ROSTER); /* its scope may be that new */
+        return;
+    }
+    remember(&l->ended, (uint64_t)row->rollout_id);
+    leading_force_end(l, row, 0, fault ? fault : d ? leader_fault(&d->load) : e.text);
+    remove_dossier(l, (uint64_t)row->rollout_id);
 }
 
 /* New rollouts enter the core when their documents are at hand, so that the first PREPARE can
@@ -187,155 +201,7 @@ static void offer_commands(struct leading *l)
     l->command_count = kept;
 }
 
-/* ---------------------------------------------------------------- the beginning */
-
-static struct leader_limits limits_of(const struct coordinator_settings *s)
-{
-    return (struct leader_limits){
-        .servers_max = (uint32_t)s->servers_max,
-        .scopes_max = (uint32_t)s->scopes_max,
-        .rollouts_max = (uint32_t)s->rollouts_max,
-        .duties_max = leader_duties_max((uint32_t)s->scopes_max, (uint32_t)s->rollouts_max),
-        .heartbeat_ms = s->heartbeat_ms,
-        .session_grace_ms = s->session_grace_ms,
-        .rollback_timeout_ms = s->rollback_timeout_ms,
-    };
-}
-
-static void load_roster(struct leading *l)
-{
-    struct roster *roster = l->edges->roster;
-
-    for (uint32_t i = 0; i < roster_scope_count(roster); i++)
-        leader_load_scope(l->leader, i);
-    for (uint32_t i = 0; i < roster_server_count(roster); i++) {
-        const struct roster_server *s = roster_server(roster, i);
-
-        if (s->is_gone)
-            continue;
-        if (roster_is_active(s))
-            leader_load_server(l->leader, i);
-        for (uint32_t k = 0; k < s->scope_count; k++)
-            leader_load_member(l->leader, i, s->scopes[k]);
-    }
-}
-
-/* Opened ones at once, whatever the state of their documents; the others as they can. */
-static void load_rollouts(struct leading *l, const struct snapshot *s)
-{
-    for (size_t i = 0; i < s->rollout_count; i++) {
-        struct dossier *d = open_dossier(l, &s->rollouts[i]);
-
-        if (!d || !d->load.is_opened)
-            continue;
-        d->is_in_core = leader_load_rollout(l->leader, &d->load, clock_monotonic_ms());
-        MUST(d->is_in_core); /* the limit was lowered below what is open: raise it again */
-    }
-}
-
-static struct bitset new_set(const struct leading *l)
-{
-    struct bitset set;
-    uint32_t words = bitset_words(l->limits.servers_max);
-
-    bitset_init(&set, calloc(words, sizeof(uint64_t)), words);
-    MUST(set.words);
-    return set;
-}
-
-static void load_decision(struct leading *l, const struct snapshot *s,
-                          const struct decision_row *row)
-{
-    struct roster *roster = l->edges->roster;
-    struct bitset addressed = new_set(l), confirmed = new_set(l);
-    struct wire_decision body;
-    struct err e;
-
-    for (size_t i = 0; i < row->addressed_count; i++) {
-        const struct roster_server *server = roster_by_id(roster, row->addressed[i]);
-
-        if (server)
-            bitset_add(&addressed, server->index);
-    }
-    for (size_t k = 0; k < row->scope_count; k++) {
-        const struct roster_scope *scope = roster_scope_by_id(roster, row->scope_ids[k]);
-
-        if (!scope)
-            continue;
-        bitset_clear(&confirmed);
-        for (size_t i = 0; i < s->membership_count; i++) {
-            const struct roster_server *server;
-
-            if (s->memberships[i].scope_id != row->scope_ids[k] ||
-                s->memberships[i].obeyed < row->dseq)
-                continue; /* most are of another scope: looked up last */
-            server = roster_by_id(roster, s->memberships[i].server_id);
-            if (server)
-                bitset_add(&confirmed, server->index);
-        }
-        MUST(leader_load_decision(l->leader, row->dseq, row->kind, (uint64_t)row->rollout_id,
-                                  row->attempt_number, scope->index,
-                                  row->is_for_all ? NULL : &addressed, &confirmed));
-    }
-    orders_put(l->orders, row->dseq, row->kind, row->body, row->body_size, roster);
-    if (wire_decode_decision(row->body, row->body_size, &body, &e) == 0)
-        for (unsigned i = 0; i < body.scope_count; i++) {
-            struct roster_scope *scope =
-                roster_scope_by_name(roster, body.scopes[i].service, body.scopes[i].environment);
-
-            if (scope)
-                roster_entitle(scope, &body.scopes[i].hash);
-        }
-    free(addressed.words);
-    free(confirmed.words);
-}
-
-static int by_dseq(const void *a, const void *b)
-{
-    uint64_t x = ((const struct decision_row *)a)->dseq;
-    uint64_t y = ((const struct decision_row *)b)->dseq;
-
-    return (x > y) - (x < y);
-}
-
-/* An eventual attempt's PREPARE carries its decision. */
-static void restore_eventual(struct leading *l, const struct decision_row *row)
-{
-    struct dossier *d = leading_dossier(l, (uint64_t)row->rollout_id);
-
-    if (d && d->spec.core.is_eventual && row->attempt_number == d->attempt && row->attempt_number)
-        dossier_set_attempt(d, d->attempt, d->stage, row->body, row->body_size);
-}
-
-struct leading *leading_begin(struct edges *edges, const struct snapshot *s)
-{
-    struct leading *l = calloc(1, sizeof(*l));
-
-    MUST(l);
-    l->edges = edges;
-    l->limits = limits_of(edges->settings);
-    l->memory = calloc(1, leader_size(&l->limits));
-    l->effects.max = 16u * (size_t)l->limits.rollouts_max + 2u * l->limits.duties_max + 4096;
-    l->effects.items = malloc(l->effects.max * sizeof(*l->effects.items));
-    l->to_choose = calloc(l->limits.rollouts_max, sizeof(*l->to_choose));
-    MUST(l->memory && l->effects.items && l->to_choose);
-    MUST(getrandom(&l->rng, sizeof(l->rng), 0) == sizeof(l->rng));
-    l->rng |= 1;
-    l->orders = orders_new();
-    l->receipts = receipts_new(edges);
-    l->leader = leader_init(l->memory, &l->limits, clock_monotonic_ms());
-    load_roster(l);
-    load_rollouts(l, s);
-    qsort(s->decisions, s->decision_count, sizeof(*s->decisions), by_dseq);
-    for (size_t i = 0; i < s->decision_count; i++) {
-        load_decision(l, s, &s->decisions[i]);
-        restore_eventual(l, &s->decisions[i]);
-    }
-    leader_begin(l->leader, clock_monotonic_ms(), leading_chance(l), &l->effects);
-    leading_perform(l);
-    leading_work(l, s);
-    return l;
-}
+/* ---------------------------------------------------------------- the end */
 
 void leading_end(struct leading *l)
 {
@@ -522,7 +388,7 @@ void leading_work(struct leading *l, const struct snapshot *s)
 {
     for (size_t i = 0; i < s->rollout_count; i++)
         if (!s->rollouts[i].load.is_opened)
-            (void)open_dossier(l, &s->rollouts[i]);
+            open_new(l, &s->rollouts[i]);
     drop_withdrawn(l, s);
     for (size_t i = 0; i < s->command_count; i++)
         add_command(l, &s->commands[i]);

@@ -40,6 +40,12 @@ struct leading {
     int64_t sweep_ms;
 };
 
+/* A rollout as its row says. NULL: it is here already, is over, or cannot be read (`e`). */
+struct dossier *leading_open_dossier(struct leading *l, const struct rollout_row *row,
+                                     struct err *e);
+/* It ends as it stands, in the name of this leadership. */
+void leading_force_end(struct leading *l, const struct rollout_row *row, int64_t command,
+                       const char *why);
 struct dossier *leading_dossier(struct leading *l, uint64_t rollout);
 uint64_t leading_chance(struct leading *l);
 /* One event and everything that follows from it at once. Time and chance are filled in. */

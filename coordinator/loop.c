@@ -31,6 +31,7 @@
 #define WORK_MS 1000   /* a lost notification is found this late */
 #define ROSTER_MS 30000
 #define CONNECTIONS_SPARE 2048 /* of agents that come back before they were missed */
+#define DECLINE_MS 3000 /* who cannot lead lets the others try so long */
 #define CONTENTS_MAX ((size_t)512 << 20)
 
 /* What commits said, written by the listener's thread: which looks are wanted. */
@@ -52,6 +53,8 @@ struct loop {
     int64_t tick_ms, work_ms, roster_ms;
     uint64_t began_with; /* audit number of the snapshot that the leadership began with */
     bool is_stopping;
+    bool is_mending; /* the lease is held to end what cannot be read; nothing is led */
+    char hindrance[320]; /* why this coordinator may not lead; "": nothing known */
     char stuck[PULSE_NAME_SIZE]; /* a thread that does not move any more; "" none */
     pthread_mutex_t status_lock; /* guards status: the one thing other threads look at */
     struct http_status status;
@@ -94,6 +97,8 @@ void loop_status(void *ctx, struct http_status *out)
 
 static void stop_leading(struct loop *l, const char *router_address)
 {
+    l->is_mending = false;
+    writer_rest(l->edges.writer);
     hearing_set_leading(l->hearing, NULL, router_address);
     leading_end(l->leading);
     l->leading = NULL;
@@ -101,8 +106,26 @@ static void stop_leading(struct loop *l, const char *router_address)
     l->edges.gen = 0;
 }
 
+/* Rather nobody leads than somebody who knows half of what is open. Another coordinator may know
+ * all of it; if none does, people read here what stands in the way. */
+static void decline(struct loop *l, const struct err *why)
+{
+    snprintf(l->hindrance, sizeof(l->hindrance), "%.300s", why->text);
+    note_leader(l, "", false, l->hindrance);
+    if (why->kind == ERR_STALE) {
+        l->is_mending = true;
+        return;
+    }
+    log_error("this coordinator cannot lead and gives the lease up", "reason", why->text, "remedy",
+              "start one that can, or end the rollout: lockstep rollout rollback");
+    lease_abdicate(l->edges.lease, l->edges.epoch, DECLINE_MS);
+    stop_leading(l, "");
+}
+
 static void start_leading(struct loop *l, struct lease_news *news)
 {
+    struct err e = { 0 };
+
     stop_leading(l, "");
     l->edges.gen = news->gen;
     l->edges.epoch = news->epoch;
@@ -111,7 +134,12 @@ static void start_leading(struct loop *l, struct lease_news *news)
     roster_update(l->edges.roster, news->snapshot, NULL);
     roster_allow_keys(l->edges.roster, l->edges.router);
     writer_lead(l->edges.writer, news->gen, news->epoch);
-    l->leading = leading_begin(&l->edges, news->snapshot);
+    l->leading = leading_begin(&l->edges, news->snapshot, &e);
+    if (!l->leading) {
+        decline(l, &e);
+        return;
+    }
+    l->hindrance[0] = 0;
     hearing_set_leading(l->hearing, l->leading, "");
     note_leader(l, l->http_address, true, "");
     log_info("leading", "epoch", LOG_NUMBER(news->epoch), "rollouts",
@@ -131,9 +159,10 @@ static void on_lease(struct loop *l, struct lease_news *news)
             log_warn("leadership ended", "epoch", LOG_NUMBER(l->edges.epoch), "reason",
                      news->reason.text);
         stop_leading(l, "");
-        note_leader(l, "", false, "no leader is known yet");
+        note_leader(l, "", false, l->hindrance[0] ? l->hindrance : "no leader is known yet");
         break;
     case LEASE_OTHER:
+        l->hindrance[0] = 0;
         if (!l->leading)
             hearing_set_leading(l->hearing, NULL, news->router_address);
         note_leader(l, news->http_address, true, "");
@@ -162,13 +191,22 @@ static void abdicate(struct loop *l, const struct writer_result *r)
 {
     log_error("a write failed: leadership is given up", "epoch", LOG_NUMBER(r->epoch), "reason",
               r->reason.text);
-    lease_abdicate(l->edges.lease, r->epoch);
+    lease_abdicate(l->edges.lease, r->epoch, -1);
+    stop_leading(l, "");
+}
+
+/* One that could not be read is over: the rows are read anew, and led if nothing else stands there. */
+static void on_mended(struct loop *l, const struct writer_result *r)
+{
+    if (!l->is_mending)
+        return;
+    lease_abdicate(l->edges.lease, r->epoch, 0);
     stop_leading(l, "");
 }
 
 static void on_written(struct loop *l, struct writer_result *r)
 {
-    if (!l->leading || r->epoch != l->edges.epoch)
+    if (!(l->leading || l->is_mending) || r->epoch != l->edges.epoch)
         return;
     switch (r->kind) {
     case WRITER_SAVED:
@@ -179,6 +217,9 @@ static void on_written(struct loop *l, struct writer_result *r)
         break;
     case WRITER_JOINED:
         leading_joined(l->leading, r->join);
+        break;
+    case WRITER_ENDED:
+        on_mended(l, r);
         break;
     case WRITER_FAILED:
         abdicate(l, r);

@@ -64,6 +64,11 @@ void roster_free(struct roster *r)
     free(r);
 }
 
+bool roster_is_full(const struct roster *r)
+{
+    return r->was_full;
+}
+
 uint32_t roster_server_count(const struct roster *r)
 {
     return r->server_count;

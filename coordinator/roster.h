@@ -77,6 +77,8 @@ struct roster_news {
  * the log. */
 bool roster_update(struct roster *r, const struct snapshot *s, const struct roster_news *news);
 
+/* There were more servers or scopes than it may hold: whoever is not in it need not be gone. */
+bool roster_is_full(const struct roster *r);
 uint32_t roster_server_count(const struct roster *r); /* indices below it exist */
 uint32_t roster_scope_count(const struct roster *r);
 struct roster_server *roster_server(struct roster *r, uint32_t index);

@@ -30,9 +30,10 @@ struct lease {
     struct mailbox *news;
     int wake_fd;
 
-    pthread_mutex_t lock; /* of the next seven */
+    pthread_mutex_t lock; /* of the next eight */
     bool is_stopping;
     uint64_t abdicated; /* epoch to be given up; 0: none */
+    int64_t abdicated_quiet_ms;
     int32_t backends[BACKENDS_MAX]; /* the newest of this process */
     size_t backend_count;
     bool is_loaded; /* the loading ended: with a snapshot, or with an error */
@@ -336,25 +337,26 @@ static int follow(struct lease *l, int64_t *wait_ms, struct err *e)
     return 0;
 }
 
-static bool is_abdicated(struct lease *l)
+static bool is_abdicated(struct lease *l, int64_t *quiet_ms_out)
 {
     bool is_so;
 
     pthread_mutex_lock(&l->lock);
     is_so = l->is_leading && l->abdicated == l->epoch;
     l->abdicated = 0;
+    *quiet_ms_out = l->abdicated_quiet_ms;
     pthread_mutex_unlock(&l->lock);
     return is_so;
 }
 
-static void abdicate(struct lease *l)
+static void abdicate(struct lease *l, int64_t quiet_ms)
 {
     struct err reason;
 
     err_set(&reason, ERR_FENCED, "this coordinator gave the leadership up");
     give_up(l);
     say_lost(l, &reason);
-    l->quiet_ms = clock_monotonic_ms() + third(l);
+    l->quiet_ms = clock_monotonic_ms() + quiet_ms;
 }
 
 static bool is_stopping(struct lease *l)
@@ -370,7 +372,7 @@ static bool is_stopping(struct lease *l)
 /* One turn of the thread; how long to wait before the next. */
 static int64_t turn(struct lease *l)
 {
-    int64_t wait_ms = third(l);
+    int64_t wait_ms = third(l), quiet_ms;
     struct err e = { 0 };
     int status;
 
@@ -383,8 +385,8 @@ static int64_t turn(struct lease *l)
         l->is_known = true;
         lease_add_backend(l, pg_backend_pid(l->pg));
     }
-    if (is_abdicated(l))
-        abdicate(l);
+    if (is_abdicated(l, &quiet_ms))
+        abdicate(l, quiet_ms);
     status = is_loaded(l) ? announce(l, &e) : 0;
     if (status == 0)
         status = l->is_leading ? renew(l, &e) : follow(l, &wait_ms, &e);
@@ -481,10 +483,11 @@ bool lease_next(struct lease *l, struct lease_news *out)
     return true;
 }
 
-void lease_abdicate(struct lease *l, uint64_t epoch)
+void lease_abdicate(struct lease *l, uint64_t epoch, int64_t quiet_ms)
 {
     pthread_mutex_lock(&l->lock);
     l->abdicated = epoch;
+    l->abdicated_quiet_ms = quiet_ms < 0 ? third(l) : quiet_ms;
     pthread_mutex_unlock(&l->lock);
     wake(l);
 }

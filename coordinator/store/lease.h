@@ -41,8 +41,10 @@ void lease_stop(struct lease *lease);
 int lease_fd(const struct lease *lease); /* readable when lease_next has something */
 /* false: nothing more now. */
 bool lease_next(struct lease *lease, struct lease_news *out);
-/* The loop found the leadership broken (a failed save, STALE evidence): give it up now. */
-void lease_abdicate(struct lease *lease, uint64_t epoch);
+/* The loop found the leadership broken (a failed save, STALE evidence), or impossible: give it up
+ * now, and do not take it again before quiet_ms have passed, for somebody else may be better. Less
+ * than 0: a third of the lease. */
+void lease_abdicate(struct lease *lease, uint64_t epoch, int64_t quiet_ms);
 /* Connections of this process that a taker must be able to end: call when one is opened. */
 void lease_add_backend(struct lease *lease, int backend_pid);
 

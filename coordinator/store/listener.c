@@ -90,6 +90,7 @@ static void *run(void *arg)
             continue;
         } else {
             hear(l);
+            pg_prove_writable(l->pg);
         }
         now_ms = clock_monotonic_ms();
         if (called_ms == 0 || now_ms - called_ms >= ANYWAY_MS) {

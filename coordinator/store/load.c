@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/log.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/load_part.h"
 
@@ -37,7 +38,11 @@ static int load_cluster(struct pg *pg, struct snapshot *s, struct err *e)
     if (rows_count(rows) != 1)
         return err_set(e, ERR_CORRUPT, "the database has no cluster row: start lockstepd once");
     id = rows_bytes(rows, 0, 0, &size);
-    MUST(size == sizeof(s->cluster_id));
+    if (size != sizeof(s->cluster_id)) {
+        free(id);
+        return err_set(e, ERR_CORRUPT, "the cluster's id has %zu bytes instead of %zu", size,
+                       sizeof(s->cluster_id));
+    }
     memcpy(s->cluster_id, id, size);
     free(id);
     s->audit_number = (uint64_t)rows_int(rows, 0, 1);
@@ -112,36 +117,38 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
     return 0;
 }
 
-static int action_of(const char *text, enum rollout_action *out, struct err *e)
+/* false: of a program that knows more. Whoever gave the command is told that nobody took it. */
+static bool action_of(const char *text, enum rollout_action *out)
 {
     for (int i = 0; i < ROLLOUT_ACTION_COUNT; i++)
         if (strcmp(rollout_action_name((enum rollout_action)i), text) == 0) {
             *out = (enum rollout_action)i;
-            return 0;
+            return true;
         }
-    return err_set(e, ERR_CORRUPT, "a command says \"%s\", which no program knows", text);
+    log_warn("a command is none that is known here, and is left alone", "action", text);
+    return false;
 }
 
 static int load_commands(struct pg *pg, struct snapshot *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    size_t count = 0;
 
     if (pg_query(pg,
                  "SELECT command_id, rollout_id, action, is_full FROM command"
                  " WHERE state = 'waiting' ORDER BY command_id",
                  NULL, 0, &rows, e))
         return -1;
-    s->command_count = rows_count(rows);
-    s->commands = load_array(s->command_count, sizeof(*s->commands));
-    for (size_t i = 0; i < s->command_count; i++) {
-        struct command_row *command = &s->commands[i];
+    s->commands = load_array(rows_count(rows), sizeof(*s->commands));
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct command_row *command = &s->commands[count];
 
         command->command_id = rows_int(rows, i, 0);
         command->rollout_id = rows_int(rows, i, 1);
-        if (action_of(rows_text(rows, i, 2), &command->action, e))
-            return -1;
         command->is_full = rows_bool(rows, i, 3);
+        count += action_of(rows_text(rows, i, 2), &command->action);
     }
+    s->command_count = count;
     return 0;
 }
 

@@ -50,8 +50,10 @@ struct member_row {
     struct member_load load; /* server index not filled */
 };
 
-/* An open rollout. */
+/* An open rollout. With a fault it cannot be read, and says why; then it has an id, a public id, and
+ * whether it was opened, and nothing else can be relied on. */
 struct rollout_row {
+    char fault[200];
     int64_t rollout_id;
     char public_id[32];
     char salt[64];
@@ -68,6 +70,7 @@ struct rollout_row {
 struct decision_row {
     uint64_t dseq;
     enum decision_kind kind;
+    bool is_unknown; /* its kind is none that this program knows */
     int64_t rollout_id;
     uint64_t attempt_number; /* ACTIVATE */
     size_t body_size;

@@ -9,14 +9,14 @@
     "live AS (SELECT DISTINCT ds.dseq FROM scope AS s JOIN decision_scope AS ds"                    \
     " ON ds.scope_id = s.scope_id AND ds.dseq >= s.released_dseq)"
 
-static int kind_of(const char *text, enum decision_kind *out, struct err *e)
+static bool kind_of(const char *text, enum decision_kind *out)
 {
     for (int i = 0; i < DECISION_COUNT; i++)
         if (strcmp(decision_name((enum decision_kind)i), text) == 0) {
             *out = (enum decision_kind)i;
-            return 0;
+            return true;
         }
-    return err_set(e, ERR_CORRUPT, "a decision is a \"%s\", which no program knows", text);
+    return false;
 }
 
 static int load_heads(struct pg *pg, struct snapshot *s, struct err *e)
@@ -34,8 +34,7 @@ static int load_heads(struct pg *pg, struct snapshot *s, struct err *e)
         struct decision_row *d = &s->decisions[i];
 
         d->dseq = (uint64_t)rows_int(rows, i, 0);
-        if (kind_of(rows_text(rows, i, 1), &d->kind, e))
-            return -1;
+        d->is_unknown = !kind_of(rows_text(rows, i, 1), &d->kind);
         d->rollout_id = rows_int(rows, i, 2);
         d->attempt_number = (uint64_t)rows_int(rows, i, 3);
         d->body = (uint8_t *)rows_bytes(rows, i, 4, &d->body_size);
@@ -44,13 +43,12 @@ static int load_heads(struct pg *pg, struct snapshot *s, struct err *e)
     return 0;
 }
 
-/* Both lists are in the order of dseq: the place only moves forward. */
+/* Both lists are in the order of dseq: the place only moves forward. NULL: there is no such. */
 static struct decision_row *seek(struct snapshot *s, size_t *at, uint64_t dseq)
 {
     while (*at < s->decision_count && s->decisions[*at].dseq < dseq)
         ++*at;
-    MUST(*at < s->decision_count && s->decisions[*at].dseq == dseq);
-    return &s->decisions[*at];
+    return *at < s->decision_count && s->decisions[*at].dseq == dseq ? &s->decisions[*at] : NULL;
 }
 
 static int load_scopes_of(struct pg *pg, struct snapshot *s, struct err *e)
@@ -66,9 +64,11 @@ static int load_scopes_of(struct pg *pg, struct snapshot *s, struct err *e)
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct decision_row *d = seek(s, &at, (uint64_t)rows_int(rows, i, 0));
 
-        if (d->scope_count == ROLLOUT_SCOPES_MAX)
-            return err_set(e, ERR_CORRUPT, "decision %llu names too many scopes",
-                           (unsigned long long)d->dseq);
+        if (!d)
+            continue;
+        d->is_unknown |= d->scope_count == ROLLOUT_SCOPES_MAX;
+        if (d->is_unknown)
+            continue;
         d->scope_ids[d->scope_count++] = rows_int(rows, i, 1);
     }
     return 0;
@@ -93,6 +93,8 @@ static int load_addressed(struct pg *pg, struct snapshot *s, struct err *e)
 
         for (next = i; next < count && (uint64_t)rows_int(rows, next, 0) == dseq;)
             next++;
+        if (!d)
+            continue;
         d->addressed_count = next - i;
         d->addressed = load_array(d->addressed_count, sizeof(*d->addressed));
         for (size_t k = 0; k < d->addressed_count; k++)

@@ -103,17 +103,6 @@ static int read_rollout(const struct rows *rows, size_t i, struct rollout_row *r
     return phase_of(rows_text(rows, i, 5), &load->phase, e);
 }
 
-/* One that makes no sense and was never opened holds nobody up: the others are read. */
-static void pass_over(struct snapshot *s, const struct err *e)
-{
-    struct rollout_row *r = &s->rollouts[--s->rollout_count];
-
-    log_warn("a rollout cannot be read", "rollout", r->public_id, "reason", e->text);
-    free(r->strategy);
-    free(r->members);
-    *r = (struct rollout_row){ 0 };
-}
-
 int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -141,9 +130,10 @@ int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *
             load_changes(pg, r->rollout_id, r->changes, &r->change_count, e) == 0 &&
             (!is_whole || load_members(pg, r, e) == 0))
             continue;
-        if (r->load.is_opened || e->kind != ERR_CORRUPT)
+        if (e->kind != ERR_CORRUPT)
             return -1;
-        pass_over(s, e);
+        snprintf(r->fault, sizeof(r->fault), "%.190s", e->text); /* the others are read */
+        r->change_count = 0;
     }
     return 0;
 }

@@ -4,13 +4,16 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/invariant.h"
+#include "coordinator/store/pg_part.h"
 #include "common/pulse.h"
 
 /* Longer than the session's statement_timeout: normally the server speaks first. */
@@ -18,6 +21,7 @@
 #define CONNECT_MS 10000
 #define PARAMS_MAX 32
 #define CONSTRAINT_SIZE 64
+#define PROVE_MS 2000 /* so old may the knowledge be that a server takes writes */
 
 SCOPED_FREE(PGresult, PQclear)
 SCOPED_FREE(PQconninfoOption, PQconninfoFree)
@@ -30,16 +34,16 @@ struct prepared {
 
 struct pg {
     PGconn *conn;
-    bool is_broken;
-    int64_t patience_ms;
+    bool is_broken, is_passing;
+    unsigned born; /* what `demotions` was when it was opened */
+    int64_t patience_ms, proven_ms;
     char constraint[CONSTRAINT_SIZE];
     size_t prepared_count, prepared_capacity; /* capacity: a power of two */
     struct prepared *prepared;
 };
 
-struct rows {
-    PGresult *result;
-};
+/* How often a server was found to take no writes any more: news for every connection. */
+static _Atomic unsigned demotions;
 
 /* libpq's texts end with a line end and may have several lines: one line for a person. */
 static void one_line(const char *text, char *out, size_t size)
@@ -64,7 +68,7 @@ static int say_connection(struct pg *pg, const char *doing, struct err *e)
     const char *host = PQhost(pg->conn), *port = PQport(pg->conn), *db = PQdb(pg->conn);
 
     one_line(PQerrorMessage(pg->conn), text, sizeof(text));
-    pg->is_broken = true;
+    pg->is_broken = pg->is_passing = true;
     return err_set(e, ERR_UNAVAILABLE, "%s database %s at %s:%s: %s", doing, db ? db : "",
                    host ? host : "", port ? port : "", text[0] ? text : "no answer");
 }
@@ -94,9 +98,15 @@ static int64_t begin_call(const struct pg *pg)
     return clock_monotonic_ms() + pg->patience_ms;
 }
 
+static int say_lost(struct pg *pg, struct err *e)
+{
+    pg->is_passing = true;
+    return err_set(e, ERR_UNAVAILABLE, "the connection to the database was lost");
+}
+
 static int say_impatient(struct pg *pg, struct err *e)
 {
-    pg->is_broken = true;
+    pg->is_broken = pg->is_passing = true;
     return err_set(e, ERR_UNAVAILABLE, "database %s at %s:%s does not answer (waited %lld ms)",
                    PQdb(pg->conn), PQhost(pg->conn), PQport(pg->conn), (long long)pg->patience_ms);
 }
@@ -169,6 +179,24 @@ static bool is_lost(const char *state)
            strcmp(state, "57P03") == 0 || strcmp(state, "25P03") == 0;
 }
 
+/* Lock and statement time-outs, serialization, deadlocks, the server's own shortages. */
+static bool is_passing(const char *state)
+{
+    return is_lost(state) || strcmp(state, "55P03") == 0 || strcmp(state, "57014") == 0 ||
+           strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0 ||
+           strncmp(state, "53", 2) == 0;
+}
+
+/* Only those opened before go: one that is opened to a server which takes no writes, because the
+ * connection string says so, would otherwise end all the others again and again. */
+static void note_demotion(struct pg *pg)
+{
+    unsigned born = pg->born;
+
+    pg->is_broken = true;
+    atomic_compare_exchange_strong(&demotions, &born, born + 1);
+}
+
 static enum err_kind kind_of(const char *state)
 {
     static const char *const conflicts[] = { "23505", "23P01", "40001", "40P01" };
@@ -190,12 +218,16 @@ static int judge(struct pg *pg, const PGresult *result, struct err *e)
     const char *state, *name, *message;
     char text[320];
 
+    pg->is_passing = false;
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY)
         return 0;
     state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     name = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
     message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     snprintf(pg->constraint, sizeof(pg->constraint), "%s", name ? name : "");
+    pg->is_passing = !state || is_passing(state);
+    if (state && strcmp(state, "25006") == 0)
+        note_demotion(pg);
     if (!state || is_lost(state) || PQstatus(pg->conn) == CONNECTION_BAD) {
         one_line(message ? message : PQresultErrorMessage(result), text, sizeof(text));
         pg->is_broken = true;
@@ -269,9 +301,9 @@ static int set_up_session(struct pg *pg, struct err *e)
 
 int pg_open(const char *conninfo, const char *application_name, struct pg **out, struct err *e)
 {
-    const char *const keys[] = { "tcp_user_timeout", "keepalives_idle", "dbname",
-                                 "application_name", NULL };
-    const char *const values[] = { "10000", "10", conninfo, application_name, NULL };
+    const char *const keys[] = { "tcp_user_timeout", "keepalives_idle", "target_session_attrs",
+                                 "dbname", "application_name", NULL };
+    const char *const values[] = { "10000", "10", "read-write", conninfo, application_name, NULL };
     SCOPED(pg_close) struct pg *pg = NULL;
 
     if (check_conninfo(conninfo, e))
@@ -279,12 +311,14 @@ int pg_open(const char *conninfo, const char *application_name, struct pg **out,
     pg = calloc(1, sizeof(*pg));
     MUST(pg);
     pg->patience_ms = PATIENCE_MS;
+    pg->born = atomic_load(&demotions); /* before: news that comes meanwhile is for this one, too */
     pg->conn = PQconnectStartParams(keys, values, 1);
     MUST(pg->conn);
     if (PQstatus(pg->conn) == CONNECTION_BAD)
         return say_connection(pg, "connect to", e);
     if (await_connection(pg, e) || set_up_session(pg, e))
         return -1;
+    pg->proven_ms = clock_monotonic_ms();
     *out = MOVE(pg);
     return 0;
 }
@@ -307,7 +341,37 @@ void pg_spoil(struct pg *pg)
 
 bool pg_is_broken(const struct pg *pg)
 {
-    return pg->is_broken || PQstatus(pg->conn) == CONNECTION_BAD;
+    return pg->is_broken || PQstatus(pg->conn) == CONNECTION_BAD ||
+           pg->born != atomic_load(&demotions);
+}
+
+bool pg_is_passing(const struct pg *pg)
+{
+    return pg->is_passing;
+}
+
+void pg_interrupt(const struct pg *pg)
+{
+    int fd = PQsocket(pg->conn);
+
+    if (fd >= 0)
+        (void)shutdown(fd, SHUT_RDWR);
+}
+
+void pg_prove_writable(struct pg *pg)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    int64_t now_ms = clock_monotonic_ms();
+    struct err ignored;
+
+    if (pg_is_broken(pg) || now_ms - pg->proven_ms < PROVE_MS)
+        return;
+    pg->proven_ms = now_ms;
+    if (pg_exec_rows(pg,
+                     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool",
+                     &rows, &ignored) == 0 &&
+        rows_count(rows) == 1 && rows_bool(rows, 0, 0))
+        note_demotion(pg);
 }
 
 int pg_backend_pid(const struct pg *pg)
@@ -404,7 +468,7 @@ int pg_query(struct pg *pg, const char *sql, const struct param *params, size_t 
 
     MUST(count <= PARAMS_MAX);
     if (pg_is_broken(pg))
-        return err_set(e, ERR_UNAVAILABLE, "the connection to the database was lost");
+        return say_lost(pg, e);
     pg->constraint[0] = 0;
     if (prepare(pg, sql, name, deadline_ms, e))
         return -1;
@@ -426,7 +490,7 @@ int pg_exec_rows(struct pg *pg, const char *sql, struct rows **out, struct err *
     SCOPED(PQclear) PGresult *result = NULL;
 
     if (pg_is_broken(pg))
-        return err_set(e, ERR_UNAVAILABLE, "the connection to the database was lost");
+        return say_lost(pg, e);
     pg->constraint[0] = 0;
     if (!PQsendQuery(pg->conn, sql))
         return say_connection(pg, "send to", e);
@@ -442,12 +506,14 @@ int pg_exec(struct pg *pg, const char *sql, struct err *e)
 
 void pg_rollback(struct pg *pg)
 {
+    bool is_passing = pg->is_passing;
     struct err ignored;
 
     if (pg_is_broken(pg) || !pg_is_in_transaction(pg))
         return;
     if (pg_exec(pg, "ROLLBACK", &ignored))
         pg->is_broken = true;
+    pg->is_passing |= is_passing; /* of what failed, not of this */
 }
 
 /* ---------------------------------------------------------------- notifications */
@@ -480,92 +546,4 @@ char *pg_next_notification(struct pg *pg)
     MUST(payload);
     PQfreemem(n);
     return payload;
-}
-
-/* ---------------------------------------------------------------- rows */
-
-void rows_free(struct rows *rows)
-{
-    if (!rows)
-        return;
-    PQclear(rows->result);
-    free(rows);
-}
-
-size_t rows_count(const struct rows *rows)
-{
-    return (size_t)PQntuples(rows->result);
-}
-
-size_t rows_affected(const struct rows *rows)
-{
-    return strtoul(PQcmdTuples(rows->result), NULL, 10);
-}
-
-bool rows_is_null(const struct rows *rows, size_t row, int column)
-{
-    MUST(row < rows_count(rows) && column < PQnfields(rows->result));
-    return PQgetisnull(rows->result, (int)row, column);
-}
-
-const char *rows_text(const struct rows *rows, size_t row, int column)
-{
-    MUST(row < rows_count(rows) && column < PQnfields(rows->result));
-    return PQgetvalue(rows->result, (int)row, column);
-}
-
-size_t rows_size(const struct rows *rows, size_t row, int column)
-{
-    return (size_t)PQgetlength(rows->result, (int)row, column);
-}
-
-int64_t rows_int(const struct rows *rows, size_t row, int column)
-{
-    const char *text = rows_text(rows, row, column);
-    char *end;
-    long long n;
-
-    if (!*text)
-        return 0;
-    errno = 0;
-    n = strtoll(text, &end, 10);
-    MUST(errno == 0 && *end == 0);
-    return n;
-}
-
-bool rows_bool(const struct rows *rows, size_t row, int column)
-{
-    return rows_text(rows, row, column)[0] == 't';
-}
-
-struct hash rows_hash(const struct rows *rows, size_t row, int column)
-{
-    const char *text = rows_text(rows, row, column);
-    struct hash hash = { 0 };
-
-    if (strncmp(text, "\\x", 2) == 0)
-        text += 2;
-    MUST(!*text || hash_from_hex(text, &hash) == 0);
-    return hash;
-}
-
-static unsigned hex_digit(char c)
-{
-    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
-}
-
-char *rows_bytes(const struct rows *rows, size_t row, int column, size_t *size_out)
-{
-    const char *text = rows_text(rows, row, column);
-    size_t size = rows_size(rows, row, column);
-    char *out;
-
-    MUST(size == 0 || (size >= 2 && size % 2 == 0 && strncmp(text, "\\x", 2) == 0));
-    *size_out = size ? size / 2 - 1 : 0;
-    out = malloc(*size_out + 1);
-    MUST(out);
-    for (size_t i = 0; i < *size_out; i++)
-        out[i] = (char)(hex_digit(text[2 + 2 * i]) << 4 | hex_digit(text[3 + 2 * i]));
-    out[*size_out] = 0;
-    return out;
 }

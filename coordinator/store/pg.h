@@ -2,7 +2,8 @@
  *
  * A connection belongs to one thread at a time. Statements are given with their text; each
  * connection prepares a text once (keyed by its address: pass string literals) and reuses it.
- * libpq never reconnects by itself: on CONNECTION_BAD and SQLSTATE 25006, 57P01-57P03, 08xxx the
+ * A server that takes no writes is not connected to, unless the connection string says otherwise
+ * (target_session_attrs). libpq never reconnects by itself: on CONNECTION_BAD and SQLSTATE 25006, 57P01-57P03, 08xxx the
  * call fails with ERR_UNAVAILABLE and pg_is_broken says so; the owner closes and opens another.
  * Other SQLSTATEs: 23505 unique, 23P01, 40001, 40P01 -> ERR_CONFLICT (pg_constraint names which);
  * 55P03, 57014 -> ERR_UNAVAILABLE; anything else ERR_SYSTEM.
@@ -28,10 +29,22 @@ int pg_open(const char *conninfo, const char *application_name, struct pg **out,
     __attribute__((warn_unused_result));
 void pg_close(struct pg *pg);
 SCOPED_FREE(struct pg, pg_close)
+/* Broken, too, is a connection whose server cannot be written to (any more), and every other one
+ * that was opened before the process learnt so from one of them: after a failover all go and look
+ * for the new primary, not only the one that wanted to write. */
 bool pg_is_broken(const struct pg *pg);
+/* Asks the server whether it can be written to, when it was not asked for a while. For connections
+ * that only read: nobody else would ever tell them. */
+void pg_prove_writable(struct pg *pg);
 /* Its session is in a state that nobody else may get: broken from now on. */
 void pg_spoil(struct pg *pg);
 int pg_backend_pid(const struct pg *pg);
+/* The last statement failed for something that passes: a wait that took too long, a deadlock, a
+ * server that is going down or cannot be reached. The same may work in a moment. */
+bool pg_is_passing(const struct pg *pg);
+/* From any thread: whoever waits for this connection waits no more; it is broken. The caller sees
+ * to it that the connection is not closed meanwhile. */
+void pg_interrupt(const struct pg *pg);
 /* Constraint or index of the last ERR_CONFLICT, "" when unknown. */
 const char *pg_constraint(const struct pg *pg);
 
@@ -92,9 +105,11 @@ size_t rows_affected(const struct rows *rows);
 bool rows_is_null(const struct rows *rows, size_t row, int column);
 const char *rows_text(const struct rows *rows, size_t row, int column); /* lent; "" for NULL */
 size_t rows_size(const struct rows *rows, size_t row, int column);
-int64_t rows_int(const struct rows *rows, size_t row, int column); /* MUST be a number; NULL is 0 */
+/* The column is a number; NULL is 0; one beyond the range is the end of the range. */
+int64_t rows_int(const struct rows *rows, size_t row, int column);
 bool rows_bool(const struct rows *rows, size_t row, int column);
-/* A bytea column that was selected as encode(column, 'hex'). NULL gives the zero hash. */
+/* A bytea column that was selected as encode(column, 'hex'). NULL gives the zero hash; what is no
+ * hash, because somebody wrote it by hand, gives one of all ones, which nothing has. */
 struct hash rows_hash(const struct rows *rows, size_t row, int column);
 /* Any bytea column (text format \x…): decoded, malloc'ed. */
 char *rows_bytes(const struct rows *rows, size_t row, int column, size_t *size_out);

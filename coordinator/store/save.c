@@ -10,9 +10,6 @@
 #include "coordinator/store/load_part.h"
 #include "coordinator/store/save_part.h"
 
-/* From so many members on a stage may take longer to write. */
-#define LARGE_COHORT 1000
-
 int saving_expect(const struct saving *s, const struct rows *rows, const char *what, struct err *e)
 {
     if (rows_affected(rows) == 1)
@@ -181,15 +178,17 @@ static int change(struct saving *s, struct err *e)
 }
 
 int save_write(struct pg *pg, const struct fence *fence, const struct save_request *request,
-               struct writer_result *out, struct err *e)
+               bool is_slow, struct writer_result *out, bool *is_done_out, struct err *e)
 {
     struct saving s = { .pg = pg, .fence = fence, .request = request, .save = &request->save,
                         .out = out };
 
     out->save = request->save;
     out->save.cohort = out->save.silent = out->save.unfit = NULL;
-    if (fence_begin(pg, fence, request->cohort_count >= LARGE_COHORT, e))
+    if (fence_begin(pg, fence, is_slow || request->cohort_count >= SAVE_LARGE_COHORT, is_done_out, e))
         return -1;
+    if (*is_done_out)
+        return 0;
     if (mark_silent(&s, e) || change(&s, e) || answer_command(&s, e) || append_audit(&s, e)) {
         pg_rollback(pg);
         return -1;

@@ -19,10 +19,25 @@
 #include "coordinator/store/fence.h"
 #include "coordinator/store/writer.h"
 
+/* From so many members on a stage may take longer to write. */
+#define SAVE_LARGE_COHORT 1000
+
 struct pg;
-/* Fills number, dseq, body, changes and save of `out`. ERR_CONFLICT: the row is not what the core
- * thinks it is. On -1 nothing was written, unless the commit's answer was lost. */
+/* Fills number, dseq, body, changes and save of `out`. *is_done_out: an earlier try of the same has
+ * committed, and nothing was written now (fence.h). is_slow: it gets more time. ERR_CONFLICT: the
+ * row is not what the core thinks it is. On -1 nothing was written, unless the commit's answer was
+ * lost. */
 int save_write(struct pg *pg, const struct fence *fence, const struct save_request *request,
-               struct writer_result *out, struct err *e) __attribute__((warn_unused_result));
+               bool is_slow, struct writer_result *out, bool *is_done_out, struct err *e)
+    __attribute__((warn_unused_result));
+
+/* End a rollout as it stands (writer.h, end_request). What was activated goes back to the base that
+ * its first attempt fixed; a decision that ends it already is left to be told. *is_done_out as
+ * above. Nothing happens when it is over, or gone. */
+int save_forced_end(struct pg *pg, const struct fence *fence, const struct end_request *request,
+                    bool *is_done_out, struct err *e) __attribute__((warn_unused_result));
+/* A save was refused: pause its rollout with the reason, or end it when that would not help. */
+int save_stop(struct pg *pg, const struct fence *fence, int64_t rollout_id, const char *why,
+              struct err *e) __attribute__((warn_unused_result));
 
 #endif

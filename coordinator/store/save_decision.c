@@ -27,7 +27,8 @@ static enum wire_type type_of(enum decision_kind kind)
 
 /* ---------------------------------------------------------------- the stored decision */
 
-static void encode(struct saving *s, enum decision_kind kind, uint64_t attempt)
+static int encode(struct saving *s, enum decision_kind kind, uint64_t attempt,
+                  struct err *e)
 {
     struct wire_decision body = { .type = type_of(kind),
                                   .gen = s->fence->gen,
@@ -50,7 +51,9 @@ static void encode(struct saving *s, enum decision_kind kind, uint64_t attempt)
     s->out->body = malloc(BODY_MAX);
     MUST(s->out->body);
     s->out->body_size = wire_encode_decision(&body, s->out->body, BODY_MAX);
-    MUST(s->out->body_size > 0);
+    if (s->out->body_size > 0)
+        return 0;
+    return err_set(e, ERR_CORRUPT, "what rollout %s changes fits no message", s->public_id);
 }
 
 static int draw(struct saving *s, struct err *e)
@@ -69,10 +72,8 @@ int saving_store_decision(struct saving *s, enum decision_kind kind, struct err 
     bool is_activate = kind == DECISION_ACTIVATE;
     uint64_t attempt = save->kind == SAVE_ATTEMPT ? s->out->number : save->number;
 
-    if (draw(s, e))
-        return -1;
-    encode(s, kind, is_activate ? attempt : 0);
-    if (PG_QUERY(s->pg,
+    if (draw(s, e) || encode(s, kind, is_activate ? attempt : 0, e) ||
+        PG_QUERY(s->pg,
                  "INSERT INTO decision (dseq, gen, epoch, kind, rollout_id, attempt_number, body,"
                  " because) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
                  NULL, e, PARAM_INT(s->out->dseq), PARAM_INT(s->fence->gen),

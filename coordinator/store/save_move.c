@@ -109,10 +109,8 @@ static const char *why_pending(enum phase ending)
 }
 
 /* Who never got further than pending is told why, unless a reason is there already. */
-static int explain_pending(struct saving *s, struct err *e)
+int saving_explain_pending(struct saving *s, enum phase ending, struct err *e)
 {
-    enum phase ending = s->save->to;
-
     return PG_QUERY(s->pg,
                     "UPDATE member AS m SET updated_at = now(),"
                     " detail = CASE m.detail WHEN 'aborted' THEN m.detail ELSE $2 END,"
@@ -143,5 +141,5 @@ int save_end(struct saving *s, struct err *e)
         PG_QUERY(s->pg, "UPDATE rollout_change SET is_open = false WHERE rollout_id = $1", NULL, e,
                  PARAM_INT(save->rollout)))
         return -1;
-    return explain_pending(s, e);
+    return saving_explain_pending(s, save->to, e);
 }

@@ -51,6 +51,10 @@ int saving_fix_base(struct saving *s, struct err *e) __attribute__((warn_unused_
 int saving_store_decision(struct saving *s, enum decision_kind kind, struct err *e)
     __attribute__((warn_unused_result));
 
+/* Members that never got further than pending are told why, unless they have a reason already. */
+int saving_explain_pending(struct saving *s, enum phase ending, struct err *e)
+    __attribute__((warn_unused_result));
+
 int save_attempt(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 int save_decision(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 int save_move(struct saving *s, struct err *e) __attribute__((warn_unused_result));

@@ -1,12 +1,14 @@
-/* writer.c - the writer's thread: takes requests in order, gathers what can be written together. */
+/* writer.c - the writer's thread: takes requests in order, and tries until they are durable. */
 #include "coordinator/store/writer.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/log.h"
 #include "common/pulse.h"
 #include "coordinator/store/acks.h"
 #include "coordinator/store/fence.h"
@@ -17,8 +19,14 @@
 #include "coordinator/store/save.h"
 #include "coordinator/store/writer_queue.h"
 
-/* A statement of ours is ended by the server after 30 s at most. */
-#define PATIENCE_MS 40000
+/* A statement of ours is ended by the server after 5 s, a slow one after 30: longer than that only
+ * a server is silent that is stopped or cut off. */
+#define PATIENCE_MS 6000
+#define SLOW_PATIENCE_MS 35000
+#define SLOW_AFTER_MS 4000 /* so long nothing but want of time fails, as a rule */
+#define RETRY_FIRST_MS 20
+#define RETRY_LAST_MS 500
+#define SAY_EVERY_MS 10000
 
 struct writer {
     const char *conninfo;
@@ -26,7 +34,10 @@ struct writer {
     pthread_t thread;
     struct mailbox *results;
     struct writer_queue *queue;
-    struct pg *pg; /* the thread's own */
+    pthread_mutex_t lock; /* of pg, which the thread alone changes */
+    struct pg *pg;
+    uint64_t seq; /* of the newest transaction (fence.h) */
+    uint64_t refused; /* the rollout whose save was refused last, and none was taken since */
 };
 
 /* ---------------------------------------------------------------- results */
@@ -56,45 +67,77 @@ static void free_result(void *item)
     writer_result_free(item);
 }
 
-/* ---------------------------------------------------------------- writing */
+/* ---------------------------------------------------------------- the connection */
+
+/* The pointer is changed under the lock: the loop may interrupt what waits for it. */
+static void set_connection(struct writer *w, struct pg *pg)
+{
+    pthread_mutex_lock(&w->lock);
+    w->pg = pg;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void close_connection(struct writer *w)
+{
+    struct pg *old = w->pg;
+
+    set_connection(w, NULL);
+    pg_close(old);
+}
 
 static int keep_connected(struct writer *w, struct err *e)
 {
-    if (w->pg && pg_is_broken(w->pg)) {
-        pg_close(w->pg);
-        w->pg = NULL;
-    }
+    struct pg *pg;
+
+    if (w->pg && pg_is_broken(w->pg))
+        close_connection(w);
     if (w->pg)
         return 0;
-    if (pg_open(w->conninfo, "lockstepd writer", &w->pg, e))
+    if (pg_open(w->conninfo, "lockstepd writer", &pg, e))
         return -1;
-    pg_set_patience(w->pg, PATIENCE_MS);
     if (w->lease)
-        lease_add_backend(w->lease, pg_backend_pid(w->pg));
+        lease_add_backend(w->lease, pg_backend_pid(pg));
+    set_connection(w, pg);
     return 0;
 }
 
-static int write_save(struct writer *w, const struct fence *fence,
-                      const struct save_request *request, struct err *e)
-{
-    struct writer_result *r = result_of(WRITER_SAVED, fence->epoch);
+/* ---------------------------------------------------------------- one transaction */
 
-    if (save_write(w->pg, fence, request, r, e)) {
+/* One transaction and what its tries have found out so far. */
+struct writing {
+    struct gathering *g;
+    struct writer_result *saved; /* of the newest try that may yet turn out to have committed */
+    bool is_slow;                /* an earlier try ran out of time */
+    bool is_done;
+};
+
+static int try_save(struct writer *w, struct writing *x, struct err *e)
+{
+    struct writer_result *r = result_of(WRITER_SAVED, x->g->fence.epoch);
+    bool was_done = false;
+    int rc = save_write(w->pg, &x->g->fence, x->g->save, x->is_slow, r, &was_done, e);
+
+    if (was_done) { /* what that one drew and stored is what counts */
         writer_result_free(r);
-        return -1;
+        return 0;
     }
-    mailbox_put(w->results, r);
-    return 0;
+    writer_result_free(x->saved);
+    x->saved = r;
+    return rc;
 }
 
-static int write_gathered(struct writer *w, const struct gathering *g, struct err *e)
+static int write_gathered(struct writer *w, const struct writing *x, struct err *e)
 {
+    const struct gathering *g = x->g;
     struct acks_summary acks = { 0 };
     struct joins_summary joined = { 0 };
+    bool was_done;
     int status = 0;
 
-    if (fence_begin(w->pg, &g->fence, g->is_large, e))
+    if (fence_begin(w->pg, &g->fence, g->is_large || x->is_slow, &was_done, e))
         return -1;
+    if (was_done)
+        return 0;
     if ((g->join_count && joins_write(w->pg, g->joins, g->join_count, &joined, e)) ||
         (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
         (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
@@ -109,9 +152,78 @@ static int write_gathered(struct writer *w, const struct gathering *g, struct er
     return status ? -1 : fence_commit(w->pg, e);
 }
 
-/* What was gathered goes back to the loop, request by request. */
-static void hand_back(struct writer *w, struct gathering *g)
+static bool is_large_save(const struct gathering *g)
 {
+    return g->save && g->save->cohort_count >= SAVE_LARGE_COHORT;
+}
+
+static int try_once(struct writer *w, struct writing *x, struct err *e)
+{
+    bool was_done;
+
+    if (keep_connected(w, e))
+        return -1;
+    pg_set_patience(w->pg, x->is_slow || x->g->is_large || is_large_save(x->g) ? SLOW_PATIENCE_MS
+                                                                               : PATIENCE_MS);
+    if (x->g->end)
+        return save_forced_end(w->pg, &x->g->fence, x->g->end, &was_done, e);
+    return x->g->save ? try_save(w, x, e) : write_gathered(w, x, e);
+}
+
+static bool is_passing(const struct writer *w, const struct err *e)
+{
+    return e->kind != ERR_FENCED && (!w->pg || pg_is_passing(w->pg));
+}
+
+/* Shorter when the leadership ends meanwhile. */
+static void rest(struct writer *w, uint64_t epoch, int64_t wait_ms)
+{
+    const struct timespec slice = { .tv_nsec = RETRY_FIRST_MS * 1000000L };
+
+    for (; wait_ms > 0 && writer_queue_is_open(w->queue, epoch); wait_ms -= RETRY_FIRST_MS)
+        nanosleep(&slice, NULL);
+}
+
+/* Until it is durable, cannot be, or nobody wants it any more (then nothing is said). */
+static int insist(struct writer *w, struct writing *x, struct err *e)
+{
+    int64_t wait_ms = RETRY_FIRST_MS, began_ms = clock_monotonic_ms(), said_ms = began_ms;
+
+    x->g->fence.seq = ++w->seq;
+    for (;;) {
+        int64_t now_ms;
+
+        if (try_once(w, x, e) == 0)
+            return 0;
+        if (!is_passing(w, e) || !writer_queue_is_open(w->queue, x->g->fence.epoch))
+            return -1;
+        now_ms = clock_monotonic_ms();
+        x->is_slow |= now_ms - began_ms >= SLOW_AFTER_MS;
+        if (now_ms >= said_ms) {
+            said_ms = now_ms + SAY_EVERY_MS;
+            log_warn("a write waits; it is tried again while this leadership lasts", "reason",
+                     e->text);
+        }
+        rest(w, x->g->fence.epoch, wait_ms);
+        wait_ms = wait_ms * 2 < RETRY_LAST_MS ? wait_ms * 2 : RETRY_LAST_MS;
+    }
+}
+
+/* ---------------------------------------------------------------- what became of it */
+
+/* What was gathered goes back to the loop, request by request. */
+static void hand_back(struct writer *w, struct writing *x)
+{
+    struct gathering *g = x->g;
+
+    if (g->save)
+        mailbox_put(w->results, MOVE(x->saved));
+    if (g->end) {
+        struct writer_result *r = result_of(WRITER_ENDED, g->fence.epoch);
+
+        r->rollout_id = g->end->rollout_id;
+        mailbox_put(w->results, r);
+    }
     for (size_t i = 0; i < g->join_count; i++) {
         struct writer_result *r = result_of(WRITER_JOINED, g->fence.epoch);
 
@@ -136,27 +248,78 @@ static void fail(struct writer *w, uint64_t epoch, const struct err *reason)
     mailbox_put(w->results, r);
 }
 
+static int write_one(struct writer *w, struct gathering *g, struct err *e)
+{
+    struct writing x = { .g = g };
+    int rc = insist(w, &x, e);
+
+    if (rc == 0)
+        hand_back(w, &x);
+    writer_result_free(x.saved);
+    return rc;
+}
+
+/* The database will not have one of them, ever: it must not stand in the way of the others. What
+ * is refused by itself is not counted and not receipted. */
+static int write_apart(struct writer *w, struct gathering *g, struct err *e)
+{
+    struct gathering one;
+
+    while (gathering_split(g, &one)) {
+        int rc = write_one(w, &one, e);
+
+        if (rc && (e->kind == ERR_FENCED || is_passing(w, e))) {
+            gathering_fini(&one);
+            return -1;
+        }
+        if (rc) {
+            log_error("the database refuses what was heard; it is left out", "reason", e->text);
+            for (size_t i = 0; i < one.batch_count; i++)
+                ack_batch_forget(one.batches[i]);
+            hand_back(w, &(struct writing){ .g = &one });
+        }
+        gathering_fini(&one);
+    }
+    return 0;
+}
+
+/* The first time the leader may have had a wrong picture, and reads the truth. The second time the
+ * truth is what is refused: then it would go on like that for ever, and with it everybody else. */
+static void stop_rollout(struct writer *w, const struct gathering *g, const struct err *reason)
+{
+    struct fence fence = g->fence;
+    struct err e = { 0 };
+
+    if (w->refused != g->save->save.rollout) {
+        w->refused = g->save->save.rollout;
+        return;
+    }
+    fence.seq = 0;
+    if (save_stop(w->pg, &fence, (int64_t)g->save->save.rollout, reason->text, &e))
+        log_error("a rollout whose step was refused could not be stopped", "reason", e.text);
+}
+
 static void *run(void *arg)
 {
     struct writer *w = arg;
     struct gathering g;
 
-    pulse_begin("writer");
     while (writer_queue_gather(w->queue, &g)) {
         struct err e = { 0 };
-        int status = keep_connected(w, &e);
+        int rc = write_one(w, &g, &e);
+        bool is_refused = rc && e.kind != ERR_FENCED && !is_passing(w, &e);
 
-        if (status == 0 && g.save)
-            status = write_save(w, &g.fence, g.save, &e);
-        else if (status == 0)
-            status = write_gathered(w, &g, &e);
-        if (status)
+        if (rc == 0 && g.save && w->refused == g.save->save.rollout)
+            w->refused = 0;
+        if (is_refused && g.save)
+            stop_rollout(w, &g, &e);
+        else if (is_refused && !g.end)
+            rc = write_apart(w, &g, &e);
+        if (rc)
             fail(w, g.fence.epoch, &e);
-        else
-            hand_back(w, &g);
         gathering_fini(&g);
     }
-    pg_close(w->pg);
+    close_connection(w);
     return NULL;
 }
 
@@ -171,8 +334,18 @@ struct writer *writer_start(const char *conninfo, struct lease *lease)
     w->lease = lease;
     w->results = mailbox_new();
     w->queue = writer_queue_new();
+    MUST(pthread_mutex_init(&w->lock, NULL) == 0);
     MUST(pthread_create(&w->thread, NULL, run, w) == 0);
     return w;
+}
+
+/* Whatever it waits for is of a leadership that is over. */
+static void interrupt(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->pg)
+        pg_interrupt(w->pg);
+    pthread_mutex_unlock(&w->lock);
 }
 
 void writer_stop(struct writer *w)
@@ -180,7 +353,9 @@ void writer_stop(struct writer *w)
     if (!w)
         return;
     writer_queue_stop(w->queue);
+    interrupt(w);
     pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->lock);
     writer_queue_free(w->queue);
     mailbox_free(w->results, free_result);
     free(w);
@@ -198,12 +373,27 @@ struct writer_result *writer_next(struct writer *w)
 
 void writer_lead(struct writer *w, uint32_t gen, uint64_t epoch)
 {
+    interrupt(w);
     writer_queue_open(w->queue, (struct fence){ .gen = gen, .epoch = epoch });
+}
+
+void writer_rest(struct writer *w)
+{
+    writer_queue_close_any(w->queue);
 }
 
 void writer_save(struct writer *w, struct save_request **request)
 {
     writer_queue_save(w->queue, MOVE(*request));
+}
+
+void writer_end(struct writer *w, const struct end_request *request)
+{
+    struct end_request *copy = malloc(sizeof(*copy));
+
+    MUST(copy);
+    *copy = *request;
+    writer_queue_end(w->queue, copy);
 }
 
 void writer_acks(struct writer *w, struct ack_batch **batch)

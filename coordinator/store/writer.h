@@ -3,9 +3,16 @@
  * The loop submits requests and gets results back in the same order; nothing is shared. Saves
  * (C1, C3, C4, moves) are one transaction each. Acknowledgements gather while a transaction
  * commits and are written together with unnest arrays, one transaction per gathering. Every
- * transaction starts with the fence and ends with its audit row. A request that fails for any
- * reason ends the writer's usefulness: it reports WRITER_FAILED once, drops everything after it
- * unsaid (results for them never come) and waits for the next writer_lead.
+ * transaction starts with the fence and ends with its audit row.
+ *
+ * What passes is waited out: a lock or statement time-out, a deadlock, a dead connection, a COMMIT
+ * without an answer. The same transaction is tried again for as long as the leadership lasts; the
+ * leader's log (fence.h) tells whether an earlier try did commit. Acknowledgements that the database
+ * refuses are left out, each by itself. After a refused save, and when the fence is lost, the writer
+ * reports WRITER_FAILED once, drops everything after it unsaid (results for them never come) and
+ * waits for the next writer_lead: the leader's picture of that rollout is wrong, so the next one
+ * reads the truth. What is refused once more then stops its own rollout and nobody else: it is paused
+ * with the reason, or ended when it is paused or going back already.
  */
 #ifndef COORDINATOR_STORE_WRITER_H
 #define COORDINATOR_STORE_WRITER_H
@@ -58,6 +65,14 @@ struct save_request {
     size_t unfit_count;
 };
 
+/* A rollout that cannot be read, or that the database refuses to move: it ends where it stands. What
+ * was activated somewhere is rolled back (the decision stays owed), nothing else is promised. */
+struct end_request {
+    int64_t rollout_id;
+    int64_t command; /* that asked for it, answered in the same transaction; 0: none */
+    char why[320];
+};
+
 /* What a server told of itself: labels, the agent's version, the scopes it reads that its enrolment
  * allows, and those that it no longer reads. A scope that nobody wrote yet gets its row here (head
  * 0), so that its servers are known before its first write. */
@@ -77,6 +92,7 @@ enum writer_result_kind {
     WRITER_SAVED,  /* save, number, dseq, body: of the request */
     WRITER_ACKS,   /* acks: all of them are recorded (or obsolete); receipts may go out */
     WRITER_JOINED, /* join: the memberships are recorded */
+    WRITER_ENDED,  /* rollout_id: ended as it stood */
     WRITER_FAILED, /* reason; ERR_FENCED when a newer leader is there */
 };
 struct writer_result {
@@ -91,6 +107,7 @@ struct writer_result {
     size_t change_count;
     struct ack_batch *acks;  /* ACKS: the batch as submitted */
     struct join_request *join;
+    int64_t rollout_id; /* ENDED */
     struct err reason;
 };
 void writer_result_free(struct writer_result *r);
@@ -104,7 +121,10 @@ struct writer_result *writer_next(struct writer *w); /* NULL: nothing now */
 
 /* A new leadership: forget what is queued, write with this fence from now on. */
 void writer_lead(struct writer *w, uint32_t gen, uint64_t epoch);
+/* The leadership is over: nothing is tried any more until the next one. */
+void writer_rest(struct writer *w);
 void writer_save(struct writer *w, struct save_request **request);
+void writer_end(struct writer *w, const struct end_request *request);
 void writer_acks(struct writer *w, struct ack_batch **batch);
 void writer_join(struct writer *w, struct join_request **request);
 /* Answer a command that needs no change: state 'done' (answer "repeated") or 'refused' (what is

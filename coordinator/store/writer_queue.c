@@ -13,12 +13,13 @@
 #define GATHER_MAX 20000
 #define GATHER_LARGE 2000
 
-enum item_kind { ITEM_SAVE, ITEM_ACKS, ITEM_JOIN, ITEM_ANSWER, ITEM_DRIFT, ITEM_SEEN };
+enum item_kind { ITEM_SAVE, ITEM_END, ITEM_ACKS, ITEM_JOIN, ITEM_ANSWER, ITEM_DRIFT, ITEM_SEEN };
 
 struct item {
     struct item *next;
     enum item_kind kind;
     struct save_request *save;
+    struct end_request *end;
     struct ack_batch *acks;
     struct join_request *join;
     struct answer answer;
@@ -65,6 +66,7 @@ void join_request_free(struct join_request *request)
 static void free_item(struct item *item)
 {
     save_request_free(item->save);
+    free(item->end);
     ack_batch_free(item->acks);
     join_request_free(item->join);
     free(item->answer.text);
@@ -76,6 +78,7 @@ static void free_item(struct item *item)
 void gathering_fini(struct gathering *g)
 {
     save_request_free(g->save);
+    free(g->end);
     for (size_t i = 0; i < g->batch_count; i++)
         ack_batch_free(g->batches[i]);
     for (size_t i = 0; i < g->join_count; i++)
@@ -146,6 +149,24 @@ void writer_queue_close(struct writer_queue *q, uint64_t epoch)
     pthread_mutex_unlock(&q->lock);
 }
 
+void writer_queue_close_any(struct writer_queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    empty(q);
+    q->is_open = false;
+    pthread_mutex_unlock(&q->lock);
+}
+
+bool writer_queue_is_open(struct writer_queue *q, uint64_t epoch)
+{
+    bool is_so;
+
+    pthread_mutex_lock(&q->lock);
+    is_so = q->is_open && !q->is_stopped && q->fence.epoch == epoch;
+    pthread_mutex_unlock(&q->lock);
+    return is_so;
+}
+
 void writer_queue_stop(struct writer_queue *q)
 {
     pthread_mutex_lock(&q->lock);
@@ -175,6 +196,11 @@ static void append(struct writer_queue *q, struct item item)
 void writer_queue_save(struct writer_queue *q, struct save_request *request)
 {
     append(q, (struct item){ .kind = ITEM_SAVE, .save = request });
+}
+
+void writer_queue_end(struct writer_queue *q, struct end_request *request)
+{
+    append(q, (struct item){ .kind = ITEM_END, .end = request });
 }
 
 void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch)
@@ -230,6 +256,9 @@ static size_t take(struct gathering *g, struct item *item)
     switch (item->kind) {
     case ITEM_SAVE:
         g->save = MOVE(item->save);
+        return 1;
+    case ITEM_END:
+        g->end = MOVE(item->end);
         return 1;
     case ITEM_ACKS:
         g->batches = grown(g->batches, g->batch_count, sizeof(*g->batches));
@@ -293,14 +322,48 @@ bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
 
         weight += take(out, item);
         free_item(item);
-    } while (!out->save && weight < GATHER_MAX && q->first && q->first->kind != ITEM_SAVE);
+    } while (!out->save && !out->end && weight < GATHER_MAX && q->first &&
+             q->first->kind != ITEM_SAVE && q->first->kind != ITEM_END);
     pthread_mutex_unlock(&q->lock);
     out->is_large = weight >= GATHER_LARGE;
     q->was_bulk = weight >= BULK;
     return true;
 }
 
+bool gathering_split(struct gathering *g, struct gathering *one)
+{
+    *one = (struct gathering){ .fence = g->fence };
+    if (g->batch_count) {
+        one->batches = grown(NULL, 0, sizeof(*one->batches));
+        one->batches[one->batch_count++] = g->batches[--g->batch_count];
+    } else if (g->join_count) {
+        one->joins = grown(NULL, 0, sizeof(*one->joins));
+        one->joins[one->join_count++] = g->joins[--g->join_count];
+    } else if (g->answer_count) {
+        one->answers = grown(NULL, 0, sizeof(*one->answers));
+        one->answers[one->answer_count++] = g->answers[--g->answer_count];
+    } else if (g->drift_count) {
+        one->drifts = grown(NULL, 0, sizeof(*one->drifts));
+        one->drifts[one->drift_count++] = g->drifts[--g->drift_count];
+    } else if (g->seen_count) {
+        one->seen = MOVE(g->seen); /* one statement that names them all, and makes no difference */
+        one->seen_count = g->seen_count;
+        g->seen_count = 0;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* ---------------------------------------------------------------- batches */
+
+void ack_batch_forget(struct ack_batch *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        b->records[i].is_recorded = false;
+        b->records[i].outbox_id = 0;
+    }
+}
 
 struct ack_batch *ack_batch_new(void)
 {

@@ -1,6 +1,6 @@
 /* writer_queue.h - what waits for the writer: in order, and as much at once as may go together.
  *
- * Saves are alone. Between two saves the order of acknowledgements, joins, answers and sightings
+ * Saves and ends are alone. Between two saves the order of acknowledgements, joins, answers and sightings
  * does not matter: they are gathered while a transaction commits, up to a limit.
  */
 #ifndef COORDINATOR_STORE_WRITER_QUEUE_H
@@ -11,10 +11,11 @@
 #include "coordinator/store/joins.h"
 #include "coordinator/store/writer.h"
 
-/* One transaction: a save, or what was gathered. Owns everything; gathering_fini. */
+/* One transaction: a save, an end, or what was gathered. Owns everything; gathering_fini. */
 struct gathering {
     struct fence fence;
     struct save_request *save;
+    struct end_request *end;
     bool is_large;
     size_t batch_count, join_count, seen_count, answer_count, drift_count;
     struct ack_batch **batches;
@@ -24,6 +25,10 @@ struct gathering {
     struct drift_note *drifts;
 };
 void gathering_fini(struct gathering *g);
+/* Moves one request of those that were gathered into a gathering of its own; false: none is left. */
+bool gathering_split(struct gathering *g, struct gathering *one);
+/* Nothing in it was recorded, and nothing in it is to be receipted. */
+void ack_batch_forget(struct ack_batch *b);
 void join_request_free(struct join_request *request);
 
 struct writer_queue;
@@ -34,12 +39,16 @@ void writer_queue_free(struct writer_queue *q);
  * submitted is dropped. */
 void writer_queue_open(struct writer_queue *q, struct fence fence);
 void writer_queue_close(struct writer_queue *q, uint64_t epoch); /* unless a newer one is open */
+void writer_queue_close_any(struct writer_queue *q);
+/* Is it still this leadership's, and is there somebody to write for? */
+bool writer_queue_is_open(struct writer_queue *q, uint64_t epoch);
 void writer_queue_stop(struct writer_queue *q);
 /* Waits for something to do. false: stopped. */
 bool writer_queue_gather(struct writer_queue *q, struct gathering *out);
 
 /* All take what they are given. */
 void writer_queue_save(struct writer_queue *q, struct save_request *request);
+void writer_queue_end(struct writer_queue *q, struct end_request *request);
 void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch);
 void writer_queue_join(struct writer_queue *q, struct join_request *request);
 void writer_queue_answer(struct writer_queue *q, struct answer answer);

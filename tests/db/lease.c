@@ -170,7 +170,7 @@ START_TEST(test_renewing_does_not_wait_for_a_fenced_transaction)
 
     first = start("one");
     await_news(first, LEASE_GAINED);
-    ck_assert_int_eq(fence_begin(writer, &fence, false, &e), 0);
+    ck_assert_int_eq(fence_begin(writer, &fence, false, &(bool){ 0 }, &e), 0);
     expect_no_loss(first, 2 * LEASE_MS);
     ck_assert_msg(pg_exec(writer, "COMMIT", &e) == 0, "%s", e.text);
     pg_close(writer);
@@ -183,8 +183,8 @@ START_TEST(test_given_up_and_taken_again)
 
     first = start("one");
     await_news(first, LEASE_GAINED);
-    lease_abdicate(first, 77); /* not of this epoch */
-    lease_abdicate(first, 1);
+    lease_abdicate(first, 77, -1); /* not of this epoch */
+    lease_abdicate(first, 1, -1);
     n = await_news(first, LEASE_LOST);
     ck_assert_uint_eq(n.epoch, 1);
     n = await_news(first, LEASE_GAINED);
@@ -251,7 +251,7 @@ static pid_t stopped_leader(bool is_named)
 
         if (is_named)
             kit_sql(own, "UPDATE leader SET backend_pids = ARRAY[pg_backend_pid()]");
-        if (fence_begin(own, &fence, false, &e) ||
+        if (fence_begin(own, &fence, false, &(bool){ 0 }, &e) ||
             (is_named && pg_exec(own, "SET LOCAL idle_in_transaction_session_timeout = 0", &e)) ||
             write(ready[1], "x", 1) != 1)
             _exit(1);

@@ -40,7 +40,7 @@ static void save(struct save what, const int64_t *cohort, size_t count)
     q.cohort = (int64_t *)(uintptr_t)cohort;
     q.save.rollout = (uint64_t)rollout_id;
     q.save.because = "because of the test";
-    ck_assert_msg(save_write(pg, &fence, &q, &r, &e) == 0, "%s", e.text);
+    ck_assert_msg(save_write(pg, &fence, &q, false, &r, &(bool){ 0 }, &e) == 0, "%s", e.text);
     number = r.number ? r.number : number;
     dseq = r.dseq ? r.dseq : dseq;
     free(r.body);
@@ -144,8 +144,8 @@ START_TEST(test_a_rollout_that_waits)
 }
 END_TEST
 
-/* What cannot be read holds up nobody but itself. */
-START_TEST(test_a_row_that_makes_no_sense_is_passed_over)
+/* What cannot be read says so and holds up nobody but itself. */
+START_TEST(test_a_row_that_makes_no_sense_is_told_apart)
 {
     for (int i = 0; i <= ROLLOUT_SCOPES_MAX; i++) {
         char name[32];
@@ -159,8 +159,12 @@ START_TEST(test_a_row_that_makes_no_sense_is_passed_over)
                 " is_open) SELECT (SELECT max(rollout_id) FROM rollout), scope_id, 0, 1, true"
                 " FROM scope WHERE service LIKE 'many-%%'");
     load();
-    ck_assert_uint_eq(s->rollout_count, 1);
+    ck_assert_uint_eq(s->rollout_count, 2);
     ck_assert_int_eq(s->rollouts[0].rollout_id, rollout_id);
+    ck_assert_str_eq(s->rollouts[0].fault, "");
+    ck_assert_str_eq(s->rollouts[1].public_id, "senseless");
+    ck_assert_str_eq(s->rollouts[1].fault,
+                     "a rollout changes 17 scopes; at most 16 are possible");
 }
 END_TEST
 
@@ -294,7 +298,7 @@ int main(void)
     tcase_add_test(tests, test_the_roster);
     tcase_add_test(tests, test_parts_of_it);
     tcase_add_test(tests, test_a_rollout_that_waits);
-    tcase_add_test(tests, test_a_row_that_makes_no_sense_is_passed_over);
+    tcase_add_test(tests, test_a_row_that_makes_no_sense_is_told_apart);
     tcase_add_test(tests, test_preparing);
     tcase_add_test(tests, test_activating_and_baking);
     tcase_add_test(tests, test_finalizing_and_over);

@@ -44,7 +44,7 @@ static int write_with(struct save save, const int64_t *cohort, size_t cohort_cou
     q.save.because = "because of the test";
     free(result.body);
     result = (struct writer_result){ 0 };
-    return save_write(pg, &fence, &q, &result, &err);
+    return save_write(pg, &fence, &q, false, &result, &(bool){ 0 }, &err);
 }
 
 static int write_save(struct save save)
@@ -325,7 +325,7 @@ START_TEST(test_unfit_members_are_remembered)
                               .cohort = cohort, .cohort_count = 2,
                               .unfit = unfit, .unfit_count = 1 };
 
-    ck_assert_msg(save_write(pg, &fence, &q, &result, &err) == 0, "%s", err.text);
+    ck_assert_msg(save_write(pg, &fence, &q, false, &result, &(bool){ 0 }, &err) == 0, "%s", err.text);
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(server_id::text, ',') FROM member"
                                   " WHERE is_unfit"), "2");
 }

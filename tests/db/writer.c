@@ -224,7 +224,8 @@ START_TEST(test_without_leadership_nothing_is_written)
 }
 END_TEST
 
-START_TEST(test_a_lost_connection_fails_and_heals)
+/* A dead connection is no reason to give the leadership up. */
+START_TEST(test_a_lost_connection_heals)
 {
     struct writer_result *r;
 
@@ -238,13 +239,114 @@ START_TEST(test_a_lost_connection_fails_and_heals)
                      " AND datname = current_database()");
     submit_pause(false);
     r = next();
-    ck_assert(r->kind == WRITER_FAILED && r->reason.kind == ERR_UNAVAILABLE);
+    ck_assert_int_eq(r->kind, WRITER_SAVED);
+    ck_assert_uint_eq(r->epoch, 1);
     writer_result_free(r);
+}
+END_TEST
+
+/* Longer than its lock time-out, which is 2 s. */
+START_TEST(test_a_long_wait_for_a_lock_is_waited_out)
+{
+    struct pg *other = kit_open(conninfo);
+    struct writer_result *r;
+
+    kit_sql(other, "BEGIN; SELECT 1 FROM audit_head FOR UPDATE");
     writer_lead(writer, 1, 1);
-    submit_pause(false);
+    submit_pause(true);
+    submit_ready(1, 1);
+    for (int i = 0; i < 30; i++)
+        expect_nothing();
+    pg_close(other);
     r = next();
     ck_assert_int_eq(r->kind, WRITER_SAVED);
     writer_result_free(r);
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_ACKS);
+    writer_result_free(r);
+    ck_assert_str_eq(kit_text(pg, "SELECT is_paused FROM rollout"), "t");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.pause'"), 1);
+}
+END_TEST
+
+#define WAITING_COMMIT                                                                             \
+    " FROM pg_stat_activity WHERE application_name = 'lockstepd writer'"                           \
+    " AND wait_event = 'SyncRep'"
+
+/* COMMIT waits for a standby that is not there: it is done, and its answer never comes. */
+START_TEST(test_a_commit_whose_answer_is_lost_is_known_to_have_happened)
+{
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    kit_sql(pg, "SET synchronous_commit = local");
+    kit_sql(pg, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    kit_sql(pg, "SELECT pg_reload_conf()");
+    submit(attempt, 3);
+    kit_await(pg, 1, "SELECT count(*)" WAITING_COMMIT);
+    kit_sql(pg, "SELECT pg_terminate_backend(pid)" WAITING_COMMIT);
+    kit_sql(pg, "ALTER SYSTEM RESET synchronous_standby_names");
+    kit_sql(pg, "SELECT pg_reload_conf()");
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_SAVED);
+    ck_assert_int_eq((int64_t)r->number, kit_int(pg, "SELECT attempt_number FROM rollout"));
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM attempt"), 1);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member"), 3);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.attempt'"), 1);
+    writer_result_free(r);
+}
+END_TEST
+
+/* Refused again by the next leader, too: it stops its own rollout, with the reason. */
+START_TEST(test_what_is_refused_twice_stops_its_rollout)
+{
+    static const struct save wrong = { .kind = SAVE_ATTEMPT, .from = PHASE_BAKING,
+                                       .to = PHASE_PREPARING, .stage = 1, .attempt = 1 };
+    static const char *const fates[] = { "f f", "t f", "f t" };
+
+    for (int i = 0; i < 3; i++) {
+        struct writer_result *r;
+
+        kit_lead(pg, (uint64_t)i + 1);
+        writer_lead(writer, 1, (uint64_t)i + 1);
+        submit(wrong, 1);
+        r = next();
+        ck_assert_int_eq(r->kind, WRITER_FAILED);
+        writer_result_free(r);
+        ck_assert_str_eq(kit_text(pg, "SELECT concat_ws(' ', is_paused, state = 'aborted')"
+                                      " FROM rollout"), fates[i]);
+    }
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM rollout"
+                                 " WHERE reason LIKE 'the database refused its next step%%'"), 1);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM rollout_change WHERE is_open"), 0);
+}
+END_TEST
+
+/* What an open rollout activated goes back, though nobody can lead it any more. */
+START_TEST(test_a_rollout_that_cannot_be_read_is_ended_as_it_stands)
+{
+    struct end_request request = { .rollout_id = rollout_id, .why = "made no sense" };
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    submit(attempt, 3);
+    writer_result_free(next());
+    kit_sql(pg, "UPDATE attempt SET outcome = 'activate';"
+                "UPDATE rollout SET phase = 'baking', stage = 77, strategy = '{}'");
+    writer_end(writer, &request);
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_ENDED);
+    ck_assert_int_eq(r->rollout_id, rollout_id);
+    writer_result_free(r);
+    ck_assert_str_eq(kit_text(pg, "SELECT concat_ws(' ', state, reason) FROM rollout"),
+                     "failed made no sense");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision JOIN decision_scope USING (dseq)"
+                                 " WHERE kind = 'rollback' AND revision = 0"), 1);
+    writer_end(writer, &request); /* over already: nothing more happens */
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_ENDED);
+    writer_result_free(r);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.end'"), 1);
 }
 END_TEST
 
@@ -331,7 +433,11 @@ int main(void)
     tcase_add_test(tests, test_a_failure_is_said_once_and_ends_it);
     tcase_add_test(tests, test_a_newer_leader_fences_it);
     tcase_add_test(tests, test_without_leadership_nothing_is_written);
-    tcase_add_test(tests, test_a_lost_connection_fails_and_heals);
+    tcase_add_test(tests, test_a_lost_connection_heals);
+    tcase_add_test(tests, test_a_long_wait_for_a_lock_is_waited_out);
+    tcase_add_test(tests, test_a_commit_whose_answer_is_lost_is_known_to_have_happened);
+    tcase_add_test(tests, test_what_is_refused_twice_stops_its_rollout);
+    tcase_add_test(tests, test_a_rollout_that_cannot_be_read_is_ended_as_it_stands);
     tcase_add_test(tests, test_joins_answers_and_sightings);
     tcase_add_test(tests, test_event_numbers_appear_in_the_order_of_commits);
     suite_add_tcase(suite, tests);
