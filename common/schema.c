@@ -54,13 +54,22 @@ static int tell(const struct schema_problem *first, struct err *e)
                     first->schema_path);
 }
 
+static _Thread_local uint64_t budget = UINT64_MAX;
+
+void schema_budget(uint64_t steps)
+{
+    budget = steps;
+}
+
 int schema_run(const struct schema *s, const json_t *tree, struct schema_problems *problems,
                struct err *e)
 {
     SCOPED_SCHEMA_PROBLEMS struct schema_problems own = { 0 };
     struct schema_check c = {
-        .schema = s, .problems = problems ? problems : &own, .work = SCHEMA_WORK_MAX, .e = e
+        .schema = s, .problems = problems ? problems : &own, .e = e,
+        .work = budget < SCHEMA_WORK_MAX ? budget : SCHEMA_WORK_MAX
     };
+    const uint64_t given = c.work;
     struct schema_at at = { .value = tree };
     bool fits;
 
@@ -70,6 +79,7 @@ int schema_run(const struct schema *s, const json_t *tree, struct schema_problem
     e->code = NULL;
     fits = schema_apply(&c, s->root, &at);
     schema_pattern_forget(&c);
+    budget -= budget == UINT64_MAX ? 0 : given - c.work;
     if (e->kind != ERR_NONE)
         return -1;
     if (fits)

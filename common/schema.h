@@ -70,6 +70,10 @@ static inline void schema_problems_fini_scoped(struct schema_problems *problems)
 }
 #define SCOPED_SCHEMA_PROBLEMS __attribute__((cleanup(schema_problems_fini_scoped)))
 
+/* From here on all checks of this thread together have so many steps, however many they are: what
+ * one request asks for must not grow with the number of its keys. UINT64_MAX: no such limit. */
+void schema_budget(uint64_t steps);
+
 struct schema;
 
 /* The text of the document at `uri` (absolute where the schema has an $id, without fragment). */

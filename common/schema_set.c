@@ -145,6 +145,19 @@ int schema_set_check(const struct schema_set *set, const struct document *before
     return j.rc;
 }
 
+int schema_set_check_secret(const struct schema_set *set, const struct document_item *item,
+                            struct schema_problems *problems, struct err *e)
+{
+    SCOPED(schema_free) struct schema *schema = NULL;
+    struct document_item text;
+
+    if (!strcmp(item->key, SCHEMA_SET_WHOLE) || !document_get(set->schemas, item->key, &text))
+        return 0;
+    if (schema_compile(text.text, strlen(text.text), NULL, NULL, &schema, NULL, e) < 0)
+        return err_wrap(e, "the schema of %.200s", item->key);
+    return schema_check_value(schema, item->type, item->text, problems, e);
+}
+
 int schema_set_check_item(const struct schema_set *set, const struct document_item *item,
                           struct schema_findings *findings, struct err *e)
 {

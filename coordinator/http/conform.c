@@ -154,6 +154,7 @@ int conform_check_written(struct request *rq, struct reply *re, const struct sco
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(rows_free) struct rows *children = NULL;
 
+    schema_budget(CONFORM_WORK_MAX);
     if (judge_cases(rq, scope, revision, &findings, e) < 0)
         return -1;
     if (findings.count)
@@ -207,6 +208,7 @@ int conform_check_document(struct request *rq, struct reply *re, const struct sc
     SCOPED(schema_set_free) struct schema_set *set = NULL;
     struct hash hash;
 
+    schema_budget(CONFORM_WORK_MAX);
     if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
         return -1;
     if (hash_is_zero(&hash))
@@ -214,6 +216,30 @@ int conform_check_document(struct request *rq, struct reply *re, const struct sc
     if (load_set(rq, &hash, &set, e) < 0 ||
         schema_set_check(set, before, after, &findings, e) < 0)
         return -1;
+    return findings.count ? refuse(re, NULL, &findings, point, ctx, e) : 0;
+}
+
+int conform_check_secret(struct request *rq, struct reply *re, const struct scope *scope,
+                         const struct document_item *item, conform_point_fn *point, void *ctx,
+                         struct err *e)
+{
+    SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
+    SCOPED_SCHEMA_PROBLEMS struct schema_problems problems = { 0 };
+    SCOPED(schema_set_free) struct schema_set *set = NULL;
+    struct hash hash;
+    int rc;
+
+    if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
+        return -1;
+    if (hash_is_zero(&hash))
+        return 0;
+    if (load_set(rq, &hash, &set, e) < 0)
+        return -1;
+    rc = schema_set_check_secret(set, item, &problems, e);
+    if (rc < 0 && !problems.count)
+        return err_set(e, e->kind, "its value, a secret that is not shown, cannot be judged");
+    schema_problems_hide(&problems);
+    schema_findings_add(&findings, item->key, &problems);
     return findings.count ? refuse(re, NULL, &findings, point, ctx, e) : 0;
 }
 
@@ -225,6 +251,7 @@ int conform_check_rollout(struct request *rq, struct reply *re, const char *serv
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
     SCOPED(schema_set_free) struct schema_set *set = NULL;
 
+    schema_budget(CONFORM_WORK_MAX);
     if (schemas_newest_set(rq->pg, service, set_out, e) < 0)
         return -1;
     if (hash_equal(from, to))
@@ -316,6 +343,7 @@ int conform_list_existing(struct request *rq, const char *service, const char *k
     SCOPED(rows_free) struct rows *rows = NULL;
     struct existing x = { .rq = rq, .service = service, .key = key, .schema = schema, .max = max };
 
+    schema_budget(CONFORM_WORK_MAX);
     if (schemas_scopes(rq->pg, service, &rows, e) < 0)
         return -1;
     x.list = json_array();

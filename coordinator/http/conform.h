@@ -16,6 +16,8 @@
 #include "coordinator/store/scopes.h"
 
 #define CONFORM_POINTER_SIZE 256
+/* Steps that one judging may take, however many keys and scopes it is about: under a second. */
+#define CONFORM_WORK_MAX (5 * (uint64_t)SCHEMA_WORK_MAX)
 
 /* Where in the body a key of the configuration was given: an RFC 6901 pointer, "" for the body. */
 typedef void conform_point_fn(void *ctx, const char *key, char out[CONFORM_POINTER_SIZE]);
@@ -33,6 +35,11 @@ int conform_check_document(struct request *rq, struct reply *re, const struct sc
                            const struct document *before, const struct document *after,
                            conform_point_fn *point, void *ctx, struct err *e)
     __attribute__((warn_unused_result));
+
+/* The same for one secret whose value is at hand in `item`; the value is not told. */
+int conform_check_secret(struct request *rq, struct reply *re, const struct scope *scope,
+                         const struct document_item *item, conform_point_fn *point, void *ctx,
+                         struct err *e) __attribute__((warn_unused_result));
 
 /* The same for a rollout of one document where another one runs. set_out: the set it was judged by;
  * zero when the service has no schemas. */

@@ -13,7 +13,6 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/http/whole_part.h"
 #include "coordinator/store/audit.h"
-#include "coordinator/store/documents.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
 #include "coordinator/store/secrets.h"
@@ -91,7 +90,7 @@ static void read_delete(const struct fields *body, json_t *list, json_t *set, st
     }
 }
 
-static int read_body(struct request *rq, struct reply *re, struct many *m, struct err *e)
+int many_read(struct request *rq, struct reply *re, struct many *m, struct err *e)
 {
     json_t *set, *list, *marked;
     struct fields f;
@@ -126,7 +125,7 @@ static int read_body(struct request *rq, struct reply *re, struct many *m, struc
 
 /* ---------------------------------------------------------------- writing */
 
-static void note_problems(struct reply *re, const struct many *m, const struct err *e)
+void many_note_problems(struct reply *re, const struct many *m, const struct err *e)
 {
     struct fields in = { .reply = re, .pointer = "/set" }, one = { .reply = re };
 
@@ -146,7 +145,7 @@ static void note_problems(struct reply *re, const struct many *m, const struct e
 }
 
 /* conform_point_fn: where the body gives a key, or the whole of it. */
-static void point_at_change(void *ctx, const char *key, char out[CONFORM_POINTER_SIZE])
+void many_point(void *ctx, const char *key, char out[CONFORM_POINTER_SIZE])
 {
     struct fields in = { .pointer = "/set" }, one = { 0 };
     const struct many *m = ctx;
@@ -217,20 +216,6 @@ int many_reply(struct reply *re, const struct many *m)
     return reply_json(re, 201, body);
 }
 
-/* Every key that is named, also one that has this value already; and the document as it would be.
- * All of it is undone with the transaction. */
-static int validate_many(struct request *rq, struct reply *re, struct many *m, struct err *e)
-{
-    SCOPED(document_free) struct document *before = NULL, *after = NULL;
-
-    if (revision_snapshot(rq->pg, m->scope.scope_id, m->scope.head, &before, e) < 0 ||
-        revision_snapshot(rq->pg, m->scope.scope_id, m->scope.head, &after, e) < 0)
-        return -1;
-    for (size_t i = 0; i < m->count; i++)
-        document_unset(before, m->changes[i].key);
-    return conform_check_document(rq, re, &m->scope, before, after, point_at_change, m, e);
-}
-
 static int write_once(struct request *rq, struct reply *re, struct many *m, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
@@ -242,15 +227,13 @@ static int write_once(struct request *rq, struct reply *re, struct many *m, stru
     m->write.changes = m->changes;
     m->write.count = m->count;
     if (config_write(rq->pg, &m->scope, &m->write, &m->result, e) < 0) {
-        note_problems(re, m, e);
+        many_note_problems(re, m, e);
         return -1;
     }
-    if (m->is_validating && validate_many(rq, re, m, e) < 0)
-        return -1;
     if (m->result.revision &&
-        conform_check_written(rq, re, &m->scope, m->result.revision, point_at_change, m, e) < 0)
+        conform_check_written(rq, re, &m->scope, m->result.revision, many_point, m, e) < 0)
         return -1;
-    if (m->is_dry_run || m->is_validating || !m->result.revision)
+    if (m->is_dry_run || !m->result.revision)
         return 0;
     if (config_settle(rq, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
         return -1;
@@ -275,27 +258,10 @@ int whole_write(struct request *rq, struct reply *re, struct err *e)
     int rc = -1;
 
     if (REQUEST_ONLY_QUERY(rq, e, "dry_run") == 0 &&
-        config_names_of(rq, &m.service, &m.environment, e) == 0 && read_body(rq, re, &m, e) == 0)
+        config_names_of(rq, &m.service, &m.environment, e) == 0 && many_read(rq, re, &m, e) == 0)
         rc = many_write(rq, re, &m, e);
     if (rc == 0)
         rc = many_reply(re, &m);
-    many_fini(&m);
-    return rc;
-}
-
-/* Needs no right to write: nothing is. */
-int whole_validate(struct request *rq, struct reply *re, struct err *e)
-{
-    struct many m = { .is_validating = true };
-    int rc = -1;
-
-    if (REQUEST_ONLY_QUERY(rq, e) == 0 &&
-        config_names_of(rq, &m.service, &m.environment, e) == 0 && read_body(rq, re, &m, e) == 0)
-        rc = many_write(rq, re, &m, e);
-    if (rc == 0)
-        rc = reply_json(re, 200, json_pack("{s:s,s:s,s:b,s:I}", "service_name", m.service,
-                                           "environment", m.environment, "valid", 1, "keys",
-                                           (json_int_t)m.count));
     many_fini(&m);
     return rc;
 }

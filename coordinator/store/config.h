@@ -135,6 +135,11 @@ struct config_result {
 };
 void config_result_fini(struct config_result *r);
 
+/* What config_write would find and make of the values, without a lock and without writing: the
+ * outcomes and the problems. A scope that is not there yet has the id 0. */
+int config_look(struct pg *pg, const struct scope *scope, const struct config_write *write,
+                struct config_result *result, struct err *e) __attribute__((warn_unused_result));
+
 /* Append versions, make the next revision, advance scope->head; the scopes that inherit from this
  * one get theirs. Unchanged values make no version,
  * and no revision when all are unchanged. Keys must differ. On -1 the caller rolls back; result

@@ -364,8 +364,8 @@ static int append_all(struct pg *pg, struct scope *scope, const struct config_wr
     return inherit_spread(pg, scope, old_head, write->actor, e);
 }
 
-int config_write(struct pg *pg, struct scope *scope, const struct config_write *write,
-                 struct config_result *result, struct err *e)
+int config_look(struct pg *pg, const struct scope *scope, const struct config_write *write,
+                struct config_result *result, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
@@ -384,5 +384,13 @@ int config_write(struct pg *pg, struct scope *scope, const struct config_write *
     if (!config_has_secrets(write, result))
         return err_code(e, ERR_UNAVAILABLE, "secrets_unavailable",
                         "the secrets of this write were not fetched");
+    return 0;
+}
+
+int config_write(struct pg *pg, struct scope *scope, const struct config_write *write,
+                 struct config_result *result, struct err *e)
+{
+    if (config_look(pg, scope, write, result, e) < 0)
+        return -1;
     return append_all(pg, scope, write, result, e);
 }

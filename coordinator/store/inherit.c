@@ -161,6 +161,40 @@ int inherit_caused(struct pg *pg, int64_t scope_id, uint64_t since, struct rows 
                     out, e, PARAM_INT(scope_id), PARAM_INT(since));
 }
 
+int inherit_below(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "WITH RECURSIVE below AS (SELECT scope_id, 1 AS depth FROM scope_parent"
+                    " WHERE parent_id = $1 UNION SELECT m.scope_id, b.depth + 1 FROM scope_parent m"
+                    " JOIN below b ON m.parent_id = b.scope_id WHERE b.depth < 100)"
+                    " SELECT s.scope_id, s.service, s.environment, s.head"
+                    " FROM scope s JOIN (SELECT scope_id, max(depth) AS depth FROM below"
+                    " GROUP BY scope_id) d USING (scope_id) ORDER BY d.depth, s.scope_id",
+                    out, e, PARAM_INT(scope_id));
+}
+
+int inherit_own_keys(struct pg *pg, int64_t child_id, int64_t scope_id,
+                     const struct config_change *changes, size_t count, struct rows **out,
+                     struct err *e)
+{
+    SCOPED_BUFFER struct buffer memory = { 0 };
+    const char **keys = calloc(count + 1, sizeof(*keys));
+    struct param array;
+
+    MUST(keys);
+    for (size_t i = 0; i < count; i++)
+        keys[i] = changes[i].key;
+    array = pg_array_text(keys, count, &memory);
+    free(keys);
+    return PG_QUERY(pg,
+                    "SELECT coalesce(NOT v.is_deleted AND v.origin_id IS DISTINCT FROM $3, false)"
+                    " FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place)"
+                    " LEFT JOIN LATERAL (SELECT * FROM config_version w WHERE w.scope_id = $1"
+                    "  AND w.key = k.key ORDER BY w.revision DESC LIMIT 1) v ON true"
+                    " ORDER BY k.place",
+                    out, e, PARAM_INT(child_id), array, PARAM_INT(scope_id));
+}
+
 int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
                   struct err *e)
 {

@@ -1,0 +1,85 @@
+"""waits.py - who waits for whom: a question holds no lock, and a lock that is held for long costs nobody the leadership."""
+import threading
+import time
+
+from kit import Agent, World, check, equal, wait_until
+
+SCOPE = "waits/prod"
+SLOW = {"stages": [{"percent": 50, "bake": "3s"}, {"percent": 100}]}
+
+
+def setup():
+    world = World("waits", lease="3s").start()
+    world.set(SCOPE, {"v": "1"})
+    for i in range(2):
+        Agent(world, f"server-{i + 1}", scopes=[SCOPE]).enroll().start()
+    world.wait_agents(SCOPE, 2)
+    wait_until(world.leader, "somebody leads")
+    return world
+
+
+def epoch(world):
+    return int(world.postgres.sql("SELECT epoch FROM leader")[0][0])
+
+
+def viewer(world, name):
+    return world.ok("POST", "/tokens", {"name": name, "grants": [{"role": "viewer", "service": "waits", "environment": "*"}]})["token"]
+
+
+def while_held(world, statement, seconds):
+    """Somebody's transaction holds a row for so long."""
+    thread = threading.Thread(target=world.postgres.sql, args=(f"BEGIN; {statement}; SELECT pg_sleep({seconds}); COMMIT",))
+    thread.start()
+    time.sleep(0.5)
+    return thread
+
+
+def test_a_question_holds_no_lock(world):
+    """validate with a viewer's token: answered while the scope's row is held, and the row is free while it is answered"""
+    token = viewer(world, "asker")
+    thread = while_held(world, "SELECT 1 FROM scope WHERE service = 'waits' FOR UPDATE", 4)
+    began = time.monotonic()
+    answer = world.api("POST", f"/config/{SCOPE}/validate", {"set": {"v": "2"}}, token=token)
+    equal(answer.status, 200, f"the question: {answer}")
+    check(time.monotonic() - began < 2.5, f"it took {time.monotonic() - began:.1f} s")
+    thread.join()
+    before = world.postgres.sql("SELECT count(*) FROM config_version")
+    world.api("POST", f"/config/{SCOPE}/validate", {"set": {f"k{i}": "x" * 20 for i in range(2000)}}, token=token)
+    equal(world.postgres.sql("SELECT count(*) FROM config_version"), before, "versions")
+
+
+def test_a_viewer_cannot_end_a_leadership(world):
+    """two clients ask about 20,000 keys again and again: the rollout goes on, nobody loses the leadership"""
+    token, before, is_over = viewer(world, "many"), epoch(world), threading.Event()
+    body = {"set": {f"key.{i}": "value" for i in range(20000)}}
+
+    def ask():
+        while not is_over.is_set():
+            world.api("POST", f"/config/{SCOPE}/validate", body, token=token, timeout=60)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(1)
+        world.set(SCOPE, {"v": "3"})
+        began = time.monotonic()
+        world.wait_state(world.start_rollout(SCOPE, SLOW), "completed", seconds=40)
+        check(time.monotonic() - began < 30, f"the rollout took {time.monotonic() - began:.1f} s")
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    equal(epoch(world), before, "the epoch")
+
+
+def test_long_waits_cost_no_leadership(world):
+    """the scope's row, then the head of the audit trail, held for six seconds each in the middle of a rollout: the same epoch, completed"""
+    before = epoch(world)
+    for n, statement in enumerate(("SELECT 1 FROM scope WHERE service = 'waits' FOR UPDATE", "SELECT 1 FROM audit_head FOR UPDATE")):
+        world.set(SCOPE, {"v": f"held {n}"})
+        rollout = world.start_rollout(SCOPE, SLOW)
+        wait_until(lambda r=rollout: world.rollout(r)["phase"] in ("activating", "baking"), "it is on its way")
+        while_held(world, statement, 6).join()
+        world.wait_state(rollout, "completed", seconds=60)
+    equal(epoch(world), before, "the epoch")
