@@ -38,6 +38,8 @@ static int find_contents(struct request *rq, struct plan *p, struct err *e)
     for (size_t i = 0; i < p->change_count; i++) {
         struct plan_change *c = &p->changes[i];
 
+        if (scopes_check_held(rq->pg, &c->scope, e) < 0)
+            return -1;
         c->from = c->scope.settled;
         if (revision_document(rq->pg, c->scope.scope_id, c->from, &c->from_hash, NULL, NULL, e) ||
             revision_document(rq->pg, c->scope.scope_id, c->to, &c->to_hash, NULL, NULL, e))

@@ -5,6 +5,7 @@
 
 #include "common/invariant.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/scopes.h"
 
 /* A request in its place in the order of arrival. Requests of one server follow each other: each of
  * them is in a wave of its own, so that nothing that one of them tells is lost to the next. */
@@ -182,8 +183,9 @@ static void free_wishes(struct wishes *w)
     buffer_fini(&w->environment_memory);
 }
 
-/* A scope of an environment that does not exist is left out: the agent asks again with its next
- * digest. So is one that the enrolment does not allow any more; the loop may not know that yet. */
+/* A scope of an environment that does not exist is left out, as one that no leader would hold: the
+ * agent asks again with its next digest. So is one that the enrolment does not allow any more; the
+ * loop may not know that yet. */
 static int write_memberships(struct pg *pg, const struct wishes *w, struct rows **out,
                              struct err *e)
 {
@@ -192,8 +194,11 @@ static int write_memberships(struct pg *pg, const struct wishes *w, struct rows 
                  " a.environment FROM unnest($1::text[], $2::text[]) AS a(service, environment)"
                  " JOIN environment AS n ON n.name = a.environment WHERE NOT EXISTS (SELECT 1"
                  " FROM scope AS s WHERE s.service = a.service"
-                 " AND s.environment = a.environment) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-                 w->params, 2, NULL, e))
+                 " AND s.environment = a.environment) ORDER BY 1, 2"
+                 " LIMIT greatest(0, $3::bigint - (SELECT count(*) FROM scope))"
+                 " ON CONFLICT DO NOTHING",
+                 (const struct param[]){ w->params[0], w->params[1], PARAM_INT(scopes_limit()) }, 3,
+                 NULL, e))
         return -1;
     return pg_query(pg,
                     "INSERT INTO server_scope (server_id, scope_id) SELECT a.server_id,"

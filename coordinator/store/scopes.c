@@ -55,6 +55,49 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
     return take_scope(rows, service, environment, false, out, e);
 }
 
+/* [limits] scopes: set once, before the threads are there. */
+static int64_t scopes_max = INT64_MAX;
+
+void scopes_set_limit(int64_t max)
+{
+    scopes_max = max;
+}
+
+int64_t scopes_limit(void)
+{
+    return scopes_max;
+}
+
+static int refuse_more(const char *service, const char *environment, struct err *e)
+{
+    return err_code(e, ERR_CONFLICT, "limit_reached",
+                    "%s/%s is one more than the %lld scopes that a coordinator holds: raise "
+                    "[limits] scopes of all coordinators and restart them",
+                    service, environment, (long long)scopes_max);
+}
+
+/* Those that were made first are held. */
+int scopes_check_held(struct pg *pg, const struct scope *scope, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "SELECT count(*) FROM scope WHERE scope_id <= $1", &rows, e,
+                 PARAM_INT(scope->scope_id)) < 0)
+        return -1;
+    return rows_int(rows, 0, 0) <= scopes_max
+               ? 0
+               : refuse_more(scope->service, scope->environment, e);
+}
+
+static int check_room(struct pg *pg, const char *service, const char *environment, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (pg_query(pg, "SELECT count(*) FROM scope", NULL, 0, &rows, e) < 0)
+        return -1;
+    return rows_int(rows, 0, 0) < scopes_max ? 0 : refuse_more(service, environment, e);
+}
+
 static int create(struct pg *pg, const char *service, const char *environment, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -66,6 +109,8 @@ static int create(struct pg *pg, const char *service, const char *environment, s
         return err_code(e, ERR_NOT_FOUND, "unknown_environment",
                         "there is no environment %s; `lockstep environment list` shows them all",
                         environment);
+    if (check_room(pg, service, environment, e) < 0)
+        return -1;
     return PG_QUERY(pg,
                     "INSERT INTO scope (service, environment) VALUES ($1, $2) "
                     "ON CONFLICT DO NOTHING",

@@ -24,6 +24,15 @@ struct scope {
 int scope_check_kept(const struct scope *scope, uint64_t revision, struct err *e)
     __attribute__((warn_unused_result));
 
+/* How many scopes there may be: what a leader holds ([limits] scopes). A scope is made by its first
+ * write or by a server that reads it; one too many is refused (ERR_CONFLICT limit_reached). Before
+ * other threads begin. */
+void scopes_set_limit(int64_t max);
+int64_t scopes_limit(void);
+/* One that was made when the limit was higher: a leader could not roll it out. */
+int scopes_check_held(struct pg *pg, const struct scope *scope, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* Always -1: ERR_NOT_FOUND unknown_scope. */
 int scopes_unknown(const char *service, const char *environment, struct err *e);
 /* The same when there is none. */

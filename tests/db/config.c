@@ -268,6 +268,24 @@ START_TEST(test_unknown_scopes_are_only_made_by_writing)
 }
 END_TEST
 
+START_TEST(test_no_more_scopes_than_a_leader_holds)
+{
+    int64_t there = kit_int(pg, "SELECT count(*) FROM scope");
+    struct scope one;
+
+    scopes_set_limit(there + 1);
+    ck_assert_int_eq(scopes_lock(pg, "within", "prod", true, &one, &err), 0);
+    ck_assert_int_eq(scopes_check_held(pg, &one, &err), 0);
+    ck_assert_int_eq(scopes_lock(pg, "beyond", "prod", true, &scope, &err), -1);
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    ck_assert_str_eq(err_problem_code(&err), "limit_reached");
+    ck_assert_ptr_nonnull(strstr(err.text, "[limits] scopes"));
+    scopes_set_limit(there);
+    ck_assert_int_eq(scopes_check_held(pg, &one, &err), -1);
+    ck_assert_int_eq(scopes_lock(pg, "within", "prod", true, &one, &err), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("config");
@@ -287,6 +305,7 @@ int main(void)
     tcase_add_test(tests, test_going_back_is_a_revision_of_its_own);
     tcase_add_test(tests, test_going_back_puts_drafts_on_top_again);
     tcase_add_test(tests, test_unknown_scopes_are_only_made_by_writing);
+    tcase_add_test(tests, test_no_more_scopes_than_a_leader_holds);
     suite_add_tcase(suite, tests);
     return kit_main(suite);
 }
