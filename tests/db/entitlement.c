@@ -27,7 +27,7 @@ static uint64_t save(struct save save, const int64_t *cohort, size_t count)
     q.cohort = (int64_t *)(uintptr_t)cohort;
     q.save.rollout = (uint64_t)rollout_id;
     q.save.because = "because of the test";
-    ck_assert_msg(save_write(pg, &fence, &q, &r, &err) == 0, "%s", err.text);
+    ck_assert_msg(save_write(pg, &fence, &q, false, &r, &(bool){ 0 }, &err) == 0, "%s", err.text);
     if (r.change_count) {
         base_hash = r.changes[0].from_hash;
         to_hash = r.changes[0].to_hash;
@@ -78,7 +78,7 @@ static size_t ack(enum ack_kind kind, int64_t server, uint64_t number, uint64_t 
     if (hash)
         held.hash = *hash;
     ack_batch_add(batch, &r, &held, 1);
-    ck_assert_msg(fence_begin(pg, &fence, true, &err) == 0, "%s", err.text);
+    ck_assert_msg(fence_begin(pg, &fence, true, &(bool){ 0 }, &err) == 0, "%s", err.text);
     ck_assert_msg(acks_write(pg, &batch, 1, &summary, &err) == 0, "%s", err.text);
     ck_assert_msg(acks_audit(pg, &summary, &err) == 0, "%s", err.text);
     ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
@@ -203,7 +203,7 @@ static void write_joins(struct join_request **joins, size_t count)
 {
     struct joins_summary summary;
 
-    ck_assert_msg(fence_begin(pg, &fence, true, &err) == 0, "%s", err.text);
+    ck_assert_msg(fence_begin(pg, &fence, true, &(bool){ 0 }, &err) == 0, "%s", err.text);
     ck_assert_msg(joins_write(pg, joins, count, &summary, &err) == 0, "%s", err.text);
     ck_assert_msg(joins_audit(pg, &summary, NULL, 0, &err) == 0, "%s", err.text);
     ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
