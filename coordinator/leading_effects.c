@@ -56,6 +56,9 @@ static void perform_save(struct leading *l, const struct save *save)
     request->save.silent = NULL;
     request->unfit = to_ids(l, save->unfit, &request->unfit_count);
     request->save.unfit = NULL;
+    request->cause = leading_cause(l, save);
+    if (request->cause)
+        request->save.because = request->cause;
     writer_save(l->edges->writer, &request);
 }
 

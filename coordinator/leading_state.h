@@ -46,6 +46,9 @@ struct dossier *leading_open_dossier(struct leading *l, const struct rollout_row
 /* It ends as it stands, in the name of this leadership. */
 void leading_force_end(struct leading *l, const struct rollout_row *row, int64_t command,
                        const char *why);
+/* The sentence of a save that turns a rollout round, or ends it, with its servers and its figures;
+ * malloc'ed. NULL: the core's own sentence says all. */
+char *leading_cause(struct leading *l, const struct save *save);
 struct dossier *leading_dossier(struct leading *l, uint64_t rollout);
 uint64_t leading_chance(struct leading *l);
 /* One event and everything that follows from it at once. Time and chance are filled in. */

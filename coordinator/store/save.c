@@ -185,7 +185,9 @@ int save_write(struct pg *pg, const struct fence *fence, const struct save_reque
 
     out->save = request->save;
     out->save.cohort = out->save.silent = out->save.unfit = NULL;
-    if (fence_begin(pg, fence, is_slow || request->cohort_count >= SAVE_LARGE_COHORT, is_done_out, e))
+    out->save.because = NULL; /* it may belong to the request */
+    is_slow |= request->cohort_count >= SAVE_LARGE_COHORT;
+    if (fence_begin(pg, fence, is_slow, is_done_out, e))
         return -1;
     if (*is_done_out)
         return 0;

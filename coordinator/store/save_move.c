@@ -131,7 +131,11 @@ int save_end(struct saving *s, struct err *e)
 
     MUST(is_end_of(save->from, save->to));
     if (PG_QUERY(s->pg,
-                 "UPDATE rollout SET phase = $3, state = $3, is_paused = false, reason = $4,"
+                 "UPDATE rollout AS r SET phase = $3, state = $3, is_paused = false,"
+                 " reason = $4 || coalesce(CASE WHEN $3 IN ('rolled_back', 'failed') THEN (SELECT"
+                 "  '; why: ' || d.because FROM decision AS d WHERE d.rollout_id = $1"
+                 "  AND d.kind = 'rollback') WHEN $3 = 'aborted' AND $2 = 'aborting'"
+                 "  THEN '; why: ' || r.reason END, ''),"
                  " finished_at = now() WHERE rollout_id = $1 AND phase = $2"
                  " AND state IN ('running', 'rolling_back')"
                  " AND (phase <> 'preparing' OR NOT is_opened)",

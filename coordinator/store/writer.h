@@ -61,6 +61,7 @@ struct save_request {
     size_t cohort_count;
     int64_t *silent;
     size_t silent_count;
+    char *cause;    /* what save.because points to, when it is not static; malloc'ed and taken */
     int64_t *unfit; /* ATTEMPT: of the cohort */
     size_t unfit_count;
 };

@@ -49,6 +49,7 @@ static void save_request_free(struct save_request *request)
     free(request->cohort);
     free(request->silent);
     free(request->unfit);
+    free(request->cause);
     free(request);
 }
 

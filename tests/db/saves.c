@@ -349,7 +349,9 @@ START_TEST(test_rollback_needs_an_activation_and_ignores_pauses)
     ck_assert_str_eq(column("state || ' ' || phase"), "rolling_back rolling_back");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision_scope WHERE hash IS NULL"), 1);
     must_refuse(ROLLBACK(PHASE_ROLLING_BACK));
+    kit_sql(pg, "UPDATE rollout SET reason = 'paused meanwhile'");
     must_write(END(PHASE_ROLLING_BACK, PHASE_ROLLED_BACK));
+    ck_assert_str_eq(column("reason"), "because of the test; why: because of the test");
 }
 END_TEST
 

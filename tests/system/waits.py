@@ -2,7 +2,7 @@
 import threading
 import time
 
-from kit import Agent, World, check, equal, wait_until
+from kit import Agent, World, check, contains, equal, wait_until
 
 SCOPE = "waits/prod"
 SLOW = {"stages": [{"percent": 50, "bake": "3s"}, {"percent": 100}]}
@@ -83,3 +83,20 @@ def test_long_waits_cost_no_leadership(world):
         while_held(world, statement, 6).join()
         world.wait_state(rollout, "completed", seconds=60)
     equal(epoch(world), before, "the epoch")
+
+
+def test_a_way_back_names_its_cause(world):
+    """a rollout that goes back says for ever which server, which stage and which figure: in its reason and in its timeline"""
+    path = f"{world.folder}/cause.txt"
+    settings = f"file = v -> {path}\ncheck = ! grep -q refused {path}\ncheck_attempts = 1"
+    agent = Agent(world, "server-9", scopes=["cause/prod"], scope_settings=settings)
+    agent.enroll().start()
+    world.set("cause/prod", {"v": "1"})
+    world.wait_agents("cause/prod", 1)
+    world.wait_state(world.start_rollout("cause/prod", {"stages": [{"percent": 100}]}), "completed", seconds=60)
+    world.set("cause/prod", {"v": "refused"})
+    rollout = world.start_rollout("cause/prod", {"stages": [{"percent": 100}]})
+    world.wait_state(rollout, "rolled_back", seconds=60)
+    reason = world.rollout(rollout)["reason"]
+    contains(reason, "went back", "stage 1 of 1", "1 of 1 servers", "max_failed allows 0", "server-9 (failed)")
+    contains(str(world.ok("GET", f"/rollouts/{rollout}/events")), "server-9 (failed)")
