@@ -9,6 +9,12 @@
 
 #include "tests/unit/router_kit.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#define GROWTH_MAX 320 /* it keeps what was freed, up to 256 MiB, to find who still uses it */
+#else
+#define GROWTH_MAX 32 /* MiB */
+#endif
+
 /* Until the router lost a peer. */
 static void expect_gone(struct router_peer *out)
 {
@@ -228,7 +234,7 @@ START_TEST(test_message_without_end_costs_little)
         expect_message(router, i, &m);
         ck_assert_msg(clock_monotonic_ms() < until, "never ended; %ld MiB", most - before);
     }
-    ck_assert_msg(most - before <= 32, "it took %ld MiB", most - before);
+    ck_assert_msg(most - before <= GROWTH_MAX, "it took %ld MiB", most - before);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     zmq_close(b);
