@@ -210,6 +210,23 @@ static void open_and_start(struct courier *c, const struct rows *rows, size_t ro
     }
 }
 
+static int claim_rows(struct courier *c, struct rows **rows, struct err *e)
+{
+    const char *receivers[TRANSFERS_MAX], *owners[TRANSFERS_MAX];
+    struct outbox_wish wish = { .limit = TRANSFERS_MAX - c->running,
+                                .claim_ms = CLAIM_MS,
+                                .with_sealed = !c->is_away,
+                                .receivers = receivers,
+                                .owners = owners };
+
+    for (unsigned i = 0; i < TRANSFERS_MAX; i++)
+        if (c->transfers[i].easy) {
+            receivers[wish.under_way] = c->transfers[i].receiver;
+            owners[wish.under_way++] = c->transfers[i].owner;
+        }
+    return outbox_claim(c->pg, &wish, rows, e);
+}
+
 static void claim(struct courier *c)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -223,7 +240,7 @@ static void claim(struct courier *c)
     ask_again(c);
     if (!is_connected(c))
         return;
-    if (outbox_claim(c->pg, !c->is_away, TRANSFERS_MAX - c->running, CLAIM_MS, &rows, &e) != 0) {
+    if (claim_rows(c, &rows, &e) != 0) {
         lose(c, &e);
         return;
     }

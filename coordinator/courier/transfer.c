@@ -1,6 +1,7 @@
 /* transfer.c - prepares a POST for libcurl and reads what came of it. */
 #include "coordinator/courier/transfer.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,17 +27,28 @@ static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
     return t->received <= ANSWER_MAX ? count : 0;
 }
 
-static int look_at_peer(void *ctx, char *peer, char *local, int peer_port, int local_port)
+static const char *text_of(const struct sockaddr *address, char out[INET6_ADDRSTRLEN])
+{
+    const void *at = NULL;
+
+    if (address->sa_family == AF_INET)
+        at = &((const struct sockaddr_in *)(const void *)address)->sin_addr;
+    else if (address->sa_family == AF_INET6)
+        at = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+    return at && inet_ntop(address->sa_family, at, out, INET6_ADDRSTRLEN) ? out : "another kind";
+}
+
+/* Before there is a connection: an address that messages may not go to gets not even that. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = ctx;
+    char text[INET6_ADDRSTRLEN];
 
-    (void)local;
-    (void)peer_port;
-    (void)local_port;
-    if (address_is_allowed(t->allowed, peer))
-        return CURL_PREREQFUNC_OK;
-    snprintf(t->refused, sizeof(t->refused), "%s", peer);
-    return CURL_PREREQFUNC_ABORT;
+    (void)purpose;
+    if (address_is_allowed(t->allowed, text_of(&to->addr, text)))
+        return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+    snprintf(t->refused, sizeof(t->refused), "%s", text_of(&to->addr, text));
+    return CURL_SOCKET_BAD;
 }
 
 static void add_header(struct transfer *t, const char *text)
@@ -84,8 +96,8 @@ static void prepare(struct transfer *t, CURL *curl, const char *url)
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->error);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, look_at_peer);
-    curl_easy_setopt(curl, CURLOPT_PREREQDATA, t);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(curl, CURLOPT_PRIVATE, t);
 }
 
@@ -97,8 +109,10 @@ int transfer_open(struct transfer *t, const struct outbox_row *m,
         return -1;
     t->body = strdup(m->body);
     t->subscription_id = strdup(m->subscription_id);
+    t->receiver = strdup(m->receiver);
+    t->owner = strdup(m->owner);
     t->easy = curl_easy_init();
-    MUST(t->body && t->subscription_id && t->easy);
+    MUST(t->body && t->subscription_id && t->receiver && t->owner && t->easy);
     prepare(t, t->easy, m->url);
     return 0;
 }
@@ -120,7 +134,7 @@ void transfer_result(const struct transfer *t, int code, struct transfer_result 
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     out->retry_after_ms = retry_after_s > 0 && retry_after_s < INT32_MAX ? retry_after_s * 1000 : 0;
-    if (t->refused[0]) {
+    if (t->refused[0] && code == CURLE_COULDNT_CONNECT) {
         snprintf(out->reason, sizeof(out->reason),
                  "%s is no public address, and [courier] allow does not have it", t->refused);
     } else if (code != CURLE_OK && code != CURLE_WRITE_ERROR) {
@@ -142,5 +156,7 @@ void transfer_close(struct transfer *t)
     curl_slist_free_all(t->headers);
     free(t->subscription_id);
     free(t->body);
+    free(t->receiver);
+    free(t->owner);
     *t = (struct transfer){ 0 };
 }

@@ -15,7 +15,7 @@ struct transfer {
     void *headers;
     const struct address_list *allowed;
     int64_t outbox_id, attempt;
-    char *subscription_id, *body;
+    char *subscription_id, *body, *receiver, *owner;
     size_t received;
     char refused[64]; /* the address that messages may not go to; "" none */
     char error[256];
@@ -28,8 +28,8 @@ struct transfer_result {
     char reason[320]; /* "" for 2xx */
 };
 
-/* Ready to be added to a multi handle. Redirects are not followed, proxies not used, and before
- * anything is sent the peer's address is looked at. ERR_CORRUPT: the secret is none. The row is
+/* Ready to be added to a multi handle. Redirects are not followed, proxies not used, and no
+ * socket is made for an address that messages may not go to. ERR_CORRUPT: the secret is none. The row is
  * copied; the list is lent. */
 int transfer_open(struct transfer *t, const struct outbox_row *message,
                   const struct address_list *allowed, int64_t now_ms, struct err *e)

@@ -1,28 +1,45 @@
 /* outbox.c - statements that claim messages for an attempt and write down how it ended. */
 #include "coordinator/store/outbox.h"
 
+#include "common/buffer.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/signing.h"
 
-#define SIGNING 5 /* where the columns of the signing secret begin */
+#define SIGNING 7 /* where the columns of the signing secret begin */
 
-int outbox_claim(struct pg *pg, bool with_sealed, int64_t limit, int64_t claim_ms,
-                 struct rows **out, struct err *e)
+/* Two counts, one after the other: an owner's share is of what his receivers may have, so that one
+ * of them that hangs does not use it up. */
+int outbox_claim(struct pg *pg, const struct outbox_wish *wish, struct rows **out, struct err *e)
 {
-    return PG_QUERY(pg,
-                    "WITH due AS MATERIALIZED (SELECT o.outbox_id FROM outbox AS o "
-                    " JOIN subscription AS s USING (subscription_id) "
-                    " WHERE o.state = 'waiting' AND o.next_at <= now() "
-                    " AND ($3 OR s.secret IS NOT NULL) ORDER BY o.next_at LIMIT $1 "
-                    " FOR UPDATE OF o SKIP LOCKED) "
-                    "UPDATE outbox AS o SET attempts = o.attempts + 1, "
-                    "next_at = now() + $2 * interval '1 ms' FROM due AS d, subscription AS s, "
-                    "scope AS c WHERE o.outbox_id = d.outbox_id "
-                    "AND s.subscription_id = o.subscription_id AND c.scope_id = s.scope_id "
-                    "RETURNING o.outbox_id, o.attempts, o.message_id, s.url, o.body, "
-                    SIGNING_COLUMNS,
-                    out, e, PARAM_INT(limit), PARAM_INT(claim_ms), PARAM_BOOL(with_sealed));
+    SCOPED_BUFFER struct buffer receivers = { 0 };
+    SCOPED_BUFFER struct buffer owners = { 0 };
+
+    return PG_QUERY(
+        pg,
+        "WITH by_receiver AS MATERIALIZED (SELECT o.outbox_id, o.next_at, s.created_by, "
+        " row_number() OVER (PARTITION BY s.receiver ORDER BY o.next_at, o.outbox_id) "
+        "  + (SELECT count(*) FROM unnest($4::text[]) AS u (r) WHERE u.r = s.receiver) AS turn "
+        " FROM outbox AS o JOIN subscription AS s USING (subscription_id) "
+        " WHERE o.state = 'waiting' AND o.next_at <= now() AND ($3 OR s.secret IS NOT NULL)), "
+        "by_owner AS MATERIALIZED (SELECT r.outbox_id, r.turn, "
+        " row_number() OVER (PARTITION BY r.created_by ORDER BY r.turn, r.next_at) "
+        "  + (SELECT count(*) FROM unnest($5::text[]) AS u (w) WHERE u.w = r.created_by) AS share "
+        " FROM by_receiver AS r WHERE r.turn <= $6), "
+        "due AS MATERIALIZED (SELECT o.outbox_id FROM outbox AS o "
+        " JOIN by_owner AS b USING (outbox_id) "
+        " WHERE b.share <= $7 AND o.state = 'waiting' AND o.next_at <= now() "
+        " ORDER BY b.turn, o.next_at LIMIT $1 FOR UPDATE OF o SKIP LOCKED) "
+        "UPDATE outbox AS o SET attempts = o.attempts + 1, "
+        "next_at = now() + $2 * interval '1 ms' FROM due AS d, subscription AS s, "
+        "scope AS c WHERE o.outbox_id = d.outbox_id "
+        "AND s.subscription_id = o.subscription_id AND c.scope_id = s.scope_id "
+        "RETURNING o.outbox_id, o.attempts, o.message_id, s.url, o.body, s.receiver, "
+        "s.created_by, " SIGNING_COLUMNS,
+        out, e, PARAM_INT(wish->limit), PARAM_INT(wish->claim_ms), PARAM_BOOL(wish->with_sealed),
+        pg_array_text(wish->receivers, wish->under_way, &receivers),
+        pg_array_text(wish->owners, wish->under_way, &owners), PARAM_INT(OUTBOX_OF_RECEIVER_MAX),
+        PARAM_INT(OUTBOX_OF_OWNER_MAX));
 }
 
 struct outbox_row outbox_at(const struct rows *rows, size_t row)
@@ -33,6 +50,8 @@ struct outbox_row outbox_at(const struct rows *rows, size_t row)
         .message_id = rows_text(rows, row, 2),
         .url = rows_text(rows, row, 3),
         .body = rows_text(rows, row, 4),
+        .receiver = rows_text(rows, row, 5),
+        .owner = rows_text(rows, row, 6),
         .subscription_id = rows_text(rows, row, SIGNING + 1),
         .is_sealed = signing_is_sealed(rows, row, SIGNING),
     };

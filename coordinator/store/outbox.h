@@ -19,14 +19,25 @@ struct rows;
 
 struct keyring;
 
-/* At most `limit` messages that are due, longest first. Without with_sealed, only those whose
- * signing secret is not sealed: the others cannot be signed at the moment. */
-int outbox_claim(struct pg *pg, bool with_sealed, int64_t limit, int64_t claim_ms,
-                 struct rows **out, struct err *e) __attribute__((warn_unused_result));
+#define OUTBOX_OF_RECEIVER_MAX 4 /* messages under way to one host and port, from one courier */
+#define OUTBOX_OF_OWNER_MAX 8    /* of subscriptions that one made */
+
+/* What a claim is to take, and what is under way already: receivers and owners, as often as they
+ * have a message. */
+struct outbox_wish {
+    int64_t limit, claim_ms;
+    bool with_sealed; /* false: only those whose signing secret is not sealed */
+    size_t under_way;
+    const char *const *receivers, *const *owners;
+};
+/* Messages that are due: receivers take turns, and of each the longest due go first. Neither a
+ * receiver that never answers nor an owner of many such holds the others up. */
+int outbox_claim(struct pg *pg, const struct outbox_wish *wish, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
 /* Texts are lent by the rows. */
 struct outbox_row {
     int64_t outbox_id, attempt; /* from 1 */
-    const char *message_id, *subscription_id, *url, *body;
+    const char *message_id, *subscription_id, *url, *body, *receiver, *owner;
     const char *secret; /* NULL: whoever opens it (outbox_open_secret) lends it here */
     bool is_sealed;
 };

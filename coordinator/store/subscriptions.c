@@ -81,11 +81,28 @@ static int insert_sealed(struct pg *pg, const struct subscription_new *s, const 
                     PARAM_TEXT(wrapped->key_id), PARAM_BYTES(wrapped->bytes, wrapped->size));
 }
 
+/* A release writes a message for each of them: what one makes must not be work without end. */
+static int check_room(struct pg *pg, const char *owner, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "SELECT count(*) FROM subscription WHERE created_by = $1", &rows, e,
+                 PARAM_TEXT(owner)) != 0)
+        return -1;
+    if (rows_int(rows, 0, 0) < SUBSCRIPTIONS_OF_OWNER_MAX)
+        return 0;
+    return err_code(e, ERR_CONFLICT, "limit_reached",
+                    "%.100s has %d subscriptions, as many as one may have: delete some that are "
+                    "not needed",
+                    owner, SUBSCRIPTIONS_OF_OWNER_MAX);
+}
+
 int subscriptions_create(struct pg *pg, const struct subscription_new *s,
                          char id_out[SUBSCRIPTION_ID_SIZE],
                          char secret_out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
 {
-    if (draw_id(id_out, e) != 0 || draw_secret(secret_out, e) != 0)
+    if (check_room(pg, s->created_by, e) != 0 || draw_id(id_out, e) != 0 ||
+        draw_secret(secret_out, e) != 0)
         return -1;
     return s->signing_key ? insert_sealed(pg, s, id_out, secret_out, e)
                           : insert_clear(pg, s, id_out, secret_out, e);

@@ -8,6 +8,7 @@
 
 #include "common/err.h"
 
+#define SUBSCRIPTIONS_OF_OWNER_MAX 200 /* disabled ones among them */
 #define SUBSCRIPTION_ID_SIZE 37    /* "sub_" and 32 digits */
 #define SUBSCRIPTION_SECRET_SIZE 51 /* "whsec_" and the base64 of 32 bytes */
 

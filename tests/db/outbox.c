@@ -152,7 +152,7 @@ static size_t claim(struct pg *by, struct outbox_attempt *out)
     char *opened;
     size_t size;
 
-    ck_assert_msg(outbox_claim(by, true, 10, CLAIM_MS, &rows, &err) == 0, "%s", err.text);
+    ck_assert_msg(outbox_claim(by, &(struct outbox_wish){ 10, CLAIM_MS, true, 0, NULL, NULL }, &rows, &err) == 0, "%s", err.text);
     if (rows_count(rows) == 0)
         return 0;
     row = outbox_at(rows, 0);
@@ -185,6 +185,78 @@ START_TEST(test_a_claim_is_one_attempt_of_one_coordinator)
     ck_assert_str_eq(kit_text(pg, "SELECT state FROM outbox"), "waiting");
     ck_assert_int_eq(outbox_deliver(other, &again, &err), 0);
     ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || attempts FROM outbox"), "delivered 2");
+}
+END_TEST
+
+static void subscribe_to(const char *url, const char *owner)
+{
+    const char *const keys[] = { "*" };
+    struct subscription_new s = { .scope_id = scope_id,
+                                  .keys = keys,
+                                  .key_count = 1,
+                                  .url = url,
+                                  .created_by = owner };
+
+    ck_assert_msg(subscriptions_create(pg, &s, id, secret, &err) == 0, "%s", err.text);
+}
+
+/* How many of the claimed go to a receiver, or are of an owner. */
+static unsigned of(const struct rows *rows, const char *receiver, const char *owner)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        struct outbox_row row = outbox_at(rows, i);
+
+        count += (!receiver || strcmp(row.receiver, receiver) == 0) &&
+                 (!owner || strcmp(row.owner, owner) == 0);
+    }
+    return count;
+}
+
+START_TEST(test_receivers_and_owners_take_turns)
+{
+    static const char *const busy[] = { "tar.example:8080", "tar.example:8080",
+                                        "tar.example:8080" };
+    static const char *const owners[] = { "evil", "evil", "evil" };
+    SCOPED(rows_free) struct rows *rows = NULL;
+    char url[100];
+
+    for (int i = 0; i < 40; i++)
+        subscribe_to("http://TAR.example:8080/hook", "evil");
+    for (int i = 0; i < 20; i++) {
+        snprintf(url, sizeof(url), "https://tar-%d.example/hook", i);
+        subscribe_to(url, "evil");
+    }
+    for (int i = 0; i < 6; i++)
+        subscribe_to("https://good.example?x", "tests");
+    release(1, 2);
+    kit_sql(pg, "UPDATE outbox SET next_at = now() - interval '1 s'");
+    ck_assert_int_eq(outbox_claim(pg,
+                                  &(struct outbox_wish){ 32, CLAIM_MS, true, 3, busy, owners },
+                                  &rows, &err),
+                     0);
+    ck_assert_uint_eq(of(rows, "good.example", "tests"), OUTBOX_OF_RECEIVER_MAX);
+    ck_assert_uint_le(of(rows, "tar.example:8080", NULL), OUTBOX_OF_RECEIVER_MAX - 3);
+    ck_assert_uint_eq(of(rows, NULL, "evil"), OUTBOX_OF_OWNER_MAX - 3);
+}
+END_TEST
+
+START_TEST(test_an_owner_has_so_many)
+{
+    const char *const keys[] = { "*" };
+    struct subscription_new s = { .scope_id = scope_id,
+                                  .keys = keys,
+                                  .key_count = 1,
+                                  .url = "https://example.com/hook",
+                                  .created_by = "evil" };
+
+    for (int i = 0; i < SUBSCRIPTIONS_OF_OWNER_MAX; i++)
+        subscribe_to("https://example.com/hook", "evil");
+    ck_assert_int_eq(subscriptions_create(pg, &s, id, secret, &err), -1);
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    ck_assert_str_eq(err.code, "limit_reached");
+    subscribe_to("https://example.com/hook", "tests");
 }
 END_TEST
 
@@ -287,7 +359,7 @@ static int open_due(char **opened, size_t *size)
     struct outbox_attempt a = { .subscription_id = id, .reason = "away" };
     struct outbox_row row;
 
-    ck_assert_msg(outbox_claim(pg, true, 10, CLAIM_MS, &rows, &err) == 0, "%s", err.text);
+    ck_assert_msg(outbox_claim(pg, &(struct outbox_wish){ 10, CLAIM_MS, true, 0, NULL, NULL }, &rows, &err) == 0, "%s", err.text);
     ck_assert_uint_eq(rows_count(rows), 1);
     row = outbox_at(rows, 0);
     ck_assert(row.is_sealed);
@@ -341,7 +413,7 @@ START_TEST(test_what_waits_for_the_keyring_is_no_attempt)
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(last_reason, ' ' ORDER BY s.secret IS NULL, "
                                   "outbox_id) FROM outbox JOIN subscription s "
                                   "USING (subscription_id)"), " gone gone");
-    ck_assert_int_eq(outbox_claim(pg, false, 10, CLAIM_MS, &rows, &err), 0);
+    ck_assert_int_eq(outbox_claim(pg, &(struct outbox_wish){ 10, CLAIM_MS, false, 0, NULL, NULL }, &rows, &err), 0);
     ck_assert_uint_eq(rows_count(rows), 1);
     ck_assert(!outbox_at(rows, 0).is_sealed);
 }
@@ -439,6 +511,8 @@ int main(void)
     tcase_add_test(tests, test_nothing_changed_nothing_told);
     tcase_add_test(tests, test_many_keys_are_cut);
     tcase_add_test(tests, test_a_claim_is_one_attempt_of_one_coordinator);
+    tcase_add_test(tests, test_receivers_and_owners_take_turns);
+    tcase_add_test(tests, test_an_owner_has_so_many);
     tcase_add_test(tests, test_attempts_end_in_many_ways);
     tcase_add_test(tests, test_a_receiver_that_is_gone_gets_nothing_more);
     suite_add_tcase(suite, tests);

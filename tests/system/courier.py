@@ -40,6 +40,13 @@ class Receiver:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.connections, accept = 0, self.server.get_request
+
+        def counted():
+            self.connections += 1
+            return accept()
+
+        self.server.get_request = counted
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -103,6 +110,11 @@ def setup():
 def ask(world, scope, keys, url, **more):
     service, environment = scope.split("/")
     return world.api("POST", "/config/subscribe", {"service": service, "environment": environment, "keys": keys, "url": url, **more})
+
+
+def ask_as(world, token, scope, url):
+    service, environment = scope.split("/")
+    return world.api("POST", "/config/subscribe", {"service": service, "environment": environment, "keys": ["*"], "url": url}, token=token)
 
 
 def subscribe(world, receiver, scope, *keys):
@@ -265,6 +277,24 @@ def test_gone(world):
     check([a for a in world.audit() if a["action"] == "subscription.disable" and a["data"]["subscription"] == subscription], "audited")
 
 
+def test_tarpit(world):
+    """receivers that never answer, many subscriptions of one owner: others' messages go out meanwhile"""
+    completed(world, "tar/prod", a=1)
+    evil = world.bootstrap_token("evil")
+    with Receiver() as good, Receiver(*[("wait", {})] * 1000) as tar:
+        tar.verify = lambda *_: None
+        for _ in range(60):
+            answer = ask_as(world, evil, "tar/prod", tar.url)
+            equal(answer.status, 201, repr(answer))
+        subscribe(world, good, "tar/prod", "*")
+        began = time.monotonic()
+        completed(world, "tar/prod", a=2)
+        good.wait(1, "the good one")
+        check(time.monotonic() - began < 8, f"it came after {time.monotonic() - began:.1f} s")
+        check(len(tar.got) <= 8, f"the others have {len(tar.got)} transfers")
+    world.postgres.sql("DELETE FROM subscription WHERE created_by = 'evil'")
+
+
 def test_private(world):
     """without permission nothing is sent to a private address, however it is written"""
     completed(world, "inner/prod", a=1)
@@ -280,7 +310,7 @@ def test_private(world):
             message = wait_until(lambda s=subscription: outbox(world, s)[0]["last_reason"] and outbox(world, s)[0], "it is noted")
             contains(message["last_reason"], "no public address", "[courier] allow")
             equal((message["state"], message["last_status"]), ("waiting", 0), "it may be allowed later")
-        equal(receiver.got, [], "nothing came")
+        equal((receiver.got, receiver.connections), ([], 0), "nothing came, not even a connection")
         strict.process.stop()
         world.coordinators.remove(strict)
     for subscription in plain:
