@@ -44,9 +44,9 @@ static const char help[] =
     "  -V, --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
-    "The public key is what `lockstep server enroll NAME KEY` wants. SIGHUP reads the settings\n"
-    "again: scopes, commands, intervals, labels, coordinators and log_level; state_dir,\n"
-    "publish_dir, key_file and log_format need a restart.\n";
+    "The public key is what `lockstep server enroll NAME --scope SERVICE/ENV -- KEY` wants.\n"
+    "SIGHUP reads the settings again: scopes, commands, intervals, labels, coordinators and\n"
+    "log_level; state_dir, publish_dir, key_file and log_format need a restart.\n";
 
 struct arguments {
     const char *config, *key_file, *operand;

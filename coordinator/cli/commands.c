@@ -91,7 +91,9 @@ const struct command commands[] = {
       config_search_options, 0, 1, config_search },
     { "config", "parents", "SERVICE/ENV [PARENT…]", "What a scope inherits from; names it",
       "The document of a scope is its parents' keys overlaid by its own; a later parent wins over\n"
-      "an earlier one. A change of a parent makes a revision of every child.",
+      "an earlier one. A change of a parent makes a revision of every child. To name a parent\n"
+      "takes the right secret.read for it and for everything above it: its secrets come down from\n"
+      "then on, while the token that named it keeps that right; `withheld` says what does not.",
       "  lockstep config parents payments/prod\n"
       "  lockstep config parents payments/prod global/prod region/prod",
       config_parents_options, 1, -1, config_parents },
@@ -183,10 +185,11 @@ const struct command commands[] = {
       "  lockstep server get web-1", NULL, 1, 1, server_get },
     { "server", "enroll", "NAME KEY|@FILE", "Let a server in, by the public key of its agent",
       "The key is what `lockstep-agent keygen` prints on the server. A shell wants it in single\n"
-      "quotes, and behind --, since it may begin with '-'.",
-      "  lockstep server enroll web-1 @web-1.pub --scope 'payments/*'\n"
-      "  lockstep server enroll web-1 -- 'KEY'", server_enroll_options, 2, 2,
-      server_enroll },
+      "quotes, and behind --, since it may begin with '-'. --scope says what the server may read,\n"
+      "documents and secrets: nothing else ever reaches it, whatever its agent asks for.",
+      "  lockstep server enroll web-1 --scope web/prod -- 'KEY'\n"
+      "  lockstep server enroll web-1 @web-1.pub --scope 'payments/*' --scope web/prod",
+      server_enroll_options, 2, 2, server_enroll },
     { "server", "revoke", "NAME…", "Shut a server out, at once", NULL, NULL, NULL, 1, -1,
       server_act },
     { "server", "exclude", "NAME…", "Leave a server out of rollouts for now", NULL, NULL, NULL, 1,

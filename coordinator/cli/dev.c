@@ -330,7 +330,7 @@ static int enroll(const struct dev *d, unsigned number, const char *key, struct 
     }
     if (e->kind != ERR_NOT_FOUND)
         return -1;
-    body = json_pack("{s:s, s:s}", "name", name, "public_key", key);
+    body = json_pack("{s:s, s:s, s:[s]}", "name", name, "public_key", key, "scopes", "*");
     rc = client_call(d->client, "POST", "/api/v1/servers", body, &made, e);
     json_decref(body);
     return rc;

@@ -12,7 +12,8 @@
 #define SCOPES_MAX 64
 
 const struct command_option server_enroll_options[] = {
-    { "scope", 's', "SERVICE/ENV", "what it may read: names or globs, repeatable (everything)" },
+    { "scope", 's', "SERVICE/ENV",
+      "what it may read: names or globs, repeatable; '*' is everything" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option server_list_options[] = {
@@ -59,13 +60,16 @@ int server_enroll(struct cli *cli, int argc, char **argv)
     int rc;
 
     (void)argc;
+    if (count == 0)
+        return cli_usage(cli,
+                         "--scope is missing: name what %s may read, --scope SERVICE/ENV, "
+                         "globs too, repeatable; --scope '*' is everything",
+                         argv[0]);
     if (read_key(argv[1], &key, &e) != 0)
         return cli_fail(cli, &e);
-    body = json_pack("{s:s, s:s}", "name", argv[0], "public_key", key.data);
+    body = json_pack("{s:s, s:s, s:[]}", "name", argv[0], "public_key", key.data, "scopes");
     if (!body)
         return cli_usage(cli, "names and keys are UTF-8 text");
-    if (count)
-        json_object_set_new(body, "scopes", json_array());
     for (size_t i = 0; i < count; i++)
         json_array_append_new(json_object_get(body, "scopes"), json_string(scopes[i]));
     rc = cli_call(cli, "POST", "/api/v1/servers", body, &reply, &e);

@@ -121,12 +121,12 @@ static size_t read_scopes(const struct fields *f, const char *scopes[SCOPES_MAX]
     json_t *list = fields_list(f, "scopes", false), *one;
     size_t i, count = 0;
 
-    if (!list) {
-        scopes[0] = "*";
-        return 1;
-    }
-    if (json_array_size(list) == 0 || json_array_size(list) > SCOPES_MAX)
-        fields_problem(f, "scopes", "must name 1 to %d scopes, or be left out", SCOPES_MAX);
+    if (!list && !json_object_get(f->object, "scopes"))
+        fields_problem(f, "scopes",
+                       "is missing: name what the server may read, SERVICE/ENVIRONMENT, "
+                       "* and ? stand for any; [\"*\"] is everything");
+    if (list && (json_array_size(list) == 0 || json_array_size(list) > SCOPES_MAX))
+        fields_problem(f, "scopes", "must name 1 to %d scopes; [\"*\"] is everything", SCOPES_MAX);
     json_array_foreach(list, i, one) {
         const char *text = json_string_value(one);
 

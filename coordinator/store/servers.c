@@ -8,13 +8,29 @@
 #include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"
 
+/* Asked before the insertion: a statement that failed leaves nothing to ask in its transaction. */
+static int check_key(struct pg *pg, const char *public_key, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg, "SELECT name, state FROM server WHERE public_key = $1", &rows, e,
+                 PARAM_TEXT(public_key)) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return 0;
+    return err_code(e, ERR_CONFLICT, "key_exists",
+                    "the server %.100s is %s with this public key: give each server a key of its "
+                    "own (lockstep-agent keygen), or forget %.100s first",
+                    rows_text(rows, 0, 0), rows_text(rows, 0, 1), rows_text(rows, 0, 0));
+}
+
 static int enroll_conflict(struct pg *pg, const char *name, struct err *e)
 {
     if (e->kind != ERR_CONFLICT)
         return -1;
     if (strcmp(pg_constraint(pg), "server_public_key_key") == 0)
         return err_code(e, ERR_CONFLICT, "key_exists",
-                        "another server is enrolled with this public key");
+                        "another server was enrolled with this public key at the same moment");
     return err_code(e, ERR_CONFLICT, "server_exists",
                     "a server %s is enrolled already; forget it first to enrol it anew", name);
 }
@@ -26,6 +42,8 @@ int servers_enroll(struct pg *pg, const char *name, const char *public_key,
     SCOPED(rows_free) struct rows *rows = NULL;
     SCOPED_BUFFER struct buffer memory = { 0 };
 
+    if (check_key(pg, public_key, e) < 0)
+        return -1;
     if (PG_QUERY(pg,
                  "INSERT INTO server (name, public_key, scopes) VALUES ($1, $2, $3) "
                  "RETURNING server_id",

@@ -135,7 +135,7 @@ function drawServers() {
   if (!last) return;
   const shown = last.servers.filter(v => matches(v, $("filter").value));
   $("servers").replaceChildren(table(["Server", "State", "Seen", "Labels", "Runs"], shown.slice(0, 200).map(serverRow),
-    last.servers.length ? "No server matches." : "No server is enrolled: lockstep server enroll NAME KEY."));
+    last.servers.length ? "No server matches." : "No server is enrolled: lockstep server enroll NAME --scope SERVICE/ENV -- KEY."));
   if (shown.length > 200) $("servers").append(element("p", { class: "empty" }, `${shown.length - 200} more; filter to see them.`));
 }
 

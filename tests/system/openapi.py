@@ -47,7 +47,7 @@ def new_secret(world):
 
 def new_server(world, **more):
     name = f"server-{random.getrandbits(60):x}"
-    world.ok("POST", "/servers", {"name": name, "public_key": public_key()})
+    world.ok("POST", "/servers", {"name": name, "public_key": public_key(), "scopes": ["*"]})
     return {"path": {"name": name}, **more}
 
 
