@@ -119,6 +119,16 @@ static json_t *parents_body(struct cli *cli, int argc, char **argv, struct err *
     return body;
 }
 
+static void print_withheld(const json_t *list)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(list, i, item)
+        printf("withheld: %s of %s: %s\n", cli_text(item, "key"), cli_text(item, "parent"),
+               cli_text(item, "reason"));
+}
+
 int config_parents(struct cli *cli, int argc, char **argv)
 {
     bool is_naming = argc > 1 || command_flag(&cli->line, "none");
@@ -143,5 +153,6 @@ int config_parents(struct cli *cli, int argc, char **argv)
         return CLI_DONE;
     print_list("parents", json_object_get(reply.body, "parents"));
     print_list("children", json_object_get(reply.body, "children"));
+    print_withheld(json_object_get(reply.body, "withheld"));
     return CLI_DONE;
 }

@@ -13,9 +13,9 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/inherit_grants.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/schemas.h"
-#include "coordinator/store/secrets.h"
 
 /* ---------------------------------------------------------------- showing */
 
@@ -28,16 +28,63 @@ static json_t *names(const struct rows *rows)
     return list;
 }
 
+static const struct closed_way *find_way(const struct closed_ways *ways, int64_t parent_id,
+                                         int64_t origin_id)
+{
+    for (size_t i = 0; i < ways->count; i++)
+        if (ways->items[i].parent_id == parent_id &&
+            (!origin_id || ways->items[i].origin_id == origin_id))
+            return &ways->items[i];
+    return NULL;
+}
+
+/* Who let the secrets of each parent in, and whether that holds now. */
+static json_t *grants_json(const struct rows *parents, const struct closed_ways *ways)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < rows_count(parents); i++) {
+        const struct closed_way *closed = find_way(ways, rows_int(parents, i, 3), 0);
+        const char *by = rows_text(parents, i, 1), *at = rows_text(parents, i, 2);
+
+        json_array_append_new(list,
+                              json_pack("{s:s,s:o,s:o,s:b,s:s}", "parent", rows_text(parents, i, 0),
+                                        "by", *by ? json_string(by) : json_null(), "at",
+                                        *at ? json_string(at) : json_null(), "open", closed == NULL,
+                                        "reason", closed ? closed->why : ""));
+    }
+    return list;
+}
+
+static json_t *withheld_json(const struct rows *rows, const struct closed_ways *ways)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        const struct closed_way *closed =
+            find_way(ways, rows_int(rows, i, 1), rows_int(rows, i, 2));
+
+        if (closed)
+            json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "key", rows_text(rows, i, 0),
+                                                  "parent", closed->parent, "reason", closed->why));
+    }
+    return list;
+}
+
 static int describe(struct request *rq, const struct scope *scope, json_t **out, struct err *e)
 {
-    SCOPED(rows_free) struct rows *parents = NULL, *children = NULL;
+    SCOPED(rows_free) struct rows *parents = NULL, *children = NULL, *withheld = NULL;
+    SCOPED_WAYS struct closed_ways ways = { 0 };
 
     if (inherit_parents(rq->pg, scope->scope_id, &parents, e) < 0 ||
-        inherit_children(rq->pg, scope->scope_id, &children, e) < 0)
+        inherit_children(rq->pg, scope->scope_id, &children, e) < 0 ||
+        inherit_closed(rq->pg, scope->scope_id, &ways, e) < 0 ||
+        inherit_withheld(rq->pg, scope->scope_id, &ways, &withheld, e) < 0)
         return -1;
-    *out = json_pack("{s:s,s:s,s:o,s:o,s:I}", "service_name", scope->service, "environment",
+    *out = json_pack("{s:s,s:s,s:o,s:o,s:o,s:o,s:I}", "service_name", scope->service, "environment",
                      scope->environment, "parents", names(parents), "children", names(children),
-                     "revision", (json_int_t)scope->head);
+                     "grants", grants_json(parents, &ways), "withheld",
+                     withheld_json(withheld, &ways), "revision", (json_int_t)scope->head);
     return 0;
 }
 
@@ -83,31 +130,43 @@ int parents_get_all(struct request *rq, struct reply *re, struct err *e)
 
 struct naming {
     const char *service, *environment;
-    size_t count;
-    int64_t ids[INHERIT_PARENTS_MAX];
+    struct inherit_naming naming;
     struct scope scope;
     uint64_t old_head;
 };
 
-/* What is not for the caller's eyes does not come into view through a child. */
-static int check_secrets(struct request *rq, struct reply *re, const struct scope *parent,
-                         struct err *e)
+/* Naming a parent lets its secrets come down, those that are there and those to come: it takes the
+ * right to read them, and those of everything above. A parent that the scope has already may be
+ * named again without it, and keeps the grant that it has. */
+static int check_secrets(struct request *rq, struct reply *re, const struct naming *n,
+                         const struct scope *parent, bool *is_granted_out, struct err *e)
 {
-    bool has_secrets;
+    SCOPED(rows_free) struct rows *above = NULL;
+    bool is_there;
 
-    if (reveal_may(rq, parent->service, parent->environment))
-        return 0;
-    if (secrets_in_scope(rq->pg, parent->scope_id, &has_secrets, e) < 0)
+    if (inherit_above(rq->pg, parent->scope_id, &above, e) < 0)
         return -1;
-    return has_secrets ? access_check(rq, re, RIGHT_SECRET_READ, parent->service,
-                                      parent->environment, e)
-                       : 0;
+    *is_granted_out = true;
+    for (size_t i = 0; i < rows_count(above) && *is_granted_out; i++) {
+        const char *service = rows_text(above, i, 0), *environment = rows_text(above, i, 1);
+
+        if (reveal_may(rq, service, environment))
+            continue;
+        *is_granted_out = false;
+        if (inherit_has_parent(rq->pg, n->service, n->environment, parent->scope_id, &is_there, e) <
+            0)
+            return -1;
+        if (!is_there)
+            return access_check(rq, re, RIGHT_SECRET_READ, service, environment, e);
+    }
+    return 0;
 }
 
 static void read_parent(struct request *rq, const struct fields *list, size_t index,
                         const json_t *value, struct naming *n)
 {
     char service[NAME_BUFFER], environment[NAME_BUFFER], name[24];
+    struct inherit_naming *to = &n->naming;
     struct scope parent;
     struct err e;
 
@@ -119,14 +178,14 @@ static void read_parent(struct request *rq, const struct fields *list, size_t in
     if (name_split_scope(json_string_value(value), service, environment, &e) < 0 ||
         access_check(rq, list->reply, RIGHT_CONFIG_READ, service, environment, &e) < 0 ||
         scopes_find(rq->pg, service, environment, &parent, &e) < 0 ||
-        check_secrets(rq, list->reply, &parent, &e) < 0) {
+        check_secrets(rq, list->reply, n, &parent, &to->is_granted[to->count], &e) < 0) {
         fields_problem(list, name, "%.200s", e.text);
         return;
     }
-    for (size_t i = 0; i < n->count; i++)
-        if (n->ids[i] == parent.scope_id)
+    for (size_t i = 0; i < to->count; i++)
+        if (to->parent_ids[i] == parent.scope_id)
             fields_problem(list, name, "%s/%s is named twice", service, environment);
-    n->ids[n->count++] = parent.scope_id;
+    to->parent_ids[to->count++] = parent.scope_id;
 }
 
 static int read_body(struct request *rq, struct reply *re, struct naming *n, struct err *e)
@@ -177,8 +236,8 @@ static int name_inside(struct request *rq, struct reply *re, struct naming *n, j
     char rollout[CONFIG_ROLLOUT_ID_SIZE] = "";
 
     if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, n->service, e) < 0 ||
-        inherit_set_parents(rq->pg, n->service, n->environment, n->ids, n->count, rq->owner.name,
-                            &n->scope, &n->old_head, e) < 0 ||
+        inherit_set_parents(rq->pg, n->service, n->environment, &n->naming, &n->scope, &n->old_head,
+                            e) < 0 ||
         describe(rq, &n->scope, shown, e) < 0)
         return -1;
     if (n->scope.head > n->old_head &&
@@ -196,7 +255,7 @@ static int name_inside(struct request *rq, struct reply *re, struct naming *n, j
 
 int parents_put_one(struct request *rq, struct reply *re, struct err *e)
 {
-    struct naming n = { 0 };
+    struct naming n = { .naming = { .actor = rq->owner.name, .token = rq->owner.id } };
     json_t *shown = NULL;
 
     if (read_body(rq, re, &n, e) < 0)

@@ -11,10 +11,15 @@
 #define SQL_SCOPE_NAME(id)                                                                         \
     "(SELECT o.service || '/' || o.environment FROM scope o WHERE o.scope_id = " id ")"
 
-/* p: what the parents of a scope have for a key; p.origin_id is NULL when they have nothing. */
-#define SQL_INHERITED(scope, key)                                                                  \
-    "LEFT JOIN LATERAL (SELECT w.value_type, w.value, w.description, "                             \
-    " coalesce(w.origin_id, w.scope_id) AS origin_id FROM scope_parent m JOIN LATERAL "            \
+/* p: what the parents of a scope have for a key; p.origin_id is NULL when they have nothing.
+ * p.is_closed: it is a secret whose way is closed (inherit_grants.h): `parents` and `origins` are
+ * the two arrays of closed_ways. */
+#define SQL_INHERITED(scope, key, parents, origins)                                                \
+    "LEFT JOIN LATERAL (SELECT w.value_type, w.value, w.description, m.parent_id, "                \
+    " coalesce(w.origin_id, w.scope_id) AS origin_id, w.secret IS NOT NULL AND EXISTS (SELECT 1"   \
+    "  FROM unnest(" parents "::bigint[], " origins "::bigint[]) AS x (parent_id, origin_id)"      \
+    "  WHERE x.parent_id = m.parent_id AND x.origin_id = coalesce(w.origin_id, w.scope_id))"       \
+    " AS is_closed FROM scope_parent m JOIN LATERAL "                                              \
     " (SELECT * FROM config_version x WHERE x.scope_id = m.parent_id AND x.key = " key             \
     "  ORDER BY x.revision DESC LIMIT 1) w ON NOT w.is_deleted "                                   \
     " WHERE m.scope_id = " scope " ORDER BY m.place DESC LIMIT 1) p ON true "

@@ -8,6 +8,7 @@
 #include "common/seal.h"
 #include "coordinator/store/config_part.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/inherit_grants.h"
 
 void config_result_fini(struct config_result *r)
 {
@@ -50,23 +51,32 @@ static struct param keys_of(const struct config_write *write, struct buffer *mem
 static int read_present(struct pg *pg, const struct scope *scope, const struct config_write *write,
                         struct rows **out, struct err *e)
 {
-    SCOPED_BUFFER struct buffer memory = { 0 };
+    SCOPED_BUFFER struct buffer memory = { 0 }, parents = { 0 }, origins = { 0 };
+    SCOPED_WAYS struct closed_ways ways = { 0 };
     uint64_t base = write->is_on_released ? scope->released : scope->head;
 
-    return PG_QUERY(pg,
-                    "SELECT h.version, h.is_deleted, b.version, b.is_deleted, b.value_type, "
-                    "b.value, b.description, " SQL_SCOPE_NAME("b.origin_id") ", "
-                    "p.value_type, p.value, p.description, p.origin_id, "
-                    "(h.secret IS NOT NULL AND NOT h.is_deleted) "
-                    "OR (b.secret IS NOT NULL AND NOT b.is_deleted) "
-                    "FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place) "
-                    "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
-                    " AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) h ON true "
-                    "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
-                    " AND v.key = k.key AND v.revision <= $3 "
-                    " ORDER BY v.revision DESC LIMIT 1) b ON true " SQL_INHERITED("$1", "k.key")
-                    "ORDER BY k.place",
-                    out, e, PARAM_INT(scope->scope_id), keys_of(write, &memory), PARAM_INT(base));
+    if (inherit_closed(pg, scope->scope_id, &ways, e) < 0)
+        return -1;
+    return PG_QUERY(
+        pg,
+        "SELECT h.version, h.is_deleted, b.version, b.is_deleted, b.value_type, "
+        "b.value, b.description, " SQL_SCOPE_NAME(
+            "b.origin_id") ", "
+                           "p.value_type, p.value, p.description, "
+                           "CASE WHEN p.is_closed THEN NULL ELSE p.origin_id END, "
+                           "(h.secret IS NOT NULL AND NOT h.is_deleted) "
+                           "OR (b.secret IS NOT NULL AND NOT b.is_deleted) "
+                           "FROM unnest($2::text[]) WITH ORDINALITY AS k (key, place) "
+                           "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = "
+                           "$1 "
+                           " AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) h ON true "
+                           "LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = "
+                           "$1 "
+                           " AND v.key = k.key AND v.revision <= $3 "
+                           " ORDER BY v.revision DESC LIMIT 1) b ON true " SQL_INHERITED(
+                               "$1", "k.key", "$4", "$5") "ORDER BY k.place",
+        out, e, PARAM_INT(scope->scope_id), keys_of(write, &memory), PARAM_INT(base),
+        closed_ways_parents(&ways, &parents), closed_ways_origins(&ways, &origins));
 }
 
 static int take_present(const struct rows *rows, size_t i, struct config_outcome *o, struct err *e)

@@ -8,7 +8,9 @@
 #include "common/buffer.h"
 #include "common/invariant.h"
 #include "coordinator/store/config_part.h"
+#include "coordinator/store/inherit_grants.h"
 #include "coordinator/store/places.h"
+#include "coordinator/store/sqltime.h"
 
 /* ---------------------------------------------------------------- coming down */
 
@@ -43,19 +45,23 @@ static struct scope scope_at(const struct rows *rows, size_t row)
     return s;
 }
 
-/* Versions of the child's next revision, for those of the keys that it has no own value of. */
+/* Versions of the child's next revision, for those of the keys that it has no own value of. A
+ * secret whose way is closed stays what it is: it is in the rows, with true, and not written. */
 static int append_inherited(struct pg *pg, const struct scope *child, struct param keys,
-                            const struct config_revision *revision, struct rows **out,
-                            struct err *e)
+                            const struct closed_ways *ways, const struct config_revision *revision,
+                            struct rows **out, struct err *e)
 {
+    SCOPED_BUFFER struct buffer parents = { 0 }, origins = { 0 };
+
     return PG_QUERY(
         pg,
-        "WITH todo AS (SELECT k.key, coalesce(c.version, 0) AS version, c.value_type AS old_type, "
+        "WITH news AS (SELECT k.key, coalesce(c.version, 0) AS version, c.value_type AS old_type, "
         " CASE WHEN c.is_deleted THEN NULL ELSE c.value END AS old_value, p.value_type, p.value, "
-        " p.description, p.origin_id FROM unnest($2::text[]) AS k (key) "
+        " p.description, p.origin_id, coalesce(p.is_closed, false) AS is_closed"
+        " FROM unnest($2::text[]) AS k (key) "
         " LEFT JOIN LATERAL (SELECT * FROM config_version v WHERE v.scope_id = $1 "
         "  AND v.key = k.key ORDER BY v.revision DESC LIMIT 1) c ON true "
-        SQL_INHERITED("$1", "k.key")
+        SQL_INHERITED("$1", "k.key", "$6", "$7")
         " WHERE (coalesce(c.is_deleted, true) OR c.origin_id IS NOT NULL) "
         " AND CASE WHEN p.origin_id IS NULL THEN NOT coalesce(c.is_deleted, true) "
         "  ELSE coalesce(c.is_deleted, true) OR (c.value_type, c.value, c.description, c.origin_id)"
@@ -63,10 +69,12 @@ static int append_inherited(struct pg *pg, const struct scope *child, struct par
         "made AS (INSERT INTO config_version (scope_id, key, version, revision, is_deleted, "
         " value_type, value, description, change_description, created_by, origin_id) "
         " SELECT $1, key, version + 1, $3, origin_id IS NULL, coalesce(value_type, old_type), "
-        " coalesce(value, ''), coalesce(description, ''), $4, $5, origin_id FROM todo) "
-        "SELECT key, old_type, old_value, value_type, value FROM todo",
+        " coalesce(value, ''), coalesce(description, ''), $4, $5, origin_id FROM news "
+        " WHERE NOT is_closed) "
+        "SELECT key, old_type, old_value, value_type, value, is_closed FROM news",
         out, e, PARAM_INT(child->scope_id), keys, PARAM_INT(child->head + 1),
-        PARAM_TEXT(revision->description), PARAM_TEXT(revision->actor));
+        PARAM_TEXT(revision->description), PARAM_TEXT(revision->actor),
+        closed_ways_parents(ways, &parents), closed_ways_origins(ways, &origins));
 }
 
 static int add_entry(const struct rows *rows, size_t row, int column, int sign, int64_t *size,
@@ -85,25 +93,56 @@ static int add_entry(const struct rows *rows, size_t row, int column, int sign, 
     return 0;
 }
 
-/* One child; nothing when it has own values of all of these keys. */
+static size_t count_closed(const struct rows *rows)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < rows_count(rows); i++)
+        n += rows_bool(rows, i, 5);
+    return n;
+}
+
+/* The revision tells its readers that it is not all of the change, and who knows why. */
+static void tell_closed(struct buffer *out, const char *description, size_t closed)
+{
+    buffer_add_text(out, description);
+    if (closed)
+        buffer_printf(out, " (without %zu secret%s that may not come down: see its parents)",
+                      closed, closed == 1 ? "" : "s");
+}
+
+static int append_refreshed(struct pg *pg, struct scope *child, const struct rows *rows,
+                            struct config_revision *revision, struct err *e)
+{
+    SCOPED_BUFFER struct buffer description = { 0 };
+    struct config_revision told = *revision;
+
+    if (config_head_size(pg, child, &told.size, e) < 0)
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++)
+        if (!rows_bool(rows, i, 5) && (add_entry(rows, i, 1, -1, &told.size, e) < 0 ||
+                                       add_entry(rows, i, 3, 1, &told.size, e) < 0))
+            return -1;
+    if (config_check_size(child, told.size, e) < 0)
+        return -1;
+    tell_closed(&description, revision->description, count_closed(rows));
+    told.description = description.data;
+    return config_append_revision(pg, child, &told, e);
+}
+
+/* One child; nothing when it has own values of all of these keys, or takes none of them. */
 static int refresh(struct pg *pg, struct scope *child, struct param keys,
                    struct config_revision *revision, struct err *e)
 {
+    SCOPED_WAYS struct closed_ways ways = { 0 };
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (append_inherited(pg, child, keys, revision, &rows, e) < 0)
+    if (inherit_closed(pg, child->scope_id, &ways, e) < 0 ||
+        append_inherited(pg, child, keys, &ways, revision, &rows, e) < 0)
         return -1;
-    if (rows_count(rows) == 0)
+    if (rows_count(rows) == count_closed(rows))
         return 0;
-    if (config_head_size(pg, child, &revision->size, e) < 0)
-        return -1;
-    for (size_t i = 0; i < rows_count(rows); i++)
-        if (add_entry(rows, i, 1, -1, &revision->size, e) < 0 ||
-            add_entry(rows, i, 3, 1, &revision->size, e) < 0)
-            return -1;
-    if (config_check_size(child, revision->size, e) < 0)
-        return -1;
-    return config_append_revision(pg, child, revision, e);
+    return append_refreshed(pg, child, rows, revision, e);
 }
 
 static struct param keys_in(const struct rows *rows, struct buffer *memory)
@@ -256,17 +295,52 @@ static int check_above(struct pg *pg, const struct scope *scope, struct param pa
     return 0;
 }
 
-static int replace_parents(struct pg *pg, const struct scope *scope, struct param parents,
-                           struct err *e)
+/* The grants of the parents that are to be: new ones, and of those that stay what they had. */
+struct grants_kept {
+    const char *by[INHERIT_PARENTS_MAX], *names[INHERIT_PARENTS_MAX], *times[INHERIT_PARENTS_MAX];
+};
+
+static void keep_grants(const struct inherit_naming *n, const struct rows *former,
+                        struct grants_kept *out)
 {
-    if (PG_QUERY(pg, "DELETE FROM scope_parent WHERE scope_id = $1", NULL, e,
+    for (size_t i = 0; i < n->count; i++) {
+        out->by[i] = n->is_granted[i] ? n->token : "";
+        out->names[i] = n->is_granted[i] ? n->actor : "";
+        out->times[i] = n->is_granted[i] ? "now" : NULL;
+        for (size_t k = 0; k < rows_count(former) && !n->is_granted[i]; k++)
+            if (rows_int(former, k, 0) == n->parent_ids[i]) {
+                out->by[i] = rows_is_null(former, k, 1) ? NULL : rows_text(former, k, 1);
+                out->names[i] = rows_text(former, k, 2);
+                out->times[i] = rows_is_null(former, k, 3) ? NULL : rows_text(former, k, 3);
+            }
+    }
+}
+
+static int replace_parents(struct pg *pg, const struct scope *scope,
+                           const struct inherit_naming *n, struct err *e)
+{
+    SCOPED_BUFFER struct buffer ids = { 0 }, by = { 0 }, names = { 0 }, times = { 0 };
+    SCOPED(rows_free) struct rows *former = NULL;
+    struct grants_kept kept;
+
+    if (PG_QUERY(pg,
+                 "SELECT parent_id, granted_by, granted_name, granted_at::text FROM scope_parent"
+                 " WHERE scope_id = $1",
+                 &former, e, PARAM_INT(scope->scope_id)) < 0 ||
+        PG_QUERY(pg, "DELETE FROM scope_parent WHERE scope_id = $1", NULL, e,
                  PARAM_INT(scope->scope_id)) < 0)
         return -1;
+    keep_grants(n, former, &kept);
     return PG_QUERY(pg,
-                    "INSERT INTO scope_parent (scope_id, place, parent_id) "
-                    "SELECT $1, p.place, p.id FROM unnest($2::bigint[]) WITH ORDINALITY "
-                    "AS p (id, place)",
-                    NULL, e, PARAM_INT(scope->scope_id), parents);
+                    "INSERT INTO scope_parent (scope_id, place, parent_id, granted_by,"
+                    " granted_name, granted_at) SELECT $1, p.place, p.id, p.token, p.name,"
+                    " p.at::timestamptz FROM unnest($2::bigint[], $3::text[], $4::text[],"
+                    " $5::text[]) WITH ORDINALITY AS p (id, token, name, at, place)",
+                    NULL, e, PARAM_INT(scope->scope_id),
+                    pg_array_int8(n->parent_ids, n->count, &ids),
+                    pg_array_text(kept.by, n->count, &by),
+                    pg_array_text(kept.names, n->count, &names),
+                    pg_array_text(kept.times, n->count, &times));
 }
 
 /* Every key that a parent has or that is inherited at the moment. */
@@ -286,21 +360,21 @@ static int refresh_all(struct pg *pg, struct scope *scope, const char *actor, st
 }
 
 int inherit_set_parents(struct pg *pg, const char *service, const char *environment,
-                        const int64_t *parent_ids, size_t count, const char *actor,
-                        struct scope *scope, uint64_t *old_head_out, struct err *e)
+                        const struct inherit_naming *n, struct scope *scope,
+                        uint64_t *old_head_out, struct err *e)
 {
     SCOPED_BUFFER struct buffer memory = { 0 };
-    struct param parents = pg_array_int8(parent_ids, count, &memory);
+    struct param parents = pg_array_int8(n->parent_ids, n->count, &memory);
 
-    if (lock_all(pg, service, environment, parent_ids, count, scope, e) < 0 ||
-        check_above(pg, scope, parents, e) < 0 || replace_parents(pg, scope, parents, e) < 0)
+    if (lock_all(pg, service, environment, n->parent_ids, n->count, scope, e) < 0 ||
+        check_above(pg, scope, parents, e) < 0 || replace_parents(pg, scope, n, e) < 0)
         return -1;
     *old_head_out = scope->head;
-    if (refresh_all(pg, scope, actor, e) < 0)
+    if (refresh_all(pg, scope, n->actor, e) < 0)
         return -1;
     if (scope->head == *old_head_out)
         return 0;
-    return inherit_spread(pg, scope, *old_head_out, actor, e);
+    return inherit_spread(pg, scope, *old_head_out, n->actor, e);
 }
 
 /* ---------------------------------------------------------------- showing */
@@ -308,7 +382,8 @@ int inherit_set_parents(struct pg *pg, const char *service, const char *environm
 int inherit_parents(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
 {
     return PG_QUERY(pg,
-                    "SELECT " SQL_SCOPE_NAME("m.parent_id") " FROM scope_parent m "
+                    "SELECT " SQL_SCOPE_NAME("m.parent_id") ", m.granted_name, "
+                    SQL_TIME("m.granted_at") ", m.parent_id FROM scope_parent m "
                     "WHERE m.scope_id = $1 ORDER BY m.place",
                     out, e, PARAM_INT(scope_id));
 }

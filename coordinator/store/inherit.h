@@ -9,6 +9,7 @@
 #ifndef COORDINATOR_STORE_INHERIT_H
 #define COORDINATOR_STORE_INHERIT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,15 +41,23 @@ int inherit_own_keys(struct pg *pg, int64_t child_id, int64_t scope_id,
                      const struct config_change *changes, size_t count, struct rows **out,
                      struct err *e) __attribute__((warn_unused_result));
 
-/* Name the parents, lowest first; none: it stands alone. A new revision when the content changes.
- * ERR_INVALID inheritance_cycle, inheritance_depth. Locks what it needs itself, `scope` included
- * (made when it is not there); its head is filled, and the one before. */
+/* Who names which parents, lowest first; none: the scope stands alone. is_granted: who names it may
+ * read the secrets of that parent and of everything above it, and lets them come down. */
+struct inherit_naming {
+    size_t count;
+    int64_t parent_ids[INHERIT_PARENTS_MAX];
+    bool is_granted[INHERIT_PARENTS_MAX];
+    const char *actor, *token; /* a name, and the token_id behind it */
+};
+/* A new revision when the content changes. A parent that the scope had before keeps its grant when
+ * it gets no new one. ERR_INVALID inheritance_cycle, inheritance_depth. Locks what it needs itself,
+ * `scope` included (made when it is not there); its head is filled, and the one before. */
 int inherit_set_parents(struct pg *pg, const char *service, const char *environment,
-                        const int64_t *parent_ids, size_t count, const char *actor,
-                        struct scope *scope, uint64_t *old_head_out, struct err *e)
-    __attribute__((warn_unused_result));
+                        const struct inherit_naming *naming, struct scope *scope,
+                        uint64_t *old_head_out, struct err *e) __attribute__((warn_unused_result));
 
-/* Rows of SERVICE/ENV: parents in their order, children ascending. */
+/* Rows of SERVICE/ENV: parents in their order, with the name behind the grant, its time and the
+ * parent's id; children ascending. */
 int inherit_parents(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 int inherit_children(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)

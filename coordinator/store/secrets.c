@@ -147,21 +147,6 @@ int secrets_list_destroyed(struct pg *pg, const int64_t *scope_ids, size_t count
                     out, e, pg_array_int8(scope_ids, count, &ids), PARAM_INT(limit));
 }
 
-int secrets_in_scope(struct pg *pg, int64_t scope_id, bool *out, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-
-    if (PG_QUERY(pg,
-                 "SELECT 1 FROM scope s JOIN config_version v USING (scope_id) "
-                 "WHERE s.scope_id = $1 AND v.secret IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
-                 " config_version w WHERE w.scope_id = $1 AND w.key = v.key "
-                 " AND w.revision > v.revision AND w.revision <= s.settled) LIMIT 1",
-                 &rows, e, PARAM_INT(scope_id)) < 0)
-        return -1;
-    *out = rows_count(rows) > 0;
-    return 0;
-}
-
 int secrets_differ(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, bool *out,
                    struct err *e)
 {

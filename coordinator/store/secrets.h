@@ -58,10 +58,6 @@ int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count
                      const char *const *digests, size_t count, struct secrets *out,
                      struct err *e) __attribute__((warn_unused_result));
 
-/* Does the scope have a secret, released or at its head? */
-int secrets_in_scope(struct pg *pg, int64_t scope_id, bool *out, struct err *e)
-    __attribute__((warn_unused_result));
-
 /* Is there a secret among the keys that differ between two revisions? */
 int secrets_differ(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, bool *out,
                    struct err *e) __attribute__((warn_unused_result));

@@ -313,8 +313,7 @@ END_TEST
 
 static int set_parents(const char *child, const char *parents)
 {
-    int64_t ids[4];
-    size_t count = 0;
+    struct inherit_naming naming = { .actor = "tests", .token = "" };
     struct scope s;
     uint64_t old_head;
     char text[100], *next = text, *one;
@@ -322,9 +321,9 @@ static int set_parents(const char *child, const char *parents)
 
     snprintf(text, sizeof(text), "%s", parents);
     while (*text && (one = strsep(&next, ",")))
-        ids[count++] = lock(one, "prod").scope_id;
+        naming.parent_ids[naming.count++] = lock(one, "prod").scope_id;
     kit_sql(pg, "BEGIN");
-    rc = inherit_set_parents(pg, child, "prod", ids, count, "tests", &s, &old_head, &err);
+    rc = inherit_set_parents(pg, child, "prod", &naming, &s, &old_head, &err);
     kit_sql(pg, rc == 0 ? "COMMIT" : "ROLLBACK");
     return rc;
 }
