@@ -48,6 +48,7 @@ DB_KIT = $(wildcard tests/db/kit.c)
 BENCH = $(wildcard tests/bench/*.c)
 BENCH_CLIENT = $(wildcard tests/bench/client/*.c)
 PEER = $(wildcard tests/peer/*.c)
+STRANGER = $(wildcard tests/stranger/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
 PAGE = $(wildcard dashboards/web/*)
 OPENAPI = coordinator/http/openapi.json
@@ -63,7 +64,7 @@ UNIT_TESTS = $(patsubst %.c,$(BUILD)/%,$(UNIT))
 DB_TESTS = $(patsubst %.c,$(BUILD)/%,$(DB))
 SIM_TEST = $(if $(SIM),$(BUILD)/tests/sim)
 FUZZERS = $(patsubst %.c,$(BUILD)/%,$(FUZZ))
-BENCHES = $(if $(PEER),$(BUILD)/tests/peer) $(if $(BENCH),$(BUILD)/tests/bench) $(if $(BENCH_CLIENT),$(BUILD)/tests/client/bench)
+BENCHES = $(if $(PEER),$(BUILD)/tests/peer) $(if $(STRANGER),$(BUILD)/tests/stranger) $(if $(BENCH),$(BUILD)/tests/bench) $(if $(BENCH_CLIENT),$(BUILD)/tests/client/bench)
 EXAMPLES = $(patsubst agent/client/%.c,$(BUILD)/%,$(wildcard agent/client/examples/*.c))
 
 .DEFAULT_GOAL := all
@@ -170,6 +171,9 @@ $(BUILD)/tests/client/bench: $(call obj,$(BENCH_CLIENT)) $(BUILD)/libagent.a $(B
 $(EXAMPLES): $(BUILD)/%: agent/client/%.c agent/client/lockstep.h $(BUILD)/liblockstep.a
 	@mkdir -p $(@D)
 	$(call quiet,CC,$@)$(CC) -std=gnu99 $(WARN) $(SANITIZE) -Iagent/client -pthread -o $@ $< $(BUILD)/liblockstep.a
+$(BUILD)/tests/stranger: $(call obj,$(STRANGER)) $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 $(BUILD)/tests/peer: $(call obj,$(PEER)) $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
@@ -214,7 +218,7 @@ fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every e
 mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
 	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
 
-system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
+system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer $(BUILD)/tests/stranger ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
 	@ONLY='$(ONLY)' $(CHECK) system
 
 kills: all $(BUILD)/tests/unit/agent_kills ## a real agent, killed at KILLS=n random moments and at every system call
