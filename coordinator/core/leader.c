@@ -99,7 +99,8 @@ void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
     MUST(!"the rules of a rollout go round in a circle");
 }
 
-static void pump_touched(struct leader *l, const struct leader_event *ev, struct effects *out)
+void leader_pump_touched(struct leader *l, const struct leader_event *ev,
+                         struct effects *out)
 {
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
@@ -151,7 +152,7 @@ static void on_heard(struct leader *l, const struct leader_event *ev, struct eff
         greet(l, ev, out);
     else
         delivery_send_to(&l->delivery, &l->one, ev->server, out);
-    pump_touched(l, ev, out);
+    leader_pump_touched(l, ev, out);
 }
 
 static void on_base_refused(struct leader *l, const struct leader_event *ev, struct effects *out)
@@ -167,48 +168,6 @@ static void on_base_refused(struct leader *l, const struct leader_event *ev, str
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
     delivery_send_to(&l->delivery, &l->one, ev->server, out);
-}
-
-static void on_joined(struct leader *l, const struct leader_event *ev)
-{
-    leader_load_scope(l, ev->scope);
-    if (bitset_has(&l->scopes[ev->scope].members, ev->server))
-        return;
-    leader_load_member(l, ev->server, ev->scope);
-    delivery_join(&l->delivery, ev->server, ev->scope);
-    for (uint32_t i = 0; i < l->rollout_used; i++)
-        for (unsigned s = 0; l->rollouts[i].id && s < l->rollouts[i].scope_count; s++)
-            if (l->rollouts[i].scopes[s] == ev->scope)
-                bitset_add(&l->rollouts[i].scope_members, ev->server);
-}
-
-/* It has no part in a rollout any more of whose scopes it reads none. */
-static void leave_rollout(struct leader *l, struct rollout *r, uint32_t server)
-{
-    for (unsigned s = 0; s < r->scope_count; s++)
-        if (bitset_has(&l->scopes[r->scopes[s]].members, server))
-            return;
-    bitset_remove(&r->scope_members, server);
-    r->is_touched = true;
-}
-
-static void on_withdrew(struct leader *l, const struct leader_event *ev, struct effects *out)
-{
-    bitset_remove(&l->scopes[ev->scope].members, ev->server);
-    bitset_remove(&l->scopes[ev->scope].failing, ev->server);
-    bitset_remove(&l->scopes[ev->scope].blamed, ev->server);
-    delivery_withdraw(&l->delivery, ev->server, ev->scope);
-    for (uint32_t i = 0; i < l->rollout_used; i++)
-        if (l->rollouts[i].id && bitset_has(&l->rollouts[i].scope_members, ev->server))
-            leave_rollout(l, &l->rollouts[i], ev->server);
-    pump_touched(l, ev, out);
-}
-
-/* What it is owed stays owed: whoever is excluded may be included again, and nothing is sent to
- * servers that are not connected. */
-static void on_revoked(struct leader *l, const struct leader_event *ev)
-{
-    fleet_remove(&l->fleet, ev->server);
 }
 
 /* ---------------------------------------------------------------- acknowledgements */
@@ -237,7 +196,7 @@ static void on_acks_saved(struct leader *l, const struct leader_event *ev, struc
     for (uint32_t i = 0; i < l->rollout_used; i++)
         if (l->rollouts[i].id && l->rollouts[i].is_touched)
             tell_fresh(l, &l->rollouts[i], out);
-    pump_touched(l, ev, out);
+    leader_pump_touched(l, ev, out);
 }
 
 /* ---------------------------------------------------------------- what became durable */
@@ -435,13 +394,13 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
         leader_load_server(l, ev->server);
         break;
     case LEADER_REVOKED:
-        on_revoked(l, ev);
+        leader_revoked(l, ev);
         break;
     case LEADER_JOINED:
-        on_joined(l, ev);
+        leader_joined(l, ev, out);
         break;
     case LEADER_WITHDREW:
-        on_withdrew(l, ev, out);
+        leader_withdrew(l, ev, out);
         break;
     case LEADER_ROLLOUT_STARTED:
         if (leader_has_room(l, ev->load) && leader_load_rollout(l, ev->load, ev->now_ms))

@@ -34,6 +34,13 @@ struct rollout *leader_find_round(struct leader *l, uint64_t number);
 void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct effects *out);
 
+/* The same for every rollout whose facts this step changed. */
+void leader_pump_touched(struct leader *l, const struct leader_event *ev, struct effects *out);
+/* leader_members.c */
+void leader_joined(struct leader *l, const struct leader_event *ev, struct effects *out);
+void leader_withdrew(struct leader *l, const struct leader_event *ev, struct effects *out);
+void leader_revoked(struct leader *l, const struct leader_event *ev);
+
 /* Counts the facts of a rollout. */
 void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct round_view *view, struct rollout_facts *facts);
