@@ -287,12 +287,14 @@ static void on_saved(struct world *w, unsigned who, const struct request *q)
 static void on_recorded(struct world *w, unsigned who, const struct request *q)
 {
     struct ack acks[BATCH_MAX];
+    uint32_t count = 0;
 
     for (unsigned i = 0; i < q->note_count; i++) {
         const struct ack_note *n = &q->notes[i];
         struct message m = { .type = MESSAGE_RECEIPT, .outbox = n->outbox };
 
-        acks[i] = n->ack;
+        if (n->is_recorded)
+            acks[count++] = n->ack;
         if (!n->outbox || w->coordinators[who].sessions[n->ack.server] != n->session)
             continue;
         judge_receipt(w, n->ack.server, n->outbox, n->incarnation);
@@ -300,7 +302,20 @@ static void on_recorded(struct world *w, unsigned who, const struct request *q)
     }
     coordinator_step(w, who,
                      &(struct leader_event){
-                         .type = LEADER_ACKS_SAVED, .acks = acks, .ack_count = q->note_count });
+                         .type = LEADER_ACKS_SAVED, .acks = acks, .ack_count = count });
+    judge_counted(w, who);
+}
+
+static void on_joined(struct world *w, unsigned who, const struct request *q)
+{
+    for (unsigned s = 0; s < w->database.scope_count; s++) {
+        struct leader_event ev = { .server = q->server, .scope = s };
+
+        if (!((q->scopes | q->left) & BIT(s)))
+            continue;
+        ev.type = q->left & BIT(s) ? LEADER_WITHDREW : LEADER_JOINED;
+        coordinator_step(w, who, &ev);
+    }
 }
 
 void coordinator_result(struct world *w, unsigned who, unsigned place)
@@ -320,11 +335,7 @@ void coordinator_result(struct world *w, unsigned who, unsigned place)
     else if (q.kind == REQUEST_ACKS)
         on_recorded(w, who, &q);
     else if (q.kind == REQUEST_JOIN)
-        for (unsigned s = 0; s < w->database.scope_count; s++)
-            if (q.scopes & BIT(s))
-                coordinator_step(w, who,
-                                 &(struct leader_event){
-                                     .type = LEADER_JOINED, .server = q.server, .scope = s });
+        on_joined(w, who, &q);
 }
 
 void coordinator_chosen(struct world *w, unsigned who, uint64_t rollout)
@@ -390,14 +401,22 @@ static void note_ack(struct world *w, unsigned who, const struct message *m)
 /* What a server reads is recorded before it counts. */
 static void join(struct world *w, unsigned who, const struct message *m)
 {
-    uint64_t missing = 0;
+    uint64_t missing = 0, left = 0;
 
-    for (unsigned s = 0; s < w->database.scope_count; s++)
-        if (m->scopes & BIT(s) && !(w->database.scopes[s].members & BIT(m->from)))
+    for (unsigned s = 0; s < w->database.scope_count; s++) {
+        bool is_member = w->database.scopes[s].members & BIT(m->from);
+
+        if (m->scopes & entitled(w, m->from) & BIT(s) && !is_member)
             missing |= BIT(s);
-    if (missing && !is_congested(&w->coordinators[who]))
+        if (!(m->scopes & BIT(s)) && is_member)
+            left |= BIT(s);
+    }
+    if ((missing || left) && !is_congested(&w->coordinators[who]))
         submit(w, who,
-               &(struct request){ .kind = REQUEST_JOIN, .server = m->from, .scopes = missing });
+               &(struct request){ .kind = REQUEST_JOIN,
+                                  .server = m->from,
+                                  .scopes = missing,
+                                  .left = left });
 }
 
 static void hear(struct world *w, unsigned who, const struct message *m,
@@ -443,7 +462,7 @@ static void answer_status(struct world *w, unsigned who, const struct message *m
     for (unsigned i = 0; i < c->frame_count && answer.fate == ATTEMPT_DECIDED; i++)
         if (c->frames[i].body.type == MESSAGE_DECISION && c->frames[i].body.attempt == m->number)
             frame = &c->frames[i].body;
-    if (frame) {
+    if (frame && entitled_to(w, m->from, frame)) {
         answer = *frame;
         send(w, who, m->from, &answer);
     }
@@ -523,7 +542,7 @@ static void look_at_rows(struct world *w, unsigned who)
     struct database *d = &w->database;
 
     for (unsigned s = 0; s < w->server_count; s++)
-        if (d->enrolled & ~d->revoked & BIT(s) &&
+        if (d->enrolled & ~d->revoked & ~d->excluded & BIT(s) &&
             !bitset_has(&leader_fleet(c->leader)->enrolled, s))
             coordinator_step(w, who,
                              &(struct leader_event){ .type = LEADER_ENROLLED, .server = s });

@@ -444,16 +444,37 @@ static void record_outcome(struct database *d, const struct ack *a)
     }
 }
 
-static void record_acks(struct world *w, const struct request *q)
+/* Members of the stage, all members, or servers of the scope: as the number's kind has it. */
+static bool is_addressed(struct database *d, const struct ack *a)
+{
+    const struct attempt_row *attempt = database_attempt(d, a->number);
+    const struct decision_row *row = database_decision(d, a->number);
+    uint64_t rollout = attempt ? attempt->rollout : row ? row->rollout : 0;
+    const struct rollout_row *r = database_rollout(d, rollout);
+
+    if (!r)
+        return false;
+    if (attempt || row->kind == DECISION_ACTIVATE || row->kind == DECISION_ROLLBACK)
+        return r->members[a->server].is_in;
+    for (unsigned i = 0; i < row->target_count; i++)
+        if (d->scopes[row->targets[i].scope].members & BIT(a->server))
+            return true;
+    return false;
+}
+
+static void record_acks(struct world *w, struct request *q)
 {
     struct database *d = &w->database;
 
     for (unsigned i = 0; i < q->note_count; i++) {
-        const struct ack_note *n = &q->notes[i];
+        struct ack_note *n = &q->notes[i];
 
-        judge_ack(w, n);
         if (n->outbox && n->outbox < 256 && n->incarnation == w->servers[n->ack.server].incarnation)
             d->recorded[n->ack.server][n->outbox / 64] |= BIT(n->outbox % 64);
+        n->is_recorded = is_addressed(d, &n->ack);
+        if (!n->is_recorded)
+            continue; /* receipted all the same: an outbox must drain */
+        judge_ack(w, n);
         if (n->ack.kind == ACK_READY || n->ack.kind == ACK_REFUSED || n->ack.kind == ACK_ABORTED)
             n->ack.kind == ACK_ABORTED && database_decision(d, n->ack.number)
                 ? record_kept(d, &n->ack)
@@ -461,6 +482,16 @@ static void record_acks(struct world *w, const struct request *q)
         else
             record_outcome(d, &n->ack);
     }
+}
+
+/* What ran there is forgotten with the row: whoever comes back tells it again. */
+static void end_memberships(struct database *d, const struct request *q)
+{
+    for (unsigned s = 0; s < d->scope_count; s++)
+        if (q->left & BIT(s)) {
+            d->scopes[s].members &= ~BIT(q->server);
+            d->scopes[s].obeyed[q->server] = 0;
+        }
 }
 
 bool database_execute(struct world *w, struct request *q)
@@ -482,8 +513,9 @@ bool database_execute(struct world *w, struct request *q)
         break;
     case REQUEST_JOIN:
         for (unsigned s = 0; s < d->scope_count; s++)
-            if (q->scopes & BIT(s))
+            if (q->scopes & hostile_allowed(w, q->server) & BIT(s))
                 d->scopes[s].members |= BIT(q->server);
+        end_memberships(d, q);
         break;
     case REQUEST_ANSWER:
         answer(d, q->command, q->is_done);

@@ -96,7 +96,7 @@ struct database {
     uint64_t epoch, sequence;
     unsigned holder;
     int64_t lease_until;
-    uint64_t enrolled, revoked;
+    uint64_t enrolled, revoked, excluded;
     unsigned scope_count;
     struct scope_row scopes[SCOPES_MAX];
     unsigned rollout_count, attempt_count, decision_count, command_count;
@@ -112,6 +112,7 @@ struct ack_note {
     struct ack ack;
     uint64_t outbox, session;
     unsigned incarnation;
+    bool is_recorded; /* it was addressed: only then it is counted */
 };
 
 enum request_kind { REQUEST_SAVE, REQUEST_ACKS, REQUEST_JOIN, REQUEST_ANSWER };
@@ -126,7 +127,7 @@ struct request {
     unsigned note_count;
     struct ack_note notes[BATCH_MAX];
     unsigned server;
-    uint64_t scopes;
+    uint64_t scopes, left; /* JOIN: read now, and no longer */
     uint64_t command;
     bool is_done;
     /* the result */

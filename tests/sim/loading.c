@@ -137,7 +137,7 @@ bool coordinator_load(struct world *w, unsigned who)
                 leader_load_member(c->leader, v, s);
     }
     for (unsigned v = 0; v < SERVERS_MAX; v++)
-        if (d->enrolled & ~d->revoked & BIT(v))
+        if (d->enrolled & ~d->revoked & ~d->excluded & BIT(v))
             leader_load_server(c->leader, v);
     for (unsigned i = 0; i < d->rollout_count; i++) {
         if (d->rollouts[i].is_over)

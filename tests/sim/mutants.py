@@ -130,6 +130,17 @@ MUTANTS = [
         ("agent/core/participant.c", "    find_still(&s);\n", "")]),
     ("cohort of nobody", True, [
         ("coordinator/core/tally.c", ".is_vacant = is_vacant(r, &n, is_late),", ".is_vacant = false && is_vacant(r, &n, is_late),")]),
+    ("entitlement not asked", True, [
+        ("tests/sim/hostile.c", "    return hostile_allowed(w, server);", "    return UINT64_MAX;")]),
+    ("foreign acknowledgement counted", True, [
+        ("tests/sim/database.c", "        n->is_recorded = is_addressed(d, &n->ack);\n        if (!n->is_recorded)\n            continue;",
+         "        n->is_recorded = true;\n        if (!is_addressed(d, &n->ack))\n            continue;"),
+        ("coordinator/core/leader.c", "    if (!bitset_has(asked, a->server))\n        return;", "")]),
+    ("an exclusion forgets what is owed", True, [
+        ("coordinator/core/leader_members.c", "    fleet_remove(&l->fleet, ev->server);\n",
+         "    fleet_remove(&l->fleet, ev->server);\n    for (uint32_t i = 0; i < l->delivery.used; i++) {\n"
+         "        bitset_remove(&l->delivery.duties[i].addressed, ev->server);\n"
+         "        bitset_remove(&l->delivery.duties[i].owed, ev->server);\n    }\n")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

@@ -135,6 +135,8 @@ void post(struct world *w, const struct message *m)
 {
     if (m->is_to_server)
         judge_sent(w, m);
+    if (m->is_to_server)
+        judge_entitled(w, m);
     if (is_parted(w, m))
         return;
     if (faults_last(w) && happens(w, w->faults.loss))
@@ -203,6 +205,8 @@ static unsigned coordinator_of(const struct world *w, const struct event *e)
     case EVENT_FAULT:
     case EVENT_OPERATOR:
     case EVENT_LOOK:
+    case EVENT_HOSTILE:
+    case EVENT_COMINGS:
         break;
     }
     return COORDINATORS_MAX;
@@ -278,6 +282,12 @@ static void handle(struct world *w, const struct event *e)
         break;
     case EVENT_OPERATOR:
         operator_act(w);
+        break;
+    case EVENT_HOSTILE:
+        hostile_act(w);
+        break;
+    case EVENT_COMINGS:
+        comings_act(w);
         break;
     case EVENT_LOOK:
         operator_clear_up(w);
@@ -363,6 +373,8 @@ bool world_run(struct world *w, uint64_t seed, bool is_traced, struct tally_row 
     wipe(w, seed, is_traced, tally);
     draw_faults(w);
     populate(w);
+    hostile_prepare(w, seed);
+    comings_prepare(w, seed);
     while (w->event_count > 0 && !w->is_broken && !w->is_quiet && w->now_ms < FOREVER_MS) {
         struct event e = next_event(w);
 

@@ -84,6 +84,8 @@ enum event_kind {
     EVENT_FAULT,
     EVENT_OPERATOR,
     EVENT_LOOK,
+    EVENT_HOSTILE,
+    EVENT_COMINGS,
 };
 
 struct event {
@@ -216,6 +218,9 @@ struct world {
     struct request orphans[ORPHANS_MAX];
     unsigned orphan_next;
     unsigned rollouts_wanted;
+    unsigned hostile; /* the server that lies; SERVERS_MAX: none does */
+    uint64_t hostile_chance, comings_chance;
+    bool has_exclusions;
     struct tally_row *tally;
     char verdict[256];
 };
@@ -268,6 +273,20 @@ void operator_prepare(struct world *w);
 void operator_act(struct world *w);
 void operator_clear_up(struct world *w);
 void misfortune(struct world *w);
+
+/* comings.c */
+void comings_prepare(struct world *w, uint64_t seed);
+void comings_act(struct world *w);
+
+/* hostile.c */
+void hostile_prepare(struct world *w, uint64_t seed);
+void hostile_act(struct world *w);
+uint64_t hostile_allowed(const struct world *w, unsigned server); /* scopes, by the enrolment */
+/* What the shell asks before it joins or sends. */
+uint64_t entitled(const struct world *w, unsigned server);
+bool entitled_to(const struct world *w, unsigned server, const struct message *frame);
+void judge_entitled(struct world *w, const struct message *m);
+void judge_counted(struct world *w, unsigned who);
 
 /* judge.c */
 void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
