@@ -68,7 +68,7 @@ static bool is_any_stage_deserted(const struct rollout *r)
     for (unsigned s = 0; r->is_opened && s <= r->stage; s++) {
         const struct bitset *m = &r->stage_members[s];
 
-        if ((s < r->stage || r->round.state == ROUND_PASSED) &&
+        if ((s < r->stage || r->round.state == ROUND_PASSED || r->round.state == ROUND_VACANT) &&
             bitset_count_both(m, &r->applied) == 0 &&
             bitset_count_both(m, &r->failed) + bitset_count_both(m, &r->silent) > 0)
             return true;

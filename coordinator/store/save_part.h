@@ -32,10 +32,11 @@ struct saving {
     " AND count(*) FILTER (WHERE " MEMBER_FAILED ") <= " failed_max "::bigint FROM member AS m"    \
     " WHERE m.rollout_id = r.rollout_id AND m.stage = r.stage))"
 
-/* Nobody of the attempt that is open said anything: it is passed over, and ends as an abort. */
+/* Nobody of the attempt that is open applied or failed: it is passed over, and ends as an abort. A
+ * READY may stand in the rows of a server that lost its disk since. */
 #define NOBODY_THERE                                                                               \
     "NOT EXISTS (SELECT 1 FROM member AS m WHERE m.rollout_id = r.rollout_id"                      \
-    " AND m.attempt_number = r.attempt_number AND m.state <> 'pending')"
+    " AND m.attempt_number = r.attempt_number AND m.state NOT IN ('pending', 'ready'))"
 int saving_close_attempt(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 
 /* ERR_CONFLICT unless exactly one row was touched. */

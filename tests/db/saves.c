@@ -145,7 +145,7 @@ END_TEST
 START_TEST(test_an_attempt_is_opened_once)
 {
     open_first();
-    members("state = 'ready'", "1");
+    members("state = 'failed'", "1");
     must_refuse(ATTEMPT(0, 1, PHASE_PREPARING));
     must_refuse(ATTEMPT(1, 1, PHASE_PREPARING));
     must_refuse(ATTEMPT(0, 3, PHASE_PREPARING));
@@ -194,7 +194,7 @@ START_TEST(test_a_stage_with_nobody_there_is_passed_over)
     must_refuse(ATTEMPT(0, 1, PHASE_PREPARING)); /* the same stage again */
     members("state = 'failed'", "2");
     must_refuse(ATTEMPT(1, 1, PHASE_PREPARING)); /* one was there, and said no */
-    members("state = 'pending'", "2");
+    members("state = 'ready'", "2"); /* and lost its disk since */
     ck_assert_msg(write_with(ATTEMPT(1, 1, PHASE_PREPARING), rest, 2, NULL, 0) == 0, "%s",
                   err.text);
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(coalesce(outcome, '-'), ' ' ORDER BY number)"
@@ -421,7 +421,7 @@ END_TEST
 START_TEST(test_with_members_nothing_completes_at_once)
 {
     open_first();
-    members("state = 'ready'", "1");
+    members("state = 'failed'", "1");
     must_refuse(FINALIZE(PHASE_PREPARING));
 }
 END_TEST

@@ -117,7 +117,7 @@ static bool nobody_there(const struct rollout_row *r)
 {
     for (unsigned s = 0; s < SERVERS_MAX; s++)
         if (r->members[s].is_in && r->members[s].attempt_number == r->attempt_number &&
-            r->members[s].state != MEMBER_PENDING)
+            r->members[s].state > MEMBER_READY)
             return false;
     return true;
 }

@@ -43,12 +43,13 @@ static unsigned blamed_failures(const struct rollout_row *r, unsigned stage)
     return n;
 }
 
-/* A stage is passed over when none of those asked last said anything. */
+/* A stage is passed over when none of those asked last applied or failed: whoever was ready may have
+ * lost its disk since. */
 static bool nobody_spoke(const struct rollout_row *r)
 {
     for (unsigned s = 0; s < SERVERS_MAX; s++)
         if (r->members[s].is_in && r->members[s].attempt_number == r->attempt_number &&
-            r->members[s].state != MEMBER_PENDING)
+            r->members[s].state > MEMBER_READY)
             return false;
     return true;
 }

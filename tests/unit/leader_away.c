@@ -111,6 +111,28 @@ START_TEST(test_a_deserted_stage_is_lost)
 }
 END_TEST
 
+/* One of the two refused and is gone by now, the other is away when it is asked again: what was
+ * tried of the stage failed, and passing it over would only come back here. */
+START_TEST(test_a_vacant_stage_that_failed_before_is_lost)
+{
+    load.strategy.stages[0].max_failed.count = 1;
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    pair = true;
+    everybody_says_hello();
+    start();
+    ack(ACK_REFUSED, 0, 1);
+    wait_out(0xfe, 31000);
+    ck_assert(leader_rollout(l, 1)->is_paused); /* server 1 said nothing */
+    revoke(0);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_rollout(l, 1)->round.cohort.words[0], 0x02);
+    wait_out(0xfc, 60000);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+}
+END_TEST
+
 START_TEST(test_a_deserted_stage_pauses_where_that_is_asked_for)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -133,6 +155,7 @@ int main(void)
         test_a_strategy_that_waits_for_the_unreachable_waits,
         test_members_that_vanish_after_the_decision_are_waited_for,
         test_a_deserted_stage_is_lost,
+        test_a_vacant_stage_that_failed_before_is_lost,
         test_a_deserted_stage_pauses_where_that_is_asked_for,
     };
 

@@ -31,6 +31,7 @@ static enum decision_kind saved_decision;
 static unsigned saved_stage, save_total;
 static uint32_t saved_failed_max; /* of the last ACTIVATE */
 static const char *activated_because, *turned_because, *ended_because; /* of the last saves */
+static bool pair; /* cohorts have two servers instead of one */
 static void (*before_chosen)(void); /* what happens while a cohort is being chosen */
 static uint64_t sent_to[3]; /* per send_kind, the last set's first word */
 static unsigned sends[3];
@@ -73,7 +74,8 @@ static inline void answer(const struct effect *e)
         uint64_t left =
             r->scope_members.words[0] & ~r->opened.words[0] & leader_fleet(l)->enrolled.words[0];
         bool is_last = r->stage + 1 == r->strategy.stage_count;
-        uint64_t word = is_last ? left : left & -left;
+        uint64_t first = left & -left, second = (left ^ first) & -(left ^ first);
+        uint64_t word = is_last ? left : pair ? first | second : first;
         struct bitset set = { &word, 1 };
         struct leader_event ev = event(LEADER_COHORT_CHOSEN);
 
@@ -115,6 +117,7 @@ static inline void setup(void)
     dseq = 0;
     save_total = 0;
     before_chosen = NULL;
+    pair = false;
     memset(sends, 0, sizeof(sends));
     l = leader_init(memory, &limits, now);
     leader_load_scope(l, 0);
