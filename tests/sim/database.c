@@ -290,6 +290,7 @@ static bool save_finalize(struct world *w, struct rollout_row *r, struct request
         scope->released = r->targets[i].content;
         scope->released_revision = r->targets[i].revision;
         scope->released_dseq = q->dseq;
+        readers_settle(w, r->targets[i].scope);
     }
     return true;
 }
@@ -321,6 +322,8 @@ static bool save_end(struct world *w, struct rollout_row *r, const struct reques
     r->phase = q->save.to;
     r->is_over = true;
     w->tally->by_phase[r->phase]++;
+    if (r->phase == PHASE_ROLLED_BACK || r->phase == PHASE_FAILED)
+        readers_take_back(w, r);
     return true;
 }
 

@@ -20,6 +20,7 @@
 
 struct scope_row {
     unsigned released, released_revision, head_revision; /* content, revision */
+    unsigned published; /* the revision that readers get (readers.c) */
     uint64_t released_dseq;
     uint64_t members; /* server_scope: who reads it */
     uint64_t obeyed[SERVERS_MAX];

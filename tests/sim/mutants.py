@@ -141,6 +141,10 @@ MUTANTS = [
          "    fleet_remove(&l->fleet, ev->server);\n    for (uint32_t i = 0; i < l->delivery.used; i++) {\n"
          "        bitset_remove(&l->delivery.duties[i].addressed, ev->server);\n"
          "        bitset_remove(&l->delivery.duties[i].owed, ev->server);\n    }\n")]),
+    ("release not at the write", True, [
+        ("tests/sim/readers.c", "    if (is_automatic(scope))\n        s->published", "    if (false)\n        s->published")]),
+    ("FINALIZE takes readers back", True, [
+        ("tests/sim/readers.c", "    if (s->published < s->released_revision)\n        s->published", "    if (true)\n        s->published")]),
     ("half applied after a crash", True, [
         ("agent/core/saves.c", "        if (first->outcome != OUTCOME_APPLYING || done & BIT(i))\n            continue;", "        continue;")]),
 ]

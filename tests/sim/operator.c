@@ -110,7 +110,7 @@ static void start_rollout(struct world *w)
             r->targets[r->target_count++] =
                 (struct target_row){ .scope = (uint8_t)s,
                                      .content = (uint8_t)pick(w, w->content_count),
-                                     .revision = (uint16_t)++d->scopes[s].head_revision };
+                                     .revision = (uint16_t)readers_write(w, s) };
     d->rollout_count++;
     w->tally->rollouts++;
     w->tally->eventual += r->strategy.is_eventual;
@@ -153,6 +153,7 @@ static void some_command(struct world *w)
 
 void operator_act(struct world *w)
 {
+    readers_act(w);
     if (happens(w, 400))
         start_rollout(w);
     if (happens(w, 100))

@@ -307,6 +307,14 @@ void judge_tick(struct world *w, unsigned server, const struct promise *before);
 void judge_unheld(struct world *w, unsigned server, const struct message *m);
 bool judge_is_quiet(struct world *w, bool says_why);
 void judge_open_rollouts(struct world *w);
+
+/* ---- readers.c ---- */
+
+/* The next revision of a scope; readers get it at once where writes are released by themselves. */
+unsigned readers_write(struct world *w, unsigned scope);
+void readers_settle(struct world *w, unsigned scope);
+void readers_take_back(struct world *w, const struct rollout_row *r);
+void readers_act(struct world *w);
 void judge_duties(struct world *w, const struct leader *l);
 
 /* judge_leader.c */
