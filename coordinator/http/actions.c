@@ -125,7 +125,7 @@ static int answer_waiting(struct request *rq, struct reply *re, const struct act
     return refuse(re, a, "approve,reject,abort", e);
 }
 
-/* What leads a rollout forward asks about freezes again; what holds it or takes it back does not. */
+/* What leads a rollout forward asks about freezes again; what holds it or goes back does not. */
 static int check_frozen(struct request *rq, const struct act *a, struct err *e)
 {
     if (strcmp(a->action, "promote") != 0 && strcmp(a->action, "resume") != 0 &&

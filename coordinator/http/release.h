@@ -1,9 +1,10 @@
 /* release.h - environments that release by themselves: rollouts for new heads, bad changes out.
  *
  * A write is released to readers in its own transaction, and opens the rollout that brings the
- * servers there when the scope is free. What it cannot, a thread of every coordinator does, woken by commits and once a second: release what was written while a rollout
- * was open (one rollout, however many writes), what came down from a parent, and take back what
- * was rolled back because of what it changed. It finds that in the database alone, so it does not matter who wrote, or which
+ * servers there when the scope is free. What it cannot, a thread of every coordinator does, woken
+ * by commits and once a second: release what was written while a rollout was open (one rollout,
+ * however many writes), what came down from a parent, and take back what was rolled back because of
+ * what it changed. It finds that in the database alone, so it does not matter who wrote, or which
  * coordinator was restarted in between; the scope's lock keeps two of them apart. It needs no
  * leader: it does what a person does with POST /rollouts, on any coordinator.
  */
@@ -21,8 +22,8 @@ int release_take_back(struct request *rq, struct scope *scope, struct err *e)
     __attribute__((warn_unused_result));
 
 /* Inside the write's transaction, after its audit row: readers get the head from its commit on, and
- * a rollout of it is opened unless one is open already. Policy manual, or a freeze: nothing happens,
- * the head waits. rollout_out (32 bytes): its public id or "". */
+ * a rollout of it is opened unless one is open already. Policy manual, or a freeze: nothing
+ * happens, the head waits. rollout_out (32 bytes): its public id or "". */
 int release_if_automatic(struct request *rq, struct scope *scope, char *rollout_out, struct err *e)
     __attribute__((warn_unused_result));
 /* After a revision with old content was written, which no freeze holds up: readers get it at once

@@ -44,7 +44,7 @@ static int check_superseded(struct request *rq, struct reply *re, const struct r
     reply_extra(re, "later", later);
     return err_code(e, ERR_CONFLICT, "superseded",
                     "%zu later rollout%s stand%s on %s, the first is %s: roll those back first, or "
-                    "say what to take back by mode: revert (the keys that %s changed, no others) or "
+                    "say what to take back by mode: revert (the keys that %s changed alone) or "
                     "restore (everything since: the content from before it)",
                     rows_count(rows), rows_count(rows) == 1 ? "" : "s",
                     rows_count(rows) == 1 ? "s" : "", r->rollout->public_id,
@@ -96,7 +96,7 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
         return -1;
     if (r->order->mode == REVERT_KEYS && !is_changed)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
-                        "the keys of %s/%s that %s changed have their values from before it already",
+                        "the keys of %s/%s that %s changed are as they were before it already",
                         c->scope.service, c->scope.environment, r->rollout->public_id);
     if (c->to <= c->scope.settled)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",

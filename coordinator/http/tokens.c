@@ -192,7 +192,8 @@ static int append_audit(struct request *rq, const char *action, const char *id, 
     if (get_token(rq, id, &shown, e) < 0)
         return -1;
     data = json_pack("{s:s,s:O,s:O,s:O,s:O}", "token", id, "name", json_object_get(shown, "name"),
-                     "subject", json_object_get(shown, "subject"), "grants", json_object_get(shown, "grants"), "expires_at",
+                     "subject", json_object_get(shown, "subject"), "grants",
+                     json_object_get(shown, "grants"), "expires_at",
                      json_object_get(shown, "expires_at"));
     text = json_dumps(data, JSON_COMPACT);
     rc = audit_append(rq->pg,

@@ -10,9 +10,9 @@
  * it back. */
 #define ROLLED_BACK                                                                                \
     "rollout_change c JOIN rollout r USING (rollout_id) WHERE c.scope_id = s.scope_id "            \
-    "AND r.kind = 'change' AND r.is_refused AND c.to_revision > s.settled "                         \
+    "AND r.kind = 'change' AND r.is_refused AND c.to_revision > s.settled "                        \
     "AND (c.to_revision <= s.released OR (n.policy = 'auto' "                                      \
-    "  AND r.state IN ('rolled_back', 'failed'))) AND c.rollout_id = (SELECT max(x.rollout_id) "                 \
+    "  AND r.state IN ('rolled_back', 'failed'))) AND c.rollout_id = (SELECT max(x.rollout_id) "   \
     " FROM rollout_change x WHERE x.scope_id = s.scope_id) "                                       \
     "AND NOT EXISTS (SELECT 1 FROM revision v WHERE v.scope_id = s.scope_id "                      \
     " AND v.takes_back = c.rollout_id)"

@@ -66,8 +66,9 @@ int schemas_history(struct pg *pg, const char *service, const char *key, uint64_
                     PARAM_INT(limit));
 }
 
-int schemas_list(struct pg *pg, const struct places *places, const char *service, const char *after_service,
-                 const char *after_key, int64_t limit, struct rows **out, struct err *e)
+int schemas_list(struct pg *pg, const struct places *places, const char *service,
+                 const char *after_service, const char *after_key, int64_t limit,
+                 struct rows **out, struct err *e)
 {
     return PG_QUERY(
         pg,

@@ -43,9 +43,9 @@ int schemas_history(struct pg *pg, const char *service, const char *key, uint64_
 /* Those that are there, ascending by service and key, after the given pair ("" from the start);
  * of one service when it is not "". */
 struct places;
-int schemas_list(struct pg *pg, const struct places *places, const char *service, const char *after_service,
-                 const char *after_key, int64_t limit, struct rows **out, struct err *e)
-    __attribute__((warn_unused_result));
+int schemas_list(struct pg *pg, const struct places *places, const char *service,
+                 const char *after_service, const char *after_key, int64_t limit,
+                 struct rows **out, struct err *e) __attribute__((warn_unused_result));
 
 struct schema_new {
     const char *service, *key;

@@ -40,9 +40,9 @@ struct server_view {
 /* By name after `after`; label "NAME=VALUE", service, environment: "" all. Of these places: servers
  * that read a scope there, with those scopes alone. */
 struct places;
-int servers_list(struct pg *pg, const struct places *places, const char *after, const char *label, const char *service,
-                 const char *environment, int64_t limit, struct rows **out, struct err *e)
-    __attribute__((warn_unused_result));
+int servers_list(struct pg *pg, const struct places *places, const char *after, const char *label,
+                 const char *service, const char *environment, int64_t limit, struct rows **out,
+                 struct err *e) __attribute__((warn_unused_result));
 /* One row, or ERR_NOT_FOUND unknown_server: also when it reads no scope of these places. */
 int servers_get(struct pg *pg, const struct places *places, const char *name, struct rows **out,
                 struct err *e)

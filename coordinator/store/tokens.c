@@ -159,7 +159,8 @@ int tokens_list(struct pg *pg, const char *id, const char *after, int64_t limit,
     return PG_QUERY(pg,
                     "SELECT token_id, name, grants, created_by, " SQL_TIME("created_at") ", "
                     SQL_TIME("expires_at") ", " SQL_TIME("last_used_at") ", "
-                    SQL_TIME("revoked_at") ", subject, made_by FROM token WHERE ($1 = '' OR token_id = $1) "
+                    SQL_TIME("revoked_at") ", subject, made_by FROM token "
+                    "WHERE ($1 = '' OR token_id = $1) "
                     "AND ($2 = '' OR token_id > $2) ORDER BY token_id LIMIT $3",
                     out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit));
 }

@@ -37,7 +37,7 @@ struct token_owner {
 struct token_new {
     const char *name;       /* what it is called */
     const char *subject;    /* whose it is: several tokens may be one person's or machine's */
-    const char *made_by;    /* id of the token that makes it, which must be good still; NULL: none */
+    const char *made_by;    /* id of the token that makes it, which must be good; NULL: none */
     const char *grants;     /* JSON list, read and found good */
     const char *expires_at; /* RFC 3339; NULL: never */
     const char *created_by; /* "" the host's administrator */
@@ -60,8 +60,8 @@ int tokens_list(struct pg *pg, const char *id, const char *after, int64_t limit,
                 struct rows **out, struct err *e) __attribute__((warn_unused_result));
 /* Texts are lent by the rows; "" when there is none. */
 struct token_row {
-    const char *id, *name, *subject, *made_by, *grants, *created_by, *created_at, *expires_at, *last_used_at,
-        *revoked_at;
+    const char *id, *name, *subject, *made_by, *grants, *created_by, *created_at, *expires_at,
+        *last_used_at, *revoked_at;
 };
 struct token_row tokens_at(const struct rows *rows, size_t row);
 

@@ -1,7 +1,7 @@
 /* readers.c - what readers of the configuration get: writes, releases, and what is taken back. */
 #include "tests/sim/world.h"
 
-/* Every second scope releases by itself. Nothing is drawn here, so that seeds stay what they are. */
+/* Every second scope releases by itself. Nothing is drawn here: seeds stay what they are. */
 static bool is_automatic(unsigned scope)
 {
     return scope % 2 == 0;
