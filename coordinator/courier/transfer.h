@@ -29,8 +29,8 @@ struct transfer_result {
 };
 
 /* Ready to be added to a multi handle. Redirects are not followed, proxies not used, and no
- * socket is made for an address that messages may not go to. ERR_CORRUPT: the secret is none. The row is
- * copied; the list is lent. */
+ * socket is made for an address that messages may not go to. ERR_CORRUPT: the secret is
+ * none. The row is copied; the list is lent. */
 int transfer_open(struct transfer *t, const struct outbox_row *message,
                   const struct address_list *allowed, int64_t now_ms, struct err *e)
     __attribute__((warn_unused_result));

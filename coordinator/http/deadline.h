@@ -2,8 +2,8 @@
  *
  * libmicrohttpd's own time-out counts inactivity, so a byte a second holds a connection for ever.
  * Here every connection has the moment by which what it is doing must be over: sending its
- * request, or taking its answer. A thread looks once a second. Who has asked for nothing yet, or for
- * nothing more, is the first to go when seats (seats.h) become scarce.
+ * request, or taking its answer. A thread looks once a second. Who has asked for nothing yet, or
+ * for nothing more, is the first to go when seats (seats.h) become scarce.
  */
 #ifndef COORDINATOR_HTTP_DEADLINE_H
 #define COORDINATOR_HTTP_DEADLINE_H

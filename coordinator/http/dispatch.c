@@ -142,7 +142,8 @@ static bool may_go_on(const struct request *rq)
     struct reply unused = { 0 };
     struct err e;
     bool may = rq->access_moment == reads_access_moment(rq->reads) &&
-               clock_monotonic_ms() < rq->token_until_ms && access_check_route(rq, &unused, &e) == 0;
+               clock_monotonic_ms() < rq->token_until_ms &&
+               access_check_route(rq, &unused, &e) == 0;
 
     reply_fini(&unused);
     return may;

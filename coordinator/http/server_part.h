@@ -30,7 +30,7 @@ struct http {
 
 /* Runs on a worker (workers.h). */
 bool exchange_run(struct exchange *ex, bool is_stopping);
-/* What flights (reads.h) need of exchanges: to wait on the I/O thread, to go on, to be run again. */
+/* What flights (reads.h) need of exchanges: to wait on the I/O thread, to go on, to run. */
 void exchange_suspend(struct exchange *ex);
 void exchange_resume(struct exchange *ex);
 void exchange_requeue(struct exchange *ex);

@@ -25,8 +25,8 @@
 #define PUMP_GAP_MS 50 /* commits of a busy rollout are read together */
 #define LOOK_AGAIN_MS 1000
 
-/* The pump thread owns rollout_id, after, spoke_ms, access and looks at the list under the list's lock;
- * `lock` guards what it shares with the I/O thread of the connection. */
+/* The pump thread owns rollout_id, after, spoke_ms, access and looks at the list under the list's
+ * lock; `lock` guards what it shares with the I/O thread of the connection. */
 struct stream {
     struct stream *next;
     struct streams *owner;

@@ -116,8 +116,8 @@ int visit_turn_away(struct MHD_Connection *connection)
 
 /* ---------------------------------------------------------------- visits */
 
-/* In the absolute form ("http://host/path"), which a server must take, what counts is the path: there
- * is one host here (RFC 9112, 3.2.2). */
+/* In the absolute form ("http://host/path"), which a server must take, what counts is the path:
+ * there is one host here (RFC 9112, 3.2.2). */
 static const char *path_of(const char *target)
 {
     const char *path;
