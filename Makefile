@@ -69,10 +69,10 @@ EXAMPLES = $(patsubst agent/client/%.c,$(BUILD)/%,$(wildcard agent/client/exampl
 
 .DEFAULT_GOAL := all
 .PHONY: all tests deps deps-all help map tidy unit db system sim kills mutants model fsm check check-all bench bench-read bench-client \
-        demo fuzz fuzzers analyze install clean format
+        demo fuzz fuzzers analyze install uninstall clean format
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
-IDLE = deps deps-all help map tidy clean format install-packages
+IDLE = deps deps-all help map tidy clean format uninstall install-packages
 ifneq ($(filter-out $(IDLE),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/hardened-$(notdir $(CC)).mk
 # Objects depend on the command that makes them, archives on the list of sources: both are written
@@ -245,13 +245,29 @@ analyze: ## cppcheck over everything
 	@cppcheck -q -j 2 --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=uninitvar \
 	    --suppress=missingIncludeSystem $(CPPCHECK_MACROS) -I. -D_GNU_SOURCE coordinator agent common
 
+# What is installed names its own place.
+placed = sed 's|@PREFIX@|$(PREFIX)|g; s|/usr/local/share/lockstep|$(PREFIX)/share/lockstep|g'
+MANUALS = $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158] agent/client/*.3)
+# The pages keep their folders, and so their links.
+PAGES = README.md coordinator/STRATEGY.md coordinator/SECRETS.md common/PROTOCOL.md common/SECURITY.md \
+        $(filter-out agent/client/%,$(wildcard agent/*.md)) agent/client/README.md
+UNITS = $(wildcard coordinator/*.service agent/*.service)
+FUNCTIONS = $$(grep -oE '\blockstep_[a-z_]+\(' agent/client/lockstep.h | tr -d '(' | sort -u)
+
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	install -D -m 644 coordinator/lockstep.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/lockstep.conf'
 	install -m 755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin'
-	for unit in $(wildcard coordinator/*.service agent/*.service); do \
-	    sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}" || exit 1; done
+	for unit in $(UNITS); do \
+	    $(placed) $$unit > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}" || exit 1; done
 	install -d '$(DESTDIR)$(PREFIX)/share/lockstep'
 	cp -R agent/examples '$(DESTDIR)$(PREFIX)/share/lockstep'
+	for file in agent/examples/*/agent.ini; do \
+	    $(placed) $$file > "$(DESTDIR)$(PREFIX)/share/lockstep/$${file#agent/}" || exit 1; done
+	install -m 644 coordinator/lockstepd.ini agent/agent.ini '$(DESTDIR)$(PREFIX)/share/lockstep'
+	for page in $(PAGES); do \
+	    install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/doc/lockstep/$$page" || exit 1; done
+	ln -sfn ../../../lockstep/examples '$(DESTDIR)$(PREFIX)/share/doc/lockstep/agent/examples'
 	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include'
 	install -m 644 agent/client/lockstep.h '$(DESTDIR)$(PREFIX)/include'
 	install -m 644 $(LIBRARIES) '$(DESTDIR)$(PREFIX)/lib'
@@ -261,10 +277,18 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	    > '$(DESTDIR)$(PREFIX)/lib/pkgconfig/liblockstep.pc'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/doc/liblockstep/examples' agent/client/examples/*.c
 	install -m 644 agent/client/README.md '$(DESTDIR)$(PREFIX)/share/doc/liblockstep'
-	for page in $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158] agent/client/*.3); do \
+	for page in $(MANUALS); do \
 	    install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; done
-	for name in $$(grep -oE '\blockstep_[a-z_]+\(' agent/client/lockstep.h | tr -d '(' | sort -u); do \
+	for name in $(FUNCTIONS); do \
 	    ln -sf liblockstep.3 "$(DESTDIR)$(PREFIX)/share/man/man3/$$name.3" || exit 1; done
+
+uninstall: ## remove what install put there; settings, keys and databases stay
+	cd '$(DESTDIR)$(PREFIX)' && rm -f $(addprefix bin/,$(notdir $(PROGRAMS))) \
+	    $(addprefix lib/systemd/system/,$(notdir $(UNITS))) lib/sysusers.d/lockstep.conf include/lockstep.h \
+	    $(addprefix lib/,$(notdir $(LIBRARIES)) $(CLIENT_SONAME) liblockstep.so pkgconfig/liblockstep.pc)
+	cd '$(DESTDIR)$(PREFIX)' && rm -rf share/lockstep share/doc/lockstep share/doc/liblockstep
+	for page in $(notdir $(MANUALS)); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page"; done
+	for name in $(FUNCTIONS); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man3/$$name.3"; done
 
 map: ## what every file is for
 	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' | while read -r f; do \

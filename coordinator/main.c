@@ -1,4 +1,5 @@
 /* main.c - lockstepd: read the settings, prepare the database, start the parts, stop them. */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/service.h"
+#include "coordinator/check_settings.h"
 #include "coordinator/courier/courier.h"
 #include "coordinator/http/server.h"
 #include "coordinator/keyring/keyring.h"
@@ -35,18 +37,22 @@
 static const char usage[] =
     "lockstepd - the Lockstep coordinator\n"
     "\n"
-    "  lockstepd --config FILE                               run\n"
-    "  lockstepd --config FILE bootstrap-token --name NAME   make an administrator's token\n"
-    "  lockstepd --config FILE new-secret-key                make a key file or a newest key\n"
-    "  lockstepd --config FILE check-secrets                 is the key of all secrets there?\n"
-    "  lockstepd --config FILE rewrap                        wrap all secrets' keys by the newest\n"
+    "  lockstepd                               run\n"
+    "  lockstepd check-settings [FILE]         are the settings right?\n"
+    "  lockstepd bootstrap-token --name NAME   make an administrator's token\n"
+    "  lockstepd new-secret-key                make a key file or a newest key\n"
+    "  lockstepd check-secrets                 is the key of all secrets there?\n"
+    "  lockstepd rewrap                        wrap all secrets' keys by the newest\n"
     "  lockstepd --version | --help\n"
+    "\n"
+    "  -c, --config FILE   settings (" COORDINATOR_SETTINGS_PATH " when it is there)\n"
     "\n"
     "Every setting is also an environment variable, LOCKSTEP_SECTION_KEY, which wins.\n";
 
-enum command { RUN, BOOTSTRAP_TOKEN, NEW_SECRET_KEY, CHECK_SECRETS, REWRAP };
+enum command { RUN, CHECK_SETTINGS, BOOTSTRAP_TOKEN, NEW_SECRET_KEY, CHECK_SECRETS, REWRAP };
 
-static const char *const commands[] = { [BOOTSTRAP_TOKEN] = "bootstrap-token",
+static const char *const commands[] = { [CHECK_SETTINGS] = "check-settings",
+                                        [BOOTSTRAP_TOKEN] = "bootstrap-token",
                                         [NEW_SECRET_KEY] = "new-secret-key",
                                         [CHECK_SECRETS] = "check-secrets",
                                         [REWRAP] = "rewrap" };
@@ -84,13 +90,15 @@ static int parse(int argc, char **argv, struct arguments *out)
         else
             return 2;
     }
-    for (unsigned i = BOOTSTRAP_TOKEN; i <= REWRAP && optind < argc; i++) {
+    for (unsigned i = CHECK_SETTINGS; i <= REWRAP && optind < argc; i++) {
         if (strcmp(argv[optind], commands[i]) != 0)
             continue;
         out->command = (enum command)i;
         optind++;
         break;
     }
+    if (out->command == CHECK_SETTINGS && optind < argc)
+        out->config = argv[optind++];
     if (optind < argc)
         return refuse("unknown argument ", argv[optind]);
     if (out->command == BOOTSTRAP_TOKEN && !out->name)
@@ -106,8 +114,9 @@ static int prepare_database(const char *url, struct err *e)
 }
 
 /* A coordinator that starts before its database waits for it and says so. false: asked to stop. */
-static bool wait_for_database(const char *url)
+static bool wait_for_database(const struct coordinator_settings *s)
 {
+    bool is_told = s->is_database_named;
     const struct timespec pause = { .tv_sec = RETRY_S };
     sigset_t signals;
     struct err e = { 0 };
@@ -115,12 +124,19 @@ static bool wait_for_database(const char *url)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    while (prepare_database(url, &e) != 0) {
+    while (prepare_database(s->database_url, &e) != 0) {
         if (e.kind != ERR_UNAVAILABLE) {
             log_error("the database cannot be used", "reason", e.text);
             exit(1);
         }
         log_warn("waiting for the database", "reason", e.text);
+        if (!is_told)
+            log_warn("nobody named a database: lockstepd tries the one called lockstep on this "
+                     "machine, and goes on trying",
+                     "remedy",
+                     "give [database] url in " COORDINATOR_SETTINGS_PATH
+                     " or in the file of --config, or LOCKSTEP_DATABASE_URL");
+        is_told = true;
         service_status("waiting for the database");
         if (sigtimedwait(&signals, NULL, &pause) > 0)
             return false;
@@ -276,12 +292,19 @@ static int start(const struct coordinator_settings *s)
         return fail(&e);
     if (strcmp(s->secrets_provider, "none") != 0 && keyring_check(keyring, newest, &e) != 0)
         log_warn("secrets can be neither read nor written", "reason", e.text);
-    return wait_for_database(s->database_url) ? run(s, keyring) : 0;
+    return wait_for_database(s) ? run(s, keyring) : 0;
+}
+
+static const char *source_of(const struct arguments *arguments)
+{
+    return arguments->config ? arguments->config : "presets and environment";
 }
 
 static int obey(const struct arguments *arguments, const struct coordinator_settings *s)
 {
     switch (arguments->command) {
+    case CHECK_SETTINGS:
+        return check_settings_command(s, source_of(arguments));
     case BOOTSTRAP_TOKEN:
         return bootstrap_token(s, arguments->name);
     case NEW_SECRET_KEY:
@@ -293,6 +316,7 @@ static int obey(const struct arguments *arguments, const struct coordinator_sett
     case RUN:
         break;
     }
+    log_info("settings read", "from", source_of(arguments));
     return start(s);
 }
 
@@ -305,9 +329,14 @@ int main(int argc, char **argv)
 
     if (rc >= 0)
         return rc;
+    /* A file that is there and cannot be read is an error, not a reason for presets. */
+    if (!arguments.config && (access(COORDINATOR_SETTINGS_PATH, F_OK) == 0 || errno != ENOENT))
+        arguments.config = COORDINATOR_SETTINGS_PATH;
     core_dump_forbid(); /* its other commands open secrets, too */
-    if (coordinator_settings_load(arguments.config, &settings, &e) != 0)
-        return refuse(e.text, "");
+    if (coordinator_settings_load(arguments.config, &settings, &e) != 0) {
+        rc = refuse(e.text, "");
+        return arguments.command == CHECK_SETTINGS ? EXIT_FAILURE : rc;
+    }
     rc = obey(&arguments, &settings);
     coordinator_settings_fini(&settings);
     return rc;

@@ -2,16 +2,19 @@
 #include "coordinator/settings.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/invariant.h"
 #include "common/log.h"
 #include "common/settings.h"
 
 #define AT(field) offsetof(struct coordinator_settings, field)
 #define DAY_MS INT64_C(86400000)
+#define DATABASE_PRESET "dbname=lockstep"
 
 static const struct settings_key keys[] = {
-    { "database", "url", SETTINGS_TEXT, AT(database_url), "dbname=lockstep", 0, 0, true },
+    { "database", "url", SETTINGS_TEXT, AT(database_url), NULL, 0, 0, true },
     { "http", "listen", SETTINGS_TEXT, AT(http_listen), "127.0.0.1:7780", 0, 0, false },
     { "http", "workers", SETTINGS_NUMBER, AT(http_workers), "8", 1, 256, false },
     { "http", "token_rate", SETTINGS_NUMBER, AT(token_rate), "5000", 0, 1000000, false },
@@ -50,7 +53,8 @@ static const struct settings_key keys[] = {
     { "secrets", "vault_key", SETTINGS_TEXT, AT(vault_key), NULL, 0, 0, false },
     { "secrets", "vault_token_file", SETTINGS_TEXT, AT(vault_token_file), NULL, 0, 0, false },
     { "secrets", "vault_ca_file", SETTINGS_TEXT, AT(vault_ca_file), NULL, 0, 0, false },
-    { "secrets", "vault_timeout", SETTINGS_DURATION, AT(vault_timeout_ms), "5s", 100, 60000, false },
+    { "secrets", "vault_timeout", SETTINGS_DURATION, AT(vault_timeout_ms), "5s", 100, 60000,
+      false },
     { "courier", "allow", SETTINGS_TEXT, AT(courier_allow), NULL, 0, 0, false },
     { "log", "level", SETTINGS_TEXT, AT(log_level), "info", 0, 0, false },
     { "log", "format", SETTINGS_TEXT, AT(log_format), "text", 0, 0, false },
@@ -72,6 +76,15 @@ static int start_log(const struct coordinator_settings *s, struct err *e)
     return 0;
 }
 
+static void name_database(struct coordinator_settings *s)
+{
+    s->is_database_named = s->database_url != NULL;
+    if (s->is_database_named)
+        return;
+    s->database_url = strdup(DATABASE_PRESET);
+    MUST(s->database_url);
+}
+
 static int check_tls(const struct coordinator_settings *s, struct err *e)
 {
     if (!s->http_tls_cert != !s->http_tls_key)
@@ -87,11 +100,13 @@ static int check_tls(const struct coordinator_settings *s, struct err *e)
 int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
 {
     *out = (struct coordinator_settings){ 0 };
-    if (settings_load(path, keys, KEY_COUNT, out, NULL, e) != 0 || check_tls(out, e) != 0 ||
-        start_log(out, e) != 0) {
-        coordinator_settings_fini(out);
+    if (settings_load(path, keys, KEY_COUNT, out, NULL, e) != 0)
         return -1;
+    if (check_tls(out, e) != 0 || start_log(out, e) != 0) {
+        coordinator_settings_fini(out);
+        return path ? err_wrap(e, "%s", path) : -1;
     }
+    name_database(out);
     return 0;
 }
 

@@ -7,8 +7,11 @@
 
 #include "common/err.h"
 
+#define COORDINATOR_SETTINGS_PATH "/etc/lockstep/lockstepd.ini"
+
 struct coordinator_settings {
     char *database_url; /* libpq: URL or key=value; several hosts with target_session_attrs */
+    bool is_database_named; /* false: nobody named one, the url is the preset */
     char *http_listen;  /* 127.0.0.1:7780 */
     int64_t http_workers;
     int64_t address_connections;      /* at a time; 0: any number */

@@ -241,7 +241,7 @@ static int judge(struct pg *pg, const PGresult *result, struct err *e)
 /* ---------------------------------------------------------------- opening */
 
 /* A broken connection string is described without being quoted: it may hold a password. */
-static int check_conninfo(const char *conninfo, struct err *e)
+int pg_check_conninfo(const char *conninfo, struct err *e)
 {
     char *message = NULL;
     SCOPED(PQconninfoFree) PQconninfoOption *options = PQconninfoParse(conninfo, &message);
@@ -306,7 +306,7 @@ int pg_open(const char *conninfo, const char *application_name, struct pg **out,
     const char *const values[] = { "10000", "10", "read-write", conninfo, application_name, NULL };
     SCOPED(pg_close) struct pg *pg = NULL;
 
-    if (check_conninfo(conninfo, e))
+    if (pg_check_conninfo(conninfo, e))
         return -1;
     pg = calloc(1, sizeof(*pg));
     MUST(pg);

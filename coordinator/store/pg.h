@@ -27,6 +27,8 @@ struct rows; /* a result */
  * idle_in_transaction_session_timeout 5 s, and time zone UTC. */
 int pg_open(const char *conninfo, const char *application_name, struct pg **out, struct err *e)
     __attribute__((warn_unused_result));
+/* Can it be read? Nothing is connected to. */
+int pg_check_conninfo(const char *conninfo, struct err *e) __attribute__((warn_unused_result));
 void pg_close(struct pg *pg);
 SCOPED_FREE(struct pg, pg_close)
 /* Broken, too, is a connection whose server cannot be written to (any more), and every other one
