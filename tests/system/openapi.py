@@ -90,8 +90,7 @@ def waiting(world):
         rollout = world.start_rollout(SCOPE, "all-at-once", include_rolled_back=True)
     finally:
         world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 0})
-    other = world.ok("POST", "/tokens", {"name": "somebody else", "grants": [{"role": "approver", "environment": "*"}]})
-    return {"path": {"id": rollout}, "token": other["token"]}
+    return {"path": {"id": rollout}, "token": world.bootstrap_token("somebody else")}
 
 
 def some_rollout(world):
