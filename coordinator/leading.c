@@ -351,6 +351,13 @@ static void on_revoked(void *ctx, uint32_t server)
     leading_step(ctx, &ev);
 }
 
+static void on_retried(void *ctx, uint32_t server)
+{
+    struct leader_event ev = { .type = LEADER_RETRIED, .server = server };
+
+    leading_step(ctx, &ev);
+}
+
 static void on_scope(void *ctx, uint32_t scope)
 {
     struct leading *l = ctx;
@@ -362,6 +369,7 @@ void leading_roster(struct leading *l, const struct snapshot *s)
 {
     struct roster_news news = { .enrolled = on_enrolled,
                                 .revoked = on_revoked,
+                                .retried = on_retried,
                                 .scope = on_scope,
                                 .joined = on_joined,
                                 .left = on_left,

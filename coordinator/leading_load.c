@@ -140,6 +140,21 @@ static void note_confirmed(const struct leading *l, const struct snapshot *s, in
     }
 }
 
+/* Whoever it failed on may be told it once more. */
+static void load_broken(const struct leading *l, const struct snapshot *s,
+                        const struct decision_row *row)
+{
+    for (size_t i = 0; i < s->membership_count; i++) {
+        const struct roster_server *server;
+
+        if (!s->memberships[i].is_broken || s->memberships[i].obeyed != row->dseq)
+            continue;
+        server = roster_by_id(l->edges->roster, s->memberships[i].server_id);
+        if (server)
+            leader_load_broken(l->leader, row->dseq, server->index);
+    }
+}
+
 static void entitle(struct leading *l, const struct wire_decision *body)
 {
     for (unsigned i = 0; i < body->scope_count; i++) {
@@ -169,6 +184,8 @@ static int load_duties(struct leading *l, const struct snapshot *s, const struct
                                     row->attempt_number, scope->index,
                                     row->is_for_all ? NULL : &addressed, &confirmed);
     }
+    if (fits && row->kind == DECISION_ROLLBACK)
+        load_broken(l, s, row);
     free(addressed.words);
     free(confirmed.words);
     return fits ? 0

@@ -360,6 +360,10 @@ static bool update_server(struct roster *r, const struct server_row *row,
         news->enrolled(news->ctx, s->index);
     if (news && !roster_is_active(s) && was_active)
         news->revoked(news->ctx, s->index);
+    if (news && was_active && row->retries > s->retries)
+        news->retried(news->ctx, s->index);
+    if (s->retries < row->retries) /* a look that was older than the last one changes nothing */
+        s->retries = row->retries;
     return true;
 }
 

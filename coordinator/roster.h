@@ -29,6 +29,7 @@ struct roster_server {
     bool has_told;
     struct labels told_labels;
     char told_version[NAME_BUFFER];
+    int64_t retries; /* asked of it, as the database counts them */
     char *globs; /* scopes the enrolment allows, one per line */
     uint32_t scope_count;
     uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships, all within globs */
@@ -65,6 +66,7 @@ void roster_free(struct roster *r);
 struct roster_news {
     void (*enrolled)(void *ctx, uint32_t server);
     void (*revoked)(void *ctx, uint32_t server); /* revoked, excluded or forgotten */
+    void (*retried)(void *ctx, uint32_t server); /* it is to try again what failed there */
     void (*scope)(void *ctx, uint32_t scope);
     void (*joined)(void *ctx, uint32_t server, uint32_t scope);
     void (*left)(void *ctx, uint32_t server, uint32_t scope);

@@ -27,7 +27,7 @@ bool promise_may_obey(const struct promise *pr, uint32_t gen, uint64_t dseq, enu
     bool failed = pr->outcome == OUTCOME_FAILED || pr->outcome == OUTCOME_BROKEN;
 
     return promise_is_newer(pr, gen, dseq) ||
-           (kind == ORDER_FINALIZE && pr->obeyed_kind == ORDER_FINALIZE && failed &&
+           (kind != ORDER_ACTIVATE && pr->obeyed_kind == (uint8_t)kind && failed &&
             pr->gen == gen && pr->obeyed == dseq);
 }
 

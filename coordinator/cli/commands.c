@@ -196,6 +196,12 @@ const struct command commands[] = {
       -1, server_act },
     { "server", "include", "NAME…", "Take an excluded server in again", NULL, NULL, NULL, 1, -1,
       server_act },
+    { "server", "retry", "NAME…", "Let a server try again what failed there",
+      "For a server that failed within a rollout's budget, or could not go back: when what stood\n"
+      "against it is repaired, it is told once more what it should run. A server that is away\n"
+      "tries again as soon as it is back.\n",
+      "  lockstep server retry server-3 --reason 'disk is free again'",
+      server_retry_options, 1, -1, server_retry },
     { "server", "forget", "NAME…", "Remove a server that is gone for good", NULL, NULL, NULL, 1, -1,
       server_forget },
     { "strategy", "list", "", "Ways to roll out, built in and your own", NULL, NULL, NULL, 0, 0,

@@ -119,6 +119,30 @@ static int get_rollout(struct cli *cli, const char *reference, struct client_rep
     return cli_call(cli, "GET", path.data, NULL, reply, e);
 }
 
+/* Of a rollout that is over: whoever failed in it has a way back in of its own. */
+static void say_retries(struct cli *cli, const json_t *rollout)
+{
+    SCOPED_BUFFER struct buffer path = { 0 }, names = { 0 };
+    const json_t *counts = json_object_get(rollout, "counts");
+    struct err e = { 0 };
+    json_t *list, *one;
+    size_t i;
+
+    if (!picture_is_final(rollout) || cli_number(counts, "failed") < 1)
+        return;
+    buffer_printf(&path, "/api/v1/rollouts/%s/servers?limit=500&state=failed",
+                  cli_text(rollout, "id"));
+    if (client_list(cli->client, path.data, "servers", &list, &e) != 0)
+        return;
+    json_array_foreach(list, i, one)
+        if (i < 5)
+            buffer_printf(&names, " %s", cli_text(one, "server"));
+    if (names.size)
+        cli_note("to try again what failed, once its cause is gone: lockstep server retry%s%s",
+                 names.data, json_array_size(list) > 5 ? " …" : "");
+    json_decref(list);
+}
+
 int rollout_get(struct cli *cli, int argc, char **argv)
 {
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -132,6 +156,7 @@ int rollout_get(struct cli *cli, int argc, char **argv)
         return CLI_DONE;
     rollout_draw_now(cli, reply.body, &text);
     output_text(&text);
+    say_retries(cli, reply.body);
     return CLI_DONE;
 }
 

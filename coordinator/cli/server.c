@@ -1,4 +1,4 @@
-/* server.c - server enroll, revoke, exclude, include, forget, list, get. */
+/* server.c - server enroll, revoke, exclude, include, retry, forget, list, get. */
 #include "coordinator/cli/nouns.h"
 
 #include <jansson.h>
@@ -14,6 +14,10 @@
 const struct command_option server_enroll_options[] = {
     { "scope", 's', "SERVICE/ENV",
       "what it may read: names or globs, repeatable; '*' is everything" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option server_retry_options[] = {
+    { "reason", 'r', "TEXT", "why: kept in the audit trail" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option server_list_options[] = {
@@ -103,6 +107,36 @@ int server_act(struct cli *cli, int argc, char **argv)
             return cli_fail(cli, &e);
         if (!reply.body || !cli_print_object(cli, reply.body, "name"))
             printf("server %s is %s\n", argv[i], done);
+    }
+    return CLI_DONE;
+}
+
+/* Offline is no refusal: it is told when it says hello. */
+int server_retry(struct cli *cli, int argc, char **argv)
+{
+    const char *reason = command_option(&cli->line, "reason");
+
+    for (int i = 0; i < argc; i++) {
+        SCOPED_BUFFER struct buffer path = { 0 };
+        SCOPED_REPLY struct client_reply reply = { 0 };
+        json_t *body = json_object();
+        struct err e = { 0 };
+        int rc;
+
+        if (reason)
+            json_object_set_new(body, "reason", json_string(reason));
+        server_path(&path, argv[i], "retry");
+        rc = cli_call(cli, "POST", path.data, body, &reply, &e);
+        json_decref(body);
+        if (rc != 0)
+            return cli_fail(cli, &e);
+        if (cli_print_object(cli, reply.body, "name"))
+            continue;
+        if (json_is_false(json_object_get(reply.body, "reachable")))
+            printf("server %s is offline: it tries again as soon as it is back\n", argv[i]);
+        else
+            printf("server %s was told to try again; how it went: lockstep server get %s\n",
+                   argv[i], argv[i]);
     }
     return CLI_DONE;
 }
@@ -272,6 +306,17 @@ static void show_steps(const struct cli *cli, const json_t *scopes)
     table_free(t);
 }
 
+static bool is_failed_anywhere(const json_t *scopes)
+{
+    size_t i;
+    json_t *s;
+
+    json_array_foreach(scopes, i, s)
+        if (strcmp(cli_text(s, "state"), "failed") == 0)
+            return true;
+    return false;
+}
+
 int server_get(struct cli *cli, int argc, char **argv)
 {
     SCOPED_BUFFER struct buffer path = { 0 }, labels = { 0 };
@@ -291,5 +336,7 @@ int server_get(struct cli *cli, int argc, char **argv)
            labels.size ? "  " : "", labels.data);
     show_scopes(cli, json_object_get(reply.body, "scopes"));
     show_steps(cli, json_object_get(reply.body, "scopes"));
+    if (is_failed_anywhere(json_object_get(reply.body, "scopes")))
+        cli_note("when what stood against it is repaired: lockstep server retry %s", argv[0]);
     return CLI_DONE;
 }

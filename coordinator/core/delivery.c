@@ -144,12 +144,19 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
     }
 }
 
+/* What brings a server to a content that is settled may be tried again; an ACTIVATE only by its
+ * rollout. */
+static bool is_tried_again(const struct duty *duty)
+{
+    return is_for_all(duty) || duty->kind == DECISION_ROLLBACK;
+}
+
 void delivery_again(struct delivery *d, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++) {
         struct duty *duty = &d->duties[i];
 
-        if (duty->dseq && duty->scope == scope && is_for_all(duty) &&
+        if (duty->dseq && duty->scope == scope && is_tried_again(duty) &&
             bitset_has(&duty->addressed, server) &&
             duty->dseq == delivery_due(d, server, scope))
             bitset_add(&duty->owed, server);
@@ -166,6 +173,13 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
         bitset_add(&duty->addressed, server);
         bitset_add(&duty->owed, server);
     }
+}
+
+void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server)
+{
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq == dseq && dseq && bitset_has(&d->duties[i].addressed, server))
+            d->duties[i].is_kept = true;
 }
 
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server)

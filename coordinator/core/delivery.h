@@ -6,8 +6,9 @@
  * be brought to its base by the one before; of its own rollout it supersedes the older ACTIVATEs
  * for whoever is asked again, or every retry would leave a duty. The newest FINALIZE of a scope
  * stays for ever: newcomers and re-imaged servers are addressed by it. A ROLLBACK whose rollout
- * ended goes when nobody owes an answer: its content is that of the newest FINALIZE. When the table
- * is full the oldest of an ended rollout makes room: the next FINALIZE tells those servers.
+ * ended goes when nobody owes an answer and it failed nowhere: its content is that of the newest
+ * FINALIZE. When the table is full the oldest of an ended rollout makes room: the next FINALIZE
+ * tells those servers.
  */
 #ifndef COORDINATOR_CORE_DELIVERY_H
 #define COORDINATOR_CORE_DELIVERY_H
@@ -28,7 +29,7 @@ struct duty {
     uint64_t attempt; /* ACTIVATE: its number; 0 else */
     uint32_t scope;
     bool is_settled; /* its rollout ended */
-    bool is_kept;    /* somebody left the scope without an answer, and may come back */
+    bool is_kept;    /* somebody left the scope without an answer, or failed, and may come back */
     struct bitset addressed, owed;
     struct bitset lent; /* what a SEND lends until the next step */
     int64_t repeat_ms, repeat_wait_ms;
@@ -57,13 +58,16 @@ void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server);
 /* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. */
 void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
                     uint64_t slot);
-/* The newest FINALIZE of the scope failed on this server: it is owed once more. */
+/* The newest decision of the scope failed on this server: a FINALIZE or ROLLBACK is owed once
+ * more. */
 void delivery_again(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server joined the scope: the newest FINALIZE addresses it. */
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server left the scope. It is owed nothing while it is away; what it did not answer stays
  * addressed to it, so that its first digest after it came back says what it still has to hear. */
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope);
+/* The ROLLBACK `dseq` failed on this server: it stays, so that it can be told once more. */
+void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server);
 /* Nothing of `dseq` is to be taken back on this server: it is addressed no more. */
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server);
 /* What this server obeyed is the newest decision for it. An ACTIVATE of `rollout` does not count as

@@ -170,6 +170,19 @@ static void on_base_refused(struct leader *l, const struct leader_event *ev, str
     delivery_send_to(&l->delivery, &l->one, ev->server, out);
 }
 
+/* Where nothing failed the agent says its outcome once more. */
+static void on_retried(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    if (!bitset_has(&l->fleet.enrolled, ev->server))
+        return;
+    for (uint32_t s = 0; s < l->limits.scopes_max; s++)
+        if (bitset_has(&l->scopes[s].members, ev->server))
+            delivery_again(&l->delivery, ev->server, s);
+    bitset_clear(&l->one);
+    bitset_add(&l->one, ev->server);
+    delivery_send_to(&l->delivery, &l->one, ev->server, out);
+}
+
 /* ---------------------------------------------------------------- acknowledgements */
 
 /* A decision binds all frozen members: who got ready after it is told at once. */
@@ -395,6 +408,9 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
         break;
     case LEADER_REVOKED:
         leader_revoked(l, ev);
+        break;
+    case LEADER_RETRIED:
+        on_retried(l, ev, out);
         break;
     case LEADER_JOINED:
         leader_joined(l, ev, out);

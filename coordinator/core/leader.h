@@ -61,6 +61,7 @@ struct ack {
     X(LEFT)            /* server: BYE */                                                            \
     X(ENROLLED)        /* server */                                                                 \
     X(REVOKED)         /* server: revoked, excluded or forgotten */                                 \
+    X(RETRIED)         /* server: somebody asked that it tries again what failed there */            \
     X(JOINED)          /* server, scope: membership recorded */                                     \
     X(WITHDREW)        /* server, scope: the membership ended */                                    \
     X(ROLLOUT_STARTED) /* load: a new row, not opened yet; nothing happens when it has no room */                                        \
@@ -127,6 +128,8 @@ bool leader_load_rollout(struct leader *l, const struct rollout_load *load, int6
 bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *addressed, const struct bitset *confirmed);
+/* The ROLLBACK that was loaded failed on this server: it may be told again. */
+void leader_load_broken(struct leader *l, uint64_t dseq, uint32_t server);
 /* After loading: continue every open rollout. */
 void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out);
 

@@ -60,6 +60,8 @@ static void on_outcome(struct leader *l, const struct ack *a)
     const struct bitset *asked;
 
     delivery_confirm(&l->delivery, a->number, a->server);
+    if (duty && duty->kind == DECISION_ROLLBACK && a->kind == ACK_FAILED)
+        delivery_keep(&l->delivery, a->number, a->server);
     if (!r)
         return;
     asked = duty->kind == DECISION_ACTIVATE || duty->kind == DECISION_ROLLBACK ? &r->opened

@@ -238,6 +238,11 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     return true;
 }
 
+void leader_load_broken(struct leader *l, uint64_t dseq, uint32_t server)
+{
+    delivery_keep(&l->delivery, dseq, server);
+}
+
 void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out)
 {
     for (uint32_t i = 0; i < l->rollout_used; i++)

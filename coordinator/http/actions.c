@@ -9,6 +9,8 @@
 #include "coordinator/http/rollout_json.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/store/freezes.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/retries.h"
 #include "coordinator/store/rollouts.h"
 
 struct act {
@@ -100,6 +102,25 @@ static int refuse(struct reply *re, const struct act *a, const char *allowed, st
                     *allowed ? "; possible: " : "", allowed);
 }
 
+/* Who failed within the budget, or could not go back, has a way of its own. */
+static int name_retries(struct request *rq, const struct act *a, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct err said = *e;
+
+    if (retries_of_rollout(rq->pg, a->rollout.rollout_id, &rows, e) < 0)
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++)
+        buffer_printf(&text, " %s", rows_text(rows, i, 0));
+    *e = said;
+    if (text.size)
+        return err_code(e, ERR_CONFLICT, "wrong_state",
+                        "%.300s; servers on which it failed try again with: lockstep server "
+                        "retry%.300s", said.text, text.data);
+    return -1;
+}
+
 /* Nothing will happen to it any more: what was asked is so already, or cannot be. */
 static int answer_final(struct request *rq, struct reply *re, const struct act *a, struct err *e)
 {
@@ -114,7 +135,8 @@ static int answer_final(struct request *rq, struct reply *re, const struct act *
         return reply_rollout(rq, re, a, e);
     if (is_rollback && strcmp(state, "rolled_back") == 0)
         return reply_rollout(rq, re, a, e);
-    return refuse(re, a, strcmp(state, "completed") == 0 ? "rollback" : "", e);
+    refuse(re, a, strcmp(state, "completed") == 0 ? "rollback" : "", e);
+    return strcmp(a->action, "retry") == 0 ? name_retries(rq, a, e) : -1;
 }
 
 /* Not started: nothing was done that could be paused or taken back. */

@@ -12,6 +12,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/audit.h"
 #include "coordinator/store/places.h"
+#include "coordinator/store/retries.h"
 #include "coordinator/store/servers.h"
 
 #define SCOPES_MAX 256
@@ -229,6 +230,26 @@ int servers_exclude(struct request *rq, struct reply *re, struct err *e)
 int servers_include(struct request *rq, struct reply *re, struct err *e)
 {
     return set_state(rq, re, "enrolled", "server.include", e);
+}
+
+/* The leader tells it as soon as it hears of the wish; who is away is told when it says hello. */
+int servers_retry(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    const char *name = request_param(rq, 0), *reason;
+    struct fields f;
+    int64_t server_id;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, true, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "reason");
+    reason = fields_text(&f, "reason", false, 1000);
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+        retries_ask(rq->pg, name, &server_id, e) < 0 ||
+        append_audit(rq, "server.retry", server_id, name, reason, e) < 0 ||
+        transaction_commit(&t, e) < 0)
+        return -1;
+    return reply_server(rq, re, 200, name, e);
 }
 
 int servers_delete(struct request *rq, struct reply *re, struct err *e)

@@ -151,7 +151,8 @@ static void fill_texts(struct columns *c, const struct entry *list, size_t count
     " hash, outcome, detail, reason, steps, failed_step)"
 
 /* A FINALIZE of what runs already takes no steps: those of its ACTIVATE stay.
- * Outcomes only get newer, and worse for one decision; a FINALIZE that failed is tried again. */
+ * Outcomes only get newer, and worse for one decision; a FINALIZE or ROLLBACK that failed is tried
+ * again. */
 static int update(struct pg *pg, const struct columns *c, size_t *changed, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -164,7 +165,8 @@ static int update(struct pg *pg, const struct columns *c, size_t *changed, struc
                  " WHERE s.server_id = a.server_id AND s.scope_id = a.scope_id"
                  " AND (s.obeyed < a.dseq OR (s.obeyed = a.dseq AND (s.outcome = 'ok'"
                  "  AND a.outcome <> 'ok' OR s.outcome <> 'ok' AND a.outcome = 'ok' AND EXISTS"
-                 "  (SELECT 1 FROM decision AS d WHERE d.dseq = a.dseq AND d.kind = 'finalize'))))",
+                 "  (SELECT 1 FROM decision AS d WHERE d.dseq = a.dseq"
+                 "   AND d.kind IN ('finalize', 'rollback')))))",
                  c->params, COLUMN_COUNT, &rows, e))
         return -1;
     *changed = rows_affected(rows);

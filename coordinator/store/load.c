@@ -55,7 +55,8 @@ static int load_servers(struct pg *pg, struct snapshot *s, struct err *e)
 
     if (pg_query(pg,
                  "SELECT server_id, name, public_key, state = 'revoked', state = 'excluded',"
-                 " labels, array_to_string(scopes, E'\\n'), agent_version FROM server ORDER BY server_id",
+                 " labels, array_to_string(scopes, E'\\n'), agent_version, retries FROM server"
+                 " ORDER BY server_id",
                  NULL, 0, &rows, e))
         return -1;
     s->server_count = rows_count(rows);
@@ -71,6 +72,7 @@ static int load_servers(struct pg *pg, struct snapshot *s, struct err *e)
         server->labels = load_text(rows, i, 5);
         server->scopes = load_text(rows, i, 6);
         server->agent_version = load_text(rows, i, 7);
+        server->retries = rows_int(rows, i, 8);
     }
     return 0;
 }
@@ -103,7 +105,8 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (pg_query(pg,
-                 "SELECT server_id, scope_id, obeyed, drift <> '' FROM server_scope"
+                 "SELECT server_id, scope_id, obeyed, drift <> '', outcome = 'broken' FROM"
+                 " server_scope"
                  " ORDER BY server_id, scope_id",
                  NULL, 0, &rows, e))
         return -1;
@@ -113,7 +116,8 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
         s->memberships[i] = (struct membership_row){ .server_id = rows_int(rows, i, 0),
                                                      .scope_id = rows_int(rows, i, 1),
                                                      .obeyed = (uint64_t)rows_int(rows, i, 2),
-                                                     .is_drifted = rows_bool(rows, i, 3) };
+                                                     .is_drifted = rows_bool(rows, i, 3),
+                                                     .is_broken = rows_bool(rows, i, 4) };
     return 0;
 }
 

@@ -21,6 +21,7 @@ struct server_row {
     char *labels;        /* JSON object text, malloc'ed */
     char *scopes;        /* globs, one per line, malloc'ed */
     char *agent_version; /* malloc'ed; NULL: not said */
+    int64_t retries;     /* how often somebody asked that it tries again */
 };
 
 struct scope_row {
@@ -33,7 +34,7 @@ struct scope_row {
 struct membership_row {
     int64_t server_id, scope_id;
     uint64_t obeyed;
-    bool is_drifted;
+    bool is_drifted, is_broken; /* broken: what it obeyed failed, and so did the way back */
 };
 
 struct change_row {

@@ -343,6 +343,21 @@ START_TEST(test_who_cannot_go_back_is_broken)
 }
 END_TEST
 
+/* Told again, it went back after all: nothing is broken there any more. */
+START_TEST(test_a_way_back_that_was_tried_again_is_recorded)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    roll_back();
+    one(ACK_FAILED, 1, back, &base_hash, "disk gone");
+    ck_assert_str_eq(runs(1), runs_text(back, "1 failed"));
+    one(ACK_ROLLED_BACK, 1, back, &base_hash, NULL);
+    member_is(1, "rolled_back", "");
+    ck_assert_str_eq(runs(1), runs_text(back, "1 ok"));
+}
+END_TEST
+
 /* … but for members that were away: they have applied it, late. */
 START_TEST(test_finalized_concerns_what_runs_only)
 {
@@ -457,6 +472,7 @@ int main(void)
     tcase_add_test(tests, test_rolled_back_from_everywhere);
     tcase_add_test(tests, test_who_never_moved_is_not_addressed_by_the_way_back);
     tcase_add_test(tests, test_who_cannot_go_back_is_broken);
+    tcase_add_test(tests, test_a_way_back_that_was_tried_again_is_recorded);
     tcase_add_test(tests, test_finalized_concerns_what_runs_only);
     tcase_add_test(tests, test_a_retry_ignores_the_failure_before);
     tcase_add_test(tests, test_no_membership_is_made);

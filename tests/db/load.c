@@ -90,7 +90,8 @@ START_TEST(test_the_roster)
     kit_sql(pg, "UPDATE server SET state = 'revoked', scopes = '{a/*,payments/*}',"
                 " labels = '{\"zone\":\"a\"}' WHERE server_id = 2;"
                 "UPDATE server SET state = 'excluded' WHERE server_id = 3;"
-                "UPDATE server_scope SET obeyed = 7 WHERE server_id = 1");
+                "UPDATE server SET retries = 2 WHERE server_id = 3;"
+                "UPDATE server_scope SET obeyed = 7, outcome = 'broken' WHERE server_id = 1");
     load();
     ck_assert_uint_eq(s->server_count, 3);
     ck_assert_str_eq(s->servers[0].name, "server-1");
@@ -104,6 +105,8 @@ START_TEST(test_the_roster)
     ck_assert(s->scopes[0].head == 1 && s->scopes[0].settled == 0);
     ck_assert_uint_eq(s->membership_count, 3);
     ck_assert_uint_eq(s->memberships[0].obeyed, 7);
+    ck_assert(s->memberships[0].is_broken && !s->memberships[1].is_broken);
+    ck_assert_int_eq(s->servers[2].retries, 2);
 }
 END_TEST
 

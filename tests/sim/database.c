@@ -436,6 +436,12 @@ static void record_outcome(struct database *d, const struct ack *a)
 
         if (scope->obeyed[a->server] < row->dseq)
             scope->obeyed[a->server] = row->dseq;
+        if (scope->obeyed[a->server] != row->dseq)
+            continue;
+        if (a->kind == ACK_FAILED && a->is_broken)
+            scope->broken |= BIT(a->server);
+        else
+            scope->broken &= ~BIT(a->server);
     }
     if (!m->is_in)
         return;

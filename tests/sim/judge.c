@@ -393,10 +393,10 @@ static void judge_word(struct world *w, unsigned server, unsigned scope,
     }
 }
 
-/* A FINALIZE that failed is tried again when it is said again. */
+/* A FINALIZE or ROLLBACK that failed is tried again when it is said again. */
 static bool is_another_try(const struct promise *was, const struct promise *now)
 {
-    return now->obeyed_kind == ORDER_FINALIZE && now->outcome == OUTCOME_APPLYING &&
+    return now->obeyed_kind != ORDER_ACTIVATE && now->outcome == OUTCOME_APPLYING &&
            !now->is_reverting &&
            (was->outcome == OUTCOME_FAILED || was->outcome == OUTCOME_BROKEN);
 }
@@ -533,7 +533,7 @@ static uint64_t newest_for(const struct world *w, unsigned server, unsigned scop
     return newest;
 }
 
-static bool is_settled(const struct world *w, unsigned server, unsigned scope, const char **why)
+static bool is_settled(struct world *w, unsigned server, unsigned scope, const char **why)
 {
     const struct server *v = &w->servers[server];
     const struct promise *pr = &v->disk.promises[scope];
@@ -552,6 +552,8 @@ static bool is_settled(const struct world *w, unsigned server, unsigned scope, c
         *why = "does not run the released revision";
     else if (is_well && pr->obeyed && v->running[scope] != content_of(&pr->active.hash))
         *why = "runs programs on another content than the active one";
+    else if (judge_is_left_failed(w, server, scope))
+        *why = "never got over what failed there";
     else if (row->obeyed[server] < pr->obeyed)
         *why = "has an outcome that is not recorded";
     else

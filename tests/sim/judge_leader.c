@@ -1,4 +1,4 @@
-/* judge_leader.c - what a leader may ask its database for, by what it was told and nothing else. */
+/* judge_leader.c - what a leader may ask its database for, and that what failed is tried again. */
 #include "tests/sim/world.h"
 
 /* The same words that the leader gets, kept apart from what it makes of them. */
@@ -55,4 +55,23 @@ void judge_asked(struct world *w, unsigned who, const struct save *s)
                 judge_budget(r, r->members[v].stage))
             violated(w, "S11: rollout %llu goes on over failing checks of stage %u",
                      (unsigned long long)r->id, r->members[v].stage);
+}
+
+/* Somebody asked it to try again, and nothing stands against it any more: it must be well. The
+ * scopes of one decision go together. */
+bool judge_is_left_failed(struct world *w, unsigned server, unsigned scope)
+{
+    const struct promise *pr = &w->servers[server].disk.promises[scope];
+    const struct decision_row *d = database_decision(&w->database, pr->obeyed);
+
+    if ((pr->outcome != OUTCOME_FAILED && pr->outcome != OUTCOME_BROKEN) || !d ||
+        d->kind == DECISION_ACTIVATE)
+        return false;
+    for (unsigned t = 0; t < d->target_count; t++) {
+        const struct content_row *content = &w->contents[d->targets[t].content];
+
+        if ((content->bad_staging | content->bad_applying) & BIT(server))
+            return false;
+    }
+    return true;
 }

@@ -113,3 +113,11 @@ void coordinator_lease(struct world *w, unsigned who)
     else if (!c->is_leading && w->now_ms >= d->lease_until)
         take_over(w, who);
 }
+
+void coordinator_retried(struct world *w, unsigned server)
+{
+    for (unsigned who = 0; who < w->coordinator_count; who++)
+        if (w->coordinators[who].is_leading)
+            coordinator_step(w, who,
+                             &(struct leader_event){ .type = LEADER_RETRIED, .server = server });
+}

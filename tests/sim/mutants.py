@@ -126,6 +126,10 @@ MUTANTS = [
         ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),
     ("duties leak", True, [
         ("coordinator/core/delivery.c", "(old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);", "false;")]),
+    ("nobody is told again", True, [
+        ("coordinator/core/leader.c", "        on_retried(l, ev, out);\n", "        (void)on_retried;\n")]),
+    ("a way back that failed is never tried again", True, [
+        ("agent/core/promise.c", "(kind != ORDER_ACTIVATE && pr->obeyed_kind == (uint8_t)kind", "(kind == ORDER_FINALIZE && pr->obeyed_kind == (uint8_t)kind")]),
     ("rollback pushes on the unmoved", True, [
         ("agent/core/participant.c", "    find_still(&s);\n", "")]),
     ("cohort of nobody", True, [

@@ -151,6 +151,27 @@ static void some_command(struct world *w)
                      pick(w, 3) == 0);
 }
 
+/* Whatever its state: where nothing failed, nothing may come of it. */
+static void some_retry(struct world *w)
+{
+    unsigned who = pick(w, w->server_count);
+
+    trace(w, "server %u is to try again", who);
+    coordinator_retried(w, who);
+}
+
+/* What stood against it is repaired. */
+static void retry_failed(struct world *w)
+{
+    for (unsigned s = 0; s < w->server_count; s++)
+        for (unsigned i = 0; i < w->database.scope_count; i++) {
+            enum participant_outcome outcome = w->servers[s].disk.promises[i].outcome;
+
+            if ((outcome == OUTCOME_FAILED || outcome == OUTCOME_BROKEN) && happens(w, 300))
+                coordinator_retried(w, s);
+        }
+}
+
 void operator_act(struct world *w)
 {
     readers_act(w);
@@ -158,6 +179,8 @@ void operator_act(struct world *w)
         start_rollout(w);
     if (happens(w, 100))
         some_command(w);
+    if (happens(w, 100))
+        some_retry(w);
     if (faults_last(w))
         later(w, (struct event){ .kind = EVENT_OPERATOR }, 200 + (int64_t)pick(w, 2000));
 }
@@ -170,6 +193,7 @@ void operator_clear_up(struct world *w)
     struct database *d = &w->database;
     bool is_late = w->now_ms > w->faults.end_ms + 60000;
 
+    retry_failed(w);
     for (unsigned i = 0; i < d->rollout_count; i++) {
         const struct rollout_row *r = &d->rollouts[i];
 

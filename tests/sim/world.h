@@ -249,6 +249,8 @@ void coordinator_commit(struct world *w, unsigned who);
 void coordinator_result(struct world *w, unsigned who, unsigned place);
 void coordinator_chosen(struct world *w, unsigned who, uint64_t rollout);
 void coordinator_revoked(struct world *w, unsigned server);
+/* Somebody asks that the server tries again; the leaders of this moment hear of it. */
+void coordinator_retried(struct world *w, unsigned server);
 void coordinator_add_attempt(struct coordinator *c, const struct attempt_row *a);
 void coordinator_add_decision(struct coordinator *c, const struct decision_row *d);
 /* loading.c */
@@ -316,6 +318,8 @@ void readers_settle(struct world *w, unsigned scope);
 void readers_take_back(struct world *w, const struct rollout_row *r);
 void readers_act(struct world *w);
 void judge_duties(struct world *w, const struct leader *l);
+/* A failure that somebody asked to be tried again and that should be over. */
+bool judge_is_left_failed(struct world *w, unsigned server, unsigned scope);
 
 /* judge_leader.c */
 void judge_heard(struct world *w, unsigned who, const struct message *m);

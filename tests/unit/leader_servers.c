@@ -76,6 +76,72 @@ START_TEST(test_a_revoked_server_is_waited_for_no_more)
 }
 END_TEST
 
+static void retry(uint32_t server)
+{
+    struct leader_event ev = event(LEADER_RETRIED);
+
+    sent_to[SEND_DECISION] = 0;
+    ev.server = server;
+    step(ev);
+}
+
+/* It failed within the budget: the release is told it once more, and nobody else. */
+START_TEST(test_who_failed_is_told_the_release_again_when_asked_for)
+{
+    pass_the_first_stage();
+    acks(ACK_READY, 0xfe, 3);
+    acks(ACK_APPLIED, 0xfe, 4);
+    acks(ACK_FINALIZED, 0xf7, 5);
+    ack(ACK_FAILED, 3, 5);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    sent_to[SEND_DECISION] = 0;
+    tick(200000);
+    ck_assert_uint_eq(sent_to[SEND_DECISION] & 0x08, 0);
+    retry(3);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x08);
+    ack(ACK_FINALIZED, 3, 5);
+    retry(40); /* nobody */
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0);
+}
+END_TEST
+
+/* Its rollout is long over, and everybody else is back. */
+START_TEST(test_a_way_back_that_failed_is_told_again_when_asked_for)
+{
+    uint64_t back;
+
+    pass_the_first_stage();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+    back = dseq;
+    acks(ACK_ABORTED, 0xfe, back);
+    ack(ACK_FAILED, 0, back);
+    tick(200000);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    tick(1000);
+    ck_assert(leader_is_live(l, back));
+    retry(0);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
+    ack(ACK_ROLLED_BACK, 0, back);
+}
+END_TEST
+
+/* A leader that finds it in the database keeps it as well. */
+START_TEST(test_a_way_back_that_failed_outlives_its_leader)
+{
+    uint64_t word = 0x01;
+    struct bitset one = { &word, 1 };
+
+    ck_assert(leader_load_decision(l, 9, DECISION_ROLLBACK, 7, 0, 0, &one, &one));
+    leader_load_broken(l, 9, 0);
+    leader_begin(l, now, 1, &out);
+    tick(200000);
+    ck_assert(leader_is_live(l, 9));
+    hello(0, 9, 0);
+    retry(0);
+    ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
+}
+END_TEST
+
 START_TEST(test_a_scope_without_servers_completes_at_once)
 {
     load.scopes[0] = 1;
@@ -296,6 +362,9 @@ int main(void)
         test_a_server_off_its_base_is_caught_up_first,
         test_a_reimaged_server_is_asked_again,
         test_a_revoked_server_is_waited_for_no_more,
+        test_who_failed_is_told_the_release_again_when_asked_for,
+        test_a_way_back_that_failed_is_told_again_when_asked_for,
+        test_a_way_back_that_failed_outlives_its_leader,
         test_a_scope_without_servers_completes_at_once,
         test_a_newcomer_gets_the_released_revision,
         test_a_server_that_cannot_go_back_fails_the_rollout,

@@ -1,0 +1,99 @@
+"""amends.py - ways back in: for servers that failed, for drafts that nobody wants any more; and what is said before."""
+import os
+
+from kit import Agent, World, check, contains, equal, read, wait_until, write
+
+SCOPE = "amends/prod"
+ALL = {"stages": [{"percent": 100, "max_failed": 1}]}
+
+
+def setup():
+    """Three servers. While NAME.refuses is there the check of a server fails for v=2, while NAME.down is there for all."""
+    world = World("amends").start()
+    for i in range(3):
+        path = f"{world.folder}/server-{i + 1}"
+        Agent(world, f"server-{i + 1}", scopes=[SCOPE], scope_settings=f"""file = v -> {path}.v
+check = test ! -e {path}.down && {{ test ! -e {path}.refuses || ! grep -q 2 {path}.v; }}
+check_attempts = 1
+check_interval = 1s
+""").enroll().start()
+    world.wait_agents(SCOPE, 3)
+    world.set(SCOPE, {"v": "1"})
+    world.wait_state(world.start_rollout(SCOPE, ALL), "completed", seconds=60)
+    return world
+
+
+def flag(world, name, kind, is_there=True):
+    path = f"{world.folder}/{name}.{kind}"
+    if is_there:
+        write(path, "")
+    else:
+        os.unlink(path)
+
+
+def state(world, name):
+    """Of its one scope."""
+    return world.ok("GET", f"/servers/{name}")["scopes"][0]
+
+
+def retry(world, name, **more):
+    return world.cli("server", "retry", name, **more)
+
+
+def test_who_failed_within_the_budget_comes_back_in(world):
+    """completed with a failed server: every message names server retry, and after the repair that brings it to the release"""
+    flag(world, "server-3", "refuses")
+    world.set(SCOPE, {"v": "2"})
+    rollout = world.start_rollout(SCOPE, ALL)
+    world.wait_state(rollout, "completed", seconds=60)
+    wait_until(lambda: state(world, "server-3")["state"] == "failed", "server-3 failed")
+    answer = world.api("POST", f"/rollouts/{rollout}/retry", {})
+    equal(answer.status, 409, "a retry of what is over")
+    contains(answer["detail"], "lockstep server retry server-3", "is completed")
+    for words in (("rollout", "get", rollout), ("server", "get", "server-3")):
+        done = world.cli(*words)
+        contains(done.stdout + done.stderr, "lockstep server retry server-3")
+    flag(world, "server-3", "refuses", False)
+    done = retry(world, "server-3")
+    equal(done.returncode, 0, f"the retry: {done.stderr}")
+    contains(done.stdout, "was told to try again")
+    wait_until(lambda: state(world, "server-3")["state"] == "applied", "server-3 runs the release")
+    equal(read(f"{world.folder}/server-3.v").strip(), "2", "what it runs")
+    contains(str(world.audit()), "server.retry")
+
+
+def test_nothing_failed_nothing_is_told(world):
+    """a server on which nothing failed, an unknown one, an excluded one: refused, with the reason"""
+    done = retry(world, "server-1")
+    check(done.returncode != 0, "nothing is to be tried again on server-1")
+    contains(done.stderr, "did not fail there")
+    equal(world.api("POST", "/servers/nobody/retry", {}).status, 404, "an unknown server")
+    world.ok("POST", "/servers/server-1/exclude", {})
+    answer = world.api("POST", "/servers/server-1/retry", {})
+    equal((answer.status, answer["code"]), (409, "wrong_state"), "an excluded one")
+    contains(answer["detail"], "include it first")
+    world.ok("POST", "/servers/server-1/include", {})
+
+
+def test_a_broken_server_comes_back_in(world):
+    """the way back failed on one server and its rollout is over: after the repair, and after a change of leaders, it goes back and is broken no more"""
+    base = read(f"{world.folder}/server-2.v")
+    world.set(SCOPE, {"v": "3"})
+    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
+    wait_until(lambda: world.rollout(rollout)["phase"] == "baking", "it holds")
+    flag(world, "server-2", "down")
+    world.wait_state(rollout, "rolled_back", "failed", seconds=200)
+    wait_until(lambda: state(world, "server-2")["detail"] == "broken", "server-2 is broken")
+    coordinator = world.coordinators[0]
+    coordinator.process.kill()
+    coordinator.start()
+    wait_until(world.leader, "somebody leads")
+    wait_until(lambda: world.agents["server-2"].process.log_text().count("outcome=broken") > 1, "it was told again with its hello, in vain")
+    flag(world, "server-2", "down", False)
+    done = retry(world, "server-2")
+    equal(done.returncode, 0, f"the retry: {done.stderr}")
+    wait_until(lambda: state(world, "server-2")["state"] == "applied", "server-2 is back")
+    equal(state(world, "server-2")["detail"], "", "broken no more")
+    equal(read(f"{world.folder}/server-2.v"), base, "what it runs")
+    members = {m["server"]: m["state"] for m in world.servers_of(rollout)}
+    equal(members["server-2"], "rolled_back", "in the record of the rollout")
