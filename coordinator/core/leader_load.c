@@ -164,12 +164,26 @@ static enum round_state round_state_of(const struct rollout_load *load)
     return load->is_attempt_decided ? ROUND_PASSED : ROUND_LOST;
 }
 
-/* Clocks start over: what was observed before this leader is not known to it. */
+/* A time-out goes on where the leader before left it. Servers have the grace to come back and say
+ * what they could not say meanwhile, but never more than the whole time again. */
+static int64_t rest_of(const struct leader *l, int64_t timeout_ms, int64_t elapsed_ms)
+{
+    int64_t rest_ms = timeout_ms - elapsed_ms;
+    int64_t least_ms =
+        timeout_ms < l->limits.session_grace_ms ? timeout_ms : l->limits.session_grace_ms;
+
+    return rest_ms > least_ms ? rest_ms : least_ms;
+}
+
+/* Times count what was observed. A bake goes on as well; while the grace lasts it does not end
+ * before its servers are back and told of their checks (tally.h). */
 static void restore(struct leader *l, struct rollout *r, const struct rollout_load *load,
                     int64_t now_ms)
 {
     const struct stage_rule *rule = &r->strategy.stages[load->stage];
+    int64_t elapsed_ms = load->elapsed_ms, left_ms;
 
+    MUST(elapsed_ms >= 0);
     r->state = state_of(load);
     r->phase = load->phase;
     r->is_opened = load->is_opened;
@@ -182,13 +196,16 @@ static void restore(struct leader *l, struct rollout *r, const struct rollout_lo
     r->first_number = first_number(load);
     r->round.is_decided = load->is_attempt_decided;
     r->round.deadline_ms =
-        now_ms + (load->is_attempt_decided ? rule->apply_timeout_ms : rule->ready_timeout_ms);
+        now_ms + rest_of(l,
+                         load->is_attempt_decided ? rule->apply_timeout_ms : rule->ready_timeout_ms,
+                         elapsed_ms);
     if (r->state == ROLLOUT_BAKING)
-        r->deadline_ms = now_ms + rule->bake_ms;
+        left_ms = rule->bake_ms - elapsed_ms;
     else if (r->state == ROLLOUT_FINALIZING)
-        r->deadline_ms = now_ms + rule->apply_timeout_ms;
+        left_ms = rest_of(l, rule->apply_timeout_ms, elapsed_ms);
     else
-        r->deadline_ms = now_ms + l->limits.rollback_timeout_ms;
+        left_ms = rest_of(l, l->limits.rollback_timeout_ms, elapsed_ms);
+    r->deadline_ms = now_ms + left_ms;
     for (uint32_t i = 0; i < load->member_count; i++)
         load_member_row(r, load, &load->members[i]);
 }

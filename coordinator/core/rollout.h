@@ -105,6 +105,7 @@ struct rollout_load {
     enum phase phase;
     bool is_paused;
     bool is_promoted; /* a command to pass over every bake and hold was carried out */
+    int64_t elapsed_ms; /* of its phase: time that leaders saw, 0 when none did */
     unsigned stage, attempt;
     uint64_t attempt_number;   /* of the current attempt */
     bool is_attempt_decided;   /* its ACTIVATE exists */

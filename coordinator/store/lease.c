@@ -132,6 +132,12 @@ static struct param backends_param(struct lease *l, struct buffer *memory)
     return p;
 }
 
+/* Time that a leader saw goes on its account, never more than one lease at once: somebody may set
+ * the database's clock forward. $1 to $3 are gen, epoch and holder, $4 the length of the lease. */
+#define SEEN                                                                                       \
+    " observed_ms = observed_ms + greatest(0, least($4::bigint,"                                   \
+    " (extract(epoch FROM now() - seen_at) * 1000)::bigint)), seen_at = now()"
+
 /* The lease counts from before the question: the database's now() is later than that. */
 static int renew(struct lease *l, struct err *e)
 {
@@ -144,7 +150,8 @@ static int renew(struct lease *l, struct err *e)
     pg_set_patience(l->pg, left_ms);
     if (PG_QUERY(l->pg,
                  "UPDATE leader SET lease_until = now() + $4 * interval '1 millisecond',"
-                 " backend_pids = $5::integer[] WHERE gen = $1 AND epoch = $2 AND holder = $3",
+                 " backend_pids = $5::integer[]," SEEN
+                 " WHERE gen = $1 AND epoch = $2 AND holder = $3",
                  &rows, e, PARAM_INT(l->gen), PARAM_INT(l->epoch), PARAM_TEXT(l->settings.holder),
                  PARAM_INT(l->settings.lease_ms), backends_param(l, &memory)))
         return err_wrap(e, "renew the lease");
@@ -161,10 +168,10 @@ static void give_up(struct lease *l)
     if (!l->pg)
         return;
     if (PG_QUERY(l->pg,
-                 "UPDATE leader SET lease_until = now() WHERE gen = $1 AND epoch = $2"
+                 "UPDATE leader SET lease_until = now()," SEEN " WHERE gen = $1 AND epoch = $2"
                  " AND holder = $3",
                  NULL, &ignored, PARAM_INT(l->gen), PARAM_INT(l->epoch),
-                 PARAM_TEXT(l->settings.holder)))
+                 PARAM_TEXT(l->settings.holder), PARAM_INT(l->settings.lease_ms)))
         l->other_epoch = 0; /* then it runs out by itself */
 }
 
@@ -180,7 +187,8 @@ static int end_old_backends(struct lease *l, struct err *e)
                     NULL, e, PARAM_INT(l->epoch));
 }
 
-/* epoch + 1, when nobody was faster. 1: taken. 0: somebody else's. */
+/* epoch + 1, when nobody was faster. 1: taken. 0: somebody else's. The time since the
+ * last renewal was seen by nobody for certain: it is not counted. */
 static int update_row(struct lease *l, const char *lock_timeout, struct err *e)
 {
     SCOPED_BUFFER struct buffer memory = { 0 };
@@ -189,7 +197,8 @@ static int update_row(struct lease *l, const char *lock_timeout, struct err *e)
     if (pg_exec(l->pg, lock_timeout, e) ||
         PG_QUERY(l->pg,
                  "UPDATE leader SET epoch = epoch + 1, holder = $3, address = $4, router = $5,"
-                 " backend_pids = $6, lease_until = now() + $7 * interval '1 millisecond'"
+                 " backend_pids = $6, lease_until = now() + $7 * interval '1 millisecond',"
+                 " seen_at = now()"
                  " WHERE gen = $1 AND epoch = $2 AND lease_until < now() RETURNING epoch",
                  &rows, e, PARAM_INT(l->gen), PARAM_INT(l->epoch), PARAM_TEXT(l->settings.holder),
                  PARAM_TEXT(l->settings.http_address), PARAM_TEXT(l->settings.router_address),

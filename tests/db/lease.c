@@ -313,6 +313,28 @@ START_TEST(test_connections_are_named_in_the_row)
 }
 END_TEST
 
+/* The observed clock goes on with the renewals and stands still while nobody leads. */
+START_TEST(test_time_counts_while_somebody_leads)
+{
+    int64_t seen_ms;
+
+    first = start("one");
+    await_news(first, LEASE_GAINED);
+    expect_no_loss(first, 2 * LEASE_MS);
+    lease_stop(first);
+    first = NULL;
+    seen_ms = kit_int(pg, "SELECT observed_ms FROM leader");
+    ck_assert_int_ge(seen_ms, 2 * LEASE_MS - 50);
+    usleep(3 * LEASE_MS * 1000);
+    first = start("one");
+    await_news(first, LEASE_GAINED);
+    ck_assert_int_lt(kit_int(pg, "SELECT observed_now_ms()"), seen_ms + 2 * LEASE_MS);
+    kit_sql(pg, "UPDATE leader SET seen_at = seen_at - interval '1 day'"); /* a clock set forward */
+    expect_no_loss(first, LEASE_MS);
+    ck_assert_int_lt(kit_int(pg, "SELECT observed_now_ms()"), seen_ms + 60000);
+}
+END_TEST
+
 START_TEST(test_without_a_database_it_says_so_and_waits)
 {
     struct lease_news n;
@@ -349,6 +371,7 @@ int main(void)
     tcase_add_test(tests, test_of_two_that_try_at_once_one_wins);
     tcase_add_test(tests, test_connections_are_named_in_the_row);
     tcase_add_test(tests, test_without_a_database_it_says_so_and_waits);
+    tcase_add_test(tests, test_time_counts_while_somebody_leads);
     suite_add_tcase(suite, tests);
     return kit_main(suite);
 }

@@ -275,6 +275,51 @@ START_TEST(test_aborting)
 }
 END_TEST
 
+/* Leaders saw a second, then two; the three between them nobody saw. */
+START_TEST(test_time_that_leaders_saw)
+{
+    open_stage(0, PHASE_PREPARING);
+    activate(0);
+    bake(0);
+    ck_assert_int_lt(load()->load.elapsed_ms, 900);
+    kit_sql(pg, "UPDATE leader SET observed_ms = observed_ms + 1000");
+    ck_assert_int_ge(load()->load.elapsed_ms, 1000);
+    kit_sql(pg, "UPDATE leader SET seen_at = seen_at - interval '2 s'");
+    ck_assert_int_ge(load()->load.elapsed_ms, 3000);
+    save(
+        (struct save){
+            .kind = SAVE_PAUSE, .from = PHASE_BAKING, .to = PHASE_BAKING, .is_paused = true },
+        NULL, 0);
+    save((struct save){ .kind = SAVE_PAUSE, .from = PHASE_BAKING, .to = PHASE_BAKING }, NULL, 0);
+    ck_assert_int_ge(load()->load.elapsed_ms, 3000);
+    kit_sql(pg, "UPDATE leader SET observed_ms = 0, seen_at = now()"); /* never below nothing */
+    ck_assert_int_eq(load()->load.elapsed_ms, 0);
+}
+END_TEST
+
+/* Where answers are waited for, resuming begins anew, and so does each attempt. */
+START_TEST(test_time_that_begins_anew)
+{
+    open_stage(0, PHASE_PREPARING);
+    kit_sql(pg, "UPDATE leader SET observed_ms = observed_ms + 5000");
+    ck_assert_int_ge(load()->load.elapsed_ms, 5000);
+    save(
+        (struct save){
+            .kind = SAVE_PAUSE, .from = PHASE_PREPARING, .to = PHASE_PREPARING, .is_paused = true },
+        NULL, 0);
+    ck_assert_int_ge(load()->load.elapsed_ms, 5000);
+    save((struct save){ .kind = SAVE_PAUSE, .from = PHASE_PREPARING, .to = PHASE_PREPARING }, NULL,
+         0);
+    ck_assert_int_lt(load()->load.elapsed_ms, 4000);
+    kit_sql(pg, "UPDATE leader SET observed_ms = observed_ms + 5000");
+    save(
+        (struct save){
+            .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING, .to = PHASE_PREPARING, .attempt = 2 },
+        (const int64_t[]){ 1, 2 }, 2);
+    ck_assert_int_lt(load()->load.elapsed_ms, 4000);
+}
+END_TEST
+
 START_TEST(test_documents)
 {
     struct hash hash = load()->changes[0].to_hash, other = { { 1 } };
@@ -307,6 +352,8 @@ int main(void)
     tcase_add_test(tests, test_finalizing_and_over);
     tcase_add_test(tests, test_rolling_back);
     tcase_add_test(tests, test_aborting);
+    tcase_add_test(tests, test_time_that_leaders_saw);
+    tcase_add_test(tests, test_time_that_begins_anew);
     tcase_add_test(tests, test_documents);
     suite_add_tcase(suite, tests);
     return kit_main(suite);

@@ -9,6 +9,20 @@ struct rollout_row *database_rollout(struct database *d, uint64_t id)
     return id && id <= d->rollout_count ? &d->rollouts[id - 1] : NULL;
 }
 
+int64_t database_observed_ms(const struct world *w)
+{
+    return w->database.observed_ms + w->now_ms - w->database.seen_ms;
+}
+
+void database_observe(struct world *w)
+{
+    struct database *d = &w->database;
+    int64_t seen_ms = w->now_ms - d->seen_ms;
+
+    d->observed_ms += seen_ms < LEASE_MS ? seen_ms : LEASE_MS;
+    d->seen_ms = w->now_ms;
+}
+
 struct attempt_row *database_attempt(struct database *d, uint64_t number)
 {
     for (unsigned i = 0; i < d->attempt_count; i++)
@@ -360,6 +374,14 @@ static bool save_by_kind(struct world *w, struct rollout_row *r, struct request 
     return false;
 }
 
+/* The trigger of the table. */
+static bool is_new_phase(const struct rollout_row *r, const struct rollout_row *before)
+{
+    return r->phase != before->phase || r->attempt_number != before->attempt_number ||
+           (before->is_paused && !r->is_paused &&
+            (r->phase == PHASE_PREPARING || r->phase == PHASE_ACTIVATING));
+}
+
 static bool execute_save(struct world *w, struct request *q)
 {
     struct rollout_row *r = database_rollout(&w->database, q->save.rollout);
@@ -372,6 +394,9 @@ static bool execute_save(struct world *w, struct request *q)
         *r = before; /* the transaction rolls back */
         return false;
     }
+    if (is_new_phase(r, &before))
+        r->phase_began_ms = database_observed_ms(w);
+    judge_bake(w, &before, q);
     answer(&w->database, q->save.command, true);
     return true;
 }

@@ -58,6 +58,7 @@ struct rollout_row {
     bool is_over, is_opened, is_paused, was_activated;
     unsigned stage, attempt;
     uint64_t attempt_number, decision_number;
+    int64_t phase_began_ms; /* by the observed clock */
     struct strategy strategy;
     unsigned target_count;
     struct target_row targets[SCOPES_MAX];
@@ -98,6 +99,7 @@ struct database {
     uint64_t epoch, sequence;
     unsigned holder;
     int64_t lease_until;
+    int64_t observed_ms, seen_ms; /* the clock that stands still while nobody leads */
     uint64_t enrolled, revoked, excluded;
     unsigned scope_count;
     struct scope_row scopes[SCOPES_MAX];
@@ -141,6 +143,10 @@ struct world;
 
 /* One transaction by the coordinator that holds `epoch`; false: fenced or in conflict. */
 bool database_execute(struct world *w, struct request *q);
+
+/* The observed clock; a renewal or the end of a leadership puts what was seen on its account. */
+int64_t database_observed_ms(const struct world *w);
+void database_observe(struct world *w);
 
 struct rollout_row *database_rollout(struct database *d, uint64_t id);
 struct attempt_row *database_attempt(struct database *d, uint64_t number);

@@ -24,22 +24,29 @@ void coordinator_step_down(struct world *w, unsigned who, const char *why)
     c->leadership++;
     c->queue_head = c->queue_tail = 0;
     c->is_writing = false;
-    if (w->database.epoch == c->epoch)
-        w->database.lease_until = w->now_ms; /* given up */
+    if (w->database.epoch != c->epoch)
+        return;
+    judge_unled(w);
+    w->database.lease_until = w->now_ms; /* given up */
+    database_observe(w);
 }
 
 void coordinator_crash(struct world *w, unsigned who)
 {
     struct coordinator *c = &w->coordinators[who];
     bool was_leading = c->is_leading;
-    int64_t lease = w->database.lease_until;
+    struct database *d = &w->database;
+    int64_t lease = d->lease_until, observed_ms = d->observed_ms, seen_ms = d->seen_ms;
 
     if (!c->is_up)
         return;
     w->tally->crashes++;
     coordinator_step_down(w, who, "crash");
-    if (was_leading)
-        w->database.lease_until = lease;
+    if (was_leading) { /* it says nothing any more */
+        d->lease_until = lease;
+        d->observed_ms = observed_ms;
+        d->seen_ms = seen_ms;
+    }
     c->is_up = false;
     c->life++;
     later(w, (struct event){ .kind = EVENT_START_COORDINATOR, .who = (uint8_t)who },
@@ -66,6 +73,9 @@ static void take_over(struct world *w, unsigned who)
     d->epoch++;
     d->holder = who;
     d->lease_until = w->now_ms + LEASE_MS;
+    d->seen_ms = w->now_ms;
+    judge_led(w);
+    c->led_ms = w->now_ms;
     w->tally->takeovers++;
     trace(w, "coordinator %u leads with epoch %llu", who, (unsigned long long)d->epoch);
     c->is_leading = true;
@@ -106,12 +116,14 @@ void coordinator_lease(struct world *w, unsigned who)
           LEASE_MS / 3 + (int64_t)pick(w, 200));
     if (w->now_ms < c->cut_until)
         return;
-    if (c->is_leading && d->epoch == c->epoch)
+    if (c->is_leading && d->epoch == c->epoch) {
         d->lease_until = w->now_ms + LEASE_MS;
-    else if (c->is_leading && (happens(w, 500) || !faults_last(w)))
+        database_observe(w);
+    } else if (c->is_leading && (happens(w, 500) || !faults_last(w))) {
         coordinator_step_down(w, who, "the lease is somebody else's");
-    else if (!c->is_leading && w->now_ms >= d->lease_until)
+    } else if (!c->is_leading && w->now_ms >= d->lease_until) {
         take_over(w, who);
+    }
 }
 
 void coordinator_retried(struct world *w, unsigned server)

@@ -36,7 +36,7 @@ static void fill_members(const struct rollout_row *r, struct member_load *member
 }
 
 /* All its bakes and holds, by a command that was carried out. */
-static bool was_promoted(const struct world *w, uint64_t rollout)
+bool coordinator_was_promoted(const struct world *w, uint64_t rollout)
 {
     for (unsigned i = 0; i < w->database.command_count; i++) {
         const struct command_row *c = &w->database.commands[i];
@@ -52,6 +52,7 @@ static void fill(struct world *w, const struct rollout_row *r, struct member_loa
                  struct rollout_load *load)
 {
     const struct attempt_row *a = database_attempt(&w->database, r->attempt_number);
+    int64_t elapsed_ms = database_observed_ms(w) - r->phase_began_ms;
 
     *load = (struct rollout_load){ .id = r->id,
                                    .strategy = r->strategy,
@@ -59,7 +60,8 @@ static void fill(struct world *w, const struct rollout_row *r, struct member_loa
                                    .is_opened = r->is_opened,
                                    .phase = r->phase,
                                    .is_paused = r->is_paused,
-                                   .is_promoted = was_promoted(w, r->id),
+                                   .is_promoted = coordinator_was_promoted(w, r->id),
+                                   .elapsed_ms = elapsed_ms > 0 ? elapsed_ms : 0,
                                    .stage = r->stage,
                                    .attempt = r->attempt,
                                    .attempt_number = r->attempt_number,

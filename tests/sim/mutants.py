@@ -124,6 +124,11 @@ MUTANTS = [
     ("a retry excuses what the change broke", True, [
         ("coordinator/core/leader.c", "static void note_unfit(const struct leader *l, struct rollout *r)\n", "void note_unfit(const struct leader *l, struct rollout *r)\n"),
         ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),
+    ("clocks start over at every takeover", True, [
+        ("coordinator/core/leader_load.c", "int64_t elapsed_ms = load->elapsed_ms, left_ms;",
+         "int64_t elapsed_ms = 0, left_ms;")]),
+    ("time that nobody saw is counted", True, [
+        ("tests/sim/leading.c", "    d->seen_ms = w->now_ms;\n", "")]),
     ("duties leak", True, [
         ("coordinator/core/delivery.c", "(old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);", "false;")]),
     ("nobody is told again", True, [

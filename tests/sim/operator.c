@@ -75,6 +75,8 @@ static struct strategy some_strategy(struct world *w)
                                            .apply_timeout_ms = 3000 + (int64_t)pick(w, 6000),
                                            .bake_ms = pick(w, 3) ? 0 : (int64_t)pick(w, 4000),
                                            .is_hold = pick(w, 12) == 0 };
+    for (unsigned i = 0; i < s.stage_count && w->faults.flap_ms; i++)
+        s.stages[i].bake_ms = 2 * w->faults.flap_ms + (int64_t)pick(w, 6000);
     if (s.stage_count > 1 && pick(w, 3) == 0)
         s.stages[0].size = pick(w, 2) ? (struct stage_size){ .kind = SIZE_COUNT, .amount = 1 }
                                       : (struct stage_size){ .kind = SIZE_SELECT };
@@ -177,7 +179,7 @@ void operator_act(struct world *w)
     readers_act(w);
     if (happens(w, 400))
         start_rollout(w);
-    if (happens(w, 100))
+    if (!w->faults.flap_ms && happens(w, 100))
         some_command(w);
     if (happens(w, 100))
         some_retry(w);
@@ -242,6 +244,20 @@ static void part(struct world *w)
             w->parted_until[c][server] = until;
 }
 
+/* Each leader ends when it has led for so long: at once, or as it does when it is asked to. */
+static void flap(struct world *w)
+{
+    for (unsigned c = 0; c < w->coordinator_count; c++) {
+        if (!w->coordinators[c].is_leading ||
+            w->now_ms - w->coordinators[c].led_ms < w->faults.flap_ms)
+            continue;
+        if (pick(w, 2))
+            coordinator_crash(w, c);
+        else
+            coordinator_step_down(w, c, "asked to");
+    }
+}
+
 /* Looks twice a second; each kind comes at its mean interval. */
 void misfortune(struct world *w)
 {
@@ -250,6 +266,8 @@ void misfortune(struct world *w)
     if (!faults_last(w))
         return;
     later(w, (struct event){ .kind = EVENT_FAULT }, 500);
+    if (f->flap_ms)
+        flap(w);
     if (is_due(w, f->coordinator_crash_ms))
         coordinator_crash(w, pick(w, w->coordinator_count));
     if (is_due(w, f->server_crash_ms)) {

@@ -181,6 +181,18 @@ static void draw_faults(struct world *w)
     f->flaky_apply = pick(w, 3) == 0 ? pick(w, 60 * storm) : 0;
 }
 
+/* In some schedules leaders come and go and nothing else goes wrong. Drawn apart, so that the other
+ * schedules stay what they were. */
+static void draw_flapping(struct world *w, uint64_t seed)
+{
+    uint64_t bits = (seed + 1) * UINT64_C(0xd1342543de82ef95);
+
+    if (bits >> 60 == 0)
+        w->faults = (struct faults){ .end_ms = 120000,
+                                     .delay_ms = 40,
+                                     .flap_ms = 6000 + (unsigned)(bits >> 40 & 4095) };
+}
+
 /* Whose event it is, when it is a coordinator's own; COORDINATORS_MAX otherwise. */
 static unsigned coordinator_of(const struct world *w, const struct event *e)
 {
@@ -346,6 +358,9 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     memset(w->moved, 0, sizeof(w->moved));
     memset(w->parted_until, 0, sizeof(w->parted_until));
     w->told_failing = 0;
+    memset(w->bakes, 0, sizeof(w->bakes));
+    w->unled_ms = w->unled_since = 0;
+    w->led_count = 0;
     draw_limits(w, seed);
     w->event_count = w->orphan_next = w->rollouts_wanted = 0;
     w->tally = tally;
@@ -372,6 +387,7 @@ bool world_run(struct world *w, uint64_t seed, bool is_traced, struct tally_row 
 {
     wipe(w, seed, is_traced, tally);
     draw_faults(w);
+    draw_flapping(w, seed);
     populate(w);
     hostile_prepare(w, seed);
     comings_prepare(w, seed);

@@ -104,6 +104,7 @@ struct frame {
 
 struct coordinator {
     bool is_up, is_leading;
+    int64_t led_ms;            /* since when */
     unsigned life, leadership; /* grows with each leadership */
     uint64_t epoch;
     struct leader *leader;
@@ -184,6 +185,7 @@ struct faults {
     unsigned loss, repeat, delay_ms; /* per mille, per mille, at most */
     unsigned coordinator_crash_ms, server_crash_ms, cut_ms, part_ms, reimage, at_decision, at_save;
     unsigned flaky_apply; /* per mille, while faults last */
+    unsigned flap_ms;     /* nobody leads for longer, and bakes are long: nothing else goes wrong */
     int64_t end_ms;
 };
 
@@ -191,6 +193,13 @@ struct tally_row {
     uint64_t schedules, events, rollouts, by_phase[PHASE_COUNT], eventual, two_scopes, retries;
     uint64_t takeovers, crashes, reimages, fenced, conflicts, decisions;
     uint64_t rules[256];
+};
+
+/* What the judge keeps of the bake of a rollout. */
+struct bake_note {
+    int64_t from_ms; /* of the time in which somebody led */
+    uint64_t led_count;
+    bool was_paused;
 };
 
 struct world {
@@ -209,6 +218,9 @@ struct world {
     int64_t parted_until[COORDINATORS_MAX][SERVERS_MAX]; /* nothing passes before */
     uint64_t told[ATTEMPTS_MAX][2]; /* servers told ACTIVATE, ABORT of the attempt row */
     uint8_t moved[ROLLOUTS_MAX][SERVERS_MAX]; /* scopes whose candidate a server obeyed */
+    struct bake_note bakes[ROLLOUTS_MAX];
+    int64_t unled_ms, unled_since; /* nobody led: in all, and since when (-1: somebody leads) */
+    uint64_t led_count;
     uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
     struct event events[EVENTS_MAX];
@@ -254,6 +266,7 @@ void coordinator_retried(struct world *w, unsigned server);
 void coordinator_add_attempt(struct coordinator *c, const struct attempt_row *a);
 void coordinator_add_decision(struct coordinator *c, const struct decision_row *d);
 /* loading.c */
+bool coordinator_was_promoted(const struct world *w, uint64_t rollout);
 bool coordinator_load(struct world *w, unsigned who); /* false: what is open does not fit */
 void coordinator_start_rollout(struct world *w, unsigned who, const struct rollout_row *r);
 void coordinator_step(struct world *w, unsigned who, struct leader_event *ev);
@@ -320,6 +333,11 @@ void readers_act(struct world *w);
 void judge_duties(struct world *w, const struct leader *l);
 /* A failure that somebody asked to be tried again and that should be over. */
 bool judge_is_left_failed(struct world *w, unsigned server, unsigned scope);
+
+/* judge_bake.c */
+void judge_unled(struct world *w);
+void judge_led(struct world *w);
+void judge_bake(struct world *w, const struct rollout_row *before, const struct request *q);
 
 /* judge_leader.c */
 void judge_heard(struct world *w, unsigned who, const struct message *m);

@@ -355,10 +355,77 @@ START_TEST(test_a_restart_while_rolling_back_goes_on)
 }
 END_TEST
 
+/* A bake goes on where the leader before left it, and ends when its server is back. */
+START_TEST(test_a_restart_goes_on_with_the_bake)
+{
+    struct member_load members[] = {
+        { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
+    };
+
+    load.strategy.stages[0].bake_ms = 600000;
+    load.attempt_number = 7;
+    load.phase = PHASE_BAKING;
+    load.is_attempt_decided = load.was_activated = true;
+    load.elapsed_ms = 599000;
+    restart(members, 1);
+    leader_begin(l, now, 1, &out);
+    tick(900);
+    hello(0, 8, 0);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    tick(100);
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+}
+END_TEST
+
+START_TEST(test_a_bake_that_is_over_waits_for_its_server)
+{
+    struct member_load members[] = {
+        { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
+    };
+
+    load.strategy.stages[0].bake_ms = 600000;
+    load.attempt_number = 7;
+    load.phase = PHASE_BAKING;
+    load.is_attempt_decided = load.was_activated = true;
+    load.elapsed_ms = 700000;
+    restart(members, 1);
+    leader_begin(l, now, 1, &out);
+    tick(5000);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    hello(0, 8, 0);
+    tick(1);
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+}
+END_TEST
+
+/* What was not answered before stays late, but not before the grace gave time to say it. */
+START_TEST(test_a_restart_goes_on_with_a_timeout)
+{
+    struct member_load members[] = { { .server = 0, .attempt_number = 7 } };
+
+    load.strategy.stages[0].ready_timeout_ms = 300000;
+    load.attempt_number = 7;
+    load.elapsed_ms = 290000;
+    restart(members, 1);
+    leader_begin(l, now, 1, &out);
+    hello(0, 0, 0);
+    for (int i = 0; i < 14; i++) {
+        tick(2000);
+        hello(0, 0, 0);
+    }
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+    tick(2000);
+    ck_assert_int_eq(state(), ROLLOUT_ABORTING);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const all[] = {
         test_a_ready_after_the_decision_is_told_at_once,
+        test_a_restart_goes_on_with_the_bake,
+        test_a_bake_that_is_over_waits_for_its_server,
+        test_a_restart_goes_on_with_a_timeout,
         test_a_server_off_its_base_is_caught_up_first,
         test_a_reimaged_server_is_asked_again,
         test_a_revoked_server_is_waited_for_no_more,
