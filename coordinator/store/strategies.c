@@ -64,11 +64,29 @@ int strategies_put(struct pg *pg, const char *name, const char *body, bool *is_n
     return 0;
 }
 
+/* Its next rollout would find no strategy. */
+static int refuse_default(struct pg *pg, const char *name, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT string_agg(name, ', ' ORDER BY name) FROM environment "
+                 "WHERE settings ->> 'default_strategy' = $1",
+                 &rows, e, PARAM_TEXT(name)) < 0)
+        return -1;
+    if (rows_is_null(rows, 0, 0))
+        return 0;
+    return err_code(e, ERR_CONFLICT, "wrong_state",
+                    "%.100s is the default strategy of %.200s: give them another one first "
+                    "(lockstep environment set NAME --default-strategy OTHER)",
+                    name, rows_text(rows, 0, 0));
+}
+
 int strategies_delete(struct pg *pg, const char *name, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (refuse_built_in(name, e) < 0 ||
+    if (refuse_built_in(name, e) < 0 || refuse_default(pg, name, e) < 0 ||
         PG_QUERY(pg, "DELETE FROM strategy WHERE name = $1 RETURNING 1", &rows, e,
                  PARAM_TEXT(name)) < 0)
         return -1;
