@@ -203,6 +203,12 @@ static void show_plan(const struct cli *cli, const json_t *plan)
     if (json_is_true(json_object_get(plan, "pauses_for_secrets")))
         printf("\nsecrets change: a failure pauses for a person, unless the strategy says "
                "on_failure\n");
+    if (cli_number(plan, "approvals") > 0)
+        printf("\nneeds %lld approval%s of others than its author\n", cli_number(plan, "approvals"),
+               cli_number(plan, "approvals") == 1 ? "" : "s");
+    if (*cli_text(plan, "blocked_by"))
+        printf("\n%sblocked now: %s%s\n", tint_on(TINT_BAD, cli->out.is_colour),
+               cli_text(plan, "blocked_by"), tint_off(TINT_BAD, cli->out.is_colour));
     if (*cli_text(plan, "plan"))
         printf("\nplan %s\n", cli_text(plan, "plan"));
 }
@@ -245,6 +251,8 @@ static int show_and_wait(struct cli *cli, const json_t *rollout, const char *wha
     printf("rollout %s %s: %s, %s\n", id, what, changes.data, picture_state(rollout));
     if (look == ROLLOUT_WAIT_ROLLBACK)
         follow_say_untouched(rollout);
+    if (strcmp(cli_text(rollout, "state"), "awaiting_approval") == 0)
+        cli_note("somebody else lets it start: lockstep rollout approve %s", id);
     if (!picture_is_final(rollout))
         cli_note("follow it: lockstep rollout watch %s", id);
     return CLI_DONE;
@@ -267,6 +275,7 @@ int rollout_start(struct cli *cli, int argc, char **argv)
 {
     SCOPED_REPLY struct client_reply reply = { 0 };
     json_t *body = json_object();
+    struct ref_scope scope;
     struct err e = { 0 };
     int rc = check_timeout(cli, &e);
 
@@ -277,6 +286,9 @@ int rollout_start(struct cli *cli, int argc, char **argv)
     json_decref(body);
     if (rc != 0)
         return cli_fail(cli, &e);
+    for (int i = 0; i < argc; i++)
+        if (ref_scope_parse(argv[i], &scope, &e) == 0)
+            cli_warn_unread(cli, &scope);
     return show_and_wait(cli, reply.body, "started", ROLLOUT_WAIT);
 }
 

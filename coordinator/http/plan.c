@@ -17,6 +17,7 @@
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/environments.h"
+#include "coordinator/store/freezes.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rolled_back.h"
 #include "coordinator/store/secrets.h"
@@ -283,12 +284,34 @@ int plan_rolled_back(struct request *rq, const struct plan *p, struct json_t **o
     return 0;
 }
 
+/* The first freeze that stands against it at this moment, in words; NULL: none. */
+static int blocked_json(struct request *rq, const struct plan *p, json_t **out, struct err *e)
+{
+    *out = NULL;
+    for (size_t i = 0; i < p->change_count && !*out; i++) {
+        const struct scope *s = &p->changes[i].scope;
+
+        if (freezes_check(rq->pg, s->service, s->environment, e) == 0)
+            continue;
+        if (e->kind != ERR_CONFLICT)
+            return -1;
+        *out = json_string(e->text);
+    }
+    if (!*out)
+        *out = json_null();
+    return 0;
+}
+
 int plan_json(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
 {
-    json_t *changes, *stages, *change, *rolled_back;
+    json_t *changes, *stages, *change, *rolled_back, *blocked;
 
-    if (plan_rolled_back(rq, p, &rolled_back, e) < 0)
+    if (blocked_json(rq, p, &blocked, e) < 0)
         return -1;
+    if (plan_rolled_back(rq, p, &rolled_back, e) < 0) {
+        json_decref(blocked);
+        return -1;
+    }
     changes = json_array();
     stages = json_array();
 
@@ -297,18 +320,19 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
             json_decref(changes);
             json_decref(stages);
             json_decref(rolled_back);
+            json_decref(blocked);
             return -1;
         }
         json_array_append_new(changes, change);
     }
     for (unsigned i = 0; i < p->spec.core.stage_count; i++)
         json_array_append_new(stages, stage_json(p, i));
-    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i,s:b}", "dry_run", 1, "plan", p->hash,
-                     "changes", changes, "strategy", json_loads(p->strategy, 0, NULL),
+    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i,s:b,s:o}", "dry_run", 1,
+                     "plan", p->hash, "changes", changes, "strategy", json_loads(p->strategy, 0, NULL),
                      "strategy_name", p->strategy_name, "servers", (int)p->server_count, "stages",
                      stages, "unreachable", unreachable_json(p), "rolled_back", rolled_back,
                      "approvals", (int)p->approvals, "pauses_for_secrets",
-                     p->is_pausing_for_secrets);
+                     p->is_pausing_for_secrets, "blocked_by", blocked);
     MUST(*out);
     return 0;
 }
