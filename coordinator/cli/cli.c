@@ -155,6 +155,25 @@ void cli_scope_path(struct buffer *out, const char *noun, const struct ref_scope
     client_escape(out, scope->environment);
 }
 
+void cli_warn_unread(struct cli *cli, const struct ref_scope *scope)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    const json_t *servers;
+    struct err e = { 0 };
+
+    buffer_add_text(&path, "/api/v1/servers?limit=1&service=");
+    client_escape(&path, scope->service);
+    buffer_add_text(&path, "&environment=");
+    client_escape(&path, scope->environment);
+    if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+        return;
+    servers = json_object_get(reply.body, "servers");
+    if (json_is_array(servers) && json_array_size(servers) == 0)
+        cli_warn("no server that was ever seen reads %s/%s: is its name right? "
+                 "(lockstep service list)", scope->service, scope->environment);
+}
+
 int cli_read_json(const char *path, json_t **out, struct err *e)
 {
     SCOPED_BUFFER struct buffer b = { 0 };

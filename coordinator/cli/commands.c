@@ -65,6 +65,10 @@ const struct command commands[] = {
       "  lockstep config export ./config\n"
       "  lockstep config export payments.yaml payments/prod@42",
       config_export_options, 1, -1, config_export },
+    { "config", "discard", "SERVICE/ENV", "Drop the drafts: the head is what is released again",
+      "By a new revision with the released content; the drafts stay in the history.",
+      "  lockstep config discard payments/prod -m 'refused by the servers'",
+      config_discard_options, 1, 1, config_discard },
     { "config", "rollback", "SERVICE/ENV [KEY]", "Back to an old version or revision, by a new one",
       "With KEY, --to names one of its versions; without, a revision of the scope: the head\n"
       "becomes equal to it, and drafts are discarded. To take a rollout back, see\n"

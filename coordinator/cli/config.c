@@ -309,7 +309,8 @@ static void list_revisions(const struct cli *cli, const json_t *revisions)
     json_t *r;
 
     json_array_foreach(revisions, i, r) {
-        bool is_released = json_is_true(json_object_get(r, "released"));
+        const char *state = cli_text(r, "state");
+        bool is_draft = strcmp(state, "draft") == 0;
         char ago[32];
 
         cli_ago(cli_text(r, "created_at"), ago);
@@ -317,7 +318,8 @@ static void list_revisions(const struct cli *cli, const json_t *revisions)
         table_cell(t, TINT_DIM, ago);
         table_cell(t, TINT_PLAIN, cli_text(r, "created_by"));
         table_cellf(t, TINT_PLAIN, "%lld", cli_number(r, "keys_changed"));
-        table_cell(t, is_released ? TINT_DIM : TINT_BACK, is_released ? "released" : "draft");
+        table_cell(t, is_draft ? TINT_BACK : TINT_DIM,
+                   strcmp(state, "rolled_back") == 0 ? "rolled back" : state);
         table_cell(t, TINT_PLAIN, cli_text(r, "description"));
     }
     output_table(&cli->out, t);

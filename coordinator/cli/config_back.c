@@ -1,4 +1,4 @@
-/* config_back.c - config rollback and copy: content that exists already becomes a new revision. */
+/* config_back.c - config discard, rollback and copy: content that exists already becomes a new revision. */
 #include "coordinator/cli/nouns.h"
 
 #include <jansson.h>
@@ -10,6 +10,10 @@
 
 #define PATTERNS_MAX 100
 
+const struct command_option config_discard_options[] = {
+    { "message", 'm', "TEXT", "why: kept with the revision" },
+    { NULL, 0, NULL, NULL },
+};
 const struct command_option config_rollback_options[] = {
     { "to", 0, "NUMBER", "the version of KEY, or the revision of the scope, to go back to" },
     { "message", 'm', "TEXT", "why: kept with the revision" },
@@ -74,6 +78,48 @@ int config_rollback(struct cli *cli, int argc, char **argv)
     rc = send_rollback(cli, &scope, argc == 2 ? argv[1] : NULL, body);
     json_decref(body);
     return rc;
+}
+
+/* ---------------------------------------------------------------- discard */
+
+static int say_discarded(struct cli *cli, const struct ref_scope *scope, const json_t *answer)
+{
+    if (cli->out.format == OUTPUT_NAME)
+        printf("%s/%s@%lld\n", scope->service, scope->environment,
+               cli_number(answer, "revision"));
+    else if (!cli_print_object(cli, answer, "") &&
+             !json_is_false(json_object_get(answer, "changed")))
+        printf("%s/%s@%lld has the released content of revision %lld: its drafts are discarded\n",
+               scope->service, scope->environment, cli_number(answer, "revision"),
+               cli_number(answer, "rolled_back_to"));
+    if (json_is_false(json_object_get(answer, "changed")))
+        cli_note("nothing to discard: the head of %s/%s has the released content",
+                 scope->service, scope->environment);
+    return CLI_DONE;
+}
+
+int config_discard(struct cli *cli, int argc, char **argv)
+{
+    const char *message = command_option(&cli->line, "message");
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply now = { 0 }, reply = { 0 };
+    struct ref_scope scope;
+    struct err e = { 0 };
+    json_t *body;
+    int rc;
+
+    (void)argc;
+    if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
+        return cli_fail(cli, &e);
+    cli_scope_path(&path, "config", &scope);
+    if (cli_call(cli, "GET", path.data, NULL, &now, &e) != 0)
+        return cli_fail(cli, &e);
+    body = json_pack("{s:I, s:s}", "target_revision", (json_int_t)cli_number(now.body, "released"),
+                     "change_description", message ? message : "drafts discarded");
+    buffer_add_text(&path, "/rollback");
+    rc = cli_call(cli, "POST", path.data, body, &reply, &e);
+    json_decref(body);
+    return rc != 0 ? cli_fail(cli, &e) : say_discarded(cli, &scope, reply.body);
 }
 
 /* ---------------------------------------------------------------- copy */

@@ -15,6 +15,7 @@ int config_diff(struct cli *cli, int argc, char **argv);
 int config_import(struct cli *cli, int argc, char **argv);
 int config_validate(struct cli *cli, int argc, char **argv);
 int config_export(struct cli *cli, int argc, char **argv);
+int config_discard(struct cli *cli, int argc, char **argv);
 int config_rollback(struct cli *cli, int argc, char **argv);
 int config_copy(struct cli *cli, int argc, char **argv);
 int config_search(struct cli *cli, int argc, char **argv);
@@ -22,7 +23,7 @@ int config_destroy(struct cli *cli, int argc, char **argv);
 int config_parents(struct cli *cli, int argc, char **argv);
 extern const struct command_option config_set_options[], config_get_options[],
     config_unset_options[], config_list_options[], config_diff_options[], config_import_options[],
-    config_export_options[], config_rollback_options[], config_copy_options[],
+    config_export_options[], config_discard_options[], config_rollback_options[], config_copy_options[],
     config_search_options[], config_parents_options[], config_destroy_options[],
     config_validate_options[];
 

@@ -10,8 +10,10 @@
 int scopes_unknown(const char *service, const char *environment, struct err *e)
 {
     return err_code(e, ERR_NOT_FOUND, "unknown_scope",
-                    "there is no configuration for %s/%s; its first write makes it", service,
-                    environment);
+                    "there is no configuration for %s/%s: is a name mistyped? (lockstep service "
+                    "list); a new service begins with its first write, in an environment that "
+                    "exists",
+                    service, environment);
 }
 
 /* A row at head 0 only says that agents wait for the scope: it does not exist before its first

@@ -95,5 +95,73 @@ def test_a_broken_server_comes_back_in(world):
     wait_until(lambda: state(world, "server-2")["state"] == "applied", "server-2 is back")
     equal(state(world, "server-2")["detail"], "", "broken no more")
     equal(read(f"{world.folder}/server-2.v"), base, "what it runs")
-    members = {m["server"]: m["state"] for m in world.servers_of(rollout)}
+    members = {m["server"]: m["state"] for m in world.ok("GET", f"/rollouts/{rollout}/servers")["servers"]}
     equal(members["server-2"], "rolled_back", "in the record of the rollout")
+
+
+def cli(world, *words):
+    done = world.cli(*words)
+    equal(done.returncode, 0, f"{' '.join(words)}: {done.stderr}")
+    return done.stdout + done.stderr
+
+
+def test_drafts_end(world):
+    """config discard: the head is what is released again, twice is nothing to do, and history says what became of every revision"""
+    scope = "drafts/prod"
+    path = f"{world.folder}/drafts.v"
+    Agent(world, "server-d", scopes=[scope], scope_settings=f"file = v -> {path}\nvalidate = ! grep -q bad {{file}}\ncheck_attempts = 1").enroll().start()
+    world.set(scope, {"v": "1"})
+    world.wait_agents(scope, 1)
+    world.wait_state(world.start_rollout(scope, {"stages": [{"percent": 100}]}), "completed", seconds=60)
+    world.set(scope, {"v": "bad"})
+    world.wait_state(world.start_rollout(scope, {"stages": [{"percent": 100}]}), "aborted", seconds=60)
+    world.set(scope, {"v": "worse"})
+    contains(cli(world, "config", "discard", scope), "its drafts are discarded", "revision 1")
+    equal(cli(world, "config", "get", f"{scope}@head", "v").strip(), "1", "the head")
+    contains(cli(world, "config", "discard", scope), "nothing to discard")
+    summary = [s for s in world.ok("GET", "/services")["services"] if s["service"] == "drafts"][0]
+    equal(summary["drafts"], 0, "drafts")
+    answer = world.api("POST", "/rollouts", {"changes": [{"service": "drafts", "environment": "prod"}], "strategy": "all-at-once"})
+    equal((answer.status, answer["code"]), (409, "nothing_to_change"), "a rollout of what is released")
+    contains(cli(world, "config", "history", scope), "refused", "released", "draft")
+
+
+def test_a_plan_says_what_stands_against_it(world):
+    """rollout plan: approvals and the freeze that would refuse it, with its end; start names the command that approves"""
+    world.set(SCOPE, {"v": "5"})
+    plan = lambda: cli(world, "rollout", "plan", SCOPE, "--strategy", "all-at-once")
+    body = {"changes": [{"service": "amends", "environment": "prod"}], "strategy": "all-at-once", "dry_run": True}
+    equal(world.ok("POST", "/rollouts", body)["blocked_by"], None, "nothing blocks")
+    check("blocked now" not in plan() and "approval" not in plan(), "nothing stands against it")
+    world.ok("PUT", "/freezes/holidays", {"environment": "prod", "reason": "nobody is here", "ends_at": "2099-01-02T00:00:00Z"})
+    contains(world.ok("POST", "/rollouts", body)["blocked_by"], "holidays", "until 2099-01-02", "nobody is here")
+    contains(plan(), "blocked now: amends/prod is frozen by holidays")
+    world.ok("DELETE", "/freezes/holidays")
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 1})
+    contains(plan(), "needs 1 approval")
+    said = cli(world, "rollout", "start", SCOPE, "--strategy", "all-at-once")
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 0})
+    rollout = world.ok("GET", "/rollouts?state=open")["rollouts"][0]["id"]
+    contains(said, f"lockstep rollout approve {rollout}")
+    world.ok("POST", f"/rollouts/{rollout}/abort", {})
+
+
+def test_a_mistyped_scope_is_told(world):
+    """config set and rollout start of a scope that no server reads warn; a missing environment is not promised to be made"""
+    contains(cli(world, "config", "set", "amedns/prod", "v=1"), "no server that was ever seen reads amedns/prod")
+    contains(cli(world, "rollout", "start", "amedns/prod", "--strategy", "all-at-once"), "no server that was ever seen reads amedns/prod")
+    check("no server" not in cli(world, "config", "set", SCOPE, "v=6"), "servers read this one")
+    done = world.cli("config", "get", "amends/prdo", "v")
+    check(done.returncode != 0, "there is no such scope")
+    contains(done.stderr, "is a name mistyped?", "in an environment that exists")
+
+
+def test_a_default_strategy_stays(world):
+    """a strategy that an environment uses by default is not deleted: the answer names the environment"""
+    world.ok("PUT", "/strategies/mine", {"stages": [{"percent": 100}]})
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "default_strategy": "mine"})
+    answer = world.api("DELETE", "/strategies/mine")
+    equal((answer.status, answer["code"]), (409, "wrong_state"), "the deletion")
+    contains(answer["detail"], "prod", "--default-strategy")
+    world.ok("PUT", "/environments/prod", {"policy": "manual"})
+    world.ok("DELETE", "/strategies/mine")
