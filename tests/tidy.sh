@@ -31,49 +31,61 @@ in_code() { # pattern file…
     (cd "$copies" && grep -nE "$pattern" /dev/null "$@")
 }
 
-for f in "${sources[@]}"; do
-    head -n 1 "$f" | grep -q "^/\* $(basename "$f") - [^ ].*[^ ]\( \*/\)\?$" || echo "$f:1"
-done | rule 'the first line is "/* NAME - one sentence: its single responsibility. */"'
+# Perl code that looks at each file once: $f is its name, $text what it says, @line its lines. One
+# process for all files of a rule: a rule that starts one for each file takes minutes.
+# shellcheck disable=SC2016  # perl's own variables
+each() { # code file…
+    perl -e 'my $code = shift; my $look = eval "sub { my (\$f, \$text, \@line) = \@_; $code }" or die $@;
+        for my $f (@ARGV) { open my $in, "<", $f or die "$f: $!"; local $/; my $text = <$in> // "";
+                            $look->($f, $text, split /\n/, $text) }' "$@" 2>&1 || echo "this rule could not be looked at"
+}
 
-for f in "${scripts[@]}"; do
-    head -n 2 "$f" | grep -qE "^(#|--|//|/\*) $(basename "$f") - |^\"\"\"$(basename "$f") - " || echo "$f:1"
-done | rule "a script or page says on its first line (after #!) what it is for"
+each 'my ($name) = $f =~ m{([^/]+)$};
+      print "$f:1\n" if ($line[0] // "") !~ m{^/\* \Q$name\E - [^ ].*[^ ]( \*/)?$};' "${sources[@]}" |
+    rule 'the first line is "/* NAME - one sentence: its single responsibility. */"'
 
-for f in "${sources[@]}"; do
-    LC_ALL=C awk -v f="$f" '{ text = $0; sub(/ *\\$/, "", text); gsub(/[\200-\277]/, "", text) }
-        length(text) > (FNR == 1 ? 110 : 100) && !/^ *\{.*\},?$/ && !/^\/\*  .*\*\/$/ { print f ":" FNR ": " length(text) " columns" }' "$f"
-done | rule "lines have at most 100 columns, the first one 110 (rows of tables may be longer)"
+each 'my ($name) = $f =~ m{([^/]+)$};
+      print "$f:1\n" unless grep { m{^(#|--|//|/\*) \Q$name\E - |^"""\Q$name\E - } } grep { defined } @line[0, 1];' "${scripts[@]}" |
+    rule "a script or page says on its first line (after #!) what it is for"
 
-for f in "${sources[@]}"; do
-    awk -v f="$f" '/^\{$/ { start = FNR } /^\}/ && start { if (FNR - start - 1 > 70) print f ":" start ": " FNR - start - 1 " lines"; start = 0 }' "$f"
-done | rule "functions have at most 70 lines"
+each 'my $n = 0;
+      for (@line) {
+          $n++; (my $shown = $_) =~ s/ *\\$//; $shown =~ s/[\200-\277]//g; my $width = length $shown;
+          print "$f:$n: $width columns\n" if $width > ($n == 1 ? 110 : 100) && !/^ *\{.*\},?$/ && !m{^/\*  .*\*/$};
+      }' "${sources[@]}" |
+    rule "lines have at most 100 columns, the first one 110 (rows of tables may be longer)"
 
-for f in "${sources[@]}" "${scripts[@]}"; do
-    n=$(wc -l <"$f"); [ "$n" -le 600 ] || echo "$f: $n lines"
-done | rule "files have at most 600 lines"
+each 'my ($n, $start) = (0, 0);
+      for (@line) {
+          $n++; $start = $n if /^\{$/; next unless /^\}/ && $start;
+          my $lines = $n - $start - 1; print "$f:$start: $lines lines\n" if $lines > 70; $start = 0;
+      }' "${sources[@]}" |
+    rule "functions have at most 70 lines"
 
-for f in "${sources[@]}"; do
-    header=${f%.c}.h
-    [ "$f" != "$header" ] && [ -e "$header" ] || continue
-    # A module of several files shares a NAME_….h of its own, which includes NAME.h.
-    grep -m1 '^#include' "$f" | grep -qE "\"${f%.c}(_[a-z]+)?\.h\"" || echo "$f"
-done | rule "a .c file includes its own header first, so that every header stands alone"
+each 'my $n = $text =~ tr/\n//; print "$f: $n lines\n" if $n > 600;' "${sources[@]}" "${scripts[@]}" |
+    rule "files have at most 600 lines"
 
-for f in "${sources[@]}"; do
-    case $f in *.h) ;; *) continue;; esac
-    full=$(tr 'a-z/.-' 'A-Z___' <<<"$f") guard=$(sed -nE 's/^#ifndef ([A-Z0-9_]+_H)$/\1/p;T;q' "$f")
-    case _$full in *_"${guard:-none}") grep -q "^#define $guard\$" "$f" || echo "$f" ;; *) echo "$f: $full" ;; esac
-done | rule "a header is guarded by its path in capitals"
+# A module of several files shares a NAME_….h of its own, which includes NAME.h.
+each 'my ($stem) = $f =~ /^(.*)\.c$/ or return; return unless -e "$stem.h";
+      my ($first) = grep { /^#include/ } @line; print "$f\n" if ($first // "") !~ /"\Q$stem\E(_[a-z]+)?\.h"/;' "${sources[@]}" |
+    rule "a .c file includes its own header first, so that every header stands alone"
+
+each 'return unless $f =~ /\.h$/; (my $full = uc $f) =~ tr{/.-}{___};
+      my ($guard) = $text =~ /^#ifndef ([A-Z0-9_]+_H)$/m;
+      if (!defined $guard || "_$full" !~ /_\Q$guard\E$/) { print "$f: $full\n" }
+      elsif ($text !~ /^#define \Q$guard\E$/m) { print "$f\n" }' "${sources[@]}" |
+    rule "a header is guarded by its path in capitals"
 
 only() { # library pattern, then the files (globs) that may include it
-    local library=$1 f owner is_owner; shift
+    local library=$1 f owner is_owner others=(); shift
     for f in "${sources[@]}"; do
         case $f in tests/unit/* | tests/db/* | tests/fuzz/*) continue ;; esac
         is_owner=
         # shellcheck disable=SC2254  # owners are patterns
         for owner in "$@"; do case $f in $owner) is_owner=yes ;; esac; done
-        [ -n "$is_owner" ] || grep -nE "^#include <($library)" "$f" | sed "s|^|$f:|"
-    done | rule "only $* may include <$library>"
+        [ -n "$is_owner" ] || others+=("$f")
+    done
+    found "^#include <($library)" "${others[@]}" | rule "only $* may include <$library>"
 }
 only 'libpq|postgres' coordinator/store/pg.c
 only 'microhttpd' 'coordinator/http/*' 'agent/local*.c'
@@ -102,26 +114,29 @@ mapfile -t common < <(files 'common/*.[ch]')
   in_code '#include "tests/' "${coordinator[@]}" "${agent[@]}" "${common[@]}"
 } | rule "coordinator and agent know common, and not each other; common knows neither"
 
-{ for f in "${coordinator[@]}" "${agent[@]}"; do
-      case $f in
-          */loop*.[ch] | */main.c) ;;
-          *) in_code '#include "(coordinator|agent)/(loop|main)' "$f" ;;
-      esac
-      case $f in
-          coordinator/cli/*) in_code '#include "coordinator/' "$f" | grep -v '"coordinator/cli/' ;;
-          coordinator/store/*) in_code '#include "coordinator/(http|courier|router|cli)' "$f" ;;
-          coordinator/router.[ch] | coordinator/zap.[ch]) in_code '#include "coordinator/(store|http|courier|cli)' "$f" ;;
-          coordinator/courier/*) in_code '#include "coordinator/(http|router|cli)' "$f" ;;
-          coordinator/keyring/*) in_code '#include "coordinator/(store|http|courier|router|cli)' "$f" ;;
-          coordinator/http/*) in_code '#include "coordinator/(router|courier|cli)' "$f" ;;
-      esac
-  done
+below=() cli=() store=() router=() courier=() keyring=() http=()
+for f in "${coordinator[@]}" "${agent[@]}"; do
+    case $f in */loop*.[ch] | */main.c) ;; *) below+=("$f") ;; esac
+    case $f in
+        coordinator/cli/*) cli+=("$f") ;;
+        coordinator/store/*) store+=("$f") ;;
+        coordinator/router.[ch] | coordinator/zap.[ch]) router+=("$f") ;;
+        coordinator/courier/*) courier+=("$f") ;;
+        coordinator/keyring/*) keyring+=("$f") ;;
+        coordinator/http/*) http+=("$f") ;;
+    esac
+done
+{ in_code '#include "(coordinator|agent)/(loop|main)' "${below[@]}"
+  in_code '#include "coordinator/' "${cli[@]}" | grep -v '"coordinator/cli/'
+  in_code '#include "coordinator/(http|courier|router|cli)' "${store[@]}"
+  in_code '#include "coordinator/(store|http|courier|cli)' "${router[@]}"
+  in_code '#include "coordinator/(http|router|cli)' "${courier[@]}"
+  in_code '#include "coordinator/(store|http|courier|router|cli)' "${keyring[@]}"
+  in_code '#include "coordinator/(router|courier|cli)' "${http[@]}"
 } | rule "a file includes only what is below it: edges do not call each other, the loop is called by main alone"
 
 # A cycle is a pair that tsort names.
-for f in "${sources[@]}"; do
-    case $f in *.h) sed -nE "s|^#include \"([^\"]+)\".*|$f \1|p" "$f" ;; esac
-done | tsort 2>&1 >/dev/null | grep -v 'input contains' | rule "headers do not include each other in a circle"
+each 'return unless $f =~ /\.h$/; print "$f $1\n" while $text =~ /^#include "([^"]+)"/mg;' "${sources[@]}" | tsort 2>&1 >/dev/null | grep -v 'input contains' | rule "headers do not include each other in a circle"
 
 in_code '\b(strcpy|strcat|strncpy|sprintf|vsprintf|gets|alloca|setjmp|longjmp|strtok|atoi|atol|system|popen|tmpnam|mktemp|rand|srand)\(|\bgoto\b' "${sources[@]}" |
     rule "never goto, strcpy, strcat, strncpy, sprintf, gets, alloca, setjmp, strtok, atoi, system, popen, rand"
@@ -136,13 +151,14 @@ found '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" README.md | rule "no blank
 mapfile -t coded < <(files 'coordinator/*.c' | grep -v '^coordinator/cli/')
 known=$(grep -oE 'X\([a-z_]+\)' coordinator/http/codes.h | tr -d 'X()')
 # shellcheck disable=SC2016  # perl's own variables
-perl -0777 -ne 'while (/\berr_code\(\s*&?\w+,[^"]*?"(\w+)"|->code = "(\w+)"/g) { print "$ARGV: ", $1 // $2, "\n" }' "${coded[@]}" |
-    while read -r f code; do grep -qx "$code" <<<"$known" || echo "$f $code"; done |
+known=" ${known//$'\n'/ } " perl -0777 -ne 'while (/\berr_code\(\s*&?\w+,[^"]*?"(\w+)"|->code = "(\w+)"/g) {
+    my $code = $1 // $2; print "$ARGV $code\n" if index($ENV{known}, " $code ") < 0 }' "${coded[@]}" |
     rule "problem codes are listed in coordinator/http/codes.h"
 
 n=0
 for f in $(files 'sql/*.sql'); do
-    n=$((n + 1)); case $(basename "$f") in "$(printf %03d $n)"_*.sql) ;; *) echo "$f: expected number $(printf %03d $n)" ;; esac
+    n=$((n + 1)); printf -v number %03d $n
+    case ${f##*/} in "$number"_*.sql) ;; *) echo "$f: expected number $number" ;; esac
 done | rule "SQL files are numbered 001_, 002_, … without gaps"
 
 for entry in $(files '*' | cut -d/ -f1 | sort -u); do
