@@ -21,7 +21,7 @@
 #include "common/hash.h"
 #include "common/packing.h"
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 #define WIRE_MESSAGE_MAX 65536 /* both frames together: ZMQ_MAXMSGSIZE of every bound socket */
 #define WIRE_INLINE_MAX 32768  /* documents of a PREPARE travel inside when together at most this */
 #define WIRE_CHUNK_MAX 61440   /* content bytes of one CHUNK */

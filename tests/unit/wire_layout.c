@@ -20,7 +20,7 @@ START_TEST(test_the_envelope_has_a_fixed_layout)
     memset(sent.cluster_id, 0xAA, WIRE_CLUSTER_ID_SIZE);
     ck_assert_uint_eq(wire_encode_envelope(&sent, frame), WIRE_ENVELOPE_SIZE);
     ck_assert_mem_eq(frame,
-                     "\x02\x07\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA"
+                     "\x03\x07\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA\xAA"
                      "\x01\x02\x03\x04\x01\x02\x03\x04\x05\x06\x07\x08"
                      "\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0",
                      WIRE_ENVELOPE_SIZE);
