@@ -16,7 +16,7 @@ static const struct {
     const char *utf8, *ascii;
 } letters[] = {
     [BAR_APPLIED] = { "█", "#" }, [BAR_READY] = { "▓", "=" },   [BAR_ROLLED_BACK] = { "▒", "<" },
-    [BAR_FAILED] = { "╳", "x" },  [BAR_PENDING] = { "░", "." },
+    [BAR_FAILED] = { "╳", "x" },  [BAR_PENDING] = { "░", "." }, [BAR_CHECK_FAILING] = { "╱", "!" },
 };
 
 const char *bar_state_name(enum bar_state state)

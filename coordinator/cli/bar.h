@@ -7,10 +7,11 @@
 
 #include "common/buffer.h"
 
-/* In the order in which they stand in a bar. */
+/* In the order in which they stand in a bar. check_failing: applied, and its check says no by now. */
 #define BAR_STATES(X)                                                                              \
     X(APPLIED, "applied")                                                                          \
-    X(READY, "ready") X(ROLLED_BACK, "rolled_back") X(FAILED, "failed") X(PENDING, "pending")
+    X(READY, "ready") X(ROLLED_BACK, "rolled_back") X(CHECK_FAILING, "check_failing")               \
+    X(FAILED, "failed") X(PENDING, "pending")
 enum bar_state {
 #define X(name, text) BAR_##name,
     BAR_STATES(X)

@@ -306,7 +306,7 @@ static void print_counts(struct follow_lines *l, const json_t *rollout)
     SCOPED_BUFFER struct buffer text = { 0 };
     struct bar bar;
 
-    picture_counts(json_object_get(rollout, "counts"), &bar);
+    picture_counts(rollout, &bar);
     if (bar_legend(&bar, &text, false) == 0 || strcmp(text.data, l->counts) == 0)
         return;
     snprintf(l->counts, sizeof(l->counts), "%s", text.data);

@@ -36,13 +36,36 @@ const char *picture_state(const json_t *rollout)
     return *phase ? phase : state;
 }
 
-void picture_counts(const json_t *counts, struct bar *out)
+void picture_counts(const json_t *object, struct bar *out)
 {
+    const json_t *counts = json_object_get(object, "counts");
+    long long failing = cli_number(object, "check_failing");
+
     for (size_t i = 0; i < BAR_STATE_COUNT; i++) {
         long long n = cli_number(counts, bar_state_name((enum bar_state)i));
 
         out->counts[i] = n > 0 ? (size_t)n : 0;
     }
+    if (failing > 0 && (size_t)failing <= out->counts[BAR_APPLIED]) {
+        out->counts[BAR_CHECK_FAILING] = (size_t)failing;
+        out->counts[BAR_APPLIED] -= (size_t)failing;
+    }
+}
+
+/* Completed is good news when everybody has it. */
+static bool is_partial(const json_t *rollout)
+{
+    const json_t *counts = json_object_get(rollout, "counts");
+
+    return strcmp(cli_text(rollout, "state"), "completed") == 0 &&
+           cli_number(counts, "failed") + cli_number(counts, "pending") +
+                   cli_number(counts, "ready") + cli_number(counts, "rolled_back") >
+               0;
+}
+
+enum tint picture_tint(const json_t *rollout)
+{
+    return is_partial(rollout) ? TINT_BACK : tint_of_state(picture_state(rollout));
 }
 
 void picture_changes(const json_t *rollout, bool is_utf8, struct buffer *out)
@@ -100,6 +123,71 @@ static long long elapsed_ms(const json_t *rollout, long long now_ms)
     return (to ? to : now_ms) - from;
 }
 
+/* ", 2 of 3 servers have it": who lags gets it when it answers. */
+static void add_partial(const json_t *rollout, struct buffer *rest)
+{
+    const json_t *counts = json_object_get(rollout, "counts"), *one;
+    const char *name;
+    long long total = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)counts, name, one)
+        total += json_integer_value(one);
+    buffer_printf(rest, ", %lld of %lld servers have it", cli_number(counts, "applied"), total);
+}
+
+/* Who waits for whom, and what to type. */
+static void draw_approvals(const json_t *rollout, const struct picture_style *st,
+                           struct buffer *out)
+{
+    const json_t *approvals = json_object_get(rollout, "approvals");
+    SCOPED_BUFFER struct buffer line = { 0 };
+    size_t i, valid = 0;
+    json_t *one;
+    char ago[32];
+
+    if (strcmp(cli_text(rollout, "state"), "awaiting_approval") != 0)
+        return;
+    json_array_foreach(json_object_get(approvals, "given"), i, one)
+        valid += !json_is_true(json_object_get(one, "void"));
+    cli_ago(cli_text(rollout, "created_at"), ago);
+    buffer_printf(&line, "%zu of %lld approvals given; asked for by %s %s; who else may: lockstep "
+                         "rollout approve %s",
+                  valid, cli_number(approvals, "needed"), cli_text(rollout, "created_by"), ago,
+                  cli_text(rollout, "id"));
+    add_line(out, st, TINT_READY, line.data);
+    json_array_foreach(json_object_get(approvals, "given"), i, one) {
+        buffer_clear(&line);
+        cli_ago(cli_text(one, "at"), ago);
+        buffer_printf(&line, "  approved by %s %s%s%s%s", cli_text(one, "by"), ago,
+                      *cli_text(one, "reason") ? ": " : "", cli_text(one, "reason"),
+                      json_is_true(json_object_get(one, "void"))
+                          ? " (void: what it replaces has moved since)"
+                          : "");
+        add_line(out, st, TINT_DIM, line.data);
+    }
+}
+
+/* Who asked for it, and what is unusual about it. */
+static void draw_origin(const json_t *rollout, const struct picture_style *st, struct buffer *out)
+{
+    const char *note = cli_text(rollout, "note"), *by = cli_text(rollout, "created_by");
+    const char *taken_back_by = cli_text(rollout, "rolled_back_by");
+    bool is_break_glass = json_is_true(json_object_get(rollout, "break_glass"));
+    SCOPED_BUFFER struct buffer line = { 0 };
+
+    if (*note || is_break_glass) {
+        buffer_printf(&line, "%sby %s%s%s", is_break_glass ? "BREAK GLASS " : "", by,
+                      *note ? ": " : "", note);
+        add_line(out, st, is_break_glass ? TINT_BACK : TINT_DIM, line.data);
+    }
+    if (*taken_back_by) {
+        buffer_clear(&line);
+        buffer_printf(&line, "taken back by %s", taken_back_by);
+        add_line(out, st, TINT_BACK, line.data);
+    }
+    draw_approvals(rollout, st, out);
+}
+
 static void draw_state(const json_t *rollout, const struct picture_style *st, struct buffer *out)
 {
     const char *state = picture_state(rollout), *reason = cli_text(rollout, "reason");
@@ -112,11 +200,13 @@ static void draw_state(const json_t *rollout, const struct picture_style *st, st
     snprintf(word, sizeof(word), "%s", state);
     for (char *p; (p = strchr(word, '_'));)
         *p = ' ';
-    buffer_printf(out, "%s%s%s", tint_on(tint_of_state(state), st->is_colour), word,
-                  tint_off(tint_of_state(state), st->is_colour));
+    buffer_printf(out, "%s%s%s", tint_on(picture_tint(rollout), st->is_colour), word,
+                  tint_off(picture_tint(rollout), st->is_colour));
     picture_elapsed(elapsed_ms(rollout, st->now_ms), time);
     if (!picture_is_final(rollout) && json_is_integer(stage) && stages)
         buffer_printf(&rest, ", stage %lld of %zu", json_integer_value(stage) + 1, stages);
+    if (is_partial(rollout))
+        add_partial(rollout, &rest);
     buffer_printf(&rest, "  %s", time);
     if (cli_number(rollout, "unreachable") > 0)
         buffer_printf(&rest, "  %lld unreachable", cli_number(rollout, "unreachable"));
@@ -149,8 +239,7 @@ static void draw_header(const json_t *rollout, const struct picture_style *st, s
         add_line(out, st, TINT_BOLD, name.data);
     }
     draw_state(rollout, st, out);
-    if (*cli_text(rollout, "note"))
-        add_line(out, st, TINT_DIM, cli_text(rollout, "note"));
+    draw_origin(rollout, st, out);
 }
 
 /* ---------------------------------------------------------------- stages */
@@ -184,7 +273,7 @@ static struct columns measure(const json_t *stages, const struct picture_style *
             c.name = width < NAME_CELLS_MAX ? width : NAME_CELLS_MAX;
         if ((size_t)digits > c.servers)
             c.servers = (size_t)digits;
-        picture_counts(json_object_get(stage, "counts"), &bar);
+        picture_counts(stage, &bar);
         width = bar_legend(&bar, &text, false);
         if (width > legend)
             legend = width;
@@ -213,7 +302,7 @@ static void draw_stage(const json_t *stage, bool is_open, const struct columns *
     size_t used = 2 + c->name + 1 + c->servers + 2 + c->bar, width;
     struct bar bar;
 
-    picture_counts(json_object_get(stage, "counts"), &bar);
+    picture_counts(stage, &bar);
     table_text_add(&name, cli_text(stage, "name"), c->name, st->is_utf8);
     buffer_printf(out, "%s %s", !is_open ? " " : st->is_utf8 ? "▸" : ">", name.data);
     pad_to(out, table_text_width(name.data), c->name);
@@ -265,7 +354,8 @@ static void draw_failure(const json_t *server, size_t names, const struct pictur
         buffer_printf(&line, "  %s", reason);
     if (st->has_whole_reasons)
         whole.width = SIZE_MAX;
-    add_line(out, &whole, tint_of_state(state), line.data);
+    add_line(out, &whole, tint_of_state(strcmp(detail, "check_failing") == 0 ? detail : state),
+             line.data);
 }
 
 static void draw_failures(const json_t *failures, const struct picture_style *st, size_t room,

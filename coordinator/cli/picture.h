@@ -7,6 +7,7 @@
 
 #include "common/buffer.h"
 #include "coordinator/cli/bar.h"
+#include "coordinator/cli/table.h"
 
 struct json_t;
 
@@ -23,8 +24,10 @@ struct picture_style {
 void picture_draw(const struct json_t *rollout, const struct json_t *failures,
                   const struct picture_style *style, struct buffer *out);
 
-/* {"pending":3,…} as counts. */
-void picture_counts(const struct json_t *counts, struct bar *out);
+/* The counts of a rollout or a stage; those that applied and fail their check stand apart. */
+void picture_counts(const struct json_t *object, struct bar *out);
+/* The colour of its state: what completed without some of its servers is not green. */
+enum tint picture_tint(const struct json_t *rollout);
 
 /* "payments/prod 41 → 42, search/prod 7 → 8". */
 void picture_changes(const struct json_t *rollout, bool is_utf8, struct buffer *out);

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "coordinator/cli/picture.h"
 #include "coordinator/cli/rollout_find.h"
@@ -34,23 +35,28 @@ const struct command_option rollout_servers_options[] = {
 
 static void rollout_row(const struct cli *cli, struct table *t, const json_t *rollout)
 {
-    SCOPED_BUFFER struct buffer changes = { 0 }, legend = { 0 };
+    SCOPED_BUFFER struct buffer changes = { 0 }, legend = { 0 }, reason = { 0 };
     const char *state = picture_state(rollout);
     struct bar bar;
     char ago[32];
 
     cli_ago(cli_text(rollout, "created_at"), ago);
     picture_changes(rollout, cli->out.is_utf8, &changes);
-    picture_counts(json_object_get(rollout, "counts"), &bar);
+    picture_counts(rollout, &bar);
     if (bar_legend(&bar, &legend, false) == 0)
         buffer_add_text(&legend, "-");
     table_cell(t, TINT_PLAIN, cli_text(rollout, "id"));
-    table_cell(t, tint_of_state(state), state);
+    table_cell(t, picture_tint(rollout), state);
     table_cell(t, TINT_PLAIN, changes.data);
     table_cell(t, TINT_PLAIN, legend.data);
     table_cell(t, TINT_DIM, cli_text(rollout, "created_by"));
     table_cell(t, TINT_DIM, ago);
-    table_cell(t, TINT_PLAIN, cli_text(rollout, "reason"));
+    if (*cli_text(rollout, "reverts"))
+        buffer_printf(&reason, "takes back %s: ", cli_text(rollout, "reverts"));
+    if (*cli_text(rollout, "rolled_back_by"))
+        buffer_printf(&reason, "taken back by %s: ", cli_text(rollout, "rolled_back_by"));
+    buffer_add_text(&reason, cli_text(rollout, "reason"));
+    table_cell(t, TINT_PLAIN, reason.data);
 }
 
 static int list_path(const struct cli *cli, struct buffer *path, struct err *e)
@@ -197,8 +203,8 @@ static void server_row(struct table *t, const json_t *server, bool is_wide)
         table_cellf(t, TINT_PLAIN, "%lld", json_integer_value(stage) + 1);
     else
         table_cell(t, TINT_DIM, json_is_string(stage) ? json_string_value(stage) : "-");
-    table_cell(t, tint_of_state(state), state);
-    table_cell(t, TINT_PLAIN, detail);
+    table_cell(t, tint_of_state(strcmp(detail, "check_failing") == 0 ? detail : state), state);
+    table_cell(t, strcmp(detail, "check_failing") == 0 ? TINT_BAD : TINT_PLAIN, detail);
     table_cell(t, TINT_DIM, ago);
     if (is_wide) {
         steps_text(server, &steps);

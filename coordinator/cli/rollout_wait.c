@@ -22,12 +22,12 @@ struct screen {
     const char *id;
     struct buffer drawn;
     json_t *failures;
-    long long failed, rolled_back; /* the counts `failures` was fetched for */
+    long long told[4]; /* the counts `failures` was fetched for */
 };
 
 /* ---------------------------------------------------------------- failures */
 
-static void fetch_failures(struct cli *cli, const char *id, const char *state, json_t *into)
+static void fetch_failures(struct cli *cli, const char *id, const char *query, json_t *into)
 {
     SCOPED_BUFFER struct buffer path = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -35,7 +35,7 @@ static void fetch_failures(struct cli *cli, const char *id, const char *state, j
     size_t i;
     json_t *one;
 
-    buffer_printf(&path, "/api/v1/rollouts/%s/servers?state=%s&limit=%d", id, state,
+    buffer_printf(&path, "/api/v1/rollouts/%s/servers?%s&limit=%d", id, query,
                   FAILURES_SHOWN);
     if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
         return; /* the picture without its last lines is better than none */
@@ -44,23 +44,24 @@ static void fetch_failures(struct cli *cli, const char *id, const char *state, j
             json_array_append(into, one);
 }
 
-/* Asks only when a count moved. */
+/* Asks only when a count moved. Who is pending is told of when it is over: before, it is no news. */
 static void refresh_failures(struct screen *s, const json_t *rollout)
 {
+    static const char *const queries[] = { "state=failed", "state=applied&detail=check_failing",
+                                           "state=rolled_back", "state=pending" };
     const json_t *counts = json_object_get(rollout, "counts");
-    long long failed = cli_number(counts, "failed");
-    long long rolled_back = cli_number(counts, "rolled_back");
+    long long now[] = { cli_number(counts, "failed"), cli_number(rollout, "check_failing"),
+                        cli_number(counts, "rolled_back"),
+                        picture_is_final(rollout) ? cli_number(counts, "pending") : 0 };
 
-    if (s->failures && failed == s->failed && rolled_back == s->rolled_back)
+    if (s->failures && memcmp(now, s->told, sizeof(now)) == 0)
         return;
     json_decref(s->failures);
     s->failures = json_array();
-    s->failed = failed;
-    s->rolled_back = rolled_back;
-    if (failed)
-        fetch_failures(s->cli, s->id, "failed", s->failures);
-    if (rolled_back)
-        fetch_failures(s->cli, s->id, "rolled_back", s->failures);
+    memcpy(s->told, now, sizeof(now));
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++)
+        if (now[i])
+            fetch_failures(s->cli, s->id, queries[i], s->failures);
 }
 
 /* ---------------------------------------------------------------- drawing in place */

@@ -23,6 +23,7 @@ const struct command_option server_retry_options[] = {
 const struct command_option server_list_options[] = {
     { "scope", 's', "SERVICE/ENV", "only servers that read this scope" },
     { "label", 0, "NAME=VALUE", "only servers with this label" },
+    { "wide", 'w', NULL, "also the version of each agent" },
     { NULL, 0, NULL, NULL },
 };
 
@@ -173,7 +174,13 @@ static void add_labels(struct buffer *out, const json_t *labels)
                       json_is_string(value) ? json_string_value(value) : "?");
 }
 
-/* "payments/prod@42", or "@41 (wants 42) catching_up" while they differ. */
+static bool is_failed(const json_t *scope)
+{
+    return strcmp(cli_text(scope, "state"), "failed") == 0;
+}
+
+/* "payments/prod@42", or "@41 (wants 42) catching_up" while they differ. Failed is said before the
+ * step at which it did: "failed (activating)" is over, "activating" is not. */
 static void add_scopes(struct buffer *out, const json_t *scopes)
 {
     size_t i;
@@ -189,21 +196,34 @@ static void add_scopes(struct buffer *out, const json_t *scopes)
                       cli_text(s, "environment"), is);
         if (wants != is)
             buffer_printf(out, " (wants %lld)", wants);
+        if (is_failed(s) && strcmp(cli_text(s, "detail"), "failed") != 0)
+            buffer_add_text(out, " failed");
         if (*cli_text(s, "detail"))
-            buffer_printf(out, " %s", cli_text(s, "detail"));
+            buffer_printf(out, is_failed(s) ? " (%s)" : " %s", cli_text(s, "detail"));
     }
 }
 
+/* The worst that is so now: whoever looks down the column must not take a broken server for well. */
 static const char *presence(const json_t *server)
 {
-    const char *state = cli_text(server, "state");
+    const char *state = cli_text(server, "state"), *worst = NULL;
+    size_t i;
+    json_t *s;
 
     if (*state && strcmp(state, "enrolled") != 0)
         return state;
+    json_array_foreach(json_object_get(server, "scopes"), i, s) {
+        if (is_failed(s))
+            worst = "failed";
+        else if (!worst && json_is_object(json_object_get(s, "check")))
+            worst = "check_failing";
+    }
+    if (worst && !json_is_false(json_object_get(server, "reachable")))
+        return worst;
     return json_is_false(json_object_get(server, "reachable")) ? "offline" : "online";
 }
 
-static void server_row(struct table *t, const json_t *server)
+static void server_row(struct table *t, const json_t *server, bool is_wide)
 {
     SCOPED_BUFFER struct buffer labels = { 0 }, scopes = { 0 };
     const char *state = presence(server);
@@ -216,12 +236,17 @@ static void server_row(struct table *t, const json_t *server)
     table_cell(t, tint_of_state(state), state);
     table_cell(t, TINT_DIM, ago);
     table_cell(t, TINT_DIM, labels.data);
+    if (is_wide)
+        table_cell(t, TINT_DIM, cli_text(server, "agent_version"));
     table_cell(t, TINT_PLAIN, scopes.data);
 }
 
 int server_list(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = { "SERVER", "STATE", "SEEN", "LABELS", "RUNS", NULL };
+    static const char *const wide[] = { "SERVER", "STATE", "SEEN", "LABELS",
+                                        "AGENT",  "RUNS",  NULL };
+    bool is_wide = command_flag(&cli->line, "wide");
     const char *label = command_option(&cli->line, "label");
     const char *scope = command_option(&cli->line, "scope");
     struct ref_scope parsed;
@@ -245,9 +270,9 @@ int server_list(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &e);
     if (!cli_print_list(cli, "servers", list, "name")) {
         cli_sort(list, "name");
-        t = table_new(headings);
+        t = table_new(is_wide ? wide : headings);
         json_array_foreach(list, i, one)
-            server_row(t, one);
+            server_row(t, one, is_wide);
         output_table(&cli->out, t);
         table_free(t);
     }
@@ -270,7 +295,7 @@ static void show_scopes(const struct cli *cli, const json_t *scopes)
         table_cellf(t, TINT_PLAIN, "%lld", cli_number(s, "revision"));
         table_cellf(t, TINT_PLAIN, "%lld", cli_number(s, "desired_revision"));
         table_cell(t, tint_of_state(state), state);
-        table_cell(t, TINT_PLAIN, cli_text(s, "detail"));
+        table_cell(t, tint_of_state(cli_text(s, "detail")), cli_text(s, "detail"));
         table_cell(t, TINT_PLAIN, cli_text(s, "reason"));
     }
     output_table(&cli->out, t);

@@ -22,14 +22,14 @@ static size_t share(struct bar b, size_t cells, enum bar_state state)
 
 START_TEST(test_a_bar_shows_everybody_who_is_there)
 {
-    ck_assert_uint_eq(share((struct bar){ { 9999, 0, 0, 1, 0 } }, 20, BAR_FAILED), 1);
-    ck_assert_uint_eq(share((struct bar){ { 9999, 0, 0, 1, 0 } }, 20, BAR_APPLIED), 19);
-    ck_assert_uint_eq(share((struct bar){ { 1, 1, 1, 1, 1000000 } }, 5, BAR_PENDING), 1);
-    ck_assert_uint_eq(share((struct bar){ { 1, 1, 1, 1, 1 } }, 3, BAR_APPLIED), 1);
-    ck_assert_uint_eq(share((struct bar){ { 5, 0, 0, 0, 5 } }, 11, BAR_FAILED), 0);
-    ck_assert_uint_eq(share((struct bar){ { 1, 0, 0, 0, 2 } }, 30, BAR_APPLIED), 10);
+    ck_assert_uint_eq(share((struct bar){ { 9999, 0, 0, 0, 1, 0 } }, 20, BAR_FAILED), 1);
+    ck_assert_uint_eq(share((struct bar){ { 9999, 0, 0, 0, 1, 0 } }, 20, BAR_APPLIED), 19);
+    ck_assert_uint_eq(share((struct bar){ { 1, 1, 1, 0, 1, 1000000 } }, 5, BAR_PENDING), 1);
+    ck_assert_uint_eq(share((struct bar){ { 1, 1, 1, 0, 1, 1 } }, 3, BAR_APPLIED), 1);
+    ck_assert_uint_eq(share((struct bar){ { 5, 0, 0, 0, 0, 5 } }, 11, BAR_FAILED), 0);
+    ck_assert_uint_eq(share((struct bar){ { 1, 0, 0, 0, 0, 2 } }, 30, BAR_APPLIED), 10);
     ck_assert_uint_eq(share((struct bar){ { 0 } }, 30, BAR_PENDING), 30);
-    ck_assert_uint_eq(share((struct bar){ { 3, 2, 0, 0, 0 } }, 0, BAR_APPLIED), 0);
+    ck_assert_uint_eq(share((struct bar){ { 3, 2, 0, 0, 0, 0 } }, 0, BAR_APPLIED), 0);
 }
 END_TEST
 
@@ -37,7 +37,7 @@ END_TEST
 START_TEST(test_shares_always_add_up)
 {
     for (size_t n = 0; n < 3125; n++) {
-        struct bar b = { { n % 5, n / 5 % 5, n / 25 % 5, n / 125 % 5 * 1000, n / 625 } };
+        struct bar b = { { n % 5, n / 5 % 5, n / 25 % 5, n % 3, n / 125 % 5 * 1000, n / 625 } };
 
         for (size_t cells = 0; cells < 24; cells++) {
             size_t present = 0, shares[BAR_STATE_COUNT], sum = 0;
@@ -57,7 +57,7 @@ END_TEST
 
 START_TEST(test_a_bar_is_as_wide_as_asked)
 {
-    struct bar b = { { 3, 2, 1, 1, 9 } };
+    struct bar b = { { 3, 2, 1, 0, 1, 9 } };
     SCOPED_BUFFER struct buffer plain = { 0 }, fine = { 0 }, legend = { 0 };
 
     bar_draw(&b, &plain, 16, false, false);
@@ -66,6 +66,22 @@ START_TEST(test_a_bar_is_as_wide_as_asked)
     ck_assert_uint_eq(table_text_width(fine.data), 16);
     ck_assert_uint_eq(bar_legend(&b, &legend, false), strlen(legend.data));
     ck_assert_str_eq(legend.data, "3 applied, 2 ready, 1 rolled back, 1 failed, 9 pending");
+}
+END_TEST
+
+START_TEST(test_failing_checks_are_no_good_news)
+{
+    json_t *stage = json_pack("{s:{s:i,s:i},s:i}", "counts", "applied", 3, "pending", 1,
+                              "check_failing", 2);
+    SCOPED_BUFFER struct buffer bar = { 0 }, legend = { 0 };
+    struct bar b;
+
+    picture_counts(stage, &b);
+    bar_draw(&b, &bar, 4, false, false);
+    ck_assert_str_eq(bar.data, "#!!.");
+    bar_legend(&b, &legend, false);
+    ck_assert_str_eq(legend.data, "1 applied, 2 check failing, 1 pending");
+    json_decref(stage);
 }
 END_TEST
 
@@ -302,6 +318,7 @@ int main(void)
     tcase_add_test(t, test_a_bar_shows_everybody_who_is_there);
     tcase_add_test(t, test_shares_always_add_up);
     tcase_add_test(t, test_a_bar_is_as_wide_as_asked);
+    tcase_add_test(t, test_failing_checks_are_no_good_news);
     tcase_add_test(t, test_text_is_measured_in_cells);
     tcase_add_loop_test(t, test_foreign_text_is_tamed_and_cut, 0, COUNT(cuts));
     tcase_add_test(t, test_columns_are_aligned);
