@@ -2,6 +2,7 @@
 #include "agent/watch.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "agent/say.h"
 #include "agent/secrets.h"
@@ -25,15 +26,20 @@ void watch_start(struct agent *a, int64_t now_ms)
     }
 }
 
+/* What changed is told at once. A check that goes on failing is told again each time it says no: the
+ * words may have been lost on the way, and people wait for them. */
 static void judge(struct agent *a, unsigned scope, bool is_failing, const char *detail)
 {
     struct watch *w = &a->watches[scope];
-    bool is_news = w->is_failing != is_failing;
+    bool is_news = w->is_failing != is_failing || strcmp(w->detail, detail) != 0;
 
     w->is_failing = is_failing;
     snprintf(w->detail, sizeof(w->detail), "%s", detail);
-    if (!is_news)
+    if (!is_news) {
+        if (is_failing)
+            say_check(a, scope);
         return;
+    }
     w->sequence++;
     log_info(is_failing ? "check fails" : "check passes", "scope", agent_scope(a, scope)->name,
              "reason", is_failing ? detail : NULL);

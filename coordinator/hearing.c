@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log_limit.h"
-#include "coordinator/drifting.h"
+#include "coordinator/conditions.h"
 #include "coordinator/joining.h"
 #include "coordinator/refusing.h"
 #include "coordinator/secret_desk.h"
@@ -30,7 +30,7 @@
 
 struct hearing {
     struct allowance polls;
-    struct drifting drifting;
+    struct conditions conditions;
     struct turns turns;
     struct edges *edges;
     struct leading *leading;
@@ -49,7 +49,7 @@ struct hearing *hearing_new(struct edges *edges)
 
     MUST(h);
     h->edges = edges;
-    h->drifting.edges = edges;
+    h->conditions.edges = edges;
     h->batch = ack_batch_new();
     h->ping_ms = clock_monotonic_ms();
     return h;
@@ -75,7 +75,7 @@ void hearing_set_leading(struct hearing *h, struct leading *leading, const char 
         struct roster_server *s = roster_server(h->edges->roster, i);
 
         s->unsaved_acks = s->unsaved_joins = 0; /* nobody will hand them back */
-        s->drift_said = 0;
+        memset(s->said, 0, sizeof(s->said));
     }
 }
 
@@ -156,7 +156,7 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
     s->heard_ms = now_ms;
     s->greeted_epoch = h->edges->epoch;
     welcome(h, s, &hello);
-    drifting_settle(&h->drifting, s, hello.scopes, hello.scope_count);
+    conditions_settle(&h->conditions, s, hello.scopes, hello.scope_count);
     joining_note(s, &hello);
     joining_hear(h->edges, s, hello.scopes, hello.scope_count);
     leading_heard(h->leading, s, true, heard,
@@ -174,7 +174,7 @@ static void on_pong(struct hearing *h, struct roster_server *s, const struct rou
         wire_decode_pong(m->body, m->body_size, &pong, &e) != 0)
         return;
     s->greeted_epoch = h->edges->epoch;
-    drifting_settle(&h->drifting, s, pong.scopes, pong.scope_count);
+    conditions_settle(&h->conditions, s, pong.scopes, pong.scope_count);
     joining_hear(h->edges, s, pong.scopes, pong.scope_count);
     leading_heard(h->leading, s, is_first, heard,
                   to_heard(h, s, pong.scopes, pong.scope_count, heard));
@@ -386,7 +386,8 @@ static void on_stale(struct hearing *h, struct roster_server *s, const struct ro
     warn(h, "an agent has heard of a newer leader", s, epoch);
 }
 
-/* A verdict changed: ask for the whole digest at once. */
+/* A verdict changed: its words are written down, then the whole digest is asked for, so that what is
+ * decided because of it finds them. */
 static void on_check(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
     struct wire_check check;
@@ -395,9 +396,8 @@ static void on_check(struct hearing *h, struct roster_server *s, const struct ro
     if (m->envelope.session != s->session ||
         wire_decode_check(m->body, m->body_size, &check, &e) != 0)
         return;
-    if (wire_text_is(check.name, WIRE_CHECK_DRIFT))
-        drifting_hear(&h->drifting, s, &check);
-    else
+    conditions_hear(&h->conditions, s, &check);
+    if (!wire_text_is(check.name, WIRE_CHECK_DRIFT))
         ping(h, s);
 }
 

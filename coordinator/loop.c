@@ -68,7 +68,7 @@ static void publish(struct loop *l)
     l->status.is_leading = l->leading != NULL;
     l->status.epoch = l->edges.epoch;
     l->status.servers_connected = l->leading ? leading_connected(l->leading) : 0;
-    l->status.servers_drifted = l->leading ? roster_drifted_count(l->edges.roster) : 0;
+    l->status.servers_drifted = l->leading ? roster_bad_count(l->edges.roster, CONDITION_DRIFT) : 0;
     l->status.sent_bytes = router_sent_bytes(l->edges.router);
     l->status.garbage_frames = router_garbage_count(l->edges.router);
     memcpy(l->status.stuck, l->stuck, sizeof(l->status.stuck));

@@ -25,7 +25,7 @@ struct roster {
     uint32_t servers_max, scopes_max, server_count, scope_count;
     struct server_entry **servers, *servers_by_key, *servers_by_id;
     struct scope_entry **scopes, *scopes_by_name, *scopes_by_id;
-    uint32_t drifted_count;
+    uint32_t bad_counts[CONDITION_KIND_COUNT];
     bool was_full;
 };
 
@@ -144,30 +144,32 @@ bool roster_is_member(const struct roster_server *s, uint32_t scope)
     return false;
 }
 
-bool roster_is_drifted(const struct roster_server *s, uint32_t scope)
+bool roster_is_bad(const struct roster_server *s, enum condition_kind kind, uint32_t scope)
 {
     for (uint32_t i = 0; i < s->scope_count; i++)
         if (s->scopes[i] == scope)
-            return s->drifted >> i & 1;
+            return s->bad[kind] >> i & 1;
     return false;
 }
 
-void roster_set_drifted(struct roster *r, struct roster_server *s, uint32_t scope, bool is_drifted)
+void roster_set_bad(struct roster *r, struct roster_server *s, enum condition_kind kind,
+                    uint32_t scope, bool is_bad)
 {
-    bool was_any = s->drifted != 0;
+    uint64_t *bad = &s->bad[kind];
+    bool was_any = *bad != 0;
 
     for (uint32_t i = 0; i < s->scope_count; i++) {
         uint64_t bit = UINT64_C(1) << i;
 
         if (s->scopes[i] == scope)
-            s->drifted = is_drifted ? s->drifted | bit : s->drifted & ~bit;
+            *bad = is_bad ? *bad | bit : *bad & ~bit;
     }
-    r->drifted_count += (s->drifted != 0) - (uint32_t)was_any;
+    r->bad_counts[kind] += (*bad != 0) - (uint32_t)was_any;
 }
 
-uint32_t roster_drifted_count(const struct roster *r)
+uint32_t roster_bad_count(const struct roster *r, enum condition_kind kind)
 {
-    return r->drifted_count;
+    return r->bad_counts[kind];
 }
 
 bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope)
@@ -180,20 +182,24 @@ bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope
     return true;
 }
 
-/* The last one takes its place, with its mark of drift. */
+/* The last one takes its place, with its marks. */
 bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t scope)
 {
     uint32_t at = 0, last = s->scope_count - 1;
-    bool is_drifted;
 
     while (at < s->scope_count && s->scopes[at] != scope)
         at++;
     if (at == s->scope_count)
         return false;
-    roster_set_drifted(r, s, scope, false);
-    is_drifted = s->drifted >> last & 1;
-    s->drifted &= ~(UINT64_C(1) << last);
-    s->drifted |= (uint64_t)(is_drifted && at != last) << at;
+    for (unsigned kind = 0; kind < CONDITION_KIND_COUNT; kind++) {
+        uint64_t is_last_bad = s->bad[kind] >> last & 1;
+
+        roster_set_bad(r, s, (enum condition_kind)kind, scope, false);
+        if (at == last)
+            continue;
+        s->bad[kind] &= ~(UINT64_C(1) << last);
+        s->bad[kind] |= is_last_bad << at;
+    }
     s->scopes[at] = s->scopes[last];
     s->scope_count--;
     return true;
@@ -375,7 +381,9 @@ static void forget_server(struct roster *r, struct server_entry *entry,
 
     entry->server.is_gone = true;
     for (uint32_t i = 0; i < entry->server.scope_count; i++)
-        roster_set_drifted(r, &entry->server, entry->server.scopes[i], false);
+        for (unsigned kind = 0; kind < CONDITION_KIND_COUNT; kind++)
+            roster_set_bad(r, &entry->server, (enum condition_kind)kind, entry->server.scopes[i],
+                           false);
     HASH_DELETE(by_key, r->servers_by_key, entry);
     if (news && was_active)
         news->revoked(news->ctx, entry->server.index);
@@ -487,7 +495,9 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
             continue;
         if (roster_add_member(r, server, scope->index) && news)
             news->joined(news->ctx, server->index, scope->index);
-        roster_set_drifted(r, server, scope->index, s->memberships[i].is_drifted);
+        for (unsigned kind = 0; kind < CONDITION_KIND_COUNT; kind++)
+            roster_set_bad(r, server, (enum condition_kind)kind, scope->index,
+                           s->memberships[i].is_bad[kind]);
     }
     if (!fits && !r->was_full) {
         r->was_full = true;

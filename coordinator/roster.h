@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #include "coordinator/router.h"
+#include "coordinator/store/condition.h"
+#include "coordinator/store/condition.h"
 #include "coordinator/store/labels.h"
 #include "coordinator/store/load.h"
 
@@ -33,9 +35,9 @@ struct roster_server {
     char *globs; /* scopes the enrolment allows, one per line */
     uint32_t scope_count;
     uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships, all within globs */
-    uint64_t drifted; /* of them, by place: something there is not as it should be */
-    uint64_t drift_said; /* which telling of it was written last */
-    int64_t told_ms;     /* until when its allowance of tellings is used up (drifting.c) */
+    /* Of them, by place: what is not as it should be, and which telling was written last. */
+    uint64_t bad[CONDITION_KIND_COUNT], said[CONDITION_KIND_COUNT];
+    int64_t told_ms;     /* until when its allowance of tellings is used up (conditions.c) */
     /* The session. */
     bool has_peer;
     struct router_peer peer;
@@ -99,9 +101,10 @@ bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t sc
 bool roster_is_member(const struct roster_server *s, uint32_t scope);
 /* Recorded: labels as JSON text, and the agent's version; NULL: as they were. */
 void roster_set_told(struct roster_server *s, const char *labels, const char *version);
-bool roster_is_drifted(const struct roster_server *s, uint32_t scope);
-void roster_set_drifted(struct roster *r, struct roster_server *s, uint32_t scope, bool is_drifted);
-uint32_t roster_drifted_count(const struct roster *r); /* servers */
+bool roster_is_bad(const struct roster_server *s, enum condition_kind kind, uint32_t scope);
+void roster_set_bad(struct roster *r, struct roster_server *s, enum condition_kind kind,
+                    uint32_t scope, bool is_bad);
+uint32_t roster_bad_count(const struct roster *r, enum condition_kind kind); /* servers */
 /* Does the enrolment allow the scope? Never what cannot be one by its name. */
 bool roster_allows(const struct roster_server *s, const struct roster_scope *scope);
 /* May this server speak in rollouts? */

@@ -16,6 +16,7 @@ static const char *const states[] = { "pending", "ready", "applied", "failed", "
 
 struct counts {
     uint64_t of[STATE_COUNT];
+    uint64_t failing; /* of the applied: the check says no */
 };
 
 /* All that is known of one rollout while its object is made. */
@@ -48,8 +49,11 @@ static void add_count(struct picture *p, const struct rollout_view_count *row)
         if (strcmp(states[i], row->state) != 0)
             continue;
         p->all.of[i] += row->count;
-        if (row->stage >= 0 && row->stage < ROLLOUT_STAGES_MAX)
+        p->all.failing += row->failing;
+        if (row->stage >= 0 && row->stage < ROLLOUT_STAGES_MAX) {
             p->stages[row->stage].of[i] += row->count;
+            p->stages[row->stage].failing += row->failing;
+        }
     }
     p->members += row->count;
 }
@@ -139,10 +143,11 @@ static json_t *stages_json(const struct picture *p, const struct strategy_spec *
             c.of[0] = servers > 0 ? (uint64_t)servers : 0;
         }
         json_array_append_new(list,
-                              json_pack("{s:s,s:o,s:s,s:o}", "name", spec->stages[i].name,
+                              json_pack("{s:s,s:o,s:s,s:o,s:I}", "name", spec->stages[i].name,
                                         "servers",
                                         servers < 0 ? json_null() : json_integer(servers), "state",
-                                        stage_state(&p->view, i), "counts", counts_json(&c)));
+                                        stage_state(&p->view, i), "counts", counts_json(&c),
+                                        "check_failing", (json_int_t)c.failing));
     }
     return list;
 }
@@ -196,13 +201,13 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
                        json_integer(v->stage), "paused", v->is_paused, "reason", v->reason,
                        "changes", changes_json(v, changes)));
     json_object_update_new(
-        out, json_pack("{s:o,s:s,s:s,s:b,s:s,s:s,s:o,s:o,s:o,s:I,s:o,s:o}", "strategy",
+        out, json_pack("{s:o,s:s,s:s,s:b,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:o,s:o}", "strategy",
                        json_loads(v->strategy, 0, NULL), "strategy_name", v->strategy_name, "note",
                        v->note, "break_glass", v->is_break_glass, "created_by", v->created_by,
                        "created_at", v->created_at, "started_at", text_or_null(v->started_at),
                        "finished_at", text_or_null(v->finished_at), "counts",
-                       counts_json(&p->all), "unreachable", (json_int_t)p->fleet.unreachable,
-                       "stages", stages, "latency_ms", json_null()));
+                       counts_json(&p->all), "check_failing", (json_int_t)p->all.failing,
+                       "unreachable", (json_int_t)p->fleet.unreachable, "stages", stages, "latency_ms", json_null()));
     add_approvals(v, out);
     return out;
 }

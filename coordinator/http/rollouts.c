@@ -180,12 +180,12 @@ int rollouts_get_servers(struct request *rq, struct reply *re, struct err *e)
     json_t *items;
     size_t count;
 
-    if (REQUEST_ONLY_QUERY(rq, e, "state", "stage", "label", "limit", "cursor") < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e, "state", "detail", "stage", "label", "limit", "cursor") < 0 ||
         request_limit(rq, &limit, e) < 0 || check_server_filter(state, label, e) < 0 ||
         request_query_number(rq, "stage", 0, 31, &stage, e) < 0 ||
         rollouts_find_for(rq, re, RIGHT_ROLLOUT_READ, &row, e) < 0 ||
-        rollout_view_servers(rq->pg, row.rollout_id, query_or_empty(rq, "cursor"), state, stage,
-                             label, limit + 1, &rows, e) < 0)
+        rollout_view_servers(rq->pg, row.rollout_id, query_or_empty(rq, "cursor"), state,
+                             query_or_empty(rq, "detail"), stage, label, limit + 1, &rows, e) < 0)
         return -1;
     count = rows_count(rows) < (size_t)limit ? rows_count(rows) : (size_t)limit;
     items = json_array();

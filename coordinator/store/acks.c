@@ -228,7 +228,8 @@ static int write_rolled_back(struct pg *pg, const struct known *k, const struct 
 {
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'rolled_back', detail = '', reason ="
-                    " CASE m.state WHEN 'failed' THEN m.reason ELSE '' END,"
+                    " CASE WHEN m.state = 'failed' OR m.detail = 'check_failing' THEN m.reason"
+                    " ELSE '' END,"
                     " updated_at = now()" FROM_SERVERS THE_MEMBER " AND m.state <> 'rolled_back'",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param);
 }

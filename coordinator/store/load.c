@@ -105,8 +105,8 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (pg_query(pg,
-                 "SELECT server_id, scope_id, obeyed, drift <> '', outcome = 'broken' FROM"
-                 " server_scope"
+                 "SELECT server_id, scope_id, obeyed, drift <> '', check_failing <> '',"
+                 " outcome = 'broken' FROM server_scope"
                  " ORDER BY server_id, scope_id",
                  NULL, 0, &rows, e))
         return -1;
@@ -116,8 +116,9 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
         s->memberships[i] = (struct membership_row){ .server_id = rows_int(rows, i, 0),
                                                      .scope_id = rows_int(rows, i, 1),
                                                      .obeyed = (uint64_t)rows_int(rows, i, 2),
-                                                     .is_drifted = rows_bool(rows, i, 3),
-                                                     .is_broken = rows_bool(rows, i, 4) };
+                                                     .is_bad = { rows_bool(rows, i, 3),
+                                                                 rows_bool(rows, i, 4) },
+                                                     .is_broken = rows_bool(rows, i, 5) };
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "common/scoped.h"
 #include "common/wire.h"
 #include "coordinator/core/rollout.h"
+#include "coordinator/store/condition.h"
 
 struct server_row {
     int64_t server_id;
@@ -34,7 +35,8 @@ struct scope_row {
 struct membership_row {
     int64_t server_id, scope_id;
     uint64_t obeyed;
-    bool is_drifted, is_broken; /* broken: what it obeyed failed, and so did the way back */
+    bool is_bad[CONDITION_KIND_COUNT]; /* what is not as it should be there */
+    bool is_broken; /* what it obeyed failed, and so did the way back */
 };
 
 struct change_row {

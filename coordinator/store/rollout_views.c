@@ -6,6 +6,12 @@
 #include "coordinator/store/servers.h"
 #include "coordinator/store/sqltime.h"
 
+/* What the local check of a member m says that applied an open rollout: NULL when it passes. */
+#define CHECK_WORDS                                                                                \
+    "(SELECT min(s.check_failing) FROM rollout_change c JOIN server_scope s USING (scope_id) "     \
+    " WHERE c.rollout_id = m.rollout_id AND c.is_open AND s.server_id = m.server_id "              \
+    " AND m.state = 'applied' AND s.check_failing <> '')"
+
 int rollout_views(struct pg *pg, const int64_t *ids, size_t count, struct rows **out,
                   struct err *e)
 {
@@ -88,8 +94,13 @@ int rollout_view_counts(struct pg *pg, const int64_t *ids, size_t count, struct 
     SCOPED_BUFFER struct buffer memory = { 0 };
 
     return PG_QUERY(pg,
-                    "SELECT rollout_id, stage, state, count(*) FROM member "
-                    "WHERE rollout_id = ANY ($1) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+                    "SELECT m.rollout_id, m.stage, m.state, count(*), count(f.server_id) FILTER "
+                    "(WHERE m.state = 'applied') FROM member m LEFT JOIN ("
+                    " SELECT DISTINCT c.rollout_id, s.server_id FROM rollout_change c "
+                    " JOIN server_scope s USING (scope_id) WHERE c.rollout_id = ANY ($1) "
+                    " AND c.is_open AND s.check_failing <> '') f "
+                    "ON f.rollout_id = m.rollout_id AND f.server_id = m.server_id "
+                    "WHERE m.rollout_id = ANY ($1) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
                     out, e, pg_array_int8(ids, count, &memory));
 }
 
@@ -100,6 +111,7 @@ struct rollout_view_count rollout_view_count_at(const struct rows *rows, size_t 
         .stage = rows_int(rows, row, 1),
         .state = rows_text(rows, row, 2),
         .count = (uint64_t)rows_int(rows, row, 3),
+        .failing = (uint64_t)rows_int(rows, row, 4),
     };
 }
 
@@ -164,8 +176,8 @@ int rollout_view_latencies(struct pg *pg, int64_t rollout_id, struct rollout_lat
 }
 
 int rollout_view_servers(struct pg *pg, int64_t rollout_id, const char *after, const char *state,
-                         int64_t stage, const char *label, int64_t limit, struct rows **out,
-                         struct err *e)
+                         const char *detail, int64_t stage, const char *label, int64_t limit,
+                         struct rows **out, struct err *e)
 {
     return PG_QUERY(
         pg,
@@ -174,10 +186,12 @@ int rollout_view_servers(struct pg *pg, int64_t rollout_id, const char *after, c
         "  SELECT s.server_id FROM mine JOIN server_scope s USING (scope_id) "
         "  JOIN server v USING (server_id) WHERE mine.is_open AND v.state = 'enrolled') "
         "SELECT v.name, coalesce(m.state::text, 'pending'), "
-        "CASE WHEN m.detail <> '' THEN m.detail WHEN coalesce(m.state, 'pending') <> 'pending' "
+        "CASE WHEN m.detail <> '' THEN m.detail WHEN " CHECK_WORDS " IS NOT NULL "
+        " THEN 'check_failing' WHEN coalesce(m.state, 'pending') <> 'pending' "
         " THEN '' WHEN NOT " SQL_REACHABLE("v") " THEN 'offline' WHEN behind.is_it "
         " THEN 'catching_up' ELSE '' END, "
-        "CASE WHEN m.reason <> '' THEN m.reason WHEN coalesce(m.state, 'pending') = 'pending' "
+        "CASE WHEN m.reason <> '' THEN m.reason WHEN " CHECK_WORDS " IS NOT NULL THEN " CHECK_WORDS
+        " WHEN coalesce(m.state, 'pending') = 'pending' "
         " AND behind.is_it THEN 'runs neither what the rollout replaces nor what it brings' "
         " ELSE '' END, " SQL_TIME("m.updated_at") ", "
         "(SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', c.environment, "
@@ -197,10 +211,11 @@ int rollout_view_servers(struct pg *pg, int64_t rollout_id, const char *after, c
         "AS behind "
         "LEFT JOIN member m ON m.rollout_id = $1 AND m.server_id = v.server_id "
         "WHERE v.name > $2 AND ($3 = '' OR coalesce(m.state::text, 'pending') = $3) "
-        "AND ($4 = -1::bigint OR m.stage = $4) AND ($5 = '' OR " SQL_HAS_LABEL("v", "$5") ") "
+        "AND ($7 = '' OR $7 = m.detail OR ($7 = 'check_failing' AND m.detail = '' AND "
+        CHECK_WORDS " IS NOT NULL)) AND ($4 = -1::bigint OR m.stage = $4) AND ($5 = '' OR " SQL_HAS_LABEL("v", "$5") ") "
         "ORDER BY v.name LIMIT $6",
         out, e, PARAM_INT(rollout_id), PARAM_TEXT(after), PARAM_TEXT(state), PARAM_INT(stage),
-        PARAM_TEXT(label), PARAM_INT(limit));
+        PARAM_TEXT(label), PARAM_INT(limit), PARAM_TEXT(detail));
 }
 
 struct rollout_view_server rollout_view_server_at(const struct rows *rows, size_t row)

@@ -41,6 +41,7 @@ struct rollout_view_count {
     int64_t rollout_id, stage;
     const char *state;
     uint64_t count;
+    uint64_t failing; /* of them: applied an open rollout, and the local check says no by now */
 };
 int rollout_view_counts(struct pg *pg, const int64_t *ids, size_t count, struct rows **out,
                         struct err *e) __attribute__((warn_unused_result));
@@ -76,8 +77,8 @@ struct rollout_view_server {
     bool is_reachable;
 };
 int rollout_view_servers(struct pg *pg, int64_t rollout_id, const char *after, const char *state,
-                         int64_t stage, const char *label, int64_t limit, struct rows **out,
-                         struct err *e) __attribute__((warn_unused_result));
+                         const char *detail, int64_t stage, const char *label, int64_t limit,
+                         struct rows **out, struct err *e) __attribute__((warn_unused_result));
 struct rollout_view_server rollout_view_server_at(const struct rows *rows, size_t row);
 
 #endif

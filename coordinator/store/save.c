@@ -182,6 +182,7 @@ int save_write(struct pg *pg, const struct fence *fence, const struct save_reque
 {
     struct saving s = { .pg = pg, .fence = fence, .request = request, .save = &request->save,
                         .out = out };
+    int rc;
 
     out->save = request->save;
     out->save.cohort = out->save.silent = out->save.unfit = NULL;
@@ -191,9 +192,13 @@ int save_write(struct pg *pg, const struct fence *fence, const struct save_reque
         return -1;
     if (*is_done_out)
         return 0;
-    if (mark_silent(&s, e) || change(&s, e) || answer_command(&s, e) || append_audit(&s, e)) {
-        pg_rollback(pg);
-        return -1;
-    }
-    return fence_commit(pg, e);
+    rc = mark_silent(&s, e) || saving_add_words(&s, e) || change(&s, e) ||
+                 answer_command(&s, e) || append_audit(&s, e)
+             ? -1
+             : 0;
+    buffer_fini(&s.words);
+    if (rc == 0)
+        return fence_commit(pg, e);
+    pg_rollback(pg);
+    return -1;
 }

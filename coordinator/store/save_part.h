@@ -2,6 +2,7 @@
 #ifndef COORDINATOR_STORE_SAVE_PART_H
 #define COORDINATOR_STORE_SAVE_PART_H
 
+#include "common/buffer.h"
 #include "common/name.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/save.h"
@@ -11,7 +12,9 @@ struct saving {
     struct pg *pg;
     const struct fence *fence;
     const struct save_request *request;
-    const struct save *save;
+    const struct save *save; /* the request's, or worded */
+    struct save worded;      /* the same with what servers said in its sentence, */
+    struct buffer words;     /* which stands here */
     struct writer_result *out;
     char public_id[32];
     bool is_opened; /* as the row said under the scope locks */
@@ -51,6 +54,10 @@ int saving_fix_base(struct saving *s, struct err *e) __attribute__((warn_unused_
  * Needs changes in the result. */
 int saving_store_decision(struct saving *s, enum decision_kind kind, struct err *e)
     __attribute__((warn_unused_result));
+
+/* A save that servers caused gets their words into its sentence, and on a way back those whose check
+ * fails get them as their reason. Before the change is made. */
+int saving_add_words(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 
 /* Members that never got further than pending are told why, unless they have a reason already. */
 int saving_explain_pending(struct saving *s, enum phase ending, struct err *e)

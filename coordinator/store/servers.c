@@ -116,9 +116,13 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     " ON m.rollout_id = r.rollout_id AND m.server_id = v.server_id WHERE rc.scope_id = s.scope_id "\
     " AND rc.is_open AND r.state = 'running' AND m.state IN ('pending', 'ready'))"
 #define SCOPE_DETAIL                                                                               \
-    "CASE WHEN s.detail <> '' THEN s.detail WHEN s.drift <> '' THEN 'drifted' "                    \
+    "CASE WHEN s.detail <> '' THEN s.detail WHEN s.check_failing <> '' THEN 'check_failing' "      \
+    "WHEN s.drift <> '' THEN 'drifted' "                                                           \
     "WHEN s.revision = " DESIRED " THEN '' WHEN NOT " SQL_REACHABLE("v") " THEN 'offline' "        \
     "WHEN " IS_IN_STAGE " THEN 'activating' ELSE 'catching_up' END"
+#define SCOPE_CHECK                                                                                \
+    "CASE WHEN s.check_failing <> '' THEN jsonb_build_object('reason', s.check_failing, 'since', " \
+    SQL_TIME("s.check_failed_at") ") END"
 #define SCOPE_DRIFT                                                                                \
     "CASE WHEN s.drift <> '' THEN jsonb_build_object('reason', s.drift, 'since', "                 \
     SQL_TIME("s.drifted_at") ") END"
@@ -131,8 +135,8 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     SQL_IN_PLACES("split_part(a.glob, '/', 1)", "split_part(a.glob, '/', 2)", "$1", "$2") "), "    \
     "coalesce((SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', "          \
     " c.environment, 'revision', s.revision, 'desired_revision', " DESIRED ", 'state', "           \
-    SCOPE_STATE ", 'detail', " SCOPE_DETAIL ", 'reason', coalesce(nullif(s.reason, ''), s.drift), "\
-    "'drift', " SCOPE_DRIFT ", 'hash', encode(s.hash, 'hex'), "                                    \
+    SCOPE_STATE ", 'detail', " SCOPE_DETAIL ", 'reason', coalesce(nullif(s.reason, ''), "          \
+    "nullif(s.check_failing, ''), s.drift), 'check', " SCOPE_CHECK ", 'drift', " SCOPE_DRIFT ", 'hash', encode(s.hash, 'hex'), "                                    \
     "'steps', steps_json(s.steps), 'failed_step', nullif(s.failed_step, ''), 'reverted_to', "      \
     "CASE s.outcome WHEN 'failed' THEN jsonb_build_object('revision', s.revision, 'hash', "        \
     " encode(s.hash, 'hex')) END, 'updated_at', "                                                  \

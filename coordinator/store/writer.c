@@ -142,7 +142,7 @@ static int write_gathered(struct writer *w, const struct writing *x, struct err 
         (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
         (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
         (g->batch_count && acks_write(w->pg, g->batches, g->batch_count, &acks, e)) ||
-        drift_write(w->pg, g->drifts, g->drift_count, e) ||
+        condition_write(w->pg, g->conditions, g->condition_count, e) ||
         joins_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
         acks_audit(w->pg, &acks, e)) {
         pg_rollback(w->pg);
@@ -416,14 +416,14 @@ void writer_answer(struct writer *w, int64_t command_id, bool is_done, const cha
                                          .text = text });
 }
 
-void writer_drift(struct writer *w, int64_t server_id, int64_t scope_id, bool is_drifted,
-                  const char *text, size_t size)
+void writer_condition(struct writer *w, const struct condition_note *note, const char *text,
+                      size_t size)
 {
-    struct drift_note note = { .server_id = server_id, .scope_id = scope_id,
-                               .is_drifted = is_drifted, .text = strndup(size ? text : "", size) };
+    struct condition_note own = *note;
 
-    MUST(note.text);
-    writer_queue_drift(w->queue, note);
+    own.text = strndup(size ? text : "", size);
+    MUST(own.text);
+    writer_queue_condition(w->queue, own);
 }
 
 void writer_seen(struct writer *w, int64_t **server_ids, size_t count)

@@ -19,6 +19,7 @@
 
 #include "common/wire.h"
 #include "coordinator/core/leader.h"
+#include "coordinator/store/condition.h"
 #include "coordinator/store/load.h"
 
 struct writer;
@@ -131,9 +132,10 @@ void writer_join(struct writer *w, struct join_request **request);
 /* Answer a command that needs no change: state 'done' (answer "repeated") or 'refused' (what is
  * allowed, comma-separated; then perhaps ";" and the limit that is reached). No result comes. */
 void writer_answer(struct writer *w, int64_t command_id, bool is_done, const char *answer);
-/* What a server holds differs from what it should be, or no longer does (drift.h). No result. */
-void writer_drift(struct writer *w, int64_t server_id, int64_t scope_id, bool is_drifted,
-                  const char *text, size_t size);
+/* A server is not as it should be, or is again: note without its text, which is copied (condition.h).
+ * No result. */
+void writer_condition(struct writer *w, const struct condition_note *note, const char *text,
+                      size_t size);
 /* last_seen of these servers is now; ids taken. No result comes. */
 void writer_seen(struct writer *w, int64_t **server_ids, size_t count);
 void writer_seen_one(struct writer *w, int64_t server_id);

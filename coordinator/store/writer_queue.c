@@ -13,7 +13,15 @@
 #define GATHER_MAX 20000
 #define GATHER_LARGE 2000
 
-enum item_kind { ITEM_SAVE, ITEM_END, ITEM_ACKS, ITEM_JOIN, ITEM_ANSWER, ITEM_DRIFT, ITEM_SEEN };
+enum item_kind {
+    ITEM_SAVE,
+    ITEM_END,
+    ITEM_ACKS,
+    ITEM_JOIN,
+    ITEM_ANSWER,
+    ITEM_CONDITION,
+    ITEM_SEEN,
+};
 
 struct item {
     struct item *next;
@@ -23,7 +31,7 @@ struct item {
     struct ack_batch *acks;
     struct join_request *join;
     struct answer answer;
-    struct drift_note drift;
+    struct condition_note condition;
     int64_t *seen;
     size_t seen_count;
 };
@@ -71,7 +79,7 @@ static void free_item(struct item *item)
     ack_batch_free(item->acks);
     join_request_free(item->join);
     free(item->answer.text);
-    free(item->drift.text);
+    free(item->condition.text);
     free(item->seen);
     free(item);
 }
@@ -86,9 +94,9 @@ void gathering_fini(struct gathering *g)
         join_request_free(g->joins[i]);
     for (size_t i = 0; i < g->answer_count; i++)
         free(g->answers[i].text);
-    for (size_t i = 0; i < g->drift_count; i++)
-        free(g->drifts[i].text);
-    free(g->drifts);
+    for (size_t i = 0; i < g->condition_count; i++)
+        free(g->conditions[i].text);
+    free(g->conditions);
     free(g->batches);
     free(g->joins);
     free(g->answers);
@@ -219,9 +227,9 @@ void writer_queue_answer(struct writer_queue *q, struct answer answer)
     append(q, (struct item){ .kind = ITEM_ANSWER, .answer = answer });
 }
 
-void writer_queue_drift(struct writer_queue *q, struct drift_note note)
+void writer_queue_condition(struct writer_queue *q, struct condition_note note)
 {
-    append(q, (struct item){ .kind = ITEM_DRIFT, .drift = note });
+    append(q, (struct item){ .kind = ITEM_CONDITION, .condition = note });
 }
 
 void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count)
@@ -275,10 +283,10 @@ static size_t take(struct gathering *g, struct item *item)
         g->answers[g->answer_count++] = item->answer;
         item->answer.text = NULL;
         return 1;
-    case ITEM_DRIFT:
-        g->drifts = grown(g->drifts, g->drift_count, sizeof(*g->drifts));
-        g->drifts[g->drift_count++] = item->drift;
-        item->drift.text = NULL;
+    case ITEM_CONDITION:
+        g->conditions = grown(g->conditions, g->condition_count, sizeof(*g->conditions));
+        g->conditions[g->condition_count++] = item->condition;
+        item->condition.text = NULL;
         return 1;
     case ITEM_SEEN:
         take_seen(g, item);
@@ -343,9 +351,9 @@ bool gathering_split(struct gathering *g, struct gathering *one)
     } else if (g->answer_count) {
         one->answers = grown(NULL, 0, sizeof(*one->answers));
         one->answers[one->answer_count++] = g->answers[--g->answer_count];
-    } else if (g->drift_count) {
-        one->drifts = grown(NULL, 0, sizeof(*one->drifts));
-        one->drifts[one->drift_count++] = g->drifts[--g->drift_count];
+    } else if (g->condition_count) {
+        one->conditions = grown(NULL, 0, sizeof(*one->conditions));
+        one->conditions[one->condition_count++] = g->conditions[--g->condition_count];
     } else if (g->seen_count) {
         one->seen = MOVE(g->seen); /* one statement that names them all, and makes no difference */
         one->seen_count = g->seen_count;

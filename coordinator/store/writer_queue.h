@@ -6,7 +6,7 @@
 #ifndef COORDINATOR_STORE_WRITER_QUEUE_H
 #define COORDINATOR_STORE_WRITER_QUEUE_H
 
-#include "coordinator/store/drift.h"
+#include "coordinator/store/condition.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/joins.h"
 #include "coordinator/store/writer.h"
@@ -17,12 +17,12 @@ struct gathering {
     struct save_request *save;
     struct end_request *end;
     bool is_large;
-    size_t batch_count, join_count, seen_count, answer_count, drift_count;
+    size_t batch_count, join_count, seen_count, answer_count, condition_count;
     struct ack_batch **batches;
     struct join_request **joins;
     int64_t *seen;
     struct answer *answers;
-    struct drift_note *drifts;
+    struct condition_note *conditions;
 };
 void gathering_fini(struct gathering *g);
 /* Moves one request of those that were gathered into a gathering of its own; false: none is left. */
@@ -52,7 +52,7 @@ void writer_queue_end(struct writer_queue *q, struct end_request *request);
 void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch);
 void writer_queue_join(struct writer_queue *q, struct join_request *request);
 void writer_queue_answer(struct writer_queue *q, struct answer answer);
-void writer_queue_drift(struct writer_queue *q, struct drift_note note);
+void writer_queue_condition(struct writer_queue *q, struct condition_note note);
 void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count);
 
 #endif

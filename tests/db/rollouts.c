@@ -129,7 +129,7 @@ START_TEST(test_counts_contain_stages_to_come)
     ck_assert_uint_eq(fleet.outside, 2);
     ck_assert_uint_eq(fleet.unreachable, 1);
     rows_free(rows);
-    ck_assert_int_eq(rollout_view_servers(pg, id, "", "", -1, "", 10, &rows, &err), 0);
+    ck_assert_int_eq(rollout_view_servers(pg, id, "", "", "", -1, "", 10, &rows, &err), 0);
     ck_assert_uint_eq(rows_count(rows), 3);
     server = rollout_view_server_at(rows, 1);
     ck_assert_str_eq(server.server, "server-2");
@@ -137,7 +137,7 @@ START_TEST(test_counts_contain_stages_to_come)
     ck_assert_str_eq(server.reason, "no");
     ck_assert(server.is_reachable);
     rows_free(rows);
-    ck_assert_int_eq(rollout_view_servers(pg, id, "", "pending", -1, "", 10, &rows, &err), 0);
+    ck_assert_int_eq(rollout_view_servers(pg, id, "", "pending", "", -1, "", 10, &rows, &err), 0);
     ck_assert_uint_eq(rows_count(rows), 2);
     ck_assert_int_eq(rollout_view_server_at(rows, 0).stage, -1);
     rows_free(rows);

@@ -152,7 +152,7 @@ static struct scope_row scope_rows[] = {
 };
 static struct membership_row member_rows[] = {
     { .server_id = 1, .scope_id = 5 },
-    { .server_id = 1, .scope_id = 6, .is_drifted = true },
+    { .server_id = 1, .scope_id = 6, .is_bad = { true } },
     { .server_id = 1, .scope_id = 7 },
 };
 static void on_left(void *ctx, uint32_t server, uint32_t scope)
@@ -219,12 +219,12 @@ START_TEST(test_an_enrolment_that_allows_less)
 {
     take_over(globs, false, 3, true);
     ck_assert(is_entitled(0) && is_entitled(1) && is_entitled(2));
-    ck_assert(roster_is_drifted(roster_server(roster, 0), 1));
+    ck_assert(roster_is_bad(roster_server(roster, 0), CONDITION_DRIFT, 1));
     take_over(narrow, false, 3, true);
     ck_assert(!is_entitled(0) && is_entitled(1) && !is_entitled(2));
     ck_assert_uint_eq(left_count, 2);
-    ck_assert(roster_is_drifted(roster_server(roster, 0), 1));
-    ck_assert_uint_eq(roster_drifted_count(roster), 1);
+    ck_assert(roster_is_bad(roster_server(roster, 0), CONDITION_DRIFT, 1));
+    ck_assert_uint_eq(roster_bad_count(roster, CONDITION_DRIFT), 1);
 }
 END_TEST
 
@@ -237,7 +237,7 @@ START_TEST(test_memberships_that_another_leader_ended)
     ck_assert(is_entitled(0) && is_entitled(1));
     take_over(globs, false, 1, false);
     ck_assert(is_entitled(0) && !is_entitled(1) && !is_entitled(2));
-    ck_assert_uint_eq(roster_drifted_count(roster), 0);
+    ck_assert_uint_eq(roster_bad_count(roster, CONDITION_DRIFT), 0);
 }
 END_TEST
 
@@ -247,14 +247,14 @@ START_TEST(test_a_mark_of_drift_stays_with_its_scope)
 
     take_over(globs, false, 3, false);
     s = roster_server(roster, 0);
-    roster_set_drifted(roster, s, 1, false);
-    roster_set_drifted(roster, s, 2, true);
+    roster_set_bad(roster, s, CONDITION_DRIFT, 1, false);
+    roster_set_bad(roster, s, CONDITION_DRIFT, 2, true);
     ck_assert(roster_remove_member(roster, s, 0));
     ck_assert(!roster_remove_member(roster, s, 0));
-    ck_assert(roster_is_drifted(s, 2) && !roster_is_drifted(s, 1));
+    ck_assert(roster_is_bad(s, CONDITION_DRIFT, 2) && !roster_is_bad(s, CONDITION_DRIFT, 1));
     ck_assert(roster_remove_member(roster, s, 2));
-    ck_assert_uint_eq(roster_drifted_count(roster), 0);
-    ck_assert(roster_is_member(s, 1) && !roster_is_drifted(s, 1));
+    ck_assert_uint_eq(roster_bad_count(roster, CONDITION_DRIFT), 0);
+    ck_assert(roster_is_member(s, 1) && !roster_is_bad(s, CONDITION_DRIFT, 1));
 }
 END_TEST
 
