@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "common/invariant.h"
 #include "common/scoped.h"
@@ -70,6 +71,7 @@ struct shard {
 } __attribute__((aligned(64)));
 
 struct answers {
+    uint64_t key[2];
     struct answers_limits per_shard;
     _Atomic uint64_t drops;
     pthread_mutex_t lock; /* of the marks */
@@ -135,22 +137,53 @@ static bool is_dropped(const struct moment *since, const struct answer *answer)
 
 /* ---------------------------------------------------------------- shards */
 
-/* Eight bytes a step: byte by byte, as the tables do it, takes a tenth of what a hit may. */
-static unsigned hash_of(const struct answers_name *name)
+static uint64_t turn(uint64_t x, unsigned bits)
 {
-    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t hash = name->size * factor, part;
+    return x << bits | x >> (64 - bits);
+}
+
+static void sip_round(uint64_t v[4])
+{
+    v[0] += v[1];
+    v[1] = turn(v[1], 13) ^ v[0];
+    v[0] = turn(v[0], 32);
+    v[2] += v[3];
+    v[3] = turn(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = turn(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = turn(v[1], 17) ^ v[2];
+    v[2] = turn(v[2], 32);
+}
+
+/* SipHash-1-3 (Aumasson and Bernstein) under a key of this process: whoever chooses names cannot
+ * choose them so that they meet in one chain. Eight bytes a step, as a hit may take no longer. */
+static unsigned hash_of(const struct answers *a, const struct answers_name *name)
+{
+    uint64_t v[4] = { a->key[0] ^ UINT64_C(0x736f6d6570736575),
+                      a->key[1] ^ UINT64_C(0x646f72616e646f6d),
+                      a->key[0] ^ UINT64_C(0x6c7967656e657261),
+                      a->key[1] ^ UINT64_C(0x7465646279746573) };
+    uint64_t part = 0;
     size_t i = 0;
 
     for (; i + sizeof(part) <= name->size; i += sizeof(part)) {
         memcpy(&part, name->text + i, sizeof(part));
-        hash = ((hash ^ part) * factor) ^ (hash >> 29);
+        v[3] ^= part;
+        sip_round(v);
+        v[0] ^= part;
     }
     part = 0;
     memcpy(&part, name->text + i, name->size - i);
-    hash = (hash ^ part) * factor;
-    hash ^= hash >> 32;
-    return (unsigned)((hash * factor) >> 32);
+    part |= (uint64_t)name->size << 56;
+    v[3] ^= part;
+    sip_round(v);
+    v[0] ^= part;
+    v[2] ^= 0xff;
+    for (int n = 0; n < 3; n++)
+        sip_round(v);
+    part = v[0] ^ v[1] ^ v[2] ^ v[3];
+    return (unsigned)(part ^ part >> 32);
 }
 
 static struct shard *enter(struct answers *a, unsigned hash)
@@ -308,7 +341,7 @@ enum answers_outcome answers_find(struct answers *a, const struct answers_name *
                                   void (*park)(struct answers_waiter *waiter),
                                   struct answer **answer_out, struct flight **flight_out)
 {
-    unsigned hash = hash_of(name);
+    unsigned hash = hash_of(a, name);
     struct shard *s = enter(a, hash);
     enum answers_outcome outcome = ANSWERS_FOUND;
     struct flight *f;
@@ -335,7 +368,7 @@ enum answers_outcome answers_find(struct answers *a, const struct answers_name *
 
 struct answer *answers_peek(struct answers *a, const struct answers_name *name)
 {
-    unsigned hash = hash_of(name);
+    unsigned hash = hash_of(a, name);
     struct shard *s = enter(a, hash);
     struct answer *answer = look(a, s, name, hash);
 
@@ -346,7 +379,7 @@ struct answer *answers_peek(struct answers *a, const struct answers_name *name)
 
 struct answer *answers_take(struct answers *a, const struct answers_name *name)
 {
-    unsigned hash = hash_of(name);
+    unsigned hash = hash_of(a, name);
     struct shard *s = enter(a, hash);
     struct answer *answer = look(a, s, name, hash);
 
@@ -388,7 +421,7 @@ uint64_t answers_drops(struct answers *a)
 void answers_put(struct answers *a, const struct answers_name *name, struct answer *answer,
                  uint64_t drops)
 {
-    unsigned hash = hash_of(name);
+    unsigned hash = hash_of(a, name);
     struct shard *s = enter(a, hash);
     struct moment since = mark_take(a, name);
 
@@ -404,7 +437,7 @@ void answers_put(struct answers *a, const struct answers_name *name, struct answ
 
 void answers_drop(struct answers *a, const struct answers_name *name)
 {
-    unsigned hash = hash_of(name);
+    unsigned hash = hash_of(a, name);
     struct shard *s;
     struct kept *k;
     struct flight *f;
@@ -463,6 +496,7 @@ struct answers *answers_new(const struct answers_limits *limits)
 
     MUST(a);
     memset(a, 0, sizeof(*a));
+    MUST(getrandom(a->key, sizeof(a->key), 0) == (ssize_t)sizeof(a->key));
     a->per_shard.entries = (limits->entries + SHARDS - 1) / SHARDS;
     a->per_shard.bytes = limits->bytes / SHARDS;
     MUST(pthread_mutex_init(&a->lock, NULL) == 0);
@@ -504,4 +538,30 @@ void answers_count(struct answers *a, struct answers_counts *out)
         out->bytes += s->bytes;
         pthread_mutex_unlock(&s->lock);
     }
+}
+
+static unsigned longest_chain(const UT_hash_table *table)
+{
+    unsigned longest = 0;
+
+    for (unsigned i = 0; i < table->num_buckets; i++)
+        if (table->buckets[i].count > longest)
+            longest = table->buckets[i].count;
+    return longest;
+}
+
+unsigned answers_longest_chain(struct answers *a)
+{
+    unsigned longest = 0;
+
+    for (size_t i = 0; i < SHARDS; i++) {
+        struct shard *s = &a->shards[i];
+        unsigned here;
+
+        pthread_mutex_lock(&s->lock);
+        here = s->kept ? longest_chain(s->kept->hh.tbl) : 0;
+        pthread_mutex_unlock(&s->lock);
+        longest = here > longest ? here : longest;
+    }
+    return longest;
 }

@@ -79,5 +79,7 @@ struct answers_counts {
     uint64_t hits, misses, size, bytes;
 };
 void answers_count(struct answers *a, struct answers_counts *out);
+/* How many answers meet in the longest chain: so many are compared where none is the right one. */
+unsigned answers_longest_chain(struct answers *a);
 
 #endif

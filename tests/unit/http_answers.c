@@ -333,6 +333,61 @@ START_TEST(test_names)
 }
 END_TEST
 
+/* The state that a hash without a key has after "w:prod:k" and one block of eight bytes, and a
+ * second block that leads from it to nought: whoever knows the hash makes names that meet in one
+ * chain. */
+#define FACTOR UINT64_C(0x9e3779b97f4a7c15)
+
+static uint64_t inverse(uint64_t odd)
+{
+    uint64_t x = odd;
+
+    for (int i = 0; i < 6; i++)
+        x *= 2 - odd * x;
+    return x;
+}
+
+static bool make_colliding(uint64_t number, char key[18])
+{
+    const size_t size = strlen("w:prod:k") + 16;
+    uint64_t hash = size * FACTOR, part;
+
+    memcpy(&part, "w:prod:k", 8);
+    hash = ((hash ^ part) * FACTOR) ^ (hash >> 29);
+    part = UINT64_C(0x4141414141414141) + number;
+    key[0] = 'k';
+    memcpy(key + 1, &part, 8);
+    hash = ((hash ^ part) * FACTOR) ^ (hash >> 29);
+    part = hash ^ (hash >> 29) * inverse(FACTOR);
+    memcpy(key + 9, &part, 8);
+    key[17] = '\0';
+    return strlen(key) == 17;
+}
+
+START_TEST(test_names_cannot_be_chosen_to_meet)
+{
+    char key[18];
+    unsigned count = 0, by_chance;
+
+    open_with(1000000, 1 << 26);
+    for (int i = 0; i < 4000; i++) {
+        snprintf(key, sizeof(key), "k%016d", i);
+        keep("w", key, 404, "");
+    }
+    by_chance = answers_longest_chain(answers);
+    ck_assert_uint_le(by_chance, 16);
+    answers_free(answers);
+    open_with(1000000, 1 << 26);
+    for (uint64_t i = 0; count < 4000; i++)
+        if (make_colliding(i, key)) {
+            keep("w", key, 404, "");
+            count++;
+        }
+    ck_assert_uint_le(answers_longest_chain(answers), 16);
+    answers_free(answers);
+}
+END_TEST
+
 /* A value that only grows: nobody may read a smaller one than the drop before promised. */
 #define WRITES 20000
 
@@ -429,6 +484,7 @@ int main(void)
     tcase_add_test(tests, test_what_is_put_was_read_after_the_last_drop);
     tcase_add_test(tests, test_taken_together);
     tcase_add_test(tests, test_names);
+    tcase_add_test(tests, test_names_cannot_be_chosen_to_meet);
     tcase_add_test(tests, test_nothing_stale_under_a_stream_of_drops);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
