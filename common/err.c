@@ -18,6 +18,7 @@ __attribute__((format(printf, 4, 0)))
 static void say(struct err *e, enum err_kind kind, const char *code, const char *fmt, va_list ap)
 {
     e->kind = kind;
+    e->is_inner = false;
     e->code = code;
     vsnprintf(e->text, sizeof(e->text), fmt, ap);
 }

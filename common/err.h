@@ -2,6 +2,8 @@
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
 
+#include <stdbool.h>
+
 /* kind, HTTP status, problem code, what it means */
 #define ERR_KINDS(X)                                                                               \
     X(NONE, 500, "internal")           /* nothing went wrong (yet) */                              \
@@ -31,6 +33,7 @@ enum err_kind {
 struct err {
     enum err_kind kind;
     const char *code;
+    bool is_inner; /* the text has the words, hosts or paths of a server behind us: for the log */
     char text[480];
 };
 

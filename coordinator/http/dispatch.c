@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/counters.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/idempotency.h"
 #include "coordinator/http/reads.h"
@@ -14,6 +15,9 @@
 #include "coordinator/store/pg.h"
 
 #define POOL_WAIT_MS 3000
+#define READ_PATIENCE_MS 10000 /* a database that hangs is said sooner than a slow write fails */
+#define WRITE_PATIENCE_MS 60000
+#define SAY_MS 1000
 
 const char *dispatch_token(const char *header)
 {
@@ -80,21 +84,28 @@ static int serve_with_database(struct request *rq, struct reply *re, bool *is_lo
     *is_lost = false;
     if (pg_pool_take(rq->deps->pool, POOL_WAIT_MS, &rq->pg, e) < 0)
         return -1;
+    pg_set_patience(rq->pg, strcmp(rq->match.route->method, "GET") == 0 ? READ_PATIENCE_MS
+                                                                        : WRITE_PATIENCE_MS);
     rc = serve(rq, re, e);
     *is_lost = pg_is_broken(rq->pg);
     reads_note(rq);
+    pg_set_patience(rq->pg, WRITE_PATIENCE_MS);
     pg_pool_give(rq->deps->pool, &rq->pg);
     rq->pg = NULL;
     return rc;
 }
 
 /* A read whose connection turned out dead is asked again on another: nobody has to see that the
- * database moved. Writes are not: they may have happened. */
+ * database moved. Writes are not: they may have happened. Nor is one that hung: so would the next.
+ */
 static int serve_surely(struct request *rq, struct reply *re, struct err *e)
 {
+    int64_t began_ms = clock_monotonic_ms();
     bool is_lost;
     int rc = serve_with_database(rq, re, &is_lost, e);
 
+    if (clock_monotonic_ms() >= began_ms + READ_PATIENCE_MS)
+        return rc;
     if (rc < 0 && is_lost && strcmp(rq->match.route->method, "GET") == 0) {
         reply_clear(re);
         rc = serve_with_database(rq, re, &is_lost, e);
@@ -102,12 +113,41 @@ static int serve_surely(struct request *rq, struct reply *re, struct err *e)
     return rc;
 }
 
-static void fail(const struct request *rq, struct reply *re, const struct err *e)
+/* The words of a server behind us, once a second: whoever asks could fill the log with them. */
+static bool is_time_to_say(struct counters *counters)
 {
-    if (err_status(e->kind) == 500)
+    int64_t now_ms = clock_monotonic_ms(), said_ms = counters->failure_said_ms;
+
+    return now_ms >= said_ms + SAY_MS &&
+           atomic_compare_exchange_strong(&counters->failure_said_ms, &said_ms, now_ms);
+}
+
+static void say_failure(const struct request *rq, const struct err *e)
+{
+    bool is_bad = err_status(e->kind) == 500;
+
+    if (e->is_inner ? !is_time_to_say(rq->counters) : !is_bad)
+        return;
+    if (is_bad)
         log_error("request failed", "method", rq->method, "route", rq->match.route->pattern,
                   "reason", e->text);
-    reply_error(re, e);
+    else
+        log_info("request failed", "method", rq->method, "route", rq->match.route->pattern,
+                 "reason", e->text);
+}
+
+static void fail(const struct request *rq, struct reply *re, const struct err *e)
+{
+    struct err said = *e;
+
+    say_failure(rq, e);
+    /* These name files and hosts: the caller gets a sentence of ours. */
+    if (e->is_inner)
+        err_code(&said, e->kind, e->code,
+                 e->kind == ERR_CONFLICT
+                     ? "somebody else changed the same at this moment; ask again"
+                     : "the database could not do this; the log of the coordinator says why");
+    reply_error(re, &said);
 }
 
 static int permit(struct request *rq, struct reply *re, struct err *e)
@@ -116,7 +156,9 @@ static int permit(struct request *rq, struct reply *re, struct err *e)
 
     if (pg_pool_take(rq->deps->pool, POOL_WAIT_MS, &rq->pg, e) < 0)
         return -1;
+    pg_set_patience(rq->pg, READ_PATIENCE_MS);
     rc = check_token(rq, re, e);
+    pg_set_patience(rq->pg, WRITE_PATIENCE_MS);
     pg_pool_give(rq->deps->pool, &rq->pg);
     rq->pg = NULL;
     return rc;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #define PARAMS_MAX 32
 #define CONSTRAINT_SIZE 64
 #define PROVE_MS 2000 /* so old may the knowledge be that a server takes writes */
+#define PROVE_PATIENCE_MS 5000 /* a server that hangs answers nobody */
 
 SCOPED_FREE(PGresult, PQclear)
 SCOPED_FREE(PQconninfoOption, PQconninfoFree)
@@ -62,6 +64,20 @@ static void one_line(const char *text, char *out, size_t size)
     out[n] = 0;
 }
 
+__attribute__((format(printf, 3, 4)))
+static int inner(struct err *e, enum err_kind kind, const char *fmt, ...)
+{
+    char text[sizeof(e->text)];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    err_set(e, kind, "%s", text);
+    e->is_inner = true;
+    return -1;
+}
+
 static int say_connection(struct pg *pg, const char *doing, struct err *e)
 {
     char text[320];
@@ -69,8 +85,8 @@ static int say_connection(struct pg *pg, const char *doing, struct err *e)
 
     one_line(PQerrorMessage(pg->conn), text, sizeof(text));
     pg->is_broken = pg->is_passing = true;
-    return err_set(e, ERR_UNAVAILABLE, "%s database %s at %s:%s: %s", doing, db ? db : "",
-                   host ? host : "", port ? port : "", text[0] ? text : "no answer");
+    return inner(e, ERR_UNAVAILABLE, "%s database %s at %s:%s: %s", doing, db ? db : "",
+                 host ? host : "", port ? port : "", text[0] ? text : "no answer");
 }
 
 /* ---------------------------------------------------------------- waiting */
@@ -107,8 +123,8 @@ static int say_lost(struct pg *pg, struct err *e)
 static int say_impatient(struct pg *pg, struct err *e)
 {
     pg->is_broken = pg->is_passing = true;
-    return err_set(e, ERR_UNAVAILABLE, "database %s at %s:%s does not answer (waited %lld ms)",
-                   PQdb(pg->conn), PQhost(pg->conn), PQport(pg->conn), (long long)pg->patience_ms);
+    return inner(e, ERR_UNAVAILABLE, "database %s at %s:%s does not answer (waited %lld ms)",
+                 PQdb(pg->conn), PQhost(pg->conn), PQport(pg->conn), (long long)pg->patience_ms);
 }
 
 static int flush(struct pg *pg, int64_t deadline_ms, struct err *e)
@@ -231,11 +247,11 @@ static int judge(struct pg *pg, const PGresult *result, struct err *e)
     if (!state || is_lost(state) || PQstatus(pg->conn) == CONNECTION_BAD) {
         one_line(message ? message : PQresultErrorMessage(result), text, sizeof(text));
         pg->is_broken = true;
-        return err_set(e, ERR_UNAVAILABLE, "database %s at %s:%s: %s", PQdb(pg->conn),
-                       PQhost(pg->conn), PQport(pg->conn), text[0] ? text : "connection lost");
+        return inner(e, ERR_UNAVAILABLE, "database %s at %s:%s: %s", PQdb(pg->conn),
+                     PQhost(pg->conn), PQport(pg->conn), text[0] ? text : "connection lost");
     }
     one_line(message ? message : "", text, sizeof(text));
-    return err_set(e, kind_of(state), "database: %s (SQLSTATE %s)", text, state);
+    return inner(e, kind_of(state), "database: %s (SQLSTATE %s)", text, state);
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -358,20 +374,23 @@ void pg_interrupt(const struct pg *pg)
         (void)shutdown(fd, SHUT_RDWR);
 }
 
-void pg_prove_writable(struct pg *pg)
+int pg_prove_writable(struct pg *pg, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
-    int64_t now_ms = clock_monotonic_ms();
-    struct err ignored;
+    int64_t now_ms = clock_monotonic_ms(), patience_ms = pg->patience_ms;
+    int rc;
 
     if (pg_is_broken(pg) || now_ms - pg->proven_ms < PROVE_MS)
-        return;
+        return 0;
     pg->proven_ms = now_ms;
-    if (pg_exec_rows(pg,
-                     "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool",
-                     &rows, &ignored) == 0 &&
-        rows_count(rows) == 1 && rows_bool(rows, 0, 0))
+    pg->patience_ms = PROVE_PATIENCE_MS;
+    rc = pg_exec_rows(
+        pg, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool", &rows,
+        e);
+    pg->patience_ms = patience_ms;
+    if (rc == 0 && rows_count(rows) == 1 && rows_bool(rows, 0, 0))
         note_demotion(pg);
+    return rc < 0 && clock_monotonic_ms() >= now_ms + PROVE_PATIENCE_MS ? -1 : 0;
 }
 
 int pg_backend_pid(const struct pg *pg)

@@ -36,8 +36,8 @@ SCOPED_FREE(struct pg, pg_close)
  * for the new primary, not only the one that wanted to write. */
 bool pg_is_broken(const struct pg *pg);
 /* Asks the server whether it can be written to, when it was not asked for a while. For connections
- * that only read: nobody else would ever tell them. */
-void pg_prove_writable(struct pg *pg);
+ * that only read: nobody else would ever tell them. -1: it does not answer at all; it is broken. */
+int pg_prove_writable(struct pg *pg, struct err *e);
 /* Its session is in a state that nobody else may get: broken from now on. */
 void pg_spoil(struct pg *pg);
 int pg_backend_pid(const struct pg *pg);

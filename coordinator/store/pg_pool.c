@@ -99,8 +99,11 @@ int pg_pool_take(struct pg_pool *pool, int64_t wait_ms, struct pg **out, struct 
         return err_set(e, ERR_UNAVAILABLE, "all %u connections to the database are busy",
                        pool->max);
     /* An idle connection may have died with its server, or the server is the primary no more. */
-    if (pg)
-        pg_prove_writable(pg);
+    if (pg && pg_prove_writable(pg, e) < 0) {
+        pg_close(pg);
+        release_place(pool);
+        return -1;
+    }
     if (pg && (pg_is_broken(pg) || pg_wait(pg, -1, 0, &ignored))) {
         pg_close(pg);
         pg = NULL;

@@ -302,6 +302,60 @@ def test_gone(world):
     wait_until(lambda: descriptors(coordinator.process) < before + 20, lambda: f"gone: {before}, {descriptors(coordinator.process)}", 15)
 
 
+def test_the_database_s_words(world):
+    """what PostgreSQL says (its files, hosts, tables) is in the log; callers get a sentence of ours"""
+    coordinator, folder = world.coordinators[0], world.postgres.folder
+    world.postgres.sql("ALTER TABLE strategy RENAME TO hidden")
+    answer = world.api("GET", "/strategies")
+    world.postgres.sql("ALTER TABLE hidden RENAME TO strategy")
+    equal(answer.status, 500, f"a statement that failed: {answer}")
+    contains(answer["detail"], "the database", "the log")
+    check("SQLSTATE" not in str(answer) and "relation" not in str(answer), f"its words: {answer}")
+    wait_until(lambda: coordinator.process.log_has("request failed", "SQLSTATE 42P01"), "the log has them", 5)
+    world.postgres.process.kill()
+    wait_until(lambda: not running_below(world.postgres), "all of PostgreSQL is gone", 20)
+    try:
+        answer = wait_until(lambda: next((a for a in [world.api("GET", "/strategies")] if a.status == 503), None), "it is away", 20)
+        check(folder not in str(answer) and "socket" not in str(answer), f"where it was: {answer}")
+        wait_until(lambda: coordinator.process.log_has("request failed", folder), "the log has it", 5)
+    finally:
+        world.postgres.start()
+    wait_until(lambda: world.api("GET", "/strategies").status == 200, "it is back", 30)
+
+
+def running_below(postgres):
+    """PostgreSQL's processes: its first one is their parent, or was it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/cwd") == postgres.data:
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def test_database_hangs(world):
+    """a PostgreSQL that is stopped: reads are refused within some ten seconds"""
+    equal(world.api("GET", "/strategies").status, 200, "its connection was proven just now")
+    processes = running_below(world.postgres)
+    check(len(processes) > 5, f"processes of PostgreSQL: {processes}")
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            began = time.monotonic()
+            answer = world.api("GET", "/strategies", timeout=40)
+            took_s = time.monotonic() - began
+            equal(answer.status, 503, f"after {took_s:.1f} s: {answer}")
+            check(took_s < 16, f"refused after {took_s:.1f} s")
+            check(world.postgres.folder not in str(answer), f"where it is: {answer}")
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: world.api("GET", "/strategies").status == 200, "it goes on", 30)
+
+
 class Tracer:
     """Runs a program under ptrace, so that one of its threads can be stopped while the others run."""
     TRACEME, CONT, SETOPTIONS = 0, 7, 0x4200
