@@ -305,4 +305,5 @@ clean: ## remove everything built
 
 .SECONDARY:
 .DELETE_ON_ERROR:
--include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(BENCH_CLIENT) $(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLIENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH))))))
+-include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(BENCH_CLIENT) $(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLIENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH) \
+    $(PEER) $(STRANGER))))))
