@@ -246,7 +246,7 @@ void exchange_suspend(struct exchange *ex)
     MHD_suspend_connection(ex->connection);
 }
 
-/* Before it costs a worker. One that leads others lands: they find another one. */
+/* Before it costs a worker, or gathers others. */
 static void throttle(struct exchange *ex)
 {
     struct http *h = ex->http;
@@ -258,18 +258,15 @@ static void throttle(struct exchange *ex)
     if (limits_take_address(h->limits, ex->request.address, clock_monotonic_us(), &e) == 0)
         return;
     reply_error(&ex->reply, &e);
-    if (ex->flight)
-        reads_land(ex);
 }
 
 /* The request is complete. */
 static enum MHD_Result begin_work(struct exchange *ex)
 {
     if (!ex->reply.status && !ex->request.match.route->is_quick) {
-        if (reads_begin(ex) == READS_PARKED)
+        throttle(ex);
+        if (!ex->reply.status && reads_begin(ex) == READS_PARKED)
             return MHD_YES;
-        if (!ex->reply.status)
-            throttle(ex);
         if (!ex->reply.status) {
             if (workers_submit(ex->http->workers, ex, exchange_suspend))
                 return MHD_YES;

@@ -17,6 +17,7 @@
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/exchange.h"
 #include "coordinator/http/freshness.h"
+#include "coordinator/http/limits.h"
 #include "coordinator/http/passes.h"
 #include "coordinator/http/warmup.h"
 #include "coordinator/store/pg.h"
@@ -277,7 +278,8 @@ enum reads_step reads_begin(struct exchange *ex)
 
     if (!may_be_answered(rq, &name) || !reads_knows_token(rq))
         return READS_GO;
-    if (access_check_route(rq, &ex->reply, &e) < 0) {
+    if (limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), &e) < 0 ||
+        access_check_route(rq, &ex->reply, &e) < 0) {
         reply_error(&ex->reply, &e);
         return READS_ANSWERED;
     }

@@ -231,6 +231,7 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
         h->settings.command_wait_ms = COMMAND_WAIT_MS;
     h->schemas = schema_cache_new(SCHEMAS_MAX, SCHEMAS_BYTES);
     h->limits = limits_new(h->settings.token_rate, h->settings.address_rate);
+    h->house.limits = h->limits;
     h->house.counters = &h->counters;
     h->house.seats = make_seats(&h->settings);
     h->house.deadlines = deadlines_start(h->house.seats);

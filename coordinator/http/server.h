@@ -29,7 +29,7 @@ struct http_settings {
     unsigned workers;        /* 0: eight; not more than the pool has connections */
     size_t cache_entries, cache_bytes; /* answers kept in memory; 0: a million, 1.5 GiB */
     bool is_cold;            /* they are not read ahead after a start */
-    uint32_t token_rate, address_rate; /* requests a second that cost a worker; 0: any number */
+    uint32_t token_rate, address_rate; /* requests a second; 0: any number */
     unsigned address_connections; /* of one address; 0: any number */
     unsigned descriptors_kept;    /* for agents: not for HTTP connections */
     int64_t command_wait_ms; /* 0: 10 s; how long a command waits for the leader's answer */

@@ -13,6 +13,9 @@
 #include "coordinator/http/answer.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/deadline.h"
+#include "coordinator/http/limits.h"
+#include "coordinator/http/passes.h"
+#include "coordinator/http/peer.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/refusals.h"
 #include "coordinator/http/reply.h"
@@ -21,6 +24,7 @@
 #include "coordinator/http/tls.h"
 
 #define SMALL 16384
+#define HITS_PER_TAKE 10  /* of one connection: each costs about a tenth of what a worker does */
 #define GOOD_FOR_MS 60000 /* a client's certificate: it may expire while the connection lives */
 
 /* ---------------------------------------------------------------- connections */
@@ -29,6 +33,7 @@ struct caller {
     int fd;
     struct deadline *deadline;
     struct reads_caller reader;
+    unsigned hits;     /* since one was counted; 0: the next is */
     uint64_t verified; /* the load of the certificates by which the client's was found good */
     int64_t verified_ms;
 };
@@ -183,11 +188,40 @@ static enum MHD_Result note_header(void *cls, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
+static int count(const struct visit_house *house, struct caller *caller,
+                 struct MHD_Connection *connection, struct err *e)
+{
+    int64_t now_us = clock_monotonic_us();
+    char address[PEER_ADDRESS_SIZE];
+
+    if (caller->hits == 0) {
+        peer_address(connection, address);
+        if (limits_take_address(house->limits, address, now_us, e) < 0 ||
+            limits_take_token(house->limits, pass_owner(caller->reader.pass)->id, now_us, e) < 0)
+            return -1;
+    }
+    caller->hits = (caller->hits + 1) % HITS_PER_TAKE;
+    return 0;
+}
+
+static struct answer *refusal(const struct err *e)
+{
+    struct reply reply = { 0 };
+    struct answer *answer;
+
+    reply_error(&reply, e);
+    answer = answer_of(&reply);
+    MUST(answer);
+    reply_fini(&reply);
+    return answer;
+}
+
 bool visit_is_hit(const struct visit_house *house, struct visit *v,
                   struct MHD_Connection *connection, const char *method)
 {
     struct caller *caller = caller_of(connection);
     struct sent sent = { 0 };
+    struct err e;
 
     if (strcmp(method, "GET") != 0 || !caller)
         return false;
@@ -197,6 +231,10 @@ bool visit_is_hit(const struct visit_house *house, struct visit *v,
     v->hit = reads_hit(house->reads, &caller->reader, v->target, sent.authorization);
     if (!v->hit)
         return false;
+    if (count(house, caller, connection, &e) < 0) {
+        answer_release(v->hit);
+        v->hit = refusal(&e);
+    }
     response_expect(v->hit);
     v->is_known = answer_is_known(v->hit, sent.if_none_match);
     return true;

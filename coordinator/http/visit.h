@@ -25,6 +25,7 @@ struct visit_house {
     struct tls *tls; /* NULL: plain HTTP */
     struct counters *counters;
     struct seats *seats;
+    struct limits *limits;
 };
 
 struct visit {
@@ -51,7 +52,8 @@ bool visit_is_welcome(const struct visit_house *house, struct MHD_Connection *co
 /* Queues the refusal, on the first call, so that the connection ends with it. MHD_Result. */
 int visit_turn_away(struct MHD_Connection *connection);
 
-/* Can it be answered from memory without further ado? Then, on the second call, do. */
+/* Can it be answered from memory without further ado, be it that it asks too often? Then, on the
+ * second call, do. */
 bool visit_is_hit(const struct visit_house *house, struct visit *v,
                   struct MHD_Connection *connection, const char *method);
 int visit_answer_hit(const struct visit_house *house, const struct visit *v,

@@ -1,5 +1,6 @@
 """access.py - who may do what: tokens, every route with every role, approvals, broken glass, the audit trail."""
 import datetime
+import http.client
 import json
 import os
 import subprocess
@@ -561,9 +562,34 @@ def test_limits(world):
     contains(seen[429].raw.decode(), "address_rate")
     equal(limited.api("GET", "/healthz", raw_path=True, token=None).status, 200, "the health page")
     wait_until(lambda: ask(other).status == 200, "it may ask again", 10)
+    limited_hits(world, limited, other)
     equal(limited.process.stop(), 0, "it ends")
     world.coordinators.remove(limited)
     world.others.append(limited.process)
+
+
+def limited_hits(world, limited, token):
+    """Values from memory: the first of a connection counts and every tenth after it, however it is asked for."""
+    world.set("limited/dev", {"k": "1"})
+    path = "/config/limited/dev/k"
+    wait_until(lambda: limited.api("GET", path, token=token).status == 200, "it is released", 20)
+    time.sleep(2)  # the bucket is full
+    connection = http.client.HTTPConnection("127.0.0.1", limited.http, timeout=20)
+    seen = []
+    for _ in range(150):
+        connection.request("GET", "/api/v1" + path, headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        seen.append((answer.status, answer.headers["Retry-After"], answer.read()))
+    connection.close()
+    good = [a for a in seen if a[0] == 200]
+    check(50 <= len(good) < 130, f"{len(good)} of {len(seen)} on one connection were given")
+    refused = next(a for a in seen if a[0] != 200)
+    equal(refused[:2], (429, "1"), "what is too much")
+    contains(refused[2].decode(), "token_rate")
+    for spelled in (path, path.replace("limited", "%6cimited")):  # the short way and the long one
+        time.sleep(2)
+        good = sum(limited.api("GET", spelled, token=token).status == 200 for _ in range(40))
+        check(good < 25, f"{good} of 40 connections were given {spelled}")
 
 
 def test_trail(world):
