@@ -28,16 +28,23 @@ bool is_for_nobody(const struct step *s)
     return s->ev->target_count == 0;
 }
 
-bool is_promised(const struct step *s)
+uint64_t scopes_unheld(const struct step *s)
 {
+    uint64_t mask = 0;
+
     for (unsigned i = 0; i < s->ev->target_count; i++) {
         const struct promise *pr = &s->p->promises[s->ev->targets[i].scope];
 
         if (pr->slot_attempt != s->ev->number ||
             !hash_equal(&pr->slot.hash, &s->ev->targets[i].content.hash))
-            return false;
+            mask |= BIT(s->ev->targets[i].scope);
     }
-    return true;
+    return mask;
+}
+
+bool is_promised(const struct step *s)
+{
+    return scopes_unheld(s) == 0;
 }
 
 bool is_promised_and_decided(const struct step *s)
@@ -73,12 +80,15 @@ static bool was_closed_before(const struct participant *p, uint64_t attempt)
 
 bool is_outdated(const struct step *s)
 {
+    uint64_t unheld = scopes_unheld(s);
+
     if (was_closed_before(s->p, s->ev->number))
         return true;
     if (s->ev->is_eventual && s->ev->dseq <= s->ev->number)
         return true;
     for (unsigned i = 0; i < s->ev->target_count; i++)
-        if (!promise_may_hold(&s->p->promises[s->ev->targets[i].scope], s->ev->number))
+        if (unheld & BIT(s->ev->targets[i].scope) &&
+            !promise_may_hold(&s->p->promises[s->ev->targets[i].scope], s->ev->number))
             return true;
     return tasks_preparing_above(s->p, scopes_of(s->ev), s->ev->number);
 }

@@ -37,6 +37,8 @@ bool is_cut_off(const struct step *s);
 
 /* The scopes that the event names. */
 uint64_t scopes_of(const struct participant_event *ev);
+/* Of them those that do not hold the slot of its attempt with its content. */
+uint64_t scopes_unheld(const struct step *s);
 /* Scopes that hold the attempt's slot, or are staging or refused it. */
 uint64_t scopes_touched(const struct step *s);
 /* Scopes that obeyed one decision and are cut off from whoever could take it back. */

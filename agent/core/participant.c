@@ -51,10 +51,11 @@ static void say_off_base(struct step *s)
     send_digest(s);
 }
 
+/* A scope that the agent reads only since it promised the others joins their promise. */
 static void begin_staging(struct step *s)
 {
     tasks_cancel_preparing(s, scopes_of(s->ev), s->ev->number);
-    s->task = tasks_begin(s, s->ev, scopes_of(s->ev));
+    s->task = tasks_begin(s, s->ev, scopes_unheld(s));
     tasks_stage(s);
 }
 

@@ -132,6 +132,24 @@ START_TEST(test_one_promise_covers_all_its_scopes)
 }
 END_TEST
 
+/* A scope that the agent reads only since its promise: asked again it promises that one too, and
+ * the decision about both finds both. */
+START_TEST(test_a_scope_that_is_added_joins_the_promise)
+{
+    start();
+    promised(5, 1, 0);
+    prepare_both(5, 1);
+    ck_assert_uint_eq(must(PARTICIPANT_STAGE)->scopes, BIT(B));
+    staged(true);
+    expect_save(ACK_WORD_READY, 5);
+    ck_assert_uint_eq(promise(A)->slot_attempt, 5);
+    ck_assert_uint_eq(promise(B)->slot_attempt, 5);
+    saved();
+    order_scopes(ORDER_ACTIVATE, 6, 5, 1, A, 2);
+    ck_assert_uint_eq(must(PARTICIPANT_SAVE)->scopes, BIT(A) | BIT(B));
+}
+END_TEST
+
 START_TEST(test_prepare_without_scopes_is_ignored)
 {
     start();
@@ -345,6 +363,7 @@ int main(void)
         test_newer_prepare_replaces_staging_and_slot,
         test_failed_staging_of_a_retry_keeps_the_old_promise,
         test_one_promise_covers_all_its_scopes,
+        test_a_scope_that_is_added_joins_the_promise,
         test_prepare_without_scopes_is_ignored,
         test_full_table_says_busy,
         test_abort_clears_the_slot_then_says_so,
