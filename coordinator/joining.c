@@ -37,6 +37,20 @@ static bool is_to_be_joined(const struct edges *e, const struct roster_server *s
     return !(known && roster_is_member(s, known->index)) && roster_allows(s, scope);
 }
 
+/* While it is being applied its outcome is still to come, and is acknowledged. */
+static void add_obeyed(const struct wire_digest *digest, struct join_scope *to)
+{
+    bool is_over = digest->outcome == WIRE_OUTCOME_OK || digest->outcome == WIRE_OUTCOME_FAILED ||
+                   digest->outcome == WIRE_OUTCOME_BROKEN;
+
+    if (!is_over || digest->obeyed > INT64_MAX || digest->revision > INT64_MAX)
+        return;
+    to->obeyed = (int64_t)digest->obeyed;
+    to->revision = (int64_t)digest->revision;
+    to->hash = digest->active;
+    to->outcome = wire_outcome_name((enum wire_outcome)digest->outcome);
+}
+
 static void add_new(const struct edges *e, const struct roster_server *s,
                     const struct wire_digest *digests, unsigned count, struct join_request *out)
 {
@@ -49,6 +63,8 @@ static void add_new(const struct edges *e, const struct roster_server *s,
         out->scopes = reallocarray(out->scopes, out->scope_count + 1, sizeof(*out->scopes));
         MUST(out->scopes);
         to = &out->scopes[out->scope_count++];
+        *to = (struct join_scope){ 0 };
+        add_obeyed(&digests[i], to);
         memcpy(to->service, scope.service, sizeof(to->service));
         memcpy(to->environment, scope.environment, sizeof(to->environment));
     }

@@ -70,10 +70,10 @@ static struct duty *free_place(struct delivery *d)
 
 struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
-                          const struct bitset *addressed)
+                          const struct bitset *to, const struct bitset *members)
 {
     const struct duty by = { .dseq = dseq, .kind = kind, .rollout = rollout, .scope = scope,
-                             .addressed = *addressed };
+                             .addressed = *to };
     struct duty *duty;
 
     supersede(d, &by);
@@ -86,11 +86,14 @@ struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind 
     duty->attempt = attempt;
     duty->scope = scope;
     duty->is_settled = false;
-    duty->is_kept = false;
     duty->repeat_ms = 0;
     duty->repeat_wait_ms = 0;
-    bitset_copy(&duty->addressed, addressed);
-    bitset_copy(&duty->owed, addressed);
+    bitset_copy(&duty->addressed, to);
+    bitset_copy(&duty->owed, to);
+    bitset_intersect(&duty->owed, members);
+    if (kind != DECISION_ROLLBACK)
+        bitset_copy(&duty->addressed, &duty->owed);
+    duty->is_kept = bitset_count(&duty->owed) < bitset_count(&duty->addressed);
     bitset_clear(&duty->lent);
     return duty;
 }
@@ -182,10 +185,10 @@ void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server)
             d->duties[i].is_kept = true;
 }
 
-void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server)
+void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++) {
-        if (d->duties[i].dseq != dseq || !dseq)
+        if (d->duties[i].dseq != dseq || !dseq || d->duties[i].scope != scope)
             continue;
         bitset_remove(&d->duties[i].addressed, server);
         bitset_remove(&d->duties[i].owed, server);

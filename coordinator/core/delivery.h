@@ -45,10 +45,12 @@ struct delivery {
 int64_t repeat_after(int64_t *wait_ms, uint64_t chance);
 
 /* A new decision in one scope, or a loaded one (in ascending order of dseq). Superseded duties are
- * released. NULL: the table is full of what open rollouts and releases owe. */
+ * released for all of `to`. It is addressed to those of them that are members of the scope; a
+ * ROLLBACK to the others, too, which left the scope with the candidate and are told when they come
+ * back. NULL: the table is full of what open rollouts and releases owe. */
 struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
-                          const struct bitset *addressed);
+                          const struct bitset *to, const struct bitset *members);
 struct duty *delivery_find(struct delivery *d, uint64_t dseq);
 struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt);
 /* The outcome of `dseq` on this server is recorded. */
@@ -68,8 +70,8 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope);
 /* The ROLLBACK `dseq` failed on this server: it stays, so that it can be told once more. */
 void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server);
-/* Nothing of `dseq` is to be taken back on this server: it is addressed no more. */
-void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server);
+/* Nothing of `dseq` is to be taken back on this server in this scope: it is addressed no more. */
+void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* What this server obeyed is the newest decision for it. An ACTIVATE of `rollout` does not count as
  * newer: a retry asks for the same content (0: every decision counts). */
 bool delivery_is_current(const struct delivery *d, uint32_t server, uint32_t scope,

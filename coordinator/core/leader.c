@@ -231,10 +231,8 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
     for (unsigned s = 0; s < r->scope_count; s++) {
         struct duty *duty;
 
-        bitset_copy(&l->scratch, to);
-        bitset_intersect(&l->scratch, &l->scopes[r->scopes[s]].members);
-        duty = delivery_add(&l->delivery, ev->dseq, ev->decision, r->id, attempt, r->scopes[s],
-                            &l->scratch);
+        duty = delivery_add(&l->delivery, ev->dseq, ev->decision, r->id, attempt, r->scopes[s], to,
+                            &l->scopes[r->scopes[s]].members);
         MUST(duty != NULL); /* it was claimed before the rollout, or the retry, was taken */
         if (ev->decision == DECISION_ACTIVATE)
             bitset_intersect(&duty->owed, &r->round.ready);

@@ -86,8 +86,9 @@ static void on_aborted(struct leader *l, const struct ack *a)
     struct rollout *r =
         is_way_back ? leader_find(l, duty->rollout) : leader_find_round(l, a->number);
 
-    if (is_way_back)
-        delivery_excuse(&l->delivery, a->number, a->server);
+    for (uint32_t s = 0; is_way_back && s < l->limits.scopes_max; s++)
+        if (bitset_has(&l->scopes[s].members, a->server)) /* else it does not speak of that one */
+            delivery_excuse(&l->delivery, a->number, a->server, s);
     if (!r || !bitset_has(&r->opened, a->server) ||
         (!is_way_back && r->state != ROLLOUT_ABORTING))
         return;

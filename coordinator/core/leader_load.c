@@ -240,12 +240,10 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
 
     MUST(scope < l->limits.scopes_max);
     duty = delivery_add(&l->delivery, dseq, kind, rollout, attempt, scope,
-                        addressed ? addressed : &l->scopes[scope].members);
+                        addressed ? addressed : &l->scopes[scope].members,
+                        &l->scopes[scope].members);
     if (!duty)
         return false;
-    if (addressed)
-        bitset_intersect(&duty->addressed, &l->scopes[scope].members);
-    bitset_copy(&duty->owed, &duty->addressed);
     bitset_subtract(&duty->owed, confirmed);
     duty->is_settled = r == NULL;
     if (kind == DECISION_ACTIVATE && bitset_is_empty(&duty->addressed))

@@ -143,14 +143,31 @@ static int delete_memberships(struct pg *pg, struct join_request *const *joins, 
 
 /* ---------------------------------------------------------------- memberships begin */
 
+#define WISH_COLUMNS 7
+
 /* What the joins of one gathering ask for, row by row. */
 struct wishes {
     size_t count;
     int64_t *servers;
-    const char **services, **environments;
-    struct buffer server_memory, service_memory, environment_memory;
-    struct param params[3];
+    int64_t *obeyed, *revisions;
+    const char **services, **environments, **outcomes;
+    struct param *hashes;
+    struct buffer memory[WISH_COLUMNS];
+    struct param params[WISH_COLUMNS];
 };
+
+static void add_wish(struct wishes *w, int64_t server, const struct join_scope *scope)
+{
+    size_t i = w->count++;
+
+    w->servers[i] = server;
+    w->services[i] = scope->service;
+    w->environments[i] = scope->environment;
+    w->obeyed[i] = scope->obeyed;
+    w->revisions[i] = scope->revision;
+    w->hashes[i] = pg_hash(&scope->hash);
+    w->outcomes[i] = scope->obeyed ? scope->outcome : "none";
+}
 
 static void gather_wishes(struct join_request *const *joins, size_t count, struct wishes *w)
 {
@@ -159,28 +176,37 @@ static void gather_wishes(struct join_request *const *joins, size_t count, struc
     for (size_t i = 0; i < count; i++)
         total += joins[i]->scope_count;
     *w = (struct wishes){ .servers = calloc(total + 1, sizeof(*w->servers)),
+                          .obeyed = calloc(total + 1, sizeof(*w->obeyed)),
+                          .revisions = calloc(total + 1, sizeof(*w->revisions)),
                           .services = calloc(total + 1, sizeof(*w->services)),
-                          .environments = calloc(total + 1, sizeof(*w->environments)) };
-    MUST(w->servers && w->services && w->environments);
+                          .environments = calloc(total + 1, sizeof(*w->environments)),
+                          .outcomes = calloc(total + 1, sizeof(*w->outcomes)),
+                          .hashes = calloc(total + 1, sizeof(*w->hashes)) };
+    MUST(w->servers && w->obeyed && w->revisions && w->services && w->environments &&
+         w->outcomes && w->hashes);
     for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < joins[i]->scope_count; k++) {
-            w->servers[w->count] = joins[i]->server_id;
-            w->services[w->count] = joins[i]->scopes[k].service;
-            w->environments[w->count++] = joins[i]->scopes[k].environment;
-        }
-    w->params[0] = pg_array_text(w->services, w->count, &w->service_memory);
-    w->params[1] = pg_array_text(w->environments, w->count, &w->environment_memory);
-    w->params[2] = pg_array_int8(w->servers, w->count, &w->server_memory);
+        for (size_t k = 0; k < joins[i]->scope_count; k++)
+            add_wish(w, joins[i]->server_id, &joins[i]->scopes[k]);
+    w->params[0] = pg_array_text(w->services, w->count, &w->memory[0]);
+    w->params[1] = pg_array_text(w->environments, w->count, &w->memory[1]);
+    w->params[2] = pg_array_int8(w->servers, w->count, &w->memory[2]);
+    w->params[3] = pg_array_int8(w->obeyed, w->count, &w->memory[3]);
+    w->params[4] = pg_array_int8(w->revisions, w->count, &w->memory[4]);
+    w->params[5] = pg_array_bytea(w->hashes, w->count, &w->memory[5]);
+    w->params[6] = pg_array_text(w->outcomes, w->count, &w->memory[6]);
 }
 
 static void free_wishes(struct wishes *w)
 {
     free(w->servers);
+    free(w->obeyed);
+    free(w->revisions);
     free(w->services);
     free(w->environments);
-    buffer_fini(&w->server_memory);
-    buffer_fini(&w->service_memory);
-    buffer_fini(&w->environment_memory);
+    free(w->outcomes);
+    free(w->hashes);
+    for (unsigned i = 0; i < WISH_COLUMNS; i++)
+        buffer_fini(&w->memory[i]);
 }
 
 /* A scope of an environment that does not exist is left out, as one that no leader would hold: the
@@ -201,13 +227,25 @@ static int write_memberships(struct pg *pg, const struct wishes *w, struct rows 
                  NULL, e))
         return -1;
     return pg_query(pg,
-                    "INSERT INTO server_scope (server_id, scope_id) SELECT a.server_id,"
-                    " s.scope_id FROM unnest($1::text[], $2::text[], $3::bigint[])"
-                    " AS a(service, environment, server_id) JOIN server USING (server_id)"
+                    "INSERT INTO server_scope (server_id, scope_id, obeyed, revision, hash,"
+                    " outcome, detail, reason) SELECT a.server_id, s.scope_id, coalesce(d.dseq, 0),"
+                    " CASE WHEN d.dseq IS NULL THEN 0 ELSE a.revision END,"
+                    " CASE WHEN d.dseq IS NOT NULL THEN a.hash END,"
+                    " CASE WHEN d.dseq IS NULL THEN 'none' ELSE a.outcome END,"
+                    " CASE WHEN d.dseq IS NULL THEN '' WHEN a.outcome = 'failed' THEN 'activating'"
+                    "  WHEN a.outcome = 'broken' THEN 'broken' ELSE '' END,"
+                    " CASE WHEN d.dseq IS NOT NULL AND a.outcome <> 'ok'"
+                    "  THEN 'it had failed when the server joined' ELSE '' END"
+                    " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],"
+                    " $6::bytea[], $7::text[]) AS a(service, environment, server_id, obeyed,"
+                    " revision, hash, outcome) JOIN server USING (server_id)"
                     " JOIN scope AS s ON s.service = a.service AND s.environment = a.environment"
+                    " LEFT JOIN decision_scope AS d ON d.dseq = a.obeyed"
+                    " AND d.scope_id = s.scope_id AND (a.outcome <> 'ok' OR d.revision = a.revision"
+                    "  AND d.hash IS NOT DISTINCT FROM a.hash)"
                     " WHERE scope_is_allowed(server.scopes, s.service, s.environment)"
                     " ON CONFLICT DO NOTHING RETURNING server_id",
-                    w->params, 3, out, e);
+                    w->params, WISH_COLUMNS, out, e);
 }
 
 static int insert_memberships(struct pg *pg, struct join_request *const *joins, size_t count,

@@ -80,6 +80,12 @@ struct end_request {
  * 0), so that its servers are known before its first write. */
 struct join_scope {
     char service[NAME_BUFFER], environment[NAME_BUFFER];
+    /* What the server obeyed there before, as its digest says; 0: nothing that is over by now. The
+     * new row begins with it when a decision about the scope bears it out: its acknowledgement may
+     * have been receipted long ago, and would not be said again. */
+    int64_t obeyed, revision;
+    struct hash hash;
+    const char *outcome; /* static: "ok", "failed", "broken" */
 };
 struct join_request {
     int64_t server_id;

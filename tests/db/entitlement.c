@@ -228,6 +228,34 @@ START_TEST(test_a_join_asks_the_enrolment)
 }
 END_TEST
 
+/* It was there before, under another name or with other settings, and its acknowledgement went long
+ * ago: the new row says what it runs, as far as a decision about that scope bears it out. */
+START_TEST(test_a_join_brings_what_the_server_runs)
+{
+    struct join_request *joins[] = { request(1), request(2), request(3) };
+
+    kit_sql(pg, "INSERT INTO decision (dseq, gen, epoch, kind, rollout_id, body, because)"
+                " SELECT 900, 1, 1, 'finalize', rollout_id, 'x', 'x' FROM rollout LIMIT 1");
+    kit_sql(pg, "INSERT INTO decision_scope (dseq, scope_id, revision, hash)"
+                " SELECT 900, scope_id, 1, decode(repeat('07', 32), 'hex') FROM scope"
+                " WHERE service = 'payments'");
+    kit_sql(pg, "DELETE FROM server_scope WHERE server_id IN (1, 2, 3)");
+    for (unsigned i = 0; i < 3; i++) {
+        to_join(joins[i], "payments");
+        joins[i]->scopes[0].obeyed = i == 2 ? 901 : 900; /* no decision has that number */
+        joins[i]->scopes[0].revision = 1;
+        memset(&joins[i]->scopes[0].hash, i == 1 ? 8 : 7, sizeof(struct hash));
+        joins[i]->scopes[0].outcome = "ok";
+    }
+    write_joins(joins, 3);
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(server_id || ':' || obeyed || ' ' ||"
+                                  " revision || ' ' || (hash IS NOT NULL) || ' ' || outcome, ', '"
+                                  " ORDER BY server_id) FROM server_scope"
+                                  " WHERE server_id IN (1, 2, 3)"),
+                     "1:900 1 true ok, 2:0 0 false none, 3:0 0 false none");
+}
+END_TEST
+
 static int64_t members_of_scope(void)
 {
     return kit_int(pg, "SELECT count(*) FROM server_scope WHERE scope_id = %lld",
@@ -295,6 +323,7 @@ int main(void)
     tcase_add_test(tests, test_numbers_to_come_are_told_apart);
     tcase_add_test(tests, test_the_database_refuses_what_no_glob_covers);
     tcase_add_test(tests, test_a_join_asks_the_enrolment);
+    tcase_add_test(tests, test_a_join_brings_what_the_server_runs);
     tcase_add_test(tests, test_leaving_ends_the_membership_and_the_part_in_the_rollout);
     tcase_add_test(tests, test_of_several_tellings_nothing_is_lost);
     tcase_add_test(tests, test_a_version_is_recorded_on_its_own);

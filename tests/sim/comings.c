@@ -1,4 +1,4 @@
-/* comings.c - servers that are excluded and included again. */
+/* comings.c - servers that are excluded and included again, and settings that name other scopes. */
 #include "tests/sim/world.h"
 
 #define COMINGS_MS 2500
@@ -14,8 +14,11 @@ static unsigned draw(struct world *w, unsigned bound)
 void comings_prepare(struct world *w, uint64_t seed)
 {
     w->has_exclusions = seed % KIND_COUNT == 9;
+    w->has_settings = seed % KIND_COUNT == 4;
     w->comings_chance = seed;
-    if (w->has_exclusions)
+    for (unsigned s = 0; s < w->server_count; s++)
+        w->settings[s] = w->servers[s].scopes;
+    if (w->has_exclusions || w->has_settings)
         later(w, (struct event){ .kind = EVENT_COMINGS }, COMINGS_MS);
 }
 
@@ -34,7 +37,7 @@ static void exclude(struct world *w, unsigned who)
 }
 
 /* One server at a time; when the faults are over everybody is back. */
-void comings_act(struct world *w)
+static void act_on_rights(struct world *w)
 {
     unsigned who = draw(w, w->server_count);
 
@@ -43,6 +46,42 @@ void comings_act(struct world *w)
             include(w, s);
     else if (w->servers[who].is_there)
         exclude(w, who);
+}
+
+static void set(struct world *w, unsigned who, uint64_t scopes)
+{
+    struct server *v = &w->servers[who];
+
+    if (v->scopes == scopes)
+        return;
+    trace(w, "server %u reads scopes %llx, no longer %llx", who, (unsigned long long)scopes,
+          (unsigned long long)v->scopes);
+    if (draw(w, 3) == 0)
+        server_crash(w, who); /* newer settings, and a restart for them */
+    server_renew(w, who, scopes);
+}
+
+/* An agent reads one scope at least. One that is dropped is added again sooner or later, and some
+ * read more for a while; when the faults are over everybody reads what it read first. */
+static void act_on_settings(struct world *w)
+{
+    unsigned who = draw(w, w->server_count);
+    uint64_t all = BIT(w->database.scope_count) - 1;
+    uint64_t scopes = draw(w, 2) ? w->settings[who]
+                                 : w->servers[who].scopes ^ BIT(draw(w, w->database.scope_count));
+
+    if (faults_last(w) && w->servers[who].is_there && scopes & all)
+        set(w, who, scopes);
+    for (unsigned s = 0; s < w->server_count && !faults_last(w); s++)
+        set(w, s, w->settings[s]);
+}
+
+void comings_act(struct world *w)
+{
+    if (w->has_settings)
+        act_on_settings(w);
+    else
+        act_on_rights(w);
     if (faults_last(w) || w->database.excluded)
         later(w, (struct event){ .kind = EVENT_COMINGS }, COMINGS_MS);
 }

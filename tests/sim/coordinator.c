@@ -104,8 +104,8 @@ static void flush_notes(struct world *w, unsigned who)
     submit(w, who, &q);
 }
 
-/* Whose vote an ACTIVATE needs: members that may speak, can be reached, and are not known to be off
- * the base after the deadline. The judge holds it against the rows. */
+/* Whose vote an ACTIVATE needs: members that may speak, read one of its scopes, can be reached, and
+ * are not known to be off the base after the deadline. The judge holds it against the rows. */
 static uint64_t required(struct world *w, unsigned who, const struct save *s)
 {
     struct leader *l = w->coordinators[who].leader;
@@ -119,7 +119,7 @@ static uint64_t required(struct world *w, unsigned who, const struct save *s)
     excused = r->strategy.unreachable == UNREACHABLE_SKIP ? word(&fleet->unreachable) : 0;
     if (w->now_ms >= r->round.deadline_ms)
         excused |= word(&r->behind) | word(&fleet->unreachable);
-    return word(&r->round.cohort) & word(&fleet->enrolled) & ~excused;
+    return word(&r->round.cohort) & word(&r->scope_members) & word(&fleet->enrolled) & ~excused;
 }
 
 void coordinator_perform(struct world *w, unsigned who, struct effects *out)
@@ -391,7 +391,8 @@ static void note_ack(struct world *w, unsigned who, const struct message *m)
                                                             .is_broken = m->is_broken },
                                                    .outbox = m->outbox,
                                                    .session = m->session,
-                                                   .incarnation = m->incarnation };
+                                                   .incarnation = m->incarnation,
+                                                   .scopes = m->scopes };
     if (c->note_count == BATCH_MAX || !c->is_writing)
         flush_notes(w, who);
     if (c->note_count == BATCH_MAX)
@@ -401,22 +402,19 @@ static void note_ack(struct world *w, unsigned who, const struct message *m)
 /* What a server reads is recorded before it counts. */
 static void join(struct world *w, unsigned who, const struct message *m)
 {
-    uint64_t missing = 0, left = 0;
+    struct request q = { .kind = REQUEST_JOIN, .server = m->from };
 
     for (unsigned s = 0; s < w->database.scope_count; s++) {
         bool is_member = w->database.scopes[s].members & BIT(m->from);
 
         if (m->scopes & entitled(w, m->from) & BIT(s) && !is_member)
-            missing |= BIT(s);
+            q.scopes |= BIT(s);
         if (!(m->scopes & BIT(s)) && is_member)
-            left |= BIT(s);
+            q.left |= BIT(s);
+        q.obeyed[s] = m->digests[s].is_over ? m->digests[s].obeyed : 0;
     }
-    if ((missing || left) && !is_congested(&w->coordinators[who]))
-        submit(w, who,
-               &(struct request){ .kind = REQUEST_JOIN,
-                                  .server = m->from,
-                                  .scopes = missing,
-                                  .left = left });
+    if ((q.scopes || q.left) && !is_congested(&w->coordinators[who]))
+        submit(w, who, &q);
 }
 
 static void hear(struct world *w, unsigned who, const struct message *m,

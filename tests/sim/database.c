@@ -448,7 +448,17 @@ static void record_activate(struct member_row *m, const struct decision_row *d, 
     m->is_silent = false;
 }
 
-static void record_outcome(struct database *d, const struct ack *a)
+/* The rows that a server has: a scope that it does not read has none to be written. */
+static uint64_t scope_members(const struct database *d, unsigned server)
+{
+    uint64_t scopes = 0;
+
+    for (unsigned s = 0; s < d->scope_count; s++)
+        scopes |= d->scopes[s].members & BIT(server) ? BIT(s) : 0;
+    return scopes;
+}
+
+static void record_outcome(struct database *d, const struct ack *a, uint64_t scopes)
 {
     const struct decision_row *row = database_decision(d, a->number);
     struct rollout_row *r = row ? database_rollout(d, row->rollout) : NULL;
@@ -459,7 +469,8 @@ static void record_outcome(struct database *d, const struct ack *a)
     for (unsigned i = 0; i < row->target_count; i++) {
         struct scope_row *scope = &d->scopes[row->targets[i].scope];
 
-        if (scope->obeyed[a->server] < row->dseq)
+        if (scopes & scope_members(d, a->server) & BIT(row->targets[i].scope) &&
+            scope->obeyed[a->server] < row->dseq)
             scope->obeyed[a->server] = row->dseq;
         if (scope->obeyed[a->server] != row->dseq)
             continue;
@@ -514,7 +525,7 @@ static void record_acks(struct world *w, struct request *q)
                 ? record_kept(d, &n->ack)
                 : record_vote(d, &n->ack);
         else
-            record_outcome(d, &n->ack);
+            record_outcome(d, &n->ack, n->scopes);
     }
 }
 
@@ -526,6 +537,30 @@ static void end_memberships(struct database *d, const struct request *q)
             d->scopes[s].members &= ~BIT(q->server);
             d->scopes[s].obeyed[q->server] = 0;
         }
+}
+
+static bool is_decided(struct database *d, unsigned scope, uint64_t dseq)
+{
+    const struct decision_row *row = database_decision(d, dseq);
+
+    for (unsigned i = 0; row && i < row->target_count; i++)
+        if (row->targets[i].scope == scope)
+            return true;
+    return false;
+}
+
+/* A new row begins with what its server runs, as far as the decisions bear that out. */
+static void begin_memberships(struct world *w, const struct request *q)
+{
+    struct database *d = &w->database;
+
+    for (unsigned s = 0; s < d->scope_count; s++) {
+        if (!(q->scopes & hostile_allowed(w, q->server) & BIT(s)) ||
+            d->scopes[s].members & BIT(q->server))
+            continue;
+        d->scopes[s].members |= BIT(q->server);
+        d->scopes[s].obeyed[q->server] = is_decided(d, s, q->obeyed[s]) ? q->obeyed[s] : 0;
+    }
 }
 
 bool database_execute(struct world *w, struct request *q)
@@ -546,9 +581,7 @@ bool database_execute(struct world *w, struct request *q)
         record_acks(w, q);
         break;
     case REQUEST_JOIN:
-        for (unsigned s = 0; s < d->scope_count; s++)
-            if (q->scopes & hostile_allowed(w, q->server) & BIT(s))
-                d->scopes[s].members |= BIT(q->server);
+        begin_memberships(w, q);
         end_memberships(d, q);
         break;
     case REQUEST_ANSWER:

@@ -116,6 +116,7 @@ struct ack_note {
     struct ack ack;
     uint64_t outbox, session;
     unsigned incarnation;
+    uint64_t scopes;  /* that it speaks of */
     bool is_recorded; /* it was addressed: only then it is counted */
 };
 
@@ -132,6 +133,7 @@ struct request {
     struct ack_note notes[BATCH_MAX];
     unsigned server;
     uint64_t scopes, left; /* JOIN: read now, and no longer */
+    uint64_t obeyed[SCOPES_MAX]; /* JOIN: what is over there by now, as the digest says */
     uint64_t command;
     bool is_done;
     /* the result */

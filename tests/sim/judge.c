@@ -30,7 +30,7 @@ static unsigned count_applied(const struct rollout_row *r, unsigned stage)
 }
 
 /* Whoever may have been unfit before the change is counted apart. */
-static unsigned blamed_failures(const struct rollout_row *r, unsigned stage)
+unsigned judge_blamed(const struct rollout_row *r, unsigned stage)
 {
     unsigned n = 0;
 
@@ -69,7 +69,7 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
     if (was != PHASE_BAKING && !(was == PHASE_PREPARING && nobody_spoke(r)))
         violated(w, "S11: rollout %llu opened stage %u while %s", U(r->id), a->stage,
                  phase_name(was));
-    if (blamed_failures(r, (unsigned)previous) > judge_budget(r, (unsigned)previous))
+    if (judge_blamed(r, (unsigned)previous) > judge_budget(r, (unsigned)previous))
         violated(w, "S11: rollout %llu opened stage %u over the budget of stage %d", U(r->id),
                  a->stage, previous);
 }
@@ -88,67 +88,6 @@ void judge_outcome(struct world *w, struct attempt_row *a, enum attempt_outcome 
     if (a->outcome != ATTEMPT_OPEN)
         violated(w, "S1: attempt %llu was decided already", U(a->number));
     a->outcome = outcome;
-}
-
-/* A promise went with the disk, or with the right to speak. */
-static bool is_excused(const struct world *w, unsigned server, uint64_t number)
-{
-    return w->servers[server].lost_below >= number || w->database.revoked & BIT(server);
-}
-
-/* Runs the candidate already, by an earlier attempt of the same rollout: as good as a slot. Or went
- * back by itself since, as the rollout asks: its FAILED is on the way. */
-static bool ran_candidate(const struct world *w, const struct attempt_row *a, unsigned target,
-                           const struct promise *pr)
-{
-    for (unsigned i = 0; i < w->database.decision_count; i++) {
-        const struct decision_row *d = &w->database.decisions[i];
-
-        if (d->dseq == pr->obeyed)
-            return d->kind == DECISION_ACTIVATE && d->rollout == a->rollout &&
-                   (pr->outcome == OUTCOME_OK
-                        ? content_of(&pr->active.hash) == a->targets[target].content
-                        : a->isolation_ms > 0);
-    }
-    return false;
-}
-
-static void judge_promise(struct world *w, const struct attempt_row *a, unsigned server)
-{
-    const struct server *v = &w->servers[server];
-
-    for (unsigned i = 0; i < a->target_count; i++) {
-        const struct promise *pr = &v->disk.promises[a->targets[i].scope];
-
-        if (!(v->scopes & BIT(a->targets[i].scope)) || is_excused(w, server, a->number))
-            continue;
-        if (pr->slot_attempt != a->number && pr->obeyed < a->number && !ran_candidate(w, a, i, pr))
-            violated(w, "S3: READY of server %u for attempt %llu is counted and not held", server,
-                     U(a->number));
-    }
-}
-
-/* C3: `required` had to be ready when the leader asked for the decision. */
-void judge_activate(struct world *w, const struct rollout_row *r, struct attempt_row *a,
-                    uint64_t required)
-{
-    for (unsigned s = 0; s < SERVERS_MAX; s++) {
-        const struct member_row *m = &r->members[s];
-
-        if (!m->is_in || m->attempt_number != a->number)
-            continue;
-        if (m->is_ready && m->state != MEMBER_FAILED) {
-            a->counted |= BIT(s);
-            judge_promise(w, a, s);
-        } else if (required & BIT(s) && m->state != MEMBER_FAILED && !m->is_silent) {
-            violated(w, "S3: attempt %llu is activated without the vote of server %u", U(a->number),
-                     s);
-        }
-    }
-    if (blamed_failures(r, a->stage) > judge_budget(r, a->stage))
-        violated(w, "S3: attempt %llu is activated over the failure budget", U(a->number));
-    if (a->counted == 0)
-        violated(w, "S3: attempt %llu is activated and nobody is ready", U(a->number));
 }
 
 void judge_decision(struct world *w, const struct rollout_row *r, const struct decision_row *d)
@@ -190,6 +129,8 @@ void judge_ack(struct world *w, const struct ack_note *n)
     for (unsigned s = 0; s < w->database.scope_count; s++) {
         const struct promise *pr = &v->disk.promises[s];
 
+        if (n->ack.kind == ACK_ABORTED && !((n->scopes ? n->scopes : v->scopes) & BIT(s)))
+            continue; /* of a scope that it did not read then it said nothing */
         if (n->ack.kind == ACK_ABORTED && runs_of_rollout(w, n->ack.number, pr))
             violated(w, "S5: server %u has nothing to take back by %llu and runs the candidate",
                      n->ack.server, U(n->ack.number));
@@ -199,7 +140,7 @@ void judge_ack(struct world *w, const struct ack_note *n)
         if (n->ack.kind == ACK_READY && pr->slot_attempt == n->ack.number)
             return;
     }
-    if (n->ack.kind != ACK_ABORTED && !is_excused(w, n->ack.server, n->ack.number))
+    if (n->ack.kind != ACK_ABORTED && !judge_excuses(w, n->ack.server, n->ack.number))
         violated(w, "S5: %s of server %u for %llu is recorded and never happened",
                  ack_name(n->ack.kind), n->ack.server, U(n->ack.number));
 }
@@ -488,26 +429,6 @@ void judge_apply(struct world *w, unsigned server, uint64_t scopes)
         if (scopes & BIT(i) && !hash_equal(&v->disk.promises[i].active.hash,
                                            &participant_promise(&v->participant, i)->active.hash))
             violated(w, "S8: server %u applies what its pointer does not name", server);
-}
-
-/* S3: a valid ACTIVATE finds what was counted; one that a ROLLBACK or FINALIZE of its rollout has
- * overtaken is valid no more. */
-void judge_unheld(struct world *w, unsigned server, const struct message *m)
-{
-    const struct attempt_row *a = database_attempt(&w->database, m->attempt);
-    const struct rollout_row *r = a ? database_rollout(&w->database, a->rollout) : NULL;
-    const struct server *v = &w->servers[server];
-
-    if (!a || !(a->counted & BIT(server)) || is_excused(w, server, a->number) || r->decision_number)
-        return;
-    for (unsigned i = 0; i < a->target_count; i++) {
-        const struct promise *pr = &v->disk.promises[a->targets[i].scope];
-
-        if (v->scopes & BIT(a->targets[i].scope) && pr->obeyed < m->number &&
-            pr->slot_attempt < a->number && !ran_candidate(w, a, i, pr))
-            violated(w, "S3: ACTIVATE %llu finds no slot of attempt %llu on server %u",
-                     U(m->number), U(a->number), server);
-    }
 }
 
 /* ---- when faults have stopped ---- */

@@ -55,6 +55,7 @@ static void fill_digest(struct world *w, unsigned who, struct message *m)
 
         m->digests[s] = (struct digest_row){ .obeyed = pr->obeyed,
                                              .slot = pr->slot_attempt,
+                                             .is_over = pr->outcome != OUTCOME_APPLYING,
                                              .is_check_failing = pr->outcome == OUTCOME_OK &&
                                                                  c->bad_check & BIT(who) };
         if (m->digests[s].is_check_failing)
@@ -77,6 +78,7 @@ static void send_entry(struct world *w, unsigned who, const struct outbox_entry 
                          .number = e->number,
                          .outbox = e->id,
                          .is_broken = e->is_broken,
+                         .scopes = (uint8_t)e->scopes,
                          .refusal = e->word == ACK_WORD_REFUSED ? REFUSAL_STAGING : REFUSAL_NONE };
 
     if (w->servers[who].is_welcome)
@@ -150,7 +152,8 @@ static void perform(struct world *w, unsigned who)
                                       .word = e->word,
                                       .number = e->number,
                                       .refusal = e->refusal,
-                                      .is_broken = e->is_broken };
+                                      .is_broken = e->is_broken,
+                                      .scopes = (uint8_t)e->scopes };
                 send(w, who, &m);
             }
             break;
@@ -190,7 +193,9 @@ static void make_durable(struct world *w, unsigned who, const struct pending_sav
         *e = s->entry;
         e->id = ++v->disk.next_outbox;
         MUST(v->deed_count < 256);
-        v->deeds[v->deed_count++] = (struct deed){ .number = e->number, .word = e->word };
+        v->deeds[v->deed_count++] = (struct deed){ .number = e->number,
+                                                      .word = e->word,
+                                                      .scopes = e->scopes };
     }
     judge_disk(w, who, s, before);
 }
@@ -309,6 +314,7 @@ static void on_prepare(struct world *w, unsigned who, const struct message *m)
                                     .target_count = count };
 
     step(w, who, &ev);
+    judge_joined(w, who, m);
 }
 
 static void on_receipt(struct world *w, unsigned who, uint64_t id)
@@ -451,6 +457,37 @@ void server_tick(struct world *w, unsigned who)
     judge_tick(w, who, before);
 }
 
+/* An agent loads what its disk holds of the scopes that it reads; of the others nothing is lost. */
+static void begin(struct world *w, unsigned who)
+{
+    struct server *v = &w->servers[who];
+    struct promise loaded[SCOPES_MAX] = { 0 };
+
+    for (unsigned i = 0; i < w->database.scope_count; i++)
+        if (v->scopes & BIT(i))
+            loaded[i] = v->disk.promises[i];
+    participant_init(&v->participant, w->database.scope_count, loaded);
+    step(w, who, &(struct participant_event){ .type = PARTICIPANT_STARTED });
+    later(w, (struct event){ .kind = EVENT_TICK_SERVER, .who = (uint8_t)who, .life = v->life },
+          (int64_t)pick(w, TICK_MS));
+}
+
+/* Newer settings are taken over in place: the session goes on, work is begun anew by what is
+ * durable, and the agent waits for its disk before it lets go of what it had in memory. */
+void server_renew(struct world *w, unsigned who, uint64_t scopes)
+{
+    struct server *v = &w->servers[who];
+
+    v->scopes = scopes;
+    if (!v->is_up)
+        return;
+    while (v->save_head != v->save_tail)
+        make_durable(w, who, &v->saves[v->save_head++ % SAVES_MAX]);
+    v->life++;
+    v->disk_free_ms = w->now_ms;
+    begin(w, who);
+}
+
 void server_start(struct world *w, unsigned who)
 {
     struct server *v = &w->servers[who];
@@ -470,10 +507,7 @@ void server_start(struct world *w, unsigned who)
     v->seen_epoch = v->disk.seen_epoch;
     v->save_head = v->save_tail = 0;
     v->disk_free_ms = w->now_ms;
-    participant_init(&v->participant, w->database.scope_count, v->disk.promises);
-    step(w, who, &(struct participant_event){ .type = PARTICIPANT_STARTED });
-    later(w, (struct event){ .kind = EVENT_TICK_SERVER, .who = (uint8_t)who, .life = v->life },
-          (int64_t)pick(w, TICK_MS));
+    begin(w, who);
 }
 
 /* Some of the saves on their way reached the disk, in their order. */

@@ -46,6 +46,7 @@ enum message_type {
 
 struct digest_row {
     uint64_t obeyed, slot;
+    bool is_over; /* the outcome of what it obeyed is durable */
     bool is_check_failing;
 };
 
@@ -152,7 +153,7 @@ struct pending_save {
 
 /* What durably happened on a server once, for the judge: it survives a re-imaging. */
 struct deed {
-    uint64_t number;
+    uint64_t number, scopes;
     enum ack_word word;
 };
 
@@ -232,7 +233,8 @@ struct world {
     unsigned rollouts_wanted;
     unsigned hostile; /* the server that lies; SERVERS_MAX: none does */
     uint64_t hostile_chance, comings_chance;
-    bool has_exclusions;
+    bool has_exclusions, has_settings;
+    uint64_t settings[SERVERS_MAX]; /* scopes that each server read at first */
     struct tally_row *tally;
     char verdict[256];
 };
@@ -276,6 +278,7 @@ void coordinator_perform(struct world *w, unsigned who, struct effects *out);
 /* server.c */
 void server_start(struct world *w, unsigned who);
 void server_crash(struct world *w, unsigned who);
+void server_renew(struct world *w, unsigned who, uint64_t scopes);
 void server_reimage(struct world *w, unsigned who);
 void server_receive(struct world *w, unsigned who, const struct message *m);
 void server_tick(struct world *w, unsigned who);
@@ -306,10 +309,10 @@ void judge_counted(struct world *w, unsigned who);
 /* judge.c */
 void judge_attempt(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
                    enum phase was);
+/* Failures of a stage but of those that may have been unfit before. */
+unsigned judge_blamed(const struct rollout_row *r, unsigned stage);
 unsigned judge_budget(const struct rollout_row *r, unsigned stage);
 void judge_passed(struct world *w, const struct rollout_row *r);
-void judge_activate(struct world *w, const struct rollout_row *r, struct attempt_row *a,
-                    uint64_t required);
 void judge_outcome(struct world *w, struct attempt_row *a, enum attempt_outcome outcome);
 void judge_decision(struct world *w, const struct rollout_row *r, const struct decision_row *d);
 void judge_ack(struct world *w, const struct ack_note *note);
@@ -319,7 +322,6 @@ void judge_disk(struct world *w, unsigned server, const struct pending_save *s,
                 const struct promise *before);
 void judge_apply(struct world *w, unsigned server, uint64_t scopes);
 void judge_tick(struct world *w, unsigned server, const struct promise *before);
-void judge_unheld(struct world *w, unsigned server, const struct message *m);
 bool judge_is_quiet(struct world *w, bool says_why);
 void judge_open_rollouts(struct world *w);
 
@@ -338,6 +340,13 @@ bool judge_is_left_failed(struct world *w, unsigned server, unsigned scope);
 void judge_unled(struct world *w);
 void judge_led(struct world *w);
 void judge_bake(struct world *w, const struct rollout_row *before, const struct request *q);
+
+/* judge_promise.c */
+bool judge_excuses(const struct world *w, unsigned server, uint64_t number);
+void judge_activate(struct world *w, const struct rollout_row *r, struct attempt_row *a,
+                    uint64_t required);
+void judge_unheld(struct world *w, unsigned server, const struct message *m);
+void judge_joined(struct world *w, unsigned server, const struct message *m);
 
 /* judge_leader.c */
 void judge_heard(struct world *w, unsigned who, const struct message *m);

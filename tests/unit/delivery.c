@@ -38,7 +38,7 @@ static struct duty *add(uint64_t dseq, enum decision_kind kind, uint64_t attempt
     uint64_t word = servers;
     struct bitset set = { &word, 1 };
 
-    return delivery_add(&d, dseq, kind, 1, attempt, 0, &set);
+    return delivery_add(&d, dseq, kind, 1, attempt, 0, &set, &all);
 }
 
 START_TEST(test_finalize_supersedes_everything_older)
@@ -132,8 +132,8 @@ START_TEST(test_two_scopes_of_one_decision_go_out_once)
     uint64_t a = 0x03, b = 0x06;
     struct bitset first = { &a, 1 }, second = { &b, 1 };
 
-    delivery_add(&d, 9, DECISION_FINALIZE, 1, 0, 0, &first);
-    delivery_add(&d, 9, DECISION_FINALIZE, 1, 0, 1, &second);
+    delivery_add(&d, 9, DECISION_FINALIZE, 1, 0, 0, &first, &all);
+    delivery_add(&d, 9, DECISION_FINALIZE, 1, 0, 1, &second, &all);
     delivery_send(&d, delivery_find(&d, 9), &connected, 0, 0, &out);
     ck_assert_uint_eq(out.count, 1);
     ck_assert_uint_eq(out.items[0].send.to->words[0], 0x07);
@@ -186,6 +186,44 @@ START_TEST(test_who_leaves_is_owed_again_when_it_is_back)
     ck_assert_uint_eq(delivery_due(&d, 2, 0), 8);
     add(9, DECISION_FINALIZE, 0, 0x07);
     ck_assert_ptr_null(delivery_find(&d, 8)); /* and no longer than the next release */
+}
+END_TEST
+
+/* Nor is a way back lost on who left with the candidate before it was decided. */
+START_TEST(test_a_way_back_waits_for_who_left_before_it)
+{
+    uint64_t word = 0x07, here = 0x03;
+    struct bitset asked = { &word, 1 }, members = { &here, 1 };
+
+    add(5, DECISION_FINALIZE, 0, 0x07);
+    add(7, DECISION_ACTIVATE, 6, 0x07);
+    delivery_add(&d, 8, DECISION_ROLLBACK, 1, 0, 0, &asked, &members);
+    ck_assert_uint_eq(delivery_find(&d, 8)->owed.words[0], 0x03);
+    ck_assert_ptr_null(delivery_find(&d, 7));
+    delivery_confirm(&d, 8, 0);
+    delivery_confirm(&d, 8, 1);
+    delivery_settle(&d, 1);
+    delivery_tick(&d, &connected, 100000, 0, &out);
+    delivery_join(&d, 2, 0);
+    delivery_heard(&d, 2, 0, 7, 0);
+    ck_assert(bitset_has(&delivery_find(&d, 8)->owed, 2));
+    delivery_excuse(&d, 8, 2, 1); /* what it says of another scope is not about this one */
+    ck_assert(bitset_has(&delivery_find(&d, 8)->addressed, 2));
+    delivery_excuse(&d, 8, 2, 0);
+    ck_assert(!bitset_has(&delivery_find(&d, 8)->addressed, 2));
+}
+END_TEST
+
+/* Asked again while it reads other scopes, a server is due the older attempt no more. */
+START_TEST(test_who_left_leaves_no_attempt_behind)
+{
+    uint64_t word = 0x03, here = 0x01;
+    struct bitset asked = { &word, 1 }, members = { &here, 1 };
+
+    add(7, DECISION_ACTIVATE, 6, 0x03);
+    delivery_add(&d, 9, DECISION_ACTIVATE, 1, 8, 0, &asked, &members);
+    ck_assert_ptr_null(delivery_find(&d, 7));
+    ck_assert_uint_eq(delivery_find(&d, 9)->addressed.words[0], 0x01);
 }
 END_TEST
 
@@ -267,6 +305,8 @@ int main(void)
     tcase_add_test(t, test_who_is_asked_again_is_owed_the_newest_attempt_alone);
     tcase_add_test(t, test_a_full_table_drops_what_only_the_ended_owe);
     tcase_add_test(t, test_who_leaves_is_owed_again_when_it_is_back);
+    tcase_add_test(t, test_a_way_back_waits_for_who_left_before_it);
+    tcase_add_test(t, test_who_left_leaves_no_attempt_behind);
     tcase_add_test(t, test_nobody_is_unreachable_during_the_grace);
     suite_add_tcase(s, t);
     r = srunner_create(s);
