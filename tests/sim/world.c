@@ -368,6 +368,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
         w->coordinators[c].is_up = w->coordinators[c].is_leading = false;
         w->coordinators[c].life = w->coordinators[c].leadership = 0;
         w->coordinators[c].cut_until = w->coordinators[c].frozen_until = 0;
+        w->coordinators[c].epoch = 0; /* who lies says it before anybody leads */
     }
     for (unsigned s = 0; s < SERVERS_MAX; s++) {
         struct server *v = &w->servers[s];
