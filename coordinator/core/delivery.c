@@ -166,6 +166,15 @@ void delivery_again(struct delivery *d, uint32_t server, uint32_t scope)
     }
 }
 
+void delivery_retry(struct delivery *d, const struct bitset *failed, uint32_t scope)
+{
+    for (uint32_t s = bitset_next(failed, 0); s != BITSET_END; s = bitset_next(failed, s + 1))
+        delivery_again(d, s, scope);
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq && d->duties[i].scope == scope && is_tried_again(&d->duties[i]))
+            d->duties[i].repeat_ms = d->duties[i].repeat_wait_ms = 0;
+}
+
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++) {

@@ -63,6 +63,8 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
 /* The newest decision of the scope failed on this server: a FINALIZE or ROLLBACK is owed once
  * more. */
 void delivery_again(struct delivery *d, uint32_t server, uint32_t scope);
+/* The same for all of `failed`, with the next tick. */
+void delivery_retry(struct delivery *d, const struct bitset *failed, uint32_t scope);
 /* A server joined the scope: the newest FINALIZE addresses it. */
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server left the scope. It is owed nothing while it is away; what it did not answer stays

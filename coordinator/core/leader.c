@@ -4,6 +4,9 @@
 /* More rules in one go than any rollout can fire: a loop in the tables is a bug. */
 #define PUMP_MAX 64
 
+#define RETRY_FIRST_MS (15 * 1000)
+#define RETRY_MOST_MS (60 * 60 * 1000)
+
 /* ---------------------------------------------------------------- finding */
 
 struct rollout *leader_find(struct leader *l, uint64_t rollout)
@@ -369,6 +372,27 @@ static void repeat(struct leader *l, struct rollout *r, const struct leader_even
         effects_add(out, (struct effect){ .type = EFFECT_SEND, .send = send });
 }
 
+/* What failed for a reason that passes (a program that was not up yet) works when it is told again.
+ * Each try may disturb programs: the pauses grow to an hour. */
+static void retry(struct leader *l, uint32_t scope, const struct leader_event *ev)
+{
+    struct scope_state *s = &l->scopes[scope];
+
+    if (bitset_is_empty(&s->failed)) {
+        s->retry_wait_ms = 0;
+        return;
+    }
+    if (s->retry_wait_ms && s->retry_ms > ev->now_ms)
+        return;
+    if (s->retry_wait_ms)
+        delivery_retry(&l->delivery, &s->failed, scope);
+    s->retry_wait_ms = s->retry_wait_ms ? 2 * s->retry_wait_ms : RETRY_FIRST_MS;
+    if (s->retry_wait_ms > RETRY_MOST_MS)
+        s->retry_wait_ms = RETRY_MOST_MS;
+    s->retry_ms = ev->now_ms + s->retry_wait_ms / 2 +
+                  (int64_t)(ev->chance % (uint64_t)s->retry_wait_ms);
+}
+
 static void on_tick(struct leader *l, const struct leader_event *ev, struct effects *out)
 {
     fleet_tick(&l->fleet, ev->now_ms);
@@ -378,6 +402,8 @@ static void on_tick(struct leader *l, const struct leader_event *ev, struct effe
         leader_pump(l, &l->rollouts[i], ev->now_ms, ev->chance, out);
         repeat(l, &l->rollouts[i], ev, out);
     }
+    for (uint32_t s = 0; s < l->limits.scopes_max; s++)
+        retry(l, s, ev);
     delivery_tick(&l->delivery, &l->fleet.connected, ev->now_ms, ev->chance, out);
 }
 

@@ -47,6 +47,7 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
     if (!bitset_has(&l->scopes[h->scope].members, server))
         return; /* what it says of a scope that it does not belong to concerns nobody */
     is_news = hear_check(l, server, h);
+    note(&l->scopes[h->scope].failed, server, h->is_failed);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];

@@ -15,7 +15,7 @@ size_t leader_size(const struct leader_limits *m)
 {
     return aligned(sizeof(struct leader)) +
            aligned(fleet_words(m->servers_max) * sizeof(uint64_t)) +
-           aligned(m->scopes_max * sizeof(struct scope_state)) + m->scopes_max * 3 * set_size(m) +
+           aligned(m->scopes_max * sizeof(struct scope_state)) + m->scopes_max * 4 * set_size(m) +
            aligned(m->rollouts_max * sizeof(struct rollout)) +
            m->rollouts_max * ROLLOUT_SET_COUNT * set_size(m) +
            aligned(m->duties_max * sizeof(struct duty)) + m->duties_max * 3 * set_size(m) +
@@ -47,10 +47,11 @@ struct leader *leader_init(void *memory, const struct leader_limits *m, int64_t 
     l->delivery.duties = take(&at, m->duties_max * sizeof(struct duty));
     l->delivery.duty_max = m->duties_max;
     words = (uint64_t *)at;
-    for (uint32_t i = 0; i < m->scopes_max; i++, words += 3 * n) {
+    for (uint32_t i = 0; i < m->scopes_max; i++, words += 4 * n) {
         bitset_init(&l->scopes[i].members, words, n);
         bitset_init(&l->scopes[i].failing, words + n, n);
         bitset_init(&l->scopes[i].blamed, words + 2 * n, n);
+        bitset_init(&l->scopes[i].failed, words + 3 * n, n);
     }
     for (uint32_t i = 0; i < m->duties_max; i++, words += 3 * n) {
         bitset_init(&l->delivery.duties[i].addressed, words, n);

@@ -34,6 +34,7 @@ void leader_withdrew(struct leader *l, const struct leader_event *ev, struct eff
 {
     bitset_remove(&l->scopes[ev->scope].members, ev->server);
     bitset_remove(&l->scopes[ev->scope].failing, ev->server);
+    bitset_remove(&l->scopes[ev->scope].failed, ev->server);
     bitset_remove(&l->scopes[ev->scope].blamed, ev->server);
     delivery_withdraw(&l->delivery, ev->server, ev->scope);
     for (uint32_t i = 0; i < l->rollout_used; i++)

@@ -15,6 +15,7 @@ void comings_prepare(struct world *w, uint64_t seed)
 {
     w->has_exclusions = seed % KIND_COUNT == 9;
     w->has_settings = seed % KIND_COUNT == 4;
+    w->is_unattended = seed % KIND_COUNT == 6;
     w->comings_chance = seed;
     for (unsigned s = 0; s < w->server_count; s++)
         w->settings[s] = w->servers[s].scopes;

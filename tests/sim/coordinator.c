@@ -433,7 +433,8 @@ static void hear(struct world *w, unsigned who, const struct message *m,
                 (struct heard_scope){ .scope = s,
                                       .obeyed = m->digests[s].obeyed,
                                       .slot = m->digests[s].slot,
-                                      .is_check_failing = m->digests[s].is_check_failing };
+                                      .is_check_failing = m->digests[s].is_check_failing,
+                                      .is_failed = m->digests[s].is_failed };
     coordinator_step(w, who, &ev);
 }
 

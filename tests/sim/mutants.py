@@ -135,6 +135,12 @@ MUTANTS = [
         ("coordinator/core/leader.c", "        on_retried(l, ev, out);\n", "        (void)on_retried;\n")]),
     ("a way back that failed is never tried again", True, [
         ("agent/core/promise.c", "(kind != ORDER_ACTIVATE && pr->obeyed_kind == (uint8_t)kind", "(kind == ORDER_FINALIZE && pr->obeyed_kind == (uint8_t)kind")]),
+    ("what failed is told once and no more", True, [
+        ("coordinator/core/leader.c", "        delivery_retry(&l->delivery, &s->failed, scope);\n", "        (void)0;\n")]),
+    ("a way back passes over who left", True, [
+        ("coordinator/core/delivery.c", "    if (kind != DECISION_ROLLBACK)\n        bitset_copy", "        bitset_copy")]),
+    ("a scope that is added stays outside the promise", True, [
+        ("agent/core/guards.c", "        if (unheld & BIT(s->ev->targets[i].scope) &&\n            !promise", "        if (unheld && !promise")]),
     ("rollback pushes on the unmoved", True, [
         ("agent/core/participant.c", "    find_still(&s);\n", "")]),
     ("cohort of nobody", True, [

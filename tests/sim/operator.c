@@ -195,7 +195,8 @@ void operator_clear_up(struct world *w)
     struct database *d = &w->database;
     bool is_late = w->now_ms > w->faults.end_ms + 60000;
 
-    retry_failed(w);
+    if (!w->is_unattended)
+        retry_failed(w);
     for (unsigned i = 0; i < d->rollout_count; i++) {
         const struct rollout_row *r = &d->rollouts[i];
 

@@ -55,6 +55,8 @@ static void fill_digest(struct world *w, unsigned who, struct message *m)
 
         m->digests[s] = (struct digest_row){ .obeyed = pr->obeyed,
                                              .slot = pr->slot_attempt,
+                                             .is_failed = pr->outcome == OUTCOME_FAILED ||
+                                                          pr->outcome == OUTCOME_BROKEN,
                                              .is_over = pr->outcome != OUTCOME_APPLYING,
                                              .is_check_failing = pr->outcome == OUTCOME_OK &&
                                                                  c->bad_check & BIT(who) };

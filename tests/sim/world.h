@@ -47,7 +47,7 @@ enum message_type {
 struct digest_row {
     uint64_t obeyed, slot;
     bool is_over; /* the outcome of what it obeyed is durable */
-    bool is_check_failing;
+    bool is_check_failing, is_failed;
 };
 
 struct message {
@@ -233,7 +233,7 @@ struct world {
     unsigned rollouts_wanted;
     unsigned hostile; /* the server that lies; SERVERS_MAX: none does */
     uint64_t hostile_chance, comings_chance;
-    bool has_exclusions, has_settings;
+    bool has_exclusions, has_settings, is_unattended; /* nobody asks servers to try again */
     uint64_t settings[SERVERS_MAX]; /* scopes that each server read at first */
     struct tally_row *tally;
     char verdict[256];

@@ -105,6 +105,44 @@ START_TEST(test_who_failed_is_told_the_release_again_when_asked_for)
 }
 END_TEST
 
+/* Seconds in which this server is heard and its newest decision is said to it, or not. */
+static unsigned told_within(unsigned seconds, uint32_t server, uint64_t obeyed, bool is_failed)
+{
+    struct heard_scope heard = { .scope = 0, .obeyed = obeyed, .is_failed = is_failed };
+    unsigned told = 0;
+
+    for (unsigned i = 0; i < seconds; i++) {
+        struct leader_event ev = event(LEADER_PONG_RECEIVED);
+
+        ev.server = server;
+        ev.heard = &heard;
+        ev.heard_count = 1;
+        step(ev);
+        sent_to[SEND_DECISION] = 0;
+        tick(1000);
+        told += sent_to[SEND_DECISION] >> server & 1;
+    }
+    return told;
+}
+
+/* Its program was not up yet: told by itself, ever more slowly, and no more once well. */
+START_TEST(test_who_failed_is_told_again_by_and_by)
+{
+    unsigned early, late;
+
+    pass_the_first_stage();
+    acks(ACK_READY, 0xfe, 3);
+    acks(ACK_APPLIED, 0xfe, 4);
+    acks(ACK_FINALIZED, 0xf7, 5);
+    ack(ACK_FAILED, 3, 5);
+    early = told_within(240, 3, 5, true);
+    late = told_within(240, 3, 5, true);
+    ck_assert_uint_ge(early, 2);
+    ck_assert_uint_lt(late, early);
+    ck_assert_uint_eq(told_within(1000, 3, 5, false), 0);
+}
+END_TEST
+
 /* Its rollout is long over, and everybody else is back. */
 START_TEST(test_a_way_back_that_failed_is_told_again_when_asked_for)
 {
@@ -430,6 +468,7 @@ int main(void)
         test_a_reimaged_server_is_asked_again,
         test_a_revoked_server_is_waited_for_no_more,
         test_who_failed_is_told_the_release_again_when_asked_for,
+        test_who_failed_is_told_again_by_and_by,
         test_a_way_back_that_failed_is_told_again_when_asked_for,
         test_a_way_back_that_failed_outlives_its_leader,
         test_a_scope_without_servers_completes_at_once,
