@@ -87,13 +87,13 @@ only() { # library pattern, then the files (globs) that may include it
     done
     found "^#include <($library)" "${others[@]}" | rule "only $* may include <$library>"
 }
-only 'libpq|postgres' coordinator/store/pg.c
+only 'libpq|postgres' coordinator/store/pg.c coordinator/store/pg_part.h
 only 'microhttpd' 'coordinator/http/*' 'agent/local*.c'
 only 'curl/' 'coordinator/courier/*' 'coordinator/keyring/vault_*' 'coordinator/cli/*' 'agent/apply*.c'
 only 'lmdb' 'agent/cache*' 'tests/bench/client/*'
 only 'openssl/' common/base64.c common/digest.c common/random.c common/seal.c coordinator/store/tokens.c
 only 'xxhash' agent/client/lookup.h
-only 'zmq|czmq' coordinator/router.c coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/system/*'
+only 'zmq|czmq' 'coordinator/router*' coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/peer/*' 'tests/stranger/*'
 only 'yaml' 'common/yaml*.c' 'common/document*.c' 'coordinator/cli/*'
 only 'ini\.h' common/settings.c coordinator/cli/context.c
 only 'check\.h' 'tests/*'

@@ -19,10 +19,8 @@
 
 #define DRAINED_MAX 65536
 
-typedef enum MHD_Result queue_fn(struct MHD_Connection *connection, unsigned status,
-                                 struct MHD_Response *response);
-
-static queue_fn *queue;
+static enum MHD_Result (*queue)(struct MHD_Connection *connection, unsigned status,
+                                struct MHD_Response *response);
 
 struct problem {
     unsigned status; /* 0: any other */

@@ -1,5 +1,4 @@
 /* rollouts.c - handlers that show rollouts: list, one, its servers, its timeline. */
-#include "coordinator/http/dispatch.h"
 #include "coordinator/http/rollouts.h"
 
 #include <jansson.h>
@@ -9,6 +8,7 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/dispatch.h"
 #include "coordinator/http/events.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"

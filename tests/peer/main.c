@@ -240,7 +240,7 @@ int main(int argc, char **argv)
     secret_key = argv[4];
     words = (const char *const *)argv + 8;
     word_count = argc - 8;
-    until_ms = clock_monotonic_ms() + atoi(argv[6]) * 1000;
+    until_ms = clock_monotonic_ms() + strtol(argv[6], NULL, 10) * 1000;
     context = zmq_ctx_new();
     line = connect_as(NULL, 0);
     for (unsigned i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)

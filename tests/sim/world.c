@@ -235,6 +235,15 @@ static bool is_frozen(struct world *w, const struct event *e)
     return true;
 }
 
+/* Has everything come to rest? */
+static void look(struct world *w, const struct event *e)
+{
+    operator_clear_up(w);
+    w->is_quiet = judge_is_quiet(w, false);
+    if (!w->is_quiet)
+        later(w, *e, 1000);
+}
+
 static void handle(struct world *w, const struct event *e)
 {
     const struct coordinator *c = &w->coordinators[e->who % COORDINATORS_MAX];
@@ -302,10 +311,7 @@ static void handle(struct world *w, const struct event *e)
         comings_act(w);
         break;
     case EVENT_LOOK:
-        operator_clear_up(w);
-        w->is_quiet = judge_is_quiet(w, false);
-        if (!w->is_quiet)
-            later(w, *e, 1000);
+        look(w, e);
         break;
     }
 }
