@@ -159,7 +159,8 @@ static void *run(void *arg)
     }
 }
 
-struct acceptor *acceptor_start(struct MHD_Daemon *daemon, struct seats *seats, bool is_plain)
+struct acceptor *acceptor_start(struct MHD_Daemon *daemon, int listening, struct seats *seats,
+                                bool is_plain)
 {
     struct acceptor *a = calloc(1, sizeof(*a));
 
@@ -167,10 +168,10 @@ struct acceptor *acceptor_start(struct MHD_Daemon *daemon, struct seats *seats, 
     a->daemon = daemon;
     a->seats = seats;
     a->is_plain = is_plain;
-    a->listening = MHD_quiesce_daemon(daemon);
+    a->listening = listening;
     a->stop = eventfd(0, EFD_CLOEXEC);
     a->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    MUST(a->listening >= 0 && a->stop >= 0);
+    MUST(a->stop >= 0);
     MUST(pthread_create(&a->thread, NULL, run, a) == 0);
     return a;
 }

@@ -16,9 +16,10 @@ struct MHD_Daemon;
 struct acceptor;
 struct seats;
 
-/* From now on the daemon's own threads take no connections any more. is_plain: a refusal can be
- * said in clear text. */
-struct acceptor *acceptor_start(struct MHD_Daemon *daemon, struct seats *seats, bool is_plain);
+/* The daemon has no listening socket of its own: a connection that its threads took by themselves
+ * would have no seat. `listening` is taken. is_plain: a refusal can be said in clear text. */
+struct acceptor *acceptor_start(struct MHD_Daemon *daemon, int listening, struct seats *seats,
+                                bool is_plain);
 /* Nobody is accepted any more; before the daemon ends. The socket still listens. */
 void acceptor_stop(struct acceptor *a);
 /* After the daemon: closes the socket. */

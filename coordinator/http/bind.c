@@ -2,11 +2,14 @@
 #include "coordinator/http/bind.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define PORT_MAX 65535
 
@@ -60,6 +63,37 @@ bool bind_is_loopback(const struct addrinfo *at)
     }
     return ntohl(((const struct sockaddr_in *)(const void *)at->ai_addr)->sin_addr.s_addr) >> 24 ==
            127;
+}
+
+static int listen_on(int fd, const struct addrinfo *at, struct sockaddr_storage *bound)
+{
+    socklen_t size = sizeof(*bound);
+    int on = 1;
+
+    return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+                   (at->ai_family == AF_INET6 &&
+                    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+                   bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, SOMAXCONN) < 0 ||
+                   getsockname(fd, (struct sockaddr *)bound, &size) < 0
+               ? -1
+               : 0;
+}
+
+int bind_open(const struct addrinfo *at, int *fd_out, unsigned *port_out, struct err *e)
+{
+    struct sockaddr_storage bound = { 0 };
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0 || listen_on(fd, at, &bound) < 0) {
+        err_set(e, ERR_UNAVAILABLE, "%s", strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    /* Both families have the port at the same place. */
+    *port_out = ntohs(((const struct sockaddr_in *)(const void *)&bound)->sin_port);
+    *fd_out = fd;
+    return 0;
 }
 
 void bind_text(const struct addrinfo *at, unsigned port, char *out, size_t size)

@@ -12,6 +12,9 @@ struct addrinfo;
 /* The caller's to free (freeaddrinfo). */
 int bind_resolve(const char *text, struct addrinfo **out, struct err *e)
     __attribute__((warn_unused_result));
+/* A socket that listens there; *port_out says where when 0 was asked for. */
+int bind_open(const struct addrinfo *at, int *fd_out, unsigned *port_out, struct err *e)
+    __attribute__((warn_unused_result));
 /* Nobody from outside this machine reaches it. */
 bool bind_is_loopback(const struct addrinfo *at);
 /* As text, with the port that was chosen. */

@@ -1,7 +1,6 @@
 /* server.c - starts and stops libmicrohttpd and all that its requests need. */
 #include "coordinator/http/server.h"
 
-#include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <stdarg.h>
@@ -9,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/invariant.h"
 #include "common/log.h"
@@ -130,33 +130,35 @@ static int check_plain(const struct http *h, const struct addrinfo *at, struct e
 
 static int start_at(struct http *h, const struct addrinfo *at, struct err *e)
 {
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                     MHD_USE_NO_LISTEN_SOCKET;
     struct MHD_OptionItem tls[TLS_OPTIONS_MAX] = { { MHD_OPTION_END, 0, NULL } };
-    const union MHD_DaemonInfo *info;
+    unsigned port;
+    int listening;
 
     if (check_plain(h, at, e) < 0)
         return -1;
-    if (at->ai_family == AF_INET6)
-        flags |= MHD_USE_IPv6;
+    if (bind_open(at, &listening, &port, e) < 0)
+        return err_wrap(e, "cannot listen for HTTP on %.200s", h->settings.bind);
     if (h->house.tls) {
         flags |= MHD_USE_TLS;
         tls_options(h->house.tls, tls);
     }
-    errno = 0;
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, log_library, h,
-        MHD_OPTION_SOCK_ADDR, at->ai_addr, MHD_OPTION_THREAD_POOL_SIZE, h->settings.io_threads,
-        MHD_OPTION_URI_LOG_CALLBACK, exchange_on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
+        MHD_OPTION_THREAD_POOL_SIZE, h->settings.io_threads, MHD_OPTION_URI_LOG_CALLBACK,
+        exchange_on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
         MHD_OPTION_NOTIFY_CONNECTION, watch_connection, h, MHD_OPTION_CONNECTION_LIMIT,
         LIBRARY_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)INACTIVITY_S, MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
-    if (!h->daemon)
-        return err_set(e, ERR_UNAVAILABLE, "cannot listen for HTTP on %.200s: %s",
-                       h->settings.bind, errno ? strerror(errno) : "refused");
-    info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    bind_text(at, info ? info->port : 0, h->address, sizeof(h->address));
-    h->acceptor = acceptor_start(h->daemon, h->house.seats, h->house.tls == NULL);
+    if (!h->daemon) {
+        close(listening);
+        return err_set(e, ERR_UNAVAILABLE, "the HTTP library refuses to start for %.200s",
+                       h->settings.bind);
+    }
+    bind_text(at, port, h->address, sizeof(h->address));
+    h->acceptor = acceptor_start(h->daemon, listening, h->house.seats, h->house.tls == NULL);
     return 0;
 }
 
