@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/group.h"
-#include "agent/linediff.h"
+#include "common/linediff.h"
 #include "agent/originals.h"
 #include "agent/place.h"
 #include "agent/tree.h"

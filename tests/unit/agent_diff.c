@@ -2,7 +2,7 @@
 #include "agent/files_diff.h"
 
 #include "agent/files.h"
-#include "agent/linediff.h"
+#include "common/linediff.h"
 #include "tests/unit/temp_folder.h"
 
 static struct buffer out;

@@ -1,5 +1,5 @@
 /* linediff.c - what differs between two texts, line by line, as a short unified diff. Pure. */
-#include "agent/linediff.h"
+#include "common/linediff.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* linediff.h - what differs between two texts, line by line, as a short unified diff. Pure. */
-#ifndef AGENT_LINEDIFF_H
-#define AGENT_LINEDIFF_H
+#ifndef COMMON_LINEDIFF_H
+#define COMMON_LINEDIFF_H
 
 #include <stddef.h>
 
