@@ -2,6 +2,7 @@
 #include "coordinator/store/config_part.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/hash.h"
 #include "coordinator/store/documents.h"
@@ -20,7 +21,8 @@ int config_append_copies(struct pg *pg, const struct scope *scope,
                  "copy_of) "
                  "SELECT $1, k.key, n.version + 1, $4, coalesce(t.is_deleted, true), "
                  "coalesce(t.value_type, n.value_type), coalesce(t.value, ''), "
-                 "coalesce(t.description, n.description), $5, $6, t.origin_id, "
+                 "coalesce(t.description, n.description), $5, "
+                 "CASE WHEN $9 THEN coalesce(t.created_by, $6) ELSE $6 END, t.origin_id, "
                  "coalesce(t.copy_of, t.version) "
                  "FROM (SELECT DISTINCT key FROM config_version WHERE scope_id = $1 "
                  "      AND revision > $2 AND revision <= $7 "
@@ -36,7 +38,8 @@ int config_append_copies(struct pg *pg, const struct scope *scope,
                  &rows, e, PARAM_INT(scope->scope_id), PARAM_INT(copies->since),
                  PARAM_INT(copies->target), PARAM_INT(scope->head + 1),
                  PARAM_TEXT(copies->description), PARAM_TEXT(copies->actor),
-                 PARAM_INT(copies->until), copies->keys) < 0)
+                 PARAM_INT(copies->until), copies->keys,
+                 PARAM_BOOL(strcmp(copies->description, CONFIG_DRAFTS_PUT_BACK) == 0)) < 0)
         return -1;
     *count_out = rows_count(rows);
     return 0;

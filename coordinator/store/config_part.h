@@ -70,7 +70,8 @@ struct config_copies {
     const char *actor, *description;
 };
 /* Versions in the next revision that bring those keys to what they were at `target`. Compared
- * with the newest version of each, so that it can follow itself. */
+ * with the newest version of each, so that it can follow itself. Drafts that are put back keep
+ * their authors: a plan names who wrote what, not who wrote something else meanwhile. */
 int config_append_copies(struct pg *pg, const struct scope *scope,
                          const struct config_copies *copies, size_t *count_out, struct err *e)
     __attribute__((warn_unused_result));
