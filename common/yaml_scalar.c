@@ -111,6 +111,20 @@ static bool is_infinite(const char *s)
                      (const char *const[]){ ".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN", NULL });
 }
 
+/* Numbers in YAML 1.2 that are words in YAML 1.1: an exponent there wants a dot before it and a sign
+ * behind it, and octal has no o. A short commit hash such as 72044e0 is one. */
+static const char *number_doubt(const char *s)
+{
+    struct decimal d;
+
+    if (s[0] == '0' && s[1] == 'o')
+        return "a string";
+    if (read_decimal(s, &d) && *d.exponent &&
+        (!d.has_dot || (d.exponent[1] != '+' && d.exponent[1] != '-')))
+        return "a string";
+    return NULL;
+}
+
 /* Strings in YAML 1.2 that YAML 1.1 (and many programs) reads as something else. */
 static const char *doubt(const char *s)
 {
@@ -136,6 +150,7 @@ static int read_plain(const char *s, enum yaml_scalar *kind, struct buffer *out,
         buffer_add_text(out, is_true(s) ? "true" : "false");
     } else if (add_number(s, out)) {
         *kind = YAML_SCALAR_NUMBER;
+        *doubt_out = number_doubt(s);
     } else if (is_infinite(s)) {
         return err_set(e, ERR_INVALID,
                        "%s is no number that can be stored; quote it to have it "
@@ -189,4 +204,16 @@ int yaml_scalar_read(const struct yaml_node *node, enum yaml_scalar *kind_out, s
                    "tag %.80s is not known here (known: !!str !!int !!float "
                    "!!bool !!null !secret)",
                    tag);
+}
+
+int yaml_collection_check(const struct yaml_node *node, struct err *e)
+{
+    const char *own = node->kind == YAML_KIND_MAP ? STANDARD "map" : STANDARD "seq";
+
+    if (!node->tag || strcmp(node->tag, "!") == 0 || strcmp(node->tag, own) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID,
+                   "tag %.80s is not known here for a %s: write it as plain values, or quote the "
+                   "whole as a string",
+                   node->tag, node->kind == YAML_KIND_MAP ? "map" : "list");
 }

@@ -21,4 +21,9 @@ enum yaml_scalar {
 int yaml_scalar_read(const struct yaml_node *node, enum yaml_scalar *kind_out, struct buffer *out,
                      const char **doubt_out, struct err *e) __attribute__((warn_unused_result));
 
+/* A list or a map may carry its own standard tag and no other: what a tag that nobody knows means
+ * (!GetAtt, !!set) would be lost in silence. */
+int yaml_collection_check(const struct yaml_node *node, struct err *e)
+    __attribute__((warn_unused_result));
+
 #endif

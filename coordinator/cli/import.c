@@ -33,6 +33,92 @@ static int count_node(struct walk *w, const struct yaml_node *at, struct err *e)
     return refuse(w, at, e);
 }
 
+/* ---------------------------------------------------------------- maps */
+
+static bool is_merge_key(const struct yaml_node *key)
+{
+    return key->kind == YAML_KIND_SCALAR && key->is_plain && !key->tag &&
+           strcmp(key->text, "<<") == 0;
+}
+
+/* Does the map itself have the key (what it merges left aside)? */
+static bool has_key(const struct yaml_node *map, const char *key)
+{
+    for (size_t i = 0; i + 1 < map->count; i += 2)
+        if (!is_merge_key(map->items[i]) && map->items[i]->kind == YAML_KIND_SCALAR &&
+            strcmp(map->items[i]->text, key) == 0)
+            return true;
+    return false;
+}
+
+/* The maps whose pairs count at one level: the map, then what it merges, first come first served.
+ */
+#define SOURCES_MAX 64
+struct sources {
+    const struct yaml_node *maps[SOURCES_MAX];
+    size_t count;
+};
+
+static int add_source(struct walk *w, struct sources *s, const struct yaml_node *map,
+                      const struct yaml_node *at, struct err *e)
+{
+    if (map->kind != YAML_KIND_MAP) {
+        err_set(e, ERR_INVALID, "<<: merges a map or a list of maps, nothing else");
+        return refuse(w, at, e);
+    }
+    if (yaml_collection_check(map, e) != 0)
+        return refuse(w, map, e);
+    if (s->count == SOURCES_MAX) {
+        err_set(e, ERR_INVALID, "<<: more than %d maps merged at one level", SOURCES_MAX);
+        return refuse(w, at, e);
+    }
+    s->maps[s->count++] = map;
+    for (size_t i = 0; i + 1 < map->count; i += 2) {
+        const struct yaml_node *value = map->items[i + 1];
+
+        if (!is_merge_key(map->items[i]))
+            continue;
+        if (count_node(w, value, e) != 0)
+            return -1;
+        if (value->kind != YAML_KIND_LIST) {
+            if (add_source(w, s, value, map->items[i], e) != 0)
+                return -1;
+            continue;
+        }
+        for (size_t j = 0; j < value->count; j++)
+            if (add_source(w, s, value->items[j], map->items[i], e) != 0)
+                return -1;
+    }
+    return 0;
+}
+
+static bool is_shadowed(const struct sources *s, size_t source, const char *key)
+{
+    for (size_t i = 0; i < source; i++)
+        if (has_key(s->maps[i], key))
+            return true;
+    return false;
+}
+
+/* A key is a word, and stands once in its map. */
+static int check_key(const struct walk *w, const struct yaml_node *map, size_t at, struct err *e)
+{
+    const struct yaml_node *key = map->items[at];
+
+    if (key->kind != YAML_KIND_SCALAR) {
+        err_set(e, ERR_INVALID, "a key must be a word, not a list or a map");
+        return refuse(w, key, e);
+    }
+    for (size_t i = 0; i < at; i += 2) {
+        if (map->items[i]->kind != YAML_KIND_SCALAR || strcmp(map->items[i]->text, key->text) != 0)
+            continue;
+        err_set(e, ERR_INVALID, "key \"%.100s\" is there already, in line %zu", key->text,
+                map->items[i]->line);
+        return refuse(w, key, e);
+    }
+    return 0;
+}
+
 /* ---------------------------------------------------------------- json values */
 
 static void add_json_string(struct buffer *out, const char *text)
@@ -46,12 +132,14 @@ static void add_json_string(struct buffer *out, const char *text)
     json_decref(s);
 }
 
-static void warn_of_doubt(struct walk *w, const struct yaml_node *at, const char *doubt)
+static void warn_of_doubt(struct walk *w, const struct yaml_node *at, enum yaml_scalar kind,
+                          const char *doubt)
 {
     if (doubt)
         buffer_printf(&w->im->warnings,
-                      "%s:%zu: %s is taken as a string; YAML 1.1 would read %s: quote it\n",
-                      w->name, at->line, at->text, doubt);
+                      "%s:%zu: %s is taken as a %s; YAML 1.1 would read %s: quote it%s\n", w->name,
+                      at->line, at->text, kind == YAML_SCALAR_NUMBER ? "number" : "string", doubt,
+                      kind == YAML_SCALAR_NUMBER ? " if it is a word" : "");
 }
 
 static int add_json(struct walk *w, const struct yaml_node *n, struct buffer *out, struct err *e);
@@ -65,7 +153,7 @@ static int add_json_scalar(struct walk *w, const struct yaml_node *n, struct buf
 
     if (yaml_scalar_read(n, &kind, &text, &doubt, e) != 0)
         return refuse(w, n, e);
-    warn_of_doubt(w, n, doubt);
+    warn_of_doubt(w, n, kind, doubt);
     if (kind == YAML_SCALAR_SECRET) {
         err_set(e, ERR_INVALID, "!secret stands for a whole value, not for a part of a list");
         return refuse(w, n, e);
@@ -77,42 +165,74 @@ static int add_json_scalar(struct walk *w, const struct yaml_node *n, struct buf
     return 0;
 }
 
+/* One level of a map that stands inside a list: a key is there once, whoever brings it. */
+static int add_json_pair(struct walk *w, const struct yaml_node *map, size_t at, bool is_first,
+                         struct buffer *out, struct err *e)
+{
+    const struct yaml_node *key = map->items[at];
+
+    if (check_key(w, map, at, e) != 0)
+        return -1;
+    buffer_add_text(out, is_first ? "" : ",");
+    add_json_string(out, key->text);
+    buffer_add_text(out, ":");
+    return add_json(w, map->items[at + 1], out, e);
+}
+
+static int add_json_map(struct walk *w, const struct yaml_node *n, struct buffer *out,
+                        struct err *e)
+{
+    struct sources s = { .count = 0 };
+    bool is_first = true;
+
+    if (add_source(w, &s, n, n, e) != 0)
+        return -1;
+    for (size_t m = 0; m < s.count; m++) {
+        const struct yaml_node *from = s.maps[m];
+
+        for (size_t i = 0; i + 1 < from->count; i += 2) {
+            if (is_merge_key(from->items[i]) ||
+                (m > 0 && from->items[i]->kind == YAML_KIND_SCALAR &&
+                 is_shadowed(&s, m, from->items[i]->text)))
+                continue;
+            if (add_json_pair(w, from, i, is_first, out, e) != 0)
+                return -1;
+            is_first = false;
+        }
+    }
+    return 0;
+}
+
+static int add_json_list(struct walk *w, const struct yaml_node *n, struct buffer *out,
+                         struct err *e)
+{
+    for (size_t i = 0; i < n->count; i++) {
+        buffer_add_text(out, i > 0 ? "," : "");
+        if (add_json(w, n->items[i], out, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_json(struct walk *w, const struct yaml_node *n, struct buffer *out, struct err *e)
 {
     bool is_map = n->kind == YAML_KIND_MAP;
+    int rc;
 
     if (count_node(w, n, e) != 0)
         return -1;
+    if (out->size > DOCUMENT_VALUE_MAX) {
+        err_set(e, ERR_TOO_LARGE, "a value has more than %u bytes", DOCUMENT_VALUE_MAX);
+        return refuse(w, n, e);
+    }
     if (n->kind == YAML_KIND_SCALAR)
         return add_json_scalar(w, n, out, e);
+    if (!is_map && yaml_collection_check(n, e) != 0)
+        return refuse(w, n, e);
     buffer_add_text(out, is_map ? "{" : "[");
-    for (size_t i = 0; i < n->count; i++) {
-        if (out->size > DOCUMENT_VALUE_MAX) {
-            err_set(e, ERR_TOO_LARGE, "a value has more than %u bytes", DOCUMENT_VALUE_MAX);
-            return refuse(w, n, e);
-        }
-        if (i > 0)
-            buffer_add_text(out, is_map && i % 2 ? ":" : ",");
-        if (!is_map || i % 2) {
-            if (add_json(w, n->items[i], out, e) != 0)
-                return -1;
-            continue;
-        }
-        if (n->items[i]->kind != YAML_KIND_SCALAR) {
-            err_set(e, ERR_INVALID, "a key must be a word, not a list or a map");
-            return refuse(w, n->items[i], e);
-        }
-        for (size_t j = 0; j < i; j += 2) {
-            if (strcmp(n->items[j]->text, n->items[i]->text) == 0) {
-                err_set(e, ERR_INVALID, "key \"%.100s\" is there already, in line %zu",
-                        n->items[i]->text, n->items[j]->line);
-                return refuse(w, n->items[i], e);
-            }
-        }
-        add_json_string(out, n->items[i]->text);
-    }
+    rc = is_map ? add_json_map(w, n, out, e) : add_json_list(w, n, out, e);
     buffer_add_text(out, is_map ? "}" : "]");
-    return 0;
+    return rc;
 }
 
 /* ---------------------------------------------------------------- items */
@@ -196,7 +316,7 @@ static int put_value(struct walk *w, const char *key, const struct yaml_node *n,
     } else if (yaml_scalar_read(n, &kind, &text, &doubt, e) != 0) {
         return refuse(w, n, e);
     }
-    warn_of_doubt(w, n, doubt);
+    warn_of_doubt(w, n, kind, doubt);
     if (claim(w, key, n, &item, e) != 0)
         return -1;
     if (!is_typed)
@@ -210,69 +330,6 @@ static int put_value(struct walk *w, const char *key, const struct yaml_node *n,
 }
 
 /* ---------------------------------------------------------------- flattening */
-
-static bool is_merge_key(const struct yaml_node *key)
-{
-    return key->kind == YAML_KIND_SCALAR && key->is_plain && !key->tag &&
-           strcmp(key->text, "<<") == 0;
-}
-
-/* Does the map itself have the key (what it merges left aside)? */
-static bool has_key(const struct yaml_node *map, const char *key)
-{
-    for (size_t i = 0; i + 1 < map->count; i += 2)
-        if (!is_merge_key(map->items[i]) && map->items[i]->kind == YAML_KIND_SCALAR &&
-            strcmp(map->items[i]->text, key) == 0)
-            return true;
-    return false;
-}
-
-/* The maps whose pairs count at one level: the map, then what it merges, first come first served.
- */
-#define SOURCES_MAX 64
-struct sources {
-    const struct yaml_node *maps[SOURCES_MAX];
-    size_t count;
-};
-
-static int add_source(struct walk *w, struct sources *s, const struct yaml_node *map,
-                      const struct yaml_node *at, struct err *e)
-{
-    if (map->kind != YAML_KIND_MAP) {
-        err_set(e, ERR_INVALID, "<<: merges a map or a list of maps, nothing else");
-        return refuse(w, at, e);
-    }
-    if (s->count == SOURCES_MAX) {
-        err_set(e, ERR_INVALID, "<<: more than %d maps merged at one level", SOURCES_MAX);
-        return refuse(w, at, e);
-    }
-    s->maps[s->count++] = map;
-    for (size_t i = 0; i + 1 < map->count; i += 2) {
-        const struct yaml_node *value = map->items[i + 1];
-
-        if (!is_merge_key(map->items[i]))
-            continue;
-        if (count_node(w, value, e) != 0)
-            return -1;
-        if (value->kind != YAML_KIND_LIST) {
-            if (add_source(w, s, value, map->items[i], e) != 0)
-                return -1;
-            continue;
-        }
-        for (size_t j = 0; j < value->count; j++)
-            if (add_source(w, s, value->items[j], map->items[i], e) != 0)
-                return -1;
-    }
-    return 0;
-}
-
-static bool is_shadowed(const struct sources *s, size_t source, const char *key)
-{
-    for (size_t i = 0; i < source; i++)
-        if (has_key(s->maps[i], key))
-            return true;
-    return false;
-}
 
 static int flatten(struct walk *w, const struct yaml_node *map, struct buffer *path, struct err *e);
 
@@ -303,25 +360,13 @@ static int flatten_pair(struct walk *w, const struct yaml_node *key, const struc
     return rc;
 }
 
-/* Two equal keys in one map are a mistake even when both hold maps that could be joined. */
+/* Two equal keys in one map are a mistake even when both hold maps that could be joined; of values
+ * claim() finds it. */
 static int check_twice(struct walk *w, const struct yaml_node *map, size_t at, struct err *e)
 {
-    const struct yaml_node *key = map->items[at];
-
-    if (key->kind != YAML_KIND_SCALAR) {
-        err_set(e, ERR_INVALID, "a key must be a word, not a list or a map");
-        return refuse(w, key, e);
-    }
-    if (map->items[at + 1]->kind == YAML_KIND_MAP) {
-        for (size_t i = 0; i < at; i += 2) {
-            if (strcmp(map->items[i]->text, key->text) != 0)
-                continue;
-            err_set(e, ERR_INVALID, "key \"%.100s\" is there already, in line %zu", key->text,
-                    map->items[i]->line);
-            return refuse(w, key, e);
-        }
-    }
-    return 0;
+    if (map->items[at]->kind == YAML_KIND_SCALAR && map->items[at + 1]->kind != YAML_KIND_MAP)
+        return 0;
+    return check_key(w, map, at, e);
 }
 
 static int flatten(struct walk *w, const struct yaml_node *map, struct buffer *path, struct err *e)
@@ -409,6 +454,26 @@ int import_read(const char *bytes, size_t size, const char *name, uint64_t docum
         import_fini(out);
     else
         warn_of_overrides(out, name);
+    return rc;
+}
+
+int import_json(const char *bytes, size_t size, const char *name, struct buffer *out,
+                struct buffer *warnings, struct err *e)
+{
+    struct import im = { .count = 0 };
+    struct walk w = { .im = &im, .name = name, .document = 1 };
+    struct yaml_stream stream;
+    int rc;
+
+    if (yaml_stream_read(bytes, size, name, &stream, e) != 0)
+        return -1;
+    if (stream.count == 1 && stream.documents[0])
+        rc = add_json(&w, stream.documents[0], out, e);
+    else
+        rc = err_set(e, ERR_INVALID, "%s has %zu documents; one is wanted", name, stream.count);
+    yaml_stream_fini(&stream);
+    buffer_add(warnings, im.warnings.size ? im.warnings.data : "", im.warnings.size);
+    import_fini(&im);
     return rc;
 }
 

@@ -54,4 +54,9 @@ static inline void import_fini_scoped(struct import *im)
 /* NULL when absent. */
 const struct import_item *import_find(const struct import *im, const char *key);
 
+/* One YAML or JSON document as JSON text, by the same rules, for what is no configuration: a
+ * strategy, a list of grants. Appended; warnings likewise. */
+int import_json(const char *bytes, size_t size, const char *name, struct buffer *out,
+                struct buffer *warnings, struct err *e) __attribute__((warn_unused_result));
+
 #endif

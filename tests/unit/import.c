@@ -181,6 +181,42 @@ START_TEST(test_one_key_twice_names_both_lines)
 }
 END_TEST
 
+START_TEST(test_numbers_that_were_words_are_warned_of)
+{
+    must_read("tag: 72044e0\ncommits: [5319e7]\nmode: 0o17\nfine: 1.5e+3\n");
+    must_have("tag", VALUE_NUMBER, "72044e0");
+    ck_assert_ptr_nonnull(strstr(im.warnings.data, "f.yaml:1: 72044e0 is taken as a number"));
+    ck_assert_ptr_nonnull(strstr(im.warnings.data, "f.yaml:2: 5319e7 is taken as a number"));
+    ck_assert_ptr_nonnull(strstr(im.warnings.data, "f.yaml:3: 0o17 is taken as a number"));
+    ck_assert_ptr_null(strstr(im.warnings.data, "1.5e+3"));
+    import_fini(&im);
+}
+END_TEST
+
+START_TEST(test_tags_of_lists_and_maps)
+{
+    must_refuse("a: !GetAtt [b, c]\n", "f.yaml:1:4: tag !GetAtt is not known here for a list");
+    must_refuse("a: !!set {b, c}\n", "not known here for a map");
+    must_refuse("a: [1, {b: !x [2]}]\n", "tag !x is not known");
+    must_refuse("a: &m !x {b: 1}\nc: {<<: *m}\n", "tag !x is not known");
+    must_refuse("a: [{b: 1, <<: !x {c: 2}}]\n", "tag !x is not known");
+    must_read("a: !!seq [1]\nb: !!map {c: 1}\nd: ! [2]\n");
+    must_have("a", VALUE_JSON, "[1]");
+    must_have("b.c", VALUE_NUMBER, "1");
+    import_fini(&im);
+}
+END_TEST
+
+START_TEST(test_what_holds_outside_of_lists_holds_inside)
+{
+    must_read("base: &b {host: h, port: 1}\nall: [{<<: *b, port: 2}, {x: {<<: [*b]}}]\n");
+    must_have("all", VALUE_JSON, "[{\"host\":\"h\",\"port\":2},{\"x\":{\"host\":\"h\",\"port\":1}}]");
+    import_fini(&im);
+    must_refuse("a: [{<<: 5}]\n", "merges a map");
+    must_refuse("a: [{b: 1, b: 2}]\n", "is there already");
+}
+END_TEST
+
 START_TEST(test_aliases_and_merges)
 {
     must_read("base: &b {host: h, port: 1}\nprod:\n  <<: *b\n  port: 2\nmany:\n"
@@ -340,6 +376,9 @@ int main(void)
     tcase_add_test(t, test_documents_are_overlaid_with_one_warning_per_key);
     tcase_add_test(t, test_one_key_twice_names_both_lines);
     tcase_add_test(t, test_aliases_and_merges);
+    tcase_add_test(t, test_numbers_that_were_words_are_warned_of);
+    tcase_add_test(t, test_tags_of_lists_and_maps);
+    tcase_add_test(t, test_what_holds_outside_of_lists_holds_inside);
     tcase_add_test(t, test_anchors_that_explode_are_refused);
     tcase_add_test(t, test_deep_nesting_is_refused);
     tcase_add_loop_test(t, test_broken_files_are_named_with_their_place, 0,
