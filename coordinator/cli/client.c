@@ -22,6 +22,7 @@ struct client {
     char code[80];        /* of the last problem */
     struct buffer fields; /* lines of the last problem's field errors */
     bool is_verbose;
+    bool is_known; /* to be a coordinator: see client_greet */
     const volatile int *stop;
 };
 
@@ -124,25 +125,74 @@ static void set_certificates(const struct client *c)
     }
 }
 
+/* ---------------------------------------------------------------- the way there */
+
+/* A proxy of the environment is for addresses elsewhere: nobody else's 127.0.0.1 is meant. */
+static bool is_loopback(const char *address)
+{
+    static const char *const hosts[] = { "127.", "localhost", "[::1]" };
+    const char *host = strstr(address, "://");
+
+    host = host ? host + 3 : address;
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
+        if (strncasecmp(host, hosts[i], strlen(hosts[i])) == 0)
+            return true;
+    return false;
+}
+
+/* " through the proxy HOST", without the password that such a variable may hold; "" without one. */
+static void name_proxy(const struct client *c, char *out, size_t size)
+{
+    static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+    bool is_tls = strncmp(c->context.address, "https:", 6) == 0;
+    const char *proxy = is_tls ? NULL : getenv("http_proxy"), *at;
+
+    for (size_t i = is_tls ? 0 : 2; !proxy && i < sizeof(names) / sizeof(*names); i++)
+        proxy = getenv(names[i]);
+    out[0] = 0;
+    if (!proxy || !*proxy || is_loopback(c->context.address))
+        return;
+    at = strrchr(proxy, '@');
+    snprintf(out, size, " through the proxy %.100s (of the environment)", at ? at + 1 : proxy);
+}
+
 /* No answer came at all: which address, why, and what to try. */
 static int no_answer(const struct client *c, CURLcode rc, const char *text, struct err *e)
 {
+    char proxy[160];
+
+    name_proxy(c, proxy, sizeof(proxy));
     if (rc == CURLE_ABORTED_BY_CALLBACK)
         return err_code(e, ERR_UNAVAILABLE, "interrupted", "interrupted");
-    if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST)
+    if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ||
+        rc == CURLE_COULDNT_RESOLVE_PROXY)
         return err_code(e, ERR_UNAVAILABLE, "unreachable",
-                        "no coordinator answers at %s (address from %s): %s.\n"
+                        "no coordinator answers at %s (address from %s)%s: %s.\n"
                         "Is lockstepd running there? Another address: --addr URL, LOCKSTEP_ADDR "
                         "or --context. One to play with: `lockstep dev`",
-                        c->context.address, c->context.source, text);
+                        c->context.address, c->context.source, proxy, text);
+    if (rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
+        rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY)
+        return err_code(e, ERR_UNAVAILABLE, "unreachable",
+                        "what listens at %s (address from %s)%s does not speak %s: %s.\n"
+                        "Is it the port of the HTTP API (7780 unless set; 7781 is for agents), and "
+                        "http:// or https:// as that is set?",
+                        c->context.address, c->context.source, proxy,
+                        strncmp(c->context.address, "https:", 6) == 0 ? "HTTPS" : "HTTP", text);
+    if (rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_SSL_CERTPROBLEM)
+        return err_code(e, ERR_INVALID, "unreachable",
+                        "the certificate file %s cannot be used: %s.\n"
+                        "It is PEM text (-----BEGIN CERTIFICATE-----), named with %s",
+                        rc == CURLE_SSL_CERTPROBLEM ? c->context.client_cert : c->context.ca_file,
+                        text, rc == CURLE_SSL_CERTPROBLEM ? "--client-cert" : "--ca-file");
     if (rc == CURLE_PEER_FAILED_VERIFICATION)
         return err_code(e, ERR_UNAVAILABLE, "unreachable",
                         "the certificate of %s cannot be trusted: %s.\n"
                         "An authority of your own is named with --ca-file FILE, LOCKSTEP_CA_FILE "
                         "or ca_file in the context",
                         c->context.address, text);
-    return err_code(e, ERR_UNAVAILABLE, "unreachable", "the coordinator at %s: %s",
-                    c->context.address, text);
+    return err_code(e, ERR_UNAVAILABLE, "unreachable", "the coordinator at %s%s: %s",
+                    c->context.address, proxy, text);
 }
 
 static enum err_kind kind_of(int status)
@@ -181,6 +231,14 @@ static const char *text_of(const json_t *object, const char *name)
     return json_string_value(json_object_get(object, name));
 }
 
+static const char *content_type(const struct client *c)
+{
+    const char *type = NULL;
+
+    curl_easy_getinfo(c->curl, CURLINFO_CONTENT_TYPE, &type);
+    return type ? type : "no content type";
+}
+
 static void note_fields(struct client *c, const json_t *problem)
 {
     size_t i;
@@ -207,9 +265,8 @@ static int problem(struct client *c, int status, const json_t *body, struct err 
     err_code(e, kind_of(status), code ? c->code : NULL, "%.400s%s%s%s",
              say ? say : "the coordinator gave no reason", code ? " (" : "", code ? c->code : "",
              code ? ")" : "");
-    if (!say || !code) {
-        err_wrap(e, "HTTP %d from %.200s", status, c->context.address);
-    }
+    if (!say || !code)
+        err_wrap(e, "HTTP %d from %.200s (%.60s)", status, c->context.address, content_type(c));
     if (status == 401 && !c->context.token[0])
         err_wrap(e, "no token was sent (--token-file FILE or LOCKSTEP_TOKEN)");
     return -1;
@@ -222,6 +279,9 @@ static void prepare(struct client *c, const char *method, const char *url, const
     buffer_clear(&c->answer);
     buffer_clear(&c->fields);
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
+    curl_easy_setopt(c->curl, CURLOPT_PATH_AS_IS, 1L); /* a key may be called ".." */
+    if (is_loopback(url))
+        curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
     curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     set_certificates(c);
     curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
@@ -245,53 +305,121 @@ static void prepare(struct client *c, const char *method, const char *url, const
     }
 }
 
-static int take_answer(struct client *c, struct client_reply *reply, struct err *e)
+/* The first line of what came, for people; what is no text is left out. */
+static void excerpt(const struct buffer *answer, char out[64])
 {
-    const char *type = NULL;
+    size_t n = 0;
+
+    for (size_t i = 0; i < answer->size && n < 60 && answer->data[i] != '\n'; i++)
+        if (answer->data[i] >= ' ' && answer->data[i] <= '~')
+            out[n++] = answer->data[i];
+    out[n] = 0;
+}
+
+/* Catch-all pages, captive portals and fallbacks of load balancers answer everything with 200. */
+static int is_no_coordinator(struct client *c, struct err *e)
+{
+    char text[64];
+
+    excerpt(&c->answer, text);
+    return err_code(e, ERR_UNAVAILABLE, "no_coordinator",
+                    "what answers at %s (address from %s) is no Lockstep coordinator (%.60s: %s).\n"
+                    "Nothing was done. Another address: --addr URL, LOCKSTEP_ADDR or --context",
+                    c->context.address, c->context.source, content_type(c), text);
+}
+
+static int take_answer(struct client *c, bool may_be_text, struct client_reply *reply,
+                       struct err *e)
+{
+    bool is_good = reply->status >= 200 && reply->status < 300;
     json_error_t je;
 
-    curl_easy_getinfo(c->curl, CURLINFO_CONTENT_TYPE, &type);
-    if (c->answer.size == 0)
-        return 0;
-    if (!type || !strstr(type, "json")) {
+    if (strstr(content_type(c), "json")) {
+        reply->body = json_loadb(c->answer.data, c->answer.size, JSON_DECODE_ANY, &je);
+        if (!reply->body)
+            return err_set(e, ERR_SYSTEM, "%s answered with broken JSON: %s", c->context.address,
+                           je.text);
+    } else if (is_good && may_be_text) {
         reply->text = buffer_take(&c->answer);
-        return 0;
+    } else if (is_good) {
+        return is_no_coordinator(c, e);
     }
-    reply->body = json_loadb(c->answer.data, c->answer.size, JSON_DECODE_ANY, &je);
-    if (!reply->body)
-        return err_set(e, ERR_SYSTEM, "%s answered with broken JSON: %s", c->context.address,
-                       je.text);
     return 0;
+}
+
+static int perform(struct client *c, const char *method, const char *url, const char *body,
+                   int *status_out, struct err *e)
+{
+    char error[CURL_ERROR_SIZE] = "";
+    CURLcode rc;
+    long status = 0;
+
+    prepare(c, method, url, body, error);
+    if (!c->is_known) /* nothing that is secret, before it is known who asks */
+        curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+    rc = curl_easy_perform(c->curl);
+    if (rc != CURLE_OK)
+        return no_answer(c, rc, *error ? error : curl_easy_strerror(rc), e);
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (c->is_verbose)
+        fprintf(stderr, "lockstep: %s %s: %ld\n", method, url, status);
+    *status_out = (int)status;
+    return 0;
+}
+
+/* Is that a coordinator? Asked once, without the token. A gateway that lets the API alone through
+ * may refuse the question; then the answers themselves must be of the API's form. */
+static int greet(struct client *c, struct err *e)
+{
+    SCOPED_BUFFER struct buffer url = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+
+    if (c->is_known)
+        return 0;
+    buffer_printf(&url, "%s/version", c->context.address);
+    if (perform(c, "GET", url.data, NULL, &reply.status, e) != 0)
+        return -1;
+    if (reply.status >= 200 && reply.status < 300 &&
+        (take_answer(c, false, &reply, e) != 0 ||
+         strcmp(text_of(reply.body, "name") ? text_of(reply.body, "name") : "", "lockstepd") != 0))
+        return is_no_coordinator(c, e);
+    c->is_known = true;
+    return 0;
+}
+
+static int call(struct client *c, const char *method, const char *path, const json_t *body,
+                bool may_be_text, struct client_reply *reply, struct err *e)
+{
+    SCOPED_BUFFER struct buffer url = { 0 };
+    char *text;
+    int rc;
+
+    *reply = (struct client_reply){ 0 };
+    if (greet(c, e) != 0)
+        return -1;
+    text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    MUST(!body || text);
+    buffer_printf(&url, "%s%s", c->context.address, path);
+    rc = perform(c, method, url.data, text, &reply->status, e);
+    free(text);
+    if (rc != 0 || take_answer(c, may_be_text, reply, e) != 0)
+        return -1;
+    if (reply->status >= 200 && reply->status < 300)
+        return 0;
+    problem(c, reply->status, reply->body, e);
+    client_reply_fini(reply);
+    return -1;
 }
 
 int client_call(struct client *c, const char *method, const char *path, const json_t *body,
                 struct client_reply *reply, struct err *e)
 {
-    SCOPED_BUFFER struct buffer url = { 0 };
-    char *text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    char error[CURL_ERROR_SIZE] = "";
-    CURLcode rc;
-    long status = 0;
+    return call(c, method, path, body, false, reply, e);
+}
 
-    *reply = (struct client_reply){ 0 };
-    MUST(!body || text);
-    buffer_printf(&url, "%s%s", c->context.address, path);
-    prepare(c, method, url.data, text, error);
-    rc = curl_easy_perform(c->curl);
-    free(text);
-    if (rc != CURLE_OK)
-        return no_answer(c, rc, *error ? error : curl_easy_strerror(rc), e);
-    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (c->is_verbose)
-        fprintf(stderr, "lockstep: %s %s: %ld\n", method, url.data, status);
-    reply->status = (int)status;
-    if (take_answer(c, reply, e) != 0)
-        return -1;
-    if (status >= 200 && status < 300)
-        return 0;
-    problem(c, (int)status, reply->body, e);
-    client_reply_fini(reply);
-    return -1;
+int client_get_text(struct client *c, const char *path, struct client_reply *reply, struct err *e)
+{
+    return call(c, "GET", path, NULL, true, reply, e);
 }
 
 int client_list(struct client *c, const char *path, const char *name, json_t **list_out,
@@ -308,6 +436,13 @@ int client_list(struct client *c, const char *path, const char *name, json_t **l
         if (client_call(c, "GET", page.data, NULL, &reply, e) != 0) {
             json_decref(list);
             return -1;
+        }
+        if (!json_is_array(json_object_get(reply.body, name))) {
+            json_decref(list);
+            return err_code(e, ERR_UNAVAILABLE, "no_coordinator",
+                            "%s answered without \"%s\": that is no Lockstep coordinator, or one "
+                            "of another age",
+                            c->context.address, name);
         }
         json_array_extend(list, json_object_get(reply.body, name));
         next = text_of(reply.body, "next");

@@ -20,7 +20,7 @@ SCOPED_FREE(struct client, client_free)
 struct client_reply {
     int status;
     struct json_t *body; /* NULL when there is none; the caller's (json_decref) */
-    char *text;          /* instead of body when it is not JSON; the caller's (free) */
+    char *text;          /* of client_get_text, when it is not JSON; the caller's (free) */
 };
 void client_reply_fini(struct client_reply *r);
 static inline void client_reply_fini_scoped(struct client_reply *r)
@@ -31,9 +31,14 @@ static inline void client_reply_fini_scoped(struct client_reply *r)
 
 /* path begins with /api/v1/… or another absolute path; body NULL: none (lent). On -1 the kind says
  * how to go on: UNAVAILABLE may work later; err.code is lent until the next call. Fields the
- * server found wrong are listed by client_field_errors. */
+ * server found wrong are listed by client_field_errors. What answers is asked once, without the
+ * token, whether it is a coordinator; what is none is refused with the code no_coordinator. */
 int client_call(struct client *c, const char *method, const char *path, const struct json_t *body,
                 struct client_reply *reply, struct err *e) __attribute__((warn_unused_result));
+
+/* GET of what may be YAML or lines instead of JSON: reply.text then. */
+int client_get_text(struct client *c, const char *path, struct client_reply *reply, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* The whole list behind a path: follows `next` and joins the pages under `name`. */
 int client_list(struct client *c, const char *path, const char *name, struct json_t **list_out,
