@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "coordinator/cli/context.h"
+#include "coordinator/cli/import.h"
 
 #define JSON_FILE_MAX (16u << 20)
 
@@ -174,16 +175,30 @@ void cli_warn_unread(struct cli *cli, const struct ref_scope *scope)
                  "(lockstep service list)", scope->service, scope->environment);
 }
 
+static bool is_json(const struct buffer *b)
+{
+    const char *at = b->data + strspn(b->data, " \t\r\n");
+
+    return *at == '{' || *at == '[';
+}
+
 int cli_read_json(const char *path, json_t **out, struct err *e)
 {
-    SCOPED_BUFFER struct buffer b = { 0 };
+    SCOPED_BUFFER struct buffer b = { 0 }, text = { 0 }, warnings = { 0 };
     json_error_t je;
 
     if (path[0] == '@')
         path++;
     if (buffer_read_file(&b, path, JSON_FILE_MAX, e) != 0)
         return -1;
-    *out = json_loadb(b.size ? b.data : "", b.size, JSON_REJECT_DUPLICATES, &je);
+    buffer_add_text(&b, "");
+    if (!is_json(&b)) {
+        if (import_json(b.data, b.size, path, &text, &warnings, e) != 0)
+            return -1;
+        fputs(warnings.size ? warnings.data : "", stderr);
+    }
+    *out = json_loadb(text.size ? text.data : b.data, text.size ? text.size : b.size,
+                      JSON_REJECT_DUPLICATES, &je);
     if (!*out)
         return err_set(e, ERR_INVALID, "%s:%d:%d: %s", path, je.line, je.column, je.text);
     return 0;

@@ -47,7 +47,7 @@ void cli_scope_path(struct buffer *out, const char *noun, const struct ref_scope
 /* Says when no server reads the scope: its name may be mistyped. Silent where it cannot be seen. */
 void cli_warn_unread(struct cli *cli, const struct ref_scope *scope);
 
-/* JSON from FILE, "-" or "@FILE". */
+/* JSON or YAML from FILE, "-" or "@FILE". */
 int cli_read_json(const char *path, struct json_t **out, struct err *e)
     __attribute__((warn_unused_result));
 

@@ -11,7 +11,8 @@ const struct command commands[] = {
       "One command makes one revision, however many keys it writes. Where the environment's\n"
       "policy is manual (prod) it is a draft, and `rollout start` brings it to the servers; where\n"
       "it is auto (dev, staging) it goes out by itself.\n\n"
-      "VALUE may be @FILE or - (standard input). `KEY VALUE` as two words works for one key. A\n"
+      "VALUE may be @FILE or - (standard input), taken as they are; only of secrets, numbers and\n"
+      "the like one line end at the end is dropped. `KEY VALUE` as two words works for one key. A\n"
       "new key is a string unless --type says otherwise; an old one keeps its type.\n\n"
       "--encrypt makes secrets of them, which are stored sealed: their values come from @FILE, -\n"
       "or, with KEY alone, from you at the terminal. A key stays a secret until --plain is said.",
@@ -19,11 +20,12 @@ const struct command commands[] = {
       "  lockstep config set payments/prod nginx.conf @nginx.conf\n"
       "  lockstep config set payments/prod workers=8 --type number --plan\n"
       "  lockstep config set payments/prod db.password --encrypt",
-      config_set_options, 2, -1, config_set },
+      config_set_options, 1, -1, config_set },
     { "config", "get", "SERVICE/ENV[@REV] [KEY]", "Read one value, or all of them",
       "Prints the released value as it is; -o json the whole item with versions and times.",
       "  lockstep config get payments/prod timeout\n"
       "  lockstep config get payments/prod@head timeout\n"
+      "  lockstep config get payments/prod nginx.conf --raw | nginx -t -c /dev/stdin\n"
       "  lockstep config get payments/prod timeout -o json",
       config_get_options, 1, 2, config_get },
     { "config", "unset", "SERVICE/ENV KEY…", "Delete keys: one new revision",
@@ -116,7 +118,7 @@ const struct command commands[] = {
       "KEY '*' is the schema of the whole document. -o json tells versions and times, too.",
       "  lockstep schema get payments retries > retries.json", schema_get_options, 2, 2,
       schema_get },
-    { "schema", "set", "SERVICE KEY FILE", "Keep a JSON Schema (draft-07; - is standard input)",
+    { "schema", "set", "SERVICE KEY FILE", "Keep a JSON Schema (draft-07, JSON or YAML; - is standard input)",
       "It holds in all environments, for every write from now on, and agents ask it again before\n"
       "a rollout begins. Values that violate it already are listed; they stay until somebody\n"
       "writes them. With --strict such a schema is refused (exit code 4).",
@@ -133,7 +135,8 @@ const struct command commands[] = {
       rollout_plan },
     { "rollout", "start", "SERVICE/ENV[@REV]…", "Bring a revision to its servers, stage by stage",
       "Takes the head unless @REV says which revision. Several scopes go out together: a server\n"
-      "that reads two of them switches both at once.\n\n"
+      "that reads two of them switches both at once. Drafts of others that go out with it are\n"
+      "named, and on a terminal asked about.\n\n"
       "With --wait the command follows the rollout to its end and its exit code tells how it\n"
       "went: 0 completed, 6 refused or taken back, 8 waits for a person, 124 out of time. Ctrl-C\n"
       "ends the looking on, never the rollout.",
@@ -156,6 +159,9 @@ const struct command commands[] = {
     { "rollout", "servers", "ROLLOUT", "What every server did about it, and why", ROLLOUT_NAMES,
       "  lockstep rollout servers payments/prod --state failed", rollout_servers_options, 1, 1,
       rollout_servers },
+    { "rollout", "diff", "ROLLOUT", "What it changes, value by value and line by line",
+      ROLLOUT_NAMES "\nExit code 0: nothing differs, 1: something does.",
+      "  lockstep rollout diff payments/prod", NULL, 1, 1, rollout_diff },
     { "rollout", "approve", "ROLLOUT", "Let one start that waits for it",
       ROLLOUT_NAMES "\nNever by who asked for it. It starts when enough others have approved it.",
       "  lockstep rollout approve payments/prod --reason 'read the diff'", rollout_act_options,
@@ -176,7 +182,9 @@ const struct command commands[] = {
       NULL, rollout_act_options, 1, 1, rollout_act },
     { "rollout", "rollback", "ROLLOUT", "Take a rollout back, open or completed",
       ROLLOUT_NAMES "\nAn open one goes back to what it found; of a completed one a new rollout\n"
-                    "takes it back. With --wait, rolled back is exit code 0: that was asked for.",
+                    "takes it back. With --wait, rolled back is exit code 0: that was asked for.\n\n"
+                    "Said of SERVICE/ENV it never takes back a rollback (exit code 4 when that is\n"
+                    "the latest); of a rollback's own id it asks first.",
       "  lockstep rollout rollback payments/prod --wait", rollout_rollback_options, 1, 1,
       rollout_act },
     { "rollout", "retry", "ROLLOUT", "Try the failed servers of the open stages again",
@@ -212,7 +220,7 @@ const struct command commands[] = {
       strategy_list },
     { "strategy", "get", "NAME", "One strategy, with all its defaults written out", NULL,
       "  lockstep strategy get canary -o json > mine.json", NULL, 1, 1, strategy_get },
-    { "strategy", "set", "NAME FILE", "Keep a strategy (JSON; - is standard input)",
+    { "strategy", "set", "NAME FILE", "Keep a strategy (JSON or YAML; - is standard input)",
       "One object. Only \"stages\" must be there; `strategy get NAME -o json` shows the rest:\n"
       "  stages             1 to 32, each with count, percent or select {LABEL: VALUE}; counts\n"
       "                     and percents include the stages before, the last is percent 100\n"

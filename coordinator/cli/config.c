@@ -21,6 +21,7 @@ const struct command_option config_set_options[] = {
     { "expect", 0, "VERSION", "only if the newest version of the key is this one; 0: absent" },
     { "released", 0, NULL, "stand on what is released: drafts of other keys stay drafts" },
     { "literal", 0, NULL, "values as they are: no @FILE, no -" },
+    { "key", 'k', "KEY", "the key, when a = is in it: the one word behind the scope is its value" },
     { "plan", 'n', NULL, "show the difference, write nothing; exit 1 when there is any" },
     { NULL, 0, NULL, NULL },
 };
@@ -32,6 +33,7 @@ const struct command_option config_unset_options[] = {
 };
 const struct command_option config_get_options[] = {
     { "revision", 'r', "REV", "a number, head or released (the default)" },
+    { "raw", 0, NULL, "the bytes of the value and no line end behind them" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option config_list_options[] = {
@@ -49,7 +51,17 @@ const struct command_option config_diff_options[] = {
 
 /* ---------------------------------------------------------------- writing */
 
-/* "-" and "@FILE" are read; one line end at their end is dropped, as an editor put it there. */
+/* A line end behind a password is the editor's or echo's, and no number has one; a file ends as it
+ * ends, or its readers miss it. */
+static bool drops_line_end(const struct cli *cli)
+{
+    const char *type = command_option(&cli->line, "type");
+
+    return command_flag(&cli->line, "encrypt") ||
+           (type && strcmp(type, "string") != 0 && strcmp(type, "yaml") != 0);
+}
+
+/* "-" and "@FILE" are read as they are. */
 static int read_value(const struct cli *cli, const char *text, struct buffer *out, struct err *e)
 {
     bool is_file = text[0] == '@' && text[1];
@@ -60,9 +72,9 @@ static int read_value(const struct cli *cli, const char *text, struct buffer *ou
     }
     if (buffer_read_file(out, is_file ? text + 1 : "-", VALUE_FILE_MAX, e) != 0)
         return -1;
-    if (out->size && out->data[out->size - 1] == '\n')
-        out->data[--out->size] = 0;
     buffer_add_text(out, "");
+    if (drops_line_end(cli) && out->size && out->data[out->size - 1] == '\n')
+        out->data[--out->size] = 0;
     return 0;
 }
 
@@ -112,7 +124,9 @@ static int add_pairs(struct cli *cli, json_t *set, int argc, char **argv, struct
         char *equals = strchr(argv[i], '=');
 
         if (!equals || equals == argv[i])
-            return err_set(e, ERR_MALFORMED, "\"%s\": give KEY=VALUE, or one KEY and one VALUE",
+            return err_set(e, ERR_MALFORMED,
+                           "\"%s\": give KEY=VALUE, or one KEY and one VALUE; a KEY with a = in "
+                           "it is given with --key KEY VALUE",
                            argv[i]);
         *equals = 0;
         if (add_pair(cli, set, argv[i], equals + 1, e) != 0)
@@ -121,16 +135,34 @@ static int add_pairs(struct cli *cli, json_t *set, int argc, char **argv, struct
     return 0;
 }
 
+/* --key KEY: what stands behind the scope is one value, or nothing where a secret is asked for. */
+static int add_named(struct cli *cli, json_t *set, const char *key, int argc, char **argv,
+                     struct err *e)
+{
+    if (argc > 2)
+        return err_set(e, ERR_MALFORMED, "--key takes one VALUE, and %d are given", argc - 1);
+    if (argc < 2 && !command_flag(&cli->line, "encrypt"))
+        return err_set(e, ERR_MALFORMED, "--key \"%s\" wants a VALUE", key);
+    return add_pair(cli, set, key, argc == 2 ? argv[1] : NULL, e);
+}
+
 int config_set(struct cli *cli, int argc, char **argv)
 {
+    const char *key = command_option(&cli->line, "key");
     struct ref_scope scope;
     struct err e = { 0 };
     json_t *change = json_pack("{s:{}}", "set");
     json_t *set = json_object_get(change, "set");
     int rc;
 
+    if (argc == 1 && !key) {
+        json_decref(change);
+        return cli_usage(cli, "say what to write: KEY=VALUE");
+    }
     rc = ref_scope_parse_plain(argv[0], &scope, &e);
-    if (rc == 0 && argc == 2 && !strchr(argv[1], '=') && command_flag(&cli->line, "encrypt"))
+    if (rc == 0 && key)
+        rc = add_named(cli, set, key, argc, argv, &e);
+    else if (rc == 0 && argc == 2 && !strchr(argv[1], '=') && command_flag(&cli->line, "encrypt"))
         rc = add_pair(cli, set, argv[1], NULL, &e);
     else if (rc == 0 && argc == 3 && !strchr(argv[1], '='))
         rc = add_pair(cli, set, argv[1], argv[2], &e);
@@ -203,7 +235,8 @@ int config_get(struct cli *cli, int argc, char **argv)
         cli_note("to read it takes the right secret.read");
         return CLI_NOT_PERMITTED;
     }
-    printf("%s\n", cli_text(reply.body, "config_value"));
+    printf("%s%s", cli_text(reply.body, "config_value"),
+           command_flag(&cli->line, "raw") ? "" : "\n");
     return CLI_DONE;
 }
 
@@ -261,7 +294,7 @@ int config_list(struct cli *cli, int argc, char **argv)
     add_parameter(&path, "format", format);
     add_parameter(&path, "prefix", command_option(&cli->line, "prefix"));
     add_parameter(&path, "allow_variables", command_option(&cli->line, "allow-variable"));
-    if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
+    if (cli_connect(cli, &e) != 0 || client_get_text(cli->client, path.data, &reply, &e) != 0)
         return cli_fail(cli, &e);
     if (reply.text)
         fputs(reply.text, stdout);

@@ -5,10 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "coordinator/cli/config_secret.h"
-#include "coordinator/cli/table.h"
-
-#define VALUE_CELLS 100
+#include "coordinator/cli/difference.h"
 
 static bool is_change(const json_t *change)
 {
@@ -25,32 +22,12 @@ size_t config_change_count(const json_t *answer)
     return count;
 }
 
-/* absent: the change without this side. */
-static void show_side(const struct cli *cli, char sign, enum tint tint, const json_t *change,
-                      const char *side, const char *absent)
-{
-    SCOPED_BUFFER struct buffer line = { 0 };
-
-    if (strcmp(cli_text(change, "change"), absent) == 0)
-        return;
-    buffer_printf(&line, "%s%c %s = ", tint_on(tint, cli->out.is_colour), sign,
-                  cli_text(change, "key"));
-    table_text_add(&line, config_secret_shown(change, side), VALUE_CELLS, cli->out.is_utf8);
-    buffer_printf(&line, "%s\n", tint_off(tint, cli->out.is_colour));
-    output_text(&line);
-}
-
 void config_change_show(const struct cli *cli, const json_t *answer)
 {
-    size_t i;
-    json_t *change;
+    SCOPED_BUFFER struct buffer text = { 0 };
 
-    json_array_foreach(json_object_get(answer, "changes"), i, change) {
-        if (!is_change(change))
-            continue;
-        show_side(cli, '-', TINT_BAD, change, "old", "added");
-        show_side(cli, '+', TINT_GOOD, change, "new", "deleted");
-    }
+    difference_add_all(&cli->out, json_object_get(answer, "changes"), 0, &text);
+    output_text(&text);
 }
 
 void config_change_say(const struct ref_scope *scope, const json_t *answer)
@@ -72,10 +49,29 @@ void config_change_say(const struct ref_scope *scope, const json_t *answer)
         cli_note("%s/%s@%lld is written and released", scope->service, scope->environment,
                  revision);
     else
-        cli_note("%s/%s@%lld is a draft: lockstep rollout start %s/%s", scope->service,
-                 scope->environment, revision, scope->service, scope->environment);
+        cli_note("%s/%s@%lld is a draft: lockstep rollout start %s/%s@%lld", scope->service,
+                 scope->environment, revision, scope->service, scope->environment, revision);
     json_array_foreach(dropped, i, one)
         cli_warn("the draft of \"%s\" gave way", json_string_value(one));
+}
+
+/* After a fix on what is released: the drafts that were put back on top are not part of it. */
+static void say_drafts_on_top(struct cli *cli, const struct ref_scope *scope, long long revision)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err ignored = { 0 };
+    size_t count;
+
+    cli_scope_path(&path, "revisions", scope);
+    buffer_printf(&path, "/diff?from=%lld&to=head", revision);
+    if (cli_call(cli, "GET", path.data, NULL, &reply, &ignored) != 0 ||
+        (count = config_change_count(reply.body)) == 0)
+        return;
+    cli_note("%zu draft%s of other keys wait%s on top and stay%s there: lockstep config diff %s/%s "
+             "--from %lld",
+             count, count == 1 ? "" : "s", count == 1 ? "s" : "", count == 1 ? "s" : "",
+             scope->service, scope->environment, revision);
 }
 
 int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *change)
@@ -116,6 +112,8 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
     config_change_say(scope, reply.body);
     if (!is_plan && !json_is_false(json_object_get(reply.body, "changed")))
         cli_warn_unread(cli, scope);
+    if (command_flag(&cli->line, "released") && json_is_true(json_object_get(reply.body, "changed")))
+        say_drafts_on_top(cli, scope, cli_number(reply.body, "revision"));
     return CLI_DONE;
 }
 

@@ -24,19 +24,37 @@ static void take_address(struct context *c, const char *address)
         c->address[--n] = 0;
 }
 
+/* Copied on Windows or by $(cat …), a token has a byte-order mark before it, a carriage return or
+ * blanks around it: none of them is part of it. Blanks inside mean that it is no token. */
+static int take_token(const char *text, const char *from, char *out, size_t size, struct err *e)
+{
+    static const char blanks[] = " \t\r\n";
+    size_t n;
+
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
+        text += 3;
+    text += strspn(text, blanks);
+    n = strcspn(text, blanks);
+    if (n == 0)
+        return err_set(e, ERR_INVALID, "%s holds no token", from);
+    if (n >= size || text[n + strspn(text + n, blanks)])
+        return err_set(e, ERR_INVALID, "%s holds more than one token: a token is one word, lst_…",
+                       from);
+    memcpy(out, text, n);
+    out[n] = 0;
+    return 0;
+}
+
 int context_read_token(const char *path, char *out, size_t size, struct err *e)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
-    size_t n;
+    char from[600];
 
     if (buffer_read_file(&b, path, TOKEN_FILE_MAX, e) != 0)
         return err_wrap(e, "token file");
-    n = b.size ? strcspn(b.data, " \t\r\n") : 0;
-    if (n == 0 || n >= size)
-        return err_set(e, ERR_INVALID, "token file %s holds no token", path);
-    memcpy(out, b.data, n);
-    out[n] = 0;
-    return 0;
+    buffer_add_text(&b, "");
+    snprintf(from, sizeof(from), "token file %s", path);
+    return take_token(b.data, from, out, size, e);
 }
 
 /* One section of an INI file. */
@@ -208,7 +226,7 @@ static int take_given(struct context *c, const char *address, const char *source
     if (wish->token_file)
         return context_read_token(wish->token_file, c->token, sizeof(c->token), e);
     if (token && *token && !(wish->name && c->token[0]))
-        snprintf(c->token, sizeof(c->token), "%s", token);
+        return take_token(token, "LOCKSTEP_TOKEN", c->token, sizeof(c->token), e);
     return 0;
 }
 

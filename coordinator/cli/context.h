@@ -38,7 +38,8 @@ struct context_wish {
 int context_find(const struct context_wish *wish, struct context *out, struct err *e)
     __attribute__((warn_unused_result));
 
-/* Read the one line of a token file; "-" is standard input. */
+/* Read the one token of a file; "-" is standard input. Blanks, line ends and a byte-order mark
+ * around it are left out. */
 int context_read_token(const char *path, char *out, size_t size, struct err *e)
     __attribute__((warn_unused_result));
 

@@ -27,7 +27,7 @@ extern const struct command_option config_set_options[], config_get_options[],
     config_search_options[], config_parents_options[], config_destroy_options[],
     config_validate_options[];
 
-/* rollout.c, rollout_start.c, rollout_follow.c, rollout_watch.c */
+/* rollout.c, rollout_start.c, rollout_act.c, rollout_diff.c */
 int rollout_plan(struct cli *cli, int argc, char **argv);
 int rollout_start(struct cli *cli, int argc, char **argv);
 int rollout_list(struct cli *cli, int argc, char **argv);
@@ -35,6 +35,7 @@ int rollout_get(struct cli *cli, int argc, char **argv);
 int rollout_status(struct cli *cli, int argc, char **argv);
 int rollout_watch(struct cli *cli, int argc, char **argv);
 int rollout_servers(struct cli *cli, int argc, char **argv);
+int rollout_diff(struct cli *cli, int argc, char **argv);
 int rollout_act(struct cli *cli, int argc, char **argv); /* pause resume promote … by its verb */
 extern const struct command_option rollout_plan_options[], rollout_start_options[],
     rollout_list_options[], rollout_status_options[], rollout_servers_options[],
@@ -51,6 +52,8 @@ extern const struct command_option server_enroll_options[], server_list_options[
     server_retry_options[];
 
 /* strategy.c */
+int strategy_read(const char *path, struct json_t **out, struct err *e)
+    __attribute__((warn_unused_result)); /* a file of one, also as `strategy get` prints it */
 int strategy_get(struct cli *cli, int argc, char **argv);
 int strategy_set(struct cli *cli, int argc, char **argv);
 int strategy_list(struct cli *cli, int argc, char **argv);

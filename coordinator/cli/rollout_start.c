@@ -1,21 +1,19 @@
-/* rollout_start.c - rollout plan and start, and the actions that people give to a rollout. */
+/* rollout_start.c - rollout plan and start: what would change where, and making it so. */
 #include "coordinator/cli/nouns.h"
 
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "common/duration.h"
-#include "coordinator/cli/config_secret.h"
-#include "coordinator/cli/follow.h"
+#include "coordinator/cli/difference.h"
 #include "coordinator/cli/picture.h"
-#include "coordinator/cli/rollout_find.h"
 #include "coordinator/cli/rollout_wait.h"
 #include "coordinator/cli/table.h"
 
 #define STRATEGY_OPTION                                                                            \
     {                                                                                              \
-        "strategy", 's', "NAME|@FILE", "how; a file holds one as JSON (the environment's default)" \
+        "strategy", 's', "NAME|@FILE", "how; a file holds one, JSON or YAML (the environment's default)" \
     }
 
 const struct command_option rollout_plan_options[] = {
@@ -32,26 +30,6 @@ const struct command_option rollout_start_options[] = {
     { "break-glass", 0, NULL, "skip approvals, windows and freezes; wants --note" },
     { NULL, 0, NULL, NULL },
 };
-const struct command_option rollout_act_options[] = {
-    { "reason", 'r', "TEXT", "why: kept in the timeline" },
-    { "wait", 'w', NULL, "follow it to its end" },
-    { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
-    { NULL, 0, NULL, NULL },
-};
-const struct command_option rollout_promote_options[] = {
-    { "full", 0, NULL, "end every later bake and hold as well" },
-    { "reason", 'r', "TEXT", "why: kept in the timeline" },
-    { "wait", 'w', NULL, "follow it to its end" },
-    { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
-    { NULL, 0, NULL, NULL },
-};
-const struct command_option rollout_rollback_options[] = {
-    { "reason", 'r', "TEXT", "why: kept in the timeline" },
-    { "wait", 'w', NULL, "follow it to its end; rolled back is then 0" },
-    { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
-    { NULL, 0, NULL, NULL },
-};
-
 /* ---------------------------------------------------------------- the request */
 
 static int add_changes(json_t *body, int argc, char **argv, struct err *e)
@@ -83,7 +61,7 @@ static int add_strategy(const struct cli *cli, json_t *body, struct err *e)
         return 0;
     if (strategy[0] != '@')
         return json_object_set_new(body, "strategy", json_string(strategy));
-    if (cli_read_json(strategy, &object, e) != 0)
+    if (strategy_read(strategy, &object, e) != 0)
         return -1;
     return json_object_set_new(body, "strategy", object);
 }
@@ -112,32 +90,22 @@ static int build_request(const struct cli *cli, int argc, char **argv, json_t *b
 
 /* ---------------------------------------------------------------- plan */
 
-/* Nothing where there is nothing. */
-static const char *side_text(const json_t *key, const char *side, const char *change)
-{
-    return strcmp(cli_text(key, "change"), change) == 0 ? "" : config_secret_shown(key, side);
-}
-
+/* What changes, scope by scope; the scopes are named when there are several. */
 static void show_plan_changes(const struct cli *cli, const json_t *plan)
 {
-    static const char *const headings[] = { "SCOPE", "KEY", "OLD", "NEW", "BY", NULL };
-    struct table *t = table_new(headings);
-    size_t i, k;
-    json_t *change, *key;
+    const json_t *changes = json_object_get(plan, "changes");
+    SCOPED_BUFFER struct buffer text = { 0 };
+    bool is_many = json_array_size(changes) > 1;
+    size_t i;
+    json_t *change;
 
-    json_array_foreach(json_object_get(plan, "changes"), i, change) {
-        json_array_foreach(json_object_get(change, "keys"), k, key) {
-            table_cellf(t, TINT_PLAIN, "%s/%s", cli_text(change, "service"),
-                        cli_text(change, "environment"));
-            table_cell(t, TINT_PLAIN, cli_text(key, "key"));
-            table_cell(t, TINT_BAD, side_text(key, "old", "added"));
-            table_cell(t, TINT_GOOD, side_text(key, "new", "deleted"));
-            table_cell(t, TINT_DIM, cli_text(key, "author"));
-        }
+    json_array_foreach(changes, i, change) {
+        if (is_many)
+            buffer_printf(&text, "%s/%s\n", cli_text(change, "service"),
+                          cli_text(change, "environment"));
+        difference_add_all(&cli->out, json_object_get(change, "keys"), is_many ? 2 : 0, &text);
     }
-    if (table_rows(t))
-        output_table(&cli->out, t);
-    table_free(t);
+    output_text(&text);
 }
 
 /* "server-1 server-2 … and 15 more" */
@@ -232,43 +200,66 @@ int rollout_plan(struct cli *cli, int argc, char **argv)
     return CLI_DONE;
 }
 
-/* ---------------------------------------------------------------- start and act */
+/* ---------------------------------------------------------------- start */
 
-/* What is shown of a rollout that was started or told something, and then perhaps followed. */
-static int show_and_wait(struct cli *cli, const json_t *rollout, const char *what,
-                         enum rollout_look look)
+/* "workers by bob, mode by ada": what the plan brings that somebody else wrote. Returns how many. */
+static size_t name_foreign(const json_t *plan, const char *own, struct buffer *out)
 {
-    SCOPED_BUFFER struct buffer changes = { 0 };
-    const char *id = cli_text(rollout, "id");
+    size_t i, k, count = 0;
+    json_t *change, *key;
 
-    if (command_flag(&cli->line, "wait")) {
-        cli_note("rollout %s %s", id, what);
-        return rollout_wait(cli, id, look);
+    json_array_foreach(json_object_get(plan, "changes"), i, change) {
+        json_array_foreach(json_object_get(change, "keys"), k, key) {
+            if (strcmp(cli_text(key, "author"), own) == 0)
+                continue;
+            if (count++ < 8)
+                buffer_printf(out, "%s%s by %s", out->size ? ", " : "", cli_text(key, "key"),
+                              cli_text(key, "author"));
+        }
     }
-    if (cli_print_object(cli, rollout, "id"))
-        return CLI_DONE;
-    picture_changes(rollout, cli->out.is_utf8, &changes);
-    printf("rollout %s %s: %s, %s\n", id, what, changes.data, picture_state(rollout));
-    if (look == ROLLOUT_WAIT_ROLLBACK)
-        follow_say_untouched(rollout);
-    if (strcmp(cli_text(rollout, "state"), "awaiting_approval") == 0)
-        cli_note("somebody else lets it start: lockstep rollout approve %s", id);
-    if (!picture_is_final(rollout))
-        cli_note("follow it: lockstep rollout watch %s", id);
-    return CLI_DONE;
+    if (count > 8)
+        buffer_printf(out, " and %zu more", count - 8);
+    return count;
 }
 
-/* A --timeout that is no duration must not start anything. */
-static int check_timeout(const struct cli *cli, struct err *e)
+/* What was shown is what is started: a draft written since is not. */
+static void fix_revisions(json_t *body, const json_t *plan)
 {
-    const char *timeout = command_option(&cli->line, "timeout");
-    int64_t ms;
+    size_t i;
+    json_t *change;
 
-    if (!timeout || duration_parse(timeout, &ms, e) == 0)
-        return 0;
-    err_wrap(e, "--timeout");
-    e->kind = ERR_MALFORMED;
-    return -1;
+    json_array_foreach(json_object_get(body, "changes"), i, change) {
+        json_t *planned = json_array_get(json_object_get(plan, "changes"), i);
+
+        if (!json_object_get(change, "to_revision"))
+            json_object_set(change, "to_revision", json_object_get(planned, "to_revision"));
+    }
+}
+
+/* Who starts a rollout of the head brings the drafts of others as well: they are named, and on a
+ * terminal asked about. What cannot be found out is left to the start itself to refuse. */
+static bool is_meant(struct cli *cli, json_t *body)
+{
+    SCOPED_REPLY struct client_reply plan = { 0 }, self = { 0 };
+    SCOPED_BUFFER struct buffer foreign = { 0 };
+    json_t *question = json_deep_copy(body);
+    struct err ignored = { 0 };
+    const char *own;
+    bool is_known;
+    size_t count;
+
+    json_object_set_new(question, "dry_run", json_true());
+    is_known = cli_call(cli, "GET", "/api/v1/whoami", NULL, &self, &ignored) == 0 &&
+               cli_call(cli, "POST", "/api/v1/rollouts", question, &plan, &ignored) == 0;
+    json_decref(question);
+    own = *cli_text(self.body, "subject") ? cli_text(self.body, "subject")
+                                         : cli_text(self.body, "name");
+    if (!is_known || (count = name_foreign(plan.body, own, &foreign)) == 0)
+        return true;
+    fix_revisions(body, plan.body);
+    cli_note("%zu key%s of others go%s out with it: %s", count, count == 1 ? "" : "s",
+             count == 1 ? "es" : "", foreign.data);
+    return cli->is_yes || !isatty(STDIN_FILENO) || cli_confirm(cli, "Start it?");
 }
 
 int rollout_start(struct cli *cli, int argc, char **argv)
@@ -277,10 +268,16 @@ int rollout_start(struct cli *cli, int argc, char **argv)
     json_t *body = json_object();
     struct ref_scope scope;
     struct err e = { 0 };
-    int rc = check_timeout(cli, &e);
+    int rc = rollout_check_timeout(cli, &e);
 
     if (rc == 0)
         rc = build_request(cli, argc, argv, body, &e);
+    if (rc == 0)
+        rc = cli_connect(cli, &e);
+    if (rc == 0 && !is_meant(cli, body)) {
+        json_decref(body);
+        return CLI_FAILED;
+    }
     if (rc == 0)
         rc = cli_call(cli, "POST", "/api/v1/rollouts", body, &reply, &e);
     json_decref(body);
@@ -289,38 +286,6 @@ int rollout_start(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < argc; i++)
         if (ref_scope_parse(argv[i], &scope, &e) == 0)
             cli_warn_unread(cli, &scope);
-    return show_and_wait(cli, reply.body, "started", ROLLOUT_WAIT);
+    return rollout_show_and_wait(cli, reply.body, "started", ROLLOUT_WAIT);
 }
 
-int rollout_act(struct cli *cli, int argc, char **argv)
-{
-    const char *verb = cli->line.command->verb;
-    SCOPED_BUFFER struct buffer path = { 0 }, what = { 0 };
-    SCOPED_REPLY struct client_reply reply = { 0 };
-    json_t *body = json_object();
-    char id[ROLLOUT_ID_SIZE];
-    struct err e = { 0 };
-    bool goes_back = strcmp(verb, "rollback") == 0 || strcmp(verb, "abort") == 0;
-    int rc;
-
-    (void)argc;
-    rc = check_timeout(cli, &e);
-    if (rc == 0)
-        rc = rollout_find(cli, argv[0], id, &e);
-    add_text_option(cli, body, "reason", "reason");
-    if (command_flag(&cli->line, "full"))
-        json_object_set_new(body, "full", json_true());
-    if (rc == 0) {
-        buffer_printf(&path, "/api/v1/rollouts/%s/%s", id, verb);
-        rc = cli_call(cli, "POST", path.data, body, &reply, &e);
-    }
-    json_decref(body);
-    if (rc != 0)
-        return cli_fail(cli, &e);
-    if (reply.status == 201)
-        buffer_printf(&what, "takes back %s", id);
-    else
-        buffer_printf(&what, "was told to %s", strcmp(verb, "rollback") == 0 ? "roll back" : verb);
-    return show_and_wait(cli, reply.body, what.data,
-                         goes_back ? ROLLOUT_WAIT_ROLLBACK : ROLLOUT_WAIT);
-}

@@ -207,3 +207,38 @@ int rollout_wait(struct cli *cli, const char *id, enum rollout_look look)
     json_decref(screen.failures);
     return rc;
 }
+
+int rollout_check_timeout(const struct cli *cli, struct err *e)
+{
+    const char *timeout = command_option(&cli->line, "timeout");
+    int64_t ms;
+
+    if (!timeout || duration_parse(timeout, &ms, e) == 0)
+        return 0;
+    err_wrap(e, "--timeout");
+    e->kind = ERR_MALFORMED;
+    return -1;
+}
+
+int rollout_show_and_wait(struct cli *cli, const json_t *rollout, const char *what,
+                          enum rollout_look look)
+{
+    SCOPED_BUFFER struct buffer changes = { 0 };
+    const char *id = cli_text(rollout, "id");
+
+    if (command_flag(&cli->line, "wait")) {
+        cli_note("rollout %s %s", id, what);
+        return rollout_wait(cli, id, look);
+    }
+    if (cli_print_object(cli, rollout, "id"))
+        return CLI_DONE;
+    picture_changes(rollout, cli->out.is_utf8, &changes);
+    printf("rollout %s %s: %s, %s\n", id, what, changes.data, picture_state(rollout));
+    if (look == ROLLOUT_WAIT_ROLLBACK)
+        follow_say_untouched(rollout);
+    if (strcmp(cli_text(rollout, "state"), "awaiting_approval") == 0)
+        cli_note("somebody else lets it start: lockstep rollout approve %s", id);
+    if (!picture_is_final(rollout))
+        cli_note("follow it: lockstep rollout watch %s", id);
+    return CLI_DONE;
+}

@@ -20,4 +20,12 @@ int rollout_wait(struct cli *cli, const char *id, enum rollout_look look);
 /* The picture of a rollout as it is at this moment, with its failures. */
 void rollout_draw_now(struct cli *cli, const struct json_t *rollout, struct buffer *out);
 
+/* A --timeout that is no duration must not start anything. */
+int rollout_check_timeout(const struct cli *cli, struct err *e) __attribute__((warn_unused_result));
+
+/* Show a rollout that was started or told something ("started"), and follow it with --wait. Returns
+ * the exit code. */
+int rollout_show_and_wait(struct cli *cli, const struct json_t *rollout, const char *what,
+                          enum rollout_look look);
+
 #endif

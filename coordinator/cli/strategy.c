@@ -94,6 +94,16 @@ int strategy_get(struct cli *cli, int argc, char **argv)
     return CLI_DONE;
 }
 
+/* What `strategy get` prints may be given back: what it says beside the strategy is left out. */
+int strategy_read(const char *path, json_t **out, struct err *e)
+{
+    if (cli_read_json(path, out, e) != 0)
+        return -1;
+    json_object_del(*out, "name");
+    json_object_del(*out, "built_in");
+    return 0;
+}
+
 int strategy_set(struct cli *cli, int argc, char **argv)
 {
     SCOPED_BUFFER struct buffer path = { 0 };
@@ -103,7 +113,7 @@ int strategy_set(struct cli *cli, int argc, char **argv)
     int rc;
 
     (void)argc;
-    if (cli_read_json(argv[1], &body, &e) != 0)
+    if (strategy_read(argv[1], &body, &e) != 0)
         return cli_fail(cli, &e);
     strategy_path(&path, argv[0]);
     rc = cli_call(cli, "PUT", path.data, body, &reply, &e);

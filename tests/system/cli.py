@@ -117,7 +117,7 @@ def test_write_and_read(dev):
     dev.must(DONE, "config", "set", "demo/prod", "greeting=hello", "--plan")
     contains(dev.must(DONE, "config", "set", "demo/prod", "greeting=hello"), "nothing changed")
     equal(dev.run("config", "set", "demo/prod", "big", "-", stdin="a\nb\n", ).returncode, DONE, "a value from standard input")
-    equal(dev.json("config", "get", "demo/prod@head", "big")["config_value"], "a\nb", "its last line end is the editor's")
+    equal(dev.json("config", "get", "demo/prod@head", "big")["config_value"], "a\nb\n", "as it is")
     equal(dev.run("config", "set", "demo/prod", "n", "-t", "number", "-o", "name", "--", "-5").stdout, "demo/prod@3\n", "a negative number")
     contains(dev.must(INVALID, "config", "set", "demo/prod", "n=x"), "number")
     dev.must(CONFLICT, "config", "set", "demo/prod", "n=6", "--expect", "7")

@@ -1,0 +1,171 @@
+"""advice.py - what commands print, typed as printed, does what it says; and nothing else is taken for a coordinator."""
+import http.server
+import os
+import re
+import threading
+
+from cli import AT_ONCE, CONFLICT, DONE, FAILED, INVALID, NOT_FOUND, USAGE, Dev
+from kit import check, contains, equal, read
+
+BOB = "bob"
+
+
+def setup():
+    return Dev(agents=2).start()
+
+
+def released(dev, key):
+    return dev.run("config", "get", "demo/prod", key).stdout.strip()
+
+
+def test_a_fix_leaves_the_drafts_of_others(dev):
+    """The line printed after a hotfix rolls out the hotfix alone, and the drafts on top are counted"""
+    token = dev.run("token", "create", BOB, "--role", "editor", "-o", "json")
+    equal(token.returncode, DONE, token.stderr)
+    bob = re.search(r"lst_[A-Za-z0-9_]+", token.stdout).group()
+    dev.must(DONE, "config", "set", "demo/prod", "mode=fast", "workers=4")
+    dev.members()
+    dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
+    dev.must(DONE, "config", "set", "demo/prod", "workers=999", LOCKSTEP_TOKEN=bob)
+    said = dev.must(DONE, "config", "set", "demo/prod", "mode=slow", "--released")
+    contains(said, "1 draft of other keys waits on top")
+    line = re.search(r"lockstep (rollout start demo/prod@\d+)", said).group(1).split()
+    dev.must(DONE, *line, "-s", AT_ONCE, "--wait")
+    equal(released(dev, "mode"), "slow", "the fix is released")
+    equal(released(dev, "workers"), "4", "the draft is not")
+    said = dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
+    contains(said, "1 key of others goes out with it: workers by bob")
+    equal(released(dev, "workers"), "999", "who asks for the head gets it")
+
+
+def test_two_people_take_back(dev):
+    """A second rollback of the same scope is refused and says how to undo the first; its own id asks first"""
+    dev.must(DONE, "config", "set", "demo/prod", "mode=bad")
+    dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
+    dev.must(DONE, "rollout", "rollback", "demo/prod", "--wait")
+    equal(released(dev, "mode"), "slow", "taken back")
+    said = dev.must(CONFLICT, "rollout", "rollback", "demo/prod", "--wait")
+    equal(released(dev, "mode"), "slow", "it stays taken back")
+    contains(said, "was already taken back")
+    undo = re.search(r"lockstep (rollout rollback (\w+) -y)", said)
+    contains(dev.must(FAILED, "rollout", "rollback", undo.group(2)), "nobody to ask")
+    equal(released(dev, "mode"), "slow", "not without a yes")
+    dev.must(DONE, *undo.group(1).split(), "--wait")
+    equal(released(dev, "mode"), "bad", "who means it is obeyed")
+
+
+def test_a_change_of_a_file_is_seen(dev):
+    """diff, --plan, rollout plan and rollout diff show the lines that differ, and long values where they do"""
+    lines = [f"line {i}" for i in range(1, 41)]
+    dev.must(DONE, "config", "set", "demo/prod", f"app.conf=@{dev.file('a', chr(10).join(lines) + chr(10))}", f"long={'x' * 150}1")
+    dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
+    lines[36] = "line thirty-seven"
+    changed = f"app.conf=@{dev.file('b', chr(10).join(lines) + chr(10))}"
+    hunk = ["~ app.conf", "@@ -35,5 +35,5 @@", "-line 37", "+line thirty-seven"]
+    contains(dev.must(FAILED, "config", "set", "demo/prod", changed, "--plan"), *hunk)
+    dev.must(DONE, "config", "set", "demo/prod", changed, f"long={'x' * 150}2")
+    out = dev.must(FAILED, "config", "diff", "demo/prod")
+    contains(out, *hunk, "xxx1", "xxx2")
+    check("line 20" not in out, f"lines far from the change stay away: {out}")
+    contains(dev.must(DONE, "rollout", "plan", "demo/prod"), *hunk, "by ")
+    check(max(map(len, out.splitlines())) < 130, f"no line is wider than a terminal: {out}")
+    dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
+    contains(dev.must(FAILED, "rollout", "diff", "demo/prod"), *hunk)
+    contains(dev.must(FAILED, "rollout", "diff", "demo/prod", "-o", "json"), '"app.conf"')
+
+
+def test_bytes_as_they_are(dev):
+    """@FILE and - keep a value's last line end, get --raw gives the bytes back; of secrets and numbers it is dropped"""
+    path = dev.file("h.cfg", "defaults\n mode http\n")
+    dev.must(DONE, "config", "set", "demo/prod", f"haproxy.cfg=@{path}")
+    equal(dev.run("config", "get", "demo/prod@head", "haproxy.cfg", "--raw").stdout, read(path), "the same bytes")
+    equal(dev.run("config", "set", "demo/prod", "n", "-", "-t", "number", stdin="8\n").returncode, DONE, "a number from echo")
+    dev.must(DONE, "config", "set", "demo/prod", "--key", "a=b", "c=d")
+    equal(dev.run("config", "get", "demo/prod@head", "a=b").stdout, "c=d\n", "a key with an equals sign")
+    dev.must(DONE, "config", "set", "demo/prod", "..", "up")
+    equal(dev.run("config", "get", "demo/prod@head", "..").stdout, "up\n", "a key that paths would fold")
+    contains(dev.must(USAGE, "config", "set", "demo/prod"), "KEY=VALUE")
+
+
+def test_round_trips(dev):
+    """What strategy get prints, as JSON and as YAML, is what strategy set and start take"""
+    for form in ["json", "yaml"]:
+        path = dev.file(f"mine.{form}", dev.run("strategy", "get", "canary", "-o", form).stdout)
+        dev.must(DONE, "strategy", "set", f"mine-{form}", path)
+        mine, built_in = dev.json("strategy", "get", f"mine-{form}"), dev.json("strategy", "get", "canary")
+        equal(mine["stages"], built_in["stages"], "the same strategy")
+        dev.must(DONE, "rollout", "plan", "demo/prod", "-s", f"@{path}")
+    dev.must(DONE, "strategy", "set", "mine", dev.file("table", dev.run("strategy", "get", "canary").stdout))
+    contains(dev.must(INVALID, "strategy", "set", "mine", dev.file("bad.yaml", "stages: !x [1]\n")), "bad.yaml:1:9", "!x")
+
+
+def test_tokens_as_they_are_copied(dev):
+    """A carriage return, blanks and a byte-order mark around a token are no part of it"""
+    token = read(f"{dev.dir}/token").strip()
+    env = {"LOCKSTEP_CONTEXT": "", "LOCKSTEP_ADDR": dev.json("whoami") and address(dev)}
+    for text in [token + "\r", " " + token + " \n", "\ufeff" + token]:
+        equal(dev.run("whoami", LOCKSTEP_TOKEN=text, **env).returncode, DONE, f"a token as {text!r}")
+        equal(dev.run("whoami", "--token-file", dev.file("t", text), **env).returncode, DONE, f"a token file with {text!r}")
+    contains(dev.must(INVALID, "whoami", LOCKSTEP_TOKEN=token + "\nX-Evil: 1", **env), "LOCKSTEP_TOKEN", "more than one token")
+
+
+def address(dev):
+    return re.search(r"addr *= *(\S+)", read(f"{dev.dir}/context")).group(1)
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """A catch-all page, a captive portal: 200 for everything."""
+    answer, kind, asked = b"hello v9\n", "text/plain", []
+
+    def do_GET(self):
+        self.asked.append((self.command, self.path, self.headers.get("Authorization")))
+        self.send_response(200)
+        self.send_header("Content-Type", self.kind)
+        self.send_header("Content-Length", str(len(self.answer)))
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    do_POST = do_PUT = do_DELETE = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+def test_what_is_no_coordinator(dev):
+    """Whatever answers 200 is not taken for one: exit 1, its words are named, and it never sees the token"""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    addr = f"http://127.0.0.1:{server.server_address[1]}"
+    commands = ["config set web/prod a=b", "token create x --role viewer", "server list", "rollout start web/prod --wait", "config get web/prod"]
+    for answer, kind in [(b"hello v9\n", "text/plain"), (b"<html>log in</html>", "text/html"), (b'{"ok":true}', "application/json"), (b"", "text/plain")]:
+        Stranger.answer, Stranger.kind = answer, kind
+        for command in commands:
+            said = dev.must(FAILED, "--addr", addr, *command.split(), LOCKSTEP_TOKEN="lst_secret", LOCKSTEP_CONTEXT="")
+            contains(said, "no Lockstep coordinator", kind, "--addr")
+    check(not any(a for _, _, a in Stranger.asked), f"the token was shown to a stranger: {Stranger.asked[:3]}")
+    server.shutdown()
+
+
+def test_a_proxy_of_the_environment(dev):
+    """http_proxy is not asked for 127.0.0.1; for addresses elsewhere the error names it, without its password"""
+    proxy = {"http_proxy": "http://me:pass-word@127.0.0.1:9"}
+    dev.must(DONE, "whoami", **proxy)
+    said = dev.must(FAILED, "--addr", "http://coordinator.invalid", "whoami", LOCKSTEP_CONTEXT="", **proxy)
+    contains(said, "through the proxy 127.0.0.1:9")
+    check("pass-word" not in said, f"a password is shown: {said}")
+
+
+def test_wrong_ports(dev):
+    """The agents' port, and HTTPS asked of HTTP, are told with what to try"""
+    host = address(dev).split("//")[1]
+    contains(dev.must(FAILED, "--addr", f"https://{host}", "whoami", LOCKSTEP_CONTEXT=""), "does not speak HTTPS", "http://")
+    router = re.search(r"bind *= *tcp://(\S+)", read(f"{dev.dir}/lockstepd.ini")).group(1) if os.path.exists(f"{dev.dir}/lockstepd.ini") else ""
+    if router and not router.endswith(":0"):
+        contains(dev.must(FAILED, "--addr", f"http://{router}", "whoami", LOCKSTEP_CONTEXT=""), "does not speak HTTP", "7780")
+
+
+def test_tags_that_nobody_knows(dev):
+    """config import refuses a tag of a list or a map, and warns of words that become numbers"""
+    contains(dev.must(INVALID, "config", "import", "demo/prod", dev.file("tags.yaml", "role: !GetAtt [AppRole, Arn]\n")), "tags.yaml:1:7", "!GetAtt")
+    contains(dev.must(DONE, "config", "import", "demo/prod", dev.file("hash.yaml", "image: {tag: 72044e0}\n")), "72044e0 is taken as a number")
+    dev.must(NOT_FOUND, "config", "get", "demo/prod@head", "role")
