@@ -61,7 +61,7 @@ struct save {
     bool is_eventual;            /* ATTEMPT */
     bool is_paused;              /* PAUSE: the flag's new value */
     uint32_t ready_min;  /* DECISION activate: so many of the cohort must be ready in the rows */
-    uint32_t failed_max; /* ATTEMPT, DECISION: failures the stage before, or this one, may have */
+    uint32_t failed_max; /* failures the stage before, or this one, may have */
     const struct bitset *cohort; /* ATTEMPT: its members (NULL else) */
     const struct bitset *unfit;  /* ATTEMPT: those of it whose check failed before (NULL: none) */
     const struct bitset *silent; /* members to be marked: did not answer in time (NULL: none) */

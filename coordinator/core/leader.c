@@ -25,6 +25,14 @@ struct rollout *leader_find_round(struct leader *l, uint64_t number)
     return NULL;
 }
 
+struct rollout *leader_find_asked(struct leader *l, uint32_t server, uint64_t number)
+{
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (number && l->rollouts[i].id && l->rollouts[i].asked[server] == number)
+            return &l->rollouts[i];
+    return NULL;
+}
+
 /* ---------------------------------------------------------------- stepping the machines */
 
 static void report(const struct rollout *r, const char *from, const char *to, const char *on,
@@ -37,17 +45,28 @@ static void report(const struct rollout *r, const char *from, const char *to, co
             .report = { .rollout = r->id, .from = from, .to = to, .on = on, .because = because } });
 }
 
+/* Whom a save calls silent counts as that when it is durable, although it answered meanwhile: the
+ * row says so as well, and whoever is waited for may still apply. */
+static void note_marked(struct rollout *r, const struct effects *out, size_t first)
+{
+    for (size_t i = first; i < out->count; i++)
+        if (out->items[i].type == EFFECT_SAVE && out->items[i].save.silent)
+            bitset_unite(&r->marked, out->items[i].save.silent);
+}
+
 /* Whoever did not answer by the deadline that moved the round counts as a failure from now on. */
 bool leader_step_round(struct rollout *r, enum round_event event, const struct round_view *view,
                        struct effects *out)
 {
     enum round_state from = r->round.state;
+    size_t first = out->count;
     const char *because = round_step(&r->round, event, view, out);
 
     if (!because)
         return false;
     if (r->round.state == ROUND_DECIDING)
         r->save_count++;
+    note_marked(r, out, first);
     if (event == ROUND_EV_FACTS_CHANGED && view->is_late && !view->is_complete && view->silent)
         bitset_unite(&r->silent, view->silent);
     report(r, round_state_name(from), round_state_name(r->round.state), round_event_name(event),
@@ -59,10 +78,12 @@ bool leader_step_rollout(struct rollout *r, enum rollout_event event,
                          const struct rollout_facts *facts, struct effects *out)
 {
     enum rollout_state from = r->state;
+    size_t first = out->count;
     const char *because = rollout_step(r, event, facts, out);
 
     if (!because)
         return false;
+    note_marked(r, out, first);
     report(r, rollout_state_name(from), rollout_state_name(r->state), rollout_event_name(event),
            because, out);
     return true;
@@ -245,6 +266,18 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
     delivery_send(&l->delivery, first, &l->fleet.connected, ev->now_ms, ev->chance, out);
 }
 
+/* Whoever is asked starts over, whatever was counted while the attempt was being written; who
+ * applied meanwhile, by the attempt before, has applied. */
+static void ask_anew(struct rollout *r, uint64_t number)
+{
+    const struct bitset *cohort = &r->round.cohort;
+
+    for (uint32_t i = bitset_next(cohort, 0); i != BITSET_END; i = bitset_next(cohort, i + 1))
+        r->asked[i] = number;
+    bitset_subtract(&r->failed, cohort);
+    bitset_subtract(&r->silent, cohort);
+}
+
 static void on_attempt_saved(struct leader *l, struct rollout *r, const struct leader_event *ev,
                              struct effects *out)
 {
@@ -252,6 +285,7 @@ static void on_attempt_saved(struct leader *l, struct rollout *r, const struct l
     struct rollout_facts facts;
 
     r->round.number = ev->number;
+    ask_anew(r, ev->number);
     r->first_number = r->first_number ? r->first_number : ev->number;
     r->phase = PHASE_PREPARING;
     if (r->strategy.is_eventual) {
@@ -284,6 +318,18 @@ static void on_decision_saved(struct leader *l, struct rollout *r, const struct 
     owe(l, r, ev, ev->decision == DECISION_ROLLBACK ? &r->opened : &r->scope_members, 0, out);
 }
 
+/* Those whom the save found without an outcome, as in the rows. Resuming gives the open round's
+ * silent members another chance. */
+static void settle_marked(struct rollout *r, enum save_kind kind)
+{
+    for (uint32_t w = 0; w < r->marked.word_count; w++)
+        r->silent.words[w] |= r->marked.words[w] & r->opened.words[w] &
+                              ~(r->applied.words[w] | r->failed.words[w] | r->rolled_back.words[w]);
+    bitset_clear(&r->marked);
+    if (kind == SAVE_PAUSE && !r->is_paused && r->state == ROLLOUT_STAGING)
+        bitset_subtract(&r->silent, &r->round.cohort);
+}
+
 static void on_saved(struct leader *l, const struct leader_event *ev, struct effects *out)
 {
     struct rollout *r = leader_find(l, ev->rollout);
@@ -292,6 +338,7 @@ static void on_saved(struct leader *l, const struct leader_event *ev, struct eff
 
     MUST(r && r->save_count > 0);
     r->save_count--;
+    settle_marked(r, ev->save_kind);
     switch (ev->save_kind) {
     case SAVE_ATTEMPT:
         on_attempt_saved(l, r, ev, out);

@@ -50,6 +50,9 @@ struct ack {
     uint32_t server;
     uint64_t number; /* READY, REFUSED, ABORTED: the attempt; others: the decision's dseq */
     bool is_broken;  /* FAILED: and the revert failed too */
+    /* Outcomes of an ACTIVATE, as the database knows them: whose decision, and of which attempt. 0:
+     * the leader's own duty says so, and an outcome of a decision it owes nobody is none. */
+    uint64_t rollout, attempt;
 };
 
 #define LEADER_EVENTS(X)                                                                           \

@@ -1,43 +1,67 @@
 /* leader_acks.c - what a recorded acknowledgement changes in a leader. */
 #include "coordinator/core/leader_state.h"
 
+/* The newest attempt that asked a server is the one it votes on, be its stage the open one or not.
+ * A refusal stands: whoever was ready before holds nothing any more. */
 static void on_vote(struct leader *l, const struct ack *a)
 {
-    struct rollout *r = leader_find_round(l, a->number);
+    struct rollout *r = leader_find_asked(l, a->server, a->number);
 
     if (a->kind == ACK_READY)
         delivery_ready(&l->delivery, a->number, a->server);
-    if (!r || !bitset_has(&r->round.cohort, a->server))
+    if (!r)
         return;
     r->is_touched = true;
     if (a->kind == ACK_REFUSED) {
-        if (!r->round.is_decided || !bitset_has(&r->applied, a->server))
-            bitset_add(&r->failed, a->server);
+        if (bitset_has(&r->applied, a->server) || bitset_has(&r->rolled_back, a->server))
+            return;
+        bitset_add(&r->failed, a->server);
+        bitset_remove(&r->silent, a->server);
         return;
     }
-    bitset_add(&r->round.ready, a->server);
     bitset_remove(&r->silent, a->server);
     bitset_remove(&r->behind, a->server);
+    if (r->round.number != a->number)
+        return;
+    bitset_add(&r->round.ready, a->server);
     if (r->round.is_decided)
         bitset_add(&r->fresh, a->server);
 }
 
-/* FAILED of an attempt that a retry replaced for this server is no news: it is asked again. APPLIED
- * is, whoever asked for that content. */
+/* The attempt that a retry replaced for this server failed there: it does not run that content any
+ * more, and is asked again already. */
+static void take_back(struct rollout *r, uint32_t server)
+{
+    if (!bitset_has(&r->applied, server))
+        return;
+    bitset_remove(&r->applied, server);
+    bitset_remove(&r->round.ready, server);
+}
+
+/* APPLIED of an attempt before counts as well, whoever asked for that content; unless the server
+ * said later that it failed. */
 static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t attempt)
 {
-    bool is_asked_again = bitset_has(&r->round.cohort, a->server) && attempt != r->round.number;
+    uint64_t rank = outcome_rank(attempt, a->kind == ACK_FAILED);
 
     bitset_remove(&r->behind, a->server);
-    if (a->kind == ACK_FAILED && is_asked_again)
+    if (rank <= r->outcome[a->server] || bitset_has(&r->rolled_back, a->server))
         return;
+    if (a->kind == ACK_FAILED && attempt != r->asked[a->server]) {
+        r->outcome[a->server] = rank;
+        take_back(r, a->server);
+        return;
+    }
+    if (a->kind == ACK_APPLIED && bitset_has(&r->failed, a->server))
+        return; /* late news of who went back since, or refuses what it is asked now */
+    r->outcome[a->server] = rank;
     bitset_remove(&r->silent, a->server);
     if (bitset_has(&r->round.cohort, a->server))
         bitset_add(&r->round.ready, a->server);
     if (a->kind == ACK_FAILED) {
         bitset_add(&r->failed, a->server);
         bitset_remove(&r->applied, a->server);
-    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */
+    } else {
         bitset_add(&r->applied, a->server);
         bitset_remove(&r->unfit, a->server);
     }
@@ -45,33 +69,40 @@ static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t
 
 static void on_rollback_outcome(struct rollout *r, const struct ack *a)
 {
-    if (a->kind == ACK_FAILED) {
-        bitset_add(&r->broken, a->server);
-    } else {
+    if (a->kind != ACK_FAILED) {
         bitset_add(&r->rolled_back, a->server);
         bitset_remove(&r->broken, a->server);
+        bitset_remove(&r->failed, a->server);
+        bitset_remove(&r->applied, a->server);
+    } else if (!bitset_has(&r->rolled_back, a->server)) {
+        bitset_add(&r->broken, a->server);
+        bitset_add(&r->failed, a->server);
+        bitset_remove(&r->applied, a->server);
     }
 }
 
+/* Servers that this decision was addressed to. */
+static const struct bitset *asked_by(const struct rollout *r, enum decision_kind kind)
+{
+    return kind == DECISION_ACTIVATE || kind == DECISION_ROLLBACK ? &r->opened : &r->scope_members;
+}
+
+/* An ACTIVATE that was replaced for everybody is owed no more; what became of it still counts. */
 static void on_outcome(struct leader *l, const struct ack *a)
 {
     const struct duty *duty = delivery_find(&l->delivery, a->number);
-    struct rollout *r = duty ? leader_find(l, duty->rollout) : NULL;
-    const struct bitset *asked;
+    enum decision_kind kind = duty ? duty->kind : DECISION_ACTIVATE;
+    struct rollout *r = leader_find(l, duty ? duty->rollout : a->rollout);
 
     delivery_confirm(&l->delivery, a->number, a->server);
     if (duty && duty->kind == DECISION_ROLLBACK && a->kind == ACK_FAILED)
         delivery_keep(&l->delivery, a->number, a->server);
-    if (!r)
+    if (!r || !bitset_has(asked_by(r, kind), a->server))
         return;
-    asked = duty->kind == DECISION_ACTIVATE || duty->kind == DECISION_ROLLBACK ? &r->opened
-                                                                                : &r->scope_members;
-    if (!bitset_has(asked, a->server))
-        return; /* of somebody whom this decision was not addressed to */
     r->is_touched = true;
-    if (duty->kind == DECISION_ACTIVATE)
-        on_activate_outcome(r, a, duty->attempt);
-    else if (duty->kind == DECISION_ROLLBACK)
+    if (kind == DECISION_ACTIVATE)
+        on_activate_outcome(r, a, duty ? duty->attempt : a->attempt);
+    else if (kind == DECISION_ROLLBACK)
         on_rollback_outcome(r, a);
     else
         bitset_add(&r->finalized, a->server);

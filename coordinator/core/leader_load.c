@@ -17,7 +17,7 @@ size_t leader_size(const struct leader_limits *m)
            aligned(fleet_words(m->servers_max) * sizeof(uint64_t)) +
            aligned(m->scopes_max * sizeof(struct scope_state)) + m->scopes_max * 4 * set_size(m) +
            aligned(m->rollouts_max * sizeof(struct rollout)) +
-           m->rollouts_max * ROLLOUT_SET_COUNT * set_size(m) +
+           m->rollouts_max * ROLLOUT_MEMORY_SETS * set_size(m) +
            aligned(m->duties_max * sizeof(struct duty)) + m->duties_max * 3 * set_size(m) +
            2 * set_size(m) + 64;
 }
@@ -95,6 +95,8 @@ static void load_member_row(struct rollout *r, const struct rollout_load *load,
     MUST(m->stage < load->strategy.stage_count);
     bitset_add(&r->stage_members[m->stage], m->server);
     bitset_add(&r->opened, m->server);
+    r->asked[m->server] = m->attempt_number;
+    r->outcome[m->server] = m->outcome;
     if (m->attempt_number == load->attempt_number) {
         bitset_add(&r->round.cohort, m->server);
         if (m->is_ready)
@@ -222,7 +224,7 @@ bool leader_load_rollout(struct leader *l, const struct rollout_load *load, int6
     if (!r)
         return false;
     rollout_init(r, load,
-                 l->rollout_words + (size_t)(r - l->rollouts) * ROLLOUT_SET_COUNT * l->word_count,
+                 l->rollout_words + (size_t)(r - l->rollouts) * ROLLOUT_MEMORY_SETS * l->word_count,
                  l->word_count);
     for (unsigned i = 0; i < load->scope_count; i++) {
         MUST(load->scopes[i] < l->limits.scopes_max);

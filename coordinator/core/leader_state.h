@@ -21,7 +21,7 @@ struct leader {
     struct fleet fleet;
     struct scope_state *scopes;
     struct rollout *rollouts;
-    uint64_t *rollout_words; /* ROLLOUT_SET_COUNT sets per place */
+    uint64_t *rollout_words; /* ROLLOUT_MEMORY_SETS sets per place */
     uint32_t rollout_used;   /* places 0 … used-1 may be taken */
     struct delivery delivery;
     struct bitset one;     /* the one server a step sends to; lent */
@@ -32,6 +32,8 @@ struct rollout *leader_find(struct leader *l, uint64_t rollout);
 /* COMMAND_TAKEN: another attempt may be opened; else why not. */
 enum command_verdict leader_may_retry(const struct leader *l, const struct rollout *r);
 struct rollout *leader_find_round(struct leader *l, uint64_t number);
+/* The rollout whose attempt `number` is the newest one that asked this server; NULL: none is. */
+struct rollout *leader_find_asked(struct leader *l, uint32_t server, uint64_t number);
 /* Every rule that the present facts allow, one after the other, until none fires. */
 void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct effects *out);

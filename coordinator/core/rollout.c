@@ -251,6 +251,8 @@ static void open_retry(struct rollout *r, const struct rollout_facts *f, struct 
 {
     uint64_t command = r->command;
 
+    if (r->is_paused && r->state == ROLLOUT_STAGING)
+        bitset_subtract(&r->silent, &r->round.cohort);
     bitset_copy(&r->round.cohort, &r->scratch);
     bitset_subtract(&r->failed, &r->scratch);
     bitset_subtract(&r->silent, &r->scratch);
@@ -265,13 +267,13 @@ static void open_retry(struct rollout *r, const struct rollout_facts *f, struct 
 
 static void save_baking(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
-    (void)f;
     save(r,
          (struct save){ .kind = SAVE_MOVE,
                         .from = PHASE_ACTIVATING,
                         .to = PHASE_BAKING,
                         .attempt = r->round.attempt,
                         .number = r->round.number,
+                        .failed_max = f->failed_max,
                         .because = "the stage is applied: watch it" },
          out);
 }

@@ -91,8 +91,10 @@ struct member_load {
     unsigned stage;
     uint64_t attempt_number; /* of the newest attempt that asked it */
     bool is_ready;           /* READY recorded for its attempt, or further */
-    bool is_applied, is_failed, is_broken, is_rolled_back, is_aborted, is_silent;
+    bool is_broken;          /* it could not obey the ROLLBACK */
+    bool is_applied, is_failed, is_rolled_back, is_aborted, is_silent;
     bool is_unfit; /* and has not applied since */
+    uint64_t outcome; /* rank of the newest outcome of an ACTIVATE; 0: none */
 };
 
 /* A rollout as it was found in the database. */
@@ -144,13 +146,26 @@ struct rollout {
     struct bitset behind; /* said they are not on the base; they are caught up and asked again */
     struct bitset rolled_back, broken, aborted, finalized;
     struct bitset unanswered, late, told; /* what effects lend until the next step */
+    struct bitset marked;  /* called silent by the saves on their way */
     struct bitset fresh;   /* READY came after the decision: told at once */
     struct bitset scratch; /* whom a retry would ask */
     bool is_touched;       /* this step changed its facts */
     uint64_t first_number; /* of the first attempt known: nothing below it is of this rollout */
+    uint64_t *asked;       /* per server: the newest attempt that asked it; 0: none */
+    uint64_t *outcome;     /* per server: rank of the newest outcome of an ACTIVATE; 0: none */
 };
 
-#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 17) /* the round's two among them */
+#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 18) /* the round's two among them */
+/* So many sets fit into the memory of a rollout: its own, and two numbers per server. */
+#define ROLLOUT_MEMORY_SETS (ROLLOUT_SET_COUNT + 2 * 64)
+
+/* Outcomes of one server come in the order of their attempts, and within one attempt it may have
+ * applied and gone back since, never the other way round. So an outcome is news when its rank is
+ * above the newest one's, in whichever order they arrive. */
+static inline uint64_t outcome_rank(uint64_t attempt, bool is_failed)
+{
+    return 2 * attempt + is_failed;
+}
 
 /* What the guards look at: counted before every step (tally.h). */
 struct rollout_facts {
@@ -173,7 +188,7 @@ struct rollout_facts {
     uint64_t chance;
 };
 
-/* Place a rollout: `words` is memory for ROLLOUT_SET_COUNT sets of word_count words each. All sets
+/* Place a rollout: `words` is memory for ROLLOUT_MEMORY_SETS sets of word_count words each. All sets
  * are cleared; id, strategy and scopes come from `load`, the rest of it from rollout_restore. */
 void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *words,
                   uint32_t word_count);

@@ -38,7 +38,7 @@ void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *
                               &r->applied,      &r->failed,      &r->silent,        &r->failing,
                               &r->behind,       &r->rolled_back, &r->broken,        &r->aborted,
                               &r->finalized,    &r->unanswered,  &r->late,          &r->told,
-                              &r->fresh,       &r->scratch,     &r->unfit };
+                              &r->fresh,       &r->scratch,     &r->unfit,       &r->marked };
     size_t count = sizeof(sets) / sizeof(sets[0]);
 
     _Static_assert(sizeof(sets) / sizeof(sets[0]) + ROLLOUT_STAGES_MAX == ROLLOUT_SET_COUNT,
@@ -51,9 +51,11 @@ void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *
                            .is_paused = load->is_paused,
                            .is_promoted = load->is_promoted };
     memcpy(r->scopes, load->scopes, sizeof(r->scopes));
-    memset(words, 0, sizeof(*words) * word_count * ROLLOUT_SET_COUNT);
+    memset(words, 0, sizeof(*words) * word_count * ROLLOUT_MEMORY_SETS);
     for (size_t i = 0; i < count; i++)
         bitset_init(sets[i], words + i * word_count, word_count);
     for (size_t s = 0; s < ROLLOUT_STAGES_MAX; s++)
         bitset_init(&r->stage_members[s], words + (count + s) * word_count, word_count);
+    r->asked = words + (size_t)ROLLOUT_SET_COUNT * word_count;
+    r->outcome = r->asked + (size_t)64 * word_count;
 }

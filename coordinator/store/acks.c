@@ -54,8 +54,11 @@ static struct counted *count_in(struct ack_batch *const *batches, size_t batch_c
 
             is_mismatch = false;
             r->is_recorded = c.known && !r->is_foreign && acks_fits(&c, &is_mismatch);
-            if (r->is_recorded)
+            if (r->is_recorded) {
+                r->ack.rollout = (uint64_t)(c.known->attempt_number ? c.known->rollout_id : 0);
+                r->ack.attempt = (uint64_t)c.known->attempt_number;
                 items[n++] = c;
+            }
             else if (c.known && is_mismatch && mismatches++ == 0)
                 log_warn("an outcome names other content than its decision", "server",
                          LOG_NUMBER(r->server_id), "dseq", LOG_NUMBER(r->ack.number));
@@ -164,23 +167,27 @@ static void fill_failures(struct columns *out, const struct counted *run, size_t
     " AS a(server_id, text, steps, failed_step, reverted_to)"
 #define THE_MEMBER " WHERE m.rollout_id = $1 AND m.server_id = a.server_id"
 
+/* Whoever lost its slot, was silent and is ready again is silent no more. */
 static int write_ready(struct pg *pg, const struct known *k, const struct columns *c,
                        struct rows **rows, struct err *e)
 {
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'ready', ready_at = now(), detail = '',"
                     " reason = '', updated_at = now()" FROM_SERVERS THE_MEMBER
-                    " AND m.attempt_number = $3 AND m.state = 'pending'",
+                    " AND m.attempt_number = $3 AND (m.state = 'pending'"
+                    "  OR (m.state = 'ready' AND m.detail = 'silent'))",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, PARAM_INT(k->number));
 }
 
+/* Who was ready before and refuses since holds nothing any more: a refusal stands, in whichever
+ * order the two come. */
 static int write_refused(struct pg *pg, const struct known *k, const struct columns *c,
                          struct rows **rows, struct err *e)
 {
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'failed', detail = 'refused',"
                     " reason = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
-                    " AND m.attempt_number = $4 AND m.state = 'pending'",
+                    " AND m.attempt_number = $4 AND m.state IN ('pending', 'ready')",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
                     PARAM_INT(k->number));
 }
@@ -195,18 +202,21 @@ static int write_aborted(struct pg *pg, const struct known *k, const struct colu
                     rows, e, PARAM_INT(k->rollout_id), c->server_param);
 }
 
-/* Of an earlier attempt as well: the server runs that content, whoever asked for it. */
+/* Of an earlier attempt as well: the server runs that content, whoever asked for it; unless it is
+ * known to have failed since (outcome_rank of the core says what is newer). */
 static int write_applied(struct pg *pg, const struct known *k, const struct columns *c,
                          struct rows **rows, struct err *e)
 {
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'applied', applied_at = now(), detail = '',"
-                    " reason = '', steps = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
-                    " AND m.state IN ('pending', 'ready')",
-                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param);
+                    " reason = '', steps = a.text, outcome_rank = $4, is_unfit = false,"
+                    " updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " AND m.state IN ('pending', 'ready', 'applied') AND m.outcome_rank < $4",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
+                    PARAM_INT(outcome_rank((uint64_t)k->attempt_number, false)));
 }
 
-/* The attempt says whether this is news: a retry starts over. 0, of a ROLLBACK: any attempt. */
+/* The newest attempt that asked it failed there. */
 static int write_failed(struct pg *pg, const struct known *k, const struct columns *c,
                         const char *detail, struct rows **rows, struct err *e)
 {
@@ -214,12 +224,48 @@ static int write_failed(struct pg *pg, const struct known *k, const struct colum
                     "UPDATE member AS m SET state = 'failed', detail = $4, reason = a.text,"
                     " steps = a.steps, failed_step = a.failed_step,"
                     " reverted_to = a.reverted_to::jsonb,"
+                    " outcome_rank = greatest(m.outcome_rank, $9),"
                     " updated_at = now()" FROM_FAILURES THE_MEMBER
-                    " AND ($5 = 0::bigint OR m.attempt_number = $5) AND (m.state < 'failed'"
+                    " AND m.attempt_number = $5 AND ((m.state < 'failed' AND m.outcome_rank < $9)"
                     "  OR (m.state = 'failed' AND $4 = 'broken' AND m.detail <> 'broken'))",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
                     PARAM_TEXT(detail), PARAM_INT(k->attempt_number), c->steps_param,
-                    c->failed_steps_param, c->reverted_param);
+                    c->failed_steps_param, c->reverted_param,
+                    PARAM_INT(outcome_rank((uint64_t)k->attempt_number, true)));
+}
+
+/* An attempt that was replaced for it failed there. It is asked again already; what it applied by
+ * that attempt, or one before, it runs no more. */
+static int write_taken_back(struct pg *pg, const struct known *k, const struct columns *c,
+                            struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET outcome_rank = $3, updated_at = now(),"
+                    " state = CASE WHEN m.state = 'applied' THEN 'pending' ELSE m.state END,"
+                    " ready_at = CASE WHEN m.state = 'applied' THEN NULL ELSE m.ready_at END,"
+                    " applied_at = CASE WHEN m.state = 'applied' THEN NULL ELSE m.applied_at END"
+                    FROM_SERVERS THE_MEMBER
+                    " AND m.attempt_number > $4 AND m.outcome_rank < $3"
+                    " AND m.state <> 'rolled_back'",
+                    NULL, e, PARAM_INT(k->rollout_id), c->server_param,
+                    PARAM_INT(outcome_rank((uint64_t)k->attempt_number, true)),
+                    PARAM_INT(k->attempt_number));
+}
+
+/* It cannot go back. Whoever did go back before is not counted again. */
+static int write_stuck(struct pg *pg, const struct known *k, const struct columns *c,
+                       struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET state = 'failed', detail = 'broken', reason = a.text,"
+                    " steps = a.steps, failed_step = a.failed_step, way_back_failed = true,"
+                    " reverted_to = a.reverted_to::jsonb,"
+                    " updated_at = now() FROM unnest($2::bigint[], $3::text[], $4::text[],"
+                    " $5::text[], $6::text[])"
+                    " AS a(server_id, text, steps, failed_step, reverted_to)" THE_MEMBER
+                    " AND m.state <> 'rolled_back' AND NOT m.way_back_failed",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
+                    c->steps_param, c->failed_steps_param, c->reverted_param);
 }
 
 /* Why it had failed stays readable. */
@@ -227,7 +273,8 @@ static int write_rolled_back(struct pg *pg, const struct known *k, const struct 
                              struct rows **rows, struct err *e)
 {
     return PG_QUERY(pg,
-                    "UPDATE member AS m SET state = 'rolled_back', detail = '', reason ="
+                    "UPDATE member AS m SET state = 'rolled_back', detail = '',"
+                    " way_back_failed = false, reason ="
                     " CASE WHEN m.state = 'failed' OR m.detail = 'check_failing' THEN m.reason"
                     " ELSE '' END,"
                     " updated_at = now()" FROM_SERVERS THE_MEMBER " AND m.state <> 'rolled_back'",
@@ -265,10 +312,14 @@ static int write_run(struct pg *pg, const struct counted *first, const struct co
             return write_late(pg, k, c, rows, e);
         return k->kind == DECISION_ACTIVATE ? write_applied(pg, k, c, rows, e) : 0;
     case ACK_FAILED:
-        if (k->kind != DECISION_ACTIVATE && k->kind != DECISION_ROLLBACK)
+        if (k->kind == DECISION_ROLLBACK)
+            return write_stuck(pg, k, c, rows, e);
+        if (k->kind != DECISION_ACTIVATE)
             return 0;
-        is_broken |= k->kind == DECISION_ROLLBACK;
-        return write_failed(pg, k, c, is_broken ? "broken" : "activating", rows, e);
+        return write_failed(pg, k, c, is_broken ? "broken" : "activating", rows, e) ||
+                       write_taken_back(pg, k, c, e)
+                   ? -1
+                   : 0;
     case ACK_ROLLED_BACK:
         return write_rolled_back(pg, k, c, rows, e);
     case ACK_FINALIZED:

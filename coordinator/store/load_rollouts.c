@@ -56,10 +56,10 @@ static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
     if (PG_QUERY(pg,
                  "SELECT server_id, stage, attempt_number,"
                  " state IN ('ready', 'applied') OR ready_at IS NOT NULL,"
-                 " state = 'applied', state = 'failed', state = 'failed' AND detail = 'broken',"
+                 " state = 'applied', state = 'failed', way_back_failed,"
                  " state = 'rolled_back', detail = 'aborted',"
                  " detail = 'silent' AND state IN ('pending', 'ready'),"
-                 " is_unfit AND state <> 'applied'"
+                 " is_unfit, outcome_rank"
                  " FROM member WHERE rollout_id = $1 ORDER BY server_id",
                  &rows, e, PARAM_INT(r->rollout_id)))
         return -1;
@@ -77,7 +77,8 @@ static int load_members(struct pg *pg, struct rollout_row *r, struct err *e)
                                   .is_rolled_back = rows_bool(rows, i, 7),
                                   .is_aborted = rows_bool(rows, i, 8),
                                   .is_silent = rows_bool(rows, i, 9),
-                                  .is_unfit = rows_bool(rows, i, 10) };
+                                  .is_unfit = rows_bool(rows, i, 10),
+                                  .outcome = (uint64_t)rows_int(rows, i, 11) };
     }
     return 0;
 }

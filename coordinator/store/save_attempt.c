@@ -44,7 +44,8 @@ static int insert_attempt(struct saving *s, struct err *e)
                     PARAM_INT(save->stage), PARAM_INT(save->attempt), PARAM_INT(s->fence->epoch));
 }
 
-/* Members asked again start over; who has moved already is left as it is (states only advance). */
+/* Members asked again start over; who has applied meanwhile, by an attempt before, has applied, and
+ * belongs to the new one all the same. */
 static int write_members(struct saving *s, struct err *e)
 {
     SCOPED_BUFFER struct buffer memory = { 0 };
@@ -57,6 +58,11 @@ static int write_members(struct saving *s, struct err *e)
                         " SELECT $1, id, $2, $3 FROM unnest($4::bigint[]) AS id",
                         NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->save->stage),
                         PARAM_INT(s->out->number), cohort);
+    if (PG_QUERY(s->pg,
+                 "UPDATE member SET attempt_number = $2, updated_at = now() WHERE rollout_id = $1"
+                 " AND server_id = ANY ($3::bigint[]) AND state IN ('applied', 'rolled_back')",
+                 NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->out->number), cohort))
+        return -1;
     return PG_QUERY(s->pg,
                     "INSERT INTO member AS m (rollout_id, server_id, stage, attempt_number)"
                     " SELECT $1, id, $2, $3 FROM unnest($4::bigint[]) AS id"
@@ -79,7 +85,8 @@ static int mark_unfit(struct saving *s, struct err *e)
         return 0;
     return PG_QUERY(s->pg,
                     "UPDATE member SET is_unfit = true WHERE rollout_id = $1"
-                    " AND attempt_number = $2 AND server_id = ANY ($3::bigint[])",
+                    " AND attempt_number = $2 AND server_id = ANY ($3::bigint[])"
+                    " AND state <> 'applied'",
                     NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->out->number),
                     pg_array_int8(q->unfit, q->unfit_count, &memory));
 }

@@ -5,16 +5,20 @@
 #include "coordinator/store/save_part.h"
 #include "coordinator/store/servers.h"
 
+/* A stage is said to have passed only while that is so (S11), whatever was recorded since the core
+ * judged it. */
 static int move_to_baking(struct saving *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     const struct save *save = s->save;
 
     if (PG_QUERY(s->pg,
-                 "UPDATE rollout SET phase = 'baking', reason = $4 WHERE rollout_id = $1"
-                 " AND state = 'running' AND phase = $2 AND phase = 'activating' AND stage = $3",
+                 "UPDATE rollout AS r SET phase = 'baking', reason = $4 WHERE r.rollout_id = $1"
+                 " AND r.state = 'running' AND r.phase = $2 AND r.phase = 'activating'"
+                 " AND r.stage = $3 AND " STAGE_PASSED("$5"),
                  &rows, e, PARAM_INT(save->rollout), PARAM_TEXT(phase_name(save->from)),
-                 PARAM_INT(save->stage), PARAM_TEXT(save->because)) ||
+                 PARAM_INT(save->stage), PARAM_TEXT(save->because),
+                 PARAM_INT(save->failed_max)) ||
         saving_expect(s, rows, "a stage bakes", e))
         return -1;
     return PG_QUERY(s->pg,

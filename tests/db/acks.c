@@ -167,8 +167,8 @@ START_TEST(test_refused_with_its_reason)
     ck_assert_str_eq(reason(1), "validate: nginx: unknown directive");
     ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 0);
     one(ACK_READY, 2, attempt, NULL, NULL);
-    ck_assert_uint_eq(one(ACK_REFUSED, 2, attempt, NULL, "late"), 0); /* no promise is dropped */
-    member_is(2, "ready", "");
+    ck_assert_uint_eq(one(ACK_REFUSED, 2, attempt, NULL, "imaged anew"), 1); /* a refusal stands */
+    member_is(2, "failed", "refused");
 }
 END_TEST
 
@@ -358,6 +358,49 @@ START_TEST(test_a_way_back_that_was_tried_again_is_recorded)
 }
 END_TEST
 
+static void ask_again(void)
+{
+    const int64_t cohort[] = { 1 };
+
+    save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_ACTIVATING, .to = PHASE_PREPARING,
+                        .attempt = 2 }, cohort, 1);
+}
+
+START_TEST(test_a_retry_outdates_what_failed_before)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_FAILED, 1, activate, &to_hash, "went back");
+    ask_again();
+    ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &to_hash, NULL), 0); /* a late repeat */
+    member_is(1, "pending", "");
+}
+END_TEST
+
+START_TEST(test_a_late_failure_takes_an_applied_back)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    ask_again();
+    one(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    member_is(1, "applied", "");
+    one(ACK_FAILED, 1, activate, &to_hash, "went back");
+    member_is(1, "pending", "");
+}
+END_TEST
+
+START_TEST(test_who_applied_before_the_retry_belongs_to_it)
+{
+    one(ACK_READY, 1, attempt, NULL, NULL);
+    decide();
+    one(ACK_APPLIED, 1, activate, &to_hash, NULL);
+    ask_again();
+    member_is(1, "applied", "");
+    one(ACK_FAILED, 1, activate, &to_hash, "went back");
+    member_is(1, "pending", "");
+}
+END_TEST
+
 /* … but for members that were away: they have applied it, late. */
 START_TEST(test_finalized_concerns_what_runs_only)
 {
@@ -473,6 +516,9 @@ int main(void)
     tcase_add_test(tests, test_who_never_moved_is_not_addressed_by_the_way_back);
     tcase_add_test(tests, test_who_cannot_go_back_is_broken);
     tcase_add_test(tests, test_a_way_back_that_was_tried_again_is_recorded);
+    tcase_add_test(tests, test_a_retry_outdates_what_failed_before);
+    tcase_add_test(tests, test_a_late_failure_takes_an_applied_back);
+    tcase_add_test(tests, test_who_applied_before_the_retry_belongs_to_it);
     tcase_add_test(tests, test_finalized_concerns_what_runs_only);
     tcase_add_test(tests, test_a_retry_ignores_the_failure_before);
     tcase_add_test(tests, test_no_membership_is_made);

@@ -255,6 +255,9 @@ START_TEST(test_rolling_back)
                         .decision = DECISION_ROLLBACK }, NULL, 0);
     kit_sql(pg, "UPDATE member SET state = 'rolled_back' WHERE server_id = 1;"
                 "UPDATE member SET state = 'failed', detail = 'broken' WHERE server_id = 2");
+    r = load(); /* broken by the ACTIVATE: it may still go back */
+    ck_assert(!r->members[1].load.is_broken && r->members[1].load.is_failed);
+    kit_sql(pg, "UPDATE member SET way_back_failed = true WHERE server_id = 2");
     r = load();
     ck_assert(r->load.phase == PHASE_ROLLING_BACK && r->load.decision_number == dseq);
     ck_assert(r->members[0].load.is_rolled_back && !r->members[0].load.is_failed);

@@ -323,6 +323,7 @@ void coordinator_result(struct world *w, unsigned who, unsigned place)
     struct coordinator *c = &w->coordinators[who];
     struct request q = c->queue[place];
 
+    c->result_count++;
     if (q.is_fenced || q.is_conflict || q.is_lost) {
         coordinator_step_down(w, who,
                               q.is_fenced ? "fenced"
@@ -575,6 +576,7 @@ void coordinator_tick(struct world *w, unsigned who)
     flush_notes(w, who);
     coordinator_step(w, who, &(struct leader_event){ .type = LEADER_TICKED });
     judge_duties(w, c->leader);
+    judge_rows(w, who);
     ping(w, who);
     later(w,
           (struct event){

@@ -76,7 +76,7 @@ static unsigned count_ready(const struct rollout_row *r, uint64_t number)
 static void mark_silent(struct rollout_row *r, uint64_t silent)
 {
     for (unsigned s = 0; s < SERVERS_MAX; s++)
-        if (silent & BIT(s) && r->members[s].is_in)
+        if (silent & BIT(s) && r->members[s].is_in && r->members[s].state <= MEMBER_READY)
             r->members[s].is_silent = true;
 }
 
@@ -180,10 +180,14 @@ static void seat(struct rollout_row *r, const struct request *q, uint64_t number
         struct member_row *m = &r->members[s];
         unsigned stage = m->is_in ? m->stage : q->save.stage;
 
-        if (q->cohort & BIT(s) && m->state != MEMBER_APPLIED && m->state != MEMBER_ROLLED_BACK)
+        if (!(q->cohort & BIT(s)))
+            continue;
+        m->attempt_number = number;
+        if (m->state != MEMBER_APPLIED && m->state != MEMBER_ROLLED_BACK)
             *m = (struct member_row){ .is_in = true,
                                       .stage = stage,
                                       .attempt_number = number,
+                                      .outcome = m->outcome,
                                       .may_be_unfit = m->is_in && m->may_be_unfit,
                                       .was_decided = m->is_in && m->was_decided };
     }
@@ -234,7 +238,8 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
     r->phase = PHASE_PREPARING;
     seat(r, q, a->number);
     for (unsigned s = 0; s < SERVERS_MAX; s++)
-        if (r->members[s].attempt_number == a->number && q->unfit & BIT(s))
+        if (r->members[s].attempt_number == a->number && q->unfit & BIT(s) &&
+            r->members[s].state != MEMBER_APPLIED)
             r->members[s].is_unfit = true;
     note_unfit(w, r, a->number, q->save.is_eventual);
     if (q->save.is_eventual) {
@@ -323,6 +328,8 @@ static bool save_move(struct world *w, struct rollout_row *r, const struct reque
             return false;
         judge_outcome(w, a, ATTEMPT_ABORT);
     } else {
+        if (!stage_passed(r, r->stage, q->save.failed_max))
+            return false;
         judge_passed(w, r);
     }
     r->phase = q->save.to;
@@ -426,26 +433,40 @@ static void record_vote(struct database *d, const struct ack *a)
         m->is_aborted = true;
         return;
     }
-    if (m->state != MEMBER_PENDING)
+    if (m->state != MEMBER_PENDING && m->state != MEMBER_READY)
         return;
     m->state = a->kind == ACK_READY ? MEMBER_READY : MEMBER_FAILED;
-    m->is_ready = a->kind == ACK_READY;
-    m->is_silent = m->is_silent && a->kind != ACK_READY;
+    m->is_ready |= a->kind == ACK_READY;
+    m->is_silent = false;
 }
 
 static void record_activate(struct member_row *m, const struct decision_row *d, const struct ack *a)
 {
-    if (a->kind == ACK_FAILED) {
-        if (m->attempt_number == d->attempt && m->state < MEMBER_FAILED)
-            m->state = MEMBER_FAILED;
+    uint64_t rank = outcome_rank(d->attempt, a->kind == ACK_FAILED);
+    bool is_new = m->outcome < rank;
+
+    if (!is_new || m->state == MEMBER_ROLLED_BACK ||
+        (a->kind == ACK_APPLIED && m->state == MEMBER_FAILED))
+        return;
+    m->outcome = rank;
+    if (a->kind == ACK_FAILED && d->attempt != m->attempt_number) {
+        m->is_ready &= m->state != MEMBER_APPLIED;
+        m->state = m->state == MEMBER_APPLIED ? MEMBER_PENDING : m->state;
         return;
     }
-    if (m->state != MEMBER_PENDING && m->state != MEMBER_READY)
-        return;
-    m->state = MEMBER_APPLIED;
-    m->was_applied = true;
+    m->state = a->kind == ACK_FAILED ? MEMBER_FAILED : MEMBER_APPLIED;
     m->is_ready = true;
     m->is_silent = false;
+    m->is_unfit &= a->kind == ACK_FAILED;
+}
+
+static void record_way_back(struct member_row *m, const struct ack *a)
+{
+    if (m->state == MEMBER_ROLLED_BACK)
+        return;
+    m->is_broken = a->kind == ACK_FAILED;
+    m->is_silent = false;
+    m->state = m->is_broken ? MEMBER_FAILED : MEMBER_ROLLED_BACK;
 }
 
 /* The rows that a server has: a scope that it does not read has none to be written. */
@@ -481,12 +502,10 @@ static void record_outcome(struct database *d, const struct ack *a, uint64_t sco
     }
     if (!m->is_in)
         return;
-    if (row->kind == DECISION_ACTIVATE) {
+    if (row->kind == DECISION_ACTIVATE)
         record_activate(m, row, a);
-    } else if (row->kind == DECISION_ROLLBACK) {
-        m->is_broken = a->kind == ACK_FAILED;
-        m->state = m->is_broken ? m->state : MEMBER_ROLLED_BACK;
-    }
+    else if (row->kind == DECISION_ROLLBACK)
+        record_way_back(m, a);
 }
 
 /* Members of the stage, all members, or servers of the scope: as the number's kind has it. */
@@ -507,6 +526,18 @@ static bool is_addressed(struct database *d, const struct ack *a)
     return false;
 }
 
+/* What the number stands for, as the store tells it to the leader. An attempt that was aborted has
+ * no votes any more, and one that was not has no ABORTED. */
+static bool look_up(struct database *d, struct ack *a)
+{
+    const struct attempt_row *attempt = database_attempt(d, a->number);
+    const struct decision_row *row = database_decision(d, a->number);
+
+    a->rollout = row && row->kind == DECISION_ACTIVATE ? row->rollout : 0;
+    a->attempt = row ? row->attempt : 0;
+    return !attempt || (attempt->outcome == ATTEMPT_ABORT) == (a->kind == ACK_ABORTED);
+}
+
 static void record_acks(struct world *w, struct request *q)
 {
     struct database *d = &w->database;
@@ -516,7 +547,7 @@ static void record_acks(struct world *w, struct request *q)
 
         if (n->outbox && n->outbox < 256 && n->incarnation == w->servers[n->ack.server].incarnation)
             d->recorded[n->ack.server][n->outbox / 64] |= BIT(n->outbox % 64);
-        n->is_recorded = is_addressed(d, &n->ack);
+        n->is_recorded = is_addressed(d, &n->ack) && look_up(d, &n->ack);
         if (!n->is_recorded)
             continue; /* receipted all the same: an outbox must drain */
         judge_ack(w, n);

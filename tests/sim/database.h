@@ -40,7 +40,7 @@ struct member_row {
     unsigned stage;
     uint64_t attempt_number;
     enum member_state state;
-    bool was_applied; /* in this attempt or one before */
+    uint64_t outcome; /* as in the schema: outcome_rank of the newest */
     bool is_ready, is_silent, is_broken, is_aborted, is_unfit;
     bool may_be_unfit; /* told of a failing check before its first attempt was decided */
     bool was_decided;  /* some attempt of it was */

@@ -19,16 +19,6 @@ unsigned judge_budget(const struct rollout_row *r, unsigned stage)
     return budget_allows(&r->strategy.stages[stage].max_failed, members, members);
 }
 
-/* Whoever applied and then went back by itself did apply; it counts as a failure of its stage. */
-static unsigned count_applied(const struct rollout_row *r, unsigned stage)
-{
-    unsigned n = 0;
-
-    for (unsigned s = 0; s < SERVERS_MAX; s++)
-        n += r->members[s].is_in && r->members[s].stage == stage && r->members[s].was_applied;
-    return n;
-}
-
 /* Whoever may have been unfit before the change is counted apart. */
 unsigned judge_blamed(const struct rollout_row *r, unsigned stage)
 {
@@ -74,15 +64,6 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
                  a->stage, previous);
 }
 
-/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed. Its
- * budget is judged where the next one opens. */
-void judge_passed(struct world *w, const struct rollout_row *r)
-{
-    if (count_applied(r, r->stage) == 0 && database_failures(r, r->stage) > 0)
-        violated(w, "S11: stage %u of rollout %llu passed and nobody applied it", r->stage,
-                 U(r->id));
-}
-
 void judge_outcome(struct world *w, struct attempt_row *a, enum attempt_outcome outcome)
 {
     if (a->outcome != ATTEMPT_OPEN)
@@ -123,6 +104,7 @@ void judge_ack(struct world *w, const struct ack_note *n)
     };
     const struct server *v = &w->servers[n->ack.server];
 
+    judge_told_outcome(w, &n->ack);
     for (unsigned i = 0; i < v->deed_count; i++)
         if (v->deeds[i].number == n->ack.number && v->deeds[i].word == words[n->ack.kind])
             return;

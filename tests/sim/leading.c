@@ -83,6 +83,7 @@ static void take_over(struct world *w, unsigned who)
     c->epoch = d->epoch;
     c->queue_head = c->queue_tail = c->note_count = c->frame_count = 0;
     c->is_writing = false;
+    c->result_count = 0;
     c->known_rollouts = 0;
     c->ping_ms = 0;
     c->result_ms = 0;

@@ -30,7 +30,8 @@ static void fill_members(const struct rollout_row *r, struct member_load *member
                                       .is_rolled_back = m->state == MEMBER_ROLLED_BACK,
                                       .is_aborted = m->is_aborted,
                                       .is_silent = m->is_silent,
-                                      .is_unfit = m->is_unfit && m->state != MEMBER_APPLIED };
+                                      .is_unfit = m->is_unfit,
+                                      .outcome = m->outcome };
     }
     load->members = members;
 }

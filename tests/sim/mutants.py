@@ -148,7 +148,7 @@ MUTANTS = [
     ("entitlement not asked", True, [
         ("tests/sim/hostile.c", "    return hostile_allowed(w, server);", "    return UINT64_MAX;")]),
     ("foreign acknowledgement counted", True, [
-        ("tests/sim/database.c", "        n->is_recorded = is_addressed(d, &n->ack);\n        if (!n->is_recorded)\n            continue;",
+        ("tests/sim/database.c", "        n->is_recorded = is_addressed(d, &n->ack) && look_up(d, &n->ack);\n        if (!n->is_recorded)\n            continue;",
          "        n->is_recorded = true;\n        if (!is_addressed(d, &n->ack))\n            continue;"),
         ("coordinator/core/leader.c", "    if (!bitset_has(asked, a->server))\n        return;", "")]),
     ("an exclusion forgets what is owed", True, [

@@ -367,6 +367,8 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     memset(w->bakes, 0, sizeof(w->bakes));
     w->unled_ms = w->unled_since = 0;
     w->led_count = 0;
+    memset(w->told_applied, 0, sizeof(w->told_applied));
+    memset(w->told_failed, 0, sizeof(w->told_failed));
     draw_limits(w, seed);
     w->event_count = w->orphan_next = w->rollouts_wanted = 0;
     w->tally = tally;

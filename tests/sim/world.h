@@ -112,6 +112,7 @@ struct coordinator {
     uint64_t memory[LEADER_WORDS];
     struct request queue[QUEUE_MAX];
     unsigned queue_head, queue_tail; /* head: next to be committed */
+    unsigned result_count; /* of the queue: answered */
     bool is_writing;
     int64_t result_ms; /* of the newest result: they come in the order of the writing */
     int64_t cut_until;    /* the database does not answer before */
@@ -222,6 +223,7 @@ struct world {
     struct bake_note bakes[ROLLOUTS_MAX];
     int64_t unled_ms, unled_since; /* nobody led: in all, and since when (-1: somebody leads) */
     uint64_t led_count;
+    uint64_t told_applied[ROLLOUTS_MAX][SERVERS_MAX], told_failed[ROLLOUTS_MAX][SERVERS_MAX];
     uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
     struct event events[EVENTS_MAX];
@@ -347,6 +349,10 @@ void judge_activate(struct world *w, const struct rollout_row *r, struct attempt
                     uint64_t required);
 void judge_unheld(struct world *w, unsigned server, const struct message *m);
 void judge_joined(struct world *w, unsigned server, const struct message *m);
+
+/* judge_rows.c */
+void judge_told_outcome(struct world *w, const struct ack *a);
+void judge_rows(struct world *w, unsigned who);
 
 /* judge_leader.c */
 void judge_heard(struct world *w, unsigned who, const struct message *m);

@@ -1,0 +1,90 @@
+/* judge_rows.c - what servers told, what the rows say and what a leader thinks are one and the
+ * same. */
+#include "tests/sim/world.h"
+
+#define U(x) ((unsigned long long)(x))
+
+/* The newest attempt of which a server told that it applied, or failed: kept apart from the rows.
+ */
+void judge_told_outcome(struct world *w, const struct ack *a)
+{
+    const struct decision_row *d = database_decision(&w->database, a->number);
+    uint64_t *told = a->kind == ACK_FAILED ? w->told_failed[0] : w->told_applied[0];
+
+    if (!d || d->kind != DECISION_ACTIVATE || (a->kind != ACK_FAILED && a->kind != ACK_APPLIED))
+        return;
+    told += (d->rollout - 1) * SERVERS_MAX + a->server;
+    *told = d->attempt > *told ? d->attempt : *told;
+}
+
+/* Whoever told that it applied, and not that it failed in that attempt or one after it. */
+static unsigned count_applied(const struct world *w, const struct rollout_row *r)
+{
+    unsigned n = 0;
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        n += r->members[s].is_in && r->members[s].stage == r->stage &&
+             w->told_applied[r->id - 1][s] > w->told_failed[r->id - 1][s];
+    return n;
+}
+
+/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed. Its
+ * budget is judged where the next one opens. */
+void judge_passed(struct world *w, const struct rollout_row *r)
+{
+    bool has_failed = database_failures(r, r->stage) > 0;
+
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        has_failed |=
+            r->members[s].is_in && r->members[s].stage == r->stage && w->told_failed[r->id - 1][s];
+    if (count_applied(w, r) == 0 && has_failed)
+        violated(w, "S11: stage %u of rollout %llu passed and nobody applied it", r->stage,
+                 U(r->id));
+}
+
+/* ---- memory against rows ---- */
+
+static bool is_at_rest(const struct coordinator *c, const struct rollout *r)
+{
+    return c->queue_head == c->queue_tail && c->result_count == c->queue_head &&
+           r->save_count == 0 && (r->state == ROLLOUT_STAGING || r->state == ROLLOUT_BAKING);
+}
+
+/* What a takeover would find, against what this leader thinks. */
+static void compare(struct world *w, const struct rollout *r, const struct rollout_row *row)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++) {
+        const struct member_row *m = &row->members[s];
+        const struct {
+            const char *name;
+            bool is_row, is_memory;
+        } facts[] = {
+            { "opened", m->is_in, bitset_has(&r->opened, s) },
+            { "applied", m->state == MEMBER_APPLIED, bitset_has(&r->applied, s) },
+            { "failed", m->state == MEMBER_FAILED, bitset_has(&r->failed, s) },
+            { "silent", m->is_silent && !bitset_has(&r->silent, s), false },
+            { "broken", m->is_broken, bitset_has(&r->broken, s) },
+            { "unfit", m->is_unfit, bitset_has(&r->unfit, s) },
+            { "newest outcome", m->outcome, r->outcome[s] == m->outcome && m->outcome },
+            { "newest attempt", true, r->asked[s] == m->attempt_number },
+        };
+
+        for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]) && (m->is_in || i == 0); i++)
+            if (facts[i].is_row != facts[i].is_memory)
+                violated(w, "two truths: server %u of rollout %llu, %s: the row says %d", s,
+                         U(r->id), facts[i].name, facts[i].is_row);
+    }
+}
+
+/* When nothing is on its way into the database, or back. */
+void judge_rows(struct world *w, unsigned who)
+{
+    const struct coordinator *c = &w->coordinators[who];
+
+    for (unsigned i = 0; i < w->database.rollout_count; i++) {
+        const struct rollout *r = leader_rollout(c->leader, i + 1);
+
+        if (r && c->is_leading && c->epoch == w->database.epoch && is_at_rest(c, r))
+            compare(w, r, &w->database.rollouts[i]);
+    }
+}

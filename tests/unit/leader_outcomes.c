@@ -1,0 +1,120 @@
+/* leader_outcomes.c - outcomes of attempts that were replaced, and votes that come late. */
+#include "tests/unit/leader_kit.h"
+
+/* Server 0 failed attempt 1 (ACTIVATE 2) and is asked again by attempt 3. */
+static void fail_and_retry(bool is_eventual)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.is_eventual = is_eventual;
+    load.strategy.stages[0].bake_ms = 60000;
+    everybody_says_hello();
+    start();
+    if (!is_eventual)
+        ack(ACK_READY, 0, 1);
+    ack(ACK_FAILED, 0, 2);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert_uint_eq(number(), 3);
+}
+
+static bool has(const struct bitset *set, uint32_t server)
+{
+    return bitset_has(set, server);
+}
+
+START_TEST(test_a_late_applied_of_what_failed_is_no_news)
+{
+    fail_and_retry(_i);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert(!has(&leader_rollout(l, 1)->applied, 0));
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+    ck_assert(round_state() != ROUND_PASSED);
+    if (!_i)
+        ack(ACK_READY, 0, 3);
+    ack(ACK_APPLIED, 0, 4);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+}
+END_TEST
+
+/* The first word of the attempt before is APPLIED, so that it counts; FAILED takes it back. */
+START_TEST(test_a_late_failed_takes_the_applied_back)
+{
+    load.strategy.stages[0].bake_ms = 60000;
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.stages[0].size.amount = 2;
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    tick(31000); /* nobody tells an outcome in time */
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert_uint_eq(number(), 3);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert(has(&leader_rollout(l, 1)->applied, 0));
+    ack(ACK_FAILED, 0, 2);
+    ck_assert(!has(&leader_rollout(l, 1)->applied, 0));
+    ck_assert(!has(&leader_rollout(l, 1)->failed, 0)); /* it is asked again already */
+    ck_assert(!has(&leader_rollout(l, 1)->round.ready, 0));
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+}
+END_TEST
+
+START_TEST(test_a_late_refusal_of_an_earlier_stage_counts)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.stages[0].max_failed.count = 1;
+    load.strategy.stages[0].ready_timeout_ms = 3000;
+    load.strategy.stages[0].bake_ms = 0;
+    pair = true;
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    tick(4000);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert(!has(&leader_rollout(l, 1)->failed, 1));
+    ack(ACK_REFUSED, 1, 1);
+    ck_assert(has(&leader_rollout(l, 1)->failed, 1));
+    ck_assert(!has(&leader_rollout(l, 1)->silent, 1));
+}
+END_TEST
+
+/* What it cannot take back by itself, the ROLLBACK may. */
+START_TEST(test_broken_by_an_activate_is_no_answer_to_a_rollback)
+{
+    struct ack a = { .kind = ACK_FAILED, .server = 0, .number = 2, .is_broken = true };
+    struct leader_event ev;
+
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    ev = event(LEADER_ACKS_SAVED);
+    ev.acks = &a;
+    ev.ack_count = 1;
+    step(ev);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ck_assert(!has(&leader_rollout(l, 1)->broken, 0));
+    ack(ACK_ROLLED_BACK, 0, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_str_eq(ended_because, "every reachable server went back");
+}
+END_TEST
+
+int main(void)
+{
+    SRunner *r;
+    Suite *s = suite_create("leader_outcomes");
+    TCase *t = tcase_create("rules");
+    int failed;
+
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_loop_test(t, test_a_late_applied_of_what_failed_is_no_news, 0, 2);
+    tcase_add_test(t, test_a_late_failed_takes_the_applied_back);
+    tcase_add_test(t, test_a_late_refusal_of_an_earlier_stage_counts);
+    tcase_add_test(t, test_broken_by_an_activate_is_no_answer_to_a_rollback);
+    suite_add_tcase(s, t);
+    r = srunner_create(s);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
