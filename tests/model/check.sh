@@ -21,7 +21,6 @@ explore() { # "sound" or "wrong", then the switches
 }
 
 explore sound
-explore sound -DNO_CAS
 explore wrong -DNO_FENCE
 explore wrong -DNO_FENCE -DNO_CAS
 explore wrong -DEARLY_READY

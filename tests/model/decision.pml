@@ -8,6 +8,8 @@
  * Checked in every state: one outcome per attempt (S1), only decided content runs (S2), a counted READY
  * is held (S3), and a decision finds it. NO_FENCE, NO_CAS, EARLY_READY, BY_TIME, OLD_ANSWERS switch
  * one thing each (check.sh says which of them must be found wrong).
+ * Under the fence a leader's picture is the database's, so that NO_CAS alone changes no state: it is
+ * explored without the fence only. The simulator has the line that the fence alone is enough.
  */
 #define AGENTS 2
 #define LEADERS 2

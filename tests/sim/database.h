@@ -150,6 +150,9 @@ bool database_execute(struct world *w, struct request *q);
 int64_t database_observed_ms(const struct world *w);
 void database_observe(struct world *w);
 
+/* C2: a batch of acknowledgements. */
+void database_record(struct world *w, struct request *q);
+
 struct rollout_row *database_rollout(struct database *d, uint64_t id);
 struct attempt_row *database_attempt(struct database *d, uint64_t number);
 struct decision_row *database_decision(struct database *d, uint64_t dseq);

@@ -129,6 +129,9 @@ MUTANTS = [
          "int64_t elapsed_ms = 0, left_ms;")]),
     ("time that nobody saw is counted", True, [
         ("tests/sim/leading.c", "    d->seen_ms = w->now_ms;\n", "")]),
+    ("APPLIED of what failed is news after a retry", True, [
+        ("coordinator/core/leader_acks.c", "    if (rank <= r->outcome[a->server] || bitset_has", "    if (bitset_has"),
+        ("tests/sim/database_acks.c", "    bool is_new = m->outcome < rank;", "    bool is_new = true;")]),
     ("duties leak", True, [
         ("coordinator/core/delivery.c", "(old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);", "false;")]),
     ("nobody is told again", True, [
@@ -148,7 +151,7 @@ MUTANTS = [
     ("entitlement not asked", True, [
         ("tests/sim/hostile.c", "    return hostile_allowed(w, server);", "    return UINT64_MAX;")]),
     ("foreign acknowledgement counted", True, [
-        ("tests/sim/database.c", "        n->is_recorded = is_addressed(d, &n->ack) && look_up(d, &n->ack);\n        if (!n->is_recorded)\n            continue;",
+        ("tests/sim/database_acks.c", "        n->is_recorded = is_addressed(d, &n->ack) && look_up(d, &n->ack);\n        if (!n->is_recorded)\n            continue;",
          "        n->is_recorded = true;\n        if (!is_addressed(d, &n->ack))\n            continue;"),
         ("coordinator/core/leader.c", "    if (!bitset_has(asked, a->server))\n        return;", "")]),
     ("an exclusion forgets what is owed", True, [
