@@ -118,7 +118,9 @@ MUTANTS = [
     ("cut off and keeps the candidate", True, [
         ("agent/core/promise.c", "silent_ms >= pr->isolation_ms &&", "silent_ms >= 4 * (int64_t)pr->isolation_ms &&")]),
     ("late APPLIED undoes a going back", True, [
-        ("coordinator/core/leader_acks.c", "    } else if (!bitset_has(&r->failed, a->server)) { /* late news of who went back since */", "    } else {\n        bitset_remove(&r->failed, a->server);")]),
+        ("coordinator/core/leader_acks.c", "    if (rank <= r->outcome[a->server] || bitset_has", "    if (bitset_has"),
+        ("coordinator/core/leader_acks.c", "    if (a->kind == ACK_APPLIED && bitset_has(&r->failed, a->server))\n        return;",
+         "    if (a->kind == ACK_APPLIED)\n        bitset_remove(&r->failed, a->server);")]),
     ("the last scope hides the others' checks", True, [
         ("coordinator/core/leader.c", "        bitset_unite(&r->failing, &l->scopes[r->scopes[s]].blamed);", "        bitset_copy(&r->failing, &l->scopes[r->scopes[s]].blamed);")]),
     ("a retry excuses what the change broke", True, [
@@ -153,7 +155,7 @@ MUTANTS = [
     ("foreign acknowledgement counted", True, [
         ("tests/sim/database_acks.c", "        n->is_recorded = is_addressed(d, &n->ack) && look_up(d, &n->ack);\n        if (!n->is_recorded)\n            continue;",
          "        n->is_recorded = true;\n        if (!is_addressed(d, &n->ack))\n            continue;"),
-        ("coordinator/core/leader.c", "    if (!bitset_has(asked, a->server))\n        return;", "")]),
+        ("coordinator/core/leader_acks.c", "    if (!r || !bitset_has(asked_by(r, kind), a->server))", "    if (!r)")]),
     ("an exclusion forgets what is owed", True, [
         ("coordinator/core/leader_members.c", "    fleet_remove(&l->fleet, ev->server);\n",
          "    fleet_remove(&l->fleet, ev->server);\n    for (uint32_t i = 0; i < l->delivery.used; i++) {\n"
