@@ -26,8 +26,8 @@ void watch_start(struct agent *a, int64_t now_ms)
     }
 }
 
-/* What changed is told at once. A check that goes on failing is told again each time it says no: the
- * words may have been lost on the way, and people wait for them. */
+/* What changed is told at once. A check that goes on failing is told again each time it says no:
+ * the words may have been lost on the way, and people wait for them. */
 static void judge(struct agent *a, unsigned scope, bool is_failing, const char *detail)
 {
     struct watch *w = &a->watches[scope];

@@ -59,8 +59,8 @@ int schema_set_check(const struct schema_set *set, const struct document *before
                      const struct document *after, struct schema_findings *findings,
                      struct err *e) __attribute__((warn_unused_result));
 
-/* One value that is a secret, by the schema of its key: `item` holds it opened. 0: it fits, or there
- * is no schema for it. */
+/* One value that is a secret, by the schema of its key: `item` holds it opened. 0: it fits, or
+ * there is no schema for it. */
 int schema_set_check_secret(const struct schema_set *set, const struct document_item *item,
                             struct schema_problems *problems, struct err *e)
     __attribute__((warn_unused_result));

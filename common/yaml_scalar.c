@@ -111,8 +111,8 @@ static bool is_infinite(const char *s)
                      (const char *const[]){ ".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN", NULL });
 }
 
-/* Numbers in YAML 1.2 that are words in YAML 1.1: an exponent there wants a dot before it and a sign
- * behind it, and octal has no o. A short commit hash such as 72044e0 is one. */
+/* Numbers in YAML 1.2 that are words in YAML 1.1: an exponent there wants a dot before it and a
+ * sign behind it, and octal has no o. A short commit hash such as 72044e0 is one. */
 static const char *number_doubt(const char *s)
 {
     struct decimal d;

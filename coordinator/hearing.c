@@ -386,8 +386,8 @@ static void on_stale(struct hearing *h, struct roster_server *s, const struct ro
     warn(h, "an agent has heard of a newer leader", s, epoch);
 }
 
-/* A verdict changed: its words are written down, then the whole digest is asked for, so that what is
- * decided because of it finds them. */
+/* A verdict changed: its words are written down, then the whole digest is asked for, so that what
+ * is decided because of it finds them. */
 static void on_check(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
     struct wire_check check;

@@ -12,8 +12,8 @@
 struct leading;
 
 /* The edges outlive it. The snapshot is a whole one and only read. */
-/* NULL: this coordinator must not lead (`e`). ERR_STALE: rollouts that cannot be read are being ended
- * first; WRITER_ENDED tells of each. Else something is open that this one cannot hold. */
+/* NULL: this coordinator must not lead (`e`). ERR_STALE: rollouts that cannot be read are being
+ * ended first; WRITER_ENDED tells of each. Else something is open that this one cannot hold. */
 struct leading *leading_begin(struct edges *edges, const struct snapshot *s,
                               struct err *e);
 void leading_end(struct leading *l); /* NULL is fine */

@@ -63,8 +63,8 @@ void leading_force_end(struct leading *l, const struct rollout_row *row, int64_t
 }
 
 /* What contradicts itself no coordinator can read: it ends. What only this one cannot hold or
- * understand may be read by another one, unless somebody asked for its end. 0 when it is in the core,
- * or on its way to its end. */
+ * understand may be read by another one, unless somebody asked for its end. 0 when it is in the
+ * core, or on its way to its end. */
 static int load_rollout(struct leading *l, const struct snapshot *s, const struct rollout_row *row,
                         bool *is_ending_out, struct err *e)
 {
@@ -87,8 +87,8 @@ static int load_rollout(struct leading *l, const struct snapshot *s, const struc
     return err_wrap(e, "rollout %s is open and cannot be led here", row->public_id);
 }
 
-/* Opened ones at once, whatever the state of their documents; the others as they can. Without one of
- * the opened nobody may lead: its attempts would be called unknown, and promises be dropped. */
+/* Opened ones at once, whatever the state of their documents; the others as they can. Without one
+ * of the opened nobody may lead: its attempts would be called unknown, and promises be dropped. */
 static int load_rollouts(struct leading *l, const struct snapshot *s, struct err *e)
 {
     bool is_ending = false;
@@ -258,8 +258,9 @@ static int load_decisions(struct leading *l, const struct snapshot *s, struct er
         return err_set(e, ERR_STALE, "rollouts that cannot be read are being ended first");
     if (leader_fits(l->leader))
         return 0;
-    return err_set(e, ERR_TOO_LARGE, "what is open may need more room than there is: raise [limits] "
-                                     "rollouts to what the coordinator had that started it");
+    return err_set(e, ERR_TOO_LARGE,
+                   "what is open may need more room than there is: raise [limits] "
+                   "rollouts to what the coordinator had that started it");
 }
 
 /* ---------------------------------------------------------------- the beginning */

@@ -195,7 +195,8 @@ static void abdicate(struct loop *l, const struct writer_result *r)
     stop_leading(l, "");
 }
 
-/* One that could not be read is over: the rows are read anew, and led if nothing else stands there. */
+/* One that could not be read is over: the rows are read anew, and led if nothing else stands there.
+ */
 static void on_mended(struct loop *l, const struct writer_result *r)
 {
     if (!l->is_mending)

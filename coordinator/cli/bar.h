@@ -7,7 +7,8 @@
 
 #include "common/buffer.h"
 
-/* In the order in which they stand in a bar. check_failing: applied, and its check says no by now. */
+/* In the order in which they stand in a bar. check_failing: applied, and its check says no by now.
+ */
 #define BAR_STATES(X)                                                                              \
     X(APPLIED, "applied")                                                                          \
     X(READY, "ready") X(ROLLED_BACK, "rolled_back") X(CHECK_FAILING, "check_failing")               \

@@ -69,8 +69,8 @@ const struct command commands[] = {
       config_export_options, 1, -1, config_export },
     { "config", "discard", "SERVICE/ENV", "Drop the drafts: the head is what is released again",
       "By a new revision with the released content; the drafts stay in the history.",
-      "  lockstep config discard payments/prod -m 'refused by the servers'",
-      config_discard_options, 1, 1, config_discard },
+      "  lockstep config discard payments/prod -m 'refused by the servers'", config_discard_options,
+      1, 1, config_discard },
     { "config", "rollback", "SERVICE/ENV [KEY]", "Back to an old version or revision, by a new one",
       "With KEY, --to names one of its versions; without, a revision of the scope: the head\n"
       "becomes equal to it, and drafts are discarded. To take a rollout back, see\n"
@@ -118,7 +118,8 @@ const struct command commands[] = {
       "KEY '*' is the schema of the whole document. -o json tells versions and times, too.",
       "  lockstep schema get payments retries > retries.json", schema_get_options, 2, 2,
       schema_get },
-    { "schema", "set", "SERVICE KEY FILE", "Keep a JSON Schema (draft-07, JSON or YAML; - is standard input)",
+    { "schema", "set", "SERVICE KEY FILE",
+      "Keep a JSON Schema (draft-07, JSON or YAML; - is standard input)",
       "It holds in all environments, for every write from now on, and agents ask it again before\n"
       "a rollout begins. Values that violate it already are listed; they stay until somebody\n"
       "writes them. With --strict such a schema is refused (exit code 4).",
@@ -164,8 +165,8 @@ const struct command commands[] = {
       "  lockstep rollout diff payments/prod", NULL, 1, 1, rollout_diff },
     { "rollout", "approve", "ROLLOUT", "Let one start that waits for it",
       ROLLOUT_NAMES "\nNever by who asked for it. It starts when enough others have approved it.",
-      "  lockstep rollout approve payments/prod --reason 'read the diff'", rollout_act_options,
-      1, 1, rollout_act },
+      "  lockstep rollout approve payments/prod --reason 'read the diff'", rollout_act_options, 1,
+      1, rollout_act },
     { "rollout", "reject", "ROLLOUT", "End one that waits for approvals", ROLLOUT_NAMES, NULL,
       rollout_act_options, 1, 1, rollout_act },
     { "rollout", "pause", "ROLLOUT", "Open no further stage", ROLLOUT_NAMES,
@@ -181,10 +182,11 @@ const struct command commands[] = {
       ROLLOUT_NAMES "\nAfter the first activation it is too late (exit code 4): use rollback.",
       NULL, rollout_act_options, 1, 1, rollout_act },
     { "rollout", "rollback", "ROLLOUT", "Take a rollout back, open or completed",
-      ROLLOUT_NAMES "\nAn open one goes back to what it found; of a completed one a new rollout\n"
-                    "takes it back. With --wait, rolled back is exit code 0: that was asked for.\n\n"
-                    "Said of SERVICE/ENV it never takes back a rollback (exit code 4 when that is\n"
-                    "the latest); of a rollback's own id it asks first.",
+      ROLLOUT_NAMES
+      "\nAn open one goes back to what it found; of a completed one a new rollout\n"
+      "takes it back. With --wait, rolled back is exit code 0: that was asked for.\n\n"
+      "Said of SERVICE/ENV it never takes back a rollback (exit code 4 when that is\n"
+      "the latest); of a rollback's own id it asks first.",
       "  lockstep rollout rollback payments/prod --wait", rollout_rollback_options, 1, 1,
       rollout_act },
     { "rollout", "retry", "ROLLOUT", "Try the failed servers of the open stages again",
@@ -212,8 +214,8 @@ const struct command commands[] = {
       "For a server that failed within a rollout's budget, or could not go back: when what stood\n"
       "against it is repaired, it is told once more what it should run. A server that is away\n"
       "tries again as soon as it is back.\n",
-      "  lockstep server retry server-3 --reason 'disk is free again'",
-      server_retry_options, 1, -1, server_retry },
+      "  lockstep server retry server-3 --reason 'disk is free again'", server_retry_options, 1, -1,
+      server_retry },
     { "server", "forget", "NAME…", "Remove a server that is gone for good", NULL, NULL, NULL, 1, -1,
       server_forget },
     { "strategy", "list", "", "Ways to roll out, built in and your own", NULL, NULL, NULL, 0, 0,
@@ -234,7 +236,8 @@ const struct command commands[] = {
       "  on_isolation       revert: agents that hear no coordinator for isolation_timeout (2m)\n"
       "                     while the rollout is open go back by themselves (keep)",
       "  lockstep strategy set careful careful.json\n"
-      "  lockstep strategy get canary -o json > mine.json", NULL, 2, 2, strategy_set },
+      "  lockstep strategy get canary -o json > mine.json",
+      NULL, 2, 2, strategy_set },
     { "strategy", "delete", "NAME", "Delete a strategy; rollouts keep their copies", NULL, NULL,
       NULL, 1, 1, strategy_delete },
     { "environment", "list", "", "Environments and their policies", NULL, NULL, NULL, 0, 0,
@@ -258,7 +261,8 @@ const struct command commands[] = {
       "token.issue (as the first token) makes tokens for others: NAME is the person or machine.\n"
       "Nobody approves a rollout of their own, nor with a token that its author made.\n"
       "Roles: viewer, editor, releaser, approver, admin, hook. Rights of no role: secret.read,\n"
-      "token.issue, and rollout.break_glass, which wants --expires. Nobody gives away what they do\n"
+      "token.issue, and rollout.break_glass, which wants --expires. Nobody gives away what they "
+      "do\n"
       "not have, nor for longer than they have it.",
       "  lockstep token create ada --role releaser --environment prod > ada.token\n"
       "  lockstep token create ci --role editor --environment dev --service 'pay*' --expires 90d\n"

@@ -112,7 +112,8 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
     config_change_say(scope, reply.body);
     if (!is_plan && !json_is_false(json_object_get(reply.body, "changed")))
         cli_warn_unread(cli, scope);
-    if (command_flag(&cli->line, "released") && json_is_true(json_object_get(reply.body, "changed")))
+    if (command_flag(&cli->line, "released") &&
+        json_is_true(json_object_get(reply.body, "changed")))
         say_drafts_on_top(cli, scope, cli_number(reply.body, "revision"));
     return CLI_DONE;
 }

@@ -23,9 +23,9 @@ int config_destroy(struct cli *cli, int argc, char **argv);
 int config_parents(struct cli *cli, int argc, char **argv);
 extern const struct command_option config_set_options[], config_get_options[],
     config_unset_options[], config_list_options[], config_diff_options[], config_import_options[],
-    config_export_options[], config_discard_options[], config_rollback_options[], config_copy_options[],
-    config_search_options[], config_parents_options[], config_destroy_options[],
-    config_validate_options[];
+    config_export_options[], config_discard_options[], config_rollback_options[],
+    config_copy_options[], config_search_options[], config_parents_options[],
+    config_destroy_options[], config_validate_options[];
 
 /* rollout.c, rollout_start.c, rollout_act.c, rollout_diff.c */
 int rollout_plan(struct cli *cli, int argc, char **argv);

@@ -50,11 +50,12 @@ static int refuse_twice(const char *scope, const json_t *back, struct err *e)
         return err_set(e, ERR_CONFLICT,
                        "%s is being taken back already, by %s of %s: lockstep rollout watch %s",
                        scope, id, cli_text(back, "created_by"), id);
-    return err_set(e, ERR_CONFLICT,
-                   "%s was already taken back, by %s of %s, %s.\n"
-                   "To undo that, which brings back what %s took away: lockstep rollout rollback %s "
-                   "-y",
-                   scope, id, cli_text(back, "created_by"), ago, id, id);
+    return err_set(
+        e, ERR_CONFLICT,
+        "%s was already taken back, by %s of %s, %s.\n"
+        "To undo that, which brings back what %s took away: lockstep rollout rollback %s "
+        "-y",
+        scope, id, cli_text(back, "created_by"), ago, id, id);
 }
 
 /* 1: go on, 0: the person said no. */

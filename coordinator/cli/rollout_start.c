@@ -13,7 +13,8 @@
 
 #define STRATEGY_OPTION                                                                            \
     {                                                                                              \
-        "strategy", 's', "NAME|@FILE", "how; a file holds one, JSON or YAML (the environment's default)" \
+        "strategy", 's', "NAME|@FILE",                                                             \
+            "how; a file holds one, JSON or YAML (the environment's default)"                      \
     }
 
 const struct command_option rollout_plan_options[] = {

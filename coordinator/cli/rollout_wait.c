@@ -44,7 +44,8 @@ static void fetch_failures(struct cli *cli, const char *id, const char *query, j
             json_array_append(into, one);
 }
 
-/* Asks only when a count moved. Who is pending is told of when it is over: before, it is no news. */
+/* Asks only when a count moved. Who is pending is told of when it is over: before, it is no news.
+ */
 static void refresh_failures(struct screen *s, const json_t *rollout)
 {
     static const char *const queries[] = { "state=failed", "state=applied&detail=check_failing",

@@ -203,7 +203,8 @@ static void add_scopes(struct buffer *out, const json_t *scopes)
     }
 }
 
-/* The worst that is so now: whoever looks down the column must not take a broken server for well. */
+/* The worst that is so now: whoever looks down the column must not take a broken server for well.
+ */
 static const char *presence(const json_t *server)
 {
     const char *state = cli_text(server, "state"), *worst = NULL;

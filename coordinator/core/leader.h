@@ -103,9 +103,9 @@ struct leader_event {
 struct leader;
 
 /* Duties are claimed before they come: a rollout that starts claims one per scope for every stage
- * and for the way it ends; a retry claims one more per scope. What cannot be claimed does not start,
- * so that a decision which is durable always has its place. Every scope's newest FINALIZE has one
- * of its own. So many duties: the largest rollout possible always fits. */
+ * and for the way it ends; a retry claims one more per scope. What cannot be claimed does not
+ * start, so that a decision which is durable always has its place. Every scope's newest FINALIZE
+ * has one of its own. So many duties: the largest rollout possible always fits. */
 uint32_t leader_duties_max(uint32_t scopes_max, uint32_t rollouts_max);
 
 size_t leader_size(const struct leader_limits *limits);

@@ -142,8 +142,8 @@ static int reply_raw(struct reply *re, const char *value)
     return 0;
 }
 
-/* Of what is said: beside a draft, the version that is not released yet is said, too. The version comes
- * first: If-Match stands on that one. */
+/* Of what is said: beside a draft, the version that is not released yet is said, too. The version
+ * comes first: If-Match stands on that one. */
 static const char *tag(const struct config_item *item, char out[48])
 {
     if (item->head_version == item->version)

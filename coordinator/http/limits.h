@@ -2,8 +2,8 @@
  *
  * A bucket holds what may be asked in two seconds, fills at its rate, and every request takes one
  * out; of what is answered from memory the short way, the first of a connection and every tenth
- * after it. IPv6 addresses count by their /64, because one machine has all of that. The table is bounded: where it
- * is full, full buckets go first (they are as good as new ones), then the oldest.
+ * after it. IPv6 addresses count by their /64, because one machine has all of that. The table is
+ * bounded: where it is full, full buckets go first (they are as good as new ones), then the oldest.
  *
  * Shared by threads: every shard has its lock, held for a hash lookup.
  */

@@ -362,8 +362,9 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
         return -1;
     if (p->is_dry_run)
         return reply_plan(rq, re, &p->plan, e);
-    if (check_difference(&p->plan, e) < 0 || check_rolled_back(rq, re, p, e) < 0 || check_frozen(rq, p, e) < 0 ||
-        plan_create(rq, &p->plan, &origin, public_id, e) < 0 || transaction_commit(&t, e) < 0)
+    if (check_difference(&p->plan, e) < 0 || check_rolled_back(rq, re, p, e) < 0 ||
+        check_frozen(rq, p, e) < 0 || plan_create(rq, &p->plan, &origin, public_id, e) < 0 ||
+        transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);
 }

@@ -133,7 +133,8 @@ static int reply_some(struct request *rq, struct reply *re, const char *service,
         return err_set(e, ERR_INVALID, "?cursor= is none that this list gave");
     if (slash)
         memcpy(after, cursor, (size_t)(slash - cursor));
-    if (schemas_list(rq->pg, &places, service, after, slash ? slash + 1 : "", limit + 1, &rows, e) < 0)
+    if (schemas_list(rq->pg, &places, service, after, slash ? slash + 1 : "", limit + 1, &rows, e) <
+        0)
         return -1;
     items = json_array();
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {

@@ -12,8 +12,8 @@
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/pg.h"
 
-/* A secret that would be made has no envelope yet. Of its place the document says that one is there,
- * which is all that a schema of the whole may know. */
+/* A secret that would be made has no envelope yet. Of its place the document says that one is
+ * there, which is all that a schema of the whole may know. */
 #define NO_DIGEST "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 /* One that nobody wrote yet is empty; its environment must be there, as for a write. */

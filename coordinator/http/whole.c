@@ -312,10 +312,11 @@ int whole_list_services(struct request *rq, struct reply *re, struct err *e)
 
         snprintf(cursor, sizeof(cursor), "%s/%s", s.service, s.environment);
         json_array_append_new(
-            items, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}", "service", s.service, "environment",
-                             s.environment, "head", (json_int_t)s.head, "released",
-                             (json_int_t)s.released, "settled", (json_int_t)s.settled, "drafts", (json_int_t)s.drafts, "servers",
-                             (json_int_t)s.servers, "rollout", side(*s.rollout, s.rollout)));
+            items,
+            json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}", "service", s.service, "environment",
+                      s.environment, "head", (json_int_t)s.head, "released", (json_int_t)s.released,
+                      "settled", (json_int_t)s.settled, "drafts", (json_int_t)s.drafts, "servers",
+                      (json_int_t)s.servers, "rollout", side(*s.rollout, s.rollout)));
     }
     return reply_list(re, "services", items, is_more ? cursor : NULL);
 }

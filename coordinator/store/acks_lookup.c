@@ -158,7 +158,8 @@ bool acks_fits(const struct counted *c, bool *is_mismatch_out)
         return k->is_attempt && !k->is_aborted && k->is_open;
     case ACK_ABORTED:
         return k->is_attempt ? k->is_aborted : k->kind == DECISION_ROLLBACK;
-    case ACK_FAILED: /* it runs something else than was decided: its scopes are what can be compared */
+    case ACK_FAILED: /* it runs something else than was decided: its scopes are what can be compared
+                      */
         return !k->is_attempt && holds_scopes_decided(c);
     case ACK_APPLIED:
         fits = !k->is_attempt && k->kind != DECISION_ROLLBACK;

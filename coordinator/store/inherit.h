@@ -31,11 +31,12 @@ int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, c
 int inherit_caused(struct pg *pg, int64_t scope_id, uint64_t since, struct rows **out,
                    struct err *e) __attribute__((warn_unused_result));
 
-/* Everybody who stands on this scope, nearest first, as they are now: scope_id, service, environment,
- * head. No lock. */
+/* Everybody who stands on this scope, nearest first, as they are now: scope_id, service,
+ * environment, head. No lock. */
 int inherit_below(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
-/* Per change, in their order: has the child a value of this key that does not come from `scope_id`? */
+/* Per change, in their order: has the child a value of this key that does not come from `scope_id`?
+ */
 struct config_change;
 int inherit_own_keys(struct pg *pg, int64_t child_id, int64_t scope_id,
                      const struct config_change *changes, size_t count, struct rows **out,

@@ -31,8 +31,8 @@ int joins_seen(struct pg *pg, const int64_t *server_ids, size_t count, struct er
     __attribute__((warn_unused_result));
 int joins_answer(struct pg *pg, const struct answer *answers, size_t count, struct err *e)
     __attribute__((warn_unused_result));
-/* "server.leave" and "server.join" {"memberships":n}; "command.done" or "command.refused" {"command","action",
- * "answer"} in the name of whoever gave the command. */
+/* "server.leave" and "server.join" {"memberships":n}; "command.done" or "command.refused"
+ * {"command","action", "answer"} in the name of whoever gave the command. */
 int joins_audit(struct pg *pg, const struct joins_summary *summary, const struct answer *answers,
                  size_t answer_count, struct err *e) __attribute__((warn_unused_result));
 

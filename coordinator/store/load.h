@@ -53,8 +53,8 @@ struct member_row {
     struct member_load load; /* server index not filled */
 };
 
-/* An open rollout. With a fault it cannot be read, and says why; then it has an id, a public id, and
- * whether it was opened, and nothing else can be relied on. */
+/* An open rollout. With a fault it cannot be read, and says why; then it has an id, a public id,
+ * and whether it was opened, and nothing else can be relied on. */
 struct rollout_row {
     char fault[200];
     int64_t rollout_id;

@@ -1,12 +1,13 @@
-/* pg.h - one PostgreSQL connection: parameters in, rows out, errors as values. The only face of libpq.
+/* pg.h - one PostgreSQL connection: parameters in, rows out, errors as values. The only face of
+ * libpq.
  *
  * A connection belongs to one thread at a time. Statements are given with their text; each
  * connection prepares a text once (keyed by its address: pass string literals) and reuses it.
  * A server that takes no writes is not connected to, unless the connection string says otherwise
- * (target_session_attrs). libpq never reconnects by itself: on CONNECTION_BAD and SQLSTATE 25006, 57P01-57P03, 08xxx the
- * call fails with ERR_UNAVAILABLE and pg_is_broken says so; the owner closes and opens another.
- * Other SQLSTATEs: 23505 unique, 23P01, 40001, 40P01 -> ERR_CONFLICT (pg_constraint names which);
- * 55P03, 57014 -> ERR_UNAVAILABLE; anything else ERR_SYSTEM.
+ * (target_session_attrs). libpq never reconnects by itself: on CONNECTION_BAD and SQLSTATE 25006,
+ * 57P01-57P03, 08xxx the call fails with ERR_UNAVAILABLE and pg_is_broken says so; the owner closes
+ * and opens another. Other SQLSTATEs: 23505 unique, 23P01, 40001, 40P01 -> ERR_CONFLICT
+ * (pg_constraint names which); 55P03, 57014 -> ERR_UNAVAILABLE; anything else ERR_SYSTEM.
  */
 #ifndef COORDINATOR_STORE_PG_H
 #define COORDINATOR_STORE_PG_H

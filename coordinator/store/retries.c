@@ -5,8 +5,8 @@
 
 #include "coordinator/store/pg.h"
 
-/* s failed; r, the rollout behind it, is open or not. An open one asks its members by itself, and an
- * ACTIVATE is nothing that could be told without it. */
+/* s failed; r, the rollout behind it, is open or not. An open one asks its members by itself, and
+ * an ACTIVATE is nothing that could be told without it. */
 #define FAILED_SCOPES                                                                              \
     "server_scope s JOIN decision d ON d.dseq = s.obeyed LEFT JOIN rollout r USING (rollout_id) "  \
     "WHERE s.server_id = v.server_id AND s.outcome IN ('failed', 'broken') "

@@ -103,7 +103,8 @@ enum command_state { COMMAND_WAITING, COMMAND_DONE, COMMAND_NOT_ALLOWED, COMMAND
 /* answer: what is allowed, as "pause,rollback", when refused; behind a semicolon the limit that
  * stands against it, if one does. */
 int commands_look(struct pg *pg, int64_t command_id, enum command_state *state_out,
-                  char answer_out[COMMAND_ANSWER_SIZE], struct err *e) __attribute__((warn_unused_result));
+                  char answer_out[COMMAND_ANSWER_SIZE], struct err *e)
+    __attribute__((warn_unused_result));
 /* Takes a waiting one back; false when it was answered meanwhile. */
 int commands_withdraw(struct pg *pg, int64_t command_id, bool *is_withdrawn_out, struct err *e)
     __attribute__((warn_unused_result));

@@ -55,8 +55,8 @@ int saving_fix_base(struct saving *s, struct err *e) __attribute__((warn_unused_
 int saving_store_decision(struct saving *s, enum decision_kind kind, struct err *e)
     __attribute__((warn_unused_result));
 
-/* A save that servers caused gets their words into its sentence, and on a way back those whose check
- * fails get them as their reason. Before the change is made. */
+/* A save that servers caused gets their words into its sentence, and on a way back those whose
+ * check fails get them as their reason. Before the change is made. */
 int saving_add_words(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 
 /* Members that never got further than pending are told why, unless they have a reason already. */

@@ -7,8 +7,8 @@
 #define NAMED 3       /* servers whose words stand in the sentence; all stand with their servers */
 #define WORDS_MAX 200 /* characters of each */
 
-/* A check that fails has no row of its own with the rollout: whoever is taken back for it keeps what
- * it said. */
+/* A check that fails has no row of its own with the rollout: whoever is taken back for it keeps
+ * what it said. */
 static int note_failing(struct saving *s, struct err *e)
 {
     return PG_QUERY(s->pg,

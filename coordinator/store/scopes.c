@@ -49,10 +49,11 @@ int scopes_find(struct pg *pg, const char *service, const char *environment, str
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released, service, environment, oldest, settled FROM scope "
-                 "WHERE service = $1 AND environment = $2",
-                 &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
+    if (PG_QUERY(
+            pg,
+            "SELECT scope_id, head, released, service, environment, oldest, settled FROM scope "
+            "WHERE service = $1 AND environment = $2",
+            &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
     return take_scope(rows, service, environment, false, out, e);
 }
@@ -124,10 +125,11 @@ static int lock(struct pg *pg, const char *service, const char *environment, boo
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (PG_QUERY(pg,
-                 "SELECT scope_id, head, released, service, environment, oldest, settled FROM scope "
-                 "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
-                 &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
+    if (PG_QUERY(
+            pg,
+            "SELECT scope_id, head, released, service, environment, oldest, settled FROM scope "
+            "WHERE service = $1 AND environment = $2 FOR NO KEY UPDATE",
+            &rows, e, PARAM_TEXT(service), PARAM_TEXT(environment)) < 0)
         return -1;
     return take_scope(rows, service, environment, is_creating, out, e);
 }

@@ -7,12 +7,12 @@
  *
  * What passes is waited out: a lock or statement time-out, a deadlock, a dead connection, a COMMIT
  * without an answer. The same transaction is tried again for as long as the leadership lasts; the
- * leader's log (fence.h) tells whether an earlier try did commit. Acknowledgements that the database
- * refuses are left out, each by itself. After a refused save, and when the fence is lost, the writer
- * reports WRITER_FAILED once, drops everything after it unsaid (results for them never come) and
- * waits for the next writer_lead: the leader's picture of that rollout is wrong, so the next one
- * reads the truth. What is refused once more then stops its own rollout and nobody else: it is paused
- * with the reason, or ended when it is paused or going back already.
+ * leader's log (fence.h) tells whether an earlier try did commit. Acknowledgements that the
+ * database refuses are left out, each by itself. After a refused save, and when the fence is lost,
+ * the writer reports WRITER_FAILED once, drops everything after it unsaid (results for them never
+ * come) and waits for the next writer_lead: the leader's picture of that rollout is wrong, so the
+ * next one reads the truth. What is refused once more then stops its own rollout and nobody else:
+ * it is paused with the reason, or ended when it is paused or going back already.
  */
 #ifndef COORDINATOR_STORE_WRITER_H
 #define COORDINATOR_STORE_WRITER_H
@@ -67,8 +67,9 @@ struct save_request {
     size_t unfit_count;
 };
 
-/* A rollout that cannot be read, or that the database refuses to move: it ends where it stands. What
- * was activated somewhere is rolled back (the decision stays owed), nothing else is promised. */
+/* A rollout that cannot be read, or that the database refuses to move: it ends where it stands.
+ * What was activated somewhere is rolled back (the decision stays owed), nothing else is promised.
+ */
 struct end_request {
     int64_t rollout_id;
     int64_t command; /* that asked for it, answered in the same transaction; 0: none */

@@ -1,7 +1,7 @@
 /* writer_queue.h - what waits for the writer: in order, and as much at once as may go together.
  *
- * Saves and ends are alone. Between two saves the order of acknowledgements, joins, answers and sightings
- * does not matter: they are gathered while a transaction commits, up to a limit.
+ * Saves and ends are alone. Between two saves the order of acknowledgements, joins, answers and
+ * sightings does not matter: they are gathered while a transaction commits, up to a limit.
  */
 #ifndef COORDINATOR_STORE_WRITER_QUEUE_H
 #define COORDINATOR_STORE_WRITER_QUEUE_H
@@ -25,7 +25,8 @@ struct gathering {
     struct condition_note *conditions;
 };
 void gathering_fini(struct gathering *g);
-/* Moves one request of those that were gathered into a gathering of its own; false: none is left. */
+/* Moves one request of those that were gathered into a gathering of its own; false: none is left.
+ */
 bool gathering_split(struct gathering *g, struct gathering *one);
 /* Nothing in it was recorded, and nothing in it is to be receipted. */
 void ack_batch_forget(struct ack_batch *b);

@@ -107,8 +107,11 @@ START_TEST(test_no_number_makes_a_member)
             ck_assert(!said.is_ahead);
         }
     kit_sql(pg, "UPDATE member SET state = 'applied'; UPDATE rollout SET phase = 'baking'");
-    finalize = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_BAKING,
-                                   .to = PHASE_FINALIZING, .decision = DECISION_FINALIZE }, NULL, 0);
+    finalize = save((struct save){ .kind = SAVE_DECISION,
+                                   .from = PHASE_BAKING,
+                                   .to = PHASE_FINALIZING,
+                                   .decision = DECISION_FINALIZE },
+                    NULL, 0);
     ck_assert_uint_eq(ack(ACK_FINALIZED, EVIL, finalize, 2, &to_hash), 0);
     ck_assert(said.is_foreign && !said.is_recorded);
     ck_assert_uint_eq(ack(ACK_FINALIZED, 4, finalize, 2, &to_hash), 1);

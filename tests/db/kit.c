@@ -297,11 +297,12 @@ int64_t kit_scope(struct pg *pg, const char *service, int revisions)
 
 void kit_servers(struct pg *pg, int64_t scope_id, int count)
 {
-    kit_sql(pg,
-            "INSERT INTO server (name, public_key, scopes) SELECT 'server-' || n,"
-            " lpad(n::text, 40, 'k'), '{*}' FROM generate_series(1, %d) AS n ON CONFLICT DO NOTHING;"
-            "INSERT INTO server_scope (server_id, scope_id) SELECT server_id, %lld FROM server",
-            count, (long long)scope_id);
+    kit_sql(
+        pg,
+        "INSERT INTO server (name, public_key, scopes) SELECT 'server-' || n,"
+        " lpad(n::text, 40, 'k'), '{*}' FROM generate_series(1, %d) AS n ON CONFLICT DO NOTHING;"
+        "INSERT INTO server_scope (server_id, scope_id) SELECT server_id, %lld FROM server",
+        count, (long long)scope_id);
 }
 
 int64_t kit_rollout(struct pg *pg, const int64_t *scope_ids, int scope_count, int stages)

@@ -325,7 +325,8 @@ START_TEST(test_unfit_members_are_remembered)
                               .cohort = cohort, .cohort_count = 2,
                               .unfit = unfit, .unfit_count = 1 };
 
-    ck_assert_msg(save_write(pg, &fence, &q, false, &result, &(bool){ 0 }, &err) == 0, "%s", err.text);
+    ck_assert_msg(save_write(pg, &fence, &q, false, &result, &(bool){ 0 }, &err) == 0, "%s",
+                  err.text);
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(server_id::text, ',') FROM member"
                                   " WHERE is_unfit"), "2");
 }

@@ -33,8 +33,8 @@ unsigned judge_blamed(const struct rollout_row *r, unsigned stage)
     return n;
 }
 
-/* A stage is passed over when none of those asked last applied or failed: whoever was ready may have
- * lost its disk since. */
+/* A stage is passed over when none of those asked last applied or failed: whoever was ready may
+ * have lost its disk since. */
 static bool nobody_spoke(const struct rollout_row *r)
 {
     for (unsigned s = 0; s < SERVERS_MAX; s++)

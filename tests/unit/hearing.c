@@ -83,7 +83,8 @@ START_TEST(test_a_new_leadership_starts_over)
 }
 END_TEST
 
-/* ---------------------------------------------------------------- what agents tell of themselves */
+/* ---------------------------------------------------------------- what agents tell of themselves
+ */
 
 static void tell(const char *version, const char *zone)
 {

@@ -210,7 +210,8 @@ END_TEST
 START_TEST(test_what_holds_outside_of_lists_holds_inside)
 {
     must_read("base: &b {host: h, port: 1}\nall: [{<<: *b, port: 2}, {x: {<<: [*b]}}]\n");
-    must_have("all", VALUE_JSON, "[{\"host\":\"h\",\"port\":2},{\"x\":{\"host\":\"h\",\"port\":1}}]");
+    must_have("all", VALUE_JSON,
+              "[{\"host\":\"h\",\"port\":2},{\"x\":{\"host\":\"h\",\"port\":1}}]");
     import_fini(&im);
     must_refuse("a: [{<<: 5}]\n", "merges a map");
     must_refuse("a: [{b: 1, b: 2}]\n", "is there already");

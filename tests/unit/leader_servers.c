@@ -219,7 +219,8 @@ START_TEST(test_a_server_that_cannot_go_back_fails_the_rollout)
 }
 END_TEST
 
-/* It was a member and never moved: it keeps what it runs, and stays due what was released before. */
+/* It was a member and never moved: it keeps what it runs, and stays due what was released before.
+ */
 START_TEST(test_who_has_nothing_to_take_back_is_done)
 {
     uint64_t none = 0;
