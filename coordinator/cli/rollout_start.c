@@ -203,7 +203,7 @@ int rollout_plan(struct cli *cli, int argc, char **argv)
 
 /* ---------------------------------------------------------------- start */
 
-/* "workers by bob, mode by ada": what the plan brings that somebody else wrote. Returns how many. */
+/* "workers by bob, mode by ada": what the plan brings that others wrote. Returns how many. */
 static size_t name_foreign(const json_t *plan, const char *own, struct buffer *out)
 {
     size_t i, k, count = 0;

@@ -188,7 +188,7 @@ struct rollout_facts {
     uint64_t chance;
 };
 
-/* Place a rollout: `words` is memory for ROLLOUT_MEMORY_SETS sets of word_count words each. All sets
+/* Place a rollout: `words` is memory for ROLLOUT_MEMORY_SETS sets of word_count words. All sets
  * are cleared; id, strategy and scopes come from `load`, the rest of it from rollout_restore. */
 void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *words,
                   uint32_t word_count);

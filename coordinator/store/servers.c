@@ -127,40 +127,24 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     "CASE WHEN s.drift <> '' THEN jsonb_build_object('reason', s.drift, 'since', "                 \
     SQL_TIME("s.drifted_at") ") END"
 
-#define SERVER_COLUMNS                                                                                            \
-    "SELECT v.server_id, v.name, v.public_key, v.labels, v.agent_version, v.state, " SQL_TIME("v."                \
-                                                                                              "en"                \
-                                                                                              "ro"                \
-                                                                                              "ll"                \
-                                                                                              "ed"                \
-                                                                                              "_a"                \
-                                                                                              "t") ", " SQL_TIME( \
-        "v.last_seen") ", (SELECT "                                                                               \
-                       "coalesce(jsonb_agg(a.glob ORDER BY a.n), '[]') FROM unnest(v.scopes) "                    \
-                       "WITH ORDINALITY AS a "                                                                    \
-                       "(glob, n) WHERE $3 OR a.glob = '*' OR " SQL_IN_PLACES(                                    \
-                           "split_part(a.glob, '/', 1)", "split_part(a.glob, '/', 2)", "$1",                      \
-                           "$2") "), "                                                                            \
-                                 "coalesce((SELECT jsonb_agg(jsonb_build_object('service', "                      \
-                                 "c.service, 'environment', "                                                     \
-                                 " c.environment, 'revision', s.revision, "                                       \
-                                 "'desired_revision', " DESIRED ", 'state', " SCOPE_STATE                         \
-                                 ", 'detail', " SCOPE_DETAIL                                                      \
-                                 ", 'reason', coalesce(nullif(s.reason, ''), "                                    \
-                                 "nullif(s.check_failing, ''), s.drift), 'check', " SCOPE_CHECK                   \
-                                 ", 'drift', " SCOPE_DRIFT ", 'hash', encode(s.hash, 'hex'), "                    \
-                                 "'steps', steps_json(s.steps), 'failed_step', "                                  \
-                                 "nullif(s.failed_step, ''), 'reverted_to', "                                     \
-                                 "CASE s.outcome WHEN 'failed' THEN "                                             \
-                                 "jsonb_build_object('revision', s.revision, 'hash', "                            \
-                                 " encode(s.hash, 'hex')) END, 'updated_at', " SQL_TIME(                          \
-                                     "s.updated_at") ") ORDER BY c.service, c.environment) FROM "                 \
-                                                     "server_scope s "                                            \
-                                                     " JOIN scope c USING (scope_id) WHERE "                      \
-                                                     "s.server_id = v.server_id AND ($3 "                         \
-                                                     "OR " SQL_IN_PLACES(                                         \
-                                                         "c.service", "c.environment", "$1",                      \
-                                                         "$2") ")), '[]'), " SQL_REACHABLE("v") " FROM server v "
+#define SERVER_COLUMNS                                                                             \
+    "SELECT v.server_id, v.name, v.public_key, v.labels, v.agent_version, v.state, "               \
+    SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", (SELECT "                            \
+    "coalesce(jsonb_agg(a.glob ORDER BY a.n), '[]') FROM unnest(v.scopes) WITH ORDINALITY AS a "   \
+    "(glob, n) WHERE $3 OR a.glob = '*' OR "                                                       \
+    SQL_IN_PLACES("split_part(a.glob, '/', 1)", "split_part(a.glob, '/', 2)", "$1", "$2") "), "    \
+    "coalesce((SELECT jsonb_agg(jsonb_build_object('service', c.service, 'environment', "          \
+    " c.environment, 'revision', s.revision, 'desired_revision', " DESIRED ", 'state', "           \
+    SCOPE_STATE ", 'detail', " SCOPE_DETAIL ", 'reason', coalesce(nullif(s.reason, ''), "          \
+    "nullif(s.check_failing, ''), s.drift), 'check', " SCOPE_CHECK ", 'drift', " SCOPE_DRIFT         \
+    ", 'hash', encode(s.hash, 'hex'), "                                                            \
+    "'steps', steps_json(s.steps), 'failed_step', nullif(s.failed_step, ''), 'reverted_to', "      \
+    "CASE s.outcome WHEN 'failed' THEN jsonb_build_object('revision', s.revision, 'hash', "        \
+    " encode(s.hash, 'hex')) END, 'updated_at', "                                                  \
+    SQL_TIME("s.updated_at") ") ORDER BY c.service, c.environment) FROM server_scope s "           \
+    " JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id AND ($3 OR "                   \
+    SQL_IN_PLACES("c.service", "c.environment", "$1", "$2") ")), '[]'), "                          \
+    SQL_REACHABLE("v") " FROM server v "
 
 /* A reader of everything sees those that read nothing, too. */
 #define IN_SIGHT                                                                                   \

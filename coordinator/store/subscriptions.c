@@ -116,30 +116,22 @@ static int unknown(const char *id, struct err *e)
 int subscriptions_list(struct pg *pg, const struct places *places, const char *id,
                        const char *after, int64_t limit, struct rows **out, struct err *e)
 {
-    if (PG_QUERY(
-            pg,
-            "SELECT u.subscription_id, s.service, s.environment, to_json(u.keys), u.url, "
-            "u.state, coalesce(nullif(u.reason, ''), (SELECT o.last_reason FROM outbox o "
-            " WHERE o.subscription_id = u.subscription_id AND o.attempts > 0 "
-            " AND (o.state <> 'waiting' OR o.last_reason <> '') AND o.last_status <> 410 "
-            " ORDER BY o.outbox_id DESC LIMIT 1)), u.created_by, " SQL_TIME(
-                "u.created_at") ", " SQL_TIME("u.last_notified_at") ", u.scope_id "
-                                                                    "FROM subscription u JOIN "
-                                                                    "scope s USING (scope_id) "
-                                                                    "WHERE ($1 = '' OR "
-                                                                    "u.subscription_id = $1) AND "
-                                                                    "u.subscription_id > $2 "
-                                                                    "AND ($4::text[] IS NULL "
-                                                                    "OR " SQL_IN_PLACES(
-                                                                        "s.service",
-                                                                        "s.environment", "$4",
-                                                                        "$5") ") "
-                                                                              "ORDER BY "
-                                                                              "u.subscription_id "
-                                                                              "LIMIT $3",
-            out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit),
-            places ? places->environments : PARAM_NULL,
-            places ? places->services : PARAM_NULL) != 0)
+    if (PG_QUERY(pg,
+                 "SELECT u.subscription_id, s.service, s.environment, to_json(u.keys), u.url, "
+                 "u.state, coalesce(nullif(u.reason, ''), (SELECT o.last_reason FROM outbox o "
+                 " WHERE o.subscription_id = u.subscription_id AND o.attempts > 0 "
+                 " AND (o.state <> 'waiting' OR o.last_reason <> '') AND o.last_status <> 410 "
+                 " ORDER BY o.outbox_id DESC LIMIT 1)), u.created_by, "
+                 SQL_TIME("u.created_at") ", "
+                 SQL_TIME("u.last_notified_at") ", u.scope_id "
+                 "FROM subscription u JOIN scope s USING (scope_id) "
+                 "WHERE ($1 = '' OR u.subscription_id = $1) AND u.subscription_id > $2 "
+                 "AND ($4::text[] IS NULL OR "
+                 SQL_IN_PLACES("s.service", "s.environment", "$4", "$5") ") "
+                 "ORDER BY u.subscription_id LIMIT $3",
+                 out, e, PARAM_TEXT(id), PARAM_TEXT(after), PARAM_INT(limit),
+                 places ? places->environments : PARAM_NULL,
+                 places ? places->services : PARAM_NULL) != 0)
         return -1;
     return *id && rows_count(*out) == 0 ? unknown(id, e) : 0;
 }

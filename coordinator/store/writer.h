@@ -139,8 +139,8 @@ void writer_join(struct writer *w, struct join_request **request);
 /* Answer a command that needs no change: state 'done' (answer "repeated") or 'refused' (what is
  * allowed, comma-separated; then perhaps ";" and the limit that is reached). No result comes. */
 void writer_answer(struct writer *w, int64_t command_id, bool is_done, const char *answer);
-/* A server is not as it should be, or is again: note without its text, which is copied (condition.h).
- * No result. */
+/* A server is not as it should be, or is again (condition.h): note without its text, which is
+ * copied. No result. */
 void writer_condition(struct writer *w, const struct condition_note *note, const char *text,
                       size_t size);
 /* last_seen of these servers is now; ids taken. No result comes. */
