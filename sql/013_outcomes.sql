@@ -1,4 +1,4 @@
--- 014_outcomes.sql - which outcome of a member is the newest, and whether it could not go back.
+-- 013_outcomes.sql - which outcome of a member is the newest, and whether it could not go back.
 
 -- Outcomes of one server come in the order of their attempts, and within one attempt it may have applied and
 -- gone back since. Twice the attempt, and one more when it failed there; 0: none since this column is there.

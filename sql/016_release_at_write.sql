@@ -1,4 +1,4 @@
--- 018_release_at_write.sql - what readers get and what servers were told are two facts of a scope.
+-- 016_release_at_write.sql - what readers get and what servers were told are two facts of a scope.
 -- Where an environment releases by itself, a write is released in its own transaction and its rollout
 -- brings the servers there: released is ahead of settled until that rollout is finalized.
 

@@ -1,4 +1,4 @@
--- 016_leader_log.sql - how far the writes of a leadership have come, so that a lost answer is no lost leadership.
+-- 014_leader_log.sql - how far the writes of a leadership have come, so that a lost answer is no lost leadership.
 -- Every transaction of a leader moves this row on, first thing. Whoever does not know whether its
 -- COMMIT arrived tries again: when the row stands where that try would put it, it did arrive.
 -- Not in the leader's row: renewing the lease must not wait for a transaction.

@@ -1,4 +1,4 @@
--- 012_entitlement.sql - a server belongs to a scope while its enrolment allows that, and no longer.
+-- 011_entitlement.sql - a server belongs to a scope while its enrolment allows that, and no longer.
 -- lockstepd asks the enrolment before it writes or sends anything; here the database refuses what it would forget.
 
 -- An enrolment says what it allows: nothing is every scope unless somebody wrote "*".

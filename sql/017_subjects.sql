@@ -1,4 +1,4 @@
--- 019_subjects.sql - whose a token is, and which token made it: rights end with what they came from.
+-- 017_subjects.sql - whose a token is, and which token made it: rights end with what they came from.
 -- A name is what a token is called; its subject is the person or the machine behind it, and what the
 -- audit trail, approvals and the authors of rollouts go by. Until now the name stood for both.
 

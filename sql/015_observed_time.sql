@@ -1,4 +1,4 @@
--- 017_observed_time.sql - time in which somebody led: what bakes and time-outs count, through every takeover.
+-- 015_observed_time.sql - time in which somebody led: what bakes and time-outs count, through every takeover.
 -- A clock of the cluster that stands still while nobody leads. It goes on with each renewal of the
 -- lease; what lies between the last one and a takeover was seen by nobody for certain and is not
 -- counted. It is the time of the database, like the lease; who sets that forward gains a lease at most.

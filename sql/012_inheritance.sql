@@ -1,4 +1,4 @@
--- 013_inheritance.sql - who let the secrets of a parent come down to a child, and when.
+-- 012_inheritance.sql - who let the secrets of a parent come down to a child, and when.
 -- The right is asked again at every revision that a parent's change makes: a grant ends with the token that gave it.
 
 ALTER TABLE scope_parent

@@ -1,4 +1,4 @@
--- 022_checks.sql - what the local check of a server says, in its own words.
+-- 020_checks.sql - what the local check of a server says, in its own words.
 
 ALTER TABLE server_scope
     ADD COLUMN check_failing   text NOT NULL DEFAULT '', -- what the check said when it failed; '': it passes

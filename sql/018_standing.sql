@@ -1,4 +1,4 @@
--- 020_standing.sql - what was taken back no longer stands on anything.
+-- 018_standing.sql - what was taken back no longer stands on anything.
 
 -- Does what a completed rollout changed still count? Not when a completed way back took it back, unless
 -- that one was taken back itself.

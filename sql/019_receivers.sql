@@ -1,4 +1,4 @@
--- 021_receivers.sql - who a message goes to: the host and port of its subscription's address.
+-- 019_receivers.sql - who a message goes to: the host and port of its subscription's address.
 -- A courier sends only so many messages to one receiver, and of one owner, at a time (outbox.c).
 
 ALTER TABLE subscription ADD COLUMN receiver text NOT NULL
