@@ -89,12 +89,16 @@ bool leader_step_rollout(struct rollout *r, enum rollout_event event,
     return true;
 }
 
-/* Whoever runs the candidate and whose check says no in any scope of the rollout. */
+/* Whoever runs the candidate and whose check says no in any scope of the rollout that it reads. */
 static void find_failing(const struct leader *l, struct rollout *r)
 {
     bitset_clear(&r->failing);
-    for (unsigned s = 0; s < r->scope_count; s++)
-        bitset_unite(&r->failing, &l->scopes[r->scopes[s]].blamed);
+    for (unsigned s = 0; s < r->scope_count; s++) {
+        const struct scope_state *scope = &l->scopes[r->scopes[s]];
+
+        for (uint32_t w = 0; w < l->word_count; w++)
+            r->failing.words[w] |= scope->blamed.words[w] & scope->members.words[w];
+    }
     bitset_intersect(&r->failing, &r->applied);
 }
 

@@ -39,13 +39,23 @@ static bool hear_check(struct leader *l, uint32_t server, const struct heard_sco
     return bitset_has(&scope->blamed, server) != was_blamed;
 }
 
+/* Whoever comes back to a scope says how the candidate fares there before its row is durable; it
+ * counts from then on, and not only with the next digest. */
+static void hear_early(struct leader *l, uint32_t server, const struct heard_scope *h)
+{
+    if (running_rollout(l, server, h))
+        (void)hear_check(l, server, h);
+}
+
 /* A server that lost its slot (re-imaged) is asked again. */
 void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
 {
     bool is_news;
 
-    if (!bitset_has(&l->scopes[h->scope].members, server))
-        return; /* what it says of a scope that it does not belong to concerns nobody */
+    if (!bitset_has(&l->scopes[h->scope].members, server)) {
+        hear_early(l, server, h);
+        return; /* what else it says of a scope that it does not belong to concerns nobody */
+    }
     is_news = hear_check(l, server, h);
     note(&l->scopes[h->scope].failed, server, h->is_failed);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);

@@ -9,10 +9,11 @@
 struct scope_state {
     bool is_known;
     struct bitset members; /* servers that read the scope and may */
-    struct bitset failing; /* of them: the local check says no of what runs now */
+    struct bitset failing; /* the local check says no of what runs now */
     struct bitset failed;  /* of them: what they obeyed last failed there */
     int64_t retry_ms, retry_wait_ms;
-    struct bitset blamed;  /* of them: and what runs is the newest decision addressed to them */
+    struct bitset blamed; /* and what runs is the newest decision addressed to them; who comes back
+                           * to the scope may be in both before it is a member */
 };
 
 struct leader {

@@ -314,6 +314,7 @@ static void on_joined(struct world *w, unsigned who, const struct request *q)
         if (!((q->scopes | q->left) & BIT(s)))
             continue;
         ev.type = q->left & BIT(s) ? LEADER_WITHDREW : LEADER_JOINED;
+        judge_reads(w, who, q->server, s, ev.type == LEADER_JOINED);
         coordinator_step(w, who, &ev);
     }
 }

@@ -9,13 +9,29 @@ void judge_heard(struct world *w, unsigned who, const struct message *m)
             w->coordinators[who].heard[m->from][s] = m->digests[s];
 }
 
+/* Whoever leaves a scope speaks of it no more: what it said of it is over. */
+void judge_reads(struct world *w, unsigned who, unsigned server, unsigned scope, bool is_reading)
+{
+    struct coordinator *c = &w->coordinators[who];
+
+    if (is_reading) {
+        c->readers[scope] |= BIT(server);
+        return;
+    }
+    c->readers[scope] &= ~BIT(server);
+    c->heard[server][scope] = (struct digest_row){ 0 };
+}
+
 /* Some scope of the rollout told of a failing check of what the rollout activated there. */
 static bool told_of_failing(const struct world *w, unsigned who, const struct rollout_row *r,
                             unsigned server)
 {
     for (unsigned t = 0; t < r->target_count; t++) {
-        const struct digest_row *h = &w->coordinators[who].heard[server][r->targets[t].scope];
+        const struct coordinator *c = &w->coordinators[who];
+        const struct digest_row *h = &c->heard[server][r->targets[t].scope];
 
+        if (!(c->readers[r->targets[t].scope] & BIT(server)))
+            continue; /* it does not belong to it, or not yet */
         for (unsigned i = 0; i < w->database.decision_count && h->is_check_failing; i++) {
             const struct decision_row *d = &w->database.decisions[i];
 

@@ -138,6 +138,7 @@ bool coordinator_load(struct world *w, unsigned who)
     c->leader = leader_init(c->memory, &limits, w->now_ms);
     for (unsigned s = 0; s < d->scope_count; s++) {
         leader_load_scope(c->leader, s);
+        c->readers[s] = d->scopes[s].members;
         for (unsigned v = 0; v < SERVERS_MAX; v++)
             if (d->scopes[s].members & BIT(v))
                 leader_load_member(c->leader, v, s);

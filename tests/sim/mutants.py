@@ -122,7 +122,9 @@ MUTANTS = [
         ("coordinator/core/leader_acks.c", "    if (a->kind == ACK_APPLIED && bitset_has(&r->failed, a->server))\n        return;",
          "    if (a->kind == ACK_APPLIED)\n        bitset_remove(&r->failed, a->server);")]),
     ("the last scope hides the others' checks", True, [
-        ("coordinator/core/leader.c", "        bitset_unite(&r->failing, &l->scopes[r->scopes[s]].blamed);", "        bitset_copy(&r->failing, &l->scopes[r->scopes[s]].blamed);")]),
+        ("coordinator/core/leader.c", "            r->failing.words[w] |= scope->blamed", "            r->failing.words[w] = scope->blamed")]),
+    ("what is heard before a row is durable is lost", True, [
+        ("coordinator/core/leader_hear.c", "        hear_early(l, server, h);\n", "        (void)hear_early;\n")]),
     ("a retry excuses what the change broke", True, [
         ("coordinator/core/leader.c", "static void note_unfit(const struct leader *l, struct rollout *r)\n", "void note_unfit(const struct leader *l, struct rollout *r)\n"),
         ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),

@@ -123,6 +123,7 @@ struct coordinator {
     unsigned frame_count;
     struct frame frames[ATTEMPTS_MAX + DECISIONS_MAX];
     struct digest_row heard[SERVERS_MAX][SCOPES_MAX]; /* in this leadership, as they came */
+    uint64_t readers[SCOPES_MAX]; /* servers that its leader knows as members */
     uint64_t offered[COMMANDS_MAX / 64 + 1]; /* commands taken */
     uint64_t known_rollouts;
     int64_t ping_ms;
@@ -356,6 +357,7 @@ void judge_rows(struct world *w, unsigned who);
 
 /* judge_leader.c */
 void judge_heard(struct world *w, unsigned who, const struct message *m);
+void judge_reads(struct world *w, unsigned who, unsigned server, unsigned scope, bool is_reading);
 void judge_asked(struct world *w, unsigned who, const struct save *s);
 
 /* coverage.c */

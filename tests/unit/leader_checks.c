@@ -104,6 +104,73 @@ START_TEST(test_a_retry_excuses_nobody)
 }
 END_TEST
 
+static void move(enum leader_event_type type, uint32_t server)
+{
+    struct leader_event ev = event(type);
+
+    ev.server = server;
+    ev.scope = 0;
+    step(ev);
+}
+
+/* Two servers bake; one of them leaves the scope. */
+static void leave_while_baking(void)
+{
+    pair = true;
+    load.strategy.stages[0].bake_ms = 10000;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    acks(ACK_APPLIED, 0x03, 2);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    move(LEADER_WITHDREW, 0);
+}
+
+/* The digest that brings it back to the scope is heard before its row is durable: what it says of
+ * the candidate counts as soon as it belongs to the scope, and no earlier. */
+START_TEST(test_a_check_told_on_coming_back_counts)
+{
+    leave_while_baking();
+    pong(0, 2, true, false);
+    tick(100);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    move(LEADER_JOINED, 0);
+    tick(100);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+START_TEST(test_a_check_is_over_for_who_left)
+{
+    load.strategy.stages[0].max_failed.count = 1;
+    pair = true;
+    load.strategy.stages[0].bake_ms = 10000;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    acks(ACK_APPLIED, 0x03, 2);
+    pong(0, 2, true, false);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0x01);
+    move(LEADER_WITHDREW, 0);
+    tick(100);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
+    move(LEADER_JOINED, 0);
+    tick(100);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
+}
+END_TEST
+
+/* Of what ran before, told on coming back. */
+START_TEST(test_an_old_check_told_on_coming_back_does_not_count)
+{
+    leave_while_baking();
+    pong(0, 0, true, false);
+    move(LEADER_JOINED, 0);
+    tick(100);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const all[] = {
@@ -114,6 +181,9 @@ int main(void)
         test_a_check_that_fails_while_servers_are_chosen_counts,
         test_a_check_of_the_old_content_does_not_count,
         test_a_retry_excuses_nobody,
+        test_a_check_told_on_coming_back_counts,
+        test_a_check_is_over_for_who_left,
+        test_an_old_check_told_on_coming_back_does_not_count,
     };
 
     return run_all("leader_checks", all, sizeof(all) / sizeof(all[0]));
