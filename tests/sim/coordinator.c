@@ -394,7 +394,8 @@ static void note_ack(struct world *w, unsigned who, const struct message *m)
                                                    .outbox = m->outbox,
                                                    .session = m->session,
                                                    .incarnation = m->incarnation,
-                                                   .scopes = m->scopes };
+                                                   .scopes = m->scopes,
+                                                   .read = m->read };
     if (c->note_count == BATCH_MAX || !c->is_writing)
         flush_notes(w, who);
     if (c->note_count == BATCH_MAX)

@@ -117,6 +117,7 @@ struct ack_note {
     uint64_t outbox, session;
     unsigned incarnation;
     uint64_t scopes;  /* that it speaks of */
+    uint64_t read;    /* what its server read when it spoke */
     bool is_recorded; /* it was addressed: only then it is counted */
 };
 

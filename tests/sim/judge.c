@@ -111,7 +111,7 @@ void judge_ack(struct world *w, const struct ack_note *n)
     for (unsigned s = 0; s < w->database.scope_count; s++) {
         const struct promise *pr = &v->disk.promises[s];
 
-        if (n->ack.kind == ACK_ABORTED && !((n->scopes ? n->scopes : v->scopes) & BIT(s)))
+        if (n->ack.kind == ACK_ABORTED && !((n->scopes ? n->scopes : n->read) & BIT(s)))
             continue; /* of a scope that it did not read then it said nothing */
         if (n->ack.kind == ACK_ABORTED && runs_of_rollout(w, n->ack.number, pr))
             violated(w, "S5: server %u has nothing to take back by %llu and runs the candidate",

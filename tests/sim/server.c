@@ -40,6 +40,7 @@ static void send(struct world *w, unsigned who, struct message *m)
     m->session = v->session;
     m->boot = v->boot;
     m->incarnation = v->incarnation;
+    m->read = (uint8_t)v->scopes;
     post(w, m);
 }
 

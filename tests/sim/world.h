@@ -64,6 +64,7 @@ struct message {
     bool is_eventual, is_broken;
     uint32_t isolation_ms;
     uint8_t target_count, scopes;
+    uint8_t read; /* what its server read at that moment, for the judge */
     struct target_row targets[SCOPES_MAX];
     struct digest_row digests[SCOPES_MAX];
 };
