@@ -339,9 +339,8 @@ static void find_still(struct step *s)
     for (unsigned i = 0; i < ev->target_count; i++) {
         const struct promise *pr = &s->p->promises[ev->targets[i].scope];
 
-        if (s->newer & BIT(ev->targets[i].scope) && !promise_is_moved(pr) &&
-            promise_is_newer(pr, ev->gen, ev->number) && /* else it was obeyed, and failed */
-            !hash_equal(&pr->active.hash, &ev->targets[i].content.hash))
+        if (s->newer & BIT(ev->targets[i].scope) &&
+            promise_stays(pr, ev->gen, ev->number, &ev->targets[i].content.hash))
             s->still |= BIT(ev->targets[i].scope);
     }
     s->newer &= ~s->still;

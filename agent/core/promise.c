@@ -43,10 +43,24 @@ bool promise_is_cut_off(const struct promise *pr, int64_t silent_ms)
            !pr->is_finalized;
 }
 
+static bool runs_candidate(const struct promise *pr)
+{
+    return pr->obeyed_kind == ORDER_ACTIVATE && !pr->is_finalized;
+}
+
 bool promise_is_moved(const struct promise *pr)
 {
-    return pr->outcome == OUTCOME_APPLYING || pr->outcome == OUTCOME_BROKEN ||
-           (pr->obeyed_kind == ORDER_ACTIVATE && !pr->is_finalized);
+    return pr->outcome == OUTCOME_APPLYING || pr->outcome == OUTCOME_BROKEN || runs_candidate(pr);
+}
+
+/* Whoever said that nothing is to be taken back has nothing to take back later either: a FINALIZE
+ * that it applies since is no candidate. What was obeyed and failed is not what never moved. */
+bool promise_stays(const struct promise *pr, uint32_t gen, uint64_t dseq, const struct hash *base)
+{
+    if (!promise_is_newer(pr, gen, dseq))
+        return false;
+    return (pr->closed == dseq && !runs_candidate(pr)) ||
+           (!promise_is_moved(pr) && !hash_equal(&pr->active.hash, base));
 }
 
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,

@@ -78,6 +78,9 @@ bool promise_is_cut_off(const struct promise *pr, int64_t silent_ms);
  * for a ROLLBACK to take back. */
 bool promise_is_moved(const struct promise *pr);
 
+/* The ROLLBACK `dseq` to `base` takes nothing back here: what runs stays. */
+bool promise_stays(const struct promise *pr, uint32_t gen, uint64_t dseq, const struct hash *base);
+
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,
                   const struct content *base, uint32_t isolation_ms);
 void promise_close(struct promise *pr, uint64_t attempt);

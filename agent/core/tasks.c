@@ -89,9 +89,7 @@ uint64_t tasks_still_scopes(const struct step *s)
     for (unsigned i = 0; i < s->task->target_count && s->task->order == ORDER_ROLLBACK; i++) {
         const struct promise *pr = tasks_promise(s, &s->task->targets[i]);
 
-        if (!promise_is_moved(pr) &&
-            promise_is_newer(pr, s->task->gen, s->task->number) && /* else it failed here */
-            !hash_equal(&pr->active.hash, &s->task->targets[i].content.hash))
+        if (promise_stays(pr, s->task->gen, s->task->number, &s->task->targets[i].content.hash))
             mask |= BIT(s->task->targets[i].scope);
     }
     return mask;

@@ -72,6 +72,56 @@ START_TEST(test_late_words_of_the_rollout_find_nothing)
 }
 END_TEST
 
+/* The release is tried again meanwhile, and is half applied when the way back is said once more.
+ * The coordinator counts on the first answer, and would not say that way back again if it failed. */
+START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
+{
+    failed_the_release();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    saved();
+    expect_said(ACK_WORD_ABORTED, 33);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    must(PARTICIPANT_APPLY);
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    expect_said(ACK_WORD_ABORTED, 33);
+    ck_assert_ptr_null(effect(PARTICIPANT_STAGE));
+    ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
+    applied(true);
+    expect_save(ACK_WORD_FINALIZED, 22);
+    ck_assert_uint_eq(promise(A)->obeyed, 22);
+}
+END_TEST
+
+/* It was obeyed, and failed: told again it is staged and applied again, not called kept. */
+START_TEST(test_a_way_back_that_failed_is_taken_up_again)
+{
+    start();
+    released(1, 0);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    ended(PARTICIPANT_STAGED, 1, true);
+    ended(PARTICIPANT_SAVED, 1, true);
+    ended(PARTICIPANT_APPLIED, 1, false);
+    ended(PARTICIPANT_SAVED, 1, true);
+    ended(PARTICIPANT_APPLIED, 1, true);
+    expect_save(ACK_WORD_FAILED, 33);
+    ended(PARTICIPANT_SAVED, 1, true);
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    must(PARTICIPANT_STAGE);
+    staged(true);
+    saved();
+    ck_assert(!must(PARTICIPANT_APPLY)->is_revert);
+    applied(true);
+    expect_save(ACK_WORD_ROLLED_BACK, 33);
+    ck_assert(runs(4));
+}
+END_TEST
+
 /* It is in the middle of the release when the way back overtakes it, and fails: it had something
  * good before, and has it again. */
 START_TEST(test_a_way_back_that_fails_leaves_what_was_good)
@@ -143,6 +193,8 @@ int main(void)
         test_who_never_moved_goes_nowhere,
         test_that_nothing_was_taken_back_is_said_again,
         test_late_words_of_the_rollout_find_nothing,
+        test_a_way_back_that_was_declined_is_never_obeyed,
+        test_a_way_back_that_failed_is_taken_up_again,
         test_a_way_back_that_fails_leaves_what_was_good,
         test_a_way_back_is_looked_at_again_when_it_is_staged,
         test_a_candidate_leaves_even_when_the_base_cannot_be_had,
