@@ -141,17 +141,17 @@ static void note_confirmed(const struct leading *l, const struct snapshot *s, in
 }
 
 /* Whoever it failed on may be told it once more. */
-static void load_broken(const struct leading *l, const struct snapshot *s,
+static void load_failed(const struct leading *l, const struct snapshot *s,
                         const struct decision_row *row)
 {
     for (size_t i = 0; i < s->membership_count; i++) {
         const struct roster_server *server;
 
-        if (!s->memberships[i].is_broken || s->memberships[i].obeyed != row->dseq)
+        if (!s->memberships[i].is_failed || s->memberships[i].obeyed != row->dseq)
             continue;
         server = roster_by_id(l->edges->roster, s->memberships[i].server_id);
         if (server)
-            leader_load_broken(l->leader, row->dseq, server->index);
+            leader_load_failed(l->leader, row->dseq, server->index);
     }
 }
 
@@ -185,7 +185,7 @@ static int load_duties(struct leading *l, const struct snapshot *s, const struct
                                     row->is_for_all ? NULL : &addressed, &confirmed);
     }
     if (fits && row->kind == DECISION_ROLLBACK)
-        load_broken(l, s, row);
+        load_failed(l, s, row);
     free(addressed.words);
     free(confirmed.words);
     return fits ? 0

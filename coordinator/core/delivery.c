@@ -131,6 +131,13 @@ void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server)
     }
 }
 
+/* It goes that way back, or went it, and did not say yet how that ended: while it owes the answer,
+ * the duty is there for what may fail. */
+static bool is_underway(const struct duty *duty, uint64_t obeyed)
+{
+    return duty->kind == DECISION_ROLLBACK && duty->dseq == obeyed;
+}
+
 /* An ACTIVATE is owed to who holds its slot; the others are asked to prepare first. */
 void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
                     uint64_t slot)
@@ -142,7 +149,7 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
             continue;
         if (duty->dseq > obeyed && (!duty->attempt || duty->attempt == slot))
             bitset_add(&duty->owed, server);
-        else
+        else if (!is_underway(duty, obeyed))
             bitset_remove(&duty->owed, server);
     }
 }
@@ -187,10 +194,19 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
     }
 }
 
+void delivery_failed(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
+{
+    delivery_keep(d, dseq, server);
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq == dseq && dseq && d->duties[i].scope == scope)
+            bitset_remove(&d->duties[i].owed, server);
+}
+
 void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server)
 {
     for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq == dseq && dseq && bitset_has(&d->duties[i].addressed, server))
+        if (d->duties[i].dseq == dseq && dseq && d->duties[i].kind == DECISION_ROLLBACK &&
+            bitset_has(&d->duties[i].addressed, server))
             d->duties[i].is_kept = true;
 }
 

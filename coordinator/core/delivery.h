@@ -70,8 +70,11 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server left the scope. It is owed nothing while it is away; what it did not answer stays
  * addressed to it, so that its first digest after it came back says what it still has to hear. */
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope);
-/* The ROLLBACK `dseq` failed on this server: it stays, so that it can be told once more. */
+/* The decision `dseq` failed on this server: a ROLLBACK stays, so that it can be told once more. */
 void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server);
+/* A digest says that it failed in this scope, and its answer is not recorded yet: it is kept, and
+ * not said again before its time. */
+void delivery_failed(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* Nothing of `dseq` is to be taken back on this server in this scope: it is addressed no more. */
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* What this server obeyed is the newest decision for it. An ACTIVATE of `rollout` does not count as

@@ -132,7 +132,7 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *addressed, const struct bitset *confirmed);
 /* The ROLLBACK that was loaded failed on this server: it may be told again. */
-void leader_load_broken(struct leader *l, uint64_t dseq, uint32_t server);
+void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server);
 /* After loading: continue every open rollout. */
 void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out);
 

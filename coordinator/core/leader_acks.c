@@ -95,7 +95,7 @@ static void on_outcome(struct leader *l, const struct ack *a)
     struct rollout *r = leader_find(l, duty ? duty->rollout : a->rollout);
 
     delivery_confirm(&l->delivery, a->number, a->server);
-    if (duty && duty->kind == DECISION_ROLLBACK && a->kind == ACK_FAILED)
+    if (a->kind == ACK_FAILED)
         delivery_keep(&l->delivery, a->number, a->server);
     if (!r || !bitset_has(asked_by(r, kind), a->server))
         return;

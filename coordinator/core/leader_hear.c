@@ -59,6 +59,8 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
     is_news = hear_check(l, server, h);
     note(&l->scopes[h->scope].failed, server, h->is_failed);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
+    if (h->is_failed)
+        delivery_failed(&l->delivery, h->obeyed, server, h->scope);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
         const struct duty *activate;

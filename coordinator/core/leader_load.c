@@ -256,7 +256,7 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     return true;
 }
 
-void leader_load_broken(struct leader *l, uint64_t dseq, uint32_t server)
+void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server)
 {
     delivery_keep(&l->delivery, dseq, server);
 }

@@ -36,7 +36,7 @@ struct membership_row {
     int64_t server_id, scope_id;
     uint64_t obeyed;
     bool is_bad[CONDITION_KIND_COUNT]; /* what is not as it should be there */
-    bool is_broken; /* what it obeyed failed, and so did the way back */
+    bool is_failed; /* what it obeyed last failed, whatever runs since */
 };
 
 struct change_row {

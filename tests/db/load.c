@@ -91,7 +91,8 @@ START_TEST(test_the_roster)
                 " labels = '{\"zone\":\"a\"}' WHERE server_id = 2;"
                 "UPDATE server SET state = 'excluded' WHERE server_id = 3;"
                 "UPDATE server SET retries = 2 WHERE server_id = 3;"
-                "UPDATE server_scope SET obeyed = 7, outcome = 'broken' WHERE server_id = 1");
+                "UPDATE server_scope SET obeyed = 7, outcome = 'broken' WHERE server_id = 1;"
+                "UPDATE server_scope SET outcome = 'failed' WHERE server_id = 2");
     load();
     ck_assert_uint_eq(s->server_count, 3);
     ck_assert_str_eq(s->servers[0].name, "server-1");
@@ -105,7 +106,8 @@ START_TEST(test_the_roster)
     ck_assert(s->scopes[0].head == 1 && s->scopes[0].settled == 0);
     ck_assert_uint_eq(s->membership_count, 3);
     ck_assert_uint_eq(s->memberships[0].obeyed, 7);
-    ck_assert(s->memberships[0].is_broken && !s->memberships[1].is_broken);
+    ck_assert(s->memberships[0].is_failed && s->memberships[1].is_failed);
+    ck_assert(!s->memberships[2].is_failed);
     ck_assert_int_eq(s->servers[2].retries, 2);
 }
 END_TEST

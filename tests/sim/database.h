@@ -24,7 +24,7 @@ struct scope_row {
     uint64_t released_dseq;
     uint64_t members; /* server_scope: who reads it */
     uint64_t obeyed[SERVERS_MAX];
-    uint64_t broken; /* what they obeyed failed, and so did the way back */
+    uint64_t failed; /* on whom what they obeyed last failed */
 };
 
 enum member_state {

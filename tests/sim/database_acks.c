@@ -86,10 +86,10 @@ static void record_outcome(struct database *d, const struct ack *a, uint64_t sco
             scope->obeyed[a->server] = row->dseq;
         if (scope->obeyed[a->server] != row->dseq)
             continue;
-        if (a->kind == ACK_FAILED && a->is_broken)
-            scope->broken |= BIT(a->server);
+        if (a->kind == ACK_FAILED)
+            scope->failed |= BIT(a->server);
         else
-            scope->broken &= ~BIT(a->server);
+            scope->failed &= ~BIT(a->server);
     }
     if (!m->is_in)
         return;

@@ -117,8 +117,8 @@ static bool load_decisions(struct world *w, struct leader *l)
                                       &confirmed))
                 return false;
             for (unsigned s = 0; s < SERVERS_MAX && row->kind == DECISION_ROLLBACK; s++)
-                if (d->scopes[scope].broken & BIT(s) && d->scopes[scope].obeyed[s] == row->dseq)
-                    leader_load_broken(l, row->dseq, s);
+                if (d->scopes[scope].failed & BIT(s) && d->scopes[scope].obeyed[s] == row->dseq)
+                    leader_load_failed(l, row->dseq, s);
         }
     }
     return true;

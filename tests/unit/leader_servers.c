@@ -163,6 +163,43 @@ START_TEST(test_a_way_back_that_failed_is_told_again_when_asked_for)
 }
 END_TEST
 
+/* Its digest says so before the word of the failure is recorded. */
+START_TEST(test_a_way_back_is_kept_by_the_digest_that_says_it_failed)
+{
+    uint64_t back;
+
+    pass_the_first_stage();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+    back = dseq;
+    acks(ACK_ABORTED, 0xfe, back);
+    tick(200000);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    told_within(2, 0, back, true);
+    ck_assert(leader_is_live(l, back));
+    ack(ACK_FAILED, 0, back);
+    ck_assert_uint_ge(told_within(240, 0, back, true), 2);
+}
+END_TEST
+
+/* It is on its way when the rollout ends without it, and fails after that. */
+START_TEST(test_a_way_back_that_is_underway_outlives_its_rollout)
+{
+    uint64_t back;
+
+    pass_the_first_stage();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+    back = dseq;
+    acks(ACK_ABORTED, 0xfe, back);
+    told_within(200, 0, back, false);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert(leader_is_live(l, back));
+    ack(ACK_FAILED, 0, back);
+    ck_assert_uint_ge(told_within(240, 0, back, true), 2);
+    ack(ACK_ROLLED_BACK, 0, back);
+    ck_assert_uint_eq(told_within(1000, 0, back, false), 0);
+}
+END_TEST
+
 /* A leader that finds it in the database keeps it as well. */
 START_TEST(test_a_way_back_that_failed_outlives_its_leader)
 {
@@ -170,7 +207,7 @@ START_TEST(test_a_way_back_that_failed_outlives_its_leader)
     struct bitset one = { &word, 1 };
 
     ck_assert(leader_load_decision(l, 9, DECISION_ROLLBACK, 7, 0, 0, &one, &one));
-    leader_load_broken(l, 9, 0);
+    leader_load_failed(l, 9, 0);
     leader_begin(l, now, 1, &out);
     tick(200000);
     ck_assert(leader_is_live(l, 9));
@@ -471,6 +508,8 @@ int main(void)
         test_who_failed_is_told_the_release_again_when_asked_for,
         test_who_failed_is_told_again_by_and_by,
         test_a_way_back_that_failed_is_told_again_when_asked_for,
+        test_a_way_back_is_kept_by_the_digest_that_says_it_failed,
+        test_a_way_back_that_is_underway_outlives_its_rollout,
         test_a_way_back_that_failed_outlives_its_leader,
         test_a_scope_without_servers_completes_at_once,
         test_a_newcomer_gets_the_released_revision,
