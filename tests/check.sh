@@ -6,6 +6,8 @@ shopt -s nullglob
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build} ONLY=${ONLY:-} SEED=${SEED:-} AGENTS=${AGENTS:-1000}
 passed=0 failed=0
+# What hangs is ended; what a busy machine makes slow is not. (Units that set a limit get five times it.)
+export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-60} CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-5}
 log=$(mktemp -t lockstep-check.XXXXXX)
 trap 'rm -f "$log"' EXIT
 
