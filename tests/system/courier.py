@@ -290,7 +290,7 @@ def test_tarpit(world):
         began = time.monotonic()
         completed(world, "tar/prod", a=2)
         good.wait(1, "the good one")
-        check(time.monotonic() - began < 8, f"it came after {time.monotonic() - began:.1f} s")
+        check(time.monotonic() - began < 40, f"it came after {time.monotonic() - began:.1f} s")
         check(len(tar.got) <= 8, f"the others have {len(tar.got)} transfers")
     world.postgres.sql("DELETE FROM subscription WHERE created_by = 'evil'")
 
