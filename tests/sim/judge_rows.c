@@ -28,15 +28,17 @@ static unsigned count_applied(const struct world *w, const struct rollout_row *r
     return n;
 }
 
-/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed. Its
- * budget is judged where the next one opens. */
+/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed in the
+ * attempt that asked it last: a failure before that was taken back by whoever said retry. Its budget
+ * is judged where the next one opens. */
 void judge_passed(struct world *w, const struct rollout_row *r)
 {
     bool has_failed = database_failures(r, r->stage) > 0;
 
     for (unsigned s = 0; s < SERVERS_MAX; s++)
-        has_failed |=
-            r->members[s].is_in && r->members[s].stage == r->stage && w->told_failed[r->id - 1][s];
+        has_failed |= r->members[s].is_in && r->members[s].stage == r->stage &&
+                      w->told_failed[r->id - 1][s] &&
+                      w->told_failed[r->id - 1][s] >= r->members[s].attempt_number;
     if (count_applied(w, r) == 0 && has_failed)
         violated(w, "S11: stage %u of rollout %llu passed and nobody applied it", r->stage,
                  U(r->id));
