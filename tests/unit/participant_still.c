@@ -73,7 +73,7 @@ START_TEST(test_late_words_of_the_rollout_find_nothing)
 END_TEST
 
 /* The release is tried again meanwhile, and is half applied when the way back is said once more.
- * The coordinator counts on the first answer, and would not say that way back again if it failed. */
+ * The coordinator counts on the first answer, and would not say it again if it failed. */
 START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
 {
     failed_the_release();
