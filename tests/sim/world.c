@@ -385,7 +385,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
         memset(v->running, 0, sizeof(v->running));
         v->is_up = v->is_there = false;
         v->life = v->incarnation = v->deed_count = 0;
-        v->lost_below = v->behind = v->boot = v->seen_epoch = 0;
+        v->lost_below = v->behind = v->boot = v->seen_epoch = v->has_left = 0;
         v->save_head = v->save_tail = 0;
         v->disk_free_ms = 0;
         v->participant.task_count = 0;

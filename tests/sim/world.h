@@ -164,6 +164,7 @@ struct server {
     bool is_up, is_there; /* is_there: enrolled and installed by now */
     unsigned life, incarnation;
     uint64_t scopes; /* it reads these */
+    uint64_t has_left; /* these it did not read for a while */
     struct participant participant;
     struct disk disk;
     struct pending_save saves[SAVES_MAX];
