@@ -29,8 +29,8 @@ static unsigned count_applied(const struct world *w, const struct rollout_row *r
 }
 
 /* S11: a stage passes when somebody applied it, or nobody of it was there and none failed in the
- * attempt that asked it last: a failure before that was taken back by whoever said retry. Its budget
- * is judged where the next one opens. */
+ * attempt that asked it last: a failure before that was taken back by who said retry. Its budget is
+ * judged where the next one opens. */
 void judge_passed(struct world *w, const struct rollout_row *r)
 {
     bool has_failed = database_failures(r, r->stage) > 0;
