@@ -442,7 +442,7 @@ static bool is_settled(struct world *w, unsigned server, unsigned scope, const c
     const struct promise *pr = &v->disk.promises[scope];
     const struct scope_row *row = &w->database.scopes[scope];
     bool is_well = pr->outcome == OUTCOME_OK || pr->outcome == OUTCOME_NONE;
-    /* Not asked yet: a way back that a server confirmed in one scope, while it did not read another,
+    /* Known: a way back that a server confirmed in one scope, while it did not read another,
      * reaches the other one with the next rollout only (seeds 66543 and 70987). */
     bool is_late = v->has_left & BIT(scope) && pr->obeyed < newest_for(w, server, scope);
 
