@@ -144,6 +144,9 @@ in_code '^\s*typedef (struct|union|enum)|MDB_(NOSYNC|NOMETASYNC|WRITEMAP)|ROUTER
     rule "never a typedef of a struct, LMDB without its sync, ROUTER_HANDOVER, PREPARE TRANSACTION"
 found '\b(TODO|FIXME|XXX|HACK)\b|not implemented' "${sources[@]}" "${scripts[@]}" | grep -v '^tests/tidy\.sh:' |
     rule "nothing is left open in comments: TODO, FIXME, XXX"
+for f in $(files 'coordinator/*.c' | grep -v '^coordinator/cli/'); do
+    [ "$(grep -c 'pthread_create(' "$f")" -le "$(grep -c 'pulse_begin(' "$f")" ] || echo "$f"
+done | rule "every thread of the coordinator has a pulse, so that the watchdog asks it (common/pulse.h)"
 in_code '\bsleep\(' "${sources[@]}" | rule "no sleep() as synchronisation: poll with a limit"
 found '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" README.md | rule "no blanks at line ends"
 

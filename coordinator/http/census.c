@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/secrets.h"
@@ -53,16 +53,16 @@ static void *work(void *arg)
 {
     struct census *c = arg;
 
+    pulse_begin("census");
     pthread_mutex_lock(&c->lock);
     while (!c->is_stopping) {
-        int64_t at = clock_monotonic_ms() + INTERVAL_MS;
-        struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
+        int64_t at_ms = clock_monotonic_ms() + INTERVAL_MS;
 
         pthread_mutex_unlock(&c->lock);
         count(c);
         pthread_mutex_lock(&c->lock);
-        while (!c->is_stopping && clock_monotonic_ms() < at)
-            pthread_cond_timedwait(&c->changed, &c->lock, &until);
+        while (!c->is_stopping && clock_monotonic_ms() < at_ms)
+            pulse_wait(&c->changed, &c->lock);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
@@ -71,16 +71,12 @@ static void *work(void *arg)
 struct census *census_start(struct pg_pool *pool, struct keyring *keyring)
 {
     struct census *c = calloc(1, sizeof(*c));
-    pthread_condattr_t monotonic;
 
     MUST(c);
     c->pool = pool;
     c->keyring = keyring;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&c->changed, NULL);
     MUST(pthread_create(&c->thread, NULL, work, c) == 0);
     return c;
 }

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "coordinator/http/answer.h"
 #include "coordinator/http/answers.h"
 #include "coordinator/http/config.h"
@@ -61,6 +62,7 @@ static int keep_scope(struct warmup *w, struct pg *pg, const struct changed_scop
     SCOPED(rows_free) struct rows *rows = NULL;
     struct scope scope;
 
+    pulse_allow(PULSE_WORK_MS);
     if (scopes_find(pg, named->service, named->environment, &scope, e) < 0 ||
         config_snapshot(pg, scope.scope_id, scope.released, &rows, e) < 0)
         return -1;
@@ -120,8 +122,10 @@ static void *run(void *arg)
     int64_t began_ms = clock_monotonic_ms();
     int rc = -1;
 
+    pulse_begin("http warm-up");
     /* Until what is kept is compared with the database, nothing may be kept. */
     while (!w->is_stopping && rc < 0) {
+        pulse_beat();
         if (!freshness_is_current(w->freshness, clock_monotonic_ms()) ||
             pg_pool_take(w->pool, POOL_WAIT_MS, &pg, &e) < 0) {
             nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000 }, NULL);

@@ -3,11 +3,11 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "coordinator/store/pg.h"
 
 #define FIRST_MS 60000
@@ -70,13 +70,11 @@ static void look(struct keeper *k)
 static bool sleep_for(struct keeper *k, int64_t ms)
 {
     int64_t at_ms = clock_monotonic_ms() + ms;
-    struct timespec until = { .tv_sec = at_ms / 1000, .tv_nsec = at_ms % 1000 * 1000000 };
     bool goes_on;
-    int rc = 0;
 
     pthread_mutex_lock(&k->lock);
-    while (!k->is_stopping && rc == 0)
-        rc = pthread_cond_timedwait(&k->stopped, &k->lock, &until);
+    while (!k->is_stopping && clock_monotonic_ms() < at_ms)
+        pulse_wait(&k->stopped, &k->lock);
     goes_on = !k->is_stopping;
     pthread_mutex_unlock(&k->lock);
     return goes_on;
@@ -87,6 +85,7 @@ static void *run(void *arg)
     struct keeper *k = arg;
     int64_t ms = k->interval_ms < FIRST_MS ? k->interval_ms : FIRST_MS;
 
+    pulse_begin("keeper");
     for (; sleep_for(k, ms); ms = k->interval_ms)
         look(k);
     return NULL;
@@ -95,15 +94,11 @@ static void *run(void *arg)
 struct keeper *keeper_start(const char *conninfo, int64_t interval_ms)
 {
     struct keeper *k = calloc(1, sizeof(*k));
-    pthread_condattr_t monotonic;
 
     MUST(k && pthread_mutex_init(&k->lock, NULL) == 0);
     k->conninfo = conninfo;
     k->interval_ms = interval_ms;
-    MUST(pthread_condattr_init(&monotonic) == 0);
-    MUST(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_cond_init(&k->stopped, &monotonic) == 0);
-    pthread_condattr_destroy(&monotonic);
+    MUST(pthread_cond_init(&k->stopped, NULL) == 0);
     MUST(pthread_create(&k->thread, NULL, run, k) == 0);
     return k;
 }

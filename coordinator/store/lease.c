@@ -243,6 +243,8 @@ static void *load(void *arg)
     struct pg *pg = NULL;
     struct err e = { 0 };
 
+    pulse_begin("lease loader");
+    pulse_allow(PULSE_WORK_MS);
     if (pg_open(l->settings.conninfo, "lockstepd lease loader", &pg, &e) == 0) {
         pg_set_patience(pg, LOAD_PATIENCE_MS);
         if (load_snapshot(pg, LOAD_WHOLE, &s, &e))

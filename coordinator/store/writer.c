@@ -304,6 +304,7 @@ static void *run(void *arg)
     struct writer *w = arg;
     struct gathering g;
 
+    pulse_begin("writer");
     while (writer_queue_gather(w->queue, &g)) {
         struct err e = { 0 };
         int rc = write_one(w, &g, &e);
