@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "common/invariant.h"
 #include "common/log.h"
@@ -19,7 +20,7 @@
 struct check {
     uint32_t server;
     uint64_t session;
-    struct check *next;
+    struct check *prev, *next;
     uint16_t digest_count;
     struct hash digests[];
 };
@@ -31,9 +32,8 @@ struct secret_reader {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;
     bool is_stopping, is_look_wanted;
-    struct secret_wish wishes[SECRET_WISHES_MAX]; /* a ring */
-    unsigned wish_from, wish_count;
-    struct check *checks, **checks_end;
+    struct secret_wishes wishes;
+    struct check *checks; /* oldest first, one of each server */
     unsigned check_count, answer_count;
     struct mailbox *mail; /* of struct secret_answer; has a lock of its own */
 };
@@ -71,7 +71,7 @@ struct batch {
 static bool is_idle(const struct secret_reader *r)
 {
     return r->answer_count + BATCH_MAX > SECRET_ANSWERS_MAX ||
-           (!r->is_look_wanted && !r->checks && !r->wish_count);
+           (!r->is_look_wanted && !r->checks && !r->wishes.count);
 }
 
 /* False: the thread ends. */
@@ -87,15 +87,10 @@ static bool take_batch(struct secret_reader *r, struct batch *out)
     r->is_look_wanted = false;
     out->check = r->checks;
     if (out->check) {
-        r->checks = out->check->next;
+        DL_DELETE(r->checks, out->check);
         r->check_count--;
-        if (!r->checks)
-            r->checks_end = &r->checks;
     }
-    for (; r->wish_count && out->wish_count < BATCH_MAX; r->wish_count--) {
-        out->wishes[out->wish_count++] = r->wishes[r->wish_from];
-        r->wish_from = (r->wish_from + 1) % SECRET_WISHES_MAX;
-    }
+    out->wish_count = secret_wishes_take(&r->wishes, out->wishes, BATCH_MAX);
     is_stopping = r->is_stopping;
     pthread_mutex_unlock(&r->lock);
     return !is_stopping;
@@ -148,7 +143,7 @@ struct secret_reader *secret_reader_start(const char *conninfo, struct keyring *
     MUST(r);
     r->conninfo = strdup(conninfo);
     MUST(r->conninfo);
-    r->checks_end = &r->checks;
+    r->wishes.max = SECRET_WISHES_MAX;
     r->mail = mailbox_new();
     r->answers = secret_answers_new(keyring, put_answer, r);
     pthread_mutex_init(&r->lock, NULL);
@@ -170,9 +165,10 @@ void secret_reader_stop(struct secret_reader *r)
     while (r->checks) {
         struct check *c = r->checks;
 
-        r->checks = c->next;
+        DL_DELETE(r->checks, c);
         free(c);
     }
+    secret_wishes_fini(&r->wishes);
     secret_answers_free(r->answers);
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->wake);
@@ -203,11 +199,22 @@ bool secret_reader_next(struct secret_reader *r, struct secret_answer *out)
 void secret_reader_want(struct secret_reader *r, const struct secret_wish *wish)
 {
     pthread_mutex_lock(&r->lock);
-    if (r->wish_count < SECRET_WISHES_MAX) {
-        r->wishes[(r->wish_from + r->wish_count++) % SECRET_WISHES_MAX] = *wish;
+    if (secret_wishes_add(&r->wishes, wish))
         pthread_cond_signal(&r->wake);
-    }
     pthread_mutex_unlock(&r->lock);
+}
+
+/* What it says newly holds instead. */
+static void drop_check(struct secret_reader *r, uint32_t server)
+{
+    struct check *one;
+
+    DL_SEARCH_SCALAR(r->checks, one, server, server);
+    if (!one)
+        return;
+    DL_DELETE(r->checks, one);
+    r->check_count--;
+    free(one);
 }
 
 void secret_reader_check(struct secret_reader *r, uint32_t server, uint64_t session,
@@ -217,16 +224,15 @@ void secret_reader_check(struct secret_reader *r, uint32_t server, uint64_t sess
     struct check *c;
 
     pthread_mutex_lock(&r->lock);
+    drop_check(r, server);
     if (r->check_count < CHECKS_MAX && kept->digest_count) {
         c = malloc(sizeof(*c) + size);
         MUST(c);
         c->server = server;
         c->session = session;
-        c->next = NULL;
         c->digest_count = kept->digest_count;
         memcpy(c->digests, kept->digests, size);
-        *r->checks_end = c;
-        r->checks_end = &c->next;
+        DL_APPEND(r->checks, c);
         r->check_count++;
         pthread_cond_signal(&r->wake);
     }
