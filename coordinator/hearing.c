@@ -297,6 +297,7 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     struct wire_fetch fetch;
     struct wire_chunk chunk = { 0 };
     const uint8_t *bytes = NULL;
+    int64_t now_ms = clock_monotonic_ms();
     size_t size = 0, n;
     struct err e;
 
@@ -307,9 +308,10 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     chunk.parcel = fetch.parcel;
     chunk.offset = fetch.offset;
     if (may_have(h, s, &fetch.parcel)) {
-        bytes = contents_get(h->edges->contents, &fetch.parcel, &size);
+        bytes = contents_fetch(h->edges->contents, &fetch.parcel, now_ms, &size);
         if (!bytes) { /* the agent asks again soon */
-            loader_want_document(h->edges->loader, &fetch.parcel, s->index);
+            if (contents_has_room(h->edges->contents, s->index, now_ms))
+                loader_want_document(h->edges->loader, &fetch.parcel, s->index);
             return;
         }
     }

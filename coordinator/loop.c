@@ -33,6 +33,7 @@
 #define CONNECTIONS_SPARE 2048 /* of agents that come back before they were missed */
 #define DECLINE_MS 3000 /* who cannot lead lets the others try so long */
 #define CONTENTS_MAX ((size_t)512 << 20)
+#define CONTENTS_EACH_MAX ((size_t)4 << 20) /* read for one server; see contents.h */
 
 /* What commits said, written by the listener's thread: which looks are wanted. */
 #define WANT_WORK 1u
@@ -270,7 +271,8 @@ static void drain_loader(struct loop *l)
         if (news.snapshot)
             on_snapshot(l, &news);
         else if (news.bytes)
-            contents_put(l->edges.contents, &news.parcel, &news.bytes, news.size);
+            contents_put(l->edges.contents, &news.parcel, &news.bytes, news.size, news.server,
+                         clock_monotonic_ms());
         if (!news.snapshot && l->leading)
             leading_document(l->leading);
         snapshot_free(news.snapshot);
@@ -505,7 +507,7 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     pthread_mutex_init(&l->status_lock, NULL);
     note_leader(l, "", false, "no leader is known yet");
     l->edges.roster = roster_new((uint32_t)settings->servers_max, (uint32_t)settings->scopes_max);
-    l->edges.contents = contents_new(CONTENTS_MAX);
+    l->edges.contents = contents_new(CONTENTS_MAX, CONTENTS_EACH_MAX);
     l->hearing = hearing_new(&l->edges);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     sigemptyset(&signals);

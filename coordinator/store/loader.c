@@ -49,6 +49,7 @@ struct task {
     bool is_document;
     enum load_what what;
     struct parcel parcel;
+    uint32_t server; /* who wished for it */
 };
 
 static bool next_work(struct loader *l, struct task *out)
@@ -78,6 +79,7 @@ static bool next_document(struct loader *l, struct task *out)
     if (is_there) {
         *out = (struct task){ .is_document = true };
         wishes_take(&l->documents, &out->parcel);
+        out->server = l->documents.worker;
     }
     pthread_mutex_unlock(&l->lock);
     return is_there;
@@ -103,10 +105,11 @@ static void pack(const struct loader_news *whole, const struct loader_news *base
 }
 
 /* Packed once for all agents that have the same base. */
-static int read_packed(struct loader *l, struct pg *pg, const struct parcel *parcel,
-                       struct err *e)
+static int read_packed(struct loader *l, struct pg *pg, const struct task *t, struct err *e)
 {
-    struct loader_news whole = { 0 }, base = { 0 }, packed = { .parcel = *parcel };
+    const struct parcel *parcel = &t->parcel;
+    struct loader_news whole = { .server = t->server }, base = { 0 };
+    struct loader_news packed = { .parcel = *parcel, .server = t->server };
     SCOPED_BUFFER struct buffer bytes = { 0 };
     bool is_delta = parcel->packing == PACKING_DELTA;
     int found = read_whole(pg, &parcel->hash, &whole, e), based = 1;
@@ -122,6 +125,8 @@ static int read_packed(struct loader *l, struct pg *pg, const struct parcel *par
     free(base.bytes);
     packed.size = bytes.size;
     packed.bytes = (uint8_t *)buffer_take(&bytes);
+    packed.bytes = realloc(packed.bytes, packed.size + 1); /* it had room for the whole one */
+    MUST(packed.bytes);
     answer(l, &packed);
     if (packed.size == 0)
         answer(l, &whole);
@@ -130,14 +135,13 @@ static int read_packed(struct loader *l, struct pg *pg, const struct parcel *par
     return 0;
 }
 
-static int read_document(struct loader *l, struct pg *pg, const struct parcel *parcel,
-                         struct err *e)
+static int read_document(struct loader *l, struct pg *pg, const struct task *t, struct err *e)
 {
-    struct loader_news news = { 0 };
+    struct loader_news news = { .server = t->server };
 
-    if (parcel->packing != PACKING_WHOLE)
-        return read_packed(l, pg, parcel, e);
-    if (read_whole(pg, &parcel->hash, &news, e) < 0)
+    if (t->parcel.packing != PACKING_WHOLE)
+        return read_packed(l, pg, t, e);
+    if (read_whole(pg, &t->parcel.hash, &news, e) < 0)
         return -1;
     answer(l, &news);
     return 0;
@@ -148,7 +152,7 @@ static int perform(struct loader *l, struct pg *pg, const struct task *t, struct
     struct loader_news news = { .what = t->what };
 
     if (t->is_document)
-        return read_document(l, pg, &t->parcel, e);
+        return read_document(l, pg, t, e);
     if (load_snapshot(pg, t->what, &news.snapshot, e))
         return -1;
     answer(l, &news);

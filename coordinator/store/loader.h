@@ -18,6 +18,7 @@ struct loader_news {
     struct parcel parcel;
     uint8_t *bytes; /* of the document, malloc'ed, the taker's; NULL: there is no such document */
     size_t size;    /* 0: not to be had in this packing, or not smaller by it */
+    uint32_t server; /* whose wish it was, or WISHES_OWN */
 };
 
 struct loader;
