@@ -218,7 +218,7 @@ fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every e
 mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
 	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
 
-system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer $(BUILD)/tests/stranger ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one)
+system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer $(BUILD)/tests/stranger ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one, LANES=1: one after the other)
 	@ONLY='$(ONLY)' $(CHECK) system
 
 kills: all $(BUILD)/tests/unit/agent_kills ## a real agent, killed at KILLS=n random moments and at every system call

@@ -10,6 +10,7 @@ import time
 import judge
 from kit import Agent, Failed, World, check, equal, read, wait_until, write
 
+RUNS = "first"
 SCOPE = "demo/prod"
 AGENTS = int(os.environ.get("CRASH_AGENTS", "50"))
 MOMENTS = int(os.environ.get("CRASH_MOMENTS", "30"))

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -52,17 +53,16 @@ def wait_until(condition, what, seconds=PATIENCE):
         time.sleep(0.05)
 
 
-_ports = set()
+PORTS_FIRST, PORTS_PER_LANE = 10000, 2750  # below those that the kernel gives to outgoing connections
+_ports = iter(random.SystemRandom().sample(range(PORTS_PER_LANE), PORTS_PER_LANE))
 
 
 def free_port():
-    """A port nobody listens on; never the same twice in one run."""
+    """A port nobody listens on, out of those of this lane (see run.py); never the same twice in one run."""
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in _ports:
-            _ports.add(port)
+        port = PORTS_FIRST + int(os.environ.get("LANE", "0")) * PORTS_PER_LANE + next(_ports)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
             return port
 
 

@@ -8,6 +8,8 @@ import time
 
 from kit import BUILD, Agent, Process, World, check, contains, read, wait_until
 
+RUNS = "alone"  # times of rollouts are compared
+
 SCOPE, OTHER = "demo/prod", "web/prod"
 ALL = {"stages": [{"percent": 100}]}
 GROWTH_MAX = 32  # MiB that one attack may cost

@@ -2,19 +2,28 @@
 
 A file with functions test_… is a test file; they run in order, and the first docstring line of each
 is the sentence that is printed. With setup() in the file its World is handed to every test and closed at the end.
+
+Files run in lanes beside each other, since most of their time is waiting: LANES=n says how many
+(1: one after the other). Each lane has ports of its own; folders are temporary ones anyway. A file
+says of itself with `RUNS = "first"` that it takes long, and with `RUNS = "alone"` that it compares
+times or fills the machine: it waits until nothing else runs.
 """
 import importlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FILES = sorted(path.stem for path in pathlib.Path(HERE).glob("*.py") if "\ndef test_" in path.read_text())
+TEXTS = {path.stem: path.read_text() for path in sorted(pathlib.Path(HERE).glob("*.py"))}
+FILES = [name for name, text in TEXTS.items() if "\ndef test_" in text]
 LIMIT = int(os.environ.get("TEST_LIMIT", "240"))  # seconds for one test
+LANES_MAX = 8  # as many as kit.py has ports for
 
 
 def alarm(*_):
@@ -66,24 +75,76 @@ def run_file(name):
     return passed == len(tests)
 
 
-def main(names):
-    if len(names) == 1:
-        return 0 if run_file(names[0].removesuffix(".py")) else 1
-    passed = failed = 0
-    for name in names or FILES:
-        child = subprocess.Popen([sys.executable, "-u", __file__, name], stdout=subprocess.PIPE, text=True)
-        last = ""
+class Run:
+    """Files in lanes: whoever is free takes the next one; what runs alone comes at the end."""
+
+    def __init__(self, names):
+        order = {"first": 0, "": 1, "alone": 2}
+        self.left = sorted(names, key=lambda name: order[runs(name)])
+        self.lock = threading.Lock()  # of everything here, and of what is printed
+        self.passed = self.failed = 0
+        self.seconds = {}
+
+    def next(self, alone):
+        with self.lock:
+            if self.left and (runs(self.left[0]) == "alone") == alone:
+                return self.left.pop(0)
+        return None
+
+    def work(self, lane, alone=False):
+        while name := self.next(alone):
+            began = time.monotonic()
+            self.add(*self.run(name, lane))
+            self.seconds[name] = time.monotonic() - began
+
+    def add(self, passed, failed):
+        with self.lock:
+            self.passed, self.failed = self.passed + passed, self.failed + failed
+
+    def say(self, lines):
+        with self.lock:
+            print("".join(lines), end="", flush=True)
+
+    def run(self, name, lane):
+        """What a file prints stays together from one test's line to the next."""
+        child = subprocess.Popen([sys.executable, "-u", __file__, name], stdout=subprocess.PIPE, text=True, errors="replace",
+                                 env={**os.environ, "LANE": str(lane)})
+        block, last = [], ""
         for line in child.stdout:
-            if last:
-                print(last, end="")
+            if last.startswith("ok ") or line.startswith(("ok ", "FAIL ")):
+                self.say(block)
+                block = []
+            block.append(line)
             last = line
         words = last.split()
-        if child.wait() not in (0, 1) or len(words) != 4:
-            print(last, end="")
-            words = ["0", "passed,", "1", "failed"]
-        passed, failed = passed + int(words[0]), failed + int(words[2])
-    print(f"{passed} passed, {failed} failed")
-    return 1 if failed else 0
+        if child.wait() in (0, 1) and len(words) == 4 and words[1] == "passed,":
+            self.say(block[:-1])
+            return int(words[0]), int(words[2])
+        self.say([*block, f"{name}: ended without its counts\n"])
+        return 0, 1
+
+
+def runs(name):
+    found = re.search(r'^RUNS = "(first|alone)"', TEXTS[name], re.M)
+    return found[1] if found else ""
+
+
+def main(names):
+    names = [name.removesuffix(".py") for name in names]
+    if len(names) == 1:
+        return 0 if run_file(names[0]) else 1
+    run = Run(names or FILES)
+    lanes = max(1, min(LANES_MAX, int(os.environ.get("LANES") or len(os.sched_getaffinity(0)) + 2)))
+    workers = [threading.Thread(target=run.work, args=(lane,)) for lane in range(lanes)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    run.work(0, alone=True)
+    longest = sorted(run.seconds, key=run.seconds.get, reverse=True)[:5]
+    print("the longest: " + ", ".join(f"{name} {run.seconds[name]:.0f} s" for name in longest))
+    print(f"{run.passed} passed, {run.failed} failed")
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":

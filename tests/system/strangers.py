@@ -12,6 +12,7 @@ import time
 from kit import Agent, Failed, World, check, contains, equal, read, wait_until, write
 from service import Manager
 
+RUNS = "first"
 STRANGER = "127.0.0.2"  # another address of this machine: what is bounded by address is bounded for it
 GROWTH = 32 << 20
 
