@@ -223,17 +223,30 @@ static size_t name_foreign(const json_t *plan, const char *own, struct buffer *o
     return count;
 }
 
-/* What was shown is what is started: a draft written since is not. */
+/* What the plan says of a scope; its order of scopes is its own. NULL: nothing. */
+static const json_t *find_planned(const json_t *plan, const json_t *change)
+{
+    size_t i;
+    const json_t *one;
+
+    json_array_foreach(json_object_get(plan, "changes"), i, one)
+        if (strcmp(cli_text(one, "service"), cli_text(change, "service")) == 0 &&
+            strcmp(cli_text(one, "environment"), cli_text(change, "environment")) == 0)
+            return one;
+    return NULL;
+}
+
+/* What was looked at is what is started: a draft that is written meanwhile is not. */
 static void fix_revisions(json_t *body, const json_t *plan)
 {
     size_t i;
     json_t *change;
 
     json_array_foreach(json_object_get(body, "changes"), i, change) {
-        json_t *planned = json_array_get(json_object_get(plan, "changes"), i);
+        json_t *revision = json_object_get(find_planned(plan, change), "to_revision");
 
-        if (!json_object_get(change, "to_revision"))
-            json_object_set(change, "to_revision", json_object_get(planned, "to_revision"));
+        if (revision && !json_object_get(change, "to_revision"))
+            json_object_set(change, "to_revision", revision);
     }
 }
 
@@ -255,9 +268,11 @@ static bool is_meant(struct cli *cli, json_t *body)
     json_decref(question);
     own = *cli_text(self.body, "subject") ? cli_text(self.body, "subject")
                                          : cli_text(self.body, "name");
-    if (!is_known || (count = name_foreign(plan.body, own, &foreign)) == 0)
+    if (!is_known)
         return true;
     fix_revisions(body, plan.body);
+    if ((count = name_foreign(plan.body, own, &foreign)) == 0)
+        return true;
     cli_note("%zu key%s of others go%s out with it: %s", count, count == 1 ? "" : "s",
              count == 1 ? "es" : "", foreign.data);
     return cli->is_yes || !isatty(STDIN_FILENO) || cli_confirm(cli, "Start it?");
