@@ -316,16 +316,17 @@ static void excerpt(const struct buffer *answer, char out[64])
     out[n] = 0;
 }
 
-/* Catch-all pages, captive portals and fallbacks of load balancers answer everything with 200. */
-static int is_no_coordinator(struct client *c, struct err *e)
+/* Catch-all pages, captive portals and fallbacks of load balancers answer everything. */
+static int is_no_coordinator(struct client *c, int status, struct err *e)
 {
     char text[64];
 
     excerpt(&c->answer, text);
     return err_code(e, ERR_UNAVAILABLE, "no_coordinator",
-                    "what answers at %s (address from %s) is no Lockstep coordinator (%.60s: %s).\n"
+                    "what answers at %s (address from %s) is no Lockstep coordinator (HTTP %d, %.60s: "
+                    "%s).\n"
                     "Nothing was done. Another address: --addr URL, LOCKSTEP_ADDR or --context",
-                    c->context.address, c->context.source, content_type(c), text);
+                    c->context.address, c->context.source, status, content_type(c), text);
 }
 
 static int take_answer(struct client *c, bool may_be_text, struct client_reply *reply,
@@ -342,7 +343,7 @@ static int take_answer(struct client *c, bool may_be_text, struct client_reply *
     } else if (is_good && may_be_text) {
         reply->text = buffer_take(&c->answer);
     } else if (is_good) {
-        return is_no_coordinator(c, e);
+        return is_no_coordinator(c, reply->status, e);
     }
     return 0;
 }
@@ -367,24 +368,47 @@ static int perform(struct client *c, const char *method, const char *url, const 
     return 0;
 }
 
-/* Is that a coordinator? Asked once, without the token. A gateway that lets the API alone through
- * may refuse the question; then the answers themselves must be of the API's form. */
-static int greet(struct client *c, struct err *e)
+/* A GET that says nothing secret. 1: the answer is JSON, in *reply. 0: it is anything else. */
+static int ask_openly(struct client *c, const char *path, struct client_reply *reply, struct err *e)
 {
     SCOPED_BUFFER struct buffer url = { 0 };
-    SCOPED_REPLY struct client_reply reply = { 0 };
+
+    buffer_printf(&url, "%s%s", c->context.address, path);
+    if (perform(c, "GET", url.data, NULL, &reply->status, e) != 0)
+        return -1;
+    return take_answer(c, false, reply, e) == 0 && json_is_object(reply->body);
+}
+
+static bool is_text(const json_t *object, const char *name, const char *wanted)
+{
+    const char *text = text_of(object, name);
+
+    return text && strcmp(text, wanted) == 0;
+}
+
+/* Is that a coordinator? Asked once, without the token: login pages and proxies answer as well, with
+ * any status. A gateway that lets the API alone through may refuse /version; behind it the API itself
+ * says that it wants a token. One that is full or busy says so in the API's form. */
+static int greet(struct client *c, struct err *e)
+{
+    SCOPED_REPLY struct client_reply version = { 0 }, self = { 0 };
+    int rc;
 
     if (c->is_known)
         return 0;
-    buffer_printf(&url, "%s/version", c->context.address);
-    if (perform(c, "GET", url.data, NULL, &reply.status, e) != 0)
+    if ((rc = ask_openly(c, "/version", &version, e)) < 0)
         return -1;
-    if (reply.status >= 200 && reply.status < 300 &&
-        (take_answer(c, false, &reply, e) != 0 ||
-         strcmp(text_of(reply.body, "name") ? text_of(reply.body, "name") : "", "lockstepd") != 0))
-        return is_no_coordinator(c, e);
-    c->is_known = true;
-    return 0;
+    if (rc && (version.status == 503 || version.status == 429) && text_of(version.body, "code"))
+        return problem(c, version.status, version.body, e);
+    c->is_known = rc && version.status == 200 && is_text(version.body, "name", "lockstepd");
+    if (c->is_known)
+        return 0;
+    if (version.status >= 200 && version.status < 300)
+        return is_no_coordinator(c, version.status, e);
+    if ((rc = ask_openly(c, "/api/v1/whoami", &self, e)) < 0)
+        return -1;
+    c->is_known = rc && self.status == 401 && is_text(self.body, "code", "unauthorized");
+    return c->is_known ? 0 : is_no_coordinator(c, self.status, e);
 }
 
 static int call(struct client *c, const char *method, const char *path, const json_t *body,

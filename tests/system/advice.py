@@ -1,4 +1,5 @@
 """advice.py - what commands print, typed as printed, does what it says; and nothing else is taken for a coordinator."""
+import http.client
 import http.server
 import os
 import re
@@ -36,6 +37,18 @@ def test_a_fix_leaves_the_drafts_of_others(dev):
     said = dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait")
     contains(said, "1 key of others goes out with it: workers by bob")
     equal(released(dev, "workers"), "999", "who asks for the head gets it")
+
+
+def test_a_start_of_two_scopes(dev):
+    """Each of several scopes gets its own revision, in whatever order they are named"""
+    token = dev.run("token", "create", f"{BOB}-2", "--role", "editor", "-o", "json")
+    bob = re.search(r"lst_[A-Za-z0-9_]+", token.stdout).group()
+    for value in "123":
+        dev.must(DONE, "config", "set", "older/prod", f"a={value}", LOCKSTEP_TOKEN=bob)
+    dev.must(DONE, "config", "set", "newer/prod", "b=1", LOCKSTEP_TOKEN=bob)
+    dev.must(DONE, "rollout", "start", "newer/prod", "older/prod", "-s", AT_ONCE, "--wait")
+    for scope, key, value in [("older/prod", "a", "3"), ("newer/prod", "b", "1")]:
+        equal(dev.run("config", "get", scope, key).stdout.strip(), value, f"{key} of {scope} is released")
 
 
 def test_two_people_take_back(dev):
@@ -114,13 +127,14 @@ def address(dev):
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
-    """A catch-all page, a captive portal: 200 for everything."""
-    answer, kind, asked = b"hello v9\n", "text/plain", []
+    """A catch-all page, a captive portal: one answer to everything."""
+    status, answer, kind, asked = 200, b"hello v9\n", "text/plain", []
 
     def do_GET(self):
         self.asked.append((self.command, self.path, self.headers.get("Authorization")))
-        self.send_response(200)
+        self.send_response(self.status)
         self.send_header("Content-Type", self.kind)
+        self.send_header("Location", "/login")
         self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
         self.wfile.write(self.answer)
@@ -132,7 +146,7 @@ class Stranger(http.server.BaseHTTPRequestHandler):
 
 
 def test_what_is_no_coordinator(dev):
-    """Whatever answers 200 is not taken for one: exit 1, its words are named, and it never sees the token"""
+    """Whatever else answers is not taken for one: exit 1, its words are named, and it never sees the token"""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     addr = f"http://127.0.0.1:{server.server_address[1]}"
@@ -142,7 +156,42 @@ def test_what_is_no_coordinator(dev):
         for command in commands:
             said = dev.must(FAILED, "--addr", addr, *command.split(), LOCKSTEP_TOKEN="lst_secret", LOCKSTEP_CONTEXT="")
             contains(said, "no Lockstep coordinator", kind, "--addr")
+    Stranger.answer, Stranger.kind = b'{"title":"no","status":0}', "application/problem+json"
+    for Stranger.status in [302, 401, 403, 404, 407, 500, 503, 511]:
+        said = dev.must(FAILED, "--addr", addr, "config", "set", "web/prod", "a=b", LOCKSTEP_TOKEN="lst_secret", LOCKSTEP_CONTEXT="")
+        contains(said, "no Lockstep coordinator", f"HTTP {Stranger.status}", "--addr")
     check(not any(a for _, _, a in Stranger.asked), f"the token was shown to a stranger: {Stranger.asked[:3]}")
+    server.shutdown()
+
+
+class Gateway(http.server.BaseHTTPRequestHandler):
+    """Lets the API through and nothing else."""
+    behind = ""
+
+    def do_GET(self):
+        c = http.client.HTTPConnection(self.behind)
+        if self.path.startswith("/api/"):
+            c.request("GET", self.path, headers={k: v for k, v in self.headers.items() if k in ("Authorization", "Accept")})
+            r = c.getresponse()
+            status, kind, body = r.status, r.headers["Content-Type"], r.read()
+        else:
+            status, kind, body = 404, "text/html", b"not here"
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_gateway(dev):
+    """Behind a gateway that lets the API alone through, the API itself is known for what it is"""
+    Gateway.behind = address(dev).split("//")[1]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    dev.must(DONE, "--addr", f"http://127.0.0.1:{server.server_address[1]}", "whoami", LOCKSTEP_TOKEN=read(f"{dev.dir}/token").strip(), LOCKSTEP_CONTEXT="")
     server.shutdown()
 
 
