@@ -12,10 +12,10 @@
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/approvals.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/freezes.h"
 #include "coordinator/store/rollouts.h"
 #include "coordinator/store/tokens.h"
+#include "coordinator/store/trail.h"
 
 struct verdict_on {
     struct rollout_state_row row;
@@ -43,27 +43,23 @@ static int reply_rollout(struct request *rq, struct reply *re, int64_t rollout_i
     return rollout_json_one(rq->pg, rollout_id, &body, e) < 0 ? -1 : reply_json(re, 200, body);
 }
 
-static int append_audit(struct request *rq, const char *action,
-                        const struct rollout_state_row *row, const char *reason, json_t *data,
-                        struct err *e)
+static void append_audit(struct request *rq, const char *action,
+                         const struct rollout_state_row *row, const char *reason, json_t *data)
 {
     char *text;
-    int rc;
 
     json_object_set_new(data, "rollout", json_string(row->public_id));
     text = json_dumps(data, JSON_COMPACT);
     MUST(text);
     json_decref(data);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = rq->owner.name,
-                                             .address = rq->address,
-                                             .action = action,
-                                             .note = reason,
-                                             .rollout_id = row->rollout_id,
-                                             .data = text },
-                      e);
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = action,
+                                      .note = reason,
+                                      .rollout_id = row->rollout_id,
+                                      .data = text });
     free(text);
-    return rc;
 }
 
 /* ---------------------------------------------------------------- what is in the way */
@@ -108,9 +104,10 @@ static int rebase(struct request *rq, struct transaction *t, const struct verdic
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
                         "what rollout %s would release was released meanwhile: abort it, or reject "
                         "it", v->row.public_id);
-    if (approvals_rebase(rq->pg, v->row.rollout_id, e) < 0 ||
-        append_audit(rq, "rollout.base_moved", &v->row, "", json_object(), e) < 0 ||
-        transaction_commit(t, e) < 0)
+    if (approvals_rebase(rq->pg, v->row.rollout_id, e) < 0)
+        return -1;
+    append_audit(rq, "rollout.base_moved", &v->row, "", json_object());
+    if (transaction_commit(t, e) < 0)
         return -1;
     return err_code(e, ERR_CONFLICT, "base_moved",
                     "another rollout was released meanwhile: what was approved before is void; "
@@ -153,12 +150,11 @@ static int approve_inside(struct request *rq, struct reply *re, struct transacti
     if (v->waiting.is_base_moved || v->waiting.is_overtaken)
         return rebase(rq, t, v, e);
     if (approvals_add(rq->pg, &approval, e) < 0 ||
-        start_if_complete(rq, re, v, &is_started, e) < 0 ||
-        append_audit(rq, "rollout.approve", &v->row, v->reason,
-                     json_pack("{s:i,s:i,s:b}", "approvals", (int)v->waiting.given + 1,
-                               "approvals_needed", (int)v->waiting.needed, "started", is_started),
-                     e) < 0)
+        start_if_complete(rq, re, v, &is_started, e) < 0)
         return -1;
+    append_audit(rq, "rollout.approve", &v->row, v->reason,
+                 json_pack("{s:i,s:i,s:b}", "approvals", (int)v->waiting.given + 1,
+                           "approvals_needed", (int)v->waiting.needed, "started", is_started));
     return transaction_commit(t, e);
 }
 
@@ -169,7 +165,7 @@ int approvals_approve(struct request *rq, struct reply *re, struct err *e)
 
     if (read_body(rq, re, &v.reason, e) < 0 ||
         rollouts_find_for(rq, re, RIGHT_ROLLOUT_APPROVE, &v.row, e) < 0 ||
-        transaction_begin(&t, rq->pg, e) < 0 ||
+        transaction_begin(&t, rq, e) < 0 ||
         approvals_lock(rq->pg, v.row.rollout_id, rq->owner.name, &v.waiting, e) < 0 ||
         approve_inside(rq, re, &t, &v, e) < 0)
         return -1;
@@ -185,9 +181,9 @@ static int end(struct request *rq, struct transaction *t, const struct verdict_o
 
     snprintf(reason, sizeof(reason), "%s by %s%s%s", state, rq->owner.name,
              *v->reason ? ": " : "", v->reason);
-    if (approvals_end(rq->pg, v->row.rollout_id, state, reason, e) < 0 ||
-        append_audit(rq, action, &v->row, v->reason, json_object(), e) < 0)
+    if (approvals_end(rq->pg, v->row.rollout_id, state, reason, e) < 0)
         return -1;
+    append_audit(rq, action, &v->row, v->reason, json_object());
     return transaction_commit(t, e);
 }
 
@@ -198,7 +194,7 @@ int approvals_reject(struct request *rq, struct reply *re, struct err *e)
 
     if (read_body(rq, re, &v.reason, e) < 0 ||
         rollouts_find_for(rq, re, RIGHT_ROLLOUT_APPROVE, &v.row, e) < 0 ||
-        transaction_begin(&t, rq->pg, e) < 0 ||
+        transaction_begin(&t, rq, e) < 0 ||
         approvals_lock(rq->pg, v.row.rollout_id, rq->owner.name, &v.waiting, e) < 0)
         return -1;
     if (strcmp(v.waiting.state, "rejected") != 0) {
@@ -217,7 +213,7 @@ int approvals_withdraw(struct request *rq, struct reply *re, const struct rollou
     SCOPED(transaction_close) struct transaction t = { 0 };
     struct verdict_on v = { .row = *row, .reason = reason };
 
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 ||
         end(rq, &t, &v, "aborted", "rollout.withdraw", e) < 0)
         return -1;
     return reply_rollout(rq, re, row->rollout_id, e);

@@ -13,10 +13,11 @@
 #include "coordinator/http/release.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/schemas.h"
 #include "coordinator/store/secrets.h"
+#include "coordinator/store/trail.h"
 static json_t *text(const char *s)
 {
     json_t *t = json_string(s);
@@ -141,16 +142,16 @@ int config_settle(struct request *rq, struct scope *scope, const char *action,
     int rc;
 
     json_decref(data);
-    rc = inherit_audit(rq->pg, scope, result->revision - 1, write->actor, e);
+    rc = inherit_audit(rq->pg, rq->trail, scope, result->revision - 1, write->actor, e);
     if (rc == 0)
-        rc = audit_append_revision(rq->pg,
-                                   &(struct audit_entry){ .actor = write->actor,
-                                                          .address = rq->address,
-                                                          .action = action,
-                                                          .note = write->change_description,
-                                                          .scope_id = scope->scope_id,
-                                                          .data = dump },
-                                   result->revision, e);
+        trail_note_revision(rq->trail,
+                            &(struct audit_entry){ .actor = write->actor,
+                                                   .address = rq->address,
+                                                   .action = action,
+                                                   .note = write->change_description,
+                                                   .scope_id = scope->scope_id,
+                                                   .data = dump },
+                            result->revision);
     free(dump);
     rollout_out[0] = '\0';
     return rc < 0 ? -1 : release_if_automatic(rq, scope, rollout_out, e);
@@ -205,7 +206,7 @@ static int write_once(struct request *rq, struct reply *re, struct key_write *w,
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    if (transaction_begin(&t, rq->pg, e) < 0)
+    if (transaction_begin(&t, rq, e) < 0)
         return -1;
     if (write_inside(rq, re, w, e) < 0) {
         note_conflict(re, &w->result, e);

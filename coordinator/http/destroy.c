@@ -8,9 +8,9 @@
 #include "common/invariant.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/secrets.h"
+#include "coordinator/store/trail.h"
 
 #define VERSIONS_MAX 1000
 
@@ -149,7 +149,7 @@ static json_t *versions_json(const struct destroy *d)
     return list;
 }
 
-static int append_audit(struct request *rq, const struct destroy *d, struct err *e)
+static void append_audit(struct request *rq, const struct destroy *d)
 {
     json_t *secrets = json_array(), *data;
     struct audit_entry entry = { .actor = rq->owner.name,
@@ -158,7 +158,6 @@ static int append_audit(struct request *rq, const struct destroy *d, struct err 
                                  .note = d->reason ? d->reason : "",
                                  .scope_id = d->scope.scope_id };
     char *text;
-    int rc;
 
     for (size_t i = 0; i < rows_count(d->found); i++)
         json_array_append_new(secrets, json_pack("{s:I,s:s}", "version",
@@ -170,9 +169,8 @@ static int append_audit(struct request *rq, const struct destroy *d, struct err 
     text = json_dumps(data, JSON_COMPACT);
     json_decref(data);
     entry.data = text;
-    rc = audit_append(rq->pg, &entry, e);
+    trail_note(rq->trail, &entry);
     free(text);
-    return rc;
 }
 
 static int destroy(struct request *rq, struct reply *re, struct destroy *d, struct err *e)
@@ -180,13 +178,15 @@ static int destroy(struct request *rq, struct reply *re, struct destroy *d, stru
     SCOPED(transaction_close) struct transaction t = { 0 };
     size_t count;
 
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 ||
         scopes_lock(rq->pg, d->service, d->environment, false, &d->scope, e) < 0 ||
         find_versions(rq, d, e) < 0 || check_needed(rq, re, d, e) < 0 ||
         secrets_destroy(rq->pg, d->digests, rows_count(d->found), &count, e) < 0)
         return -1;
-    /* What is destroyed already is not told twice. */
-    return count == 0 ? 0 : append_audit(rq, d, e) < 0 ? -1 : transaction_commit(&t, e);
+    if (count == 0) /* what is destroyed already is not told twice */
+        return 0;
+    append_audit(rq, d);
+    return transaction_commit(&t, e);
 }
 
 int destroy_post(struct request *rq, struct reply *re, struct err *e)

@@ -9,10 +9,11 @@
 #include "coordinator/http/fields.h"
 #include "coordinator/http/policies.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/environments.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/retention.h"
 #include "coordinator/store/strategies.h"
+#include "coordinator/store/trail.h"
 
 static json_t *environment_json(const struct rows *rows, size_t row)
 {
@@ -185,7 +186,6 @@ static int append_audit(struct request *rq, const char *name, json_t *old, struc
 {
     json_t *new = NULL, *data;
     char *text;
-    int rc;
 
     if (get_environment(rq, name, &new, e) < 0) {
         json_decref(old);
@@ -193,15 +193,14 @@ static int append_audit(struct request *rq, const char *name, json_t *old, struc
     }
     data = json_pack("{s:s,s:o?,s:o?}", "name", name, "old", old, "new", new);
     text = json_dumps(data, JSON_COMPACT);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = rq->owner.name,
-                                             .address = rq->address,
-                                             .action = "environment.set",
-                                             .data = text },
-                      e);
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = "environment.set",
+                                      .data = text });
     free(text);
     json_decref(data);
-    return rc;
+    return 0;
 }
 
 static int put(struct request *rq, const struct wish *w, const char *settings, bool *is_new,
@@ -210,7 +209,7 @@ static int put(struct request *rq, const struct wish *w, const char *settings, b
     SCOPED(transaction_close) struct transaction t = { 0 };
     json_t *old;
 
-    if (transaction_begin(&t, rq->pg, e) < 0 || get_environment(rq, w->name, &old, e) < 0)
+    if (transaction_begin(&t, rq, e) < 0 || get_environment(rq, w->name, &old, e) < 0)
         return -1;
     if (environments_put(rq->pg, w->name, w->policy, settings, is_new, e) < 0) {
         json_decref(old);

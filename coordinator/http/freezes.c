@@ -10,8 +10,9 @@
 #include "coordinator/http/fields.h"
 #include "coordinator/http/policies.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/freezes.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/trail.h"
 
 static json_t *freeze_json(const struct rows *rows, size_t row)
 {
@@ -151,23 +152,21 @@ static int append_audit(struct request *rq, const char *action, const char *name
 {
     json_t *new = NULL, *data;
     char *text;
-    int rc;
 
     if (get_freeze(rq, name, &new, e) < 0)
         return -1;
     data = json_pack("{s:s,s:O?,s:o?}", "name", name, "old", old, "new", new);
     text = json_dumps(data, JSON_COMPACT);
     MUST(text);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = rq->owner.name,
-                                             .address = rq->address,
-                                             .action = action,
-                                             .note = note,
-                                             .data = text },
-                      e);
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = action,
+                                      .note = note,
+                                      .data = text });
     free(text);
     json_decref(data);
-    return rc;
+    return 0;
 }
 
 static int put(struct request *rq, struct reply *re, const struct freeze *f, bool *is_new,
@@ -177,7 +176,7 @@ static int put(struct request *rq, struct reply *re, const struct freeze *f, boo
     json_t *old = NULL;
     int rc;
 
-    if (transaction_begin(&t, rq->pg, e) < 0 || get_freeze(rq, f->name, &old, e) < 0)
+    if (transaction_begin(&t, rq, e) < 0 || get_freeze(rq, f->name, &old, e) < 0)
         return -1;
     rc = check_old(rq, re, old, e) < 0 || freezes_put(rq->pg, f, is_new, e) < 0 ||
                  append_audit(rq, "freeze.set", f->name, old, f->reason, e) < 0 ||
@@ -208,7 +207,7 @@ int freezes_delete_one(struct request *rq, struct reply *re, struct err *e)
     json_t *old = NULL;
     int rc;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
         get_freeze(rq, name, &old, e) < 0)
         return -1;
     rc = check_old(rq, re, old, e) < 0 || freezes_delete(rq->pg, name, e) < 0 ||

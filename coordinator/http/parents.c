@@ -11,11 +11,12 @@
 #include "coordinator/http/release.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/inherit_grants.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/schemas.h"
+#include "coordinator/store/trail.h"
 
 /* ---------------------------------------------------------------- showing */
 
@@ -222,9 +223,9 @@ static int append_audit(struct request *rq, const struct naming *n, const json_t
 
     json_decref(data);
     entry.data = text;
-    rc = inherit_audit(rq->pg, &n->scope, n->old_head, rq->owner.name, e);
+    rc = inherit_audit(rq->pg, rq->trail, &n->scope, n->old_head, rq->owner.name, e);
     if (rc == 0)
-        rc = audit_append(rq->pg, &entry, e);
+        trail_note(rq->trail, &entry);
     free(text);
     return rc;
 }
@@ -235,7 +236,7 @@ static int name_inside(struct request *rq, struct reply *re, struct naming *n, j
     SCOPED(transaction_close) struct transaction t = { 0 };
     char rollout[CONFIG_ROLLOUT_ID_SIZE] = "";
 
-    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, n->service, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 || schemas_hold(rq->pg, n->service, e) < 0 ||
         inherit_set_parents(rq->pg, n->service, n->environment, &n->naming, &n->scope, &n->old_head,
                             e) < 0 ||
         describe(rq, &n->scope, shown, e) < 0)

@@ -13,7 +13,6 @@
 #include "coordinator/http/conform.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/whole.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/environments.h"
@@ -23,6 +22,7 @@
 #include "coordinator/store/secrets.h"
 #include "coordinator/store/selection.h"
 #include "coordinator/store/servers.h"
+#include "coordinator/store/trail.h"
 
 void plan_fini(struct plan *p)
 {
@@ -340,13 +340,11 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
 
 /* ---------------------------------------------------------------- creating */
 
-static int append_audit(struct request *rq, const struct plan *p, const char *public_id,
-                        const struct plan_origin *origin, unsigned approvals, int64_t rollout_id,
-                        struct err *e)
+static void append_audit(struct request *rq, const struct plan *p, const char *public_id,
+                         const struct plan_origin *origin, unsigned approvals, int64_t rollout_id)
 {
     json_t *changes = json_array(), *data;
     char *text;
-    int rc;
 
     for (size_t i = 0; i < p->change_count; i++)
         json_array_append_new(changes,
@@ -358,16 +356,14 @@ static int append_audit(struct request *rq, const struct plan *p, const char *pu
     MUST(data);
     text = json_dumps(data, JSON_COMPACT);
     json_decref(data);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = rq->owner.name,
-                                             .address = rq->address,
-                                             .action = "rollout.create",
-                                             .note = origin->note,
-                                             .rollout_id = rollout_id,
-                                             .data = text },
-                      e);
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = "rollout.create",
+                                      .note = origin->note,
+                                      .rollout_id = rollout_id,
+                                      .data = text });
     free(text);
-    return rc;
 }
 
 int plan_create(struct request *rq, const struct plan *p, const struct plan_origin *origin,
@@ -397,5 +393,6 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
     if (rollouts_make_id(public_id_out, e) < 0 ||
         rollouts_insert(rq->pg, &r, public_id_out, &rollout_id, e) < 0)
         return -1;
-    return append_audit(rq, p, public_id_out, origin, r.approvals, rollout_id, e);
+    append_audit(rq, p, public_id_out, origin, r.approvals, rollout_id);
+    return 0;
 }

@@ -11,9 +11,10 @@
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/strategies.h"
 #include "coordinator/store/strategy.h"
+#include "coordinator/store/trail.h"
 
 /* ---------------------------------------------------------------- strategies */
 
@@ -103,22 +104,19 @@ static json_t *strategy_now(struct request *rq, const char *name)
 }
 
 /* Takes the old one. */
-static int append_audit(struct request *rq, const char *action, const char *name, json_t *old,
-                        struct err *e)
+static void append_audit(struct request *rq, const char *action, const char *name, json_t *old)
 {
     json_t *data = json_pack("{s:s,s:o,s:o}", "name", name, "old", old, "new",
                              strategy_now(rq, name));
     char *text = json_dumps(data, JSON_COMPACT);
-    int rc = audit_append(rq->pg,
-                          &(struct audit_entry){ .actor = rq->owner.name,
-                                                 .address = rq->address,
-                                                 .action = action,
-                                                 .data = text },
-                          e);
 
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = action,
+                                      .data = text });
     free(text);
     json_decref(data);
-    return rc;
 }
 
 /* The body as it was written: a strategy is read from text. */
@@ -144,14 +142,15 @@ static int put_strategy(struct request *rq, const char *name, const char *body, 
     SCOPED(transaction_close) struct transaction t = { 0 };
     json_t *old;
 
-    if (transaction_begin(&t, rq->pg, e) < 0)
+    if (transaction_begin(&t, rq, e) < 0)
         return -1;
     old = strategy_now(rq, name);
     if (strategies_put(rq->pg, name, body, is_new, e) < 0) {
         json_decref(old);
         return -1;
     }
-    return append_audit(rq, "strategy.set", name, old, e) < 0 ? -1 : transaction_commit(&t, e);
+    append_audit(rq, "strategy.set", name, old);
+    return transaction_commit(&t, e);
 }
 
 int strategies_put_one(struct request *rq, struct reply *re, struct err *e)
@@ -183,14 +182,15 @@ int strategies_delete_one(struct request *rq, struct reply *re, struct err *e)
 
     json_t *old;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0)
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0)
         return -1;
     old = strategy_now(rq, name);
     if (strategies_delete(rq->pg, name, e) < 0) {
         json_decref(old);
         return -1;
     }
-    if (append_audit(rq, "strategy.delete", name, old, e) < 0 || transaction_commit(&t, e) < 0)
+    append_audit(rq, "strategy.delete", name, old);
+    if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
                                          json_sprintf("deleted strategy %s", name)));

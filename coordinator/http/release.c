@@ -8,13 +8,13 @@
 #include "common/log.h"
 #include "coordinator/http/plan.h"
 #include "coordinator/http/reply.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/due.h"
 #include "coordinator/store/environments.h"
 #include "coordinator/store/freezes.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/strategies.h"
+#include "coordinator/store/trail.h"
 
 /* ---------------------------------------------------------------- taking back */
 
@@ -30,9 +30,10 @@ static int note_taken(struct request *rq, const struct scope *scope, uint64_t ol
     snprintf(data, sizeof(data),
              "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 ",\"rollout\":\"%s\"}",
              revision, scope->settled, back->public_id);
-    if (inherit_audit(rq->pg, scope, old_head, "lockstepd", e) < 0)
+    if (inherit_audit(rq->pg, rq->trail, scope, old_head, "lockstepd", e) < 0)
         return -1;
-    return audit_append_revision(rq->pg, &entry, revision, e);
+    trail_note_revision(rq->trail, &entry, revision);
+    return 0;
 }
 
 /* Drafts on top (a freeze keeps them) stay drafts. */

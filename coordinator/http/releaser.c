@@ -11,6 +11,7 @@
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/due.h"
 #include "coordinator/store/freezes.h"
+#include "coordinator/store/pg.h"
 
 #define LOOK_AGAIN_MS 1000
 #define POOL_WAIT_MS 1000
@@ -33,7 +34,7 @@ static int release_one(struct request *rq, const char *service, const char *envi
     char rollout[32];
     bool is_due;
 
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 ||
         scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
         due_is(rq->pg, &scope, &is_due, e) < 0)
         return -1;

@@ -31,6 +31,7 @@ struct schema_cache;
 struct sealing;
 struct limits;
 struct tls;
+struct trail;
 struct watch;
 struct watches;
 
@@ -50,6 +51,7 @@ struct request {
     struct token_owner owner;
     char address[PEER_ADDRESS_SIZE]; /* of who asks, without the port */
     struct pg *pg; /* a connection for this handler; NULL for quick routes */
+    struct trail *trail; /* of the transaction that is open (transaction.h); NULL: none is */
     const struct http_deps *deps;
     const struct http_settings *settings;
     struct streams *streams;

@@ -12,11 +12,11 @@
 #include "coordinator/http/rollout_json.h"
 #include "coordinator/http/rollouts.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/strategies.h"
+#include "coordinator/store/trail.h"
 
 #define REVERT_STRATEGY "all-at-once"
 
@@ -106,9 +106,12 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
              c->to, r->old[i].from_revision);
     if (release_way_back(rq, &c->scope, old_head, c->to, e) < 0)
         return -1;
-    if (is_changed && inherit_audit(rq->pg, &c->scope, old_head, rq->owner.name, e) < 0)
+    if (!is_changed)
+        return 0;
+    if (inherit_audit(rq->pg, rq->trail, &c->scope, old_head, rq->owner.name, e) < 0)
         return -1;
-    return is_changed ? audit_append_revision(rq->pg, &entry, c->to, e) : 0;
+    trail_note_revision(rq->trail, &entry, c->to);
+    return 0;
 }
 
 static int write_all(struct request *rq, struct reply *re, struct revert *r,
@@ -152,7 +155,7 @@ static int revert_inside(struct request *rq, struct reply *re, struct revert *r,
         return -1;
     if (*existing)
         return reply_existing(rq, re, existing, e);
-    if (transaction_begin(&t, rq->pg, e) < 0 || lock_all(rq, re, r, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 || lock_all(rq, re, r, e) < 0 ||
         write_all(rq, re, r, public_id, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);

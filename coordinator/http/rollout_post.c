@@ -355,7 +355,7 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
     char public_id[ROLLOUT_PUBLIC_ID_SIZE];
 
     origin.note = p->note ? p->note : "";
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 ||
         lock_scopes(rq, re, &p->plan, p->is_break_glass, e) < 0 ||
         take_strategy(rq, re, p, e) < 0 || plan_make(rq, re, &p->plan, e) < 0 ||
         check_plan_hash(p, e) < 0)

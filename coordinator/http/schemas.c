@@ -15,10 +15,10 @@
 #include "coordinator/http/conform.h"
 #include "coordinator/http/etag.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/schemas.h"
+#include "coordinator/store/trail.h"
 
 #define EXISTING_MAX 100  /* violations that a PUT lists */
 #define AUDIT_TEXT_MAX 1024 /* longer schemas stand in the audit trail by their hash alone */
@@ -213,24 +213,22 @@ static json_t *audit_text(const char *body)
     return json_pack("{s:s}", "sha256", hex);
 }
 
-static int append_audit(struct request *rq, const struct writing *w, struct err *e)
+static void append_audit(struct request *rq, const struct writing *w)
 {
     const char *old = w->was_there ? schema_row_at(w->old, 0).body : NULL;
     json_t *data = json_pack("{s:s,s:s,s:I,s:o,s:o}", "service", w->service, "key", w->key,
                              "version", (json_int_t)w->version, "old", audit_text(old), "new",
                              audit_text(w->body));
     char *text = json_dumps(data, JSON_COMPACT);
-    int rc = audit_append(rq->pg,
-                          &(struct audit_entry){ .actor = rq->owner.name,
-                                                 .address = rq->address,
-                                                 .action = w->body ? "schema.set" : "schema.delete",
-                                                 .note = w->change_description,
-                                                 .data = text },
-                          e);
 
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = w->body ? "schema.set" : "schema.delete",
+                                      .note = w->change_description,
+                                      .data = text });
     free(text);
     json_decref(data);
-    return rc;
 }
 
 static int check_existing(struct request *rq, struct reply *re, struct writing *w, struct err *e)
@@ -261,14 +259,15 @@ static int append(struct request *rq, struct writing *w, struct err *e)
     n.version = ++w->version;
     if (schemas_append(rq->pg, &n, e) < 0)
         return -1;
-    return append_audit(rq, w, e);
+    append_audit(rq, w);
+    return 0;
 }
 
 static int write_inside(struct request *rq, struct reply *re, struct writing *w, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_lock(rq->pg, w->service, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 || schemas_lock(rq->pg, w->service, e) < 0 ||
         schemas_get(rq->pg, w->service, w->key, 0, &w->old, e) < 0)
         return -1;
     if (rows_count(w->old)) {

@@ -10,10 +10,11 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/retries.h"
 #include "coordinator/store/servers.h"
+#include "coordinator/store/trail.h"
 
 #define SCOPES_MAX 256
 #define PUBLIC_KEY_SIZE 40
@@ -139,22 +140,20 @@ static size_t read_scopes(const struct fields *f, const char *scopes[SCOPES_MAX]
     return count;
 }
 
-static int append_audit(struct request *rq, const char *action, int64_t server_id,
-                        const char *name, const char *reason, struct err *e)
+static void append_audit(struct request *rq, const char *action, int64_t server_id,
+                         const char *name, const char *reason)
 {
     json_t *data = json_pack("{s:s,s:s*}", "name", name, "reason", reason);
     char *text = json_dumps(data, JSON_COMPACT);
-    int rc = audit_append(rq->pg,
-                          &(struct audit_entry){ .actor = rq->owner.name,
-                                                 .address = rq->address,
-                                                 .action = action,
-                                                 .server_id = server_id,
-                                                 .data = text },
-                          e);
 
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = action,
+                                      .server_id = server_id,
+                                      .data = text });
     free(text);
     json_decref(data);
-    return rc;
 }
 
 static int enroll(struct request *rq, const char *name, const char *key,
@@ -163,10 +162,10 @@ static int enroll(struct request *rq, const char *name, const char *key,
     SCOPED(transaction_close) struct transaction t = { 0 };
     int64_t server_id;
 
-    if (transaction_begin(&t, rq->pg, e) < 0 ||
-        servers_enroll(rq->pg, name, key, scopes, count, &server_id, e) < 0 ||
-        append_audit(rq, "server.enroll", server_id, name, NULL, e) < 0)
+    if (transaction_begin(&t, rq, e) < 0 ||
+        servers_enroll(rq->pg, name, key, scopes, count, &server_id, e) < 0)
         return -1;
+    append_audit(rq, "server.enroll", server_id, name, NULL);
     return transaction_commit(&t, e);
 }
 
@@ -208,11 +207,12 @@ static int set_state(struct request *rq, struct reply *re, const char *state, co
         return -1;
     FIELDS_ONLY(&f, "reason");
     reason = fields_text(&f, "reason", false, 1000);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
         servers_set_state(rq->pg, name, state, &server_id, &is_changed, e) < 0)
         return -1;
-    if (is_changed && (append_audit(rq, action, server_id, name, reason, e) < 0 ||
-                       transaction_commit(&t, e) < 0))
+    if (is_changed)
+        append_audit(rq, action, server_id, name, reason);
+    if (is_changed && transaction_commit(&t, e) < 0)
         return -1;
     return reply_server(rq, re, 200, name, e);
 }
@@ -244,10 +244,11 @@ int servers_retry(struct request *rq, struct reply *re, struct err *e)
         return -1;
     FIELDS_ONLY(&f, "reason");
     reason = fields_text(&f, "reason", false, 1000);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
-        retries_ask(rq->pg, name, &server_id, e) < 0 ||
-        append_audit(rq, "server.retry", server_id, name, reason, e) < 0 ||
-        transaction_commit(&t, e) < 0)
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+        retries_ask(rq->pg, name, &server_id, e) < 0)
+        return -1;
+    append_audit(rq, "server.retry", server_id, name, reason);
+    if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_server(rq, re, 200, name, e);
 }
@@ -258,10 +259,11 @@ int servers_delete(struct request *rq, struct reply *re, struct err *e)
     const char *name = request_param(rq, 0);
     int64_t server_id;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
-        servers_forget(rq->pg, name, &server_id, e) < 0 ||
-        append_audit(rq, "server.forget", server_id, name, NULL, e) < 0 ||
-        transaction_commit(&t, e) < 0)
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+        servers_forget(rq->pg, name, &server_id, e) < 0)
+        return -1;
+    append_audit(rq, "server.forget", server_id, name, NULL);
+    if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
                                          json_sprintf("%s is forgotten", name)));

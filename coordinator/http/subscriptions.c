@@ -12,11 +12,12 @@
 #include "coordinator/http/fields.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/keyring/keyring.h"
-#include "coordinator/store/audit.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/scopes.h"
 #include "coordinator/store/signing.h"
 #include "coordinator/store/subscriptions.h"
+#include "coordinator/store/trail.h"
 
 #define KEYS_MAX 100
 #define KEY_MAX 500
@@ -188,32 +189,35 @@ static int read_body(struct request *rq, struct reply *re, struct subscribing *s
     return scopes_find(rq->pg, service, environment, &s->scope, e);
 }
 
-static int append_audit(struct request *rq, const char *action, const struct subscription_row *row,
-                        const char *note, struct err *e)
+/* How much of an address says who is meant: paths of receivers are often secrets. */
+static size_t origin_size(const char *url)
+{
+    const char *scheme_end = strstr(url, "://");
+    size_t begin = scheme_end ? (size_t)(scheme_end - url) + 3 : 0;
+
+    return begin + strcspn(url + begin, "/?");
+}
+
+static void append_audit(struct request *rq, const char *action, const struct subscription_row *row,
+                         const char *note)
 {
     json_t *keys = json_loads(row->keys, 0, NULL), *data;
-    size_t origin = strcspn(strstr(row->url, "://") + 3, "/?") +
-                    (size_t)(strstr(row->url, "://") + 3 - row->url);
     char *text;
-    int rc;
 
     MUST(keys);
-    /* Paths of receivers are often secrets. */
     data = json_pack("{s:s,s:o,s:s%}", "subscription", row->id, "keys", keys, "to", row->url,
-                     origin);
+                     origin_size(row->url));
     text = json_dumps(data, JSON_COMPACT);
     MUST(text);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = rq->owner.name,
-                                             .address = rq->address,
-                                             .action = action,
-                                             .note = note,
-                                             .scope_id = row->scope_id,
-                                             .data = text },
-                      e);
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = action,
+                                      .note = note,
+                                      .scope_id = row->scope_id,
+                                      .data = text });
     free(text);
     json_decref(data);
-    return rc;
 }
 
 static int create(struct request *rq, struct reply *re, struct subscribing *s,
@@ -230,13 +234,12 @@ static int create(struct request *rq, struct reply *re, struct subscribing *s,
                                           .environment = s->scope.environment,
                                           .signing_key = key };
 
-    return transaction_begin(&t, rq->pg, e) < 0 ||
-                   subscriptions_create(rq->pg, &new, s->id, s->secret, e) < 0 ||
-                   get_row(rq, re, s->id, RIGHT_SUBSCRIPTION_WRITE, rows, row, e) < 0 ||
-                   append_audit(rq, "subscription.create", row, NULL, e) < 0 ||
-                   transaction_commit(&t, e) < 0
-               ? -1
-               : 0;
+    if (transaction_begin(&t, rq, e) < 0 ||
+        subscriptions_create(rq->pg, &new, s->id, s->secret, e) < 0 ||
+        get_row(rq, re, s->id, RIGHT_SUBSCRIPTION_WRITE, rows, row, e) < 0)
+        return -1;
+    append_audit(rq, "subscription.create", row, NULL);
+    return transaction_commit(&t, e);
 }
 
 /* With a provider, secrets are sealed, or not made at all while it is away. */
@@ -279,10 +282,12 @@ int subscriptions_delete_one(struct request *rq, struct reply *re, struct err *e
     const char *id = request_param(rq, 0);
     struct subscription_row row;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
         get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0 ||
-        subscriptions_delete(rq->pg, id, e) < 0 ||
-        append_audit(rq, "subscription.delete", &row, NULL, e) < 0 || transaction_commit(&t, e) < 0)
+        subscriptions_delete(rq->pg, id, e) < 0)
+        return -1;
+    append_audit(rq, "subscription.delete", &row, NULL);
+    if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
                                          json_sprintf("subscription %s is deleted", id)));
@@ -303,12 +308,14 @@ int subscriptions_enable_one(struct request *rq, struct reply *re, struct err *e
         return -1;
     FIELDS_ONLY(&f, "reason");
     reason = fields_text(&f, "reason", false, 1000);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
         get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &old, &row, e) < 0 ||
         subscriptions_enable(rq->pg, id, &is_changed, e) < 0 ||
-        get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0 ||
-        (is_changed && append_audit(rq, "subscription.enable", &row, reason, e) < 0) ||
-        transaction_commit(&t, e) < 0)
+        get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0)
+        return -1;
+    if (is_changed)
+        append_audit(rq, "subscription.enable", &row, reason);
+    if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, row_json(&row));
 }

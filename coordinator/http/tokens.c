@@ -11,8 +11,9 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
 #include "coordinator/http/transaction.h"
-#include "coordinator/store/audit.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/tokens.h"
+#include "coordinator/store/trail.h"
 
 struct making {
     const char *name, *subject, *expires_at, *note;
@@ -187,7 +188,6 @@ static int append_audit(struct request *rq, const char *action, const char *id, 
 {
     json_t *data = NULL, *shown;
     char *text;
-    int rc;
 
     if (get_token(rq, id, &shown, e) < 0)
         return -1;
@@ -196,17 +196,16 @@ static int append_audit(struct request *rq, const char *action, const char *id, 
                      json_object_get(shown, "grants"), "expires_at",
                      json_object_get(shown, "expires_at"));
     text = json_dumps(data, JSON_COMPACT);
-    rc = audit_append(rq->pg,
-                      &(struct audit_entry){ .actor = rq->owner.name,
-                                             .address = rq->address,
-                                             .action = action,
-                                             .note = note,
-                                             .data = text },
-                      e);
+    trail_note(rq->trail,
+               &(struct audit_entry){ .actor = rq->owner.name,
+                                      .address = rq->address,
+                                      .action = action,
+                                      .note = note,
+                                      .data = text });
     free(text);
     json_decref(data);
     json_decref(shown);
-    return rc;
+    return 0;
 }
 
 static int create(struct request *rq, struct making *m, struct err *e)
@@ -222,7 +221,7 @@ static int create(struct request *rq, struct making *m, struct err *e)
     int rc;
 
     MUST(grants);
-    rc = transaction_begin(&t, rq->pg, e) < 0 ||
+    rc = transaction_begin(&t, rq, e) < 0 ||
                  tokens_create(rq->pg, &token, m->id, m->text, e) < 0 ||
                  append_audit(rq, "token.create", m->id, m->note, e) < 0 ||
                  transaction_commit(&t, e) < 0
@@ -269,7 +268,7 @@ int tokens_delete(struct request *rq, struct reply *re, struct err *e)
     const char *id = request_param(rq, 0);
     json_t *ended = json_array(), *issued = json_array();
 
-    if (REQUEST_ONLY_QUERY(rq, e, "issued") < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e, "issued") < 0 || transaction_begin(&t, rq, e) < 0 ||
         tokens_revoke(rq->pg, id, request_flag(rq, "issued"), &rows, e) < 0 ||
         note_revoked(rq, rows, ended, issued, e) < 0 ||
         (json_array_size(ended) && transaction_commit(&t, e) < 0)) {

@@ -12,10 +12,10 @@
 #include "coordinator/http/reveal.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/http/whole_part.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/schemas.h"
 #include "coordinator/store/secrets.h"
+#include "coordinator/store/trail.h"
 
 void many_clear(struct many *m)
 {
@@ -220,7 +220,7 @@ static int write_once(struct request *rq, struct reply *re, struct many *m, stru
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    if (transaction_begin(&t, rq->pg, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
+    if (transaction_begin(&t, rq, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
         scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
         release_take_back(rq, &m->scope, e) < 0 || (m->fill && m->fill(rq, m, e) < 0))
         return -1;
@@ -302,9 +302,9 @@ static int revert_inside(struct request *rq, struct reply *re, uint64_t target,
     snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
              revision, target);
     entry.data = data;
-    if (inherit_audit(rq->pg, scope, old_head, rq->owner.name, e) < 0 ||
-        audit_append_revision(rq->pg, &entry, revision, e) < 0)
+    if (inherit_audit(rq->pg, rq->trail, scope, old_head, rq->owner.name, e) < 0)
         return -1;
+    trail_note_revision(rq->trail, &entry, revision);
     return release_if_automatic(rq, scope, rollout, e);
 }
 
@@ -343,7 +343,7 @@ int whole_rollback(struct request *rq, struct reply *re, struct err *e)
     description = fields_text(&f, "change_description", false, 4096);
     if (target < 0 && !re->problem_count)
         fields_problem(&f, "target_revision", "target_revision is missing");
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq->pg, e) < 0 ||
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
         schemas_hold(rq->pg, service, e) < 0 ||
         scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
         release_take_back(rq, &scope, e) < 0)

@@ -1,4 +1,4 @@
-/* audit.c - appends to the audit trail and reads it. */
+/* audit.c - reads the audit trail. */
 #include "coordinator/store/audit.h"
 
 #include <stdio.h>
@@ -6,39 +6,9 @@
 #include "coordinator/store/pg.h"
 #include "coordinator/store/sqltime.h"
 
-static struct param id_or_null(const char *text, int64_t id)
-{
-    return id ? PARAM_TEXT(text) : PARAM_NULL;
-}
-
 static const char *or_empty(const char *text)
 {
     return text ? text : "";
-}
-
-int audit_append(struct pg *pg, const struct audit_entry *entry, struct err *e)
-{
-    char rollout[24], server[24], scope[24];
-
-    return PG_QUERY(pg, "SELECT audit_append($1, $2, $3, $4, $5, $6, $7, $8)", NULL, e,
-                    PARAM_TEXT(entry->actor), PARAM_TEXT(entry->action),
-                    id_or_null(pg_int(entry->rollout_id, rollout), entry->rollout_id),
-                    id_or_null(pg_int(entry->server_id, server), entry->server_id),
-                    id_or_null(pg_int(entry->scope_id, scope), entry->scope_id),
-                    PARAM_TEXT(entry->data ? entry->data : "{}"),
-                    PARAM_TEXT(or_empty(entry->address)), PARAM_TEXT(or_empty(entry->note)));
-}
-
-int audit_append_revision(struct pg *pg, const struct audit_entry *entry, uint64_t revision,
-                          struct err *e)
-{
-    return PG_QUERY(pg,
-                    "SELECT audit_append($1, $2, NULL, NULL, $3::bigint, $4::jsonb ||"
-                    " jsonb_build_object('changes', audit_changes($3::bigint, $5)), $6, $7)",
-                    NULL, e, PARAM_TEXT(entry->actor), PARAM_TEXT(entry->action),
-                    PARAM_INT(entry->scope_id), PARAM_TEXT(entry->data ? entry->data : "{}"),
-                    PARAM_INT(revision), PARAM_TEXT(or_empty(entry->address)),
-                    PARAM_TEXT(or_empty(entry->note)));
 }
 
 int audit_list(struct pg *pg, const struct audit_filter *f, struct rows **out, struct err *e)

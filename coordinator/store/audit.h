@@ -1,4 +1,4 @@
-/* audit.h - the audit trail: the last statement of every transaction of the API, and reading it.
+/* audit.h - the audit trail as it is read; trail.h writes it.
  *
  * Rows are chained. The canonical form of a row is a JSON array, as PostgreSQL writes a jsonb text:
  *   [number, at, actor, address, action, rollout_id, server_id, scope_id, data, note, previous]
@@ -21,21 +21,6 @@
 
 struct pg;
 struct rows;
-
-struct audit_entry {
-    const char *actor, *action; /* "config.set" */
-    const char *address; /* where the request came from; NULL: from inside */
-    const char *note;    /* what the person said about it; NULL: nothing */
-    int64_t rollout_id, server_id, scope_id; /* 0: none */
-    const char *data; /* JSON object text; NULL: empty. Secrets as hashes only */
-};
-
-/* Call it last, right before COMMIT: it holds the head of the chain until then. */
-int audit_append(struct pg *pg, const struct audit_entry *entry, struct err *e)
-    __attribute__((warn_unused_result));
-/* The same for a revision that was just written: data gets "changes", old and new of every key. */
-int audit_append_revision(struct pg *pg, const struct audit_entry *entry, uint64_t revision,
-                          struct err *e) __attribute__((warn_unused_result));
 
 /* Texts "" and numbers 0 let everything through. */
 struct audit_filter {

@@ -1,6 +1,6 @@
 /* condition.h - what servers tell of a scope between decisions: drift, and a check that says no.
  *
- * Inside the caller's fenced transaction. A note that changes something appends its audit row. Of
+ * Inside the caller's fenced transaction. A note that changes something goes into its trail. Of
  * drift: server.drifted, server.repaired (the agent put it right) or server.restored (it is right
  * again). Of the scope's local check: server.check_failing or server.check_passing.
  */
@@ -14,6 +14,7 @@
 #include "common/err.h"
 
 struct pg;
+struct trail;
 
 enum condition_kind {
     CONDITION_DRIFT, /* files or documents are not what is recorded */
@@ -28,8 +29,8 @@ struct condition_note {
     char *text; /* malloc'ed. Bad: what differs, the check's own words; else what had differed */
 };
 
-/* In their order; last in the transaction. */
-int condition_write(struct pg *pg, const struct condition_note *notes, size_t count, struct err *e)
-    __attribute__((warn_unused_result));
+/* In their order. */
+int condition_write(struct pg *pg, const struct condition_note *notes, size_t count,
+                    struct trail *trail, struct err *e) __attribute__((warn_unused_result));
 
 #endif

@@ -11,6 +11,7 @@
 #include "coordinator/store/inherit_grants.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"
+#include "coordinator/store/trail.h"
 
 /* ---------------------------------------------------------------- coming down */
 
@@ -234,19 +235,26 @@ int inherit_own_keys(struct pg *pg, int64_t child_id, int64_t scope_id,
                     out, e, PARAM_INT(child_id), array, PARAM_INT(scope_id));
 }
 
-int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
-                  struct err *e)
+int inherit_audit(struct pg *pg, struct trail *trail, const struct scope *scope, uint64_t old_head,
+                  const char *actor, struct err *e)
 {
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct audit_entry entry = { .actor = actor, .action = "config.inherit" };
     char name[SCOPE_BUFFER];
 
     snprintf(name, sizeof(name), "%s/%s", scope->service, scope->environment);
-    return PG_QUERY(pg,
-                    "SELECT audit_append($3, 'config.inherit', NULL, NULL, r.scope_id, "
-                    " jsonb_build_object('revision', r.revision, 'cause', $4::text, "
-                    " 'cause_revision', r.cause_revision)) FROM (SELECT * FROM revision "
-                    " WHERE cause_id = $1 AND cause_revision > $2 ORDER BY scope_id, revision) r",
-                    NULL, e, PARAM_INT(scope->scope_id), PARAM_INT(old_head), PARAM_TEXT(actor),
-                    PARAM_TEXT(name));
+    if (PG_QUERY(pg,
+                 "SELECT scope_id, jsonb_build_object('revision', revision, 'cause', $3::text,"
+                 " 'cause_revision', cause_revision) FROM revision"
+                 " WHERE cause_id = $1 AND cause_revision > $2 ORDER BY scope_id, revision",
+                 &rows, e, PARAM_INT(scope->scope_id), PARAM_INT(old_head), PARAM_TEXT(name)) < 0)
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        entry.scope_id = rows_int(rows, i, 0);
+        entry.data = rows_text(rows, i, 1);
+        trail_note(trail, &entry);
+    }
+    return 0;
 }
 
 /* ---------------------------------------------------------------- naming parents */

@@ -22,9 +22,11 @@
  * revision that names this change as its cause. */
 int inherit_spread(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
                    struct err *e) __attribute__((warn_unused_result));
-/* The audit rows of the revisions that inherit_spread made: right before the caller's own. */
-int inherit_audit(struct pg *pg, const struct scope *scope, uint64_t old_head, const char *actor,
-                  struct err *e) __attribute__((warn_unused_result));
+/* The entries of the audit trail for the revisions that inherit_spread made: right before the
+ * caller's own. */
+struct trail;
+int inherit_audit(struct pg *pg, struct trail *trail, const struct scope *scope, uint64_t old_head,
+                  const char *actor, struct err *e) __attribute__((warn_unused_result));
 
 /* The revisions that changes of `scope_id` from revision `since` on made in others: scope_id,
  * service, environment, revision. */

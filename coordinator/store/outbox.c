@@ -2,9 +2,9 @@
 #include "coordinator/store/outbox.h"
 
 #include "common/buffer.h"
-#include "coordinator/store/audit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/signing.h"
+#include "coordinator/store/trail.h"
 
 #define SIGNING 7 /* where the columns of the signing secret begin */
 
@@ -135,6 +135,7 @@ static int disable(struct pg *pg, const struct outbox_attempt *a, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     struct audit_entry entry = { .actor = "lockstepd", .action = "subscription.disable" };
+    SCOPED_TRAIL struct trail trail = { 0 };
 
     if (pg_exec(pg, "BEGIN", e) != 0 ||
         PG_QUERY(pg,
@@ -152,10 +153,9 @@ static int disable(struct pg *pg, const struct outbox_attempt *a, struct err *e)
     if (rows_count(rows) > 0) {
         entry.scope_id = rows_int(rows, 0, 0);
         entry.data = rows_text(rows, 0, 1);
-        if (audit_append(pg, &entry, e) != 0)
-            return -1;
+        trail_note(&trail, &entry);
     }
-    return pg_exec(pg, "COMMIT", e);
+    return trail_write(pg, &trail, e) != 0 ? -1 : pg_exec(pg, "COMMIT", e);
 }
 
 int outbox_disable(struct pg *pg, const struct outbox_attempt *a, struct err *e)

@@ -17,6 +17,7 @@
 #include "coordinator/store/pg.h"
 #include "coordinator/store/joins.h"
 #include "coordinator/store/save.h"
+#include "coordinator/store/trail.h"
 #include "coordinator/store/writer_queue.h"
 
 /* A statement of ours is ended by the server after 5 s, a slow one after 30: longer than that only
@@ -131,6 +132,7 @@ static int write_gathered(struct writer *w, const struct writing *x, struct err 
     const struct gathering *g = x->g;
     struct acks_summary acks = { 0 };
     struct joins_summary joined = { 0 };
+    SCOPED_TRAIL struct trail trail = { 0 };
     bool was_done;
     int status = 0;
 
@@ -142,7 +144,8 @@ static int write_gathered(struct writer *w, const struct writing *x, struct err 
         (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
         (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
         (g->batch_count && acks_write(w->pg, g->batches, g->batch_count, &acks, e)) ||
-        condition_write(w->pg, g->conditions, g->condition_count, e) ||
+        condition_write(w->pg, g->conditions, g->condition_count, &trail, e) ||
+        trail_write(w->pg, &trail, e) ||
         joins_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
         acks_audit(w->pg, &acks, e)) {
         pg_rollback(w->pg);

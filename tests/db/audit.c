@@ -5,14 +5,17 @@
 #include <string.h>
 
 #include "common/digest.h"
+#include "coordinator/store/trail.h"
 #include "tests/db/kit.h"
 
+static const char *conninfo;
 static struct pg *pg;
 static struct err err;
 
 static void set_up(void)
 {
-    pg = kit_open(kit_database());
+    conninfo = kit_database();
+    pg = kit_open(conninfo);
 }
 
 static void tear_down(void)
@@ -28,7 +31,10 @@ static void append(const char *actor, const char *action, const char *data)
                                  .note = "why",
                                  .data = data };
 
-    ck_assert_msg(audit_append(pg, &entry, &err) == 0, "%s", err.text);
+    SCOPED_TRAIL struct trail trail = { 0 };
+
+    trail_note(&trail, &entry);
+    ck_assert_msg(trail_write(pg, &trail, &err) == 0, "%s", err.text);
 }
 
 static void append_five(void)
@@ -196,13 +202,15 @@ START_TEST(test_a_revision_tells_old_and_new)
 {
     int64_t scope = kit_scope(pg, "web", 2);
     struct audit_entry entry = { .actor = "ada", .action = "config.set", .scope_id = scope };
+    SCOPED_TRAIL struct trail trail = { 0 };
 
     kit_sql(pg, "INSERT INTO config_version (scope_id, key, version, revision, value_type, value,"
                 " created_by) SELECT %lld, k, v, v, 'string', CASE k WHEN 'big' THEN"
                 " repeat('x', 2000) ELSE 'value ' || v END, 'ada' FROM unnest(ARRAY['big', 'k2'])"
                 " AS k, generate_series(1, 2) AS v ON CONFLICT DO NOTHING",
             (long long)scope);
-    ck_assert_msg(audit_append_revision(pg, &entry, 2, &err) == 0, "%s", err.text);
+    trail_note_revision(&trail, &entry, 2);
+    ck_assert_msg(trail_write(pg, &trail, &err) == 0, "%s", err.text);
     ck_assert_str_eq(kit_text(pg, "SELECT jsonb_path_query_first(data,"
                                   " '$.changes[*] ? (@.key == \"k2\")') FROM audit"),
                      "{\"key\": \"k2\", \"new\": {\"type\": \"string\", \"value\": \"value 2\", "
@@ -212,6 +220,36 @@ START_TEST(test_a_revision_tells_old_and_new)
                                  "(@.key == \"big\").new.sha256') #>> '{}') FROM audit"),
                      64);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE data::text LIKE '%%xxxx%%'"), 0);
+}
+END_TEST
+
+/* Who gathers holds nothing: others append meanwhile. All is written in its order, at once. */
+START_TEST(test_a_trail_locks_the_head_last)
+{
+    struct pg *other = kit_open(conninfo);
+    struct audit_entry entry = { .actor = "ada", .data = "{\"n\":1}" };
+    static const char *const actions[] = { "one", "two", "three", "four", "five" };
+    SCOPED_TRAIL struct trail trail = { 0 };
+
+    kit_sql(pg, "BEGIN");
+    ck_assert_int_eq(trail_write(pg, &trail, &err), 0);
+    for (size_t i = 0; i < 5; i++) {
+        entry.action = actions[i];
+        trail_note(&trail, &entry);
+    }
+    kit_sql(other, "BEGIN; SELECT 1 FROM audit_head FOR UPDATE NOWAIT; COMMIT");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit"), 0);
+    ck_assert_msg(trail_write(pg, &trail, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(pg_exec(other, "SELECT 1 FROM audit_head FOR UPDATE NOWAIT", &err), -1);
+    kit_sql(pg, "COMMIT");
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(action, ' ' ORDER BY number) FROM audit"),
+                     "one two three four five");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE data = '{\"n\": 1}' AND"
+                                 " rollout_id IS NULL AND server_id IS NULL AND scope_id IS NULL"),
+                     5);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit_faults()"), 0);
+    ck_assert_uint_eq(trail.count, 0);
+    pg_close(other);
 }
 END_TEST
 
@@ -229,6 +267,7 @@ int main(void)
     tcase_add_test(tests, test_the_owner_gave_its_privilege_away);
     tcase_add_test(tests, test_filters);
     tcase_add_test(tests, test_a_revision_tells_old_and_new);
+    tcase_add_test(tests, test_a_trail_locks_the_head_last);
     suite_add_tcase(suite, tests);
     return kit_main(suite);
 }

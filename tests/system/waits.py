@@ -85,6 +85,42 @@ def test_long_waits_cost_no_leadership(world):
     equal(epoch(world), before, "the epoch")
 
 
+def waiting_for(world, table):
+    """An API transaction of the coordinator waits for this table."""
+    return world.postgres.sql("SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND application_name = 'lockstepd http'"
+                              f" AND relation = '{table}'::regclass")
+
+
+def test_a_plan_keeps_nobody_waiting(world):
+    """every kind of write that plans a rollout waits in its plan: writes of another scope are done meanwhile, for the head of the trail is taken last"""
+    for scope in ("plans/dev", "plans/prod"):
+        world.set(scope, {"v": "1"})
+        world.set(scope, {"v": "2", "of." + scope.split("/")[1]: "x"})
+    done = world.start_rollout("plans/prod", {"stages": [{"percent": 100}]})
+    world.wait_state(done, "completed")
+    wait_until(lambda: not world.postgres.sql("SELECT 1 FROM rollout WHERE state = 'running'"), "all rollouts end")
+    writes = (("PUT", "/config/plans/dev/v", {"config_value": "3"}), ("POST", "/config/plans/dev", {"set": {"v": "4"}}),
+              ("POST", "/config/plans/dev/rollback", {"target_revision": 1}), ("PUT", "/parents/plans/dev", {"parents": ["plans/prod"]}),
+              ("POST", f"/rollouts/{done}/rollback", {}))
+    for n, (method, path, body) in enumerate(writes):
+        answers = []
+        holder = threading.Thread(target=world.postgres.sql, args=(
+            "BEGIN; LOCK TABLE server_scope IN ACCESS EXCLUSIVE MODE; DO $$ BEGIN FOR i IN 1..400 LOOP PERFORM pg_sleep(0.01);"
+            f" IF EXISTS (SELECT 1 FROM scope WHERE service = 'signal{n}') THEN EXIT; END IF; END LOOP; END $$; COMMIT",))
+        writer = threading.Thread(target=lambda m=method, p=path, b=body, a=answers: a.append(world.api(m, p, b)))
+        holder.start()
+        wait_until(lambda: world.postgres.sql("SELECT 1 FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'"
+                                              " AND relation = 'server_scope'::regclass"), "the table is held")
+        writer.start()
+        wait_until(lambda: waiting_for(world, "server_scope") or answers, f"{path} plans")
+        check(not answers, f"{path} needed no plan: {answers}")
+        world.set(f"signal{n}/prod", {"v": "1"})
+        check(not answers, f"a write of another scope waited for {method} {path}")
+        writer.join()
+        holder.join()
+        check(answers[0].status < 300, f"{method} {path}: {answers[0]}")
+
+
 def test_a_way_back_names_its_cause(world):
     """a rollout that goes back says for ever which server, which stage and which figure: in its reason and in its timeline"""
     path = f"{world.folder}/cause.txt"

@@ -1,0 +1,41 @@
+/* transaction.c - begins, commits and rolls back what a handler does. */
+#include "coordinator/http/transaction.h"
+
+#include <stddef.h>
+
+#include "coordinator/http/request.h"
+#include "coordinator/store/pg.h"
+
+static void leave(struct transaction *t)
+{
+    t->rq->trail = NULL;
+    t->rq = NULL;
+    trail_fini(&t->trail);
+}
+
+int transaction_begin(struct transaction *t, struct request *rq, struct err *e)
+{
+    if (pg_exec(rq->pg, "BEGIN; SET LOCAL lock_timeout = '5s'", e) < 0) {
+        pg_rollback(rq->pg);
+        return -1;
+    }
+    t->rq = rq;
+    rq->trail = &t->trail;
+    return 0;
+}
+
+int transaction_commit(struct transaction *t, struct err *e)
+{
+    if (trail_write(t->rq->pg, &t->trail, e) < 0 || pg_exec(t->rq->pg, "COMMIT", e) < 0)
+        return -1;
+    leave(t);
+    return 0;
+}
+
+void transaction_close_scoped(struct transaction *t)
+{
+    if (!t->rq)
+        return;
+    pg_rollback(t->rq->pg);
+    leave(t);
+}
