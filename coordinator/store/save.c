@@ -197,6 +197,7 @@ int save_write(struct pg *pg, const struct fence *fence, const struct save_reque
              ? -1
              : 0;
     buffer_fini(&s.words);
+    out->is_at_commit = rc == 0;
     if (rc == 0)
         return fence_commit(pg, e);
     pg_rollback(pg);

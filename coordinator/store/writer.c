@@ -107,10 +107,16 @@ static int keep_connected(struct writer *w, struct err *e)
 /* One transaction and what its tries have found out so far. */
 struct writing {
     struct gathering *g;
-    struct writer_result *saved; /* of the newest try that may yet turn out to have committed */
+    struct writer_result *saved; /* of the newest try that came as far as COMMIT */
+    bool is_at_commit;           /* the same of what was gathered */
     bool is_slow;                /* an earlier try ran out of time */
-    bool is_done;
 };
+
+/* The log names a transaction that was never sent: somebody changed it. */
+static int refuse_log(struct err *e)
+{
+    return err_set(e, ERR_CORRUPT, "the row of leader_log is ahead of the leadership it is of");
+}
 
 static int try_save(struct writer *w, struct writing *x, struct err *e)
 {
@@ -118,16 +124,18 @@ static int try_save(struct writer *w, struct writing *x, struct err *e)
     bool was_done = false;
     int rc = save_write(w->pg, &x->g->fence, x->g->save, x->is_slow, r, &was_done, e);
 
-    if (was_done) { /* what that one drew and stored is what counts */
+    /* What an earlier try drew and stored is what counts if it committed. That is known only to a
+     * try that gets past the fence, and none before that one can have committed then. */
+    if (was_done || !r->is_at_commit) {
         writer_result_free(r);
-        return 0;
+        return was_done && !x->saved ? refuse_log(e) : rc;
     }
     writer_result_free(x->saved);
     x->saved = r;
     return rc;
 }
 
-static int write_gathered(struct writer *w, const struct writing *x, struct err *e)
+static int write_gathered(struct writer *w, struct writing *x, struct err *e)
 {
     const struct gathering *g = x->g;
     struct acks_summary acks = { 0 };
@@ -139,7 +147,7 @@ static int write_gathered(struct writer *w, const struct writing *x, struct err 
     if (fence_begin(w->pg, &g->fence, g->is_large || x->is_slow, &was_done, e))
         return -1;
     if (was_done)
-        return 0;
+        return x->is_at_commit ? 0 : refuse_log(e);
     if ((g->join_count && joins_write(w->pg, g->joins, g->join_count, &joined, e)) ||
         (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
         (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
@@ -152,7 +160,10 @@ static int write_gathered(struct writer *w, const struct writing *x, struct err 
         status = -1;
     }
     buffer_fini(&acks.data);
-    return status ? -1 : fence_commit(w->pg, e);
+    if (status)
+        return -1;
+    x->is_at_commit = true;
+    return fence_commit(w->pg, e);
 }
 
 static bool is_large_save(const struct gathering *g)

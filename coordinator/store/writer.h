@@ -108,6 +108,7 @@ struct writer_result {
     enum writer_result_kind kind;
     uint64_t epoch;          /* of the leadership that asked: results of an old one are ignored */
     struct save save;        /* SAVED: as requested, sets NULL */
+    bool is_at_commit;       /* SAVED: its try came as far as COMMIT, and may have committed */
     uint64_t number;         /* SAVED of ATTEMPT: the attempt's number */
     uint64_t dseq;           /* SAVED of DECISION and of an eventual ATTEMPT */
     uint8_t *body;           /* with dseq: the stored bytes, malloc'ed */

@@ -297,6 +297,37 @@ START_TEST(test_a_commit_whose_answer_is_lost_is_known_to_have_happened)
 }
 END_TEST
 
+#define WAITING_LOCK                                                                               \
+    " FROM pg_stat_activity WHERE application_name = 'lockstepd writer'"                           \
+    " AND wait_event_type = 'Lock'"
+
+/* COMMIT waits longer than the writer's patience, and holds the leader's log meanwhile: the tries
+ * after it do not even begin. What the first one drew is what counts. */
+START_TEST(test_a_commit_that_hangs_is_handed_back_whole)
+{
+    struct writer_result *r;
+
+    writer_lead(writer, 1, 1);
+    kit_sql(pg, "SET synchronous_commit = local");
+    kit_sql(pg, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    kit_sql(pg, "SELECT pg_reload_conf()");
+    submit(attempt, 3);
+    kit_await(pg, 1, "SELECT count(*)" WAITING_COMMIT);
+    kit_await(pg, 1, "SELECT count(*)" WAITING_LOCK); /* the patience of the first try is over */
+    kit_await(pg, 0, "SELECT count(*)" WAITING_LOCK); /* and so is the lock time-out of another */
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*)" WAITING_COMMIT), 1);
+    kit_sql(pg, "ALTER SYSTEM RESET synchronous_standby_names");
+    kit_sql(pg, "SELECT pg_reload_conf()");
+    r = next();
+    ck_assert_int_eq(r->kind, WRITER_SAVED);
+    ck_assert_int_eq((int64_t)r->number, kit_int(pg, "SELECT attempt_number FROM rollout"));
+    ck_assert_uint_gt(r->number, 0);
+    ck_assert_uint_eq(r->change_count, 1);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM attempt"), 1);
+    writer_result_free(r);
+}
+END_TEST
+
 /* Refused again by the next leader, too: it stops its own rollout, with the reason. */
 START_TEST(test_what_is_refused_twice_stops_its_rollout)
 {
@@ -436,6 +467,7 @@ int main(void)
     tcase_add_test(tests, test_a_lost_connection_heals);
     tcase_add_test(tests, test_a_long_wait_for_a_lock_is_waited_out);
     tcase_add_test(tests, test_a_commit_whose_answer_is_lost_is_known_to_have_happened);
+    tcase_add_test(tests, test_a_commit_that_hangs_is_handed_back_whole);
     tcase_add_test(tests, test_what_is_refused_twice_stops_its_rollout);
     tcase_add_test(tests, test_a_rollout_that_cannot_be_read_is_ended_as_it_stands);
     tcase_add_test(tests, test_joins_answers_and_sightings);
