@@ -274,7 +274,8 @@ static int write_one(struct writer *w, struct gathering *g, struct err *e)
 }
 
 /* The database will not have one of them, ever: it must not stand in the way of the others. What
- * is refused by itself is not counted and not receipted. */
+ * is refused by itself is not counted and not receipted, and changes nobody's memory: its server
+ * may say it again. */
 static int write_apart(struct writer *w, struct gathering *g, struct err *e)
 {
     struct gathering one;
@@ -290,6 +291,8 @@ static int write_apart(struct writer *w, struct gathering *g, struct err *e)
             log_error("the database refuses what was heard; it is left out", "reason", e->text);
             for (size_t i = 0; i < one.batch_count; i++)
                 ack_batch_forget(one.batches[i]);
+            for (size_t i = 0; i < one.join_count; i++)
+                join_request_forget(one.joins[i]);
             hand_back(w, &(struct writing){ .g = &one });
         }
         gathering_fini(&one);

@@ -7,12 +7,12 @@
  *
  * What passes is waited out: a lock or statement time-out, a deadlock, a dead connection, a COMMIT
  * without an answer. The same transaction is tried again for as long as the leadership lasts; the
- * leader's log (fence.h) tells whether an earlier try did commit. Acknowledgements that the
- * database refuses are left out, each by itself. After a refused save, and when the fence is lost,
- * the writer reports WRITER_FAILED once, drops everything after it unsaid (results for them never
- * come) and waits for the next writer_lead: the leader's picture of that rollout is wrong, so the
- * next one reads the truth. What is refused once more then stops its own rollout and nobody else:
- * it is paused with the reason, or ended when it is paused or going back already.
+ * leader's log (fence.h) tells whether an earlier try did commit. Acknowledgements and joins that
+ * the database refuses are left out, each by itself. After a refused save, and when the fence is
+ * lost, the writer reports WRITER_FAILED once, drops everything after it unsaid (results for them
+ * never come) and waits for the next writer_lead: the leader's picture of that rollout is wrong, so
+ * the next one reads the truth. What is refused once more then stops its own rollout and nobody
+ * else: it is paused with the reason, or ended when it is paused or going back already.
  */
 #ifndef COORDINATOR_STORE_WRITER_H
 #define COORDINATOR_STORE_WRITER_H
@@ -100,7 +100,7 @@ struct join_request {
 enum writer_result_kind {
     WRITER_SAVED,  /* save, number, dseq, body: of the request */
     WRITER_ACKS,   /* acks: all of them are recorded (or obsolete); receipts may go out */
-    WRITER_JOINED, /* join: the memberships are recorded */
+    WRITER_JOINED, /* join: what is left of it is recorded: all, or nothing when it was refused */
     WRITER_ENDED,  /* rollout_id: ended as it stood */
     WRITER_FAILED, /* reason; ERR_FENCED when a newer leader is there */
 };

@@ -61,14 +61,19 @@ static void save_request_free(struct save_request *request)
     free(request);
 }
 
-void join_request_free(struct join_request *request)
+static void join_request_fini(struct join_request *request)
 {
-    if (!request)
-        return;
     free(request->labels);
     free(request->version);
     free(request->scopes);
     free(request->left);
+}
+
+void join_request_free(struct join_request *request)
+{
+    if (!request)
+        return;
+    join_request_fini(request);
     free(request);
 }
 
@@ -339,32 +344,53 @@ bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
     return true;
 }
 
+/* Is the place among so many? Else it is counted on from behind them. */
+static bool is_among(size_t *place, size_t count)
+{
+    if (*place < count)
+        return true;
+    *place -= count;
+    return false;
+}
+
+/* Joins first: what a server acknowledges or tells of a scope is recorded where it is a member. */
 bool gathering_split(struct gathering *g, struct gathering *one)
 {
+    size_t i = g->split_count++;
+
     *one = (struct gathering){ .fence = g->fence };
-    if (g->batch_count) {
-        one->batches = grown(NULL, 0, sizeof(*one->batches));
-        one->batches[one->batch_count++] = g->batches[--g->batch_count];
-    } else if (g->join_count) {
+    if (is_among(&i, g->join_count)) {
         one->joins = grown(NULL, 0, sizeof(*one->joins));
-        one->joins[one->join_count++] = g->joins[--g->join_count];
-    } else if (g->answer_count) {
-        one->answers = grown(NULL, 0, sizeof(*one->answers));
-        one->answers[one->answer_count++] = g->answers[--g->answer_count];
-    } else if (g->condition_count) {
-        one->conditions = grown(NULL, 0, sizeof(*one->conditions));
-        one->conditions[one->condition_count++] = g->conditions[--g->condition_count];
-    } else if (g->seen_count) {
+        one->joins[one->join_count++] = MOVE(g->joins[i]);
+    } else if (is_among(&i, g->seen_count > 0)) {
         one->seen = MOVE(g->seen); /* one statement that names them all, and makes no difference */
         one->seen_count = g->seen_count;
-        g->seen_count = 0;
+    } else if (is_among(&i, g->answer_count)) {
+        one->answers = grown(NULL, 0, sizeof(*one->answers));
+        one->answers[one->answer_count++] = g->answers[i];
+        g->answers[i].text = NULL;
+    } else if (is_among(&i, g->batch_count)) {
+        one->batches = grown(NULL, 0, sizeof(*one->batches));
+        one->batches[one->batch_count++] = MOVE(g->batches[i]);
+    } else if (is_among(&i, g->condition_count)) {
+        one->conditions = grown(NULL, 0, sizeof(*one->conditions));
+        one->conditions[one->condition_count++] = g->conditions[i];
+        g->conditions[i].text = NULL;
     } else {
         return false;
     }
     return true;
 }
 
-/* ---------------------------------------------------------------- batches */
+/* ---------------------------------------------------------------- what was refused */
+
+void join_request_forget(struct join_request *request)
+{
+    int64_t server_id = request->server_id;
+
+    join_request_fini(request);
+    *request = (struct join_request){ .server_id = server_id };
+}
 
 void ack_batch_forget(struct ack_batch *b)
 {
@@ -373,6 +399,8 @@ void ack_batch_forget(struct ack_batch *b)
         b->records[i].outbox_id = 0;
     }
 }
+
+/* ---------------------------------------------------------------- batches */
 
 struct ack_batch *ack_batch_new(void)
 {

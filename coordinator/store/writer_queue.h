@@ -23,13 +23,16 @@ struct gathering {
     int64_t *seen;
     struct answer *answers;
     struct condition_note *conditions;
+    size_t split_count; /* of these, in the order of gathering_split, are moved out */
 };
 void gathering_fini(struct gathering *g);
 /* Moves one request of those that were gathered into a gathering of its own; false: none is left.
- */
+ * They come in the order in which one transaction writes them, those of one kind as they came. */
 bool gathering_split(struct gathering *g, struct gathering *one);
 /* Nothing in it was recorded, and nothing in it is to be receipted. */
 void ack_batch_forget(struct ack_batch *b);
+/* Nothing of what it told is recorded; whose it was stays. */
+void join_request_forget(struct join_request *request);
 void join_request_free(struct join_request *request);
 
 struct writer_queue;

@@ -1,0 +1,216 @@
+/* writer_apart.c - the writer when the database refuses one of what was gathered, or is away. */
+#include "coordinator/store/writer.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/pulse.h"
+#include "tests/db/kit.h"
+
+static const char *conninfo;
+static struct pg *pg;
+static int64_t scope_id;
+static struct writer *writer;
+
+static void set_up(void)
+{
+    conninfo = kit_database();
+    pg = kit_open(conninfo);
+    kit_lead(pg, 1);
+    scope_id = kit_scope(pg, "payments", 1);
+    kit_servers(pg, scope_id, 10);
+    writer = writer_start(conninfo, NULL);
+}
+
+static void tear_down(void)
+{
+    writer_stop(writer);
+    pg_close(pg);
+}
+
+static struct writer_result *next(enum writer_result_kind kind)
+{
+    struct pollfd p = { .fd = writer_fd(writer), .events = POLLIN };
+    struct writer_result *r;
+
+    ck_assert_int_eq(poll(&p, 1, 10000), 1);
+    r = writer_next(writer);
+    ck_assert_ptr_nonnull(r);
+    ck_assert_int_eq(r->kind, kind);
+    return r;
+}
+
+static void submit_join(int64_t server, const char *labels, const char *service)
+{
+    struct join_request *j = calloc(1, sizeof(*j));
+
+    ck_assert_ptr_nonnull(j);
+    j->server_id = server;
+    j->labels = strdup(labels);
+    j->version = strdup("1.2");
+    j->scope_count = 1;
+    j->scopes = calloc(1, sizeof(*j->scopes));
+    j->left_count = 1;
+    j->left = calloc(1, sizeof(*j->left));
+    ck_assert(j->scopes && j->left);
+    j->left[0] = scope_id;
+    snprintf(j->scopes[0].service, NAME_BUFFER, "%s", service);
+    snprintf(j->scopes[0].environment, NAME_BUFFER, "prod");
+    writer_join(writer, &j);
+}
+
+#define REFUSED "{not JSON"
+
+static void submit_drift(int64_t server, bool is_bad, const char *text)
+{
+    const struct condition_note note = {
+        .server_id = server, .scope_id = scope_id, .kind = CONDITION_DRIFT, .is_bad = is_bad
+    };
+
+    writer_condition(writer, &note, text, strlen(text));
+}
+
+/* What is submitted while the writer waits for the leader's row goes into one gathering, behind the
+ * sighting that it waits with. */
+static struct pg *hold(void)
+{
+    struct pg *other = kit_open(conninfo);
+
+    writer_lead(writer, 1, 1);
+    kit_sql(other, "BEGIN; SELECT 1 FROM leader FOR UPDATE");
+    writer_seen_one(writer, 1);
+    kit_await(pg, 1,
+              "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+              " AND application_name = 'lockstepd writer'");
+    return other;
+}
+
+static void let_go(struct pg *other)
+{
+    kit_sql(other, "ROLLBACK");
+    pg_close(other);
+}
+
+/* ---------------------------------------------------------------- */
+
+/* Memory is to be what the rows are: a join that was not written is handed back without what it
+ * told, so that its server is done with it and may tell it again. */
+START_TEST(test_a_refused_join_is_handed_back_empty)
+{
+    struct pg *holder = hold();
+
+    submit_join(2, "{\"zone\":\"a\"}", "search");
+    submit_join(3, REFUSED, "search");
+    submit_join(4, "{\"zone\":\"b\"}", "search");
+    let_go(holder);
+    for (int64_t server = 2; server <= 4; server++) {
+        struct writer_result *r = next(WRITER_JOINED);
+        bool is_refused = server == 3;
+
+        ck_assert_int_eq(r->join->server_id, server);
+        ck_assert_uint_eq(r->join->scope_count, is_refused ? 0 : 1);
+        ck_assert_uint_eq(r->join->left_count, is_refused ? 0 : 1);
+        ck_assert(!r->join->labels == is_refused && !r->join->version == is_refused);
+        writer_result_free(r);
+    }
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(m.server_id::text, ' ' ORDER BY m.server_id)"
+                                  " FROM server_scope AS m JOIN scope AS s USING (scope_id)"
+                                  " WHERE s.service = 'search'"),
+                     "2 4");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope WHERE server_id = 3"), 1);
+}
+END_TEST
+
+/* The newest of what a server told is what stays, though each was written by itself. */
+START_TEST(test_what_is_written_apart_keeps_its_order)
+{
+    struct pg *holder = hold();
+
+    submit_drift(5, true, "app.conf is gone");
+    submit_drift(5, true, "app.conf differs");
+    submit_drift(6, true, "app.conf differs");
+    submit_drift(6, false, "app.conf differs");
+    submit_join(7, "{\"zone\":\"a\"}", "search");
+    submit_join(7, "{\"zone\":\"b\"}", "search");
+    submit_join(3, REFUSED, "search");
+    let_go(holder);
+    for (int i = 0; i < 3; i++)
+        writer_result_free(next(WRITER_JOINED));
+    kit_await(pg, 2,
+              "SELECT count(*) FROM audit WHERE action = 'server.drifted'"
+              " AND server_id = 5");
+    kit_await(pg, 2,
+              "SELECT count(*) FROM audit WHERE server_id = 6"
+              " AND action IN ('server.drifted', 'server.restored', 'server.repaired')");
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(drift, ',' ORDER BY server_id)"
+                                  " FROM server_scope WHERE server_id IN (5, 6)"),
+                     "app.conf differs,");
+    ck_assert_str_eq(kit_text(pg, "SELECT labels ->> 'zone' FROM server WHERE server_id = 7"), "b");
+}
+END_TEST
+
+/* A database that is not there refuses at once. A thread that tries again and again is no thread
+ * that hangs. */
+START_TEST(test_a_writer_that_waits_for_the_database_is_alive)
+{
+    const struct timespec while_it_tries = { .tv_sec = 3 };
+    struct writer *away = writer_start("host=/nonexistent dbname=none user=nobody", NULL);
+    struct pulse_late late;
+
+    writer_lead(away, 1, 1);
+    writer_seen_one(away, 1);
+    nanosleep(&while_it_tries, NULL);
+    ck_assert_msg(!pulse_find_late(clock_monotonic_ms() + PULSE_IDLE_MS - 2000, &late), "%s",
+                  late.name);
+    writer_stop(away);
+}
+END_TEST
+
+/* It says of what was never sent that it is done: nothing of that may be receipted. */
+START_TEST(test_a_log_that_is_ahead_is_not_believed)
+{
+    struct ack_batch *b = ack_batch_new();
+    struct ack_record record = { .ack = { .kind = ACK_READY, .number = 1 },
+                                 .server_id = 1,
+                                 .outbox_id = 7 };
+    struct save_request *q = calloc(1, sizeof(*q));
+    struct writer_result *r;
+
+    ck_assert_ptr_nonnull(q);
+    kit_sql(pg, "UPDATE leader_log SET gen = 1, epoch = 1, seq = 1000");
+    writer_lead(writer, 1, 1);
+    ack_batch_add(b, &record, NULL, 0);
+    writer_acks(writer, &b);
+    r = next(WRITER_ACKS);
+    ck_assert(!r->acks->records[0].is_recorded && r->acks->records[0].outbox_id == 0);
+    writer_result_free(r);
+    q->save = (struct save){ .kind = SAVE_PAUSE,
+                             .rollout = 1,
+                             .from = PHASE_PREPARING,
+                             .to = PHASE_PREPARING,
+                             .is_paused = true };
+    writer_save(writer, &q);
+    r = next(WRITER_FAILED);
+    ck_assert_int_eq(r->reason.kind, ERR_CORRUPT);
+    writer_result_free(r);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("writer_apart");
+    TCase *tests = tcase_create("writer_apart");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_a_refused_join_is_handed_back_empty);
+    tcase_add_test(tests, test_what_is_written_apart_keeps_its_order);
+    tcase_add_test(tests, test_a_log_that_is_ahead_is_not_believed);
+    tcase_add_test(tests, test_a_writer_that_waits_for_the_database_is_alive);
+    suite_add_tcase(suite, tests);
+    return kit_main(suite);
+}
