@@ -207,6 +207,7 @@ static int insist(struct writer *w, struct writing *x, struct err *e)
     for (;;) {
         int64_t now_ms;
 
+        pulse_beat(); /* who tries again and again is alive; what waits long says so itself */
         if (try_once(w, x, e) == 0)
             return 0;
         if (!is_passing(w, e) || !writer_queue_is_open(w->queue, x->g->fence.epoch))
