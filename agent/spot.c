@@ -66,9 +66,9 @@ int spot_read(const struct spot *s, size_t size_max, struct buffer *out, struct 
         buffer_add(out, chunk, (size_t)n);
     if (n < 0)
         return disk_trouble(e, "reading", s->path);
+    st_out->st_size = (off_t)out->size; /* of one that grew: more than size_max */
     if (out->size > size_max)
         buffer_clear(out);
-    st_out->st_size = out->size <= size_max ? (off_t)out->size : st_out->st_size;
     return 1;
 }
 

@@ -41,8 +41,8 @@ int spot_open(const struct spot *s, int *fd_out, struct stat *st_out, struct err
 int spot_open_folder(const struct spot *s, int *fd_out, struct stat *st_out, struct err *e)
     __attribute__((warn_unused_result));
 
-/* A file with its contents, read once. As spot_open; of one with more than size_max bytes `out`
- * stays empty. */
+/* A file with its contents, read once, and st_size says how many bytes that were. As spot_open; of
+ * one with more than size_max bytes `out` stays empty, and st_size is above size_max. */
 int spot_read(const struct spot *s, size_t size_max, struct buffer *out, struct stat *st_out,
               struct err *e) __attribute__((warn_unused_result));
 /* From its beginning. */
