@@ -172,11 +172,25 @@ static int diff_file(struct diff *d, const struct agent_file *file, struct err *
     return diff_found(d, file, &r, &f, e);
 }
 
+/* The folder may be another user's, who put any number of names there: the rest is not looked at.
+ * False: there is no more to be shown. */
+static bool put_stranger(struct diff *d, const char *path, const char *name, size_t from)
+{
+    d->count++;
+    if (d->out->size - from > d->size_max) {
+        buffer_add_text(d->out, "…\n");
+        return false;
+    }
+    buffer_printf(d->out, "%s/%s: does not belong there\n", path, name);
+    return true;
+}
+
 static void diff_strangers(struct diff *d, unsigned group)
 {
     const char *path = d->source->scope->groups[group].path;
     SCOPED_PLACE struct place p = { .fd = -1 };
     const struct dirent *entry;
+    size_t from = d->out->size;
     struct err ignored;
     DIR *dir;
     int fd;
@@ -191,10 +205,9 @@ static void diff_strangers(struct diff *d, unsigned group)
         return;
     while ((entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !group_has_member(d->source->scope, group, entry->d_name)) {
-            d->count++;
-            buffer_printf(d->out, "%s/%s: does not belong there\n", path, entry->d_name);
-        }
+            !group_has_member(d->source->scope, group, entry->d_name) &&
+            !put_stranger(d, path, entry->d_name, from))
+            break;
     closedir(dir);
 }
 

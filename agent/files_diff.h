@@ -12,8 +12,9 @@ enum files_diff_shown {
 };
 
 /* Appends a unified diff of each file that files_apply would change ("-" is on this server, "+" is
- * what the source says; a NULL document: the originals), each cut at size_max bytes. Touches
- * nothing. How many places differ; -1 when the document cannot be written at all. */
+ * what the source says; a NULL document: the originals), each cut at size_max bytes, and what does
+ * not belong in a group too. Touches nothing. How many places differ, as far as they are shown; -1
+ * when the document cannot be written at all. */
 int files_diff(const struct render_source *source, const char *state_dir,
                enum files_diff_shown shown, size_t size_max, struct buffer *out, struct err *e)
     __attribute__((warn_unused_result));

@@ -347,12 +347,13 @@ static bool equal_links(const struct spot *a, const struct spot *b)
     return size_a >= 0 && size_a == size_b && memcmp(to_a, to_b, (size_t)size_a) == 0;
 }
 
+/* No more than there are in what is kept or copied. */
 static int count_entries(int folder)
 {
     SCOPED(list_close) DIR *dir = open_list(folder);
     int n = 0;
 
-    while (dir && next_name(dir))
+    while (dir && n <= TREE_ENTRIES_MAX && next_name(dir))
         n++;
     return dir ? n : -1;
 }

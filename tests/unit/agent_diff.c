@@ -158,6 +158,30 @@ START_TEST(test_strangers_and_originals)
 }
 END_TEST
 
+/* Whoever may write in a group's folder does not choose how long a look at it takes. */
+START_TEST(test_any_number_of_strangers)
+{
+    SCOPED_BUFFER struct buffer last = { 0 };
+    char inner[TEMP_PATH], name[TEMP_PATH + 16];
+
+    begin();
+    snprintf(inner, sizeof(inner), "%s/inner", folder);
+    ck_assert_int_eq(mkdir(inner, 0755), 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(name, sizeof(name), "%s/%u", inner, i);
+        temp_write(name, "", 0644);
+    }
+    scope.group_count = 1;
+    scope.groups[0].path = inner;
+    ck_assert_int_gt(diff(FILES_DIFF_ALL), 50);
+    ck_assert_msg(out.size < 6000, "%zu bytes are told", out.size);
+    buffer_add_text(&last, out.data + out.size - strlen("…\n"));
+    ck_assert_str_eq(last.data, "…\n");
+    scope.group_count = 0;
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("agent_diff");
@@ -171,6 +195,7 @@ int main(void)
     tcase_add_test(t, test_a_file_against_the_document);
     tcase_add_test(t, test_what_few_may_read_is_not_told_to_all);
     tcase_add_test(t, test_strangers_and_originals);
+    tcase_add_test(t, test_any_number_of_strangers);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
