@@ -7,7 +7,9 @@
 #include "agent/place.h"
 #include "common/log.h"
 
-#define FILE_MAX ((size_t)1 << 20)
+/* Every destination of the settings at its longest, and the former places. */
+#define FILE_MAX                                                                                   \
+    ((size_t)AGENT_SCOPES_MAX * (AGENT_FILES_MAX + AGENT_GROUPS_MAX) * PATH_MAX + PLACES_FORMER_MAX)
 
 /* ---- the file: one path a line ---- */
 
@@ -22,9 +24,17 @@ static int load(const char *state_dir, struct buffer *out, struct err *e)
     char path[PATH_MAX];
     struct stat st;
 
+    int there;
+
     name_of(state_dir, "", path);
     buffer_add_text(out, "");
-    return spot_read(&SPOT(path), FILE_MAX, out, &st, e) < 0 ? -1 : 0;
+    there = spot_read(&SPOT(path), FILE_MAX, out, &st, e);
+    if (there < 0)
+        return -1;
+    return there && (size_t)st.st_size > FILE_MAX
+               ? err_code(e, ERR_CORRUPT, "io", "%.300s is larger than the agent writes it: look "
+                          "for .lockstep-* at the places in it, then remove it", path)
+               : 0;
 }
 
 static int save(const char *state_dir, const struct buffer *text, struct err *e)
@@ -76,18 +86,6 @@ static void add_scope(const struct agent_scope *scope, struct buffer *out)
             add_place(scope->files[i].path, out);
 }
 
-int places_remember(const char *state_dir, const struct agent_scope *scope, struct err *e)
-{
-    SCOPED_BUFFER struct buffer text = { 0 };
-    size_t before;
-
-    if (load(state_dir, &text, e))
-        return -1;
-    before = text.size;
-    add_scope(scope, &text);
-    return text.size == before ? 0 : save(state_dir, &text, e);
-}
-
 /* Once: who writes there after this is not disturbed. */
 static bool forget(const char *path)
 {
@@ -101,23 +99,102 @@ static bool forget(const char *path)
     return true;
 }
 
+static void add_settings(const struct agent_settings *s, struct buffer *out)
+{
+    buffer_add_text(out, "");
+    for (unsigned i = 0; i < s->scope_count; i++)
+        add_scope(s->scopes[i], out);
+}
+
+/* The next line from `*at` on; false at the end. */
+static bool next_line(const char **at, char line[PATH_MAX])
+{
+    size_t size = strcspn(*at, "\n");
+
+    if (!(*at)[size])
+        return false;
+    snprintf(line, PATH_MAX, "%.*s", (int)size, *at);
+    *at += size + 1;
+    return true;
+}
+
+/* Sweep the lines of `before` that are not in `now`; `left_out` are those that cannot be reached. */
+static void forget_former(const char *before, const struct buffer *now, struct buffer *left_out)
+{
+    char line[PATH_MAX];
+
+    buffer_add_text(left_out, "");
+    for (const char *at = before; next_line(&at, line);)
+        if (line[0] && !has_line(now, line) && !forget(line))
+            buffer_printf(left_out, "%s\n", line);
+}
+
+/* Of so many it is not likely that they come back. */
+static const char *newest_half(const struct buffer *left)
+{
+    const char *at = left->data;
+    char line[PATH_MAX] = "";
+    unsigned count = 0;
+
+    while (left->size - (size_t)(at - left->data) > PLACES_FORMER_MAX / 2 && next_line(&at, line))
+        count++;
+    if (count)
+        log_warn("former places cannot be reached and are not swept any more", "count",
+                 LOG_NUMBER(count), "newest", line);
+    return at;
+}
+
+static size_t size_of_former(const char *text, const struct buffer *now)
+{
+    size_t size = 0;
+    char line[PATH_MAX];
+
+    for (const char *at = text; next_line(&at, line);)
+        size += has_line(now, line) ? 0 : strlen(line) + 1;
+    return size;
+}
+
+/* Who may turn a link, does not make this file grow. */
+static void shrink(const struct agent_settings *s, const struct agent_scope *scope,
+                   struct buffer *text)
+{
+    SCOPED_BUFFER struct buffer now = { 0 }, left = { 0 };
+
+    add_settings(s, &now);
+    add_scope(scope, &now);
+    if (size_of_former(text->data, &now) <= PLACES_FORMER_MAX)
+        return;
+    forget_former(text->data, &now, &left);
+    buffer_clear(text);
+    buffer_add_text(text, newest_half(&left));
+    buffer_add_text(text, now.data);
+}
+
+int places_remember(const struct agent_settings *s, const struct agent_scope *scope,
+                    struct err *e)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    size_t before;
+
+    if (load(s->state_dir, &text, e))
+        return -1;
+    before = text.size;
+    add_scope(scope, &text);
+    if (text.size == before)
+        return 0;
+    if (text.size > PLACES_FORMER_MAX)
+        shrink(s, scope, &text);
+    return save(s->state_dir, &text, e);
+}
+
 int places_forget(const struct agent_settings *s, struct err *e)
 {
-    SCOPED_BUFFER struct buffer before = { 0 }, now = { 0 };
+    SCOPED_BUFFER struct buffer before = { 0 }, now = { 0 }, left = { 0 };
 
     if (load(s->state_dir, &before, e))
         return -1;
-    buffer_add_text(&now, "");
-    for (unsigned i = 0; i < s->scope_count; i++)
-        add_scope(s->scopes[i], &now);
-    for (const char *at = before.data; *at; at += strcspn(at, "\n") + 1) {
-        char line[PATH_MAX];
-
-        if (!strchr(at, '\n'))
-            break;
-        snprintf(line, sizeof(line), "%.*s", (int)strcspn(at, "\n"), at);
-        if (line[0] && !has_line(&now, line) && !forget(line))
-            buffer_printf(&now, "%s\n", line);
-    }
+    add_settings(s, &now);
+    forget_former(before.data, &now, &left);
+    buffer_add_text(&now, left.data);
     return strcmp(before.data, now.data) == 0 ? 0 : save(s->state_dir, &now, e);
 }

@@ -12,9 +12,12 @@
 #include "agent/settings.h"
 #include "common/err.h"
 
-/* The destinations of a scope, wherever their links lead today. */
-int places_remember(const char *state_dir, const struct agent_scope *scope, struct err *e)
-    __attribute__((warn_unused_result));
+/* The destinations of a scope, wherever their links lead today. A user who turns his link over and
+ * over makes former places of them: these are swept as well, at the latest when the lines of them
+ * fill PLACES_FORMER_MAX bytes, and the oldest then go that cannot be reached. */
+#define PLACES_FORMER_MAX ((size_t)64 << 10)
+int places_remember(const struct agent_settings *s, const struct agent_scope *scope,
+                    struct err *e) __attribute__((warn_unused_result));
 
 /* Sweep those that are no destinations of these settings. What cannot be reached now is tried again
  * next time. */

@@ -234,7 +234,7 @@ static int render_target(struct agent *a, const struct work *w, const struct tar
         return -1;
     if (readers_stage(a, t->scope, document, &t->content.hash, e))
         return -1;
-    return places_remember(a->settings->state_dir, scope, e) || files_stage(&source, e) ||
+    return places_remember(a->settings, scope, e) || files_stage(&source, e) ||
            lay_originals(a, w, &source, e) ? -1 : 0;
 }
 

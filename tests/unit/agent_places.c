@@ -2,6 +2,7 @@
 #include "agent/places.h"
 
 #include "agent/files.h"
+#include "common/log.h"
 #include "tests/unit/temp_folder.h"
 
 static char folder[TEMP_PATH / 2], state[TEMP_PATH], one[TEMP_PATH], two[TEMP_PATH];
@@ -31,7 +32,7 @@ static void stage(char candidate[PATH_MAX])
     struct render_source source = { .scope = &scope, .document = d, .hash = hash };
 
     ck_assert_int_eq(document_set(d, "k", VALUE_STRING, "value", &e), 0);
-    ck_assert_msg(places_remember(state, &scope, &e) == 0, "%s", e.text);
+    ck_assert_msg(places_remember(&settings, &scope, &e) == 0, "%s", e.text);
     ck_assert_msg(files_stage(&source, &e) == 0, "%s", e.text);
     ck_assert_int_eq(files_candidate(&scope, &scope.files[0], &hash, candidate, &e), 0);
     ck_assert(temp_holds(candidate, "value"));
@@ -115,6 +116,64 @@ START_TEST(test_a_place_that_cannot_be_reached)
 }
 END_TEST
 
+/* Turned 400 times, to a folder that stays or to one that is gone a moment later. */
+static void turn_over_and_over(bool is_gone)
+{
+    char link[TEMP_PATH], to[2 * TEMP_PATH], path[3 * TEMP_PATH], candidate[PATH_MAX];
+    char places[2 * TEMP_PATH], text[200] = "";
+    struct stat st;
+
+    begin();
+    memset(text, 'x', sizeof(text) - 1);
+    snprintf(link, sizeof(link), "%s/link", folder);
+    snprintf(places, sizeof(places), "%s/places", state);
+    snprintf(path, sizeof(path), "%s/x", link);
+    scope.files[0].path = path;
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(to, sizeof(to), "%s/%u%s", folder, i, text);
+        ck_assert_int_eq(mkdir(to, 0755), 0);
+        (void)unlink(link);
+        ck_assert_int_eq(symlink(to, link), 0);
+        stage(candidate);
+        ck_assert_int_eq(stat(places, &st), 0);
+        ck_assert_int_lt(st.st_size, PLACES_FORMER_MAX + PATH_MAX);
+        if (is_gone)
+            temp_remove(to);
+    }
+    forget();
+    snprintf(candidate, sizeof(candidate), "%s/0%s/.lockstep-x.0700000000000000", folder, text);
+    ck_assert(temp_holds(candidate, NULL));
+    temp_remove(folder);
+}
+
+START_TEST(test_a_link_that_is_turned_over_and_over)
+{
+    turn_over_and_over(false);
+}
+END_TEST
+
+START_TEST(test_a_link_that_is_turned_to_what_is_gone)
+{
+    turn_over_and_over(true);
+}
+END_TEST
+
+/* It is not taken for an empty one, which would lose the places in it. */
+START_TEST(test_a_list_too_large_is_an_error)
+{
+    char places[2 * TEMP_PATH];
+
+    begin();
+    snprintf(places, sizeof(places), "%s/places", state);
+    temp_write(places, "/somewhere/x\n", 0600);
+    ck_assert_int_eq(truncate(places, 64 << 20), 0);
+    ck_assert_int_ne(places_remember(&settings, &scope, &e), 0);
+    ck_assert_msg(strstr(e.text, "larger than the agent writes it") != NULL, "%s", e.text);
+    ck_assert_int_ne(places_forget(&settings, &e), 0);
+    temp_remove(folder);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("agent_places");
@@ -122,9 +181,14 @@ int main(void)
     SRunner *r = srunner_create(s);
     int failed;
 
+    log_set_level(LOG_ERROR_);
     tcase_add_test(t, test_a_former_place_is_swept);
     tcase_add_test(t, test_a_link_that_is_turned);
     tcase_add_test(t, test_a_place_that_cannot_be_reached);
+    tcase_add_test(t, test_a_link_that_is_turned_over_and_over);
+    tcase_add_test(t, test_a_link_that_is_turned_to_what_is_gone);
+    tcase_add_test(t, test_a_list_too_large_is_an_error);
+    tcase_set_timeout(t, 60);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
