@@ -273,24 +273,48 @@ static void note_stranger(struct roster_server *s, const struct ack_record *r)
     }
 }
 
+/* The scopes that an acknowledgement speaks of, at `out`; how many. */
+static uint32_t scopes_of(const struct leading *l, const struct ack_batch *batch,
+                          const struct ack_record *r, uint32_t *out)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < r->held_count; i++) {
+        const struct roster_scope *scope = roster_scope_by_id(
+            l->edges->roster, batch->held[r->held_first + i].scope_id);
+
+        if (scope)
+            out[count++] = scope->index;
+    }
+    return count;
+}
+
 /* What the database did not take (an outcome with other content, say) is receipted and not counted.
  * Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
 void leading_acks(struct leading *l, const struct ack_batch *batch)
 {
     struct ack *acks = calloc(batch->count + 1, sizeof(*acks));
+    uint32_t *scopes = calloc(batch->held_count + 1, sizeof(*scopes)), used = 0;
     struct leader_event ev = { .type = LEADER_ACKS_SAVED, .acks = acks };
 
-    MUST(acks);
+    MUST(acks && scopes);
     for (size_t i = 0; i < batch->count; i++) {
         struct roster_server *s =
             roster_server(l->edges->roster, batch->records[i].ack.server);
 
         s->unsaved_acks--;
         note_stranger(s, &batch->records[i]);
-        if (batch->records[i].is_recorded)
-            acks[ev.ack_count++] = batch->records[i].ack;
+        if (batch->records[i].is_recorded) {
+            struct ack *a = &acks[ev.ack_count++];
+
+            *a = batch->records[i].ack;
+            a->scopes = scopes + used;
+            a->scope_count = scopes_of(l, batch, &batch->records[i], scopes + used);
+            used += a->scope_count;
+        }
     }
     leading_step(l, &ev);
+    free(scopes);
     free(acks);
     for (size_t i = 0; i < batch->count; i++)
         if (batch->records[i].outbox_id && !batch->records[i].is_ahead)

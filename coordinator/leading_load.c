@@ -146,12 +146,31 @@ static void load_failed(const struct leading *l, const struct snapshot *s,
 {
     for (size_t i = 0; i < s->membership_count; i++) {
         const struct roster_server *server;
+        const struct roster_scope *scope;
 
         if (!s->memberships[i].is_failed || s->memberships[i].obeyed != row->dseq)
             continue;
         server = roster_by_id(l->edges->roster, s->memberships[i].server_id);
-        if (server)
-            leader_load_failed(l->leader, row->dseq, server->index);
+        scope = roster_scope_by_id(l->edges->roster, s->memberships[i].scope_id);
+        if (server && scope)
+            leader_load_failed(l->leader, row->dseq, server->index, scope->index);
+    }
+}
+
+/* What was found nowhere to be taken back is owed no more, in that scope. */
+static void load_kept(const struct leading *l, const struct snapshot *s,
+                      const struct decision_row *row)
+{
+    for (size_t i = 0; i < s->membership_count; i++) {
+        const struct roster_server *server;
+        const struct roster_scope *scope;
+
+        if (s->memberships[i].kept != row->dseq)
+            continue;
+        server = roster_by_id(l->edges->roster, s->memberships[i].server_id);
+        scope = roster_scope_by_id(l->edges->roster, s->memberships[i].scope_id);
+        if (server && scope)
+            leader_load_kept(l->leader, row->dseq, server->index, scope->index);
     }
 }
 
@@ -184,8 +203,10 @@ static int load_duties(struct leading *l, const struct snapshot *s, const struct
                                     row->attempt_number, scope->index,
                                     row->is_for_all ? NULL : &addressed, &confirmed);
     }
-    if (fits && row->kind == DECISION_ROLLBACK)
+    if (fits && row->kind == DECISION_ROLLBACK) {
         load_failed(l, s, row);
+        load_kept(l, s, row);
+    }
     free(addressed.words);
     free(confirmed.words);
     return fits ? 0

@@ -30,6 +30,12 @@ static bool is_superseded_by(const struct duty *old, const struct duty *by)
            (old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);
 }
 
+/* A way back that failed: where the newer one finds nothing to take back, it is tried again. */
+static bool may_be_left(const struct duty *old, const struct duty *by)
+{
+    return old->kind == DECISION_ROLLBACK && by->kind == DECISION_ROLLBACK && old->is_kept;
+}
+
 static void supersede(struct delivery *d, const struct duty *by)
 {
     for (uint32_t i = 0; i < d->used; i++) {
@@ -38,7 +44,7 @@ static void supersede(struct delivery *d, const struct duty *by)
         if (!is_superseded_by(old, by))
             continue;
         bitset_subtract(&old->owed, &by->addressed);
-        if (!is_for_all(old))
+        if (!is_for_all(old) && !may_be_left(old, by))
             bitset_subtract(&old->addressed, &by->addressed);
         if (is_for_all(by) || (!is_for_all(old) && bitset_is_empty(&old->addressed)))
             release(old);
@@ -114,10 +120,10 @@ struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt)
     return NULL;
 }
 
-void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server)
+void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
 {
     for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq == dseq && dseq)
+        if (d->duties[i].dseq == dseq && dseq && d->duties[i].scope == scope)
             bitset_remove(&d->duties[i].owed, server);
 }
 
@@ -187,10 +193,12 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
     for (uint32_t i = 0; i < d->used; i++) {
         struct duty *duty = &d->duties[i];
 
-        if (!duty->dseq || duty->scope != scope || !is_for_all(duty))
+        if (!duty->dseq || duty->scope != scope)
             continue;
-        bitset_add(&duty->addressed, server);
-        bitset_add(&duty->owed, server);
+        if (is_for_all(duty))
+            bitset_add(&duty->addressed, server);
+        if (is_tried_again(duty) && bitset_has(&duty->addressed, server))
+            bitset_add(&duty->owed, server);
     }
 }
 

@@ -7,8 +7,9 @@
  * for whoever is asked again, or every retry would leave a duty. The newest FINALIZE of a scope
  * stays for ever: newcomers and re-imaged servers are addressed by it. A ROLLBACK whose rollout
  * ended goes when nobody owes an answer and it failed nowhere: its content is that of the newest
- * FINALIZE. When the table is full the oldest of an ended rollout makes room: the next FINALIZE
- * tells those servers.
+ * FINALIZE. One that failed outlives a newer one, which may find nothing to take back there. When
+ * the table is full the oldest of an ended rollout makes room: the next FINALIZE tells those
+ * servers.
  */
 #ifndef COORDINATOR_CORE_DELIVERY_H
 #define COORDINATOR_CORE_DELIVERY_H
@@ -53,8 +54,8 @@ struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind 
                           const struct bitset *to, const struct bitset *members);
 struct duty *delivery_find(struct delivery *d, uint64_t dseq);
 struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt);
-/* The outcome of `dseq` on this server is recorded. */
-void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server);
+/* The outcome of `dseq` on this server in this scope is recorded. */
+void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* READY of an attempt that is decided: its ACTIVATE is owed now. */
 void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server);
 /* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. */
@@ -65,7 +66,7 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
 void delivery_again(struct delivery *d, uint32_t server, uint32_t scope);
 /* The same for all of `failed`, with the next tick. */
 void delivery_retry(struct delivery *d, const struct bitset *failed, uint32_t scope);
-/* A server joined the scope: the newest FINALIZE addresses it. */
+/* A server joined the scope: the newest FINALIZE addresses it, and what still does is owed. */
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server left the scope. It is owed nothing while it is away; what it did not answer stays
  * addressed to it, so that its first digest after it came back says what it still has to hear. */

@@ -102,10 +102,34 @@ static void find_failing(const struct leader *l, struct rollout *r)
     bitset_intersect(&r->failing, &r->applied);
 }
 
+/* A way back is answered scope by scope: who reads one in which it is addressed and did not answer,
+ * and who could not go back in one. */
+static void find_owing(const struct leader *l, struct rollout *r)
+{
+    if (r->state != ROLLOUT_ROLLING_BACK)
+        return;
+    bitset_clear(&r->owing);
+    bitset_clear(&r->broken);
+    for (uint32_t i = 0; i < l->delivery.used; i++) {
+        const struct duty *duty = &l->delivery.duties[i];
+        const struct scope_state *s = &l->scopes[duty->scope];
+
+        if (duty->dseq != r->decision_number || !duty->dseq)
+            continue;
+        for (uint32_t w = 0; w < l->word_count; w++) {
+            uint64_t here = duty->addressed.words[w] & s->members.words[w];
+
+            r->owing.words[w] |= here & ~(s->back.words[w] | s->stuck.words[w]);
+            r->broken.words[w] |= here & s->stuck.words[w];
+        }
+    }
+}
+
 void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct round_view *view, struct rollout_facts *facts)
 {
     find_failing(l, r);
+    find_owing(l, r);
     tally(r, &l->fleet, now_ms, l->limits.rollback_timeout_ms, chance, view, facts);
 }
 
@@ -265,6 +289,10 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
         if (ev->decision == DECISION_ACTIVATE)
             bitset_intersect(&duty->owed, &r->round.ready);
         forget_checks(&l->scopes[r->scopes[s]], &duty->addressed, &r->applied);
+        if (ev->decision == DECISION_ROLLBACK) {
+            bitset_clear(&l->scopes[r->scopes[s]].back);
+            bitset_clear(&l->scopes[r->scopes[s]].stuck);
+        }
         first = first ? first : duty;
     }
     delivery_send(&l->delivery, first, &l->fleet.connected, ev->now_ms, ev->chance, out);

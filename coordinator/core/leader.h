@@ -53,6 +53,8 @@ struct ack {
     /* Outcomes of an ACTIVATE, as the database knows them: whose decision, and of which attempt. 0:
      * the leader's own duty says so, and an outcome of a decision it owes nobody is none. */
     uint64_t rollout, attempt;
+    const uint32_t *scopes; /* outcomes and ABORTED speak of these alone; lent for the step */
+    uint32_t scope_count;   /* 0: of every scope that the server belongs to */
 };
 
 #define LEADER_EVENTS(X)                                                                           \
@@ -131,8 +133,10 @@ bool leader_load_rollout(struct leader *l, const struct rollout_load *load, int6
 bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *addressed, const struct bitset *confirmed);
-/* The ROLLBACK that was loaded failed on this server: it may be told again. */
-void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server);
+/* The ROLLBACK that was loaded last failed on this server in this scope: it may be told again. */
+void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope);
+/* It found nothing to take back on this server in this scope. */
+void leader_load_kept(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope);
 /* After loading: continue every open rollout. */
 void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out);
 

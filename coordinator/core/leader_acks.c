@@ -67,18 +67,51 @@ static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t
     }
 }
 
-static void on_rollback_outcome(struct rollout *r, const struct ack *a)
+static bool speaks_of(const struct ack *a, uint32_t scope)
 {
-    if (a->kind != ACK_FAILED) {
-        bitset_add(&r->rolled_back, a->server);
-        bitset_remove(&r->broken, a->server);
-        bitset_remove(&r->failed, a->server);
-        bitset_remove(&r->applied, a->server);
-    } else if (!bitset_has(&r->rolled_back, a->server)) {
-        bitset_add(&r->broken, a->server);
-        bitset_add(&r->failed, a->server);
-        bitset_remove(&r->applied, a->server);
+    for (uint32_t i = 0; i < a->scope_count; i++)
+        if (a->scopes[i] == scope)
+            return true;
+    return a->scope_count == 0;
+}
+
+/* It went back, or could not, in the scopes that it speaks of. What failed is tried again: a failure
+ * that is told late undoes no way back. Whoever is stuck in one scope did not go back. */
+static void on_rollback_outcome(struct leader *l, struct rollout *r, const struct ack *a)
+{
+    bool is_stuck = false;
+
+    for (unsigned i = 0; i < r->scope_count; i++) {
+        struct scope_state *s = &l->scopes[r->scopes[i]];
+
+        if (speaks_of(a, r->scopes[i])) {
+            if (a->kind != ACK_FAILED)
+                bitset_add(&s->back, a->server);
+            if (bitset_has(&s->back, a->server))
+                bitset_remove(&s->stuck, a->server);
+            else
+                bitset_add(&s->stuck, a->server);
+        }
+        is_stuck |= bitset_has(&s->stuck, a->server);
     }
+    bitset_remove(&r->applied, a->server);
+    if (is_stuck) {
+        bitset_add(&r->failed, a->server);
+        bitset_remove(&r->rolled_back, a->server);
+    } else {
+        bitset_add(&r->rolled_back, a->server);
+        bitset_remove(&r->failed, a->server);
+    }
+}
+
+/* An outcome speaks of the scopes that its server read when it obeyed: one that it reads only
+ * since, or again, has still to hear the decision. */
+static void confirm(struct leader *l, const struct ack *a)
+{
+    for (uint32_t s = 0; s < l->limits.scopes_max && a->scope_count == 0; s++)
+        delivery_confirm(&l->delivery, a->number, a->server, s);
+    for (uint32_t i = 0; i < a->scope_count; i++)
+        delivery_confirm(&l->delivery, a->number, a->server, a->scopes[i]);
 }
 
 /* Servers that this decision was addressed to. */
@@ -94,7 +127,7 @@ static void on_outcome(struct leader *l, const struct ack *a)
     enum decision_kind kind = duty ? duty->kind : DECISION_ACTIVATE;
     struct rollout *r = leader_find(l, duty ? duty->rollout : a->rollout);
 
-    delivery_confirm(&l->delivery, a->number, a->server);
+    confirm(l, a);
     if (a->kind == ACK_FAILED)
         delivery_keep(&l->delivery, a->number, a->server);
     if (!r || !bitset_has(asked_by(r, kind), a->server))
@@ -103,13 +136,23 @@ static void on_outcome(struct leader *l, const struct ack *a)
     if (kind == DECISION_ACTIVATE)
         on_activate_outcome(r, a, duty ? duty->attempt : a->attempt);
     else if (kind == DECISION_ROLLBACK)
-        on_rollback_outcome(r, a);
+        on_rollback_outcome(l, r, a);
     else
         bitset_add(&r->finalized, a->server);
 }
 
-/* Of an attempt: the slot is gone. Of a ROLLBACK: nothing of its rollout was ever activated there,
- * and the FINALIZE before it is what that server is due. */
+/* Of a ROLLBACK: nothing of its rollout was ever activated in these scopes, and the FINALIZE before
+ * it is what that server is due there. */
+static void excuse(struct leader *l, const struct ack *a)
+{
+    for (uint32_t s = 0; s < l->limits.scopes_max && a->scope_count == 0; s++)
+        if (bitset_has(&l->scopes[s].members, a->server)) /* else it does not speak of that one */
+            delivery_excuse(&l->delivery, a->number, a->server, s);
+    for (uint32_t i = 0; i < a->scope_count; i++)
+        delivery_excuse(&l->delivery, a->number, a->server, a->scopes[i]);
+}
+
+/* Of an attempt: the slot is gone. */
 static void on_aborted(struct leader *l, const struct ack *a)
 {
     const struct duty *duty = delivery_find(&l->delivery, a->number);
@@ -117,13 +160,13 @@ static void on_aborted(struct leader *l, const struct ack *a)
     struct rollout *r =
         is_way_back ? leader_find(l, duty->rollout) : leader_find_round(l, a->number);
 
-    for (uint32_t s = 0; is_way_back && s < l->limits.scopes_max; s++)
-        if (bitset_has(&l->scopes[s].members, a->server)) /* else it does not speak of that one */
-            delivery_excuse(&l->delivery, a->number, a->server, s);
+    if (is_way_back)
+        excuse(l, a);
     if (!r || !bitset_has(&r->opened, a->server) ||
         (!is_way_back && r->state != ROLLOUT_ABORTING))
         return;
-    bitset_add(&r->aborted, a->server);
+    if (!is_way_back)
+        bitset_add(&r->aborted, a->server);
     r->is_touched = true;
 }
 

@@ -15,7 +15,7 @@ size_t leader_size(const struct leader_limits *m)
 {
     return aligned(sizeof(struct leader)) +
            aligned(fleet_words(m->servers_max) * sizeof(uint64_t)) +
-           aligned(m->scopes_max * sizeof(struct scope_state)) + m->scopes_max * 4 * set_size(m) +
+           aligned(m->scopes_max * sizeof(struct scope_state)) + m->scopes_max * 6 * set_size(m) +
            aligned(m->rollouts_max * sizeof(struct rollout)) +
            m->rollouts_max * ROLLOUT_MEMORY_SETS * set_size(m) +
            aligned(m->duties_max * sizeof(struct duty)) + m->duties_max * 3 * set_size(m) +
@@ -47,11 +47,13 @@ struct leader *leader_init(void *memory, const struct leader_limits *m, int64_t 
     l->delivery.duties = take(&at, m->duties_max * sizeof(struct duty));
     l->delivery.duty_max = m->duties_max;
     words = (uint64_t *)at;
-    for (uint32_t i = 0; i < m->scopes_max; i++, words += 4 * n) {
+    for (uint32_t i = 0; i < m->scopes_max; i++, words += 6 * n) {
         bitset_init(&l->scopes[i].members, words, n);
         bitset_init(&l->scopes[i].failing, words + n, n);
         bitset_init(&l->scopes[i].blamed, words + 2 * n, n);
         bitset_init(&l->scopes[i].failed, words + 3 * n, n);
+        bitset_init(&l->scopes[i].back, words + 4 * n, n);
+        bitset_init(&l->scopes[i].stuck, words + 5 * n, n);
     }
     for (uint32_t i = 0; i < m->duties_max; i++, words += 3 * n) {
         bitset_init(&l->delivery.duties[i].addressed, words, n);
@@ -251,14 +253,25 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     duty->is_settled = r == NULL;
     if (kind == DECISION_ACTIVATE && bitset_is_empty(&duty->addressed))
         duty->dseq = 0; /* all of them were asked again since */
+    if (kind == DECISION_ROLLBACK) {
+        bitset_copy(&l->scopes[scope].back, confirmed);
+        bitset_clear(&l->scopes[scope].stuck);
+    }
     if (r && kind == DECISION_FINALIZE && r->decision_number == dseq)
         bitset_unite(&r->finalized, confirmed);
     return true;
 }
 
-void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server)
+void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope)
 {
     delivery_keep(&l->delivery, dseq, server);
+    bitset_add(&l->scopes[scope].stuck, server);
+    bitset_remove(&l->scopes[scope].back, server);
+}
+
+void leader_load_kept(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope)
+{
+    delivery_excuse(&l->delivery, dseq, server, scope);
 }
 
 void leader_begin(struct leader *l, int64_t now_ms, uint64_t chance, struct effects *out)

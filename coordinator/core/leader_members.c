@@ -23,11 +23,11 @@ void leader_joined(struct leader *l, const struct leader_event *ev, struct effec
 /* It has no part in a rollout any more of whose scopes it reads none. */
 static void leave_rollout(struct leader *l, struct rollout *r, uint32_t server)
 {
+    r->is_touched = true;
     for (unsigned s = 0; s < r->scope_count; s++)
         if (bitset_has(&l->scopes[r->scopes[s]].members, server))
             return;
     bitset_remove(&r->scope_members, server);
-    r->is_touched = true;
 }
 
 void leader_withdrew(struct leader *l, const struct leader_event *ev, struct effects *out)

@@ -14,6 +14,7 @@ struct scope_state {
     int64_t retry_ms, retry_wait_ms;
     struct bitset blamed; /* and what runs is the newest decision addressed to them; who comes back
                            * to the scope may be in both before it is a member */
+    struct bitset back, stuck; /* what became of the scope's newest ROLLBACK, as recorded */
 };
 
 struct leader {

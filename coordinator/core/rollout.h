@@ -145,6 +145,8 @@ struct rollout {
     struct bitset unfit;  /* their own check failed before they were asked: counted apart */
     struct bitset behind; /* said they are not on the base; they are caught up and asked again */
     struct bitset rolled_back, broken, aborted, finalized;
+    struct bitset owing; /* ROLLING_BACK, counted anew for every look, as `broken` is: who did not
+                          * answer yet in some scope that it reads */
     struct bitset unanswered, late, told; /* what effects lend until the next step */
     struct bitset marked;  /* called silent by the saves on their way */
     struct bitset fresh;   /* READY came after the decision: told at once */
@@ -155,7 +157,7 @@ struct rollout {
     uint64_t *outcome;     /* per server: rank of the newest outcome of an ACTIVATE; 0: none */
 };
 
-#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 18) /* the round's two among them */
+#define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 19) /* the round's two among them */
 /* So many sets fit into the memory of a rollout: its own, and two numbers per server. */
 #define ROLLOUT_MEMORY_SETS (ROLLOUT_SET_COUNT + 2 * 64)
 

@@ -38,7 +38,8 @@ void rollout_init(struct rollout *r, const struct rollout_load *load, uint64_t *
                               &r->applied,      &r->failed,      &r->silent,        &r->failing,
                               &r->behind,       &r->rolled_back, &r->broken,        &r->aborted,
                               &r->finalized,    &r->unanswered,  &r->late,          &r->told,
-                              &r->fresh,       &r->scratch,     &r->unfit,       &r->marked };
+                              &r->fresh,        &r->scratch,     &r->unfit,         &r->marked,
+                              &r->owing };
     size_t count = sizeof(sets) / sizeof(sets[0]);
 
     _Static_assert(sizeof(sets) / sizeof(sets[0]) + ROLLOUT_STAGES_MAX == ROLLOUT_SET_COUNT,

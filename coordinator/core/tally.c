@@ -203,12 +203,11 @@ static bool is_done(const struct rollout *r, const struct bitset *asked, const s
     return true;
 }
 
-/* Went back, cannot, or had nothing to take back. */
+/* Whoever is there went back, cannot, or had nothing to take back, in every scope that it reads. */
 static bool is_everyone_back(const struct rollout *r, const struct fleet *fleet)
 {
     for (uint32_t w = 0; w < r->opened.word_count; w++)
-        if (r->opened.words[w] & present(r, fleet, w) & ~fleet->unreachable.words[w] &
-            ~(r->rolled_back.words[w] | r->broken.words[w] | r->aborted.words[w]))
+        if (r->owing.words[w] & present(r, fleet, w) & ~fleet->unreachable.words[w])
             return false;
     return true;
 }

@@ -12,6 +12,17 @@
 
 /* ---------------------------------------------------------------- sorting */
 
+/* Two of one server about different scopes are not the same: each is receipted for what it says. */
+static int compare_held(const struct counted *x, const struct counted *y)
+{
+    if (x->record->held_count != y->record->held_count)
+        return x->record->held_count < y->record->held_count ? -1 : 1;
+    for (uint32_t i = 0; i < x->record->held_count; i++)
+        if (x->held[i].scope_id != y->held[i].scope_id)
+            return x->held[i].scope_id < y->held[i].scope_id ? -1 : 1;
+    return 0;
+}
+
 /* A run of equal number, kind and brokenness is one statement. Kinds are in the order of their
  * enum, so that the furthest state of a server is written last. */
 static int compare_counted(const void *a, const void *b)
@@ -25,7 +36,9 @@ static int compare_counted(const void *a, const void *b)
         return r->ack.kind < s->ack.kind ? -1 : 1;
     if (r->ack.is_broken != s->ack.is_broken)
         return r->ack.is_broken ? 1 : -1;
-    return (r->server_id > s->server_id) - (r->server_id < s->server_id);
+    if (r->server_id != s->server_id)
+        return r->server_id < s->server_id ? -1 : 1;
+    return compare_held(x, y);
 }
 
 static bool is_same(const struct counted *a, const struct counted *b)
@@ -252,7 +265,12 @@ static int write_taken_back(struct pg *pg, const struct known *k, const struct c
                     PARAM_INT(k->attempt_number));
 }
 
-/* It cannot go back. Whoever did go back before is not counted again. */
+/* Some scope of this decision says that it could not go back there. */
+#define IS_STUCK(dseq)                                                                             \
+    "EXISTS (SELECT 1 FROM server_scope AS s WHERE s.server_id = m.server_id"                      \
+    " AND s.obeyed = " dseq " AND s.outcome <> 'ok')"
+
+/* It cannot go back. Whoever did go back before, in every scope, is not counted again. */
 static int write_stuck(struct pg *pg, const struct known *k, const struct columns *c,
                        struct rows **rows, struct err *e)
 {
@@ -263,9 +281,11 @@ static int write_stuck(struct pg *pg, const struct known *k, const struct column
                     " updated_at = now() FROM unnest($2::bigint[], $3::text[], $4::text[],"
                     " $5::text[], $6::text[])"
                     " AS a(server_id, text, steps, failed_step, reverted_to)" THE_MEMBER
-                    " AND m.state <> 'rolled_back' AND NOT m.way_back_failed",
+                    " AND (m.state <> 'rolled_back' OR " IS_STUCK("$7") ")"
+                    " AND NOT m.way_back_failed",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
-                    c->steps_param, c->failed_steps_param, c->reverted_param);
+                    c->steps_param, c->failed_steps_param, c->reverted_param,
+                    PARAM_INT(k->number));
 }
 
 /* Why it had failed stays readable. */
@@ -277,8 +297,9 @@ static int write_rolled_back(struct pg *pg, const struct known *k, const struct 
                     " way_back_failed = false, reason ="
                     " CASE WHEN m.state = 'failed' OR m.detail = 'check_failing' THEN m.reason"
                     " ELSE '' END,"
-                    " updated_at = now()" FROM_SERVERS THE_MEMBER " AND m.state <> 'rolled_back'",
-                    rows, e, PARAM_INT(k->rollout_id), c->server_param);
+                    " updated_at = now()" FROM_SERVERS THE_MEMBER
+                    " AND m.state <> 'rolled_back' AND NOT " IS_STUCK("$3"),
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, PARAM_INT(k->number));
 }
 
 /* Who was away, or too slow, and was brought there by the release itself: the record of the rollout
@@ -433,8 +454,9 @@ int acks_write(struct pg *pg, struct ack_batch *const *batches, size_t batch_cou
     items = count_in(batches, batch_count, known, known_count, &count);
     tallies.items = calloc(known_count + 1, sizeof(*tallies.items));
     MUST(tallies.items);
-    status = write_members(pg, items, count, &tallies, e) ||
-                     acks_write_scopes(pg, items, count, &scopes, e)
+    status = acks_write_scopes(pg, items, count, &scopes, e) ||
+                     acks_write_kept(pg, items, count, &scopes, e) ||
+                     write_members(pg, items, count, &tallies, e) /* it asks the scopes */
                  ? -1
                  : 0;
     if (status == 0)

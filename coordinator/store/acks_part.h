@@ -45,6 +45,9 @@ bool acks_fits(const struct counted *c, bool *is_mismatch_out);
 /* What servers run now (server_scope), from the outcomes among `items`. */
 int acks_write_scopes(struct pg *pg, const struct counted *items, size_t count,
                       size_t *changed_out, struct err *e) __attribute__((warn_unused_result));
+/* Where a ROLLBACK found nothing to take back (server_scope.kept); adds to *changed. */
+int acks_write_kept(struct pg *pg, const struct counted *items, size_t count, size_t *changed,
+                    struct err *e) __attribute__((warn_unused_result));
 /* "reload: exit status 1, reverted to revision 4"; malloc'ed. */
 char *acks_reason(const struct counted *c);
 /* The step that failed; "" when it was none, or nothing failed. */

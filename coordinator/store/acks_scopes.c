@@ -28,7 +28,16 @@ static bool is_decided_scope(const struct known *k, int64_t scope_id)
     return false;
 }
 
-/* The newest decision last; of one decision a failure last. */
+/* Of one decision the word that stands. What an ACTIVATE did may fail later on; a FINALIZE or
+ * ROLLBACK that failed is tried again, and what is well then stays so. */
+static int compare_outcomes(const struct entry *x, const struct entry *y)
+{
+    int order = strcmp(y->outcome, x->outcome); /* ok, failed, broken */
+
+    return x->from->known->kind == DECISION_ACTIVATE ? order : -order;
+}
+
+/* The newest decision last. */
 static int compare_entries(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
@@ -39,7 +48,7 @@ static int compare_entries(const void *a, const void *b)
         return x->scope_id < y->scope_id ? -1 : 1;
     if (x->dseq != y->dseq)
         return x->dseq < y->dseq ? -1 : 1;
-    return strcmp(y->outcome, x->outcome); /* ok, failed, broken */
+    return compare_outcomes(x, y);
 }
 
 static void add_entries(struct entry *list, size_t *count, const struct counted *c)
@@ -150,9 +159,9 @@ static void fill_texts(struct columns *c, const struct entry *list, size_t count
     " $7::text[], $8::text[], $9::text[], $10::text[]) AS a(server_id, scope_id, dseq, revision,"  \
     " hash, outcome, detail, reason, steps, failed_step)"
 
-/* A FINALIZE of what runs already takes no steps: those of its ACTIVATE stay.
- * Outcomes only get newer, and worse for one decision; a FINALIZE or ROLLBACK that failed is tried
- * again. */
+/* A FINALIZE of what runs already takes no steps: those of its ACTIVATE stay. Outcomes only get
+ * newer; within one decision an ACTIVATE that was well may fail, and whatever else failed may be
+ * well in the end, in whichever order the two are told. */
 static int update(struct pg *pg, const struct columns *c, size_t *changed, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -163,10 +172,9 @@ static int update(struct pg *pg, const struct columns *c, size_t *changed, struc
                  " reason = coalesce(a.reason, ''), failed_step = a.failed_step, steps = CASE"
                  " a.steps WHEN '' THEN s.steps ELSE a.steps END, updated_at = now() FROM " ENTRIES
                  " WHERE s.server_id = a.server_id AND s.scope_id = a.scope_id"
-                 " AND (s.obeyed < a.dseq OR (s.obeyed = a.dseq AND (s.outcome = 'ok'"
-                 "  AND a.outcome <> 'ok' OR s.outcome <> 'ok' AND a.outcome = 'ok' AND EXISTS"
-                 "  (SELECT 1 FROM decision AS d WHERE d.dseq = a.dseq"
-                 "   AND d.kind IN ('finalize', 'rollback')))))",
+                 " AND (s.obeyed < a.dseq OR (s.obeyed = a.dseq"
+                 "  AND (s.outcome = 'ok') <> (a.outcome = 'ok') AND (s.outcome = 'ok') = EXISTS"
+                 "  (SELECT 1 FROM decision AS d WHERE d.dseq = a.dseq AND d.kind = 'activate')))",
                  c->params, COLUMN_COUNT, &rows, e))
         return -1;
     *changed = rows_affected(rows);
@@ -190,6 +198,59 @@ int acks_write_scopes(struct pg *pg, const struct counted *items, size_t count,
     for (int i = 0; i < COLUMN_COUNT; i++)
         buffer_fini(&c.memory[i]);
     free(list);
+    return status;
+}
+
+/* One row of `numbers` for each scope that an ABORTED of a ROLLBACK speaks of: server, scope, dseq. */
+static size_t gather_kept(const struct counted *items, size_t count, int64_t *numbers[3])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct ack_record *r = items[i].record;
+
+        for (uint32_t k = 0; r->ack.kind == ACK_ABORTED && k < r->held_count; k++) {
+            if (!is_decided_scope(items[i].known, items[i].held[k].scope_id))
+                continue; /* an attempt has none */
+            numbers[0][n] = r->server_id;
+            numbers[1][n] = items[i].held[k].scope_id;
+            numbers[2][n++] = items[i].known->number;
+        }
+    }
+    return n;
+}
+
+int acks_write_kept(struct pg *pg, const struct counted *items, size_t count, size_t *changed,
+                    struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct buffer memory[3] = { 0 };
+    int64_t *numbers[3];
+    size_t total = 1, kept;
+    int status = 0;
+
+    for (size_t i = 0; i < count; i++)
+        total += items[i].record->held_count;
+    for (int i = 0; i < 3; i++) {
+        numbers[i] = calloc(total, sizeof(*numbers[i]));
+        MUST(numbers[i]);
+    }
+    kept = gather_kept(items, count, numbers);
+    if (kept)
+        status = PG_QUERY(pg,
+                          "UPDATE server_scope AS s SET kept = a.dseq"
+                          " FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])"
+                          " AS a(server_id, scope_id, dseq) WHERE s.server_id = a.server_id"
+                          " AND s.scope_id = a.scope_id AND s.kept < a.dseq",
+                          &rows, e, pg_array_int8(numbers[0], kept, &memory[0]),
+                          pg_array_int8(numbers[1], kept, &memory[1]),
+                          pg_array_int8(numbers[2], kept, &memory[2]));
+    if (status == 0 && rows)
+        *changed += rows_affected(rows);
+    for (int i = 0; i < 3; i++) {
+        buffer_fini(&memory[i]);
+        free(numbers[i]);
+    }
     return status;
 }
 

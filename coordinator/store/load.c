@@ -106,7 +106,7 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
 
     if (pg_query(pg,
                  "SELECT server_id, scope_id, obeyed, drift <> '', check_failing <> '',"
-                 " outcome IN ('failed', 'broken') FROM server_scope"
+                 " outcome IN ('failed', 'broken'), kept FROM server_scope"
                  " ORDER BY server_id, scope_id",
                  NULL, 0, &rows, e))
         return -1;
@@ -118,7 +118,8 @@ static int load_memberships(struct pg *pg, struct snapshot *s, struct err *e)
                                                      .obeyed = (uint64_t)rows_int(rows, i, 2),
                                                      .is_bad = { rows_bool(rows, i, 3),
                                                                  rows_bool(rows, i, 4) },
-                                                     .is_failed = rows_bool(rows, i, 5) };
+                                                     .is_failed = rows_bool(rows, i, 5),
+                                                     .kept = (uint64_t)rows_int(rows, i, 6) };
     return 0;
 }
 

@@ -37,6 +37,7 @@ struct membership_row {
     uint64_t obeyed;
     bool is_bad[CONDITION_KIND_COUNT]; /* what is not as it should be there */
     bool is_failed; /* what it obeyed last failed, whatever runs since */
+    uint64_t kept;  /* the ROLLBACK that found nothing to take back there */
 };
 
 struct change_row {

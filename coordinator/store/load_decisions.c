@@ -82,8 +82,7 @@ static int load_addressed(struct pg *pg, struct snapshot *s, struct err *e)
     if (pg_query(pg,
                  "WITH " LIVE " SELECT d.dseq, m.server_id FROM live"
                  " JOIN decision AS d USING (dseq) JOIN member AS m ON m.rollout_id = d.rollout_id"
-                 " AND (d.kind = 'rollback' AND m.detail <> 'aborted' OR m.attempt_number = "
-                 "d.attempt_number)"
+                 " AND (d.kind = 'rollback' OR m.attempt_number = d.attempt_number)"
                  " WHERE d.kind IN ('activate', 'rollback') ORDER BY d.dseq, m.server_id",
                  NULL, 0, &rows, e))
         return -1;

@@ -59,7 +59,6 @@ static void set(struct world *w, unsigned who, uint64_t scopes)
           (unsigned long long)v->scopes);
     if (draw(w, 3) == 0)
         server_crash(w, who); /* newer settings, and a restart for them */
-    v->has_left |= v->scopes & ~scopes;
     server_renew(w, who, scopes);
 }
 

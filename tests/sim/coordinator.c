@@ -287,14 +287,20 @@ static void on_saved(struct world *w, unsigned who, const struct request *q)
 static void on_recorded(struct world *w, unsigned who, const struct request *q)
 {
     struct ack acks[BATCH_MAX];
-    uint32_t count = 0;
+    uint32_t scopes[BATCH_MAX][SCOPES_MAX], count = 0;
 
     for (unsigned i = 0; i < q->note_count; i++) {
         const struct ack_note *n = &q->notes[i];
         struct message m = { .type = MESSAGE_RECEIPT, .outbox = n->outbox };
 
-        if (n->is_recorded)
-            acks[count++] = n->ack;
+        if (n->is_recorded) {
+            acks[count] = n->ack;
+            acks[count].scopes = scopes[count];
+            for (uint32_t s = 0; s < w->database.scope_count; s++)
+                if (n->scopes & BIT(s))
+                    scopes[count][acks[count].scope_count++] = s;
+            count++;
+        }
         if (!n->outbox || w->coordinators[who].sessions[n->ack.server] != n->session)
             continue;
         judge_receipt(w, n->ack.server, n->outbox, n->incarnation);

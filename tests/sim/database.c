@@ -414,7 +414,7 @@ static void end_memberships(struct database *d, const struct request *q)
     for (unsigned s = 0; s < d->scope_count; s++)
         if (q->left & BIT(s)) {
             d->scopes[s].members &= ~BIT(q->server);
-            d->scopes[s].obeyed[q->server] = 0;
+            d->scopes[s].obeyed[q->server] = d->scopes[s].kept[q->server] = 0;
         }
 }
 

@@ -25,6 +25,7 @@ struct scope_row {
     uint64_t members; /* server_scope: who reads it */
     uint64_t obeyed[SERVERS_MAX];
     uint64_t failed; /* on whom what they obeyed last failed */
+    uint64_t kept[SERVERS_MAX]; /* the ROLLBACK that found nothing to take back there */
 };
 
 enum member_state {

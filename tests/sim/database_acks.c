@@ -1,14 +1,18 @@
 /* database_acks.c - C2 of the modelled database: what acknowledgements change in its rows. */
 #include "tests/sim/world.h"
 
-/* Nothing of the rollout was activated there. */
-static void record_kept(struct database *d, const struct ack *a)
+/* Nothing of the rollout was activated there, in the scopes that it speaks of. */
+static void record_kept(struct database *d, const struct ack_note *n)
 {
-    const struct decision_row *row = database_decision(d, a->number);
-    struct rollout_row *r = row ? database_rollout(d, row->rollout) : NULL;
+    const struct decision_row *row = database_decision(d, n->ack.number);
 
-    if (r && row->kind == DECISION_ROLLBACK && r->members[a->server].is_in)
-        r->members[a->server].is_aborted = true;
+    for (unsigned i = 0; i < row->target_count && row->kind == DECISION_ROLLBACK; i++) {
+        struct scope_row *scope = &d->scopes[row->targets[i].scope];
+
+        if (n->scopes & BIT(row->targets[i].scope) && scope->members & BIT(n->ack.server) &&
+            scope->kept[n->ack.server] < row->dseq)
+            scope->kept[n->ack.server] = row->dseq;
+    }
 }
 
 static void record_vote(struct database *d, const struct ack *a)
@@ -51,9 +55,18 @@ static void record_activate(struct member_row *m, const struct decision_row *d, 
     m->is_unfit &= a->kind == ACK_FAILED;
 }
 
-static void record_way_back(struct member_row *m, const struct ack *a)
+/* By what its scopes say now: whoever could not go back in one of them did not go back. */
+static void record_way_back(const struct database *d, const struct decision_row *row,
+                            struct member_row *m, const struct ack *a)
 {
-    if (m->state == MEMBER_ROLLED_BACK)
+    bool is_stuck = false;
+
+    for (unsigned i = 0; i < row->target_count; i++) {
+        const struct scope_row *s = &d->scopes[row->targets[i].scope];
+
+        is_stuck |= s->members & s->failed & BIT(a->server) && s->obeyed[a->server] == row->dseq;
+    }
+    if (a->kind == ACK_FAILED ? m->state == MEMBER_ROLLED_BACK && !is_stuck : is_stuck)
         return;
     m->is_broken = a->kind == ACK_FAILED;
     m->is_silent = false;
@@ -70,6 +83,31 @@ static uint64_t scope_members(const struct database *d, unsigned server)
     return scopes;
 }
 
+/* What an ACTIVATE did may fail later on; a FINALIZE or ROLLBACK that failed is tried again, and
+ * what is well then stays so. */
+static bool is_newer(const struct decision_row *row, bool is_failed, uint64_t obeyed)
+{
+    return obeyed < row->dseq ||
+           (obeyed == row->dseq && is_failed == (row->kind == DECISION_ACTIVATE));
+}
+
+static void record_scopes(struct database *d, const struct decision_row *row, const struct ack *a,
+                          uint64_t scopes)
+{
+    for (unsigned i = 0; i < row->target_count; i++) {
+        struct scope_row *scope = &d->scopes[row->targets[i].scope];
+
+        if (!(scopes & scope_members(d, a->server) & BIT(row->targets[i].scope)) ||
+            !is_newer(row, a->kind == ACK_FAILED, scope->obeyed[a->server]))
+            continue;
+        scope->obeyed[a->server] = row->dseq;
+        if (a->kind == ACK_FAILED)
+            scope->failed |= BIT(a->server);
+        else
+            scope->failed &= ~BIT(a->server);
+    }
+}
+
 static void record_outcome(struct database *d, const struct ack *a, uint64_t scopes)
 {
     const struct decision_row *row = database_decision(d, a->number);
@@ -78,25 +116,13 @@ static void record_outcome(struct database *d, const struct ack *a, uint64_t sco
 
     if (!row)
         return;
-    for (unsigned i = 0; i < row->target_count; i++) {
-        struct scope_row *scope = &d->scopes[row->targets[i].scope];
-
-        if (scopes & scope_members(d, a->server) & BIT(row->targets[i].scope) &&
-            scope->obeyed[a->server] < row->dseq)
-            scope->obeyed[a->server] = row->dseq;
-        if (scope->obeyed[a->server] != row->dseq)
-            continue;
-        if (a->kind == ACK_FAILED)
-            scope->failed |= BIT(a->server);
-        else
-            scope->failed &= ~BIT(a->server);
-    }
+    record_scopes(d, row, a, scopes);
     if (!m->is_in)
         return;
     if (row->kind == DECISION_ACTIVATE)
         record_activate(m, row, a);
     else if (row->kind == DECISION_ROLLBACK)
-        record_way_back(m, a);
+        record_way_back(d, row, m, a);
 }
 
 /* Members of the stage, all members, or servers of the scope: as the number's kind has it. */
@@ -144,7 +170,7 @@ void database_record(struct world *w, struct request *q)
         judge_ack(w, n);
         if (n->ack.kind == ACK_READY || n->ack.kind == ACK_REFUSED || n->ack.kind == ACK_ABORTED)
             n->ack.kind == ACK_ABORTED && database_decision(d, n->ack.number)
-                ? record_kept(d, &n->ack)
+                ? record_kept(d, n)
                 : record_vote(d, &n->ack);
         else
             record_outcome(d, &n->ack, n->scopes);

@@ -105,6 +105,7 @@ void judge_ack(struct world *w, const struct ack_note *n)
     const struct server *v = &w->servers[n->ack.server];
 
     judge_told_outcome(w, &n->ack);
+    judge_told_back(w, n);
     for (unsigned i = 0; i < v->deed_count; i++)
         if (v->deeds[i].number == n->ack.number && v->deeds[i].word == words[n->ack.kind])
             return;
@@ -442,9 +443,6 @@ static bool is_settled(struct world *w, unsigned server, unsigned scope, const c
     const struct promise *pr = &v->disk.promises[scope];
     const struct scope_row *row = &w->database.scopes[scope];
     bool is_well = pr->outcome == OUTCOME_OK || pr->outcome == OUTCOME_NONE;
-    /* Known: a way back that a server confirmed in one scope, while it did not read another,
-     * reaches the other one with the next rollout only (seeds 66543 and 70987). */
-    bool is_late = v->has_left & BIT(scope) && pr->obeyed < newest_for(w, server, scope);
 
     if (!(row->members & BIT(server)))
         *why = "is not a member of its scope";
@@ -452,9 +450,9 @@ static bool is_settled(struct world *w, unsigned server, unsigned scope, const c
         *why = "is in doubt";
     else if (pr->outcome == OUTCOME_APPLYING)
         *why = "is still applying";
-    else if (pr->obeyed < newest_for(w, server, scope) && !is_late)
+    else if (pr->obeyed < newest_for(w, server, scope))
         *why = "did not obey the newest decision for it";
-    else if (is_well && !is_late && content_of(&pr->active.hash) != row->released)
+    else if (is_well && content_of(&pr->active.hash) != row->released)
         *why = "does not run the released revision";
     else if (is_well && pr->obeyed && v->running[scope] != content_of(&pr->active.hash))
         *why = "runs programs on another content than the active one";

@@ -54,6 +54,26 @@ static void judge_turning(struct world *w, const struct rollout *r, const struct
         violated(w, "worse: rollout %llu turns back and nobody failed", (unsigned long long)r->id);
 }
 
+/* "Rolled back" says that everybody who can be reached told that it went back, or had nothing to
+ * take back, in every scope that it reads; nobody told that it could not. */
+static void judge_everyone_back(struct world *w, unsigned who, const struct rollout_row *r)
+{
+    const struct coordinator *c = &w->coordinators[who];
+    const struct fleet *fleet = leader_fleet(c->leader);
+
+    for (unsigned v = 0; v < SERVERS_MAX; v++)
+        for (unsigned t = 0; t < r->target_count && r->members[v].is_in; t++) {
+            unsigned scope = r->targets[t].scope;
+            bool is_there = c->readers[scope] & BIT(v) && bitset_has(&fleet->enrolled, v);
+
+            if (is_there && (w->told_stuck[r->id - 1][v] & BIT(scope) ||
+                             (!(w->told_back[r->id - 1][v] & BIT(scope)) &&
+                              !bitset_has(&fleet->unreachable, v))))
+                violated(w, "worse: rollout %llu is called rolled back, and server %u is not",
+                         (unsigned long long)r->id, v);
+        }
+}
+
 /* S11: nothing is opened or released while more checks of a stage are known to fail than it
  * tolerates; whoever may have been unfit before the change is counted apart. */
 void judge_asked(struct world *w, unsigned who, const struct save *s)
@@ -65,6 +85,9 @@ void judge_asked(struct world *w, unsigned who, const struct save *s)
                    (s->kind == SAVE_DECISION && s->decision == DECISION_FINALIZE);
 
     judge_turning(w, own, s);
+    if (s->kind == SAVE_END && s->to == PHASE_ROLLED_BACK &&
+        w->coordinators[who].epoch == w->database.epoch)
+        judge_everyone_back(w, who, r);
     for (unsigned v = 0; v < SERVERS_MAX && goes_on; v++)
         if (r->members[v].is_in && bitset_has(&own->applied, v) && !r->members[v].may_be_unfit &&
             told_of_failing(w, who, r, v) && ++failing[r->members[v].stage] >

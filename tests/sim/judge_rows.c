@@ -17,6 +17,23 @@ void judge_told_outcome(struct world *w, const struct ack *a)
     *told = d->attempt > *told ? d->attempt : *told;
 }
 
+/* In which scopes a server told what became of a ROLLBACK there. One that failed is tried again. */
+void judge_told_back(struct world *w, const struct ack_note *n)
+{
+    const struct decision_row *d = database_decision(&w->database, n->ack.number);
+    uint8_t *back, *stuck;
+
+    if (!d || d->kind != DECISION_ROLLBACK)
+        return;
+    back = &w->told_back[d->rollout - 1][n->ack.server];
+    stuck = &w->told_stuck[d->rollout - 1][n->ack.server];
+    if (n->ack.kind == ACK_FAILED)
+        *stuck |= (uint8_t)n->scopes;
+    else
+        *back |= (uint8_t)n->scopes;
+    *stuck &= (uint8_t)~*back;
+}
+
 /* Whoever told that it applied, and not that it failed in that attempt or one after it. */
 static unsigned count_applied(const struct world *w, const struct rollout_row *r)
 {

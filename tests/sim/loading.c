@@ -83,8 +83,7 @@ static uint64_t addressed_now(struct database *d, const struct decision_row *row
 
     for (unsigned s = 0; s < SERVERS_MAX; s++)
         if (r->members[s].is_in &&
-            (row->kind == DECISION_ROLLBACK ? !r->members[s].is_aborted
-                                            : r->members[s].attempt_number == row->attempt))
+            (row->kind == DECISION_ROLLBACK || r->members[s].attempt_number == row->attempt))
             set |= BIT(s);
     return set;
 }
@@ -117,8 +116,11 @@ static bool load_decisions(struct world *w, struct leader *l)
                                       &confirmed))
                 return false;
             for (unsigned s = 0; s < SERVERS_MAX && row->kind == DECISION_ROLLBACK; s++)
+                if (d->scopes[scope].kept[s] == row->dseq)
+                    leader_load_kept(l, row->dseq, s, scope);
+            for (unsigned s = 0; s < SERVERS_MAX && row->kind == DECISION_ROLLBACK; s++)
                 if (d->scopes[scope].failed & BIT(s) && d->scopes[scope].obeyed[s] == row->dseq)
-                    leader_load_failed(l, row->dseq, s);
+                    leader_load_failed(l, row->dseq, s, scope);
         }
     }
     return true;

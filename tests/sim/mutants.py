@@ -146,6 +146,18 @@ MUTANTS = [
         ("coordinator/core/leader.c", "        delivery_retry(&l->delivery, &s->failed, scope);\n", "        (void)0;\n")]),
     ("a way back passes over who left", True, [
         ("coordinator/core/delivery.c", "    if (kind != DECISION_ROLLBACK)\n        bitset_copy", "        bitset_copy")]),
+    ("one scope confirms the way back for all", True, [
+        ("coordinator/core/leader_acks.c", "s < l->limits.scopes_max && a->scope_count == 0; s++)\n        delivery_confirm", "s < l->limits.scopes_max; s++)\n        delivery_confirm")]),
+    ("back in one scope is back everywhere", True, [
+        ("coordinator/core/leader.c", "            r->owing.words[w] |= here & ~(s->back.words[w] | s->stuck.words[w]);",
+         "            r->owing.words[w] |= here & ~(r->rolled_back.words[w] | s->back.words[w] | s->stuck.words[w]);")]),
+    ("stuck in one scope is back everywhere", True, [
+        ("coordinator/core/leader.c", "            r->broken.words[w] |= here & s->stuck.words[w];", "            r->broken.words[w] |= here & s->stuck.words[w] & ~r->rolled_back.words[w];"),
+        ("coordinator/core/leader_acks.c", "        is_stuck |= bitset_has(&s->stuck, a->server);\n", "        is_stuck = a->kind == ACK_FAILED && !bitset_has(&r->rolled_back, a->server);\n")]),
+    ("nothing to take back in one scope is nothing anywhere", True, [
+        ("coordinator/core/leader_load.c", "    delivery_excuse(&l->delivery, dseq, server, scope);", "    for (scope = 0; scope < l->limits.scopes_max; scope++)\n        delivery_excuse(&l->delivery, dseq, server, scope);")]),
+    ("a way back that failed is forgotten for one that is not needed", True, [
+        ("coordinator/core/delivery.c", "by->kind == DECISION_ROLLBACK && old->is_kept;", "by->kind == DECISION_ROLLBACK && false;")]),
     ("a scope that is added stays outside the promise", True, [
         ("agent/core/guards.c", "        if (unheld & BIT(s->ev->targets[i].scope) &&\n            !promise", "        if (unheld && !promise")]),
     ("rollback pushes on the unmoved", True, [

@@ -369,6 +369,8 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     w->led_count = 0;
     memset(w->told_applied, 0, sizeof(w->told_applied));
     memset(w->told_failed, 0, sizeof(w->told_failed));
+    memset(w->told_back, 0, sizeof(w->told_back));
+    memset(w->told_stuck, 0, sizeof(w->told_stuck));
     draw_limits(w, seed);
     w->event_count = w->orphan_next = w->rollouts_wanted = 0;
     w->tally = tally;
@@ -385,7 +387,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
         memset(v->running, 0, sizeof(v->running));
         v->is_up = v->is_there = false;
         v->life = v->incarnation = v->deed_count = 0;
-        v->lost_below = v->behind = v->boot = v->seen_epoch = v->has_left = 0;
+        v->lost_below = v->behind = v->boot = v->seen_epoch = 0;
         v->save_head = v->save_tail = 0;
         v->disk_free_ms = 0;
         v->participant.task_count = 0;

@@ -164,7 +164,6 @@ struct server {
     bool is_up, is_there; /* is_there: enrolled and installed by now */
     unsigned life, incarnation;
     uint64_t scopes; /* it reads these */
-    uint64_t has_left; /* these it did not read for a while */
     struct participant participant;
     struct disk disk;
     struct pending_save saves[SAVES_MAX];
@@ -227,6 +226,8 @@ struct world {
     int64_t unled_ms, unled_since; /* nobody led: in all, and since when (-1: somebody leads) */
     uint64_t led_count;
     uint64_t told_applied[ROLLOUTS_MAX][SERVERS_MAX], told_failed[ROLLOUTS_MAX][SERVERS_MAX];
+    uint8_t told_back[ROLLOUTS_MAX][SERVERS_MAX]; /* scopes: went back, or had nothing to */
+    uint8_t told_stuck[ROLLOUTS_MAX][SERVERS_MAX];
     uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
     struct event events[EVENTS_MAX];
@@ -355,6 +356,7 @@ void judge_joined(struct world *w, unsigned server, const struct message *m);
 
 /* judge_rows.c */
 void judge_told_outcome(struct world *w, const struct ack *a);
+void judge_told_back(struct world *w, const struct ack_note *n);
 void judge_rows(struct world *w, unsigned who);
 
 /* judge_leader.c */

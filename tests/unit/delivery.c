@@ -86,10 +86,10 @@ START_TEST(test_a_settled_rollback_goes_when_nobody_owes_an_answer)
     add(5, DECISION_FINALIZE, 0, 0xff);
     add(8, DECISION_ROLLBACK, 0, 0x03);
     delivery_settle(&d, 1);
-    delivery_confirm(&d, 8, 0);
+    delivery_confirm(&d, 8, 0, 0);
     delivery_tick(&d, &connected, 0, 0, &out);
     ck_assert_ptr_nonnull(delivery_find(&d, 8));
-    delivery_confirm(&d, 8, 1);
+    delivery_confirm(&d, 8, 1, 0);
     delivery_tick(&d, &connected, 0, 0, &out);
     ck_assert_ptr_null(delivery_find(&d, 8));
     ck_assert_ptr_nonnull(delivery_find(&d, 5));
@@ -101,7 +101,7 @@ START_TEST(test_repeats_go_to_connected_servers_that_owe)
     struct duty *duty = add(5, DECISION_FINALIZE, 0, 0xff);
 
     connected.words[0] = 0x0f;
-    delivery_confirm(&d, 5, 0);
+    delivery_confirm(&d, 5, 0, 0);
     delivery_tick(&d, &connected, 1000, 0, &out);
     ck_assert_uint_eq(out.count, 1);
     ck_assert_uint_eq(out.items[0].send.to->words[0], 0x0e);
@@ -137,8 +137,8 @@ START_TEST(test_two_scopes_of_one_decision_go_out_once)
     delivery_send(&d, delivery_find(&d, 9), &connected, 0, 0, &out);
     ck_assert_uint_eq(out.count, 1);
     ck_assert_uint_eq(out.items[0].send.to->words[0], 0x07);
-    delivery_confirm(&d, 9, 1);
-    ck_assert(!bitset_has(&duties[0].owed, 1));
+    delivery_confirm(&d, 9, 1, 1); /* one scope says nothing of the other */
+    ck_assert(bitset_has(&duties[0].owed, 1));
     ck_assert(!bitset_has(&duties[1].owed, 1));
 }
 END_TEST
@@ -175,8 +175,8 @@ START_TEST(test_who_leaves_is_owed_again_when_it_is_back)
     add(8, DECISION_ROLLBACK, 0, 0x07);
     delivery_withdraw(&d, 2, 0);
     ck_assert(!bitset_has(&delivery_find(&d, 8)->owed, 2));
-    delivery_confirm(&d, 8, 0);
-    delivery_confirm(&d, 8, 1);
+    delivery_confirm(&d, 8, 0, 0);
+    delivery_confirm(&d, 8, 1, 0);
     delivery_settle(&d, 1);
     delivery_tick(&d, &connected, 100000, 0, &out);
     ck_assert_ptr_nonnull(delivery_find(&d, 8));
@@ -200,8 +200,8 @@ START_TEST(test_a_way_back_waits_for_who_left_before_it)
     delivery_add(&d, 8, DECISION_ROLLBACK, 1, 0, 0, &asked, &members);
     ck_assert_uint_eq(delivery_find(&d, 8)->owed.words[0], 0x03);
     ck_assert_ptr_null(delivery_find(&d, 7));
-    delivery_confirm(&d, 8, 0);
-    delivery_confirm(&d, 8, 1);
+    delivery_confirm(&d, 8, 0, 0);
+    delivery_confirm(&d, 8, 1, 0);
     delivery_settle(&d, 1);
     delivery_tick(&d, &connected, 100000, 0, &out);
     delivery_join(&d, 2, 0);
@@ -211,6 +211,24 @@ START_TEST(test_a_way_back_waits_for_who_left_before_it)
     ck_assert(bitset_has(&delivery_find(&d, 8)->addressed, 2));
     delivery_excuse(&d, 8, 2, 0);
     ck_assert(!bitset_has(&delivery_find(&d, 8)->addressed, 2));
+}
+END_TEST
+
+/* The newer way back finds nothing to take back there: what failed before is due again. */
+START_TEST(test_a_way_back_that_failed_outlives_one_that_is_not_needed)
+{
+    uint64_t word = 0x01;
+    struct bitset one = { &word, 1 };
+
+    delivery_add(&d, 8, DECISION_ROLLBACK, 1, 0, 0, &one, &all);
+    delivery_confirm(&d, 8, 0, 0);
+    delivery_keep(&d, 8, 0);
+    delivery_add(&d, 11, DECISION_ROLLBACK, 2, 0, 0, &one, &all);
+    ck_assert_uint_eq(delivery_due(&d, 0, 0), 11);
+    delivery_excuse(&d, 11, 0, 0);
+    ck_assert_uint_eq(delivery_due(&d, 0, 0), 8);
+    delivery_again(&d, 0, 0);
+    ck_assert(bitset_has(&delivery_find(&d, 8)->owed, 0));
 }
 END_TEST
 
@@ -300,6 +318,7 @@ int main(void)
     tcase_add_test(t, test_repeats_go_to_connected_servers_that_owe);
     tcase_add_test(t, test_repeats_double_to_a_minute_jittered_by_half);
     tcase_add_test(t, test_two_scopes_of_one_decision_go_out_once);
+    tcase_add_test(t, test_a_way_back_that_failed_outlives_one_that_is_not_needed);
     tcase_add_test(t, test_what_one_server_is_owed_comes_in_order);
     tcase_add_test(t, test_newcomers_are_addressed_by_the_newest_finalize);
     tcase_add_test(t, test_who_is_asked_again_is_owed_the_newest_attempt_alone);

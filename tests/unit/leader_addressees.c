@@ -138,6 +138,117 @@ START_TEST(test_who_comes_back_hears_what_it_missed)
 }
 END_TEST
 
+static void answer_in(enum ack_kind kind, uint32_t server, uint64_t number, uint32_t scope)
+{
+    struct ack a = { .kind = kind, .server = server, .number = number, .scopes = &scope,
+                     .scope_count = 1 };
+    struct leader_event ev = event(LEADER_ACKS_SAVED);
+
+    ev.acks = &a;
+    ev.ack_count = 1;
+    step(ev);
+}
+
+/* The agent went back in the scope that it read then; it is still a member of the other. */
+START_TEST(test_a_way_back_is_answered_scope_by_scope)
+{
+    widen_to_two_scopes();
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x7f, 5);
+    answer_in(ACK_ROLLED_BACK, 7, 5, 0);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    answer_in(ACK_ROLLED_BACK, 7, 5, 1);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+}
+END_TEST
+
+/* Its membership ends after its answer was recorded: it hears of the other scope when it is back,
+ * although the rollout is over. */
+START_TEST(test_a_scope_that_was_not_read_hears_the_way_back_later)
+{
+    struct leader_event ev = event(LEADER_JOINED);
+    struct heard_scope heard = { .scope = 1, .obeyed = 4 };
+
+    widen_to_two_scopes();
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x7f, 5);
+    answer_in(ACK_ROLLED_BACK, 7, 5, 0);
+    withdraw(7, 1);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    tick(1000);
+    ev.server = 7;
+    ev.scope = 1;
+    step(ev);
+    sends[SEND_DECISION] = 0;
+    ev = event(LEADER_HELLO_RECEIVED);
+    ev.server = 7;
+    ev.heard = &heard;
+    ev.heard_count = 1;
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+    ck_assert_uint_eq(leader_due(l, 7, 1), 5);
+    answer_in(ACK_ROLLED_BACK, 7, 5, 1);
+}
+END_TEST
+
+START_TEST(test_nothing_to_take_back_in_one_scope_is_not_everything)
+{
+    widen_to_two_scopes();
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x7f, 5);
+    answer_in(ACK_ABORTED, 7, 5, 0);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ck_assert_uint_eq(leader_due(l, 7, 0), 0);
+    ck_assert_uint_eq(leader_due(l, 7, 1), 5);
+    answer_in(ACK_ABORTED, 7, 5, 1);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+}
+END_TEST
+
+/* In whichever order the two are told. */
+START_TEST(test_who_is_stuck_in_one_scope_did_not_go_back)
+{
+    widen_to_two_scopes();
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x3f, 5);
+    answer_in(ACK_ROLLED_BACK, 7, 5, 0);
+    answer_in(ACK_FAILED, 7, 5, 1);
+    answer_in(ACK_FAILED, 6, 5, 1);
+    answer_in(ACK_ROLLED_BACK, 6, 5, 0);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_str_eq(ended_because, "some servers did not go back");
+}
+END_TEST
+
+/* It was tried again and went well; the failure is said once more. */
+START_TEST(test_a_late_failure_undoes_no_way_back)
+{
+    turn_back();
+    acks(ACK_ROLLED_BACK, 0x7e, 5);
+    ack(ACK_FAILED, 7, 5);
+    ack(ACK_ROLLED_BACK, 7, 5);
+    ack(ACK_FAILED, 7, 5);
+    ack(ACK_ROLLED_BACK, 0, 5);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_str_eq(ended_because, "every reachable server went back");
+}
+END_TEST
+
+/* The next leader finds it in the rows, scope by scope. */
+START_TEST(test_what_was_kept_in_one_scope_is_loaded_for_that_one)
+{
+    uint64_t word = 0x80, none = 0;
+    struct bitset one = { &word, 1 }, nobody = { &none, 1 };
+
+    widen_to_two_scopes();
+    for (uint32_t s = 0; s < 2; s++)
+        ck_assert(leader_load_decision(l, 9, DECISION_ROLLBACK, 99, 0, s, &one, &nobody));
+    leader_load_kept(l, 9, 7, 0);
+    ck_assert_uint_eq(leader_due(l, 7, 0), 0);
+    ck_assert_uint_eq(leader_due(l, 7, 1), 9);
+}
+END_TEST
+
 /* Who is excluded for a while is owed what was decided before and meanwhile. */
 START_TEST(test_who_is_included_again_is_served)
 {
@@ -194,6 +305,12 @@ int main(void)
         test_who_withdrew_is_passed_over,
         test_a_way_back_does_not_wait_for_who_withdrew,
         test_who_comes_back_hears_what_it_missed,
+        test_a_way_back_is_answered_scope_by_scope,
+        test_a_scope_that_was_not_read_hears_the_way_back_later,
+        test_nothing_to_take_back_in_one_scope_is_not_everything,
+        test_who_is_stuck_in_one_scope_did_not_go_back,
+        test_a_late_failure_undoes_no_way_back,
+        test_what_was_kept_in_one_scope_is_loaded_for_that_one,
         test_who_is_included_again_is_served,
         test_who_was_told_before_it_was_excluded_is_told_again,
     };

@@ -1,0 +1,187 @@
+/* acks_scopes.c - one server, two scopes of one rollout: what it says of one says nothing of the other. */
+#include "coordinator/store/acks.h"
+
+#include <stdlib.h>
+
+#include "coordinator/store/fence.h"
+#include "coordinator/store/load.h"
+#include "coordinator/store/save.h"
+#include "tests/db/kit.h"
+
+static struct pg *pg;
+static int64_t scopes[2], rollout_id;
+static const struct fence fence = { .gen = 1, .epoch = 1 };
+static struct err err;
+static uint64_t back; /* the ROLLBACK */
+static struct hash bases[2];
+
+static uint64_t save(struct save save, const int64_t *cohort, size_t count)
+{
+    struct save_request q = { .save = save, .cohort_count = count };
+    struct writer_result r = { 0 };
+
+    q.cohort = (int64_t *)(uintptr_t)cohort;
+    q.save.rollout = (uint64_t)rollout_id;
+    q.save.because = "because of the test";
+    ck_assert_msg(save_write(pg, &fence, &q, false, &r, &(bool){ 0 }, &err) == 0, "%s", err.text);
+    for (size_t i = 0; i < r.change_count; i++)
+        bases[i] = r.changes[i].from_hash;
+    free(r.body);
+    return r.dseq ? r.dseq : r.number;
+}
+
+/* Server 1 applied in both scopes, and both are taken back. */
+static void set_up(void)
+{
+    const int64_t cohort[] = { 1 };
+    uint64_t attempt;
+
+    pg = kit_open(kit_database());
+    kit_lead(pg, 1);
+    scopes[0] = kit_scope(pg, "payments", 2);
+    scopes[1] = kit_scope(pg, "web", 2);
+    kit_servers(pg, scopes[0], 1);
+    kit_sql(pg, "INSERT INTO server_scope (server_id, scope_id) VALUES (1, %lld)",
+            (long long)scopes[1]);
+    kit_sql(pg, "UPDATE scope SET released = 1, settled = 1");
+    rollout_id = kit_rollout(pg, scopes, 2, 1);
+    attempt = save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING,
+                                  .to = PHASE_PREPARING, .attempt = 1 }, cohort, 1);
+    kit_sql(pg, "UPDATE member SET state = 'ready', ready_at = now()");
+    save((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING, .to = PHASE_ACTIVATING,
+                        .decision = DECISION_ACTIVATE, .attempt = 1, .number = attempt,
+                        .ready_min = 1, .failed_max = 1 }, NULL, 0);
+    back = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_ACTIVATING,
+                               .to = PHASE_ROLLING_BACK, .decision = DECISION_ROLLBACK }, NULL, 0);
+}
+
+static void tear_down(void)
+{
+    pg_close(pg);
+}
+
+/* ---------------------------------------------------------------- batches */
+
+static struct ack_batch *batch;
+
+static void add(enum ack_kind kind, int place)
+{
+    struct ack_record r = { .ack = { .kind = kind, .number = back }, .server_id = 1,
+                            .outbox_id = 7 };
+    struct held_record h = { .scope_id = scopes[place], .revision = 1, .hash = bases[place] };
+
+    if (!batch)
+        batch = ack_batch_new();
+    ack_batch_add(batch, &r, &h, 1);
+}
+
+static void write_batch(void)
+{
+    struct acks_summary summary;
+
+    ck_assert_msg(fence_begin(pg, &fence, true, &(bool){ 0 }, &err) == 0, "%s", err.text);
+    ck_assert_msg(acks_write(pg, &batch, 1, &summary, &err) == 0, "%s", err.text);
+    ck_assert_msg(acks_audit(pg, &summary, &err) == 0, "%s", err.text);
+    ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
+    for (size_t i = 0; i < batch->count; i++)
+        ck_assert(batch->records[i].is_recorded);
+    buffer_fini(&summary.data);
+    ack_batch_free(batch);
+    batch = NULL;
+}
+
+static const char *of_scope(const char *what, int place)
+{
+    return kit_text(pg, "SELECT %s FROM server_scope WHERE server_id = 1 AND scope_id = %lld", what,
+                    (long long)scopes[place]);
+}
+
+static uint64_t number_of(const char *what, int place)
+{
+    return strtoull(of_scope(what, place), NULL, 10);
+}
+
+/* Its agent read one of them, then the other: both answers are receipted, so both are recorded. */
+START_TEST(test_two_answers_about_two_scopes_in_one_batch)
+{
+    add(ACK_ROLLED_BACK, 0);
+    add(ACK_ROLLED_BACK, 1);
+    write_batch();
+    ck_assert_uint_eq(number_of("obeyed", 0), back);
+    ck_assert_uint_eq(number_of("obeyed", 1), back);
+}
+END_TEST
+
+/* The way back failed, was tried again and went well; the failure is said once more. */
+START_TEST(test_a_late_failure_undoes_no_way_back)
+{
+    add(ACK_ROLLED_BACK, 0);
+    add(ACK_FAILED, 0);
+    add(ACK_ROLLED_BACK, 1);
+    write_batch();
+    add(ACK_FAILED, 1);
+    write_batch();
+    ck_assert_str_eq(of_scope("outcome", 0), "ok");
+    ck_assert_str_eq(of_scope("outcome", 1), "ok");
+    ck_assert_str_eq(kit_text(pg, "SELECT state FROM member"), "rolled_back");
+}
+END_TEST
+
+/* In whichever order the two are told; told again, it goes back after all. */
+START_TEST(test_who_is_stuck_in_one_scope_did_not_go_back)
+{
+    add(ACK_ROLLED_BACK, 0);
+    write_batch();
+    add(ACK_FAILED, 1);
+    write_batch();
+    ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || detail FROM member"), "failed broken");
+    ck_assert_str_eq(of_scope("outcome", 0), "ok");
+    add(ACK_ROLLED_BACK, 1);
+    write_batch();
+    ck_assert_str_eq(kit_text(pg, "SELECT state FROM member"), "rolled_back");
+}
+END_TEST
+
+START_TEST(test_who_went_back_in_one_scope_is_still_stuck_in_the_other)
+{
+    add(ACK_FAILED, 1);
+    write_batch();
+    add(ACK_ROLLED_BACK, 0);
+    write_batch();
+    ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || detail FROM member"), "failed broken");
+}
+END_TEST
+
+/* The next leader still addresses the other scope. */
+START_TEST(test_nothing_to_take_back_in_one_scope)
+{
+    SCOPED(snapshot_free) struct snapshot *s = NULL;
+
+    add(ACK_ABORTED, 0);
+    write_batch();
+    ck_assert_uint_eq(number_of("kept", 0), back);
+    ck_assert_uint_eq(number_of("kept", 1), 0);
+    ck_assert_msg(load_snapshot(pg, LOAD_WHOLE, &s, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(s->memberships[0].kept, back);
+    ck_assert_uint_eq(s->memberships[1].kept, 0);
+    ck_assert_uint_eq(s->decision_count, 2);
+    ck_assert(s->decisions[1].kind == DECISION_ROLLBACK);
+    ck_assert_uint_eq(s->decisions[1].addressed_count, 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("acks_scopes");
+    TCase *tests = tcase_create("acks_scopes");
+
+    tcase_set_timeout(tests, 60);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, test_two_answers_about_two_scopes_in_one_batch);
+    tcase_add_test(tests, test_a_late_failure_undoes_no_way_back);
+    tcase_add_test(tests, test_who_is_stuck_in_one_scope_did_not_go_back);
+    tcase_add_test(tests, test_who_went_back_in_one_scope_is_still_stuck_in_the_other);
+    tcase_add_test(tests, test_nothing_to_take_back_in_one_scope);
+    suite_add_tcase(suite, tests);
+    return kit_main(suite);
+}
