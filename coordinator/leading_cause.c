@@ -1,4 +1,4 @@
-/* leading_cause.c - says which servers, and which rule, turned a rollout round. */
+/* leading_cause.c - says which servers, and which rule, turned a rollout round, or will again. */
 #include "coordinator/leading_state.h"
 
 #include <stdlib.h>
@@ -87,12 +87,36 @@ static void add_late(struct leading *l, const struct rollout *r, struct buffer *
     free(late.words);
 }
 
-static void add_cause(struct leading *l, const struct rollout *r, struct buffer *out)
+/* The first stage that is over its budget; false: none is. */
+static bool add_over(struct leading *l, const struct rollout *r, struct buffer *out)
 {
     for (unsigned s = 0; r->is_opened && s <= r->stage; s++)
         if (add_stage(l, r, s, out))
-            return;
-    add_late(l, r, out);
+            return true;
+    return false;
+}
+
+static void add_cause(struct leading *l, const struct rollout *r, struct buffer *out)
+{
+    if (!add_over(l, r, out))
+        add_late(l, r, out);
+}
+
+/* Resuming does not change what failed: whoever asked for it learns at once that the rollout stops
+ * at the same place, and what helps instead. Who asked, and why, is put behind it. */
+static char *cause_to_pause_again(struct leading *l, const struct rollout *r,
+                                  const struct save *save)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+
+    buffer_add_text(&text, "over the failure budget still");
+    if (r->strategy.on_failure != ON_FAILURE_PAUSE || !add_over(l, r, &text))
+        return NULL;
+    buffer_printf(&text, ": it pauses again%s, rollback takes it back; %s",
+                  bitset_is_empty(&r->failed) ? " until the checks pass"
+                                              : "; retry asks the failed servers again",
+                  save->because);
+    return buffer_take(&text);
 }
 
 /* The end of a way back: who is not back yet, and is told when it answers. */
@@ -129,7 +153,11 @@ char *leading_cause(struct leading *l, const struct save *save)
                   (save->to == PHASE_ROLLED_BACK || save->to == PHASE_FAILED);
     SCOPED_BUFFER struct buffer text = { 0 };
 
-    if (!r || !save->because || !(is_end || is_turn(save)))
+    if (!r || !save->because)
+        return NULL;
+    if (save->kind == SAVE_PAUSE && !save->is_paused)
+        return cause_to_pause_again(l, r, save);
+    if (!is_end && !is_turn(save))
         return NULL;
     buffer_add_text(&text, save->because);
     if (is_end)

@@ -176,11 +176,13 @@ static void say_who_is_waited_for(const struct follow *f, const json_t *rollout)
 {
     const char *state = picture_state(rollout);
     bool is_unapproved = strcmp(state, "awaiting_approval") == 0;
+    bool has_failed = cli_number(json_object_get(rollout, "counts"), "failed") > 0;
 
     cli_note("the rollout waits for a person%s: lockstep rollout %s %s",
              is_unapproved                  ? " to approve or reject it"
-             : strcmp(state, "paused") == 0 ? " (resume or rollback)"
-                                            : " (promote or rollback)",
+             : strcmp(state, "paused") != 0 ? " (promote or rollback)"
+             : has_failed                   ? " (retry or rollback)"
+                                            : " (resume or rollback)",
              is_unapproved ? "approve" : "get", f->id);
 }
 

@@ -93,6 +93,16 @@ static int send_action(struct cli *cli, const char *id, const char *verb,
     return rc;
 }
 
+/* After failures the leader's sentence says what a resume leads to. */
+static void say_outlook(const struct cli *cli, const char *verb, const json_t *rollout)
+{
+    const json_t *counts = json_object_get(rollout, "counts");
+
+    if (strcmp(verb, "resume") == 0 && cli->out.format == OUTPUT_TABLE &&
+        (cli_number(counts, "failed") > 0 || cli_number(rollout, "check_failing") > 0))
+        cli_note("%s", cli_text(rollout, "reason"));
+}
+
 int rollout_act(struct cli *cli, int argc, char **argv)
 {
     const char *verb = cli->line.command->verb;
@@ -115,6 +125,7 @@ int rollout_act(struct cli *cli, int argc, char **argv)
         buffer_printf(&what, "takes back %s", id);
     else
         buffer_printf(&what, "was told to %s", is_rollback ? "roll back" : verb);
+    say_outlook(cli, verb, reply.body);
     return rollout_show_and_wait(cli, reply.body, what.data,
                                  is_rollback || strcmp(verb, "abort") == 0 ? ROLLOUT_WAIT_ROLLBACK
                                                                            : ROLLOUT_WAIT);

@@ -102,6 +102,11 @@ def test_a_pause_says_what_the_check_said(world):
     contains(paused["reason"], SAID, canaries[0])
     wait_until(lambda: world.rollout(rollout)["check_failing"] == 2, "both are counted")
     contains(cli(world, "rollout", "get", rollout), "2 check failing", "╱╱")
+    # Resuming changes nothing of it: the answer, the command line and the timeline say so.
+    again = "over the failure budget still (stage 1 of ", "max_failed allows 1", canaries[0], "it pauses again until the checks pass", "rollback takes it back"
+    contains(cli(world, "rollout", "resume", rollout, "--reason", "mistaken"), "was told to resume", "max_failed allows 1", canaries[0])
+    wait_until(lambda: world.rollout(rollout)["paused"], "it pauses again")
+    contains(str(world.ok("GET", f"/rollouts/{rollout}/events")), *again, "resumed as asked")
     for name in canaries:
         sick(world, int(name.split("-")[1]))
     world.ok("POST", f"/rollouts/{rollout}/rollback", {"reason": "enough"})
