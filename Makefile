@@ -228,7 +228,7 @@ check: all tests ## everything quick: tidy, unit, db, simulator, system
 	@$(CHECK) tidy unit db sim system
 
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan swaps fuzz mutants model openapi analyze kills writers proxies bench
+	@$(CHECK) tidy unit db sim system clang asan swaps fuzz mutants model openapi analyze kills crash writers proxies bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

@@ -104,6 +104,7 @@ part_fuzz() {
 part_model() { loud model bash tests/model/check.sh; }
 part_mutants() { loud mutants make BUILD="$build" mutants; }
 part_proxies() { loud proxies env BUILD="$build" SWAPS=200 TEST_LIMIT=1800 python3 -u tests/system/run.py proxies; }
+part_crash() { loud crash env BUILD="$build" CRASH_AGENTS=50 TEST_LIMIT=1800 python3 -u tests/system/run.py crash; }
 part_kills() { loud kills env KILLS=10000 CALLS=1 "$build/tests/unit/agent_kills"; }
 part_writers() { loud writers env BUILD="$build" WRITERS_SECONDS=60 python3 -u tests/system/run.py writers; }
 part_bench() { once bench make BUILD="$build" bench AGENTS="$AGENTS"; }
@@ -117,7 +118,7 @@ part_analyze() { once cppcheck make BUILD="$build" analyze; }
 
 for part in "$@"; do
     part_good=0 part_bad=0 began=$SECONDS
-    case $part in system | sim | asan | mutants | model | writers | proxies) echo "$part" ;; esac
+    case $part in system | sim | asan | mutants | model | writers | proxies | crash) echo "$part" ;; esac
     "part_$part"
     passed=$((passed + part_good)) failed=$((failed + part_bad))
     printf '%-9s %6d ok %4s failed %6d s\n' "$part" $part_good "$part_bad" $((SECONDS - began))

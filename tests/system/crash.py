@@ -1,6 +1,8 @@
-"""crash.py - kill -9 at 30 random moments of rollouts with 50 agents; then everybody must agree.
+"""crash.py - kill -9 at 30 random moments of rollouts with many agents; then everybody must agree.
 
 The seed is printed; SEED=n runs the same choices again (the moments are as exact as the machine is).
+CRASH_AGENTS=n takes so many agents: 50 of them keep two cores busy for ten minutes, so the everyday
+run has fewer. What is killed, when, and how rollouts end is drawn in the same way for any number.
 """
 import http.client
 import os
@@ -12,7 +14,7 @@ from kit import Agent, Failed, World, check, equal, read, wait_until, write
 
 RUNS = "first"
 SCOPE = "demo/prod"
-AGENTS = int(os.environ.get("CRASH_AGENTS", "50"))
+AGENTS = int(os.environ.get("CRASH_AGENTS", "16"))
 MOMENTS = int(os.environ.get("CRASH_MOMENTS", "30"))
 
 # What a rollout of this test may be like: a value, a strategy, and how it may end. Members that are
@@ -43,7 +45,7 @@ def setup():
 validate = ! grep -q refused {{file}}
 check = ! grep -q unhealthy {target}
 check_attempts = 1
-check_interval = 1s
+check_interval = 10s
 """).enroll().start()
     world.wait_agents(SCOPE, AGENTS)
     world.kinds = ["good"] + world.random.sample([k for k in KINDS if k != "good"], len(KINDS) - 1)
@@ -192,27 +194,29 @@ FORGERIES = {
 
 def test_judge(world):
     """the judge notices: forged copies of this database are each found out, in so many words"""
-    for c in world.coordinators:
-        c.process.stop()
+    for one in [*world.coordinators, *world.agents.values()]:  # nothing is asked of them any more
+        one.process.stop()
     original = world.postgres.name
     for words, forgery in FORGERIES.items():
         world.postgres.sql(f"CREATE DATABASE forged TEMPLATE {original}", "postgres")
         world.postgres.name = "forged"
         try:
             world.postgres.sql(f"SET session_replication_role = replica; {forgery}")  # the guards of the trail look away
-            found = verdict(world)
+            found = verdict(world, words)
         finally:
             world.postgres.name = original
         world.postgres.sql("DROP DATABASE forged", "postgres")
-        check(any(f.startswith(words) for f in found), f"{words} is not noticed after {forgery}; the judge said {found}")
+        check(found and found[-1].startswith(words), f"{words} is not noticed after {forgery}; the judge said {found}")
 
 
-def verdict(world):
-    """What each part of the judge has against this world."""
+def verdict(world, words):
+    """What the parts of the judge have against this world, until one of them says these words."""
     found = []
-    for part in (judge.acks, judge.tables, judge.trail):
+    for part in (judge.tables, judge.trail, judge.acks):
         try:
             part(world)
         except Failed as sentence:
             found.append(str(sentence))
+        if found and found[-1].startswith(words):
+            break
     return found
