@@ -13,6 +13,7 @@
 #include "common/invariant.h"
 #include "coordinator/cli/context.h"
 #include "coordinator/cli/import.h"
+#include "coordinator/cli/suggest.h"
 
 #define JSON_FILE_MAX (16u << 20)
 
@@ -78,15 +79,19 @@ int cli_exit_code(const struct cli *cli, const struct err *e)
     return cli->is_comparing ? CLI_COMPARE_FAILED : CLI_FAILED;
 }
 
-int cli_fail(const struct cli *cli, const struct err *e)
+int cli_fail(struct cli *cli, const struct err *e)
 {
+    int rc;
+
     fflush(stdout);
     if (e->code && strcmp(e->code, "interrupted") == 0)
         return CLI_INTERRUPTED;
     fprintf(stderr, "lockstep: %s\n", e->text);
     if (cli->client)
         fputs(client_field_errors(cli->client), stderr);
-    return cli_exit_code(cli, e);
+    rc = cli_exit_code(cli, e); /* the next request takes the code's text away */
+    suggest_after(cli, e);
+    return rc;
 }
 
 int cli_usage(const struct cli *cli, const char *fmt, ...)
@@ -170,9 +175,11 @@ void cli_warn_unread(struct cli *cli, const struct ref_scope *scope)
     if (cli_call(cli, "GET", path.data, NULL, &reply, &e) != 0)
         return;
     servers = json_object_get(reply.body, "servers");
-    if (json_is_array(servers) && json_array_size(servers) == 0)
-        cli_warn("no server that was ever seen reads %s/%s: is its name right? "
-                 "(lockstep service list)", scope->service, scope->environment);
+    if (!json_is_array(servers) || json_array_size(servers) > 0)
+        return;
+    cli_warn("no server that was ever seen reads %s/%s: is its name right? "
+             "(lockstep service list)", scope->service, scope->environment);
+    suggest_scope(cli, scope);
 }
 
 static bool is_json(const struct buffer *b)

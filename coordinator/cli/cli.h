@@ -28,9 +28,9 @@ int cli_connect(struct cli *cli, struct err *e) __attribute__((warn_unused_resul
 int cli_call(struct cli *cli, const char *method, const char *path, const struct json_t *body,
              struct client_reply *reply, struct err *e) __attribute__((warn_unused_result));
 
-/* Say what went wrong on standard error (with the fields the server named) and return the exit
- * code of its kind. */
-int cli_fail(const struct cli *cli, const struct err *e);
+/* Say what went wrong on standard error (with the fields the server named, and the name that was
+ * probably meant when one does not exist) and return the exit code of its kind. */
+int cli_fail(struct cli *cli, const struct err *e);
 /* The command line made no sense: says so, points to the help; CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int cli_exit_code(const struct cli *cli, const struct err *e);

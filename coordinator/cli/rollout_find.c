@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/cli/suggest.h"
+
 static void take_id(const json_t *rollout, char id_out[ROLLOUT_ID_SIZE])
 {
     snprintf(id_out, ROLLOUT_ID_SIZE, "%s", cli_text(rollout, "id"));
@@ -33,7 +35,22 @@ static int find_by_scope(struct cli *cli, const char *reference, char id_out[ROL
             return 0;
         }
     }
-    return err_set(e, ERR_NOT_FOUND, "%s has had no rollout yet", reference);
+    return err_code(e, ERR_NOT_FOUND, "unknown_scope", "%s has had no rollout yet", reference);
+}
+
+static int refuse_unknown(const json_t *all, const char *beginning, struct err *e)
+{
+    json_t *ids = json_array(), *one;
+    const char *meant;
+    size_t i;
+
+    json_array_foreach(all, i, one)
+        json_array_append(ids, json_object_get(one, "id"));
+    meant = suggest_nearest(ids, beginning, true);
+    err_set(e, ERR_NOT_FOUND, "no rollout's id is or begins with \"%s\"%s%s%s", beginning,
+            meant ? ".\nDid you mean " : "", meant ? meant : "", meant ? "?" : "");
+    json_decref(ids);
+    return -1;
 }
 
 /* All rollouts are looked through, page by page: a beginning that is unique among the newest may
@@ -52,11 +69,11 @@ static int find_by_beginning(struct cli *cli, const char *beginning, char id_out
         if (found++ == 0)
             take_id(one, id_out);
     }
-    json_decref(all);
-    if (found == 1)
-        return 0;
     if (found == 0)
-        return err_set(e, ERR_NOT_FOUND, "no rollout's id is or begins with \"%s\"", beginning);
+        refuse_unknown(all, beginning, e);
+    json_decref(all);
+    if (found < 2)
+        return found == 1 ? 0 : -1;
     return err_set(e, ERR_CONFLICT, "%zu rollouts begin with \"%s\": write more of the id", found,
                    beginning);
 }

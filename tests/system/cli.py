@@ -330,6 +330,28 @@ def test_strategies_and_servers(dev):
     contains(dev.must(DONE, "environment", "list"), "prod", "manual")
 
 
+def test_did_you_mean(dev):
+    """a name that does not exist: the one that is nearly it is offered, one at most, and nothing is asked when all is well"""
+    def says(*args, code=NOT_FOUND, meant=None):
+        out = dev.must(code, *args)
+        offers = [line for line in out.splitlines() if "Did you mean" in line]
+        equal(offers, [f"Did you mean {meant}?"] if meant else [], f"what lockstep {' '.join(args)} offers: {out}")
+    says("server", "get", "sevrer-2", meant="server-2")
+    says("server", "revoke", "server-", "-y")  # as near to each of them
+    says("server", "get", "database")
+    says("config", "list", "dmo/prod", meant="demo/prod")
+    says("config", "diff", "demo/prdo", meant="demo/prod")
+    says("config", "set", "demo/stagign", "a=b", meant="demo/staging")
+    says("strategy", "get", "cannary", meant="canary")
+    says("rollout", "get", "demoo/prod", meant="demo/prod")
+    ident = dev.json("rollout", "list")["rollouts"][0]["id"]
+    mistyped = ident[:-1] + ("x" if ident[-1] != "x" else "y")
+    says("rollout", "get", mistyped, meant=ident)
+    says("config", "set", "demmo/prod", "a=b", code=DONE, meant="demo/prod")  # legal, and read by nobody
+    requests = [line for line in dev.must(DONE, "-v", "server", "get", "server-2").splitlines() if ": GET http" in line or ": 200" in line]
+    equal(len(requests), 2, f"requests when all is well: the greeting and the question: {requests}")
+
+
 def test_who_to_speak_to(dev):
     """Addresses, tokens and contexts: which wins, and what is said when nobody answers"""
     address = [l for l in read(f"{dev.dir}/context").splitlines() if l.startswith("addr")][0].split()[-1]

@@ -1,0 +1,212 @@
+/* suggest.c - "did you mean": distances between names, and the lists of the API to compare with. */
+#include "coordinator/cli/suggest.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "coordinator/cli/cli.h"
+
+#define LETTERS_MAX 160 /* SERVICE/ENV with names of usual length; the end of longer ones is alike */
+#define NEAR_MAX 3      /* beyond that it is another word */
+
+/* ---------------------------------------------------------------- nearness */
+
+static size_t smallest(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+
+    return least < c ? least : c;
+}
+
+size_t suggest_distance(const char *a, const char *b)
+{
+    size_t rows[3][LETTERS_MAX + 1], *before = rows[0], *last = rows[1], *now = rows[2];
+    size_t a_size = strnlen(a, LETTERS_MAX), b_size = strnlen(b, LETTERS_MAX);
+
+    for (size_t j = 0; j <= b_size; j++)
+        last[j] = before[j] = j;
+    for (size_t i = 1; i <= a_size; i++) {
+        size_t *free_row = before;
+
+        now[0] = i;
+        for (size_t j = 1; j <= b_size; j++) {
+            now[j] = smallest(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < now[j])
+                now[j] = before[j - 2] + 1;
+        }
+        before = last;
+        last = now;
+        now = free_row;
+    }
+    return last[b_size];
+}
+
+/* One slip in four letters. */
+static size_t slips_allowed(const char *given)
+{
+    size_t allowed = (strlen(given) + 2) / 4;
+
+    return allowed < 1 ? 1 : allowed > NEAR_MAX ? NEAR_MAX : allowed;
+}
+
+static size_t distance_of(const char *name, const char *given, bool is_beginning)
+{
+    char beginning[LETTERS_MAX];
+
+    if (!is_beginning || strlen(name) <= strlen(given))
+        return suggest_distance(name, given);
+    snprintf(beginning, sizeof(beginning), "%.*s", (int)strnlen(given, LETTERS_MAX - 1), name);
+    return suggest_distance(beginning, given);
+}
+
+const char *suggest_nearest(const json_t *names, const char *given, bool is_beginning)
+{
+    size_t least = slips_allowed(given) + 1, i;
+    const char *found = NULL;
+    json_t *one;
+
+    json_array_foreach(names, i, one) {
+        const char *name = json_string_value(one);
+        size_t distance = name ? distance_of(name, given, is_beginning) : SIZE_MAX;
+
+        if (distance == 0 || distance > least)
+            continue;
+        found = distance < least ? name : NULL;
+        least = distance;
+    }
+    return found;
+}
+
+/* ---------------------------------------------------------------- what there is */
+
+/* The names of a list of the API; SERVICE/ENV of what has both. NULL: it cannot be seen. */
+static json_t *names_of(struct cli *cli, const char *path, const char *list_name)
+{
+    json_t *names, *list, *one;
+    struct err e = { 0 };
+    size_t i;
+
+    if (!cli->client || client_list(cli->client, path, list_name, &list, &e) != 0)
+        return NULL;
+    names = json_array();
+    MUST(names);
+    json_array_foreach(list, i, one) {
+        const char *name = cli_text(one, "name");
+
+        json_array_append_new(names, *name ? json_string(name)
+                                           : json_sprintf("%s/%s", cli_text(one, "service"),
+                                                          cli_text(one, "environment")));
+    }
+    json_decref(list);
+    return names;
+}
+
+static bool is_among(const json_t *names, const char *given)
+{
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(names, i, one)
+        if (strcmp(json_string_value(one), given) == 0)
+            return true;
+    return false;
+}
+
+/* ---------------------------------------------------------------- what was given */
+
+/* What of one word of the command line may be a name of that kind; false: nothing. `before` is what
+ * stands in front of the name and is said again. */
+struct kind {
+    const char *code, *path, *list;
+    const char *option; /* which may hold it, too */
+    bool (*read)(const char *word, char name[SCOPE_BUFFER], char before[SCOPE_BUFFER]);
+};
+
+static bool read_plain(const char *word, char name[SCOPE_BUFFER], char before[SCOPE_BUFFER])
+{
+    before[0] = 0;
+    snprintf(name, SCOPE_BUFFER, "%s", word);
+    return !strchr(word, '/') && strlen(word) < SCOPE_BUFFER;
+}
+
+static bool read_scope(const char *word, char name[SCOPE_BUFFER], char before[SCOPE_BUFFER])
+{
+    struct ref_scope scope;
+    struct err e;
+
+    before[0] = 0;
+    if (!strchr(word, '/') || ref_scope_parse(word, &scope, &e) != 0)
+        return false;
+    snprintf(name, SCOPE_BUFFER, "%s/%s", scope.service, scope.environment);
+    return true;
+}
+
+static bool read_environment(const char *word, char name[SCOPE_BUFFER], char before[SCOPE_BUFFER])
+{
+    struct ref_scope scope;
+    struct err e;
+
+    if (!strchr(word, '/'))
+        return read_plain(word, name, before);
+    if (ref_scope_parse(word, &scope, &e) != 0)
+        return false;
+    snprintf(before, SCOPE_BUFFER, "%s/", scope.service);
+    snprintf(name, SCOPE_BUFFER, "%s", scope.environment);
+    return true;
+}
+
+static const struct kind kinds[] = {
+    { "unknown_server", "/api/v1/servers?limit=500", "servers", NULL, read_plain },
+    { "unknown_scope", "/api/v1/services", "services", "scope", read_scope },
+    { "unknown_environment", "/api/v1/environments", "environments", "environment",
+      read_environment },
+    { "unknown_strategy", "/api/v1/strategies", "strategies", "strategy", read_plain },
+};
+
+/* True: the word names nothing there is, something is near it, and that is said. */
+static bool offer(const struct kind *k, const json_t *names, const char *word)
+{
+    char name[SCOPE_BUFFER], before[SCOPE_BUFFER];
+    const char *meant;
+
+    if (!word || !k->read(word, name, before) || is_among(names, name))
+        return false;
+    meant = suggest_nearest(names, name, false);
+    if (meant)
+        fprintf(stderr, "Did you mean %s%s?\n", before, meant);
+    return meant;
+}
+
+void suggest_after(struct cli *cli, const struct err *e)
+{
+    const struct kind *k = NULL;
+    json_t *names;
+    bool is_said;
+
+    for (size_t i = 0; e->kind == ERR_NOT_FOUND && e->code && i < sizeof(kinds) / sizeof(*kinds);
+         i++)
+        if (strcmp(kinds[i].code, e->code) == 0)
+            k = &kinds[i];
+    if (!k || !(names = names_of(cli, k->path, k->list)))
+        return;
+    is_said = k->option && offer(k, names, command_option(&cli->line, k->option));
+    for (int i = 0; !is_said && i < cli->line.arg_count; i++)
+        is_said = offer(k, names, cli->line.args[i]);
+    json_decref(names);
+}
+
+void suggest_scope(struct cli *cli, const struct ref_scope *scope)
+{
+    json_t *names = names_of(cli, "/api/v1/services", "services");
+    char given[SCOPE_BUFFER];
+    const char *meant;
+
+    snprintf(given, sizeof(given), "%s/%s", scope->service, scope->environment);
+    meant = names ? suggest_nearest(names, given, false) : NULL;
+    if (meant)
+        fprintf(stderr, "Did you mean %s?\n", meant);
+    json_decref(names);
+}
