@@ -204,6 +204,12 @@ const struct command commands[] = {
       "  lockstep server enroll web-1 --scope web/prod -- 'KEY'\n"
       "  lockstep server enroll web-1 @web-1.pub --scope 'payments/*' --scope web/prod",
       server_enroll_options, 2, 2, server_enroll },
+    { "server", "allow", "NAME", "Say anew what an enrolled server may read",
+      "--scope names all of it, in place of what the enrolment allowed before. What the server\n"
+      "reads beyond that ends at once, here and for what is sent to it; what its agent was refused\n"
+      "before is granted the next time it asks. Key, labels and history stay.",
+      "  lockstep server allow web-1 --scope 'payments/*' --scope web/prod --reason 'a new shop'",
+      server_allow_options, 1, 1, server_allow },
     { "server", "revoke", "NAME…", "Shut a server out, at once", NULL, NULL, NULL, 1, -1,
       server_act },
     { "server", "exclude", "NAME…", "Leave a server out of rollouts for now", NULL, NULL, NULL, 1,

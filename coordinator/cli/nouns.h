@@ -43,13 +43,14 @@ extern const struct command_option rollout_plan_options[], rollout_start_options
 
 /* server.c */
 int server_enroll(struct cli *cli, int argc, char **argv);
+int server_allow(struct cli *cli, int argc, char **argv);
 int server_retry(struct cli *cli, int argc, char **argv);
 int server_act(struct cli *cli, int argc, char **argv); /* revoke exclude include */
 int server_forget(struct cli *cli, int argc, char **argv);
 int server_list(struct cli *cli, int argc, char **argv);
 int server_get(struct cli *cli, int argc, char **argv);
 extern const struct command_option server_enroll_options[], server_list_options[],
-    server_retry_options[];
+    server_allow_options[], server_retry_options[];
 
 /* strategy.c */
 int strategy_read(const char *path, struct json_t **out, struct err *e)

@@ -1,4 +1,4 @@
-/* server.c - server enroll, revoke, exclude, include, retry, forget, list, get. */
+/* server.c - server enroll, allow, revoke, exclude, include, retry, forget, list, get. */
 #include "coordinator/cli/nouns.h"
 
 #include <jansson.h>
@@ -14,6 +14,12 @@
 const struct command_option server_enroll_options[] = {
     { "scope", 's', "SERVICE/ENV",
       "what it may read: names or globs, repeatable; '*' is everything" },
+    { NULL, 0, NULL, NULL },
+};
+const struct command_option server_allow_options[] = {
+    { "scope", 's', "SERVICE/ENV",
+      "all that it may read from now on: names or globs, repeatable; '*' is everything" },
+    { "reason", 'r', "TEXT", "why: kept in the audit trail" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option server_retry_options[] = {
@@ -54,10 +60,29 @@ static int read_key(const char *text, struct buffer *out, struct err *e)
     return 0;
 }
 
-int server_enroll(struct cli *cli, int argc, char **argv)
+/* The globs that --scope gives; empty: none. */
+static json_t *scopes_given(const struct cli *cli)
 {
     const char *scopes[SCOPES_MAX];
     size_t count = command_option_all(&cli->line, "scope", scopes, SCOPES_MAX);
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_string(scopes[i]));
+    return list;
+}
+
+static int say_scope_missing(const struct cli *cli, const char *name)
+{
+    return cli_usage(cli,
+                     "--scope is missing: name what %s may read, --scope SERVICE/ENV, "
+                     "globs too, repeatable; --scope '*' is everything",
+                     name);
+}
+
+int server_enroll(struct cli *cli, int argc, char **argv)
+{
+    json_t *scopes = scopes_given(cli);
     SCOPED_BUFFER struct buffer key = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
     struct err e = { 0 };
@@ -65,24 +90,50 @@ int server_enroll(struct cli *cli, int argc, char **argv)
     int rc;
 
     (void)argc;
-    if (count == 0)
-        return cli_usage(cli,
-                         "--scope is missing: name what %s may read, --scope SERVICE/ENV, "
-                         "globs too, repeatable; --scope '*' is everything",
-                         argv[0]);
-    if (read_key(argv[1], &key, &e) != 0)
-        return cli_fail(cli, &e);
-    body = json_pack("{s:s, s:s, s:[]}", "name", argv[0], "public_key", key.data, "scopes");
+    if (json_array_size(scopes) == 0 || read_key(argv[1], &key, &e) != 0) {
+        rc = json_array_size(scopes) == 0 ? say_scope_missing(cli, argv[0]) : cli_fail(cli, &e);
+        json_decref(scopes);
+        return rc;
+    }
+    body = json_pack("{s:s, s:s, s:o}", "name", argv[0], "public_key", key.data, "scopes", scopes);
     if (!body)
         return cli_usage(cli, "names and keys are UTF-8 text");
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(json_object_get(body, "scopes"), json_string(scopes[i]));
     rc = cli_call(cli, "POST", "/api/v1/servers", body, &reply, &e);
     json_decref(body);
     if (rc != 0)
         return cli_fail(cli, &e);
     if (!cli_print_object(cli, reply.body, "name"))
         printf("server %s is enrolled\n", argv[0]);
+    return CLI_DONE;
+}
+
+int server_allow(struct cli *cli, int argc, char **argv)
+{
+    const char *reason = command_option(&cli->line, "reason");
+    SCOPED_BUFFER struct buffer path = { 0 }, list = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    json_t *scopes = scopes_given(cli), *body, *one;
+    struct err e = { 0 };
+    size_t i;
+    int rc;
+
+    (void)argc;
+    if (json_array_size(scopes) == 0) {
+        json_decref(scopes);
+        return say_scope_missing(cli, argv[0]);
+    }
+    body = json_pack("{s:o, s:s*}", "scopes", scopes, "reason", reason);
+    if (!body)
+        return cli_usage(cli, "scopes and reasons are UTF-8 text");
+    server_path(&path, argv[0], "allow");
+    rc = cli_call(cli, "POST", path.data, body, &reply, &e);
+    json_decref(body);
+    if (rc != 0)
+        return cli_fail(cli, &e);
+    json_array_foreach(json_object_get(reply.body, "allowed_scopes"), i, one)
+        buffer_printf(&list, "%s%s", i ? ", " : "", json_string_value(one));
+    if (!cli_print_object(cli, reply.body, "name"))
+        printf("server %s may read %s, and nothing else\n", argv[0], list.size ? list.data : "");
     return CLI_DONE;
 }
 

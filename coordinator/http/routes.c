@@ -92,6 +92,7 @@ const struct route routes[] = {
     { "POST", V1 "/servers/{name}/revoke", servers_revoke, "server.enroll", SLOW, BODY },
     { "POST", V1 "/servers/{name}/exclude", servers_exclude, "server.enroll", SLOW, BODY },
     { "POST", V1 "/servers/{name}/include", servers_include, "server.enroll", SLOW, BODY },
+    { "POST", V1 "/servers/{name}/allow", servers_allow, "server.enroll", SLOW, BODY },
     { "POST", V1 "/servers/{name}/retry", servers_retry, "server.enroll", SLOW, BODY },
 
     { "GET", V1 "/strategies", strategies_get_all, "strategy.read", SLOW, NO_BODY },

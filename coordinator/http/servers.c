@@ -24,7 +24,7 @@
 static json_t *view_json(const struct server_view *s)
 {
     json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o}", "name", s->name, "public_key", s->public_key,
+        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o}", "name", s->name, "public_key", s->public_key,
         "state", s->state, "reachable", s->is_reachable, "labels", json_loads(s->labels, 0, NULL),
         "agent_version", s->agent_version, "enrolled_at", s->enrolled_at, "last_seen",
         *s->last_seen ? json_string(s->last_seen) : json_null(), "allowed_scopes",
@@ -230,6 +230,32 @@ int servers_exclude(struct request *rq, struct reply *re, struct err *e)
 int servers_include(struct request *rq, struct reply *re, struct err *e)
 {
     return set_state(rq, re, "enrolled", "server.include", e);
+}
+
+/* The whole list is given anew. Memberships that it does not cover end with the statement; what the
+ * agent asked for in vain is joined when it says so again. */
+int servers_allow(struct request *rq, struct reply *re, struct err *e)
+{
+    SCOPED(transaction_close) struct transaction t = { 0 };
+    const char *name = request_param(rq, 0), *reason, *scopes[SCOPES_MAX];
+    struct fields f;
+    int64_t server_id;
+    bool is_changed;
+    size_t count;
+
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || fields_open(rq, re, false, &f, e) < 0)
+        return -1;
+    FIELDS_ONLY(&f, "scopes", "reason");
+    reason = fields_text(&f, "reason", false, 1000);
+    count = read_scopes(&f, scopes);
+    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+        servers_set_scopes(rq->pg, name, scopes, count, &server_id, &is_changed, e) < 0)
+        return -1;
+    if (is_changed)
+        append_audit(rq, "server.allow", server_id, name, reason);
+    if (is_changed && transaction_commit(&t, e) < 0)
+        return -1;
+    return reply_server(rq, re, 200, name, e);
 }
 
 /* The leader tells it as soon as it hears of the wish; who is away is told when it says hello. */

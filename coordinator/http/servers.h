@@ -5,6 +5,6 @@
 #include "coordinator/http/route.h"
 
 route_handler servers_post, servers_get_all, servers_get_one, servers_delete, servers_revoke,
-    servers_exclude, servers_include, servers_retry;
+    servers_exclude, servers_include, servers_allow, servers_retry;
 
 #endif

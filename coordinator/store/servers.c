@@ -82,6 +82,30 @@ int servers_set_state(struct pg *pg, const char *name, const char *state, int64_
                     PARAM_INT(*server_id_out), PARAM_TEXT(state));
 }
 
+int servers_set_scopes(struct pg *pg, const char *name, const char *const *scopes,
+                       size_t scope_count, int64_t *server_id_out, bool *is_changed_out,
+                       struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    SCOPED_BUFFER struct buffer memory = { 0 };
+    struct param globs = pg_array_text(scopes, scope_count, &memory);
+
+    if (PG_QUERY(pg,
+                 "SELECT server_id, scopes = $2::text[], state FROM server WHERE name = $1 "
+                 "FOR UPDATE",
+                 &rows, e, PARAM_TEXT(name), globs) < 0)
+        return -1;
+    if (rows_count(rows) == 0)
+        return unknown_server(name, e);
+    if (strcmp(rows_text(rows, 0, 2), "revoked") == 0)
+        return err_code(e, ERR_CONFLICT, "wrong_state",
+                        "%s is revoked for good: forget it and enrol it with a new key", name);
+    *server_id_out = rows_int(rows, 0, 0);
+    *is_changed_out = !rows_bool(rows, 0, 1);
+    return PG_QUERY(pg, "UPDATE server SET scopes = $2 WHERE server_id = $1", NULL, e,
+                    PARAM_INT(*server_id_out), globs);
+}
+
 int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;

@@ -1,4 +1,4 @@
-/* servers.h - statements about servers that the API makes: enrol, look at, revoke, forget. */
+/* servers.h - statements about servers that the API makes: enrol, allow, look at, revoke, forget. */
 #ifndef COORDINATOR_STORE_SERVERS_H
 #define COORDINATOR_STORE_SERVERS_H
 
@@ -26,6 +26,11 @@ int servers_enroll(struct pg *pg, const char *name, const char *public_key,
  * *is_changed_out when it was so already. ERR_NOT_FOUND. */
 int servers_set_state(struct pg *pg, const char *name, const char *state, int64_t *server_id_out,
                       bool *is_changed_out, struct err *e) __attribute__((warn_unused_result));
+/* What it may read from now on, all of it; memberships beyond it end. ERR_NOT_FOUND; ERR_CONFLICT
+ * wrong_state: revoked. */
+int servers_set_scopes(struct pg *pg, const char *name, const char *const *scopes,
+                       size_t scope_count, int64_t *server_id_out, bool *is_changed_out,
+                       struct err *e) __attribute__((warn_unused_result));
 /* Gone with its scopes; its rows in rollouts stay. ERR_NOT_FOUND. */
 int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, struct err *e)
     __attribute__((warn_unused_result));

@@ -208,14 +208,36 @@ def test_exclude_include(world):
 
 def test_enrolment_allows_less(world):
     """an enrolment that allows less ends memberships at once, in the database and for what is sent"""
-    world.postgres.sql("BEGIN; UPDATE server SET scopes = '{orders/*}' WHERE name = 'server-2';"
-                       " SELECT audit_append('tests', 'server.allow', NULL, NULL, NULL, '{}'); COMMIT")
+    done = world.cli("server", "allow", "server-2", "--scope", "orders/*", "--reason", "moved")
+    equal((done.returncode, done.stdout), (0, "server server-2 may read orders/*, and nothing else\n"), f"server allow: {done.stderr}")
+    equal(world.ok("GET", "/servers/server-2")["allowed_scopes"], ["orders/*"], "what the API says it may read")
     wait_until(lambda: scopes_of(world, "server-2") == [OTHER], "the membership ends")
     put(world, f"{SCOPE}/host", "db7", encrypt=False)
     rollout = world.start_rollout(SCOPE, ALL)
     world.wait_state(rollout, "completed")
     equal(list(world.servers_of(rollout)), ["server-1"], "servers of the rollout")
     check(read(f"{world.files}/server-2.payments") != "db7", "it got what it may not have")
+    trail = [e for e in world.ok("GET", "/audit?limit=500")["audit"] if e["action"] == "server.allow"]
+    equal([e["data"] for e in trail], [{"name": "server-2", "reason": "moved"}], "the trail has it, once")
+
+
+def test_enrolment_allows_more(world):
+    """an enrolment that allows more is joined by the agent that was refused; who is revoked or unknown is allowed nothing"""
+    equal(world.cli("server", "allow", "server-2", "--scope", "orders/*", "--scope", "payments/prod").returncode, 0, "server allow")
+    wait_until(lambda: scopes_of(world, "server-2") == [OTHER, SCOPE], "the agent joins again")
+    wait_until(lambda: read(f"{world.files}/server-2.payments") == "db7", "it gets what is released")
+    trail = len([e for e in world.ok("GET", "/audit?limit=500")["audit"] if e["action"] == "server.allow"])
+    world.ok("POST", "/servers/server-2/allow", {"scopes": ["orders/*", "payments/prod"]})
+    equal(len([e for e in world.ok("GET", "/audit?limit=500")["audit"] if e["action"] == "server.allow"]), trail, "nothing changed, nothing told")
+    problem(world.api("POST", "/servers/server-2/allow", {}), 422, None, "scopes", "everything")
+    problem(world.api("POST", "/servers/server-2/allow", {"scopes": ["payments"]}), 422, None, "SERVICE/ENV")
+    problem(world.api("POST", "/servers/nobody/allow", {"scopes": ["*"]}), 404, "unknown_server")
+    done = world.cli("server", "allow", "server-2")
+    equal(done.returncode, 2, "exit code")
+    contains(done.stderr, "--scope is missing")
+    world.ok("POST", "/servers", {"name": "gone", "public_key": "g" * 40, "scopes": ["web/*"]})
+    world.ok("POST", "/servers/gone/revoke", {})
+    problem(world.api("POST", "/servers/gone/allow", {"scopes": ["*"]}), 409, "wrong_state", "revoked")
 
 
 def test_enrolment_names_its_scopes(world):

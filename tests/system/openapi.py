@@ -119,7 +119,7 @@ PREPARED = {
     "pause_rollout": held, "resume_rollout": lambda w: held(w, "pause"), "promote_rollout": held, "abort_rollout": waiting,
     "roll_back_rollout": held, "retry_rollout": held, "approve_rollout": waiting, "reject_rollout": waiting,
     "enroll_server": lambda w: {"body": {**DOCUMENT["enroll_server"].example, "name": f"s{random.getrandbits(60):x}", "public_key": public_key()}},
-    "forget_server": new_server, "revoke_server": new_server, "exclude_server": new_server, "include_server": new_server, "retry_server": new_server,
+    "forget_server": new_server, "revoke_server": new_server, "exclude_server": new_server, "include_server": new_server, "allow_server": new_server, "retry_server": new_server,
     "get_strategy": lambda w: made(w, "put_strategy", "name"), "delete_strategy": lambda w: made(w, "put_strategy", "name"),
     "get_freeze": lambda w: made(w, "put_freeze", "name"), "lift_freeze": lambda w: made(w, "put_freeze", "name"),
     "get_token": lambda w: made(w, "create_token", "id"), "revoke_token": lambda w: made(w, "create_token", "id"),
