@@ -221,16 +221,23 @@ static struct connection *at_fd(const struct connections *c, int fd)
 
 /* ---------------------------------------------------------------- ending one */
 
-static void name_address(const struct connection *one, char *out, size_t size)
+static void write_address(const struct connection *one, char text[INET6_ADDRSTRLEN])
 {
-    char text[INET6_ADDRSTRLEN] = "this machine";
     const struct sockaddr_in *in = (const struct sockaddr_in *)&one->address;
     const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&one->address;
 
+    snprintf(text, INET6_ADDRSTRLEN, "this machine");
     if (one->address.ss_family == AF_INET)
-        inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
+        inet_ntop(AF_INET, &in->sin_addr, text, INET6_ADDRSTRLEN);
     else if (one->address.ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
+        inet_ntop(AF_INET6, &in6->sin6_addr, text, INET6_ADDRSTRLEN);
+}
+
+static void name_address(const struct connection *one, char *out, size_t size)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    write_address(one, text);
     snprintf(out, size, "%s%s%s", text, one->peer.id_size ? " key " : "", one->peer.key);
 }
 
@@ -386,6 +393,17 @@ static struct connection *find(const struct connections *c, const struct router_
 bool connections_has_id(const struct connections *c, const struct router_peer *peer)
 {
     return find(c, peer) != NULL;
+}
+
+void connections_address(const struct connections *c, const struct router_peer *peer, char *out,
+                         size_t size)
+{
+    const struct connection *found = find(c, peer);
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (found)
+        write_address(found, text);
+    snprintf(out, size, "%s", text);
 }
 
 bool connections_is(const struct connections *c, const struct router_peer *peer)

@@ -46,6 +46,9 @@ void connections_ended(struct connections *c, int fd);
 bool connections_heard(struct connections *c, const struct router_peer *peer, int fd,
                        uint64_t bytes);
 bool connections_has_id(const struct connections *c, const struct router_peer *peer);
+/* Where a peer's connection comes from, without its port; "" when it is gone. */
+void connections_address(const struct connections *c, const struct router_peer *peer, char *out,
+                         size_t size);
 /* Alive, and of this very key. */
 bool connections_is(const struct connections *c, const struct router_peer *peer);
 /* Peers that were heard and are gone now; false: no more. */

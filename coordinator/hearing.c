@@ -144,7 +144,7 @@ static void on_hello(struct hearing *h, struct roster_server *s, const struct ro
         warn(h, "a HELLO cannot be read", s, e.text);
         return;
     }
-    if (session_is_aside(s, hello.boot_nonce, now_ms)) {
+    if (session_is_aside(h->edges, s, hello.boot_nonce, now_ms)) {
         refuse_peer(h->edges, &m->peer, WIRE_REJECT_CLONE, "");
         return;
     }
@@ -464,7 +464,7 @@ void hearing_message(struct hearing *h, const struct router_message *m)
         refuse_peer(h->edges, &m->peer, WIRE_REJECT_CLUSTER, "");
     else if (!h->leading)
         refuse_peer(h->edges, &m->peer, WIRE_REJECT_NOT_LEADER, h->leader_router);
-    else if (!is_hello && session_is_aside(s, 0, now_ms))
+    else if (!is_hello && session_is_aside(h->edges, s, 0, now_ms))
         refuse_peer(h->edges, &m->peer, WIRE_REJECT_CLONE, "");
     else if (handlers[m->envelope.type]) {
         if (!is_hello)

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "coordinator/router.h"
-#include "coordinator/store/condition.h"
+#include "coordinator/store/clones.h"
 #include "coordinator/store/condition.h"
 #include "coordinator/store/labels.h"
 #include "coordinator/store/load.h"
@@ -48,6 +48,8 @@ struct roster_server {
     int64_t noted_ms;       /* when a session of it was last noted in the database */
     int64_t aside_until_ms; /* two answer with its key; 0: one at most */
     uint64_t knocked;       /* the nonce that knocked last since then */
+    int64_t clone_told_ms;  /* when the database was told last that it goes on */
+    char address[CLONE_ADDRESS_SIZE]; /* where its session came from */
     uint32_t unsaved_acks, unsaved_joins; /* handed to the writer in this leadership, not back */
     bool was_foreign, was_ahead; /* it was said of its acknowledgements that they do not count */
     uint64_t greeted_epoch;      /* the leadership that heard its digest */

@@ -138,6 +138,12 @@ uint32_t router_connection_count(const struct router *r)
     return connections_count(r->connections);
 }
 
+void router_peer_address(const struct router *r, const struct router_peer *peer, char *out,
+                         size_t size)
+{
+    connections_address(r->connections, peer, out, size);
+}
+
 uint64_t router_shut_count(const struct router *r)
 {
     return connections_shut_count(r->connections);

@@ -97,6 +97,9 @@ uint64_t router_garbage_count(const struct router *r);
 uint64_t router_sent_bytes(const struct router *r);
 
 uint32_t router_connection_count(const struct router *r);
+/* Where a peer comes from, without its port; "" when its connection is gone. */
+void router_peer_address(const struct router *r, const struct router_peer *peer, char *out,
+                         size_t size);
 uint64_t router_shut_count(const struct router *r); /* connections that passed a bound */
 
 /* -1: dropped (peer gone, another's, or its queue is full); nothing else happened. */

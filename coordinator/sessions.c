@@ -10,6 +10,7 @@
 #include "coordinator/refusing.h"
 
 #define ASIDE_MS 300000
+#define TELL_MS 20000 /* that it goes on is told the database so often (CLONE_NOTE_SECONDS) */
 #define SEEN_MS 2000 /* a server that begins sessions without end is noted so often */
 #define OWN_ID_SIZE 5 /* a routing id that ROUTER gave: a zero byte and a number that counts up */
 
@@ -52,11 +53,26 @@ static void begin(struct edges *e, struct roster_server *s, uint64_t nonce, int6
     remember(s, nonce);
 }
 
+/* Whoever looks after the servers sees it in the list of them, not in this log alone. */
+static void tell(struct edges *e, struct roster_server *s, const struct router_peer *newer,
+                 int64_t now_ms)
+{
+    struct clone_note note = { .server_id = s->server_id, .is_new = newer != NULL };
+
+    s->clone_told_ms = now_ms;
+    if (newer) {
+        memcpy(note.addresses[0], s->address, sizeof(s->address));
+        router_peer_address(e->router, newer, note.addresses[1], sizeof(note.addresses[1]));
+    }
+    writer_clone(e->writer, &note);
+}
+
 static void put_aside(struct edges *e, struct roster_server *s, const struct router_peer *peer,
                       uint64_t nonce, int64_t now_ms)
 {
     s->aside_until_ms = now_ms + ASIDE_MS;
     s->knocked = nonce;
+    tell(e, s, peer, now_ms);
     log_error("two agents answer with one key; both are put aside until five minutes after one of "
               "them is gone",
               "server", s->name, "remedy", "give each server a key of its own");
@@ -80,6 +96,7 @@ enum session_news session_greet(struct edges *e, struct roster_server *s,
     }
     s->has_peer = true;
     s->peer = *peer;
+    router_peer_address(e->router, peer, s->address, sizeof(s->address));
     if (is_same)
         return SESSION_SAME;
     begin(e, s, nonce, now_ms);
@@ -87,13 +104,14 @@ enum session_news session_greet(struct edges *e, struct roster_server *s,
 }
 
 /* As long as two of them knock in turn, it goes on. */
-bool session_is_aside(struct roster_server *s, uint64_t nonce, int64_t now_ms)
+bool session_is_aside(struct edges *e, struct roster_server *s, uint64_t nonce, int64_t now_ms)
 {
     if (!s->aside_until_ms)
         return false;
     if (now_ms >= s->aside_until_ms) {
         s->aside_until_ms = 0;
         memset(s->boots, 0, sizeof(s->boots));
+        writer_clone(e->writer, &(struct clone_note){ .server_id = s->server_id, .is_over = true });
         return false;
     }
     if (nonce && nonce != s->knocked) {
@@ -102,6 +120,8 @@ bool session_is_aside(struct roster_server *s, uint64_t nonce, int64_t now_ms)
         else
             remember(s, nonce);
         s->knocked = nonce;
+        if (now_ms - s->clone_told_ms >= TELL_MS)
+            tell(e, s, NULL, now_ms);
     }
     return true;
 }

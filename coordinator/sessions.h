@@ -24,7 +24,7 @@ enum session_news {
 enum session_news session_greet(struct edges *e, struct roster_server *s,
                                 const struct router_peer *peer, uint64_t nonce, int64_t now_ms);
 /* Is it put aside? `nonce` is the one of a HELLO, 0 of anything else. */
-bool session_is_aside(struct roster_server *s, uint64_t nonce, int64_t now_ms);
+bool session_is_aside(struct edges *e, struct roster_server *s, uint64_t nonce, int64_t now_ms);
 /* The connection ended: nothing is sent until the agent is back. */
 void session_lost(struct roster_server *s, const struct router_peer *peer);
 

@@ -264,6 +264,8 @@ static const char *presence(const json_t *server)
 
     if (*state && strcmp(state, "enrolled") != 0)
         return state;
+    if (json_is_object(json_object_get(server, "clone")))
+        return "clone";
     json_array_foreach(json_object_get(server, "scopes"), i, s) {
         if (is_failed(s))
             worst = "failed";
@@ -273,6 +275,29 @@ static const char *presence(const json_t *server)
     if (worst && !json_is_false(json_object_get(server, "reachable")))
         return worst;
     return json_is_false(json_object_get(server, "reachable")) ? "offline" : "online";
+}
+
+static const char *address_at(const json_t *clone, size_t i)
+{
+    const json_t *addresses = json_object_get(clone, "addresses");
+    const char *text = json_string_value(json_array_get(addresses, i));
+
+    return text && *text ? text : "an address that is not known";
+}
+
+/* Said beside the table: it needs a person, and the remedy does not fit a column. */
+static void warn_of_clone(const json_t *server)
+{
+    const json_t *clone = json_object_get(server, "clone");
+    char ago[32];
+
+    if (!json_is_object(clone))
+        return;
+    cli_ago(cli_text(clone, "since"), ago);
+    cli_warn("two agents answer with the key of %s, from %s and %s (noticed %s): both are put "
+             "aside. Give each server a key of its own: lockstep-agent keygen, lockstep server "
+             "enroll", cli_text(server, "name"),
+             address_at(clone, 0), address_at(clone, 1), ago);
 }
 
 static void server_row(struct table *t, const json_t *server, bool is_wide)
@@ -327,6 +352,8 @@ int server_list(struct cli *cli, int argc, char **argv)
             server_row(t, one, is_wide);
         output_table(&cli->out, t);
         table_free(t);
+        json_array_foreach(list, i, one)
+            warn_of_clone(one);
     }
     json_decref(list);
     return CLI_DONE;
@@ -413,6 +440,7 @@ int server_get(struct cli *cli, int argc, char **argv)
            labels.size ? "  " : "", labels.data);
     show_scopes(cli, json_object_get(reply.body, "scopes"));
     show_steps(cli, json_object_get(reply.body, "scopes"));
+    warn_of_clone(reply.body);
     if (is_failed_anywhere(json_object_get(reply.body, "scopes")))
         cli_note("when what stood against it is repaired: lockstep server retry %s", argv[0]);
     return CLI_DONE;

@@ -55,6 +55,7 @@ enum tint tint_of_state(const char *state)
         { "rejected", TINT_BAD },      { "aborted", TINT_BAD },
         { "aborting", TINT_BAD },      { "revoked", TINT_BAD },
         { "broken", TINT_BAD },        { "check_failing", TINT_BAD },
+        { "clone", TINT_BAD },
         { "rolled_back", TINT_BACK },
         { "rolling_back", TINT_BACK }, { "paused", TINT_BACK },
         { "excluded", TINT_BACK },     { "awaiting_approval", TINT_BACK },

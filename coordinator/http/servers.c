@@ -28,7 +28,8 @@ static json_t *view_json(const struct server_view *s)
         "state", s->state, "reachable", s->is_reachable, "labels", json_loads(s->labels, 0, NULL),
         "agent_version", s->agent_version, "enrolled_at", s->enrolled_at, "last_seen",
         *s->last_seen ? json_string(s->last_seen) : json_null(), "allowed_scopes",
-        json_loads(s->allowed, 0, NULL), "scopes", json_loads(s->scopes, 0, NULL));
+        json_loads(s->allowed, 0, NULL), "scopes", json_loads(s->scopes, 0, NULL), "clone",
+        json_loads(s->clone, JSON_DECODE_ANY, NULL));
 
     return out;
 }

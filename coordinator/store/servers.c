@@ -151,6 +151,11 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     "CASE WHEN s.drift <> '' THEN jsonb_build_object('reason', s.drift, 'since', "                 \
     SQL_TIME("s.drifted_at") ") END"
 
+/* Two agents that answer with its key, while they do (clones.h). */
+#define CLONE                                                                                      \
+    "CASE WHEN v.clone_until > now() THEN jsonb_build_object('since', "                            \
+    SQL_TIME("v.clone_since") ", 'addresses', v.clone_addresses) END"
+
 #define SERVER_COLUMNS                                                                             \
     "SELECT v.server_id, v.name, v.public_key, v.labels, v.agent_version, v.state, "               \
     SQL_TIME("v.enrolled_at") ", " SQL_TIME("v.last_seen") ", (SELECT "                            \
@@ -168,7 +173,7 @@ int servers_forget(struct pg *pg, const char *name, int64_t *server_id_out, stru
     SQL_TIME("s.updated_at") ") ORDER BY c.service, c.environment) FROM server_scope s "           \
     " JOIN scope c USING (scope_id) WHERE s.server_id = v.server_id AND ($3 OR "                   \
     SQL_IN_PLACES("c.service", "c.environment", "$1", "$2") ")), '[]'), "                          \
-    SQL_REACHABLE("v") " FROM server v "
+    SQL_REACHABLE("v") ", coalesce(" CLONE ", 'null') FROM server v "
 
 /* A reader of everything sees those that read nothing, too. */
 #define IN_SIGHT                                                                                   \
@@ -237,6 +242,7 @@ struct server_view server_view_at(const struct rows *rows, size_t row)
         .allowed = rows_text(rows, row, 8),
         .scopes = rows_text(rows, row, 9),
         .is_reachable = rows_bool(rows, row, 10),
+        .clone = rows_text(rows, row, 11),
     };
 }
 

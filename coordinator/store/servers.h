@@ -40,6 +40,7 @@ struct server_view {
     const char *name, *public_key, *labels, *agent_version, *state, *enrolled_at, *last_seen;
     const char *allowed; /* JSON list of globs */
     const char *scopes;  /* JSON list, as the API shows it */
+    const char *clone;   /* JSON object of two agents with its key, or null */
     bool is_reachable;
 };
 /* By name after `after`; label "NAME=VALUE", service, environment: "" all. Of these places: servers

@@ -152,6 +152,7 @@ static int write_gathered(struct writer *w, struct writing *x, struct err *e)
         (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
         (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
         (g->batch_count && acks_write(w->pg, g->batches, g->batch_count, &acks, e)) ||
+        clones_write(w->pg, g->clones, g->clone_count, e) ||
         condition_write(w->pg, g->conditions, g->condition_count, &trail, e) ||
         trail_write(w->pg, &trail, e) ||
         joins_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
@@ -443,6 +444,11 @@ void writer_condition(struct writer *w, const struct condition_note *note, const
     own.text = strndup(size ? text : "", size);
     MUST(own.text);
     writer_queue_condition(w->queue, own);
+}
+
+void writer_clone(struct writer *w, const struct clone_note *note)
+{
+    writer_queue_clone(w->queue, *note);
 }
 
 void writer_seen(struct writer *w, int64_t **server_ids, size_t count)

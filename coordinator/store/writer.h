@@ -19,6 +19,7 @@
 
 #include "common/wire.h"
 #include "coordinator/core/leader.h"
+#include "coordinator/store/clones.h"
 #include "coordinator/store/condition.h"
 #include "coordinator/store/load.h"
 
@@ -144,6 +145,8 @@ void writer_answer(struct writer *w, int64_t command_id, bool is_done, const cha
  * copied. No result. */
 void writer_condition(struct writer *w, const struct condition_note *note, const char *text,
                       size_t size);
+/* Two machines answer with one key, or no longer. No result. */
+void writer_clone(struct writer *w, const struct clone_note *note);
 /* last_seen of these servers is now; ids taken. No result comes. */
 void writer_seen(struct writer *w, int64_t **server_ids, size_t count);
 void writer_seen_one(struct writer *w, int64_t server_id);

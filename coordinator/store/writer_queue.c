@@ -20,6 +20,7 @@ enum item_kind {
     ITEM_JOIN,
     ITEM_ANSWER,
     ITEM_CONDITION,
+    ITEM_CLONE,
     ITEM_SEEN,
 };
 
@@ -32,6 +33,7 @@ struct item {
     struct join_request *join;
     struct answer answer;
     struct condition_note condition;
+    struct clone_note clone;
     int64_t *seen;
     size_t seen_count;
 };
@@ -102,6 +104,7 @@ void gathering_fini(struct gathering *g)
     for (size_t i = 0; i < g->condition_count; i++)
         free(g->conditions[i].text);
     free(g->conditions);
+    free(g->clones);
     free(g->batches);
     free(g->joins);
     free(g->answers);
@@ -237,6 +240,11 @@ void writer_queue_condition(struct writer_queue *q, struct condition_note note)
     append(q, (struct item){ .kind = ITEM_CONDITION, .condition = note });
 }
 
+void writer_queue_clone(struct writer_queue *q, struct clone_note note)
+{
+    append(q, (struct item){ .kind = ITEM_CLONE, .clone = note });
+}
+
 void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count)
 {
     append(q, (struct item){ .kind = ITEM_SEEN, .seen = server_ids, .seen_count = count });
@@ -292,6 +300,10 @@ static size_t take(struct gathering *g, struct item *item)
         g->conditions = grown(g->conditions, g->condition_count, sizeof(*g->conditions));
         g->conditions[g->condition_count++] = item->condition;
         item->condition.text = NULL;
+        return 1;
+    case ITEM_CLONE:
+        g->clones = grown(g->clones, g->clone_count, sizeof(*g->clones));
+        g->clones[g->clone_count++] = item->clone;
         return 1;
     case ITEM_SEEN:
         take_seen(g, item);
@@ -376,6 +388,9 @@ bool gathering_split(struct gathering *g, struct gathering *one)
         one->conditions = grown(NULL, 0, sizeof(*one->conditions));
         one->conditions[one->condition_count++] = g->conditions[i];
         g->conditions[i].text = NULL;
+    } else if (is_among(&i, g->clone_count)) {
+        one->clones = grown(NULL, 0, sizeof(*one->clones));
+        one->clones[one->clone_count++] = g->clones[i];
     } else {
         return false;
     }

@@ -6,6 +6,7 @@
 #ifndef COORDINATOR_STORE_WRITER_QUEUE_H
 #define COORDINATOR_STORE_WRITER_QUEUE_H
 
+#include "coordinator/store/clones.h"
 #include "coordinator/store/condition.h"
 #include "coordinator/store/fence.h"
 #include "coordinator/store/joins.h"
@@ -17,12 +18,13 @@ struct gathering {
     struct save_request *save;
     struct end_request *end;
     bool is_large;
-    size_t batch_count, join_count, seen_count, answer_count, condition_count;
+    size_t batch_count, join_count, seen_count, answer_count, condition_count, clone_count;
     struct ack_batch **batches;
     struct join_request **joins;
     int64_t *seen;
     struct answer *answers;
     struct condition_note *conditions;
+    struct clone_note *clones;
     size_t split_count; /* of these, in the order of gathering_split, are moved out */
 };
 void gathering_fini(struct gathering *g);
@@ -57,6 +59,7 @@ void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch);
 void writer_queue_join(struct writer_queue *q, struct join_request *request);
 void writer_queue_answer(struct writer_queue *q, struct answer answer);
 void writer_queue_condition(struct writer_queue *q, struct condition_note note);
+void writer_queue_clone(struct writer_queue *q, struct clone_note note);
 void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count);
 
 #endif

@@ -163,5 +163,13 @@ def test_one_key_twice(world):
     wait_until(lambda: coordinator(world).log_has("two agents answer with one key"), "the coordinator notices", 40)
     for agent in (first, second):
         wait_until(lambda a=agent: a.process.log_has("a copy of this server's key"), f"{agent.name} is told", 40)
+    shown = wait_until(lambda: world.ok("GET", "/servers/original")["clone"], "the API shows it")
+    check(shown["addresses"] == ["127.0.0.1", "127.0.0.1"] and shown["since"], f"since when, and from where: {shown}")
+    check(world.ok("GET", "/servers/honest")["clone"] is None, "nothing is said of others")
+    for words in (["list"], ["get", "original"]):
+        done = world.cli("server", *words)
+        contains(done.stdout, "clone")
+        contains(done.stderr, "two agents answer with the key of original, from 127.0.0.1 and 127.0.0.1 (noticed ", "lockstep-agent keygen")
+        check("key of honest" not in done.stderr, "nothing is said of others")
     first.process.stop()
     second.process.stop()

@@ -67,8 +67,8 @@ START_TEST(test_a_nonce_that_comes_back_is_a_clone)
     ck_assert_int_eq(greet(2, 72), SESSION_NEW);
     ck_assert_int_eq(greet(3, 71), SESSION_CLONE);
     ck_assert(!server.has_peer);
-    ck_assert(session_is_aside(&server, 0, now_ms));
-    ck_assert(session_is_aside(&server, 72, now_ms));
+    ck_assert(session_is_aside(&edges, &server, 0, now_ms));
+    ck_assert(session_is_aside(&edges, &server, 72, now_ms));
 }
 END_TEST
 
@@ -88,7 +88,7 @@ START_TEST(test_a_late_word_puts_nobody_aside)
     ck_assert_int_eq(greet(1, 71), SESSION_NEW);
     ck_assert_int_eq(greet(2, 72), SESSION_NEW);
     ck_assert_int_eq(greet(1, 71), SESSION_LATE);
-    ck_assert(!session_is_aside(&server, 0, now_ms));
+    ck_assert(!session_is_aside(&edges, &server, 0, now_ms));
     ck_assert_mem_eq(server.peer.id, newer.id, newer.id_size);
     session_lost(&server, &newer);
     ck_assert(!server.has_peer);
@@ -104,10 +104,10 @@ START_TEST(test_aside_lasts_while_both_knock)
     ck_assert_int_eq(greet(3, 71), SESSION_CLONE);
     for (unsigned i = 0; i < 100; i++) {
         now_ms += 20000;
-        ck_assert(session_is_aside(&server, i % 2 ? 71 : 72, now_ms));
+        ck_assert(session_is_aside(&edges, &server, i % 2 ? 71 : 72, now_ms));
     }
     now_ms += FIVE_MINUTES_MS - 1;
-    ck_assert(session_is_aside(&server, 71, now_ms));
+    ck_assert(session_is_aside(&edges, &server, 71, now_ms));
 }
 END_TEST
 
@@ -117,8 +117,8 @@ START_TEST(test_one_alone_is_taken_back)
     greet(2, 72);
     ck_assert_int_eq(greet(3, 71), SESSION_CLONE);
     for (unsigned i = 0; i < 29; i++)
-        ck_assert(session_is_aside(&server, 71, now_ms += 10000));
-    ck_assert(!session_is_aside(&server, 71, now_ms += 10000));
+        ck_assert(session_is_aside(&edges, &server, 71, now_ms += 10000));
+    ck_assert(!session_is_aside(&edges, &server, 71, now_ms += 10000));
     ck_assert_int_eq(greet(9, 71), SESSION_NEW);
     ck_assert_int_eq(greet(10, 72), SESSION_NEW);
     ck_assert_int_eq(greet(11, 71), SESSION_CLONE);
