@@ -10,6 +10,7 @@
 #include "agent/originals.h"
 #include "agent/place.h"
 #include "agent/single.h"
+#include "agent/tree.h"
 
 static bool is_single(const struct agent_file *file)
 {
@@ -74,11 +75,13 @@ bool files_have_originals(const struct agent_scope *scope, const char *state_dir
 void files_sweep(const struct agent_scope *scope, const struct hash *keep_these,
                  unsigned keep_count)
 {
+    size_t entries_left = TREE_ENTRIES_MAX;
+
     for (unsigned i = 0; i < scope->group_count; i++)
-        place_sweep(scope->groups[i].path, keep_these, keep_count);
+        place_sweep(scope->groups[i].path, keep_these, keep_count, &entries_left);
     for (unsigned i = 0; i < scope->file_count; i++)
         if (is_single(&scope->files[i]))
-            place_sweep(scope->files[i].path, keep_these, keep_count);
+            place_sweep(scope->files[i].path, keep_these, keep_count, &entries_left);
 }
 
 static void unstage_one(const char *path, const struct hash *hash)

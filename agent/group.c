@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/mark.h"
 #include "agent/originals.h"
 #include "agent/place.h"
 #include "agent/proof.h"
@@ -224,8 +225,7 @@ static int lay_out(const struct seat *s, const struct place_access *access, stru
             (void)!place_remove(&s->place, &s->candidate.spot, &st, &ignored);
         return -1;
     }
-    if (access->disk.uid == s->place.owner) /* who may remove it without a mark */
-        place_unmark(&s->place, folder);
+    place_unmark(&s->place, folder, access->disk.uid);
     return 0;
 }
 
@@ -296,12 +296,41 @@ int group_prove(const struct render_source *source, unsigned group, struct err *
 
 /* ---- replacing ---- */
 
+/* Of what was kept as the original all goes that is so still. A file system without marks does not
+ * tell what this agent made there: of that its files go, and what is nothing else. */
+static int remove_foreign(const struct seat *s, const char *state_dir, struct err *e)
+{
+    const char *path = path_of(s->source, s->group);
+    char kept[PATH_MAX];
+
+    if (originals_look(state_dir, path) == ORIGINAL_FOLDER) {
+        originals_name(state_dir, path, kept);
+        tree_remove_kept(&s->spent.spot, &SPOT(kept));
+    }
+    for (unsigned i = 0; !mark_works(s->place.fd) && i < s->source->scope->file_count; i++)
+        if (member(s, i))
+            (void)unlinkat(s->folder, base_of(member(s, i)->path), 0);
+    return place_remove(&s->place, &s->spent.spot, NULL, e);
+}
+
+/* The folder that was there, aside and away. It may be one of others, which whoever may rename it
+ * put there: that stays, and is in the way of the next one. */
+static void remove_former(const struct seat *s, const struct spot *former, const char *state_dir)
+{
+    struct err ignored;
+
+    if (place_remove(&s->place, &s->spent.spot, NULL, &ignored) == 0 &&
+        spot_move(former, &s->spent.spot, &ignored) == 0 &&
+        place_remove(&s->place, &s->spent.spot, NULL, &ignored))
+        (void)!remove_foreign(s, state_dir, &ignored);
+}
+
 /* The candidate takes the destination's place, and is what has its name then. What was there is
  * removed, which may fail: a sweep tries again. */
-static int take_place(const struct seat *s, const struct spot *candidate, struct err *e)
+static int take_place(const struct seat *s, const struct spot *candidate, const char *state_dir,
+                      struct err *e)
 {
     SCOPED_FD int fd = -1;
-    struct err ignored;
     struct stat st;
 
     if (spot_open_folder(candidate, &fd, &st, e) != 1)
@@ -313,9 +342,8 @@ static int take_place(const struct seat *s, const struct spot *candidate, struct
     if (!spot_is(&s->itself.spot, &st))
         return err_code(e, ERR_SYSTEM, "io", "somebody put another thing at %.300s while it was "
                         "replaced", s->itself.path);
-    if (s->folder >= 0 && place_remove(&s->place, &s->spent.spot, NULL, &ignored) == 0 &&
-        spot_move(candidate, &s->spent.spot, &ignored) == 0)
-        (void)!place_remove(&s->place, &s->spent.spot, &s->st, &ignored);
+    if (s->folder >= 0)
+        remove_former(s, candidate, state_dir);
     return 0;
 }
 
@@ -365,14 +393,10 @@ static int set_access(const struct seat *s, struct err *e)
 static int lay_aside(const struct seat *s, const struct spot *from, const struct spot *to,
                      struct err *e)
 {
-    SCOPED_FD int fd = -1;
-    struct stat st;
-
-    if (place_remove(&s->place, to, NULL, e) || tree_copy_at(from, to, true, e))
-        return -1;
-    if (spot_open_folder(to, &fd, &st, e) == 1 && st.st_uid != s->place.owner)
-        place_mark(&s->place, fd);
-    return sync_place(s, e);
+    return place_remove(&s->place, to, NULL, e) || place_copy(&s->place, from, to, e) ||
+                   sync_place(s, e)
+               ? -1
+               : 0;
 }
 
 static int reserve_original(const struct seat *s, const char *state_dir, struct err *e)
@@ -393,13 +417,18 @@ static int reserve_original(const struct seat *s, const char *state_dir, struct 
 }
 
 /* There was no folder: it goes at once, by its name, and its files after it. */
-static int restore_absence(const struct seat *s, struct err *e)
+static int restore_absence(const struct seat *s, const char *state_dir, struct err *e)
 {
+    struct err ignored;
+
     if (s->folder < 0)
         return 0;
-    return place_remove(&s->place, &s->spent.spot, NULL, e) ||
-           spot_move(&s->itself.spot, &s->spent.spot, e) || sync_place(s, e) ||
-           place_remove(&s->place, &s->spent.spot, &s->st, e) ? -1 : 0;
+    if (place_remove(&s->place, &s->spent.spot, NULL, e) ||
+        spot_move(&s->itself.spot, &s->spent.spot, e) || sync_place(s, e))
+        return -1;
+    if (place_remove(&s->place, &s->spent.spot, NULL, &ignored))
+        (void)!remove_foreign(s, state_dir, &ignored);
+    return 0;
 }
 
 static int restore_original(const struct seat *s, const char *state_dir, struct err *e)
@@ -413,14 +442,17 @@ static int restore_original(const struct seat *s, const char *state_dir, struct 
     case ORIGINAL_FILE:
         return 0;
     case ORIGINAL_ABSENT:
-        return restore_absence(s, e);
+        return restore_absence(s, state_dir, e);
     case ORIGINAL_FOLDER:
         break;
     }
     originals_name(state_dir, path, kept);
     if (tree_equal_at(&k, &s->itself.spot))
         return place_remove(&s->place, &s->original.spot, NULL, e);
-    return reserve_original(s, state_dir, e) || take_place(s, &s->original.spot, e) ? -1 : 0;
+    if (reserve_original(s, state_dir, e) || take_place(s, &s->original.spot, state_dir, e))
+        return -1;
+    tree_unmark(&s->itself.spot);
+    return 0;
 }
 
 /* ---- from outside ---- */
@@ -490,5 +522,5 @@ int group_apply(const struct render_source *source, unsigned group, const char *
         if (rc == 0)
             return 0;
     }
-    return stage(&s, e) || take_place(&s, &s.candidate.spot, e) ? -1 : 0;
+    return stage(&s, e) || take_place(&s, &s.candidate.spot, state_dir, e) ? -1 : 0;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/consumers.h"
+#include "agent/mark.h"
 #include "agent/publish.h"
 #include "agent/readers.h"
 #include "agent/say.h"
@@ -35,7 +36,8 @@ static int load(struct agent *a, struct err *e)
 
 static int open_cache(struct agent *a, struct err *e)
 {
-    if (cache_open(a->settings->state_dir, 0, &a->cache, e))
+    if (cache_open(a->settings->state_dir, 0, &a->cache, e) ||
+        mark_open(a->settings->state_dir, e))
         return -1;
     if (cache_corrupt_count(a->cache))
         log_warn("corrupt documents were dropped and will be fetched again", "count",

@@ -82,7 +82,7 @@ static int copy_aside(const char *path, bool is_folder, const struct spot *kept,
     *is_there = there;
     if (!there || tree_equal_at(&itself.spot, kept))
         return 0;
-    if (tree_remove_at(aside, NULL, e) || tree_copy_at(&itself.spot, aside, false, e))
+    if (tree_remove_at(aside, NULL, e) || tree_copy_at(&itself.spot, aside, false, NULL, e))
         return err_wrap(e, "keeping the original");
     return 1;
 }

@@ -7,15 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
-#include <sys/xattr.h>
 
+#include "agent/mark.h"
 #include "agent/tree.h"
 #include "agent/walk.h"
 #include "common/digest.h"
 
 #define CANDIDATE_PREFIX ".lockstep-"
 #define HASH_DIGITS 16
-#define MARK CARRIED_OWN "candidate"
+#define LOOKS_MAX 100000 /* at the names in a folder, which is some 50 ms */
 
 int place_open(const char *path, struct place *out, struct err *e)
 {
@@ -161,47 +161,43 @@ int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)
 
 /* ---- removing ---- */
 
-/* Only who owns a folder can mark it. A file system without attributes has no marks; what a crash
- * left there of another owner than the shared folder's stays then. */
+static struct tree_right right_in(const struct place *p)
+{
+    return (struct tree_right){ .has_owner = p->is_owners, .owner = p->owner };
+}
+
 void place_mark(const struct place *p, int folder)
 {
     if (p->is_shared)
-        (void)fsetxattr(folder, MARK, "1", 1, 0);
+        mark_set(folder);
 }
 
-void place_unmark(const struct place *p, int folder)
+/* Without a mark he may have it removed all the same. */
+void place_unmark(const struct place *p, int folder, uid_t owner)
 {
-    if (p->is_shared)
-        (void)fremovexattr(folder, MARK);
-}
-
-/* The folder of that name, when it is marked as made here. */
-static bool find_marked(const struct spot *s, struct stat *st)
-{
-    SCOPED_FD int fd = -1;
-    struct err ignored;
-    char mark;
-
-    return spot_open_folder(s, &fd, st, &ignored) == 1 &&
-           fgetxattr(fd, MARK, &mark, sizeof(mark)) == 1;
+    if (p->is_shared && p->is_owners && owner == p->owner)
+        mark_clear(folder);
 }
 
 int place_remove(const struct place *p, const struct spot *s, const struct stat *known,
                  struct err *e)
 {
-    struct tree_right right = { .owner = p->owner };
-    struct stat marked;
+    struct tree_right right = right_in(p);
 
-    if (!p->is_shared)
-        return tree_remove_at(s, NULL, e);
-    if (!known && find_marked(s, &marked))
-        known = &marked;
     if (known) {
         right.has_known = true;
         right.device = known->st_dev;
         right.inode = known->st_ino;
     }
-    return tree_remove_at(s, &right, e);
+    return tree_remove_at(s, p->is_shared ? &right : NULL, e);
+}
+
+int place_copy(const struct place *p, const struct spot *from, const struct spot *to,
+               struct err *e)
+{
+    struct tree_right right = right_in(p);
+
+    return tree_copy_at(from, to, true, p->is_shared ? &right : NULL, e);
 }
 
 /* ---- sweeping ---- */
@@ -236,11 +232,23 @@ static DIR *open_list(const struct place *p)
     return dir;
 }
 
-void place_sweep(const char *path, const struct hash *keep, unsigned keep_count)
+static void sweep_one(const struct place *p, const char *name, size_t *entries_left)
+{
+    struct tree_right right = right_in(p);
+    struct named victim;
+    struct err ignored;
+
+    right.entries_left = entries_left;
+    place_inside(p->fd, p->folder, name, &victim);
+    (void)!tree_remove_at(&victim.spot, p->is_shared ? &right : NULL, &ignored);
+}
+
+void place_sweep(const char *path, const struct hash *keep, unsigned keep_count,
+                 size_t *entries_left)
 {
     SCOPED_PLACE struct place p = { .fd = -1 };
     const struct dirent *entry;
-    struct named pattern, victim;
+    struct named pattern;
     struct err e;
     size_t size;
     DIR *dir;
@@ -252,11 +260,9 @@ void place_sweep(const char *path, const struct hash *keep, unsigned keep_count)
         return;
     place_beside(&p, "", &pattern); /* .lockstep-NAME. */
     size = strlen(pattern.name);
-    while ((entry = readdir(dir)))
+    for (unsigned n = 0; n < LOOKS_MAX && *entries_left && (entry = readdir(dir)); n++)
         if (strncmp(entry->d_name, pattern.name, size) == 0 &&
-            is_victim(entry->d_name + size, keep, keep_count)) {
-            place_inside(p.fd, p.folder, entry->d_name, &victim);
-            (void)!place_remove(&p, &victim.spot, NULL, &e); /* the next sweep tries again */
-        }
+            is_victim(entry->d_name + size, keep, keep_count))
+            sweep_one(&p, entry->d_name, entries_left);
     closedir(dir);
 }

@@ -34,6 +34,7 @@ struct place {
     int fd; /* the folder of the destination; negative: not open */
     char folder[PATH_MAX], name[NAME_MAX + 1];
     uid_t owner;    /* of the folder */
+    bool is_owners; /* nobody else may rename what he has in it */
     bool is_shared; /* others than root and the agent's user may put things there */
     bool is_led;    /* by a link of `led_by` */
     uid_t led_by;
@@ -78,15 +79,22 @@ int place_folder_access(const struct place *p, const struct spot *folder,
 int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)
     __attribute__((warn_unused_result));
 
-/* A candidate with all that is in it. In a shared folder somebody else's folder, or one of root,
- * may have got its name from the folder's owner, who could not remove it himself: of those only
- * the folder `known` is removed, or one that place_mark marked. */
+/* A candidate with all that is in it. In a shared folder another's folder, or one of root's, may
+ * have got its name from somebody who could not remove it himself: of those only the folder `known`
+ * that the caller made just now is removed, and what is marked as made by this agent (mark.h). */
 int place_remove(const struct place *p, const struct spot *s, const struct stat *known,
                  struct err *e) __attribute__((warn_unused_result));
+/* tree_copy_at of what lies at a place or was kept. */
+int place_copy(const struct place *p, const struct spot *from, const struct spot *to,
+               struct err *e) __attribute__((warn_unused_result));
+/* A folder that was made there; unmark: which is `owner`'s now. */
 void place_mark(const struct place *p, int folder);
-void place_unmark(const struct place *p, int folder);
+void place_unmark(const struct place *p, int folder, uid_t owner);
 
-/* Remove the candidates of a destination but those of `keep`. */
-void place_sweep(const char *path, const struct hash *keep, unsigned keep_count);
+/* Remove the candidates of a destination but those of `keep`, as far as *entries_left goes for all
+ * that is removed, files in folders among it: others may have filled the folder. The next sweep
+ * goes on. Begin with TREE_ENTRIES_MAX. */
+void place_sweep(const char *path, const struct hash *keep, unsigned keep_count,
+                 size_t *entries_left);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/place.h"
+#include "agent/tree.h"
 #include "common/log.h"
 
 /* Every destination of the settings at its longest, and the former places. */
@@ -86,15 +87,17 @@ static void add_scope(const struct agent_scope *scope, struct buffer *out)
             add_place(scope->files[i].path, out);
 }
 
-/* Once: who writes there after this is not disturbed. */
-static bool forget(const char *path)
+/* Once, when nothing is left over: who writes there after this is not disturbed. */
+static bool forget(const char *path, size_t *entries_left)
 {
     SCOPED_PLACE struct place p = { .fd = -1 };
     struct err ignored;
 
     if (place_open(path, &p, &ignored))
         return false;
-    place_sweep(path, NULL, 0);
+    place_sweep(path, NULL, 0, entries_left);
+    if (!*entries_left)
+        return false;
     log_info("a place is no destination any more", "path", path, "stays", "as it is");
     return true;
 }
@@ -118,14 +121,15 @@ static bool next_line(const char **at, char line[PATH_MAX])
     return true;
 }
 
-/* Sweep the lines of `before` that are not in `now`; `left_out` are those that cannot be reached. */
+/* Sweep the lines of `before` that are not in `now`; left_out are those that cannot be reached. */
 static void forget_former(const char *before, const struct buffer *now, struct buffer *left_out)
 {
+    size_t entries_left = TREE_ENTRIES_MAX;
     char line[PATH_MAX];
 
     buffer_add_text(left_out, "");
     for (const char *at = before; next_line(&at, line);)
-        if (line[0] && !has_line(now, line) && !forget(line))
+        if (line[0] && !has_line(now, line) && !forget(line, &entries_left))
             buffer_printf(left_out, "%s\n", line);
 }
 

@@ -113,8 +113,8 @@ static int reserve_original(const struct seat *s, const struct agent_file *file,
     if (tree_equal_at(&k, &s->original.spot))
         return 0;
     if (place_remove(&s->place, &s->original.spot, NULL, e) ||
-        tree_copy_at(tree_equal_at(&k, &s->itself.spot) ? &s->itself.spot : &k, &s->original.spot,
-                     true, e))
+        place_copy(&s->place, tree_equal_at(&k, &s->itself.spot) ? &s->itself.spot : &k,
+                   &s->original.spot, e))
         return err_wrap(e, "laying the original aside");
     return spot_sync(s->place.fd, s->place.folder, e);
 }
@@ -163,7 +163,7 @@ static int reserve(const struct seat *s, const struct agent_file *file, const st
     if (!holds(&s->itself.spot, r))
         return stage(s, file, r, e);
     return place_remove(&s->place, &s->candidate.spot, NULL, e) ||
-           tree_copy_at(&s->itself.spot, &s->candidate.spot, true, e) ||
+           place_copy(&s->place, &s->itself.spot, &s->candidate.spot, e) ||
            spot_sync(s->place.fd, s->place.folder, e) ? -1 : 0;
 }
 

@@ -1,6 +1,7 @@
 /* spot.c - a name in a folder that is held by descriptor: read, written, moved, never followed. */
 #include "agent/spot.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -185,6 +186,22 @@ int spot_write(const struct spot *s, const void *data, size_t size,
 
 /* ---- folders ---- */
 
+static bool is_empty(int folder)
+{
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+    bool is = dir != NULL;
+
+    while (is && (entry = readdir(dir)))
+        is = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+    if (dir)
+        closedir(dir);
+    else if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 /* What is opened may be another folder than was made: whose it is, and that nothing is in it, says
  * that nobody is led astray by it. */
 int spot_make_folder(const struct spot *s, int *fd_out, struct err *e)
@@ -197,7 +214,7 @@ int spot_make_folder(const struct spot *s, int *fd_out, struct err *e)
     there = spot_open_folder(s, fd_out, &st, e);
     if (there < 0)
         return -1;
-    if (there && st.st_uid == geteuid() && !(st.st_mode & 0077) && st.st_nlink <= 2)
+    if (there && st.st_uid == geteuid() && !(st.st_mode & 0077) && is_empty(*fd_out))
         return 0;
     if (there)
         close(*fd_out);

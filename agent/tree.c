@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/carried.h"
+#include "agent/mark.h"
 #include "common/scoped.h"
 
 #define DEPTH_MAX 100 /* folders in folders, each of them open */
@@ -51,74 +52,147 @@ static struct spot below(int fd, const char *folder, const char *name, char path
 
 /* ---- removing ---- */
 
-static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth,
-                        struct err *e);
+struct removing {
+    const struct tree_right *right;
+    size_t *entries_left; /* NULL: all of them */
+    struct err *e;
+};
 
-static int remove_entries(int folder, const char *path, const struct tree_right *right,
-                          unsigned depth, struct err *e)
+static int remove_entry(const struct removing *r, const struct spot *s, unsigned depth);
+
+static int remove_entries(const struct removing *r, int folder, const char *path, unsigned depth)
 {
     SCOPED(list_close) DIR *dir = open_list(folder);
     char inner[PATH_MAX];
     const char *name;
 
     if (!dir)
-        return disk_trouble(e, "reading the folder", path);
+        return disk_trouble(r->e, "reading the folder", path);
     while ((name = next_name(dir))) {
         struct spot s = below(folder, path, name, inner);
 
-        if (remove_entry(&s, right, depth, e))
+        if (remove_entry(r, &s, depth))
             return -1;
     }
     return 0;
 }
 
-static int remove_folder(const struct spot *s, const struct tree_right *right, unsigned depth,
-                         struct err *e)
+static bool may_remove(const struct tree_right *right, int folder, const struct stat *st)
+{
+    return !right || (right->has_owner && st->st_uid == right->owner) ||
+           (right->has_known && right->device == st->st_dev && right->inode == st->st_ino) ||
+           mark_is_set(folder);
+}
+
+static int remove_folder(const struct removing *r, const struct spot *s, unsigned depth)
 {
     SCOPED_FD int fd = -1;
     struct stat st;
     int there;
 
     if (spot_is_mount(s))
-        return err_code(e, ERR_INVALID, "io", "%.300s is a mount point and stays; unmount it",
+        return err_code(r->e, ERR_INVALID, "io", "%.300s is a mount point and stays; unmount it",
                         s->path);
-    there = spot_open_folder(s, &fd, &st, e);
+    there = spot_open_folder(s, &fd, &st, r->e);
     if (there <= 0)
         return there;
-    if (right && right->has_known && right->device == st.st_dev && right->inode == st.st_ino)
-        right = NULL;
-    if (right && st.st_uid != right->owner)
-        return err_code(e, ERR_INVALID, "io", "%.300s belongs to user %u and stays; move it away",
-                        s->path, (unsigned)st.st_uid);
-    if (remove_entries(fd, s->path, right, depth, e))
+    if (may_remove(r->right, fd, &st) && remove_entries(r, fd, s->path, depth))
         return -1;
-    return unlinkat(s->at, s->name, AT_REMOVEDIR) && errno != ENOENT
-               ? disk_trouble(e, "removing", s->path)
-               : 0;
+    if (unlinkat(s->at, s->name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+        return 0;
+    return may_remove(r->right, fd, &st)
+               ? disk_trouble(r->e, "removing", s->path)
+               : err_code(r->e, ERR_INVALID, "io", "%.300s belongs to user %u and stays; move it "
+                          "away", s->path, (unsigned)st.st_uid);
 }
 
-static int remove_entry(const struct spot *s, const struct tree_right *right, unsigned depth,
-                        struct err *e)
+static int remove_entry(const struct removing *r, const struct spot *s, unsigned depth)
 {
+    if (r->entries_left && !*r->entries_left)
+        return err_code(r->e, ERR_SYSTEM, "io", "%.300s: the folder holds more than is removed at "
+                        "once; try again, or remove it", s->path);
+    if (r->entries_left)
+        --*r->entries_left;
     if (unlinkat(s->at, s->name, 0) == 0 || errno == ENOENT)
         return 0;
     if (errno != EISDIR)
-        return disk_trouble(e, "removing", s->path);
+        return disk_trouble(r->e, "removing", s->path);
     if (depth == DEPTH_MAX) {
         errno = ELOOP;
-        return disk_trouble(e, "removing", s->path);
+        return disk_trouble(r->e, "removing", s->path);
     }
-    return remove_folder(s, right, depth + 1, e);
+    return remove_folder(r, s, depth + 1);
 }
 
 int tree_remove_at(const struct spot *s, const struct tree_right *right, struct err *e)
 {
-    return remove_entry(s, right, 0, e);
+    size_t entries = TREE_ENTRIES_MAX;
+    struct removing r = { .right = right, .e = e };
+
+    if (right)
+        r.entries_left = right->entries_left ? right->entries_left : &entries;
+    return remove_entry(&r, s, 0);
 }
 
 int tree_remove(const char *path, struct err *e)
 {
     return tree_remove_at(&SPOT(path), NULL, e);
+}
+
+static void remove_kept(const struct spot *s, const struct spot *kept, unsigned depth)
+{
+    SCOPED(list_close) DIR *dir = NULL;
+    SCOPED_FD int in_s = -1, in_kept = -1;
+    char path[PATH_MAX], kept_path[PATH_MAX];
+    struct err ignored;
+    struct stat st;
+    const char *name;
+
+    if (spot_open_folder(s, &in_s, &st, &ignored) < 0) {
+        if (tree_equal_at(kept, s))
+            (void)unlinkat(s->at, s->name, 0);
+        return;
+    }
+    if (in_s < 0 || depth == DEPTH_MAX || spot_is_mount(s) ||
+        spot_open_folder(kept, &in_kept, &st, &ignored) != 1 || !(dir = open_list(in_kept)))
+        return;
+    while ((name = next_name(dir))) {
+        struct spot inner = below(in_s, s->path, name, path);
+        struct spot inner_kept = below(in_kept, kept->path, name, kept_path);
+
+        remove_kept(&inner, &inner_kept, depth + 1);
+    }
+    (void)unlinkat(s->at, s->name, AT_REMOVEDIR);
+}
+
+void tree_remove_kept(const struct spot *s, const struct spot *kept)
+{
+    remove_kept(s, kept, 0);
+}
+
+static void unmark(const struct spot *s, unsigned depth)
+{
+    SCOPED(list_close) DIR *dir = NULL;
+    SCOPED_FD int fd = -1;
+    char path[PATH_MAX];
+    struct err ignored;
+    struct stat st;
+    const char *name;
+
+    if (depth > DEPTH_MAX || spot_open_folder(s, &fd, &st, &ignored) != 1 || !mark_is_set(fd))
+        return;
+    mark_clear(fd);
+    dir = open_list(fd);
+    for (int n = 0; dir && n < TREE_ENTRIES_MAX && (name = next_name(dir)); n++) {
+        struct spot inner = below(fd, s->path, name, path);
+
+        unmark(&inner, depth + 1);
+    }
+}
+
+void tree_unmark(const struct spot *s)
+{
+    unmark(s, 0);
 }
 
 /* ---- mounts ---- */
@@ -163,6 +237,9 @@ int tree_check_mounts(const struct spot *folder, struct err *e)
 
 struct copying {
     bool may_link;
+    const struct tree_right *right;
+    bool is_made; /* the first folder or link: which one */
+    struct stat made;
     size_t bytes, entries;
     struct err *e;
 };
@@ -208,7 +285,7 @@ static int copy_file(struct copying *c, const struct spot *from, const struct sp
 }
 
 static int copy_link(struct copying *c, const struct spot *from, const struct spot *to,
-                     const struct stat *st)
+                     const struct stat *st, unsigned depth)
 {
     char target[PATH_MAX];
     ssize_t size = readlinkat(from->at, from->name, target, sizeof(target) - 1);
@@ -218,6 +295,8 @@ static int copy_link(struct copying *c, const struct spot *from, const struct sp
     target[size] = '\0';
     if (symlinkat(target, to->at, to->name))
         return disk_trouble(c->e, "linking", to->path);
+    if (depth == 0)
+        c->is_made = fstatat(to->at, to->name, &c->made, AT_SYMLINK_NOFOLLOW) == 0;
     /* Only root may give links away, and only root copies links of others. */
     return fchownat(to->at, to->name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) &&
                    errno != EPERM
@@ -244,13 +323,47 @@ static int copy_entries(struct copying *c, int from, const char *from_path, int 
     return 0;
 }
 
+/* A new folder, known and marked from its first moment on. */
+static int make_folder(struct copying *c, const struct spot *to, unsigned depth, int *fd_out)
+{
+    struct stat made;
+
+    if (spot_make_folder(to, fd_out, c->e))
+        return -1;
+    if (fstat(*fd_out, &made))
+        return disk_trouble(c->e, "looking at", to->path);
+    if (depth == 0) {
+        c->is_made = true;
+        c->made = made;
+    }
+    if (c->right)
+        mark_set(*fd_out);
+    return 0;
+}
+
+/* Mode and owner come last, and with them the mark goes that its owner does not need. */
+static int give_folder(struct copying *c, int copy, const struct spot *to, const struct stat *st,
+                       const struct carried *carried)
+{
+    struct disk_access access = { .mode = st->st_mode & 07777, .uid = st->st_uid,
+                                  .gid = st->st_gid, .carried = carried };
+    struct stat made;
+
+    if (fstat(copy, &made))
+        return disk_trouble(c->e, "looking at", to->path);
+    if (spot_set_access(copy, &made, to->path, &access, c->e))
+        return -1;
+    if (c->right && c->right->has_owner && c->right->owner == st->st_uid)
+        mark_clear(copy);
+    return spot_sync(copy, to->path, c->e);
+}
+
 static int copy_folder(struct copying *c, const struct spot *from, const struct spot *to,
                        unsigned depth)
 {
     SCOPED_CARRIED struct carried carried = { 0 };
     SCOPED_FD int source = -1, copy = -1;
-    struct disk_access access = { .carried = &carried };
-    struct stat st, made;
+    struct stat st;
     int there;
 
     if (depth == DEPTH_MAX) {
@@ -260,16 +373,12 @@ static int copy_folder(struct copying *c, const struct spot *from, const struct 
     there = spot_open_folder(from, &source, &st, c->e);
     if (there <= 0)
         return there < 0 ? -1 : vanished(c, from);
-    if (spot_make_folder(to, &copy, c->e) || carried_read(source, from->path, &carried, c->e) ||
-        copy_entries(c, source, from->path, copy, to->path, depth + 1))
-        return -1;
-    access.mode = st.st_mode & 07777;
-    access.uid = st.st_uid;
-    access.gid = st.st_gid;
-    if (fstat(copy, &made))
-        return disk_trouble(c->e, "looking at", to->path);
-    return spot_set_access(copy, &made, to->path, &access, c->e) ||
-           spot_sync(copy, to->path, c->e) ? -1 : 0;
+    return make_folder(c, to, depth, &copy) ||
+                   carried_read(source, from->path, &carried, c->e) ||
+                   copy_entries(c, source, from->path, copy, to->path, depth + 1) ||
+                   give_folder(c, copy, to, &st, &carried)
+               ? -1
+               : 0;
 }
 
 static int copy_entry(struct copying *c, const struct spot *from, const struct spot *to,
@@ -288,28 +397,41 @@ static int copy_entry(struct copying *c, const struct spot *from, const struct s
     if (S_ISREG(st.st_mode))
         return copy_file(c, from, to);
     if (S_ISLNK(st.st_mode))
-        return copy_link(c, from, to, &st);
+        return copy_link(c, from, to, &st, depth);
     if (S_ISDIR(st.st_mode))
         return copy_folder(c, from, to, depth);
     return err_code(c->e, ERR_INVALID, "io", "%.300s is neither a file nor a folder nor a link and "
                     "cannot be kept; move it away", from->path);
 }
 
-int tree_copy_at(const struct spot *from, const struct spot *to, bool may_link, struct err *e)
+/* What has the name now may be another thing, which somebody put there. */
+static void remove_made(const struct copying *c, const struct spot *to)
 {
-    struct copying c = { .may_link = may_link, .e = e };
+    struct tree_right known = c->right ? *c->right : (struct tree_right){ 0 };
     struct err ignored;
 
-    if (copy_entry(&c, from, to, 0)) {
-        (void)!tree_remove_at(to, NULL, &ignored);
-        return -1;
-    }
-    return 0;
+    if (!c->is_made || !spot_is(to, &c->made))
+        return;
+    known.has_known = true;
+    known.device = c->made.st_dev;
+    known.inode = c->made.st_ino;
+    (void)!tree_remove_at(to, c->right ? &known : NULL, &ignored);
+}
+
+int tree_copy_at(const struct spot *from, const struct spot *to, bool may_link,
+                 const struct tree_right *right, struct err *e)
+{
+    struct copying c = { .may_link = may_link, .right = right, .e = e };
+
+    if (copy_entry(&c, from, to, 0) == 0)
+        return 0;
+    remove_made(&c, to);
+    return -1;
 }
 
 int tree_copy(const char *from, const char *to, bool may_link, struct err *e)
 {
-    return tree_copy_at(&SPOT(from), &SPOT(to), may_link, e);
+    return tree_copy_at(&SPOT(from), &SPOT(to), may_link, NULL, e);
 }
 
 /* ---- comparing ---- */

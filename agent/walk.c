@@ -227,6 +227,7 @@ static int hold(struct walk *w)
     if (stand(w, fd))
         return -1;
     w->place->owner = w->st.st_uid;
+    w->place->is_owners = !(w->st.st_mode & 0022) || (w->st.st_mode & S_ISVTX);
     w->place->is_shared |= (w->st.st_mode & 0022) != 0; /* also where what is theirs is theirs */
     return 0;
 }
