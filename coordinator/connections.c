@@ -447,6 +447,22 @@ bool connections_heard(struct connections *c, const struct router_peer *peer, in
     return strcmp(one->peer.key, peer->key) == 0;
 }
 
+/* The last one frees the holder. */
+static void shut_all(struct connections *c, struct holder *holder, const char *why)
+{
+    for (uint32_t left = holder->count; left > 0; left--)
+        shut(c, holder->connections, why);
+}
+
+void connections_shut_key(struct connections *c, const char *key, const char *why)
+{
+    struct holder *holder;
+
+    HASH_FIND(hh, c->holders, key, strlen(key), holder);
+    if (holder)
+        shut_all(c, holder, why);
+}
+
 static int compare_keys(const void *a, const void *b)
 {
     return memcmp(a, b, ROUTER_KEY_SIZE);
@@ -459,8 +475,7 @@ void connections_keep(struct connections *c, const char (*keys)[ROUTER_KEY_SIZE]
     HASH_ITER(hh, c->holders, holder, spare) {
         if (count && bsearch(holder->key, keys, count, ROUTER_KEY_SIZE, compare_keys))
             continue;
-        for (uint32_t left = holder->count; left > 0; left--) /* the last one frees the holder */
-            shut(c, holder->connections, "its key is not enrolled any more, or was revoked");
+        shut_all(c, holder, "its key is not enrolled any more, or was revoked");
     }
 }
 

@@ -57,6 +57,8 @@ bool connections_gone(struct connections *c, struct router_peer *out);
 /* Ends every connection whose key is not among these (sorted by memcmp). */
 void connections_keep(struct connections *c, const char (*keys)[ROUTER_KEY_SIZE], size_t count);
 void connections_shut(struct connections *c, const struct router_peer *peer, const char *why);
+/* All of this key. */
+void connections_shut_key(struct connections *c, const char *key, const char *why);
 /* Looks at some of them, at all of them when this process grew; about every 50 ms. */
 void connections_look(struct connections *c, int64_t now_ms);
 

@@ -22,9 +22,13 @@
 #define UNSAVED_ACKS_MAX 16
 
 /* An agent says a few things a second; one that floods takes no more of the loop than this. Pieces
- * of documents and secrets have bounds of their own (turns.c, secret_reader.h). */
-#define SAID_MAX 400   /* at once, */
-#define SAID_EVERY_MS 5 /* and one more each time that passed */
+ * of documents and of secrets come one after another for each of its tasks. */
+static const struct said {
+    int64_t max;      /* at once, */
+    int64_t every_ms; /* and one more each time that passed */
+} saids[] = { { 400, 5 }, { 1000, 1 } };
+/* So much more, and it is kept out for a while: what is read to be dropped costs others, too. */
+#define EXCESS_MAX 2000
 
 #define POLLS_MAX 2000 /* a second, of all servers together; who finds nothing left polls again */
 
@@ -432,18 +436,26 @@ static handler *const handlers[WIRE_TYPE_COUNT] = {
     [WIRE_ASK] = on_ask,     [WIRE_KEPT] = on_kept,
 };
 
-static bool may_speak(struct roster_server *s, enum wire_type type, int64_t now_ms)
+static bool may_speak(struct hearing *h, struct roster_server *s, const struct router_message *m,
+                      int64_t now_ms)
 {
-    int64_t since_ms = now_ms - (int64_t)SAID_MAX * SAID_EVERY_MS;
+    unsigned which = m->envelope.type == WIRE_FETCH || m->envelope.type == WIRE_ASK;
+    int64_t since_ms = now_ms - saids[which].max * saids[which].every_ms;
+    int64_t *spoken_ms = &s->spoken_ms[which];
 
-    if (type == WIRE_FETCH || type == WIRE_ASK)
+    if (*spoken_ms < since_ms) {
+        *spoken_ms = since_ms;
+        s->excess[which] = 0;
+    }
+    if (*spoken_ms + saids[which].every_ms <= now_ms) {
+        *spoken_ms += saids[which].every_ms;
         return true;
-    if (s->spoken_ms < since_ms)
-        s->spoken_ms = since_ms;
-    if (s->spoken_ms + SAID_EVERY_MS > now_ms)
-        return false;
-    s->spoken_ms += SAID_EVERY_MS;
-    return true;
+    }
+    if (++s->excess[which] > EXCESS_MAX) {
+        s->excess[which] = 0;
+        router_bar(h->edges->router, m->key, "it says far more than agents do");
+    }
+    return false;
 }
 
 void hearing_message(struct hearing *h, const struct router_message *m)
@@ -452,7 +464,7 @@ void hearing_message(struct hearing *h, const struct router_message *m)
     int64_t now_ms = clock_monotonic_ms();
     bool is_hello = m->envelope.type == WIRE_HELLO;
 
-    if (s && !may_speak(s, m->envelope.type, now_ms))
+    if (s && !may_speak(h, s, m, now_ms))
         return;
     if (m->envelope.version != WIRE_VERSION)
         refuse_version(h->edges, s, m);

@@ -44,7 +44,8 @@ struct roster_server {
     uint64_t boots[ROSTER_BOOTS]; /* nonces of its agent's processes, the newest first */
     uint64_t session;
     int64_t heard_ms, pinged_ms;
-    int64_t spoken_ms;      /* until when its allowance of messages is used up (hearing.c) */
+    int64_t spoken_ms[2];   /* until when its allowances of messages are used up (hearing.c), */
+    uint32_t excess[2];     /* and how often it spoke beyond them since it was quiet */
     int64_t noted_ms;       /* when a session of it was last noted in the database */
     int64_t aside_until_ms; /* two answer with its key; 0: one at most */
     uint64_t knocked;       /* the nonce that knocked last since then */

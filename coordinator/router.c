@@ -18,6 +18,7 @@
  * and a size of one byte or eight. */
 #define BOX_SIZE 33
 #define SHORT_MAX 255
+#define FRAMES 3 /* of a message: the routing id, the envelope, the body */
 
 struct router_frame {
     zmq_msg_t *message; /* each send makes a copy that shares the content */
@@ -67,27 +68,6 @@ const char *router_address(const struct router *r)
     return r->address;
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    return memcmp(a, b, ROUTER_KEY_SIZE);
-}
-
-void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t count)
-{
-    char(*sorted)[ROUTER_KEY_SIZE];
-
-    if (!r->zap)
-        return;
-    zap_allow(r->zap, keys, count);
-    sorted = calloc(count + 1, sizeof(*sorted));
-    MUST(sorted);
-    if (count)
-        memcpy(sorted, keys, count * sizeof(*sorted));
-    qsort(sorted, count, sizeof(*sorted), compare_keys);
-    connections_keep(r->connections, (const char(*)[ROUTER_KEY_SIZE])sorted, count);
-    free(sorted);
-}
-
 /* ---------------------------------------------------------------- connections */
 
 /* False: no event waits. */
@@ -122,6 +102,7 @@ void router_watch(struct router *r, int64_t now_ms)
 {
     r->now_ms = now_ms;
     take_events(r);
+    router_end_bars(r);
     if (now_ms < r->look_ms)
         return;
     r->look_ms = now_ms + LOOK_MS;
@@ -184,7 +165,7 @@ static unsigned receive_frames(struct router *r, zmq_msg_t *id, zmq_msg_t *envel
     r->taken = 0;
     while (more) {
         zmq_msg_t *frames[] = { id, envelope, &r->body };
-        zmq_msg_t *frame = count < 3 ? frames[count] : &spare;
+        zmq_msg_t *frame = count < FRAMES ? frames[count] : &spare;
 
         if (!receive_frame(r, frame, &more))
             break;
@@ -237,6 +218,15 @@ static bool note_heard(struct router *r, zmq_msg_t *envelope, const struct route
     return connections_heard(r->connections, peer, fd, r->taken);
 }
 
+/* Its handshake was over at the moment when its key was barred. */
+static bool is_kept_out(struct router *r, const struct router_peer *peer)
+{
+    if (!router_is_barred(r, peer->key))
+        return false;
+    connections_shut(r->connections, peer, "its key is kept out for a while");
+    return true;
+}
+
 /* Of another version the first two bytes alone are sure to mean what they say here (PROTOCOL
  * section 10), and only a HELLO is worth an answer. */
 static bool read_envelope(zmq_msg_t *envelope, struct wire_envelope *out)
@@ -255,7 +245,7 @@ static bool read_message(struct router *r, zmq_msg_t *id, zmq_msg_t *envelope,
                          struct router_message *out)
 {
     if (!read_peer(r, id, envelope, &out->peer) || !note_heard(r, envelope, &out->peer) ||
-        !read_envelope(envelope, &out->envelope))
+        is_kept_out(r, &out->peer) || !read_envelope(envelope, &out->envelope))
         return false;
     memcpy(out->key, out->peer.key, sizeof(out->key));
     out->body = zmq_msg_data(&r->body);
@@ -271,9 +261,11 @@ bool router_next(struct router *r, struct router_message *out)
 
     MUST(zmq_msg_init(&id) == 0 && zmq_msg_init(&envelope) == 0);
     while (!is_good && (count = receive_frames(r, &id, &envelope)) > 0) {
-        is_good = count > 1 && read_message(r, &id, &envelope, out) && count == 3;
+        is_good = count > 1 && read_message(r, &id, &envelope, out) && count == FRAMES;
         if (!is_good)
             r->garbage_count++;
+        if (count > FRAMES && out->peer.key[0])
+            router_bar(r, out->peer.key, "its messages have more parts than an agent's have");
     }
     zmq_msg_close(&id);
     zmq_msg_close(&envelope);

@@ -45,6 +45,7 @@ struct router_settings {
 };
 
 #define ROUTER_CONNECTIONS_MAX 20000
+#define ROUTER_BARRED_MS 10000 /* whoever floods says some hundred messages in between */
 
 struct router_peer {
     uint8_t id[ROUTER_ID_MAX];
@@ -88,6 +89,11 @@ bool router_gone(struct router *r, struct router_peer *out);
 /* Who may connect: replaces the set of keys (Z85, copied). Connections of keys that are not in it
  * are ended; what they said before may still come. */
 void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t count);
+
+/* Ends the connections of a key, and refuses it for so long: whoever floods costs nobody the reading
+ * of it. Its agent then connects again by itself. Not in plain mode, where no key is asked for. */
+void router_bar(struct router *r, const char *key, const char *why);
+bool router_is_barred(const struct router *r, const char *key);
 
 /* Next message; false: nothing now. What is no message of ours (number of frames, envelope) is
  * counted and skipped. */

@@ -203,6 +203,7 @@ void router_close(struct router *r)
     while (zmq_ctx_term(r->context) != 0)
         MUST(errno == EINTR);
     connections_free(r->connections);
+    router_free_bars(r);
     free(r);
 }
 

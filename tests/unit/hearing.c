@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "coordinator/joining.h"
+#include "tests/unit/loopback.h"
 
 #define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define FLOOD 1000
 
 static struct coordinator_settings settings = { .heartbeat_ms = 5000 };
+static struct keys server_key;
 static struct edges edges;
 static struct hearing *hearing;
 static char labels[] = "{}", globs[] = "*";
@@ -24,9 +26,12 @@ static void set_up(void)
                               .labels = labels, .scopes = globs };
     const struct snapshot s = { .servers = &row, .server_count = 1 };
 
+    server_key = keys_new();
     edges = (struct edges){ .settings = &settings, .roster = roster_new(4, 4),
-                            .writer = writer_start("host=/nowhere", NULL) };
+                            .writer = writer_start("host=/nowhere", NULL),
+                            .router = router_on("tcp://127.0.0.1:*", &server_key) };
     ck_assert(roster_update(edges.roster, &s, NULL));
+    roster_allow_keys(edges.roster, edges.router);
     roster_server(edges.roster, 0)->session = 7;
     hearing = hearing_new(&edges);
     hearing_set_leading(hearing, (struct leading *)&leads, "");
@@ -36,6 +41,7 @@ static void tear_down(void)
 {
     hearing_free(hearing);
     writer_stop(edges.writer);
+    router_close(edges.router);
     roster_free(edges.roster);
 }
 
@@ -126,6 +132,20 @@ START_TEST(test_what_a_busy_writer_left_out_is_told_again)
 }
 END_TEST
 
+/* What an agent never does costs the reading alone, but that costs others, too. */
+START_TEST(test_who_floods_is_kept_out_for_a_while)
+{
+    uint64_t i = 1;
+
+    for (; i <= FLOOD; i++)
+        say_ready(i);
+    ck_assert(!router_is_barred(edges.router, KEY));
+    for (; i <= 100 * FLOOD && !router_is_barred(edges.router, KEY); i++)
+        say_ready(i);
+    ck_assert(router_is_barred(edges.router, KEY));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("hearing");
@@ -136,6 +156,7 @@ int main(void)
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, test_one_server_has_little_waiting);
     tcase_add_test(t, test_a_new_leadership_starts_over);
+    tcase_add_test(t, test_who_floods_is_kept_out_for_a_while);
     tcase_add_test(t, test_versions_are_told_on_their_own);
     tcase_add_test(t, test_what_a_busy_writer_left_out_is_told_again);
     suite_add_tcase(s, t);

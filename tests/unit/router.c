@@ -124,22 +124,18 @@ START_TEST(test_garbage_frames_are_counted_and_skipped)
 
     zmq_send(a, "x", 1, 0);
     expect_garbage(router, 1);
-    for (int i = 0; i < 9; i++)
-        zmq_send(a, "many frames", 11, ZMQ_SNDMORE);
-    zmq_send(a, "", 0, 0);
-    expect_garbage(router, 2);
     zmq_send(a, "no envelope at all", 18, ZMQ_SNDMORE);
     zmq_send(a, "body", 4, 0);
-    expect_garbage(router, 3);
+    expect_garbage(router, 2);
     zmq_send(a, "", 0, ZMQ_SNDMORE);
     zmq_send(a, "", 0, 0);
-    expect_garbage(router, 4);
+    expect_garbage(router, 3);
     wire_encode_envelope(&envelope, bytes);
     zmq_send(a, bytes, sizeof(bytes), 0);
-    expect_garbage(router, 5);
+    expect_garbage(router, 4);
     raw_send(a, 9, 10);
     expect_message(router, 9, &m);
-    ck_assert_uint_eq(router_garbage_count(router), 5);
+    ck_assert_uint_eq(router_garbage_count(router), 4);
     zmq_close(a);
 }
 END_TEST

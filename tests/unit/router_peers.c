@@ -276,6 +276,56 @@ START_TEST(test_one_key_has_few_connections)
 }
 END_TEST
 
+/* For a while: then its agent is let in again, and nobody else noticed. */
+START_TEST(test_a_barred_key_is_kept_out_for_a_while)
+{
+    void *a = agent(0), *b = agent(1);
+    struct router_message first, m;
+    struct router_peer gone;
+
+    raw_send(a, 1, 10);
+    expect_message(router, 1, &first);
+    raw_send(b, 2, 10);
+    expect_message(router, 2, &m);
+    router_bar(router, agents[0].public_key, "test");
+    expect_gone(&gone);
+    ck_assert_str_eq(gone.key, agents[0].public_key);
+    zmq_close(a);
+    ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    allow(router, 2, agents); /* the roster is read again */
+    ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
+    ck_assert_int_eq(knock(&agents[1]), ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
+    raw_send(b, 3, 10);
+    expect_message(router, 3, &m);
+    router_watch(router, clock_monotonic_ms() + ROUTER_BARRED_MS);
+    ck_assert(!router_is_barred(router, agents[0].public_key));
+    a = agent(0);
+    raw_send(a, 4, 10);
+    expect_message(router, 4, &m);
+    zmq_close(a);
+    zmq_close(b);
+}
+END_TEST
+
+/* Reading a thousand small parts costs as much as reading a thousand messages. */
+START_TEST(test_who_sends_many_parts_is_barred)
+{
+    void *a = agent(0);
+    struct router_peer gone;
+    struct router_message m;
+
+    raw_send(a, 1, 10);
+    expect_message(router, 1, &m);
+    for (unsigned i = 0; i < 3; i++)
+        zmq_send(a, "", 0, i < 2 ? ZMQ_SNDMORE : 0);
+    expect_garbage(router, 1);
+    ck_assert(router_is_barred(router, agents[0].public_key));
+    expect_gone(&gone);
+    ck_assert_str_eq(gone.key, agents[0].public_key);
+    zmq_close(a);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("router_peers");
@@ -293,6 +343,8 @@ int main(void)
     tcase_add_test(tests, test_message_without_end_costs_little);
     tcase_add_test(tests, test_long_talks_are_not_cut);
     tcase_add_test(tests, test_one_key_has_few_connections);
+    tcase_add_test(tests, test_a_barred_key_is_kept_out_for_a_while);
+    tcase_add_test(tests, test_who_sends_many_parts_is_barred);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
