@@ -166,7 +166,7 @@ static int member_access(const struct seat *s, const struct agent_file *file, bo
     place_inside(s->folder, s->itself.path, base_of(file->path), &there);
     if (s->folder < 0 || fstatat(s->folder, there.name, &st, AT_SYMLINK_NOFOLLOW) ||
         S_ISLNK(st.st_mode))
-        there.spot.at = folder;
+        there.spot = (struct spot){ folder, NULL, there.path };
     return place_file_access(&s->place, &there.spot, &file->access, is_secret, out, e);
 }
 
@@ -254,6 +254,53 @@ static int probe(const struct seat *s, const struct spot *candidate, struct err 
     return place_remove(&s->place, &s->spent.spot, &st, rc ? &ignored : e) ? -1 : rc;
 }
 
+/* 0: one of the files in a folder, which is the group or its candidate, is as it should be, with
+ * `is_set` also its mode and owner; 1: it is to be made anew. In a candidate it may be a second
+ * name of what is kept elsewhere. */
+static int adopt_member(const struct seat *s, const struct agent_file *file, int folder,
+                        bool is_set, struct err *e)
+{
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    SCOPED_RENDERING struct rendering r = { 0 };
+    SCOPED_FD int fd = -1;
+    struct named there;
+    struct stat st;
+
+    if (render_file(s->source, file, &r, e))
+        return -1;
+    if (r.is_absent)
+        return 0;
+    place_inside(folder, path_of(s->source, s->group), base_of(file->path), &there);
+    if (member_access(s, file, r.is_secret, folder, &access, e) ||
+        spot_open(&there.spot, &fd, &st, e) < 0)
+        return -1;
+    if (fd < 0 || !spot_file_holds(fd, &st, r.content.data, r.content.size) ||
+        !place_may_adopt(&s->place, fd, &st, there.path, &access.disk) ||
+        (is_set && folder != s->folder && st.st_nlink > 1 &&
+         !spot_has_access(fd, &st, there.path, &access.disk)))
+        return 1;
+    return is_set ? spot_set_access(fd, &st, there.path, &access.disk, e) : 0;
+}
+
+/* The same of all of it. */
+static int adopt(const struct seat *s, int folder, const struct stat *st, bool is_set,
+                 struct err *e)
+{
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    int rc = 0;
+
+    if (folder_access(s, &access, e))
+        return -1;
+    if (!place_may_adopt(&s->place, folder, st, s->itself.path, &access.disk))
+        return 1;
+    for (unsigned i = 0; rc == 0 && i < s->source->scope->file_count; i++)
+        if (member(s, i))
+            rc = adopt_member(s, member(s, i), folder, is_set, e);
+    if (rc || !is_set)
+        return rc;
+    return spot_set_access(folder, st, s->itself.path, &access.disk, e);
+}
+
 /* The candidate, as it is or anew. */
 static int stage(const struct seat *s, struct err *e)
 {
@@ -262,12 +309,9 @@ static int stage(const struct seat *s, struct err *e)
     struct err ignored;
     struct stat st;
 
-    if (folder_access(s, &access, e))
-        return -1;
-    if (open_whole(s, &s->candidate.spot, &fd, &st) &&
-        spot_set_access(fd, &st, s->candidate.path, &access.disk, &ignored) == 0)
+    if (open_whole(s, &s->candidate.spot, &fd, &st) && adopt(s, fd, &st, true, &ignored) == 0)
         return 0;
-    return lay_out(s, &access, e);
+    return folder_access(s, &access, e) || lay_out(s, &access, e) ? -1 : 0;
 }
 
 int group_stage(const struct render_source *source, unsigned group, struct err *e)
@@ -347,46 +391,6 @@ static int take_place(const struct seat *s, const struct spot *candidate, const 
     return 0;
 }
 
-/* 1: in a shared folder it may be a second name of anybody's file, which is left as it is: the
- * folder is to be made anew. */
-static int set_member_access(const struct seat *s, const struct agent_file *file, struct err *e)
-{
-    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
-    SCOPED_RENDERING struct rendering r = { 0 };
-    SCOPED_FD int fd = -1;
-    struct named there;
-    struct stat st;
-
-    if (render_file(s->source, file, &r, e))
-        return -1;
-    if (r.is_absent)
-        return 0;
-    place_inside(s->folder, s->itself.path, base_of(file->path), &there);
-    if (place_file_access(&s->place, &there.spot, &file->access, r.is_secret, &access, e) ||
-        spot_open(&there.spot, &fd, &st, e) < 0)
-        return -1;
-    if (fd < 0 || !spot_file_holds(fd, &st, r.content.data, r.content.size) ||
-        (s->place.is_shared && st.st_nlink > 1 &&
-         !spot_has_access(fd, &st, there.path, &access.disk)))
-        return 1;
-    return spot_set_access(fd, &st, there.path, &access.disk, e);
-}
-
-/* Modes and owners that somebody changed; 1 as above. */
-static int set_access(const struct seat *s, struct err *e)
-{
-    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
-    int rc = 0;
-
-    if (folder_access(s, &access, e) ||
-        spot_set_access(s->folder, &s->st, s->itself.path, &access.disk, e))
-        return -1;
-    for (unsigned i = 0; rc == 0 && i < s->source->scope->file_count; i++)
-        if (member(s, i))
-            rc = set_member_access(s, member(s, i), e);
-    return rc;
-}
-
 /* ---- the original ---- */
 
 /* A copy beside the destination of a folder that lies there or in the state. */
@@ -464,7 +468,7 @@ static int reserve(const struct seat *s, struct err *e)
     struct err ignored;
     struct stat st;
 
-    if (open_whole(s, &s->candidate.spot, &fd, &st))
+    if (open_whole(s, &s->candidate.spot, &fd, &st) && adopt(s, fd, &st, false, &ignored) == 0)
         return 0;
     if (s->folder < 0 || check_folder(s, s->folder, &ignored))
         return stage(s, e);
@@ -515,7 +519,7 @@ int group_apply(const struct render_source *source, unsigned group, const char *
     if (!source->document)
         return restore_original(&s, state_dir, e);
     if (s.folder >= 0 && check_folder(&s, s.folder, &ignored) == 0) {
-        int rc = set_access(&s, e);
+        int rc = adopt(&s, s.folder, &s.st, true, e);
 
         if (rc < 0 || place_remove(&s.place, &s.candidate.spot, NULL, e))
             return -1;

@@ -106,7 +106,9 @@ static int find_access(const struct place *p, const struct spot *s, bool is_fold
 {
     SCOPED_FD int fd = -1;
     struct stat st;
-    int there = is_folder ? spot_open_folder(s, &fd, &st, e) : spot_open(s, &fd, &st, e);
+    int there = !s->name    ? 0
+                : is_folder ? spot_open_folder(s, &fd, &st, e)
+                            : spot_open(s, &fd, &st, e);
 
     if (there < 0 || check_owner(p, wanted, e))
         return -1;
@@ -143,6 +145,15 @@ int place_folder_access(const struct place *p, const struct spot *folder,
                         struct err *e)
 {
     return find_access(p, folder, true, 0755, wanted, out, e);
+}
+
+bool place_may_adopt(const struct place *p, int fd, const struct stat *st, const char *path,
+                     const struct disk_access *access)
+{
+    if (!p->is_shared || spot_has_access(fd, st, path, access))
+        return true;
+    return st->st_uid == geteuid() && !(st->st_mode & 0022) &&
+           (S_ISDIR(st->st_mode) || st->st_nlink == 1);
 }
 
 int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)

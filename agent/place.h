@@ -61,7 +61,8 @@ void place_inside(int fd, const char *folder, const char *name, struct named *ou
 
 /* Mode, owner and what else is carried by what lies at a destination, else mode 0644 (a secret:
  * 0600; a folder: 0755) and the agent's own. What the settings say wins; without that what shows a
- * secret is 0600, and in a folder with a default access list that limits what is new. */
+ * secret is 0600, and in a folder with a default access list that limits what is new. A file whose
+ * name is NULL is new, whatever lies in its folder. */
 struct place_access {
     struct disk_access disk;
     struct carried carried;
@@ -74,6 +75,12 @@ int place_file_access(const struct place *p, const struct spot *file,
 int place_folder_access(const struct place *p, const struct spot *folder,
                         const struct agent_access *wanted, struct place_access *out,
                         struct err *e) __attribute__((warn_unused_result));
+
+/* What lies there already with the right contents may become what should be there. In a shared
+ * folder somebody else may have made it, or have given it a second name, and still be able to write
+ * into it: there only what has that access already, or is the agent's own and nobody else's. */
+bool place_may_adopt(const struct place *p, int fd, const struct stat *st, const char *path,
+                     const struct disk_access *access);
 
 /* -1 when a file marked tmpfs would lie on a disk. */
 int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)

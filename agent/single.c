@@ -38,19 +38,25 @@ static bool holds(const struct spot *s, const struct rendering *r)
 
 /* ---- the candidate ---- */
 
-/* 1: the file holds what it should, and has the access now; 0: it is to be written. In a shared
- * folder it may be a second name of anybody's file, which is left as it is. */
+/* The file is open, holds what it should, and may be taken. */
+static bool open_ready(const struct seat *s, const struct spot *file, const struct rendering *r,
+                       const struct disk_access *access, int *fd_out, struct stat *st_out)
+{
+    struct err ignored;
+
+    return spot_open(file, fd_out, st_out, &ignored) == 1 &&
+           spot_file_holds(*fd_out, st_out, r->content.data, r->content.size) &&
+           place_may_adopt(&s->place, *fd_out, st_out, file->path, access);
+}
+
+/* 1: the file is as it should be, and has the access now; 0: it is to be written. */
 static int make_ready(const struct seat *s, const struct spot *file, const struct rendering *r,
                       const struct disk_access *access, struct err *e)
 {
     SCOPED_FD int fd = -1;
     struct stat st;
-    struct err ignored;
 
-    if (spot_open(file, &fd, &st, &ignored) != 1 ||
-        !spot_file_holds(fd, &st, r->content.data, r->content.size) ||
-        (s->place.is_shared && st.st_nlink > 1 &&
-         !spot_has_access(fd, &st, file->path, access)))
+    if (!open_ready(s, file, r, access, &fd, &st))
         return 0;
     return spot_set_access(fd, &st, file->path, access, e) ? -1 : 1;
 }
@@ -158,7 +164,13 @@ static int restore_original(const struct seat *s, const struct agent_file *file,
 static int reserve(const struct seat *s, const struct agent_file *file, const struct rendering *r,
                    struct err *e)
 {
-    if (holds(&s->candidate.spot, r))
+    SCOPED_PLACE_ACCESS struct place_access access = { 0 };
+    SCOPED_FD int fd = -1;
+    struct stat st;
+
+    if (place_file_access(&s->place, &s->itself.spot, &file->access, r->is_secret, &access, e))
+        return -1;
+    if (open_ready(s, &s->candidate.spot, r, &access.disk, &fd, &st))
         return 0;
     if (!holds(&s->itself.spot, r))
         return stage(s, file, r, e);
