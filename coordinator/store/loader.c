@@ -52,13 +52,28 @@ struct task {
     uint32_t server; /* who wished for it */
 };
 
-static bool next_work(struct loader *l, struct task *out)
+/* After a failover every connection leaves the server that was demoted, the idle ones too. */
+static void leave_if_broken(struct pg **pg)
+{
+    if (!*pg || !pg_is_broken(*pg))
+        return;
+    pg_close(*pg);
+    *pg = NULL;
+}
+
+static void wait_idly(struct loader *l, struct pg **pg)
+{
+    pulse_wait(&l->wake, &l->lock);
+    leave_if_broken(pg);
+}
+
+static bool next_work(struct loader *l, struct pg **pg, struct task *out)
 {
     bool is_there;
 
     pthread_mutex_lock(&l->lock);
     while (!l->is_stopping && !l->is_wanted[LOAD_WORK] && !l->is_wanted[LOAD_ROSTER])
-        pulse_wait(&l->wake, &l->lock);
+        wait_idly(l, pg);
     is_there = !l->is_stopping;
     if (is_there) {
         *out = (struct task){ .what = l->is_wanted[LOAD_ROSTER] ? LOAD_ROSTER : LOAD_WORK };
@@ -68,13 +83,13 @@ static bool next_work(struct loader *l, struct task *out)
     return is_there;
 }
 
-static bool next_document(struct loader *l, struct task *out)
+static bool next_document(struct loader *l, struct pg **pg, struct task *out)
 {
     bool is_there;
 
     pthread_mutex_lock(&l->lock);
     while (!l->is_stopping && wishes_is_empty(&l->documents))
-        pulse_wait(&l->wake, &l->lock);
+        wait_idly(l, pg);
     is_there = !l->is_stopping;
     if (is_there) {
         *out = (struct task){ .is_document = true };
@@ -175,10 +190,7 @@ static void insist(struct loader *l, struct pg **pg, const struct task *t)
     for (;;) {
         struct timespec until;
 
-        if (*pg && pg_is_broken(*pg)) {
-            pg_close(*pg);
-            *pg = NULL;
-        }
+        leave_if_broken(pg);
         if (!*pg && pg_open(l->conninfo, "lockstepd loader", pg, &e) != 0)
             *pg = NULL;
         else if (perform(l, *pg, t, &e) == 0)
@@ -209,7 +221,7 @@ static void *run_work(void *arg)
     struct task t;
 
     pulse_begin("loader");
-    while (next_work(l, &t)) {
+    while (next_work(l, &pg, &t)) {
         pulse_allow(PULSE_WORK_MS);
         insist(l, &pg, &t);
     }
@@ -224,7 +236,7 @@ static void *run_documents(void *arg)
     struct task t;
 
     pulse_begin("documents");
-    while (next_document(l, &t)) {
+    while (next_document(l, &pg, &t)) {
         pulse_allow(PULSE_WORK_MS);
         insist(l, &pg, &t);
         pthread_mutex_lock(&l->lock);

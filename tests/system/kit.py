@@ -143,9 +143,9 @@ class Process:
 
 
 class Postgres:
-    """A private PostgreSQL on a Unix socket; as root it runs as another user."""
+    """A private PostgreSQL on a Unix socket; as root it runs as another user. With a source it is the standby of that one."""
 
-    def __init__(self, folder, is_durable=False):
+    def __init__(self, folder, is_durable=False, source=None):
         self.folder, self.port, self.name = folder, 5432, "lockstep"
         self.data, self.sockets = f"{folder}/data", f"{folder}/s"
         self.user = None
@@ -155,7 +155,10 @@ class Postgres:
             self.user = names.get("postgres") or names["nobody"]
             os.chown(folder, self.user.pw_uid, self.user.pw_gid)
         self._run(["mkdir", "-p", self.sockets])
-        self._run([f"{PG_BIN}/initdb", "-D", self.data, "-U", "lockstep", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"])
+        if source:
+            self._run([f"{PG_BIN}/pg_basebackup", "-D", self.data, "-U", "lockstep", "-h", source.sockets, "-R", "-X", "stream", "-c", "fast", "-N"])
+        else:
+            self._run([f"{PG_BIN}/initdb", "-D", self.data, "-U", "lockstep", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"])
         self.process = Process("postgres", [
             f"{PG_BIN}/postgres", "-D", self.data, "-k", self.sockets, "-c", "listen_addresses=", "-c", f"fsync={'on' if is_durable else 'off'}",
             "-c", "max_connections=200", "-c", "log_min_messages=warning", "-c", "shared_buffers=64MB"],
