@@ -107,11 +107,19 @@ static void stop_leading(struct loop *l, const char *router_address)
     l->edges.gen = 0;
 }
 
+/* Anybody may ask whether this coordinator is ready: what the database says, with its hosts and
+ * paths, is for the log. */
+static const char *words_of(const struct err *why)
+{
+    return why->is_inner ? "the database could not do this; the log of this coordinator says why"
+                         : why->text;
+}
+
 /* Rather nobody leads than somebody who knows half of what is open. Another coordinator may know
  * all of it; if none does, people read here what stands in the way. */
 static void decline(struct loop *l, const struct err *why)
 {
-    snprintf(l->hindrance, sizeof(l->hindrance), "%.300s", why->text);
+    snprintf(l->hindrance, sizeof(l->hindrance), "%.300s", words_of(why));
     note_leader(l, "", false, l->hindrance);
     if (why->kind == ERR_STALE) {
         l->is_mending = true;
@@ -171,7 +179,7 @@ static void on_lease(struct loop *l, struct lease_news *news)
     case LEASE_TROUBLE:
         log_warn("the database does not answer; waiting for it", "reason", news->reason.text);
         if (!l->leading)
-            note_leader(l, "", false, news->reason.text);
+            note_leader(l, "", false, words_of(&news->reason));
         break;
     }
     snapshot_free(news->snapshot);
