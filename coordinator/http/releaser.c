@@ -23,6 +23,7 @@ struct releaser {
     pthread_cond_t changed;
     pthread_t thread;
     bool is_woken, is_stopping;
+    int64_t after; /* the last scope that was looked at; 0: begin anew */
 };
 
 /* Another coordinator, or a write, may have been faster: asked again under the lock. */
@@ -46,22 +47,38 @@ static int release_one(struct request *rq, const char *service, const char *envi
     return transaction_commit(&t, e);
 }
 
-static void release_all(struct releaser *r)
+/* One lot. Those that stay due for long do not keep the ones behind them waiting: the next look goes
+ * on where this one ends, and begins anew behind the last. */
+static int release_some(struct releaser *r, struct request *rq, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
+    size_t count;
+
+    if (due_list(rq->pg, r->after, &rows, e) < 0)
+        return -1;
+    count = rows_count(rows);
+    r->after = count < DUE_LOT ? 0 : rows_int(rows, count - 1, 2);
+    for (size_t i = 0; i < count; i++) {
+        pulse_beat();
+        if (release_one(rq, rows_text(rows, i, 0), rows_text(rows, i, 1), e) < 0)
+            log_warn("not released", "service", rows_text(rows, i, 0), "environment",
+                     rows_text(rows, i, 1), "reason", e->text);
+    }
+    return 0;
+}
+
+static void release_all(struct releaser *r)
+{
     struct request rq = { .owner.name = "lockstepd" };
+    bool was_behind = r->after > 0;
     struct err e = { 0 };
-    int rc;
 
     if (pg_pool_take(r->pool, POOL_WAIT_MS, &rq.pg, &e) < 0)
         return;
     if (freezes_hold(rq.pg, &e) < 0)
         log_warn("rollouts are not held back by freezes", "reason", e.text);
-    rc = due_list(rq.pg, &rows, &e);
-    for (size_t i = 0; rc == 0 && i < rows_count(rows); i++)
-        if (release_one(&rq, rows_text(rows, i, 0), rows_text(rows, i, 1), &e) < 0)
-            log_warn("not released", "service", rows_text(rows, i, 0), "environment",
-                     rows_text(rows, i, 1), "reason", e.text);
+    if (release_some(r, &rq, &e) == 0 && was_behind && r->after == 0)
+        (void)!release_some(r, &rq, &e);
     pg_pool_give(r->pool, &rq.pg);
 }
 

@@ -54,10 +54,12 @@ int due_note_back(struct pg *pg, const struct scope *scope, int64_t rollout_id, 
                     PARAM_INT(rollout_id));
 }
 
-int due_list(struct pg *pg, struct rows **out, struct err *e)
+int due_list(struct pg *pg, int64_t after, struct rows **out, struct err *e)
 {
-    return pg_query(pg, "SELECT s.service, s.environment " DUE "ORDER BY s.scope_id LIMIT 100",
-                    NULL, 0, out, e);
+    return PG_QUERY(pg,
+                    "SELECT s.service, s.environment, s.scope_id " DUE "AND s.scope_id > $1"
+                    " ORDER BY s.scope_id LIMIT $2",
+                    out, e, PARAM_INT(after), PARAM_INT(DUE_LOT));
 }
 
 int due_is(struct pg *pg, const struct scope *scope, bool *out, struct err *e)

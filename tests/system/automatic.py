@@ -113,3 +113,20 @@ def test_nobody_was_there(world):
 def test_nobody_was_there_for_a_strict_strategy(world):
     """the same where the strategy fails for who cannot be reached"""
     nobody(world, "strict", "strict-quick")
+
+
+def test_a_child_is_released_behind_many_that_wait(world):
+    """a parent's change reaches readers of a child though more scopes than one look takes wait for the end of a freeze"""
+    world.ok("PUT", "/environments/cold", {"policy": "auto", "default_strategy": "eventual"})
+    world.ok("PUT", "/freezes/cold", {"environment": "cold", "reason": "winter"})
+    world.postgres.sql("""WITH s AS (INSERT INTO scope (service, environment, head) SELECT 'cold-' || i, 'cold', 1 FROM generate_series(1, 230) AS i
+                            RETURNING scope_id), r AS (INSERT INTO revision (scope_id, revision, created_by) SELECT scope_id, 1, 'tests' FROM s)
+                          INSERT INTO config_version (scope_id, key, version, revision, value_type, value, created_by)
+                            SELECT scope_id, 'k', 1, 1, 'string', 'v', 'tests' FROM s""")
+    world.set("above/prod", {"inherited": "1"})
+    world.ok("PUT", "/parents/below/staging", {"parents": ["above/prod"]})
+    wait_until(lambda: value(world, "below/staging/inherited") == "1", "the child has it")
+    world.set("above/prod", {"inherited": "2"})
+    wait_until(lambda: value(world, "below/staging/inherited") == "2", "the change comes down to readers", 30)
+    frozen = [s for s in world.ok("GET", "/services?limit=500")["services"] if s["environment"] == "cold"]
+    equal({s["released"] for s in frozen}, {0}, "what is frozen stays unreleased")
