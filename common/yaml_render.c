@@ -179,11 +179,12 @@ static void emit_value(yaml_emitter_t *to, const struct document_item *item)
         emit_scalar(to, item->text, false);
         break;
     case VALUE_JSON:
-        if (depth_of(item->text) > JSON_LEVELS_MAX) {
+        /* What somebody wrote into a row by hand may be no JSON at all: it goes out as it is. */
+        if (depth_of(item->text) > JSON_LEVELS_MAX ||
+            canon_parse("a stored value", item->text, strlen(item->text), &node, &e) < 0) {
             emit_tagged(to, "!json", item->text, YAML_SINGLE_QUOTED_SCALAR_STYLE);
             break;
         }
-        MUST(canon_parse("a stored value", item->text, strlen(item->text), &node, &e) == 0);
         emit_json(to, node);
         json_decref(node);
         break;

@@ -15,15 +15,29 @@
 #include "coordinator/store/strategies.h"
 #include "coordinator/store/trail.h"
 
-static json_t *environment_json(const struct rows *rows, size_t row)
+/* Settings that cannot be read say nothing of approvals: they are not shown as none. */
+static int environment_json(const struct rows *rows, size_t row, json_t **out_out, struct err *e)
 {
+    json_error_t why = { .text = "no object" };
+    json_t *settings = json_loads(rows_text(rows, row, 2), JSON_DECODE_ANY, &why);
     json_t *out = json_pack("{s:s,s:s,s:s,s:i,s:n,s:n,s:n}", "name", rows_text(rows, row, 0),
                             "policy", rows_text(rows, row, 1), "updated_at",
                             rows_text(rows, row, 3), "approvals", 0, "default_strategy",
                             "allowed_strategies", "retention");
 
-    MUST(json_object_update_new(out, json_loads(rows_text(rows, row, 2), 0, NULL)) == 0);
-    return out;
+    *out_out = out;
+    if (json_object_update(out, settings) == 0) {
+        json_decref(settings);
+        return 0;
+    }
+    json_decref(settings);
+    json_decref(out);
+    *out_out = NULL;
+    return err_code(e, ERR_CORRUPT, "unreadable_row",
+                    "the settings of environment %.100s cannot be read (%.100s): set them anew "
+                    "(PUT /environments/%.100s)",
+                    rows_text(rows, row, 0), *why.text ? why.text : "no object",
+                    rows_text(rows, row, 0));
 }
 
 int environments_get_all(struct request *rq, struct reply *re, struct err *e)
@@ -34,8 +48,15 @@ int environments_get_all(struct request *rq, struct reply *re, struct err *e)
     if (REQUEST_ONLY_QUERY(rq, e) < 0 || environments_list(rq->pg, "", &rows, e) < 0)
         return -1;
     items = json_array();
-    for (size_t i = 0; i < rows_count(rows); i++)
-        json_array_append_new(items, environment_json(rows, i));
+    for (size_t i = 0; i < rows_count(rows); i++) {
+        json_t *one;
+
+        if (environment_json(rows, i, &one, e) < 0) {
+            json_decref(items);
+            return -1;
+        }
+        json_array_append_new(items, one);
+    }
     return reply_list(re, "environments", items, NULL);
 }
 
@@ -44,10 +65,10 @@ static int get_environment(struct request *rq, const char *name, json_t **out, s
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
+    *out = NULL;
     if (environments_list(rq->pg, name, &rows, e) < 0)
         return -1;
-    *out = rows_count(rows) ? environment_json(rows, 0) : NULL;
-    return 0;
+    return rows_count(rows) ? environment_json(rows, 0, out, e) : 0;
 }
 
 static int reply_environment(struct request *rq, struct reply *re, int status, const char *name,
@@ -207,9 +228,10 @@ static int put(struct request *rq, const struct wish *w, const char *settings, b
                struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
-    json_t *old;
+    json_t *old = NULL;
 
-    if (transaction_begin(&t, rq, e) < 0 || get_environment(rq, w->name, &old, e) < 0)
+    if (transaction_begin(&t, rq, e) < 0 ||
+        (get_environment(rq, w->name, &old, e) < 0 && e->kind != ERR_CORRUPT))
         return -1;
     if (environments_put(rq->pg, w->name, w->policy, settings, is_new, e) < 0) {
         json_decref(old);

@@ -10,6 +10,7 @@
 #include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/reveal.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/inherit_grants.h"
@@ -121,7 +122,8 @@ int parents_get_all(struct request *rq, struct reply *re, struct err *e)
         json_array_append_new(items, json_pack("{s:s,s:s,s:o}", "service_name",
                                                rows_text(rows, i, 0), "environment",
                                                rows_text(rows, i, 1), "parents",
-                                               json_loads(rows_text(rows, i, 2), 0, NULL)));
+                                               rowjson(rows_text(rows, i, 2), "parents of a scope of",
+                                                       rows_text(rows, i, 0))));
         snprintf(cursor, sizeof(cursor), "%s/%s", rows_text(rows, i, 0), rows_text(rows, i, 1));
     }
     return reply_list(re, "parents", items, is_more ? cursor : NULL);

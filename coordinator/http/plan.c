@@ -12,6 +12,7 @@
 #include "coordinator/core/cohort.h"
 #include "coordinator/http/conform.h"
 #include "coordinator/http/reply.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/whole.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
@@ -329,7 +330,7 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
         json_array_append_new(stages, stage_json(p, i));
     *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i,s:b,s:o}", "dry_run", 1,
                      "plan", p->hash, "changes", changes, "strategy",
-                     json_loads(p->strategy, 0, NULL), "strategy_name", p->strategy_name,
+                     rowjson(p->strategy, "strategy of a plan", p->hash), "strategy_name", p->strategy_name,
                      "servers", (int)p->server_count, "stages", stages, "unreachable",
                      unreachable_json(p), "rolled_back", rolled_back,
                      "approvals", (int)p->approvals, "pauses_for_secrets",

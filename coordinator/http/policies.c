@@ -10,6 +10,7 @@
 #include "common/name.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/strategies.h"
@@ -18,13 +19,17 @@
 
 /* ---------------------------------------------------------------- strategies */
 
-/* The strategy's own fields, its name and whether it is built in in front. */
+/* The strategy's own fields, its name and whether it is built in in front. One that this version
+ * does not understand is shown as it is stored. */
 static json_t *strategy_json(const char *name, const char *body, bool is_built_in)
 {
     json_t *out = json_pack("{s:s,s:b}", "name", name, "built_in", is_built_in);
     char *complete = strategy_complete(body);
+    json_t *fields = rowjson(complete ? complete : body, "strategy", name);
 
-    MUST(json_object_update_new(out, json_loads(complete, 0, NULL)) == 0);
+    if (json_is_object(fields))
+        json_object_update_missing(out, fields);
+    json_decref(fields);
     free(complete);
     return out;
 }
@@ -78,11 +83,7 @@ int strategies_get_all(struct request *rq, struct reply *re, struct err *e)
     items = calloc(count + rows_count(rows), sizeof(json_t *));
     MUST(items);
     for (size_t i = 0; i < count; i++) {
-        char *body = NULL;
-
-        MUST(strategies_get(rq->pg, names[i], &body, e) == 0);
-        items[n++] = strategy_json(names[i], body, true);
-        free(body);
+        items[n++] = strategy_json(names[i], strategy_built_in(names[i]), true);
     }
     for (size_t i = 0; i < rows_count(rows); i++)
         items[n++] = strategy_json(rows_text(rows, i, 0), rows_text(rows, i, 1), false);

@@ -7,6 +7,7 @@
 
 #include "common/invariant.h"
 #include "coordinator/core/cohort.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout_views.h"
 #include "coordinator/store/strategy.h"
@@ -175,9 +176,9 @@ static bool has_phase(const struct rollout_view *v)
 
 static void add_approvals(const struct rollout_view *v, json_t *out)
 {
-    json_t *given = json_loads(*v->approvals ? v->approvals : "[]", 0, NULL);
+    json_t *given =
+        rowjson(*v->approvals ? v->approvals : "[]", "approvals of a rollout", v->id);
 
-    MUST(given);
     json_object_set_new(out, "approvals",
                         json_pack("{s:I,s:o}", "needed", (json_int_t)v->approvals_needed, "given",
                                   given));
@@ -203,7 +204,7 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
     json_object_update_new(
         out,
         json_pack("{s:o,s:s,s:s,s:b,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:o,s:o}", "strategy",
-                  json_loads(v->strategy, 0, NULL), "strategy_name", v->strategy_name, "note",
+                  rowjson(v->strategy, "strategy of a rollout", v->id), "strategy_name", v->strategy_name, "note",
                   v->note, "break_glass", v->is_break_glass, "created_by", v->created_by,
                   "created_at", v->created_at, "started_at", text_or_null(v->started_at),
                   "finished_at", text_or_null(v->finished_at), "counts", counts_json(&p->all),
@@ -276,6 +277,8 @@ int rollout_json_one(struct pg *pg, int64_t rollout_id, struct json_t **out, str
         return -1;
     *out = json_incref(json_array_get(list, 0));
     json_decref(list);
-    MUST(*out);
+    if (!*out)
+        return err_set(e, ERR_CORRUPT, "rollout number %lld has no row that can be shown",
+                       (long long)rollout_id);
     return 0;
 }

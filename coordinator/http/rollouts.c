@@ -13,6 +13,7 @@
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/http/rollout_json.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/streams.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
@@ -143,16 +144,18 @@ static json_t *text_or_null(const char *text)
 
 static json_t *server_json(const struct rollout_view_server *s)
 {
-    json_t *scopes = json_loads(*s->scopes ? s->scopes : "[]", 0, NULL);
+    json_t *scopes = rowjson(*s->scopes ? s->scopes : "[]", "scopes of a member", s->server);
 
     return json_pack("{s:s,s:o,s:s,s:s,s:s,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "server", s->server,
                      "stage", s->stage < 0 ? json_null() : json_integer(s->stage), "state",
                      s->state, "detail", s->detail, "reason", s->reason, "reachable",
                      s->is_reachable, "updated_at", text_or_null(s->updated_at), "ready_at",
                      text_or_null(s->ready_at), "applied_at", text_or_null(s->applied_at),
-                     "scopes", scopes, "steps", json_loads(s->steps, 0, NULL), "failed_step",
+                     "scopes", scopes, "steps", rowjson(s->steps, "steps of a member", s->server),
+                     "failed_step",
                      text_or_null(s->failed_step), "reverted_to",
-                     *s->reverted ? json_loads(s->reverted, 0, NULL) : json_null());
+                     *s->reverted ? rowjson(s->reverted, "reverted_to of a member", s->server)
+                                  : json_null());
 }
 
 static int check_server_filter(const char *state, const char *label, struct err *e)

@@ -9,6 +9,7 @@
 #include "common/name.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
@@ -25,11 +26,13 @@ static json_t *view_json(const struct server_view *s)
 {
     json_t *out = json_pack(
         "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o}", "name", s->name, "public_key", s->public_key,
-        "state", s->state, "reachable", s->is_reachable, "labels", json_loads(s->labels, 0, NULL),
-        "agent_version", s->agent_version, "enrolled_at", s->enrolled_at, "last_seen",
+        "state", s->state, "reachable", s->is_reachable, "labels",
+        rowjson(s->labels, "labels of a server", s->name), "agent_version", s->agent_version,
+        "enrolled_at", s->enrolled_at, "last_seen",
         *s->last_seen ? json_string(s->last_seen) : json_null(), "allowed_scopes",
-        json_loads(s->allowed, 0, NULL), "scopes", json_loads(s->scopes, 0, NULL), "clone",
-        json_loads(s->clone, JSON_DECODE_ANY, NULL));
+        rowjson(s->allowed, "allowed scopes of a server", s->name), "scopes",
+        rowjson(s->scopes, "scopes of a server", s->name), "clone",
+        rowjson(s->clone, "clone of a server", s->name));
 
     return out;
 }

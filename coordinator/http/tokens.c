@@ -10,6 +10,7 @@
 #include "common/invariant.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/fields.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/tokens.h"
@@ -32,9 +33,8 @@ static json_t *text_or_null(const char *text)
 
 static json_t *token_json(const struct token_row *t)
 {
-    json_t *grants = json_loads(t->grants, 0, NULL);
+    json_t *grants = rowjson(t->grants, "grants of a token", t->id);
 
-    MUST(grants);
     return json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:s,s:o,s:o,s:o}", "id", t->id, "name", t->name,
                      "subject", t->subject, "made_by", text_or_null(t->made_by), "grants", grants,
                      "created_by", t->created_by, "created_at", t->created_at,

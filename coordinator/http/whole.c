@@ -14,6 +14,7 @@
 #include "coordinator/http/etag.h"
 #include "coordinator/http/render.h"
 #include "coordinator/http/reveal.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
@@ -225,7 +226,8 @@ int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
             items, json_pack("{s:I,s:s,s:s,s:s,s:o,s:I,s:b,s:s,s:o}", "revision",
                              (json_int_t)r.revision,
                              "created_at", r.created_at, "created_by", r.created_by, "description",
-                             r.description, "keys", json_loads(*r.keys ? r.keys : "[]", 0, NULL),
+                             r.description, "keys", rowjson(*r.keys ? r.keys : "[]", "keys of a revision of",
+                                                      scope.service),
                              "keys_changed", (json_int_t)r.keys_changed, "released",
                              r.was_released, "state", r.state, "cause", cause_json(&r)));
         pg_int((int64_t)r.revision, cursor);

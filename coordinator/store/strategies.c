@@ -16,8 +16,7 @@ char *strategy_complete(const char *body)
     char *text;
 
     MUST(spec);
-    MUST(strategy_parse(body, spec, NULL, &e) == 0);
-    text = strategy_format(spec);
+    text = strategy_parse(body, spec, NULL, &e) == 0 ? strategy_format(spec) : NULL;
     free(spec);
     return text;
 }

@@ -13,7 +13,7 @@ struct rows;
  * ERR_NOT_FOUND unknown_strategy. */
 int strategies_get(struct pg *pg, const char *name, char **body_out, struct err *e)
     __attribute__((warn_unused_result));
-/* With every default written out; malloc'ed. */
+/* With every default written out; malloc'ed. NULL: this version does not understand it. */
 char *strategy_complete(const char *body);
 /* Write a stored one. ERR_CONFLICT built_in for those names. */
 int strategies_put(struct pg *pg, const char *name, const char *body, bool *is_new_out,

@@ -30,6 +30,22 @@ def release(world, scope, values):
     world.wait_state(world.start_rollout(scope, "all-at-once"), "completed")
 
 
+def test_every_hit_is_counted(world):
+    """what is answered from memory is counted one by one, though limits take only every tenth: 137 questions of one connection are 137 hits"""
+    c = world.coordinators[0]
+    release(world, "counted/prod", {"a": "1"})
+    wait_until(lambda: c.api("GET", "/config/counted/prod/a").status == 200, "it is released")
+    before = metric(c, "hits_total")
+    connection = http.client.HTTPConnection("127.0.0.1", c.http, timeout=30)
+    for _ in range(137):
+        connection.request("GET", "/api/v1/config/counted/prod/a", headers={"Authorization": f"Bearer {world.token}"})
+        answer = connection.getresponse()
+        answer.read()
+        equal(answer.status, 200, "status")
+    connection.close()
+    equal(metric(c, "hits_total") - before, 137, "hits counted")
+
+
 def test_same_bytes(world):
     """a hit is the miss, byte by byte: values, absent keys, ETag, 304, aliases"""
     c = world.coordinators[0]
