@@ -17,6 +17,8 @@ static void on_vote(struct leader *l, const struct ack *a)
             return;
         bitset_add(&r->failed, a->server);
         bitset_remove(&r->silent, a->server);
+        if (r->outcome[a->server] < outcome_rank(a->number, true))
+            r->outcome[a->server] = outcome_rank(a->number, true);
         return;
     }
     bitset_remove(&r->silent, a->server);

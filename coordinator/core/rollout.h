@@ -94,7 +94,7 @@ struct member_load {
     bool is_broken;          /* it could not obey the ROLLBACK */
     bool is_applied, is_failed, is_rolled_back, is_aborted, is_silent;
     bool is_unfit; /* and has not applied since */
-    uint64_t outcome; /* rank of the newest outcome of an ACTIVATE; 0: none */
+    uint64_t outcome; /* rank of the newest outcome or refusal; 0: none */
 };
 
 /* A rollout as it was found in the database. */
@@ -154,14 +154,14 @@ struct rollout {
     bool is_touched;       /* this step changed its facts */
     uint64_t first_number; /* of the first attempt known: nothing below it is of this rollout */
     uint64_t *asked;       /* per server: the newest attempt that asked it; 0: none */
-    uint64_t *outcome;     /* per server: rank of the newest outcome of an ACTIVATE; 0: none */
+    uint64_t *outcome;     /* per server: rank of the newest outcome or refusal; 0: none */
 };
 
 #define ROLLOUT_SET_COUNT (2 + ROLLOUT_STAGES_MAX + 19) /* the round's two among them */
 /* So many sets fit into the memory of a rollout: its own, and two numbers per server. */
 #define ROLLOUT_MEMORY_SETS (ROLLOUT_SET_COUNT + 2 * 64)
 
-/* Outcomes of one server come in the order of their attempts, and within one attempt it may have
+/* Odd: it failed, or refused. Outcomes of one server come in the order of their attempts, and within one attempt it may have
  * applied and gone back since, never the other way round. So an outcome is news when its rank is
  * above the newest one's, in whichever order they arrive. */
 static inline uint64_t outcome_rank(uint64_t attempt, bool is_failed)

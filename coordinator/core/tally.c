@@ -130,17 +130,30 @@ static struct count count_round(struct rollout *r, const struct fleet *fleet, bo
     return n;
 }
 
+/* Somebody of the stage failed in it, whoever said retry since, and did not apply after that. */
+static bool has_failed_before(const struct rollout *r)
+{
+    for (uint32_t w = 0; w < r->opened.word_count; w++) {
+        uint64_t left = r->stage_members[r->stage].words[w] | r->round.cohort.words[w];
+
+        for (left &= ~r->applied.words[w]; left; left &= left - 1)
+            if (r->outcome[w * 64 + (uint32_t)__builtin_ctzll(left)] & 1)
+                return true;
+    }
+    return false;
+}
+
 /* Nobody voted, nobody failed and nobody is there to be waited for: whoever is away had its time,
  * unless the strategy waits for it or calls that a failure. Members that were ready before the
  * decision and are away since are something else; those that came back without their slot, and
  * not on the base, are not. */
 static bool is_vacant(const struct rollout *r, const struct count *n, bool is_late)
 {
-    if (n->ok + n->tried + n->waited > 0)
+    if (n->ok + n->tried + n->waited > 0 || (n->gone > 0 && !is_late) || has_failed_before(r))
         return false;
     if (n->gone == 0)
         return true;
-    return is_late && r->strategy.unreachable == UNREACHABLE_SKIP &&
+    return r->strategy.unreachable == UNREACHABLE_SKIP &&
            (!r->round.is_decided || r->strategy.is_eventual || n->away == 0);
 }
 

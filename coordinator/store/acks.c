@@ -199,10 +199,12 @@ static int write_refused(struct pg *pg, const struct known *k, const struct colu
 {
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'failed', detail = 'refused',"
+                    " outcome_rank = greatest(m.outcome_rank, $5),"
                     " reason = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
                     " AND m.attempt_number = $4 AND m.state IN ('pending', 'ready')",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
-                    PARAM_INT(k->number));
+                    PARAM_INT(k->number),
+                    PARAM_INT(outcome_rank((uint64_t)k->number, true)));
 }
 
 static int write_aborted(struct pg *pg, const struct known *k, const struct columns *c,

@@ -25,21 +25,26 @@ struct saving {
 #define MEMBER_FAILED                                                                              \
     "(m.state = 'failed' OR (m.detail = 'silent' AND m.state IN ('pending', 'ready')))"
 
+/* It failed or refused once, and did not apply since, whoever said retry (outcome_rank of the core). */
+#define FAILED_BEFORE "m.outcome_rank % 2 = 1"
+
 /* S11: the open stage of rollout r met its rule: decided, somebody applied it or nobody of it was
- * there, and no more failed than the parameter `failed_max` allows. */
+ * there and failed, and no more failed than the parameter `failed_max` allows. */
 #define STAGE_PASSED(failed_max)                                                                   \
     "((SELECT a.outcome FROM attempt AS a WHERE a.rollout_id = r.rollout_id"                       \
     " AND a.stage = r.stage ORDER BY a.attempt DESC LIMIT 1) = 'activate'"                         \
     " AND (SELECT (count(*) FILTER (WHERE m.state = 'applied') > 0"                                \
-    " OR count(*) FILTER (WHERE " MEMBER_FAILED ") = 0)"                                           \
+    " OR count(*) FILTER (WHERE " MEMBER_FAILED " OR " FAILED_BEFORE ") = 0)"                      \
     " AND count(*) FILTER (WHERE " MEMBER_FAILED ") <= " failed_max "::bigint FROM member AS m"    \
     " WHERE m.rollout_id = r.rollout_id AND m.stage = r.stage))"
 
-/* Nobody of the attempt that is open applied or failed: it is passed over, and ends as an abort. A
- * READY may stand in the rows of a server that lost its disk since. */
+/* Nobody of the attempt that is open applied or failed, and nobody of its stage failed before: it is
+ * passed over, and ends as an abort. A READY may stand in the rows of a server that lost its disk
+ * since. */
 #define NOBODY_THERE                                                                               \
     "NOT EXISTS (SELECT 1 FROM member AS m WHERE m.rollout_id = r.rollout_id"                      \
-    " AND m.attempt_number = r.attempt_number AND m.state NOT IN ('pending', 'ready'))"
+    " AND (m.attempt_number = r.attempt_number AND m.state NOT IN ('pending', 'ready')"            \
+    " OR m.stage = r.stage AND " FAILED_BEFORE "))"
 int saving_close_attempt(struct saving *s, struct err *e) __attribute__((warn_unused_result));
 
 /* ERR_CONFLICT unless exactly one row was touched. */

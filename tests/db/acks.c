@@ -165,6 +165,8 @@ START_TEST(test_refused_with_its_reason)
     one(ACK_REFUSED, 1, attempt, NULL, "nginx: unknown directive");
     member_is(1, "failed", "refused");
     ck_assert_str_eq(reason(1), "validate: nginx: unknown directive");
+    ck_assert_int_eq(kit_int(pg, "SELECT outcome_rank - 2 * attempt_number FROM member"
+                                 " WHERE server_id = 1"), 1); /* failed, as the core counts */
     ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 0);
     one(ACK_READY, 2, attempt, NULL, NULL);
     ck_assert_uint_eq(one(ACK_REFUSED, 2, attempt, NULL, "imaged anew"), 1); /* a refusal stands */

@@ -173,6 +173,8 @@ START_TEST(test_the_next_stage_needs_the_one_before)
     members("state = 'failed'", "1");
     deserted.failed_max = 1;
     must_refuse(deserted); /* within the budget, and nobody applied */
+    members("state = 'pending', outcome_rank = 2 * attempt_number + 1", "1");
+    must_refuse(deserted); /* it was asked again, and is gone by now */
     members("state = 'applied'", "1");
     members("state = 'failed'", "2");
     must_refuse(ATTEMPT(1, 1, PHASE_BAKING)); /* one failed, none may */
@@ -194,7 +196,10 @@ START_TEST(test_a_stage_with_nobody_there_is_passed_over)
     must_refuse(ATTEMPT(0, 1, PHASE_PREPARING)); /* the same stage again */
     members("state = 'failed'", "2");
     must_refuse(ATTEMPT(1, 1, PHASE_PREPARING)); /* one was there, and said no */
-    members("state = 'ready'", "2"); /* and lost its disk since */
+    members("state = 'pending', outcome_rank = 2 * attempt_number + 1", "2");
+    must_refuse(ATTEMPT(1, 1, PHASE_PREPARING)); /* it was asked again, and is gone by now */
+    must_refuse(FINALIZE(PHASE_PREPARING));
+    members("state = 'ready', outcome_rank = 0", "2"); /* and lost its disk since */
     ck_assert_msg(write_with(ATTEMPT(1, 1, PHASE_PREPARING), rest, 2, NULL, 0) == 0, "%s",
                   err.text);
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(coalesce(outcome, '-'), ' ' ORDER BY number)"

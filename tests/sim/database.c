@@ -116,22 +116,31 @@ static struct decision_row *add_decision(struct world *w, struct rollout_row *r,
 
 /* ---- C1 ---- */
 
-/* The rule of save_part.h: somebody applied it, or nobody of it was there. */
+/* Somebody failed in it, whoever said retry since, and did not apply after that. */
+static bool failed_before(const struct member_row *m)
+{
+    return m->is_in && m->outcome & 1;
+}
+
+/* The rule of save_part.h: somebody applied it, or nobody of it was there and failed. */
 static bool stage_passed(const struct rollout_row *r, unsigned stage, uint32_t failed_max)
 {
-    unsigned applied = 0, failed = database_failures(r, stage);
+    unsigned applied = 0, failed = database_failures(r, stage), before = 0;
 
-    for (unsigned s = 0; s < SERVERS_MAX; s++)
+    for (unsigned s = 0; s < SERVERS_MAX; s++) {
         applied += r->members[s].is_in && r->members[s].stage == stage &&
                    r->members[s].state == MEMBER_APPLIED;
-    return (applied > 0 || failed == 0) && failed <= failed_max;
+        before += r->members[s].stage == stage && failed_before(&r->members[s]);
+    }
+    return (applied > 0 || failed + before == 0) && failed <= failed_max;
 }
 
 static bool nobody_there(const struct rollout_row *r)
 {
     for (unsigned s = 0; s < SERVERS_MAX; s++)
-        if (r->members[s].is_in && r->members[s].attempt_number == r->attempt_number &&
-            r->members[s].state > MEMBER_READY)
+        if ((r->members[s].is_in && r->members[s].attempt_number == r->attempt_number &&
+             r->members[s].state > MEMBER_READY) ||
+            (r->members[s].stage == r->stage && failed_before(&r->members[s])))
             return false;
     return true;
 }
@@ -217,8 +226,10 @@ static bool save_attempt(struct world *w, struct rollout_row *r, struct request 
 
     if (!may_open(d, r, &q->save))
         return false;
-    if (was == PHASE_PREPARING && q->save.attempt == 1)
+    if (was == PHASE_PREPARING && q->save.attempt == 1) {
+        judge_passed_over(w, r);
         close_attempts(w, r);
+    }
     a = &d->attempts[d->attempt_count];
     MUST(++d->attempt_count <= ATTEMPTS_MAX);
     fix_base(d, r);
@@ -299,6 +310,8 @@ static bool save_finalize(struct world *w, struct rollout_row *r, struct request
     if (r->phase == PHASE_BAKING ? !stage_passed(r, opened - 1, q->save.failed_max)
                                  : r->phase != PHASE_PREPARING || !nobody_there(r))
         return false;
+    if (r->phase == PHASE_PREPARING)
+        judge_passed_over(w, r);
     close_attempts(w, r);
     fix_base(d, r);
     r->phase = PHASE_FINALIZING;

@@ -31,6 +31,8 @@ static void record_vote(struct database *d, const struct ack *a)
     if (m->state != MEMBER_PENDING && m->state != MEMBER_READY)
         return;
     m->state = a->kind == ACK_READY ? MEMBER_READY : MEMBER_FAILED;
+    if (a->kind == ACK_REFUSED && m->outcome < outcome_rank(a->number, true))
+        m->outcome = outcome_rank(a->number, true);
     m->is_ready |= a->kind == ACK_READY;
     m->is_silent = false;
 }

@@ -42,6 +42,15 @@ static bool told_of_failing(const struct world *w, unsigned who, const struct ro
     return false;
 }
 
+/* Whoever was asked again and left is no success: it told that it failed. */
+static bool has_told_failed(const struct world *w, uint64_t rollout)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (w->told_failed[rollout - 1][s])
+            return true;
+    return false;
+}
+
 /* "Nobody was there" is never "it failed": unasked, a rollout turns back over somebody who refused,
  * failed, was there and said nothing in time, or whose check fails. */
 static void judge_turning(struct world *w, const struct rollout *r, const struct save *s)
@@ -50,7 +59,7 @@ static void judge_turning(struct world *w, const struct rollout *r, const struct
                  (s->kind == SAVE_MOVE && s->to == PHASE_ABORTING);
 
     if (turns && !s->command && bitset_is_empty(&r->failed) && bitset_is_empty(&r->silent) &&
-        bitset_is_empty(&r->failing))
+        bitset_is_empty(&r->failing) && !has_told_failed(w, r->id))
         violated(w, "worse: rollout %llu turns back and nobody failed", (unsigned long long)r->id);
 }
 

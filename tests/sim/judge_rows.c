@@ -4,17 +4,26 @@
 
 #define U(x) ((unsigned long long)(x))
 
-/* The newest attempt of which a server told that it applied, or failed: kept apart from the rows.
- */
+static void tell(uint64_t *told, uint64_t attempt)
+{
+    *told = attempt > *told ? attempt : *told;
+}
+
+/* The newest attempt of which a server told that it applied, or failed or refused: kept apart from
+ * the rows. Whoever runs the candidate refuses nothing. */
 void judge_told_outcome(struct world *w, const struct ack *a)
 {
+    const struct attempt_row *attempt = database_attempt(&w->database, a->number);
     const struct decision_row *d = database_decision(&w->database, a->number);
-    uint64_t *told = a->kind == ACK_FAILED ? w->told_failed[0] : w->told_applied[0];
+    bool is_activate = d && d->kind == DECISION_ACTIVATE;
 
-    if (!d || d->kind != DECISION_ACTIVATE || (a->kind != ACK_FAILED && a->kind != ACK_APPLIED))
-        return;
-    told += (d->rollout - 1) * SERVERS_MAX + a->server;
-    *told = d->attempt > *told ? d->attempt : *told;
+    if (is_activate && a->kind == ACK_FAILED)
+        tell(&w->told_failed[d->rollout - 1][a->server], d->attempt);
+    if (is_activate && a->kind == ACK_APPLIED)
+        tell(&w->told_applied[d->rollout - 1][a->server], d->attempt);
+    if (attempt && a->kind == ACK_REFUSED &&
+        w->database.rollouts[attempt->rollout - 1].members[a->server].state <= MEMBER_READY)
+        tell(&w->told_failed[attempt->rollout - 1][a->server], a->number);
 }
 
 /* In which scopes a server told what became of a ROLLBACK there. One that failed is tried again. */
@@ -45,19 +54,30 @@ static unsigned count_applied(const struct world *w, const struct rollout_row *r
     return n;
 }
 
-/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed in the
- * attempt that asked it last: a failure before that was taken back by who said retry. Its budget is
- * judged where the next one opens. */
+/* Some member of the open stage told that it failed, or refused, and not that it applied since. */
+static bool has_failed(const struct world *w, const struct rollout_row *r)
+{
+    for (unsigned s = 0; s < SERVERS_MAX; s++)
+        if (r->members[s].is_in && r->members[s].stage == r->stage &&
+            w->told_failed[r->id - 1][s] > 0 &&
+            w->told_failed[r->id - 1][s] >= w->told_applied[r->id - 1][s])
+            return true;
+    return false;
+}
+
+/* S11: a stage passes when somebody applied it, or nobody of it was there and none failed, whoever
+ * said retry since. Its budget is judged where the next one opens. */
 void judge_passed(struct world *w, const struct rollout_row *r)
 {
-    bool has_failed = database_failures(r, r->stage) > 0;
-
-    for (unsigned s = 0; s < SERVERS_MAX; s++)
-        has_failed |= r->members[s].is_in && r->members[s].stage == r->stage &&
-                      w->told_failed[r->id - 1][s] &&
-                      w->told_failed[r->id - 1][s] >= r->members[s].attempt_number;
-    if (count_applied(w, r) == 0 && has_failed)
+    if (count_applied(w, r) == 0 && (has_failed(w, r) || database_failures(r, r->stage) > 0))
         violated(w, "S11: stage %u of rollout %llu passed and nobody applied it", r->stage,
+                 U(r->id));
+}
+
+void judge_passed_over(struct world *w, const struct rollout_row *r)
+{
+    if (r->is_opened && has_failed(w, r))
+        violated(w, "S11: stage %u of rollout %llu is passed over, and failed before", r->stage,
                  U(r->id));
 }
 

@@ -319,6 +319,8 @@ void judge_attempt(struct world *w, const struct rollout_row *r, const struct at
 unsigned judge_blamed(const struct rollout_row *r, unsigned stage);
 unsigned judge_budget(const struct rollout_row *r, unsigned stage);
 void judge_passed(struct world *w, const struct rollout_row *r);
+/* The open stage, whose attempt ends as an abort because nobody was there. */
+void judge_passed_over(struct world *w, const struct rollout_row *r);
 void judge_outcome(struct world *w, struct attempt_row *a, enum attempt_outcome outcome);
 void judge_decision(struct world *w, const struct rollout_row *r, const struct decision_row *d);
 void judge_ack(struct world *w, const struct ack_note *note);

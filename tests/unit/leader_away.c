@@ -133,6 +133,40 @@ START_TEST(test_a_vacant_stage_that_failed_before_is_lost)
 }
 END_TEST
 
+/* A retry took the failure back, and then everybody of the stage left: nothing is known of it but
+ * that it failed. A person decides. */
+static void lose_its_only_server(void)
+{
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    revoke(0);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    wait_out(0xfe, 31000);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+}
+
+START_TEST(test_a_stage_that_failed_is_not_passed_over)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    ack(ACK_FAILED, 0, 2);
+    lose_its_only_server();
+}
+END_TEST
+
+START_TEST(test_a_stage_that_refused_is_not_passed_over)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    everybody_says_hello();
+    start();
+    ack(ACK_REFUSED, 0, 1);
+    lose_its_only_server();
+}
+END_TEST
+
 START_TEST(test_a_deserted_stage_pauses_where_that_is_asked_for)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -156,6 +190,8 @@ int main(void)
         test_members_that_vanish_after_the_decision_are_waited_for,
         test_a_deserted_stage_is_lost,
         test_a_vacant_stage_that_failed_before_is_lost,
+        test_a_stage_that_failed_is_not_passed_over,
+        test_a_stage_that_refused_is_not_passed_over,
         test_a_deserted_stage_pauses_where_that_is_asked_for,
     };
 
