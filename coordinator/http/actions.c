@@ -179,7 +179,8 @@ static int give_up(struct request *rq, bool *is_withdrawn, struct err *e)
     if (commands_withdraw(rq->pg, rq->waiting_for, is_withdrawn, e) < 0 || !*is_withdrawn)
         return -1;
     return err_code(e, ERR_UNAVAILABLE, "no_leader",
-                    "no leader took the command in time; it was withdrawn and did nothing");
+                    "no leader carried the command out in time; it was withdrawn. Look at the "
+                    "rollout before you say it again: one that was on its way by then still counts");
 }
 
 static bool is_completed(const struct act *a)

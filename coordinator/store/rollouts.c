@@ -222,8 +222,10 @@ int commands_look(struct pg *pg, int64_t command_id, enum command_state *state_o
     SCOPED(rows_free) struct rows *rows = NULL;
     const char *state;
 
-    if (PG_QUERY(pg, "SELECT state, answer FROM command WHERE command_id = $1", &rows, e,
-                 PARAM_INT(command_id)) < 0)
+    if (PG_QUERY(pg,
+                 "SELECT CASE answer WHEN 'withdrawn' THEN 'gone' ELSE state END, answer"
+                 " FROM command WHERE command_id = $1",
+                 &rows, e, PARAM_INT(command_id)) < 0)
         return -1;
     state = rows_count(rows) ? rows_text(rows, 0, 0) : "gone";
     snprintf(answer_out, COMMAND_ANSWER_SIZE, "%s", rows_count(rows) ? rows_text(rows, 0, 1) : "");
@@ -239,7 +241,8 @@ int commands_withdraw(struct pg *pg, int64_t command_id, bool *is_withdrawn_out,
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "DELETE FROM command WHERE command_id = $1 AND state = 'waiting' RETURNING 1",
+                 "UPDATE command SET state = 'refused', answer = 'withdrawn', answered_at = now()"
+                 " WHERE command_id = $1 AND state = 'waiting' RETURNING 1",
                  &rows, e, PARAM_INT(command_id)) < 0)
         return -1;
     *is_withdrawn_out = rows_count(rows) == 1;

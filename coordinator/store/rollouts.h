@@ -105,7 +105,8 @@ enum command_state { COMMAND_WAITING, COMMAND_DONE, COMMAND_NOT_ALLOWED, COMMAND
 int commands_look(struct pg *pg, int64_t command_id, enum command_state *state_out,
                   char answer_out[COMMAND_ANSWER_SIZE], struct err *e)
     __attribute__((warn_unused_result));
-/* Takes a waiting one back; false when it was answered meanwhile. */
+/* Takes a waiting one back; false when it was answered meanwhile. A leader that is carrying it out
+ * at this moment says so in its row. */
 int commands_withdraw(struct pg *pg, int64_t command_id, bool *is_withdrawn_out, struct err *e)
     __attribute__((warn_unused_result));
 

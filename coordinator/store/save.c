@@ -97,6 +97,8 @@ static int mark_silent(struct saving *s, struct err *e)
                     PARAM_TEXT(phase_name(s->save->from)));
 }
 
+/* Its caller may have withdrawn it when it was on its way already: it is carried out all the same,
+ * and its row says so. */
 static int answer_command(struct saving *s, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -104,8 +106,8 @@ static int answer_command(struct saving *s, struct err *e)
     if (!s->save->command)
         return 0;
     if (PG_QUERY(s->pg,
-                 "UPDATE command SET state = 'done', answered_at = now()"
-                 " WHERE command_id = $1 AND state = 'waiting'",
+                 "UPDATE command SET state = 'done', answer = '', answered_at = now()"
+                 " WHERE command_id = $1 AND (state = 'waiting' OR answer = 'withdrawn')",
                  &rows, e, PARAM_INT(s->save->command)))
         return -1;
     return saving_expect(s, rows, "a command is answered", e);

@@ -486,23 +486,6 @@ START_TEST(test_resuming_forgives_silence)
 }
 END_TEST
 
-START_TEST(test_a_command_is_answered_in_the_same_transaction)
-{
-    struct save save = PAUSE(PHASE_PREPARING, true);
-
-    save.command = (uint64_t)kit_int(pg,
-                                     "INSERT INTO command (rollout_id, action, actor, reason)"
-                                     " VALUES (%lld, 'pause', 'maria', 'lunch')"
-                                     " RETURNING command_id",
-                                     (long long)rollout_id);
-    must_write(save);
-    ck_assert_str_eq(kit_text(pg, "SELECT state FROM command"), "done");
-    ck_assert_str_eq(kit_text(pg, "SELECT actor || ' ' || action || ' ' || (data ->> 'reason')"
-                                  " FROM audit"), "maria rollout.pause lunch");
-    must_refuse(save); /* answered already: nothing of it is written */
-}
-END_TEST
-
 /* ---------------------------------------------------------------- fence and compare-and-set */
 
 START_TEST(test_the_fence_alone_stops_an_old_leader)
@@ -586,7 +569,6 @@ int main(void)
     tcase_add_test(tests, test_an_unopened_rollout_ends_at_once);
     tcase_add_test(tests, test_an_opened_rollout_does_not_end_in_preparing);
     tcase_add_test(tests, test_resuming_forgives_silence);
-    tcase_add_test(tests, test_a_command_is_answered_in_the_same_transaction);
     tcase_add_test(tests, test_the_fence_alone_stops_an_old_leader);
     tcase_add_test(tests, test_the_compare_and_set_alone_stops_an_old_leader);
     tcase_add_test(tests, test_without_both_an_old_leader_would_get_through);
