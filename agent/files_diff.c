@@ -2,6 +2,7 @@
 #include "agent/files_diff.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,10 +37,28 @@ static bool is_text(const struct buffer *b, size_t size)
                                                 name_is_utf8(b->data, size))));
 }
 
+/* May everybody go as far as the file? A folder that is still to be made keeps nobody out. Asked
+ * only for what is shown: where the way leads is settled elsewhere, by descriptors. */
+static bool is_way_public(const char *path)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+
+    snprintf(folder, sizeof(folder), "%s", path);
+    for (char *at = strchr(folder + 1, '/'); at; at = strchr(at + 1, '/')) {
+        *at = 0;
+        if (stat(folder, &st) == 0 && !(st.st_mode & S_IXOTH))
+            return false;
+        *at = '/';
+    }
+    return true;
+}
+
 static void put_sides(struct diff *d, const char *path, const struct sides *s)
 {
     const struct buffer *found = s->found, *wanted = s->wanted;
-    bool is_shown = !s->is_secret && (s->is_public || d->shown == FILES_DIFF_ALL);
+    bool is_shown = !s->is_secret && (d->shown == FILES_DIFF_ALL ||
+                                      (s->is_public && is_way_public(path)));
 
     d->count++;
     buffer_printf(d->out, "--- %s\n+++ %s\n", found ? path : "/dev/null",

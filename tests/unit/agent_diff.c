@@ -130,6 +130,14 @@ START_TEST(test_what_few_may_read_is_not_told_to_all)
     ck_assert_ptr_nonnull(strstr(out.data, "8 bytes, should be 8"));
     ck_assert_int_eq(diff(FILES_DIFF_ALL), 1);
     ck_assert(strstr(out.data, "-private") && strstr(out.data, "+one"));
+    temp_write(path, "private\n", 0644); /* nobody else gets as far as the file */
+    ck_assert_int_eq(chmod(folder, 0750), 0);
+    ck_assert_int_eq(diff(FILES_DIFF_PUBLIC), 1);
+    ck_assert(!strstr(out.data, "private") && strstr(out.data, "not everybody may read it"));
+    ck_assert_int_eq(chmod(folder, 0751), 0);
+    ck_assert_int_eq(diff(FILES_DIFF_PUBLIC), 1);
+    ck_assert(strstr(out.data, "-private") && strstr(out.data, "+one"));
+    temp_write(path, "private\n", 0640);
     value_reference("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", reference);
     ck_assert_int_eq(document_set(d, "k", VALUE_STRING, reference, &e), 0);
     document_open_secret(d, "k", "hush");

@@ -20,6 +20,7 @@ static inline void temp_make(char out[TEMP_PATH / 2])
 {
     snprintf(out, TEMP_PATH / 2, "/tmp/lockstep-unit-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(out));
+    ck_assert_int_eq(chmod(out, 0755), 0); /* as the folders of programs are */
 }
 
 static inline int temp_remove_one(const char *path, const struct stat *st, int kind,
