@@ -125,6 +125,20 @@ static int get_rollout(struct cli *cli, const char *reference, struct client_rep
     return cli_call(cli, "GET", path.data, NULL, reply, e);
 }
 
+/* A rollout keeps who failed in it; whoever tried again since, and made it, needs no advice. */
+static bool is_failed_still(struct cli *cli, const char *server)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+
+    buffer_add_text(&path, "/api/v1/servers/");
+    client_escape(&path, server);
+    return cli_call(cli, "GET", path.data, NULL, &reply, &e) == 0 && steps_has_failed(reply.body);
+}
+
+#define RETRIES_SHOWN 5
+
 /* Of a rollout that is over: whoever failed in it has a way back in of its own. */
 static void say_retries(struct cli *cli, const json_t *rollout)
 {
@@ -132,7 +146,7 @@ static void say_retries(struct cli *cli, const json_t *rollout)
     const json_t *counts = json_object_get(rollout, "counts");
     struct err e = { 0 };
     json_t *list, *one;
-    size_t i;
+    size_t i, shown = 0;
 
     if (!picture_is_final(rollout) || cli_number(counts, "failed") < 1)
         return;
@@ -140,12 +154,15 @@ static void say_retries(struct cli *cli, const json_t *rollout)
                   cli_text(rollout, "id"));
     if (client_list(cli->client, path.data, "servers", &list, &e) != 0)
         return;
-    json_array_foreach(list, i, one)
-        if (i < 5)
+    json_array_foreach(list, i, one) {
+        if (shown == RETRIES_SHOWN)
+            break;
+        if (is_failed_still(cli, cli_text(one, "server")) && ++shown)
             buffer_printf(&names, " %s", cli_text(one, "server"));
+    }
     if (names.size)
         cli_note("to try again what failed, once its cause is gone: lockstep server retry%s%s",
-                 names.data, json_array_size(list) > 5 ? " …" : "");
+                 names.data, i < json_array_size(list) ? " …" : "");
     json_decref(list);
 }
 

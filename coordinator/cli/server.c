@@ -410,17 +410,6 @@ static void show_steps(const struct cli *cli, const json_t *scopes)
     table_free(t);
 }
 
-static bool is_failed_anywhere(const json_t *scopes)
-{
-    size_t i;
-    json_t *s;
-
-    json_array_foreach(scopes, i, s)
-        if (strcmp(cli_text(s, "state"), "failed") == 0)
-            return true;
-    return false;
-}
-
 int server_get(struct cli *cli, int argc, char **argv)
 {
     SCOPED_BUFFER struct buffer path = { 0 }, labels = { 0 };
@@ -441,7 +430,7 @@ int server_get(struct cli *cli, int argc, char **argv)
     show_scopes(cli, json_object_get(reply.body, "scopes"));
     show_steps(cli, json_object_get(reply.body, "scopes"));
     warn_of_clone(reply.body);
-    if (is_failed_anywhere(json_object_get(reply.body, "scopes")))
+    if (steps_has_failed(reply.body))
         cli_note("when what stood against it is repaired: lockstep server retry %s", argv[0]);
     return CLI_DONE;
 }

@@ -39,6 +39,17 @@ long long steps_total_ms(const json_t *object)
     return total;
 }
 
+bool steps_has_failed(const json_t *server)
+{
+    size_t i;
+    json_t *s;
+
+    json_array_foreach(json_object_get(server, "scopes"), i, s)
+        if (strcmp(cli_text(s, "state"), "failed") == 0)
+            return true;
+    return false;
+}
+
 static void add_reverted(const json_t *to, struct buffer *out)
 {
     const char *hash = cli_text(to, "hash");

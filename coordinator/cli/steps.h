@@ -15,4 +15,7 @@ long long steps_total_ms(const struct json_t *object);
  * when it is null. */
 void steps_reverted(const struct json_t *object, struct buffer *out);
 
+/* Did what a server (an object of the API) was told last fail, in any scope? */
+bool steps_has_failed(const struct json_t *server);
+
 #endif

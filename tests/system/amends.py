@@ -59,6 +59,9 @@ def test_who_failed_within_the_budget_comes_back_in(world):
     contains(done.stdout, "was told to try again")
     wait_until(lambda: state(world, "server-3")["state"] == "applied", "server-3 runs the release")
     equal(read(f"{world.folder}/server-3.v").strip(), "2", "what it runs")
+    for words in (("rollout", "get", rollout), ("server", "get", "server-3")):
+        done = world.cli(*words)
+        check("server retry" not in done.stdout + done.stderr, f"advice that is of no use any more: {done.stderr}")
     contains(str(world.audit()), "server.retry")
 
 
