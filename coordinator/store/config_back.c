@@ -1,9 +1,6 @@
 /* config_back.c - statements that write old content again: going back, drafts put back on top. */
 #include "coordinator/store/config_part.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "common/hash.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/inherit.h"
@@ -39,7 +36,7 @@ int config_append_copies(struct pg *pg, const struct scope *scope,
                  PARAM_INT(copies->target), PARAM_INT(scope->head + 1),
                  PARAM_TEXT(copies->description), PARAM_TEXT(copies->actor),
                  PARAM_INT(copies->until), copies->keys,
-                 PARAM_BOOL(strcmp(copies->description, CONFIG_DRAFTS_PUT_BACK) == 0)) < 0)
+                 PARAM_BOOL(copies->is_keeping_authors)) < 0)
         return -1;
     *count_out = rows_count(rows);
     return 0;
@@ -104,6 +101,7 @@ static int go_back(struct pg *pg, struct scope *scope, struct config_copies *cop
     copies->since = drafts_since;
     copies->target = old_head;
     copies->description = revision.description = CONFIG_DRAFTS_PUT_BACK;
+    copies->is_keeping_authors = true;
     revision.takes_back = 0;
     if (drafts_since < old_head && config_append_copies(pg, scope, copies, &count, e) < 0)
         return -1;
@@ -166,6 +164,7 @@ int config_revert_keys(struct pg *pg, struct scope *scope, uint64_t from, uint64
     *revision_out = scope->head;
     drafts.target = old_head;
     drafts.description = CONFIG_DRAFTS_PUT_BACK;
+    drafts.is_keeping_authors = true;
     if (old_head > scope->settled && append_step(pg, scope, &drafts, &count, e) < 0)
         return -1;
     return scope->head > old_head ? inherit_spread(pg, scope, old_head, actor, e) : 0;

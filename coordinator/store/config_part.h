@@ -68,10 +68,11 @@ struct config_copies {
     uint64_t since, until, target;
     struct param keys;
     const char *actor, *description;
+    bool is_keeping_authors; /* drafts are put back: a plan names who wrote what, not who wrote
+                              * something else meanwhile. Else all of it is the actor's work. */
 };
 /* Versions in the next revision that bring those keys to what they were at `target`. Compared
- * with the newest version of each, so that it can follow itself. Drafts that are put back keep
- * their authors: a plan names who wrote what, not who wrote something else meanwhile. */
+ * with the newest version of each, so that it can follow itself. */
 int config_append_copies(struct pg *pg, const struct scope *scope,
                          const struct config_copies *copies, size_t *count_out, struct err *e)
     __attribute__((warn_unused_result));

@@ -348,6 +348,7 @@ static int append_on_released(struct pg *pg, struct scope *scope, const struct c
     result->revision = scope->head;
     copies.target = old_head;
     copies.description = revision.description = CONFIG_DRAFTS_PUT_BACK;
+    copies.is_keeping_authors = true;
     if (config_append_copies(pg, scope, &copies, &count, e) < 0)
         return -1;
     return count ? config_append_copied_revision(pg, scope, &revision, e) : 0;

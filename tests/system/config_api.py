@@ -85,6 +85,21 @@ def test_key_rollback(world):
     equal(problem(at({"target_version": 2, "expected_version": 4}), 409, "version_conflict")["current_version"], 5, "the current one")
 
 
+def test_authors(world):
+    """whoever goes back is the author of what is written, whatever the description says; drafts keep theirs"""
+    mallory = world.ok("POST", "/tokens", {"name": "mallory", "grants": [{"role": "editor", "environment": "*"}]})["token"]
+    author = lambda key: [v["created_by"] for v in world.ok("GET", f"/config/whose/prod/{key}/history")["versions"]]
+    completed(world, "whose/prod", **{"a": "1", "b": "1"})
+    for words in ("drafts put back", "drafts set aside", "anything"):
+        world.ok("POST", "/config/whose/prod", {"set": {"a": words}})
+        world.ok("POST", "/config/whose/prod/rollback", {"target_revision": 1, "change_description": words}, token=mallory)
+        equal(author("a")[:2], ["mallory", "tests"], f"{words!r}: who went back")
+    world.ok("POST", "/config/whose/prod", {"set": {"a": "draft"}})
+    world.ok("POST", "/config/whose/prod", {"set": {"b": "fix"}, "base": "released", "change_description": "drafts put back"}, token=mallory)
+    equal(author("a")[:3], ["tests", "mallory", "tests"], "a draft, set aside by one, put back as the other's")
+    equal(author("b")[0], "mallory", "the write itself")
+
+
 def test_watch(world):
     """a long poll: at once, after a release through another coordinator, at its time-out, with an unknown base"""
     def watch(since, timeout=20, via=0):
