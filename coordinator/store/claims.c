@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 
-#define LOCK_KEY "hashtextextended($1 || ' ' || $2, 5519)"
 #define KEPT "interval '24 hours'"
 
 void claim_fini(struct claim *c)
@@ -21,7 +21,7 @@ static int take_lock(struct pg *pg, const char *owner, const char *key, struct e
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (PG_QUERY(pg, "SELECT pg_try_advisory_lock(" LOCK_KEY ")", &rows, e, PARAM_TEXT(owner),
+    if (PG_QUERY(pg, "SELECT pg_try_advisory_lock(" ADVISORY_CLAIM ")", &rows, e, PARAM_TEXT(owner),
                  PARAM_TEXT(key)) < 0)
         return -1;
     if (rows_bool(rows, 0, 0))
@@ -135,7 +135,7 @@ void claims_end(struct pg *pg, const char *owner, const char *key)
 
     if (PG_QUERY(pg,
                  "SELECT set_config('lockstep.claim', '', false), "
-                 "pg_advisory_unlock(" LOCK_KEY ")",
+                 "pg_advisory_unlock(" ADVISORY_CLAIM ")",
                  NULL, &e, PARAM_TEXT(owner), PARAM_TEXT(key)) < 0)
         pg_spoil(pg);
 }

@@ -7,6 +7,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/config_part.h"
 #include "coordinator/store/inherit_grants.h"
 #include "coordinator/store/places.h"
@@ -265,7 +266,7 @@ static int lock_all(struct pg *pg, const char *service, const char *environment,
 {
     SCOPED_BUFFER struct buffer memory = { 0 };
 
-    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(7310873522)", e) < 0 ||
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(" ADVISORY_PARENTS ")", e) < 0 ||
         PG_QUERY(pg,
                  "SELECT 1 FROM scope WHERE scope_id = ANY ($1) OR (service = $2 AND "
                  "environment = $3) ORDER BY scope_id FOR NO KEY UPDATE",

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/invariant.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/scopes.h"
 
@@ -209,22 +210,39 @@ static void free_wishes(struct wishes *w)
         buffer_fini(&w->memory[i]);
 }
 
+/* Scopes that nobody wrote and nobody read yet. */
+#define NEW_SCOPES                                                                                 \
+    "FROM unnest($1::text[], $2::text[]) AS a(service, environment)"                               \
+    " JOIN environment AS n ON n.name = a.environment WHERE NOT EXISTS (SELECT 1 FROM scope AS s"  \
+    " WHERE s.service = a.service AND s.environment = a.environment)"
+
 /* A scope of an environment that does not exist is left out, as one that no leader would hold: the
- * agent asks again with its next digest. So is one that the enrolment does not allow any more; the
- * loop may not know that yet. */
+ * agent asks again with its next digest. So is every new one while somebody else makes one: what
+ * servers say does not wait for that. */
+static int make_scopes(struct pg *pg, const struct wishes *w, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT CASE WHEN EXISTS (SELECT 1 " NEW_SCOPES ")"
+                 " THEN pg_try_advisory_xact_lock(" ADVISORY_SCOPES ") ELSE false END",
+                 &rows, e, w->params[0], w->params[1]))
+        return -1;
+    if (!rows_bool(rows, 0, 0))
+        return 0;
+    return PG_QUERY(pg,
+                    "INSERT INTO scope (service, environment) SELECT DISTINCT a.service,"
+                    " a.environment " NEW_SCOPES " ORDER BY 1, 2"
+                    " LIMIT greatest(0, $3::bigint - (SELECT count(*) FROM scope))"
+                    " ON CONFLICT DO NOTHING",
+                    NULL, e, w->params[0], w->params[1], PARAM_INT(scopes_limit()));
+}
+
+/* One that the enrolment does not allow any more is left out; the loop may not know that yet. */
 static int write_memberships(struct pg *pg, const struct wishes *w, struct rows **out,
                              struct err *e)
 {
-    if (pg_query(pg,
-                 "INSERT INTO scope (service, environment) SELECT DISTINCT a.service,"
-                 " a.environment FROM unnest($1::text[], $2::text[]) AS a(service, environment)"
-                 " JOIN environment AS n ON n.name = a.environment WHERE NOT EXISTS (SELECT 1"
-                 " FROM scope AS s WHERE s.service = a.service"
-                 " AND s.environment = a.environment) ORDER BY 1, 2"
-                 " LIMIT greatest(0, $3::bigint - (SELECT count(*) FROM scope))"
-                 " ON CONFLICT DO NOTHING",
-                 (const struct param[]){ w->params[0], w->params[1], PARAM_INT(scopes_limit()) }, 3,
-                 NULL, e))
+    if (make_scopes(pg, w, e))
         return -1;
     return pg_query(pg,
                     "INSERT INTO server_scope (server_id, scope_id, obeyed, revision, hash,"

@@ -10,11 +10,11 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/wire.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 
-/* Any number will do, as long as every lockstepd takes the same. */
-#define LOCK "SELECT pg_advisory_lock(7230511620371043)"
-#define UNLOCK "SELECT pg_advisory_unlock(7230511620371043)"
+#define LOCK "SELECT pg_advisory_lock(" ADVISORY_MIGRATION ")"
+#define UNLOCK "SELECT pg_advisory_unlock(" ADVISORY_MIGRATION ")"
 
 static int number_of(const struct migration_text *text)
 {

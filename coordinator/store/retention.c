@@ -7,6 +7,7 @@
 #include "common/buffer.h"
 #include "common/duration.h"
 #include "common/invariant.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 
 #define LOT 10000 /* rows of one transaction */
@@ -152,7 +153,7 @@ static int take_turn(struct pg *pg, bool *is_mine, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (pg_query(pg, "SELECT pg_try_advisory_lock(hashtext('lockstep retention'))", NULL, 0, &rows,
+    if (pg_query(pg, "SELECT pg_try_advisory_lock(" ADVISORY_RETENTION ")", NULL, 0, &rows,
                  e) < 0)
         return -1;
     *is_mine = rows_bool(rows, 0, 0);
@@ -187,6 +188,6 @@ int retention_run(struct pg *pg, bool (*should_stop)(void *ctx), void *ctx,
     r.environments = environments;
     if (drop_all(&r, e) < 0)
         return -1;
-    return pg_query(pg, "SELECT pg_advisory_unlock(hashtext('lockstep retention'))", NULL, 0, NULL,
+    return pg_query(pg, "SELECT pg_advisory_unlock(" ADVISORY_RETENTION ")", NULL, 0, NULL,
                     e);
 }

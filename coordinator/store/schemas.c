@@ -8,24 +8,22 @@
 #include "common/document.h"
 #include "common/invariant.h"
 #include "common/schema_set.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"
 
 /* ---------------------------------------------------------------- who may write meanwhile */
 
-/* Any number will do, as long as every lockstepd takes the same. */
-#define LOCK_CLASS "723051"
-
 int schemas_hold(struct pg *pg, const char *service, struct err *e)
 {
-    return PG_QUERY(pg, "SELECT pg_advisory_xact_lock_shared(" LOCK_CLASS ", hashtext($1))", NULL,
+    return PG_QUERY(pg, "SELECT pg_advisory_xact_lock_shared(" ADVISORY_SCHEMAS ")", NULL,
                     e, PARAM_TEXT(service));
 }
 
 int schemas_lock(struct pg *pg, const char *service, struct err *e)
 {
-    return PG_QUERY(pg, "SELECT pg_advisory_xact_lock(" LOCK_CLASS ", hashtext($1))", NULL, e,
+    return PG_QUERY(pg, "SELECT pg_advisory_xact_lock(" ADVISORY_SCHEMAS ")", NULL, e,
                     PARAM_TEXT(service));
 }
 

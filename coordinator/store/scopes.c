@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/buffer.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 
@@ -96,7 +97,8 @@ static int check_room(struct pg *pg, const char *service, const char *environmen
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (pg_query(pg, "SELECT count(*) FROM scope", NULL, 0, &rows, e) < 0)
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(" ADVISORY_SCOPES ")", e) < 0 ||
+        pg_query(pg, "SELECT count(*) FROM scope", NULL, 0, &rows, e) < 0)
         return -1;
     return rows_int(rows, 0, 0) < scopes_max ? 0 : refuse_more(service, environment, e);
 }

@@ -39,7 +39,8 @@ int scopes_unknown(const char *service, const char *environment, struct err *e);
 int scopes_find(struct pg *pg, const char *service, const char *environment, struct scope *out,
                 struct err *e) __attribute__((warn_unused_result));
 /* The same inside a transaction, holding the row; with is_creating it is made when it is not
- * there (ERR_NOT_FOUND unknown_environment when that cannot be). */
+ * there (ERR_NOT_FOUND unknown_environment when that cannot be). Whoever makes one lets others that
+ * make one wait until its end. */
 int scopes_lock(struct pg *pg, const char *service, const char *environment, bool is_creating,
                 struct scope *out, struct err *e) __attribute__((warn_unused_result));
 

@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "common/base64.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/signing.h"
@@ -86,7 +87,9 @@ static int check_room(struct pg *pg, const char *owner, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (PG_QUERY(pg, "SELECT count(*) FROM subscription WHERE created_by = $1", &rows, e,
+    if (PG_QUERY(pg, "SELECT pg_advisory_xact_lock(" ADVISORY_SUBSCRIPTIONS ")", NULL, e,
+                 PARAM_TEXT(owner)) != 0 ||
+        PG_QUERY(pg, "SELECT count(*) FROM subscription WHERE created_by = $1", &rows, e,
                  PARAM_TEXT(owner)) != 0)
         return -1;
     if (rows_int(rows, 0, 0) < SUBSCRIPTIONS_OF_OWNER_MAX)

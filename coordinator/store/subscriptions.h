@@ -25,7 +25,8 @@ struct subscription_new {
     const char *service, *environment;     /* of the scope: what the secret is sealed to */
     const struct signing_key *signing_key; /* NULL: there is no provider; kept in the clear */
 };
-/* secret_out is for who subscribes, this once. The caller writes the audit row. */
+/* In the caller's transaction, which other subscriptions of this owner wait for. secret_out is for
+ * who subscribes, this once. The caller writes the audit row. */
 int subscriptions_create(struct pg *pg, const struct subscription_new *s,
                          char id_out[SUBSCRIPTION_ID_SIZE],
                          char secret_out[SUBSCRIPTION_SECRET_SIZE], struct err *e)
