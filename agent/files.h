@@ -46,8 +46,9 @@ int files_candidate(const struct agent_scope *scope, const struct agent_file *fi
 
 /* A folder that looks like theirs will look, for `validate`: copies of all candidates under the
  * names of their destinations, groups as folders; what shares its name with another has its whole
- * path below the folder. Copies, because a program that walks through it may leave out links; what
- * lies in memory and is not for everybody is a link all the same. It is made anew. */
+ * path below the folder. Copies, because a program that walks through it may leave out links; when
+ * the folder is on a disk, what lies in memory and is not for everybody is a link all the same, or
+ * where others could turn that, -1. It is made anew, and empty for a scope with `run_as`. */
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                struct err *e) __attribute__((warn_unused_result));
 
@@ -55,7 +56,7 @@ void files_unlink(const char *folder); /* that folder away */
 
 /* What a command of the agent's user may read as the candidate of a file, or of a group (then the
  * path is the group's): itself, or where others could put a link in its place, its copy in that
- * folder. */
+ * folder, and never anything else. */
 int files_shown(const struct agent_scope *scope, const char *path, const struct hash *hash,
                 const char *folder, char out[PATH_MAX], struct err *e)
     __attribute__((warn_unused_result));

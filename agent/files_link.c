@@ -50,12 +50,8 @@ static int name_in(const struct agent_scope *scope, const char *path, const char
 
 /* ---- what is copied ---- */
 
-/* On no disk is left what was to be in memory only: by its mark, or by where it lies. */
-static bool is_for_memory(const struct agent_scope *scope, const char *path,
-                          const struct place *p, const struct stat *st)
+static bool is_marked(const struct agent_scope *scope, const char *path)
 {
-    struct statfs fs;
-
     for (unsigned i = 0; i < scope->file_count; i++) {
         const struct agent_file *file = &scope->files[i];
         const char *of = is_single(file) ? file->path : scope->groups[file->group].path;
@@ -63,8 +59,53 @@ static bool is_for_memory(const struct agent_scope *scope, const char *path,
         if (file->is_tmpfs && strcmp(of, path) == 0)
             return true;
     }
-    return fstatfs(p->fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC) &&
-           !(st->st_mode & 0004);
+    return false;
+}
+
+/* A candidate's file, or one in the folder that it is; not there at all is for everybody. */
+static bool is_private(const struct spot *s)
+{
+    struct stat st;
+
+    return fstatat(s->at, s->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !(st.st_mode & 0004);
+}
+
+static bool has_private(const struct agent_scope *scope, const char *path, const struct spot *s)
+{
+    SCOPED_FD int fd = -1;
+    struct err ignored;
+    struct stat st;
+
+    if (is_private(s))
+        return true;
+    if (spot_open_folder(s, &fd, &st, &ignored) != 1)
+        return false;
+    for (unsigned i = 0; i < scope->file_count; i++) {
+        const struct agent_file *file = &scope->files[i];
+        struct named member;
+
+        if (is_single(file) || strcmp(scope->groups[file->group].path, path) != 0)
+            continue;
+        place_inside(fd, s->path, base_of(file->path), &member);
+        if (is_private(&member.spot))
+            return true;
+    }
+    return false;
+}
+
+static bool is_in_memory(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
+/* On no disk is left what was to be in memory only: by its mark, or by where it lies. */
+static bool is_for_memory(const struct agent_scope *scope, const char *path,
+                          const struct place *p, const struct spot *candidate)
+{
+    return is_marked(scope, path) ||
+           (is_in_memory(p->fd) && has_private(scope, path, candidate));
 }
 
 static int copy_file(const struct spot *from, const struct spot *to, struct err *e)
@@ -116,22 +157,41 @@ static int make_folder_of(const char *path, struct err *e)
     return disk_make_folder(folder, 0700, e);
 }
 
-static int show(const struct agent_scope *scope, const char *path, bool is_group,
-                const struct hash *hash, const char *folder, struct err *e)
+/* A link that root's program follows, where nobody else could put another one in its way. */
+static int show_link(const struct place *p, const struct named *candidate, const char *to,
+                     struct err *e)
+{
+    if (p->is_shared)
+        return err_code(e, ERR_INVALID, "io", "%.200s is to lie in memory only, in a folder of "
+                        "others, and validate cannot be shown a copy: give the scope a run_as, or "
+                        "the agent a runtime directory in memory (RuntimeDirectory= of its unit)",
+                        candidate->path);
+    return symlink(candidate->path, to) ? disk_trouble(e, "linking", to) : 0;
+}
+
+struct showing {
+    const struct agent_scope *scope;
+    const struct hash *hash;
+    const char *folder;
+    bool is_in_memory; /* that folder */
+};
+
+static int show(const struct showing *w, const char *path, bool is_group, struct err *e)
 {
     SCOPED_PLACE struct place p = { .fd = -1 };
     struct named candidate;
     char to[PATH_MAX];
     struct stat st;
 
-    if (place_open(path, &p, e) || name_in(scope, path, folder, to, e) || make_folder_of(to, e))
+    if (place_open(path, &p, e) || name_in(w->scope, path, w->folder, to, e) ||
+        make_folder_of(to, e))
         return -1;
-    place_candidate(&p, hash, &candidate);
+    place_candidate(&p, w->hash, &candidate);
     if (fstatat(p.fd, candidate.name, &st, AT_SYMLINK_NOFOLLOW))
         return 0; /* optional, and not in this document */
-    if (is_for_memory(scope, path, &p, &st))
-        return symlink(candidate.path, to) ? disk_trouble(e, "linking", to) : 0;
-    return is_group ? copy_group(scope, path, &candidate.spot, to, e)
+    if (!w->is_in_memory && is_for_memory(w->scope, path, &p, &candidate.spot))
+        return show_link(&p, &candidate, to, e);
+    return is_group ? copy_group(w->scope, path, &candidate.spot, to, e)
                     : copy_file(&candidate.spot, &SPOT(to), e);
 }
 
@@ -147,14 +207,22 @@ void files_unlink(const char *folder)
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                struct err *e)
 {
+    struct showing w = { .scope = scope, .hash = hash, .folder = folder };
+    SCOPED_FD int fd = -1;
+
     if (tree_remove(folder, e) || disk_make_folder(folder, 0700, e))
         return -1;
+    if (scope->run_as) /* who cannot read it */
+        return 0;
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return disk_trouble(e, "opening the folder", folder);
+    w.is_in_memory = is_in_memory(fd);
     for (unsigned i = 0; i < scope->file_count; i++)
-        if (is_single(&scope->files[i]) &&
-            show(scope, scope->files[i].path, false, hash, folder, e))
+        if (is_single(&scope->files[i]) && show(&w, scope->files[i].path, false, e))
             return -1;
     for (unsigned i = 0; i < scope->group_count; i++)
-        if (show(scope, scope->groups[i].path, true, hash, folder, e))
+        if (show(&w, scope->groups[i].path, true, e))
             return -1;
     return 0;
 }
@@ -164,17 +232,12 @@ int files_shown(const struct agent_scope *scope, const char *path, const struct 
 {
     SCOPED_PLACE struct place p = { .fd = -1 };
     struct named candidate;
-    struct stat st;
 
     if (place_open(path, &p, e))
         return -1;
+    if (p.is_shared && !scope->run_as)
+        return name_in(scope, path, folder, out, e);
     place_candidate(&p, hash, &candidate);
-    if (p.is_shared && !scope->run_as) {
-        if (name_in(scope, path, folder, out, e))
-            return -1;
-        if (lstat(out, &st) == 0 && !S_ISLNK(st.st_mode))
-            return 0;
-    }
     memcpy(out, candidate.path, PATH_MAX);
     return 0;
 }

@@ -10,24 +10,16 @@
 #include "agent/readers.h"
 #include "agent/receive.h"
 #include "agent/secrets.h"
+#include "agent/staging.h"
 #include "common/digest.h"
 #include "common/document.h"
 #include "common/schema_set.h"
 
 /* ---- what validate is shown ---- */
 
-static void staging_folder(const struct agent *a, unsigned task, char out[PATH_MAX])
-{
-    if (snprintf(out, PATH_MAX, "%s/staging/%u", a->settings->state_dir, task) >= PATH_MAX)
-        out[PATH_MAX - 1] = '\0';
-}
-
 void stage_clean(struct agent *a, unsigned task)
 {
-    char folder[PATH_MAX];
-
-    staging_folder(a, task, folder);
-    files_unlink(folder);
+    staging_clean(a->settings->state_dir, task);
 }
 
 void stage_sweep(struct agent *a)
@@ -71,7 +63,7 @@ static int start_validate(struct agent *a, struct work *w, const struct target *
     SCOPED_BUFFER struct buffer text = { 0 };
     char folder[PATH_MAX];
 
-    staging_folder(a, agent_task_of(a, w), folder);
+    staging_folder(a->settings->state_dir, agent_task_of(a, w), folder);
     if (files_link(scope, &t->content.hash, folder, e) ||
         placeholder_fill(scope, &t->content.hash, folder, scope->validate, &text, e))
         return -1;
