@@ -46,12 +46,11 @@ void conditions_hear(struct conditions *c, struct roster_server *s, const struct
         wire_text_is(check->name, WIRE_CHECK_DRIFT) ? CONDITION_DRIFT : CONDITION_CHECK;
     const struct roster_scope *scope =
         roster_scope_by_name(c->edges->roster, check->service, check->environment);
-    uint64_t said = scope ? check->sequence * WIRE_SCOPES_MAX + scope->index + 1 : 0;
 
     if (!scope || !roster_is_entitled(c->edges->roster, s, scope->index) ||
-        s->said[kind] == said || !may_tell(c, s))
+        roster_said(s, kind, scope->index) == check->sequence + 1 || !may_tell(c, s))
         return;
-    s->said[kind] = said;
+    roster_set_said(s, kind, scope->index, check->sequence + 1);
     write(c, s, scope, kind, check->is_failing, check->detail);
 }
 
@@ -61,7 +60,7 @@ static void settle(struct conditions *c, struct roster_server *s, const struct r
     if (is_bad || !roster_is_bad(s, kind, scope->index) || !may_tell(c, s))
         return;
     write(c, s, scope, kind, false, (struct wire_text){ 0 });
-    s->said[kind] = 0;
+    roster_set_said(s, kind, scope->index, 0);
 }
 
 void conditions_settle(struct conditions *c, struct roster_server *s,

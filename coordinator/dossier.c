@@ -21,7 +21,7 @@ static int place_changes(struct dossier *d, struct roster *roster, struct err *e
     for (size_t i = 0; i < d->change_count; i++) {
         struct roster_scope *scope = roster_scope_by_id(roster, d->changes[i].row.scope_id);
 
-        if (!scope && roster_is_full(roster))
+        if (!scope && roster_has_left_out_scope(roster, d->changes[i].row.scope_id))
             return err_set(e, ERR_TOO_LARGE, "a scope of rollout %s is beyond the number that "
                            "[limits] scopes allows: raise it and restart", d->public_id);
         if (!scope)
@@ -50,8 +50,8 @@ static int place_members(struct dossier *d, const struct rollout_row *row, struc
     for (size_t i = 0; i < row->member_count; i++) {
         const struct roster_server *s = roster_by_id(roster, row->members[i].server_id);
 
-        if (!s && roster_is_full(roster))
-            return err_set(e, ERR_TOO_LARGE, "a server of rollout %s may be beyond the number that "
+        if (!s && roster_has_left_out_server(roster, row->members[i].server_id))
+            return err_set(e, ERR_TOO_LARGE, "a server of rollout %s is beyond the number that "
                            "[limits] servers allows: raise it and restart", d->public_id);
         if (!s)
             continue;

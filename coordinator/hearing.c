@@ -91,7 +91,8 @@ static void warn(struct hearing *h, const char *message, const struct roster_ser
 
 /* ---------------------------------------------------------------- HELLO and PONG */
 
-/* Of scopes that the server belongs to; what it says of others is its own affair. */
+/* Of scopes that its enrolment allows. A membership may still be on its way to the database: the
+ * core knows who belongs where, and what counts before (core/leader_hear.c). */
 static uint32_t to_heard(struct hearing *h, const struct roster_server *s,
                          const struct wire_digest *digests, unsigned count,
                          struct heard_scope *out)
@@ -102,7 +103,7 @@ static uint32_t to_heard(struct hearing *h, const struct roster_server *s,
         const struct roster_scope *scope =
             roster_scope_by_name(h->edges->roster, digests[i].service, digests[i].environment);
 
-        if (scope && roster_is_entitled(h->edges->roster, s, scope->index))
+        if (scope && roster_is_active(s) && roster_allows(s, scope))
             out[n++] = (struct heard_scope){ .scope = scope->index,
                                              .obeyed = digests[i].obeyed,
                                              .slot = digests[i].slot,

@@ -11,7 +11,7 @@
 static struct leader_limits limits_of(const struct coordinator_settings *s)
 {
     return (struct leader_limits){
-        .servers_max = (uint32_t)s->servers_max,
+        .servers_max = coordinator_settings_places(s),
         .scopes_max = (uint32_t)s->scopes_max,
         .rollouts_max = (uint32_t)s->rollouts_max,
         .duties_max = leader_duties_max((uint32_t)s->scopes_max, (uint32_t)s->rollouts_max),

@@ -514,7 +514,8 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     }
     pthread_mutex_init(&l->status_lock, NULL);
     note_leader(l, "", false, "no leader is known yet");
-    l->edges.roster = roster_new((uint32_t)settings->servers_max, (uint32_t)settings->scopes_max);
+    l->edges.roster = roster_new(coordinator_settings_places(settings),
+                                 (uint32_t)settings->scopes_max);
     l->edges.contents = contents_new(CONTENTS_MAX, CONTENTS_EACH_MAX);
     l->hearing = hearing_new(&l->edges);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

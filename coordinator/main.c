@@ -25,6 +25,7 @@
 #include "coordinator/store/migrate.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/scopes.h"
+#include "coordinator/store/servers.h"
 #include "coordinator/store/tokens.h"
 
 #ifndef LOCKSTEP_VERSION
@@ -288,6 +289,7 @@ static int start(const struct coordinator_settings *s)
     service_init();
     raise_descriptor_limit();
     scopes_set_limit(s->scopes_max);
+    servers_set_limit(s->servers_max);
     if (secrets_open(s, &keyring, &e) != 0)
         return fail(&e);
     if (strcmp(s->secrets_provider, "none") != 0 && keyring_check(keyring, newest, &e) != 0)

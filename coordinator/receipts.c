@@ -9,7 +9,7 @@
 #define HOLD_MS 430 /* an agent repeats after 500 ms at the earliest */
 #define IDS_MAX 4 /* more at once are sent without waiting */
 
-/* What one server is to be told; place 0 … servers_max-1 by roster index. */
+/* What one server is to be told; by roster index. */
 struct pending {
     uint64_t session; /* the entries came in */
     uint64_t ids[IDS_MAX];
@@ -35,7 +35,7 @@ struct receipts *receipts_new(struct edges *edges)
 
     MUST(r);
     r->edges = edges;
-    r->size = (uint32_t)edges->settings->servers_max;
+    r->size = coordinator_settings_places(edges->settings);
     r->pending = calloc(r->size, sizeof(*r->pending));
     r->queue = calloc(r->size, sizeof(*r->queue));
     MUST(r->pending && r->queue);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/name.h"
@@ -21,11 +22,18 @@ struct scope_entry {
     UT_hash_handle by_name, by_id;
 };
 
+/* Ids that the newest snapshot had and that found no room. */
+struct left_out {
+    int64_t *ids;
+    size_t count;
+};
+
 struct roster {
     uint32_t servers_max, scopes_max, server_count, scope_count;
     struct server_entry **servers, *servers_by_key, *servers_by_id;
     struct scope_entry **scopes, *scopes_by_name, *scopes_by_id;
     uint32_t bad_counts[CONDITION_KIND_COUNT];
+    struct left_out left_out_servers, left_out_scopes;
     bool was_full;
 };
 
@@ -61,12 +69,34 @@ void roster_free(struct roster *r)
         free(r->scopes[i]);
     free(r->servers);
     free(r->scopes);
+    free(r->left_out_servers.ids);
+    free(r->left_out_scopes.ids);
     free(r);
 }
 
-bool roster_is_full(const struct roster *r)
+static void leave_out(struct left_out *out, int64_t id)
 {
-    return r->was_full;
+    out->ids = realloc(out->ids, (out->count + 1) * sizeof(*out->ids));
+    MUST(out->ids);
+    out->ids[out->count++] = id;
+}
+
+static bool has_left_out(const struct left_out *out, int64_t id)
+{
+    for (size_t i = 0; i < out->count; i++)
+        if (out->ids[i] == id)
+            return true;
+    return false;
+}
+
+bool roster_has_left_out_server(const struct roster *r, int64_t server_id)
+{
+    return has_left_out(&r->left_out_servers, server_id);
+}
+
+bool roster_has_left_out_scope(const struct roster *r, int64_t scope_id)
+{
+    return has_left_out(&r->left_out_scopes, scope_id);
 }
 
 uint32_t roster_server_count(const struct roster *r)
@@ -144,6 +174,31 @@ bool roster_is_member(const struct roster_server *s, uint32_t scope)
     return false;
 }
 
+static uint32_t place_of(const struct roster_server *s, uint32_t scope)
+{
+    uint32_t at = 0;
+
+    while (at < s->scope_count && s->scopes[at] != scope)
+        at++;
+    return at;
+}
+
+uint64_t roster_said(const struct roster_server *s, enum condition_kind kind, uint32_t scope)
+{
+    uint32_t at = place_of(s, scope);
+
+    return at < s->scope_count ? s->said[kind][at] : 0;
+}
+
+void roster_set_said(struct roster_server *s, enum condition_kind kind, uint32_t scope,
+                     uint64_t number)
+{
+    uint32_t at = place_of(s, scope);
+
+    if (at < s->scope_count)
+        s->said[kind][at] = number;
+}
+
 bool roster_is_bad(const struct roster_server *s, enum condition_kind kind, uint32_t scope)
 {
     for (uint32_t i = 0; i < s->scope_count; i++)
@@ -178,6 +233,8 @@ bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope
     if (roster_is_member(s, scope) || s->scope_count == WIRE_SCOPES_MAX ||
         !roster_allows(s, roster_scope(r, scope)))
         return false;
+    for (unsigned kind = 0; kind < CONDITION_KIND_COUNT; kind++)
+        s->said[kind][s->scope_count] = 0;
     s->scopes[s->scope_count++] = scope;
     return true;
 }
@@ -185,12 +242,11 @@ bool roster_add_member(struct roster *r, struct roster_server *s, uint32_t scope
 /* The last one takes its place, with its marks. */
 bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t scope)
 {
-    uint32_t at = 0, last = s->scope_count - 1;
+    uint32_t at = place_of(s, scope), last = s->scope_count - 1;
 
-    while (at < s->scope_count && s->scopes[at] != scope)
-        at++;
     if (at == s->scope_count)
         return false;
+    s->left_ms = clock_monotonic_ms();
     for (unsigned kind = 0; kind < CONDITION_KIND_COUNT; kind++) {
         uint64_t is_last_bad = s->bad[kind] >> last & 1;
 
@@ -199,6 +255,7 @@ bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t sc
             continue;
         s->bad[kind] &= ~(UINT64_C(1) << last);
         s->bad[kind] |= is_last_bad << at;
+        s->said[kind][at] = s->said[kind][last];
     }
     s->scopes[at] = s->scopes[last];
     s->scope_count--;
@@ -355,8 +412,10 @@ static bool update_server(struct roster *r, const struct server_row *row,
     bool was_active = s && roster_is_active(s);
 
     if (!s) {
-        if (r->server_count == r->servers_max)
+        if (r->server_count == r->servers_max) {
+            leave_out(&r->left_out_servers, row->server_id);
             return false;
+        }
         s = &add_server(r, row)->server;
     } else if (s->is_gone) {
         find_again(r, s);
@@ -428,8 +487,10 @@ static bool update_scope(struct roster *r, const struct scope_row *row,
 
     if (roster_scope_by_id(r, row->scope_id))
         return true;
-    if (r->scope_count == r->scopes_max)
+    if (r->scope_count == r->scopes_max) {
+        leave_out(&r->left_out_scopes, row->scope_id);
         return false;
+    }
     entry = calloc(1, sizeof(*entry));
     MUST(entry);
     entry->scope.index = r->scope_count;
@@ -480,6 +541,7 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
 {
     bool fits = true;
 
+    r->left_out_servers.count = r->left_out_scopes.count = 0;
     forget_missing(r, s, news);
     for (size_t i = 0; i < s->server_count; i++)
         fits &= update_server(r, &s->servers[i], news);
@@ -491,7 +553,7 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
         struct roster_server *server = roster_by_id(r, s->memberships[i].server_id);
         struct roster_scope *scope = roster_scope_by_id(r, s->memberships[i].scope_id);
 
-        if (!server || !scope)
+        if (!server || !scope || (news && server->left_ms && s->began_ms <= server->left_ms))
             continue;
         if (roster_add_member(r, server, scope->index) && news)
             news->joined(news->ctx, server->index, scope->index);
@@ -499,10 +561,12 @@ bool roster_update(struct roster *r, const struct snapshot *s, const struct rost
             roster_set_bad(r, server, (enum condition_kind)kind, scope->index,
                            s->memberships[i].is_bad[kind]);
     }
-    if (!fits && !r->was_full) {
-        r->was_full = true;
-        log_error("more servers or scopes than [limits] servers and scopes allow; raise them and "
-                  "restart");
-    }
+    if (!fits && !r->was_full)
+        log_error("more servers or scopes than [limits] allows; who is left out cannot connect, "
+                  "and its rollouts wait",
+                  "servers", LOG_NUMBER(r->left_out_servers.count), "scopes",
+                  LOG_NUMBER(r->left_out_scopes.count), "remedy",
+                  "raise [limits] servers and scopes and restart");
+    r->was_full = !fits;
     return fits;
 }

@@ -35,8 +35,10 @@ struct roster_server {
     char *globs; /* scopes the enrolment allows, one per line */
     uint32_t scope_count;
     uint32_t scopes[WIRE_SCOPES_MAX]; /* recorded memberships, all within globs */
-    /* Of them, by place: what is not as it should be, and which telling was written last. */
-    uint64_t bad[CONDITION_KIND_COUNT], said[CONDITION_KIND_COUNT];
+    /* Of them, by place: what is not as it should be, and the number of the telling that was
+     * written last. */
+    uint64_t bad[CONDITION_KIND_COUNT], said[CONDITION_KIND_COUNT][WIRE_SCOPES_MAX];
+    int64_t left_ms; /* when the newest membership of it ended; 0: none did since the start */
     int64_t told_ms;     /* until when its allowance of tellings is used up (conditions.c) */
     /* The session. */
     bool has_peer;
@@ -79,13 +81,14 @@ struct roster_news {
 };
 /* Takes over servers, scopes and memberships of a snapshot. news NULL: nobody leads here, and the
  * memberships are exactly those of the snapshot; else memberships only come, since those that this
- * leader had written meanwhile are not in an older snapshot. A membership that the enrolment does
- * not allow is none in any case. Returns false when something did not fit (limits): said once in
- * the log. */
+ * leader had written meanwhile are not in an older snapshot; and none of a server comes that left
+ * a scope after the snapshot was taken. A membership that the enrolment does not allow is none in
+ * any case. Returns false when something did not fit (limits): said once in the log. */
 bool roster_update(struct roster *r, const struct snapshot *s, const struct roster_news *news);
 
-/* There were more servers or scopes than it may hold: whoever is not in it need not be gone. */
-bool roster_is_full(const struct roster *r);
+/* The newest snapshot had it, and there was no room: it is not gone, although nobody finds it. */
+bool roster_has_left_out_server(const struct roster *r, int64_t server_id);
+bool roster_has_left_out_scope(const struct roster *r, int64_t scope_id);
 uint32_t roster_server_count(const struct roster *r); /* indices below it exist */
 uint32_t roster_scope_count(const struct roster *r);
 struct roster_server *roster_server(struct roster *r, uint32_t index);
@@ -104,6 +107,10 @@ bool roster_remove_member(struct roster *r, struct roster_server *s, uint32_t sc
 bool roster_is_member(const struct roster_server *s, uint32_t scope);
 /* Recorded: labels as JSON text, and the agent's version; NULL: as they were. */
 void roster_set_told(struct roster_server *s, const char *labels, const char *version);
+/* The number of the telling in this scope that was handed to the writer last; 0: none. */
+uint64_t roster_said(const struct roster_server *s, enum condition_kind kind, uint32_t scope);
+void roster_set_said(struct roster_server *s, enum condition_kind kind, uint32_t scope,
+                     uint64_t number);
 bool roster_is_bad(const struct roster_server *s, enum condition_kind kind, uint32_t scope);
 void roster_set_bad(struct roster *r, struct roster_server *s, enum condition_kind kind,
                     uint32_t scope, bool is_bad);

@@ -110,6 +110,11 @@ int coordinator_settings_load(const char *path, struct coordinator_settings *out
     return 0;
 }
 
+uint32_t coordinator_settings_places(const struct coordinator_settings *s)
+{
+    return (uint32_t)(s->servers_max + s->servers_max / 4);
+}
+
 void coordinator_settings_fini(struct coordinator_settings *s)
 {
     settings_fini(keys, KEY_COUNT, s);

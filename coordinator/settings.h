@@ -40,5 +40,8 @@ struct coordinator_settings {
 int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
     __attribute__((warn_unused_result));
 void coordinator_settings_fini(struct coordinator_settings *s);
+/* Places for servers: those that [limits] servers allows, and more for the ones that are forgotten
+ * while the program runs, since a place is not given out twice. */
+uint32_t coordinator_settings_places(const struct coordinator_settings *s);
 
 #endif

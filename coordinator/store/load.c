@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
 #include "coordinator/store/documents.h"
@@ -173,6 +174,7 @@ int load_snapshot(struct pg *pg, enum load_what what, struct snapshot **out, str
     SCOPED(snapshot_free) struct snapshot *s = load_array(1, sizeof(*s));
     bool is_whole = what == LOAD_WHOLE;
 
+    s->began_ms = clock_monotonic_ms();
     if (pg_exec(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e))
         return -1;
     if (load_cluster(pg, s, e) || (what != LOAD_WORK && load_roster(pg, s, e)) ||

@@ -107,6 +107,7 @@ struct snapshot {
     struct command_row *commands; /* waiting */
     size_t command_count;
     uint64_t audit_number; /* the newest event at that moment */
+    int64_t began_ms; /* monotonic: before that moment */
 };
 
 struct pg;

@@ -35,6 +35,30 @@ static int enroll_conflict(struct pg *pg, const char *name, struct err *e)
                     "a server %s is enrolled already; forget it first to enrol it anew", name);
 }
 
+static int64_t servers_max = INT64_MAX;
+
+void servers_set_limit(int64_t max)
+{
+    servers_max = max;
+}
+
+/* The lock is until the transaction ends: two that come at once are counted one after the other. */
+static int check_room(struct pg *pg, const char *name, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(hashtext('lockstep servers'))", e) < 0 ||
+        pg_query(pg, "SELECT count(*) FROM server", NULL, 0, &rows, e) < 0)
+        return -1;
+    if (rows_int(rows, 0, 0) < servers_max)
+        return 0;
+    return err_code(e, ERR_CONFLICT, "limit_reached",
+                    "%.100s is one more than the %lld servers that a coordinator holds: forget "
+                    "servers that are gone (lockstep server forget NAME), or raise [limits] "
+                    "servers of all coordinators and restart them",
+                    name, (long long)servers_max);
+}
+
 int servers_enroll(struct pg *pg, const char *name, const char *public_key,
                    const char *const *scopes, size_t scope_count, int64_t *server_id_out,
                    struct err *e)
@@ -42,7 +66,7 @@ int servers_enroll(struct pg *pg, const char *name, const char *public_key,
     SCOPED(rows_free) struct rows *rows = NULL;
     SCOPED_BUFFER struct buffer memory = { 0 };
 
-    if (check_key(pg, public_key, e) < 0)
+    if (check_key(pg, public_key, e) < 0 || check_room(pg, name, e) < 0)
         return -1;
     if (PG_QUERY(pg,
                  "INSERT INTO server (name, public_key, scopes) VALUES ($1, $2, $3) "

@@ -18,7 +18,9 @@ struct rows;
     "(" server ".labels ->> split_part(" text ", '=', 1) = "                                       \
     "substr(" text ", strpos(" text ", '=') + 1))"
 
-/* ERR_CONFLICT server_exists or key_exists. scopes: globs of SERVICE/ENV. */
+/* How many servers a coordinator holds; more are refused. Once, before the first enrolment. */
+void servers_set_limit(int64_t max);
+/* ERR_CONFLICT server_exists, key_exists or limit_reached. scopes: globs of SERVICE/ENV. */
 int servers_enroll(struct pg *pg, const char *name, const char *public_key,
                    const char *const *scopes, size_t scope_count, int64_t *server_id_out,
                    struct err *e) __attribute__((warn_unused_result));

@@ -210,6 +210,24 @@ START_TEST(test_later_completed_rollouts_stand_on_earlier_ones)
 }
 END_TEST
 
+START_TEST(test_no_more_servers_than_a_leader_holds)
+{
+    static const char key[] = "0123456789012345678901234567890123456789";
+    static const char other[] = "9876543210987654321098765432109876543210";
+    const char *all[] = { "*" };
+    int64_t id;
+
+    servers_set_limit(kit_int(pg, "SELECT count(*) FROM server") + 1);
+    ck_assert_int_eq(servers_enroll(pg, "within", key, all, 1, &id, &err), 0);
+    ck_assert_int_eq(servers_enroll(pg, "beyond", other, all, 1, &id, &err), -1);
+    ck_assert_int_eq(err.kind, ERR_CONFLICT);
+    ck_assert_str_eq(err_problem_code(&err), "limit_reached");
+    ck_assert_ptr_nonnull(strstr(err.text, "[limits] servers"));
+    ck_assert_int_eq(servers_forget(pg, "within", &id, &err), 0);
+    ck_assert_int_eq(servers_enroll(pg, "beyond", other, all, 1, &id, &err), 0);
+}
+END_TEST
+
 START_TEST(test_servers_are_enrolled_once_and_revoked_for_good)
 {
     static const char key[] = "0123456789012345678901234567890123456789";
@@ -390,6 +408,7 @@ int main(void)
     tcase_add_test(tests, test_commands_are_taken_back_once);
     tcase_add_test(tests, test_later_completed_rollouts_stand_on_earlier_ones);
     tcase_add_test(tests, test_servers_are_enrolled_once_and_revoked_for_good);
+    tcase_add_test(tests, test_no_more_servers_than_a_leader_holds);
     tcase_add_test(tests, test_built_in_strategies_stay);
     tcase_add_test(tests, test_tokens);
     tcase_add_test(tests, test_unknown_tokens_are_not_revoked);

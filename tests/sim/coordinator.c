@@ -437,7 +437,7 @@ static void hear(struct world *w, unsigned who, const struct message *m,
     join(w, who, m);
     judge_heard(w, who, m);
     for (unsigned s = 0; s < w->database.scope_count; s++)
-        if (m->scopes & BIT(s))
+        if (m->scopes & entitled(w, m->from) & BIT(s))
             heard[ev.heard_count++] =
                 (struct heard_scope){ .scope = s,
                                       .obeyed = m->digests[s].obeyed,

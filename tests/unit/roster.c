@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
+
 #define KEY_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define KEY_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 
@@ -241,6 +243,65 @@ START_TEST(test_memberships_that_another_leader_ended)
 }
 END_TEST
 
+START_TEST(test_each_scope_has_its_own_telling)
+{
+    struct roster_server *s;
+
+    take_over(globs, false, 3, false);
+    s = roster_server(roster, 0);
+    roster_set_said(s, CONDITION_CHECK, 0, 7);
+    roster_set_said(s, CONDITION_CHECK, 2, 7);
+    ck_assert_uint_eq(roster_said(s, CONDITION_CHECK, 0), 7);
+    ck_assert_uint_eq(roster_said(s, CONDITION_CHECK, 1), 0);
+    ck_assert_uint_eq(roster_said(s, CONDITION_DRIFT, 0), 0);
+    ck_assert(roster_remove_member(roster, s, 0));
+    ck_assert_uint_eq(roster_said(s, CONDITION_CHECK, 0), 0);
+    ck_assert_uint_eq(roster_said(s, CONDITION_CHECK, 2), 7);
+    ck_assert(roster_remove_member(roster, s, 2) && roster_add_member(roster, s, 2));
+    ck_assert_uint_eq(roster_said(s, CONDITION_CHECK, 2), 0);
+}
+END_TEST
+
+/* A leader's snapshot that was taken before a membership ended does not bring it back. */
+START_TEST(test_an_older_snapshot_revives_no_membership)
+{
+    const struct roster_news news = { .joined = on_member, .left = on_left };
+    struct server_row row = row_of(1, KEY_A);
+    struct snapshot s = { .servers = &row, .server_count = 1, .scopes = scope_rows,
+                          .scope_count = 3, .memberships = member_rows, .membership_count = 3 };
+
+    take_over(globs, false, 3, false);
+    s.began_ms = clock_monotonic_ms();
+    ck_assert(roster_remove_member(roster, roster_server(roster, 0), 1));
+    ck_assert(roster_update(roster, &s, &news));
+    ck_assert(is_entitled(0) && !is_entitled(1));
+    s.began_ms = clock_monotonic_ms() + 1;
+    ck_assert(roster_update(roster, &s, &news));
+    ck_assert(is_entitled(1));
+}
+END_TEST
+
+/* Who found no room is known by id, and only as long as that is so. */
+START_TEST(test_who_is_left_out_is_known)
+{
+    struct server_row rows[10];
+    struct snapshot s = { .servers = rows, .server_count = 10 };
+    char key[ROUTER_KEY_SIZE];
+
+    for (int i = 0; i < 10; i++) {
+        snprintf(key, sizeof(key), "%040d", i);
+        rows[i] = row_of(i + 1, key);
+    }
+    ck_assert(!roster_update(roster, &s, NULL));
+    ck_assert(!roster_has_left_out_server(roster, 8) && roster_has_left_out_server(roster, 9) &&
+              roster_has_left_out_server(roster, 10) && !roster_has_left_out_server(roster, 11));
+    ck_assert(!roster_has_left_out_scope(roster, 9));
+    s.server_count = 8;
+    ck_assert(roster_update(roster, &s, NULL));
+    ck_assert(!roster_has_left_out_server(roster, 9));
+}
+END_TEST
+
 START_TEST(test_a_mark_of_drift_stays_with_its_scope)
 {
     struct roster_server *s;
@@ -274,6 +335,9 @@ int main(void)
     tcase_add_test(t, test_an_enrolment_that_allows_less);
     tcase_add_test(t, test_memberships_that_another_leader_ended);
     tcase_add_test(t, test_a_mark_of_drift_stays_with_its_scope);
+    tcase_add_test(t, test_each_scope_has_its_own_telling);
+    tcase_add_test(t, test_an_older_snapshot_revives_no_membership);
+    tcase_add_test(t, test_who_is_left_out_is_known);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
