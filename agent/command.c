@@ -137,13 +137,6 @@ unsigned command_fds(const struct command *c, int fds[2])
     return n;
 }
 
-int64_t command_wake_ms(const struct command *c)
-{
-    if (c->has_ended)
-        return 0;
-    return c->kill_ms ? c->kill_ms : c->deadline_ms;
-}
-
 static void keep_output(struct command *c, const char *data, size_t size)
 {
     if (size > COMMAND_OUTPUT_MAX) {
@@ -211,12 +204,6 @@ bool command_succeeded(const struct command *c)
 {
     MUST(c->has_ended);
     return !c->kill_ms && WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0;
-}
-
-bool command_timed_out(const struct command *c)
-{
-    MUST(c->has_ended);
-    return c->kill_ms != 0;
 }
 
 /* A time limit that passes while everything is slow says little about the command. */

@@ -38,14 +38,12 @@ int command_start(const struct command_order *order, int64_t now_ms, struct comm
 void command_free(struct command *c);
 
 unsigned command_fds(const struct command *c, int fds[2]); /* to poll for reading */
-int64_t command_wake_ms(const struct command *c);          /* when to step at the latest */
 /* True once it has ended; stays true. */
 bool command_step(struct command *c, int64_t now_ms);
 
 /* After its end: exit status 0 within the time limit. */
 bool command_succeeded(const struct command *c);
 /* After its end: it was ended, because its time was over. */
-bool command_timed_out(const struct command *c);
 /* After its end: "validate ended with 1: OUTPUT" and the like; valid UTF-8, cut to size. A time-out
  * is told as one, with the load of the machine when that is high. */
 void command_reason(const struct command *c, const char *what, char *out, size_t size);

@@ -78,16 +78,6 @@ static void add_edition(struct local_scope *scope)
     scope->generation++;
 }
 
-struct edition *local_scope_newest(struct local_scopes *s, struct local_scope *scope)
-{
-    struct edition *e;
-
-    pthread_mutex_lock(&s->lock);
-    e = edition_hold(scope->editions[0]);
-    pthread_mutex_unlock(&s->lock);
-    return e;
-}
-
 struct edition *local_scope_edition(struct local_scopes *s, struct local_scope *scope,
                                     uint64_t revision)
 {

@@ -57,7 +57,6 @@ void local_scopes_free(struct local_scopes *s); /* after the last waiter_close *
 struct local_scope *local_scopes_find(struct local_scopes *s, const char *service,
                                       const char *environment);
 /* The newest edition that the herald has seen; held for the caller. */
-struct edition *local_scope_newest(struct local_scopes *s, struct local_scope *scope);
 /* One that is still kept; NULL: none. */
 struct edition *local_scope_edition(struct local_scopes *s, struct local_scope *scope,
                                     uint64_t revision);

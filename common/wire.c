@@ -31,7 +31,6 @@ const char *wire_type_name(enum wire_type type)
 NAMES(wire_reason_name, wire_reason, WIRE_REASONS)
 NAMES(wire_step_name, wire_step, WIRE_STEPS)
 NAMES(wire_reject_name, wire_reject, WIRE_REJECTS)
-NAMES(wire_answer_name, wire_answer, WIRE_ANSWERS)
 NAMES(wire_secret_state_name, wire_secret_state, WIRE_SECRET_STATES)
 NAMES(wire_outcome_name, wire_outcome, WIRE_OUTCOMES)
 #undef X

@@ -117,7 +117,6 @@ const char *wire_type_name(enum wire_type type);       /* "READY" */
 const char *wire_reason_name(enum wire_reason reason); /* "validate" */
 const char *wire_step_name(enum wire_step step);
 const char *wire_reject_name(enum wire_reject reject);
-const char *wire_answer_name(enum wire_answer answer);
 const char *wire_secret_state_name(enum wire_secret_state state);
 
 struct wire_text {

@@ -507,7 +507,3 @@ uint32_t leading_connected(const struct leading *l)
     return bitset_count(&leader_fleet(l->leader)->connected);
 }
 
-bool leading_is_connected(const struct leading *l, const struct roster_server *s)
-{
-    return bitset_has(&leader_fleet(l->leader)->connected, s->index);
-}

@@ -38,6 +38,5 @@ void leading_left(struct leading *l, const struct roster_server *s);
 enum attempt_fate leading_fate(const struct leading *l, uint64_t attempt);
 uint64_t leading_due(const struct leading *l, const struct roster_server *s, uint32_t scope);
 uint32_t leading_connected(const struct leading *l);
-bool leading_is_connected(const struct leading *l, const struct roster_server *s);
 
 #endif

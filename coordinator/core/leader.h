@@ -80,7 +80,6 @@ enum leader_event_type {
 #undef X
     LEADER_EVENT_COUNT
 };
-const char *leader_event_name(enum leader_event_type type);
 
 struct leader_event {
     enum leader_event_type type;
@@ -159,7 +158,6 @@ unsigned leader_allowed(const struct leader *l, uint64_t rollout);
 
 /* Looks, for the loop, the API and the simulator's judge. */
 const struct rollout *leader_rollout(const struct leader *l, uint64_t rollout);
-const struct rollout *leader_rollout_of_attempt(const struct leader *l, uint64_t number);
 const struct fleet *leader_fleet(const struct leader *l);
 uint32_t leader_rollout_count(const struct leader *l);
 /* The newest decision addressed to this server in this scope: its dseq, or 0 (PING). */

@@ -6,11 +6,6 @@ const struct rollout *leader_rollout(const struct leader *l, uint64_t rollout)
     return leader_find((struct leader *)(uintptr_t)l, rollout);
 }
 
-const struct rollout *leader_rollout_of_attempt(const struct leader *l, uint64_t number)
-{
-    return leader_find_round((struct leader *)(uintptr_t)l, number);
-}
-
 const struct fleet *leader_fleet(const struct leader *l)
 {
     return &l->fleet;
@@ -59,16 +54,6 @@ enum attempt_fate leader_fate(const struct leader *l, uint64_t attempt_number)
     if (r->state == ROLLOUT_ABORTING)
         return ATTEMPT_ABORTED;
     return ATTEMPT_PENDING;
-}
-
-const char *leader_event_name(enum leader_event_type type)
-{
-    static const char *const names[] = {
-#define X(name) [LEADER_##name] = #name,
-        LEADER_EVENTS(X)
-#undef X
-    };
-    return names[type];
 }
 
 const char *ack_name(enum ack_kind kind)

@@ -34,7 +34,7 @@ int retries_ask(struct pg *pg, const char *name, int64_t *server_id_out, struct 
 
     if (PG_QUERY(pg,
                  "SELECT v.server_id, v.state, EXISTS (SELECT 1 FROM " FAILED_SCOPES
-                 " AND r.finished_at IS NOT NULL), (SELECT r.public_id FROM " FAILED_SCOPES
+                 " AND r.finished_at IS NOT NULL AND d.kind <> 'activate'), (SELECT r.public_id FROM " FAILED_SCOPES
                  " AND r.finished_at IS NULL ORDER BY r.rollout_id LIMIT 1) "
                  "FROM server v WHERE v.name = $1 FOR UPDATE",
                  &rows, e, PARAM_TEXT(name)) < 0)

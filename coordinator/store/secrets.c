@@ -120,33 +120,6 @@ int secrets_find(struct pg *pg, const char *const *digests, size_t count, struct
     return take_all(rows, out, e);
 }
 
-int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count,
-                     const char *const *digests, size_t count, struct secrets *out, struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-    SCOPED_BUFFER struct buffer texts = { 0 }, ids = { 0 };
-
-    if (PG_QUERY(pg,
-                 COLUMNS "WHERE s.digest = ANY ($1) AND EXISTS (SELECT 1 FROM config_version v "
-                         "WHERE v.secret = s.digest AND v.scope_id = ANY ($2))",
-                 &rows, e, pg_array_text(digests, count, &texts),
-                 pg_array_int8(scope_ids, scope_count, &ids)) < 0)
-        return -1;
-    return take_all(rows, out, e);
-}
-
-int secrets_list_destroyed(struct pg *pg, const int64_t *scope_ids, size_t count, int64_t limit,
-                           struct rows **out, struct err *e)
-{
-    SCOPED_BUFFER struct buffer ids = { 0 };
-
-    return PG_QUERY(pg,
-                    "SELECT s.digest FROM secret s WHERE s.destroyed_at IS NOT NULL AND EXISTS "
-                    "(SELECT 1 FROM config_version v WHERE v.secret = s.digest "
-                    " AND v.scope_id = ANY ($1)) ORDER BY s.destroyed_at DESC, s.digest LIMIT $2",
-                    out, e, pg_array_int8(scope_ids, count, &ids), PARAM_INT(limit));
-}
-
 int secrets_differ(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, bool *out,
                    struct err *e)
 {

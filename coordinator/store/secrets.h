@@ -52,11 +52,6 @@ bool secrets_envelope_at(const struct rows *rows, size_t row, int column, struct
 /* Those of the digests that there are, in any order, each once. */
 int secrets_find(struct pg *pg, const char *const *digests, size_t count, struct secrets *out,
                  struct err *e) __attribute__((warn_unused_result));
-/* Of those only the ones that a version of one of these scopes refers to: what a server of these
- * scopes may have (S16). */
-int secrets_find_for(struct pg *pg, const int64_t *scope_ids, size_t scope_count,
-                     const char *const *digests, size_t count, struct secrets *out,
-                     struct err *e) __attribute__((warn_unused_result));
 
 /* Is there a secret among the keys that differ between two revisions? */
 int secrets_differ(struct pg *pg, int64_t scope_id, uint64_t from, uint64_t to, bool *out,
@@ -68,11 +63,6 @@ int secret_unwrap(const struct secret *s, struct keyring *keyring, struct seal_k
 /* The value itself; release it with seal_free. */
 int secret_open(const struct secret *s, struct keyring *keyring, char **value_out,
                 size_t *size_out, struct err *e) __attribute__((warn_unused_result));
-
-/* Digests of destroyed secrets that versions of these scopes refer to, newest destruction first,
- * at most `limit`: rows of one column, the digest. */
-int secrets_list_destroyed(struct pg *pg, const int64_t *scope_ids, size_t count, int64_t limit,
-                           struct rows **out, struct err *e) __attribute__((warn_unused_result));
 
 /* What was destroyed does not come back: ERR_GONE secret_destroyed when the value (a plain one is
  * fine), or one that a revision wrote, refers to a destroyed secret. */

@@ -14,7 +14,7 @@
 static char folder[64], path[96], key_id[KEY_FILE_ID_SIZE];
 static struct pg *pg;
 static struct keyring *keyring;
-static int64_t web, shop;
+static int64_t web;
 static struct err err;
 
 static void set_up(void)
@@ -23,7 +23,6 @@ static void set_up(void)
 
     pg = kit_open(kit_database());
     web = kit_scope(pg, "web", 2);
-    shop = kit_scope(pg, "shop", 2);
     snprintf(folder, sizeof(folder), "/tmp/lockstep-secrets-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/key", folder);
@@ -78,7 +77,7 @@ START_TEST(test_a_secret_is_found_where_it_belongs)
 {
     const char *digests[] = { seal("hunter2", 1, 1),
                               "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" };
-    SCOPED_SECRETS struct secrets found = { 0 }, allowed = { 0 }, foreign = { 0 };
+    SCOPED_SECRETS struct secrets found = { 0 };
 
     ck_assert_int_eq(secrets_find(pg, digests, 2, &found, &err), 0);
     ck_assert_uint_eq(found.count, 1);
@@ -87,10 +86,6 @@ START_TEST(test_a_secret_is_found_where_it_belongs)
     ck_assert_str_eq(found.items[0].key, "pass");
     ck_assert_uint_eq(found.items[0].version, 1);
     check_opens(digests[0], "hunter2");
-    ck_assert_int_eq(secrets_find_for(pg, &web, 1, digests, 2, &allowed, &err), 0);
-    ck_assert_uint_eq(allowed.count, 1);
-    ck_assert_int_eq(secrets_find_for(pg, &shop, 1, digests, 2, &foreign, &err), 0);
-    ck_assert_uint_eq(foreign.count, 0);
 }
 END_TEST
 
@@ -164,7 +159,7 @@ START_TEST(test_a_destroyed_secret_stays_so)
 {
     const char *digest = seal("one", 1, 1);
     SCOPED_SECRETS struct secrets found = { 0 };
-    SCOPED(rows_free) struct rows *versions = NULL, *ours = NULL, *others = NULL;
+    SCOPED(rows_free) struct rows *versions = NULL;
     struct seal_key key;
     size_t count;
 
@@ -177,10 +172,6 @@ START_TEST(test_a_destroyed_secret_stays_so)
     ck_assert(found.items[0].is_destroyed);
     ck_assert_int_eq(secret_unwrap(&found.items[0], keyring, &key, &err), -1);
     ck_assert_int_eq(err.kind, ERR_GONE);
-    ck_assert_int_eq(secrets_list_destroyed(pg, &web, 1, 10, &ours, &err), 0);
-    ck_assert_uint_eq(rows_count(ours), 1);
-    ck_assert_int_eq(secrets_list_destroyed(pg, &shop, 1, 10, &others, &err), 0);
-    ck_assert_uint_eq(rows_count(others), 0);
     ck_assert_int_eq(
         secrets_of_versions(pg, web, "pass", (int64_t[]){ 1, 2 }, 2, &versions, &err), 0);
     ck_assert_uint_eq(rows_count(versions), 1);
