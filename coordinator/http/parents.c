@@ -119,11 +119,12 @@ int parents_get_all(struct request *rq, struct reply *re, struct err *e)
     is_more = rows_count(rows) > (size_t)limit;
     items = json_array();
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {
+        json_t *parents = rowjson(rows_text(rows, i, 2), "parents of a scope of",
+                                  rows_text(rows, i, 0));
+
         json_array_append_new(items, json_pack("{s:s,s:s,s:o}", "service_name",
                                                rows_text(rows, i, 0), "environment",
-                                               rows_text(rows, i, 1), "parents",
-                                               rowjson(rows_text(rows, i, 2), "parents of a scope of",
-                                                       rows_text(rows, i, 0))));
+                                               rows_text(rows, i, 1), "parents", parents));
         snprintf(cursor, sizeof(cursor), "%s/%s", rows_text(rows, i, 0), rows_text(rows, i, 1));
     }
     return reply_list(re, "parents", items, is_more ? cursor : NULL);

@@ -47,8 +47,8 @@ static int release_one(struct request *rq, const char *service, const char *envi
     return transaction_commit(&t, e);
 }
 
-/* One lot. Those that stay due for long do not keep the ones behind them waiting: the next look goes
- * on where this one ends, and begins anew behind the last. */
+/* One lot. Those that stay due for long do not keep the ones behind them waiting: the next look
+ * goes on where this one ends, and begins anew behind the last. */
 static int release_some(struct releaser *r, struct request *rq, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;

@@ -25,8 +25,8 @@
 static json_t *view_json(const struct server_view *s)
 {
     json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o}", "name", s->name, "public_key", s->public_key,
-        "state", s->state, "reachable", s->is_reachable, "labels",
+        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o}", "name", s->name, "public_key",
+        s->public_key, "state", s->state, "reachable", s->is_reachable, "labels",
         rowjson(s->labels, "labels of a server", s->name), "agent_version", s->agent_version,
         "enrolled_at", s->enrolled_at, "last_seen",
         *s->last_seen ? json_string(s->last_seen) : json_null(), "allowed_scopes",

@@ -226,8 +226,9 @@ int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
             items, json_pack("{s:I,s:s,s:s,s:s,s:o,s:I,s:b,s:s,s:o}", "revision",
                              (json_int_t)r.revision,
                              "created_at", r.created_at, "created_by", r.created_by, "description",
-                             r.description, "keys", rowjson(*r.keys ? r.keys : "[]", "keys of a revision of",
-                                                      scope.service),
+                             r.description, "keys",
+                             rowjson(*r.keys ? r.keys : "[]", "keys of a revision of",
+                                     scope.service),
                              "keys_changed", (json_int_t)r.keys_changed, "released",
                              r.was_released, "state", r.state, "cause", cause_json(&r)));
         pg_int((int64_t)r.revision, cursor);

@@ -23,8 +23,8 @@ int due_note_back(struct pg *pg, const struct scope *scope, int64_t rollout_id, 
     __attribute__((warn_unused_result));
 
 /* Scopes without an open rollout whose head is to be tried (again), or that have something to be
- * taken back: service, environment, scope_id; at most DUE_LOT, by their ids above `after`. Some stay
- * due for long (a freeze covers them): whoever looks again goes on behind the last one. */
+ * taken back: service, environment, scope_id; at most DUE_LOT, by their ids above `after`. Some
+ * stay due for long (a freeze covers them): whoever looks again goes on behind the last one. */
 #define DUE_LOT 100
 int due_list(struct pg *pg, int64_t after, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
