@@ -158,6 +158,8 @@ MUTANTS = [
         ("coordinator/core/leader_load.c", "    delivery_excuse(&l->delivery, dseq, server, scope);", "    for (scope = 0; scope < l->limits.scopes_max; scope++)\n        delivery_excuse(&l->delivery, dseq, server, scope);")]),
     ("a way back that failed is forgotten for one that is not needed", True, [
         ("coordinator/core/delivery.c", "by->kind == DECISION_ROLLBACK && old->is_kept;", "by->kind == DECISION_ROLLBACK && false;")]),
+    ("who answered late stays silent in memory", True, [
+        ("coordinator/core/leader_acks.c", "    r->outcome[a->server] = rank;\n    bitset_remove(&r->silent, a->server);\n", "    r->outcome[a->server] = rank;\n")]),
     ("a stage that failed is passed over", True, [
         ("coordinator/core/tally.c", "(n->gone > 0 && !is_late) || has_failed_before(r))", "(n->gone > 0 && !is_late) || (false && has_failed_before(r)))"),
         ("tests/sim/database.c", "    return m->is_in && m->outcome & 1;", "    return m->is_in && false;")]),
@@ -226,7 +228,7 @@ def build(top, base, name, edits, out):
 
 def verdict(out):
     run = subprocess.run([os.path.join(out, "sim"), "--quick", "--runs", str(RUNS), "--jobs", "1"],
-                         capture_output=True, text=True, timeout=600, check=False)
+                         capture_output=True, text=True, timeout=3600, check=False)
     text = run.stdout + run.stderr
     seed = re.search(r"make sim SEED=(\d+)", text)
     why = next((line for line in text.splitlines() if re.match(r"S\d+:|liveness:|invariant", line)), "")
