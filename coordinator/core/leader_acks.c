@@ -77,8 +77,8 @@ static bool speaks_of(const struct ack *a, uint32_t scope)
     return a->scope_count == 0;
 }
 
-/* It went back, or could not, in the scopes that it speaks of. What failed is tried again: a failure
- * that is told late undoes no way back. Whoever is stuck in one scope did not go back. */
+/* It went back, or could not, in the scopes that it speaks of. What failed is tried again: a
+ * failure that is told late undoes no way back. Whoever is stuck in one scope did not go back. */
 static void on_rollback_outcome(struct leader *l, struct rollout *r, const struct ack *a)
 {
     bool is_stuck = false;

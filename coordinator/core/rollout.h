@@ -161,9 +161,9 @@ struct rollout {
 /* So many sets fit into the memory of a rollout: its own, and two numbers per server. */
 #define ROLLOUT_MEMORY_SETS (ROLLOUT_SET_COUNT + 2 * 64)
 
-/* Odd: it failed, or refused. Outcomes of one server come in the order of their attempts, and within one attempt it may have
- * applied and gone back since, never the other way round. So an outcome is news when its rank is
- * above the newest one's, in whichever order they arrive. */
+/* Odd: it failed, or refused. Outcomes of one server come in the order of their attempts, and
+ * within one attempt it may have applied and gone back since, never the other way round. So an
+ * outcome is news when its rank is above the newest one's, in whichever order they arrive. */
 static inline uint64_t outcome_rank(uint64_t attempt, bool is_failed)
 {
     return 2 * attempt + is_failed;

@@ -180,7 +180,7 @@ static int give_up(struct request *rq, bool *is_withdrawn, struct err *e)
         return -1;
     return err_code(e, ERR_UNAVAILABLE, "no_leader",
                     "no leader carried the command out in time; it was withdrawn. Look at the "
-                    "rollout before you say it again: one that was on its way by then still counts");
+                    "rollout before you say it again: one that was on its way still counts");
 }
 
 static bool is_completed(const struct act *a)
