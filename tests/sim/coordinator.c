@@ -591,13 +591,3 @@ void coordinator_tick(struct world *w, unsigned who)
               .kind = EVENT_TICK_COORDINATOR, .who = (uint8_t)who, .life = c->leadership },
           COORDINATOR_TICK_MS);
 }
-
-void coordinator_revoked(struct world *w, unsigned server)
-{
-    for (unsigned who = 0; who < w->coordinator_count; who++)
-        if (w->coordinators[who].is_leading) {
-            coordinator_step(w, who,
-                             &(struct leader_event){ .type = LEADER_REVOKED, .server = server });
-            w->coordinators[who].sessions[server] = 0;
-        }
-}

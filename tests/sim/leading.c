@@ -127,6 +127,16 @@ void coordinator_lease(struct world *w, unsigned who)
     }
 }
 
+void coordinator_revoked(struct world *w, unsigned server)
+{
+    for (unsigned who = 0; who < w->coordinator_count; who++)
+        if (w->coordinators[who].is_leading) {
+            coordinator_step(w, who,
+                             &(struct leader_event){ .type = LEADER_REVOKED, .server = server });
+            w->coordinators[who].sessions[server] = 0;
+        }
+}
+
 void coordinator_retried(struct world *w, unsigned server)
 {
     for (unsigned who = 0; who < w->coordinator_count; who++)
