@@ -3,32 +3,11 @@
 
 #include <stdlib.h>
 
-#include "coordinator/store/fence.h"
 #include "coordinator/store/load.h"
-#include "coordinator/store/save.h"
-#include "tests/db/kit.h"
+#include "tests/db/acks_kit.h"
 
-static struct pg *pg;
-static int64_t scopes[2], rollout_id;
-static const struct fence fence = { .gen = 1, .epoch = 1 };
-static struct err err;
+static int64_t scopes[2];
 static uint64_t back; /* the ROLLBACK */
-static struct hash bases[2];
-
-static uint64_t save(struct save save, const int64_t *cohort, size_t count)
-{
-    struct save_request q = { .save = save, .cohort_count = count };
-    struct writer_result r = { 0 };
-
-    q.cohort = (int64_t *)(uintptr_t)cohort;
-    q.save.rollout = (uint64_t)rollout_id;
-    q.save.because = "because of the test";
-    ck_assert_msg(save_write(pg, &fence, &q, false, &r, &(bool){ 0 }, &err) == 0, "%s", err.text);
-    for (size_t i = 0; i < r.change_count; i++)
-        bases[i] = r.changes[i].from_hash;
-    free(r.body);
-    return r.dseq ? r.dseq : r.number;
-}
 
 /* Server 1 applied in both scopes, and both are taken back. */
 static void set_up(void)
@@ -45,19 +24,13 @@ static void set_up(void)
             (long long)scopes[1]);
     kit_sql(pg, "UPDATE scope SET released = 1, settled = 1");
     rollout_id = kit_rollout(pg, scopes, 2, 1);
-    attempt = save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING,
-                                  .to = PHASE_PREPARING, .attempt = 1 }, cohort, 1);
+    attempt = save_first_attempt(cohort, 1);
     kit_sql(pg, "UPDATE member SET state = 'ready', ready_at = now()");
     save((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING, .to = PHASE_ACTIVATING,
                         .decision = DECISION_ACTIVATE, .attempt = 1, .number = attempt,
                         .ready_min = 1, .failed_max = 1 }, NULL, 0);
     back = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_ACTIVATING,
                                .to = PHASE_ROLLING_BACK, .decision = DECISION_ROLLBACK }, NULL, 0);
-}
-
-static void tear_down(void)
-{
-    pg_close(pg);
 }
 
 /* ---------------------------------------------------------------- batches */
@@ -77,15 +50,9 @@ static void add(enum ack_kind kind, int place)
 
 static void write_batch(void)
 {
-    struct acks_summary summary;
-
-    ck_assert_msg(fence_begin(pg, &fence, true, &(bool){ 0 }, &err) == 0, "%s", err.text);
-    ck_assert_msg(acks_write(pg, &batch, 1, &summary, &err) == 0, "%s", err.text);
-    ck_assert_msg(acks_audit(pg, &summary, &err) == 0, "%s", err.text);
-    ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
+    write_acks(batch);
     for (size_t i = 0; i < batch->count; i++)
         ck_assert(batch->records[i].is_recorded);
-    buffer_fini(&summary.data);
     ack_batch_free(batch);
     batch = NULL;
 }

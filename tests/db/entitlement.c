@@ -3,39 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/acks.h"
-#include "coordinator/store/fence.h"
 #include "coordinator/store/joins.h"
-#include "coordinator/store/save.h"
-#include "tests/db/kit.h"
+#include "tests/db/acks_kit.h"
 
 #define EVIL 5 /* enrolled for evil/dev alone */
 
-static struct pg *pg;
-static int64_t scope_id, rollout_id;
-static const struct fence fence = { .gen = 1, .epoch = 1 };
-static struct err err;
+static int64_t scope_id;
 static uint64_t attempt, activate;
-static struct hash base_hash, to_hash;
-
-static uint64_t save(struct save save, const int64_t *cohort, size_t count)
-{
-    struct save_request q = { .save = save, .cohort_count = count };
-    struct writer_result r = { 0 };
-    uint64_t drawn;
-
-    q.cohort = (int64_t *)(uintptr_t)cohort;
-    q.save.rollout = (uint64_t)rollout_id;
-    q.save.because = "because of the test";
-    ck_assert_msg(save_write(pg, &fence, &q, false, &r, &(bool){ 0 }, &err) == 0, "%s", err.text);
-    if (r.change_count) {
-        base_hash = r.changes[0].from_hash;
-        to_hash = r.changes[0].to_hash;
-    }
-    drawn = r.dseq ? r.dseq : r.number;
-    free(r.body);
-    return drawn;
-}
 
 static void set_up(void)
 {
@@ -48,18 +22,12 @@ static void set_up(void)
     kit_sql(pg, "INSERT INTO server (name, public_key, scopes) VALUES ('evil', repeat('e', 40),"
                 " '{evil/dev}'); UPDATE scope SET released = 1, settled = 1");
     rollout_id = kit_rollout(pg, &scope_id, 1, 2);
-    attempt = save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING,
-                                  .to = PHASE_PREPARING, .attempt = 1 }, cohort, 3);
+    attempt = save_first_attempt(cohort, 3);
     kit_sql(pg, "UPDATE member SET state = 'ready'");
     activate = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_PREPARING,
                                    .to = PHASE_ACTIVATING, .decision = DECISION_ACTIVATE,
                                    .attempt = 1, .number = attempt, .ready_min = 1 }, NULL, 0);
     kit_sql(pg, "UPDATE member SET state = 'pending'");
-}
-
-static void tear_down(void)
-{
-    pg_close(pg);
 }
 
 /* ---------------------------------------------------------------- acknowledgements */
@@ -73,19 +41,15 @@ static size_t ack(enum ack_kind kind, int64_t server, uint64_t number, uint64_t 
                             .outbox_id = 7, .text = strdup("x") };
     struct held_record held = { .scope_id = scope_id, .revision = revision };
     struct ack_batch *batch = ack_batch_new();
-    struct acks_summary summary;
+    size_t changed;
 
     if (hash)
         held.hash = *hash;
     ack_batch_add(batch, &r, &held, 1);
-    ck_assert_msg(fence_begin(pg, &fence, true, &(bool){ 0 }, &err) == 0, "%s", err.text);
-    ck_assert_msg(acks_write(pg, &batch, 1, &summary, &err) == 0, "%s", err.text);
-    ck_assert_msg(acks_audit(pg, &summary, &err) == 0, "%s", err.text);
-    ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
-    buffer_fini(&summary.data);
+    changed = write_acks(batch);
     said = batch->records[0];
     ack_batch_free(batch);
-    return summary.changed_count;
+    return changed;
 }
 
 static void nothing_of_evil(void)
@@ -102,7 +66,7 @@ START_TEST(test_no_number_makes_a_member)
 
     for (int kind = 0; kind < ACK_COUNT; kind++)
         for (uint64_t number = 1; number <= activate; number++) {
-            ck_assert_uint_eq(ack((enum ack_kind)kind, EVIL, number, 2, &to_hash), 0);
+            ck_assert_uint_eq(ack((enum ack_kind)kind, EVIL, number, 2, &targets[0]), 0);
             ck_assert(!said.is_recorded);
             ck_assert(!said.is_ahead);
         }
@@ -112,9 +76,9 @@ START_TEST(test_no_number_makes_a_member)
                                    .to = PHASE_FINALIZING,
                                    .decision = DECISION_FINALIZE },
                     NULL, 0);
-    ck_assert_uint_eq(ack(ACK_FINALIZED, EVIL, finalize, 2, &to_hash), 0);
+    ck_assert_uint_eq(ack(ACK_FINALIZED, EVIL, finalize, 2, &targets[0]), 0);
     ck_assert(said.is_foreign && !said.is_recorded);
-    ck_assert_uint_eq(ack(ACK_FINALIZED, 4, finalize, 2, &to_hash), 1);
+    ck_assert_uint_eq(ack(ACK_FINALIZED, 4, finalize, 2, &targets[0]), 1);
     ck_assert(said.is_recorded);
     nothing_of_evil();
 }
@@ -123,10 +87,10 @@ END_TEST
 /* Server 4 reads the scope and was not asked yet: it has no say about this stage. */
 START_TEST(test_a_member_of_the_scope_is_no_member_of_the_stage)
 {
-    ck_assert_uint_eq(ack(ACK_APPLIED, 4, activate, 2, &to_hash), 0);
+    ck_assert_uint_eq(ack(ACK_APPLIED, 4, activate, 2, &targets[0]), 0);
     ck_assert(said.is_foreign);
-    ck_assert_uint_eq(ack(ACK_FAILED, 4, activate, 1, &base_hash), 0);
-    ck_assert_uint_eq(ack(ACK_APPLIED, 1, activate, 2, &to_hash), 2);
+    ck_assert_uint_eq(ack(ACK_FAILED, 4, activate, 1, &bases[0]), 0);
+    ck_assert_uint_eq(ack(ACK_APPLIED, 1, activate, 2, &targets[0]), 2);
 }
 END_TEST
 
@@ -137,12 +101,12 @@ START_TEST(test_a_failure_that_tells_of_another_content)
 
     ack(ACK_FAILED, 1, activate, 1, &other);
     ck_assert(!said.is_recorded);
-    ack(ACK_FAILED, 1, activate, 7, &base_hash);
+    ack(ACK_FAILED, 1, activate, 7, &bases[0]);
     ck_assert(!said.is_recorded);
     ck_assert_str_eq(kit_text(pg, "SELECT state FROM member WHERE server_id = 1"), "pending");
     ack(ACK_FAILED, 1, activate, 0, NULL); /* it ran nothing before */
     ck_assert(said.is_recorded);
-    ack(ACK_FAILED, 2, activate, 1, &base_hash);
+    ack(ACK_FAILED, 2, activate, 1, &bases[0]);
     ck_assert(said.is_recorded);
 }
 END_TEST
@@ -150,11 +114,11 @@ END_TEST
 /* Never issued: an older database was put back, and the answer must not be thrown away. */
 START_TEST(test_numbers_to_come_are_told_apart)
 {
-    ack(ACK_APPLIED, 1, activate + 1, 2, &to_hash);
+    ack(ACK_APPLIED, 1, activate + 1, 2, &targets[0]);
     ck_assert(said.is_ahead && !said.is_recorded);
-    ack(ACK_FAILED, 1, UINT64_MAX, 2, &to_hash);
+    ack(ACK_FAILED, 1, UINT64_MAX, 2, &targets[0]);
     ck_assert(said.is_ahead && !said.is_recorded);
-    ack(ACK_APPLIED, 1, activate, 2, &to_hash);
+    ack(ACK_APPLIED, 1, activate, 2, &targets[0]);
     ck_assert(!said.is_ahead && said.is_recorded);
 }
 END_TEST
