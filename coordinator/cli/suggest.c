@@ -8,7 +8,7 @@
 #include "common/invariant.h"
 #include "coordinator/cli/cli.h"
 
-#define LETTERS_MAX 160 /* SERVICE/ENV with names of usual length; the end of longer ones is alike */
+#define LETTERS_MAX 160 /* SERVICE/ENV of usual names; what is longer is alike behind that */
 #define NEAR_MAX 3      /* beyond that it is another word */
 
 /* ---------------------------------------------------------------- nearness */

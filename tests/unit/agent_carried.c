@@ -8,21 +8,14 @@
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
 
-#include "agent/files.h"
 #include "agent/tree.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/files_kit.h"
 
 #define ACCESS "system.posix_acl_access"
 #define DEFAULT "system.posix_acl_default"
 #define BOB 54321 /* whoever that is */
 
-static char folder[TEMP_PATH / 2], state[TEMP_PATH], single[TEMP_PATH], group[TEMP_PATH];
-static char member[TEMP_PATH + 16], fresh[TEMP_PATH + 16];
-static struct agent_scope *scope;
-static const struct hash nothing;
-static struct err e;
-
-#define FROM(document, hash) (&(struct render_source){ scope, document, hash })
+static char fresh[TEMP_PATH + 16]; /* of the group, and not there yet */
 
 /* ---- access lists, as the kernel takes them ---- */
 
@@ -89,56 +82,21 @@ static bool has_attribute(const char *path, const char *name, const char *value)
 
 /* ---- a file, and a group with two ---- */
 
-static void add(const char *key, const char *path, int of_group)
-{
-    scope->files[scope->file_count++] =
-        (struct agent_file){ .kind = AGENT_FILE_KEY, .key = strdup(key), .path = strdup(path),
-                             .group = of_group };
-}
-
 static void begin(void)
 {
-    temp_make(folder);
-    snprintf(state, sizeof(state), "%s/state", folder);
-    snprintf(single, sizeof(single), "%s/x.conf", folder);
-    snprintf(group, sizeof(group), "%s/conf.d", folder);
-    snprintf(member, sizeof(member), "%s/m", group);
+    begin_files();
     snprintf(fresh, sizeof(fresh), "%s/n", group);
-    ck_assert_int_eq(mkdir(state, 0700), 0);
-    ck_assert_int_eq(mkdir(group, 0755), 0);
-    temp_write(single, "mine", 0644);
-    temp_write(member, "mine", 0644);
-    scope = calloc(1, sizeof(*scope));
-    scope->groups[scope->group_count++].path = strdup(group);
-    add("k", single, AGENT_NO_GROUP);
-    add("k", member, 0);
-    add("k", fresh, 0);
-}
-
-static void end(void)
-{
-    for (unsigned i = 0; i < scope->file_count; i++) {
-        free(scope->files[i].key);
-        free(scope->files[i].path);
-    }
-    free(scope->groups[0].path);
-    free(scope);
-    temp_remove(folder);
+    add_group();
+    add_file(single, AGENT_NO_GROUP);
+    add_file(member, 0);
+    add_file(fresh, 0);
 }
 
 static void apply(const char *value, bool is_secret)
 {
-    SCOPED(document_free) struct document *d = document_new();
-    char reference[VALUE_REFERENCE_SIZE], *bytes;
     struct hash hash;
-    size_t size;
+    SCOPED(document_free) struct document *d = document_with(value, is_secret, &hash);
 
-    value_reference("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", reference);
-    ck_assert_int_eq(document_set(d, "k", VALUE_STRING, is_secret ? reference : value, &e), 0);
-    ck_assert_int_eq(document_encode(d, &bytes, &size, &hash, &e), 0);
-    free(bytes);
-    if (is_secret)
-        document_open_secret(d, "k", value);
     ck_assert_msg(files_keep_originals(scope, state, false, &e) == 0, "%s", e.text);
     ck_assert_msg(files_stage(FROM(d, hash), &e) == 0, "%s", e.text);
     ck_assert_msg(files_reserve(FROM(NULL, nothing), state, &e) == 0, "%s", e.text);
@@ -178,17 +136,17 @@ START_TEST(test_access_lists_are_kept_and_put_back)
         ck_assert_int_eq(permissions_of(group, DEFAULT, 0x02), 4);
         ck_assert_uint_eq(temp_mode(group), 0750);
     }
-    end();
+    end_files();
 }
 END_TEST
 
-/* What is new in a folder is what the folder gives, and no wider. */
+/* What is new in a where is what the where gives, and no wider. */
 START_TEST(test_a_default_list_holds_for_what_is_new)
 {
     begin();
     ck_assert_int_eq(unlink(single), 0);
     give_list(group, DEFAULT, 7, 4, 0, 5, 0);
-    give_list(folder, DEFAULT, 7, 6, 0, 6, 0);
+    give_list(where, DEFAULT, 7, 6, 0, 6, 0);
     apply("1", false);
     ck_assert_int_eq(bob_may(fresh), 4);
     ck_assert_uint_eq(temp_mode(fresh), 0640);
@@ -196,7 +154,7 @@ START_TEST(test_a_default_list_holds_for_what_is_new)
     ck_assert_int_eq(permissions_of(member, ACCESS, 0x02), -1);
     ck_assert_uint_eq(temp_mode(single), 0640);
     ck_assert_int_eq(bob_may(single), 4); /* 06 of the list, and 04 of the mode */
-    end();
+    end_files();
 }
 END_TEST
 
@@ -216,7 +174,7 @@ START_TEST(test_a_secret_lets_nobody_in)
     go_back();
     ck_assert_int_eq(bob_may(single), 6);
     ck_assert_int_eq(bob_may(member), 6);
-    end();
+    end_files();
 }
 END_TEST
 
@@ -229,7 +187,7 @@ START_TEST(test_a_mode_of_the_settings_is_the_mask)
     ck_assert_uint_eq(temp_mode(single), 0640);
     ck_assert_int_eq(bob_may(single), 4);
     ck_assert_int_eq(permissions_of(single, ACCESS, 0x04), 0);
-    end();
+    end_files();
 }
 END_TEST
 
@@ -254,7 +212,7 @@ START_TEST(test_attributes_are_kept_and_put_back)
         ck_assert(geteuid() != 0 || (has_attribute(single, "trusted.mark", "t") &&
                                      getxattr(single, "security.selinux", NULL, 0) == 9));
     }
-    end();
+    end_files();
 }
 END_TEST
 
@@ -270,7 +228,7 @@ START_TEST(test_capabilities_are_not_taken_over)
         apply("1", false);
         ck_assert_int_eq(getxattr(single, "security.capability", NULL, 0), -1);
     }
-    end();
+    end_files();
 }
 END_TEST
 
@@ -280,7 +238,7 @@ START_TEST(test_trees_differ_by_what_they_carry)
     char copy[TEMP_PATH];
 
     begin();
-    snprintf(copy, sizeof(copy), "%.400s/copy", folder);
+    snprintf(copy, sizeof(copy), "%.400s/copy", where);
     give_list(member, ACCESS, 6, 4, 0, 6, 0);
     ck_assert_int_eq(setxattr(group, "user.team", "web", 3, 0), 0);
     ck_assert_int_eq(tree_copy(group, copy, false, &e), 0);
@@ -293,7 +251,7 @@ START_TEST(test_trees_differ_by_what_they_carry)
     ck_assert_int_eq(chmod(member, 0660), 0);
     ck_assert(!tree_equal(group, copy));
     ck_assert(!tree_equal(copy, group));
-    end();
+    end_files();
 }
 END_TEST
 
@@ -323,7 +281,7 @@ START_TEST(test_flags_are_kept_where_there_are_any)
         go_back();
         ck_assert(flags_of(single) & FS_NODUMP_FL);
     }
-    end();
+    end_files();
 }
 END_TEST
 

@@ -9,65 +9,23 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "agent/files.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/files_kit.h"
 
 #define NOBODY 65534
-
-static char folder[TEMP_PATH / 2], state[TEMP_PATH], where[TEMP_PATH - 32], single[TEMP_PATH];
-static char group[TEMP_PATH - 16], member[TEMP_PATH + 8];
-static struct agent_scope *scope;
-static const struct hash nothing;
-static struct err e;
-
-#define FROM(document, hash) (&(struct render_source){ scope, document, hash })
-
-static void begin(void)
-{
-    temp_make(folder);
-    ck_assert_int_eq(chmod(folder, 0755), 0);
-    snprintf(state, sizeof(state), "%s/state", folder);
-    snprintf(where, sizeof(where), "%s/where", folder);
-    snprintf(single, sizeof(single), "%s/x.conf", where);
-    snprintf(group, sizeof(group), "%s/conf.d", where);
-    snprintf(member, sizeof(member), "%s/m", group);
-    ck_assert_int_eq(mkdir(state, 0700), 0);
-    ck_assert_int_eq(mkdir(where, 0755), 0);
-    ck_assert_int_eq(mkdir(group, 0755), 0);
-    temp_write(single, "mine", 0644);
-    temp_write(member, "mine", 0644);
-    scope = calloc(1, sizeof(*scope));
-}
 
 /* Either a file by itself or a group with one. */
 static void settle(bool is_group)
 {
-    scope->file_count = 1;
-    scope->files[0] = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = strdup("k"),
-                                           .path = strdup(is_group ? member : single),
-                                           .group = is_group ? 0 : AGENT_NO_GROUP };
-    scope->group_count = is_group;
+    add_file(is_group ? member : single, is_group ? 0 : AGENT_NO_GROUP);
     if (is_group)
-        scope->groups[0].path = strdup(group);
-}
-
-static struct document *document_of(struct hash *hash)
-{
-    struct document *d = document_new();
-    char *bytes;
-    size_t size;
-
-    ck_assert_int_eq(document_set(d, "k", VALUE_STRING, "new", &e), 0);
-    ck_assert_int_eq(document_encode(d, &bytes, &size, hash, &e), 0);
-    free(bytes);
-    return d;
+        add_group();
 }
 
 /* What a PREPARE asks for. */
 static int promise(void)
 {
     struct hash hash;
-    SCOPED(document_free) struct document *d = document_of(&hash);
+    SCOPED(document_free) struct document *d = document_with("new", false, &hash);
 
     return files_keep_originals(scope, state, true, &e) || files_stage(FROM(d, hash), &e) ||
            files_reserve(FROM(NULL, nothing), state, &e) ? -1 : 0;
@@ -76,7 +34,7 @@ static int promise(void)
 static int keep_promise(void)
 {
     struct hash hash;
-    SCOPED(document_free) struct document *d = document_of(&hash);
+    SCOPED(document_free) struct document *d = document_with("new", false, &hash);
 
     return files_apply(FROM(d, hash), state, &e);
 }
@@ -95,17 +53,6 @@ static void check_kept(void)
     ck_assert(temp_holds(scope->files[0].path, "mine")); /* asking changes nothing */
     ck_assert_msg(keep_promise() == 0, "%s", e.text);
     ck_assert(temp_holds(scope->files[0].path, "new"));
-}
-
-static void end(void)
-{
-    for (unsigned i = 0; i < scope->file_count; i++) {
-        free(scope->files[i].key);
-        free(scope->files[i].path);
-    }
-    free(scope->groups[0].path);
-    free(scope);
-    temp_remove(folder);
 }
 
 /* Mounts of this process's own; an ordinary user needs a user namespace for them. */
@@ -127,10 +74,10 @@ static void bind_at(const char *from, const char *to)
 START_TEST(test_what_can_be_kept_is_promised)
 {
     for (int is_group = 0; is_group < 2; is_group++) {
-        begin();
+        begin_files();
         settle(is_group);
         check_kept();
-        end();
+        end_files();
     }
 }
 END_TEST
@@ -141,7 +88,7 @@ START_TEST(test_a_file_that_is_mounted)
 
     if (!may_mount())
         return;
-    begin();
+    begin_files();
     settle(false);
     snprintf(other, sizeof(other), "%s/other", folder);
     temp_write(other, "mine", 0644);
@@ -149,7 +96,7 @@ START_TEST(test_a_file_that_is_mounted)
     check_refused("mount point");
     ck_assert_int_eq(umount(single), 0);
     check_kept();
-    end();
+    end_files();
 }
 END_TEST
 
@@ -157,7 +104,7 @@ END_TEST
 static void unmount_all(void)
 {
     struct hash hash;
-    SCOPED(document_free) struct document *d = document_of(&hash);
+    SCOPED(document_free) struct document *d = document_with("new", false, &hash);
     char candidate[PATH_MAX], path[PATH_MAX + 8];
 
     ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, candidate, &e), 0);
@@ -177,7 +124,7 @@ START_TEST(test_a_group_with_a_mount_in_it)
 
     if (!may_mount())
         return;
-    begin();
+    begin_files();
     settle(true);
     snprintf(other, sizeof(other), "%s/other", folder);
     snprintf(theirs, sizeof(theirs), "%s/theirs", other);
@@ -194,7 +141,7 @@ START_TEST(test_a_group_with_a_mount_in_it)
     ck_assert(temp_holds(theirs, "theirs"));
     unmount_all();
     ck_assert(temp_holds(theirs, "theirs"));
-    end();
+    end_files();
 }
 END_TEST
 
@@ -202,7 +149,7 @@ START_TEST(test_a_file_system_that_is_read_only)
 {
     if (!may_mount())
         return;
-    begin();
+    begin_files();
     settle(false);
     ck_assert_int_eq(promise(), 0); /* candidates are there, and then it becomes read-only */
     bind_at(where, where);
@@ -210,7 +157,7 @@ START_TEST(test_a_file_system_that_is_read_only)
     check_refused("");
     ck_assert_int_eq(umount(where), 0);
     check_kept();
-    end();
+    end_files();
 }
 END_TEST
 
@@ -221,7 +168,7 @@ START_TEST(test_a_folder_of_a_lower_layer)
 
     if (!may_mount())
         return;
-    begin();
+    begin_files();
     snprintf(upper, sizeof(upper), "%s/upper", folder);
     snprintf(work, sizeof(work), "%s/work", folder);
     snprintf(merged, sizeof(merged), "%s/merged", folder);
@@ -232,7 +179,7 @@ START_TEST(test_a_folder_of_a_lower_layer)
              where, upper, work);
     if (mount("overlay", merged, "overlay", 0, options)) {
         printf("no overlay may be mounted here: %s\n", strerror(errno));
-        end();
+        end_files();
         return;
     }
     snprintf(group, sizeof(group), "%.400s/conf.d", merged);
@@ -240,7 +187,7 @@ START_TEST(test_a_folder_of_a_lower_layer)
     settle(true);
     check_refused("layer");
     ck_assert_int_eq(umount2(merged, MNT_DETACH), 0);
-    end();
+    end_files();
 }
 END_TEST
 
@@ -266,14 +213,14 @@ START_TEST(test_files_that_are_nailed_down)
 
     for (int i = 0; i < 2; i++)
         for (int is_group = 0; is_group < 2; is_group++) {
-            begin();
+            begin_files();
             settle(is_group);
             if (set_flags(is_group ? group : single, flags[i], true)) {
                 check_refused("lsattr");
                 set_flags(is_group ? group : single, flags[i], false);
                 check_kept();
             }
-            end();
+            end_files();
         }
 }
 END_TEST
@@ -282,19 +229,19 @@ END_TEST
 START_TEST(test_what_is_so_already_may_be_nailed_down)
 {
     for (int is_group = 0; is_group < 2; is_group++) {
-        begin();
+        begin_files();
         settle(is_group);
         check_kept();
         if (set_flags(is_group ? member : single, FS_IMMUTABLE_FL, true)) {
             struct hash hash;
-            SCOPED(document_free) struct document *d = document_of(&hash);
+            SCOPED(document_free) struct document *d = document_with("new", false, &hash);
 
             ck_assert_msg(files_stage(FROM(d, hash), &e) == 0, "%s", e.text);
             ck_assert_msg(files_reserve(FROM(d, hash), state, &e) == 0, "%s", e.text);
             ck_assert_msg(keep_promise() == 0, "%s", e.text);
             set_flags(is_group ? member : single, FS_IMMUTABLE_FL, false);
         }
-        end();
+        end_files();
     }
 }
 END_TEST
@@ -304,7 +251,7 @@ START_TEST(test_a_folder_that_only_grows)
     char left[TEMP_PATH];
 
     for (int is_group = 0; is_group < 2; is_group++) {
-        begin();
+        begin_files();
         settle(is_group);
         if (set_flags(where, FS_APPEND_FL, true)) {
             check_refused("");
@@ -315,7 +262,7 @@ START_TEST(test_a_folder_that_only_grows)
                      is_group ? "conf.d" : "x.conf");
             ck_assert(temp_holds(left, NULL));
         }
-        end();
+        end_files();
     }
 }
 END_TEST
@@ -324,13 +271,13 @@ END_TEST
 
 START_TEST(test_a_file_of_another_in_a_sticky_folder)
 {
-    begin();
+    begin_files();
     settle(false);
     if (geteuid() == 0) { /* an ordinary user cannot make a file of another */
         SCOPED(document_free) struct document *d = NULL;
         struct hash hash;
 
-        d = document_of(&hash);
+        d = document_with("new", false, &hash);
         scope->files[0].access = (struct agent_access){ .has_owner = true, .uid = NOBODY,
                                                         .gid = NOBODY };
         ck_assert_int_eq(chown(folder, NOBODY, NOBODY), 0);
@@ -342,26 +289,26 @@ START_TEST(test_a_file_of_another_in_a_sticky_folder)
         ck_assert(temp_holds(single, "mine"));
         ck_assert_int_eq(seteuid(0), 0);
     }
-    end();
+    end_files();
 }
 END_TEST
 
 START_TEST(test_a_folder_where_a_file_should_be)
 {
-    begin();
+    begin_files();
     settle(false);
     ck_assert_int_eq(unlink(single), 0);
     ck_assert_int_eq(mkdir(single, 0755), 0);
     ck_assert_int_ne(promise(), 0);
     ck_assert_msg(strstr(e.text, "is not a regular file") != NULL, "%s", e.text);
-    end();
+    end_files();
 }
 END_TEST
 
 /* Back to the originals is a rename or a removal, too. */
 START_TEST(test_the_way_back_is_asked_for)
 {
-    begin();
+    begin_files();
     settle(false);
     check_kept();
     if (set_flags(single, FS_IMMUTABLE_FL, true)) {
@@ -370,7 +317,7 @@ START_TEST(test_the_way_back_is_asked_for)
         set_flags(single, FS_IMMUTABLE_FL, false);
     }
     ck_assert_int_eq(files_reserve(FROM(NULL, nothing), state, &e), 0);
-    end();
+    end_files();
 }
 END_TEST
 

@@ -79,7 +79,7 @@ START_TEST(none_of_many)
     there_are("server-1 server-2 server-3");
     meant("server-x", NULL);
     meant("sevrer-2", "server-2");
-    meant("server-2", NULL); /* server-1 and server-3 are not what is meant by a name that is there */
+    meant("server-2", NULL); /* its neighbours are not what a name means that is there */
     there_are("app/prod api/prod");
     meant("ap/prod", NULL);
     meant("appp/prod", "app/prod");
