@@ -492,7 +492,7 @@ static void interfere_at_each(enum drive phase, const char *calls, const char *w
                               const char *from)
 {
     unsigned number = 0, unharmed = 0;
-    char inject[160];
+    char inject[320];
 
     while (unharmed < 3) {
         snprintf(inject, sizeof(inject), "inject=%s:%s:when=%u%s", calls, what, ++number, from);
@@ -504,7 +504,10 @@ static void interfere_at_each(enum drive phase, const char *calls, const char *w
 }
 
 #define SYNCS "fsync,fdatasync,msync"
-#define WRITES "pwrite64,pwritev,write,ftruncate,fallocate,mkdir,rename,renameat2,link"
+#define WRITES "pwrite64,pwritev,write,ftruncate,fallocate"
+/* Apart from those: an agent that cannot write(2) cannot even say what is wrong. */
+#define NAMES                                                                                      \
+    "openat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,fsetxattr"
 
 START_TEST(test_ended_at_every_call)
 {
@@ -519,6 +522,8 @@ START_TEST(test_ended_at_every_call)
     interfere_at_each(PREPARING, SYNCS, "error=EIO", "+");
     interfere_at_each(ACTIVATING, WRITES, "error=ENOSPC", "+");
     interfere_at_each(PREPARING, WRITES, "error=ENOSPC", "+");
+    interfere_at_each(ACTIVATING, NAMES, "error=ENOSPC", "+");
+    interfere_at_each(PREPARING, NAMES, "error=ENOSPC", "+");
     ready_for(PREPARING);
     kit_close(&kit);
 }
