@@ -61,11 +61,11 @@ static bool tell(uint32_t server, const char *check, uint64_t sequence, bool is_
                                      .detail = wire_text_of("differs"),
                                      .sequence = sequence,
                                      .is_failing = is_failing };
-    uint64_t before = s->said[kind];
+    uint64_t before = roster_said(s, kind, 0);
 
     conditions_hear(&conditions, s, &said);
-    ck_assert(s->said[kind] == before || roster_is_bad(s, kind, 0) == is_failing);
-    return s->said[kind] != before;
+    ck_assert(roster_said(s, kind, 0) == before || roster_is_bad(s, kind, 0) == is_failing);
+    return roster_said(s, kind, 0) != before;
 }
 
 static unsigned flood(uint32_t server, const char *check)
