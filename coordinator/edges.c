@@ -1,7 +1,27 @@
 /* edges.c - envelopes, and sends that may be lost. */
 #include "coordinator/edges.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/invariant.h"
+
+bool edges_is_left_out(const struct edges *e, int64_t rollout_id)
+{
+    for (size_t i = 0; i < e->left_out_count; i++)
+        if (e->left_out[i] == rollout_id)
+            return true;
+    return false;
+}
+
+void edges_leave_out(struct edges *e, int64_t rollout_id)
+{
+    if (edges_is_left_out(e, rollout_id))
+        return;
+    e->left_out = reallocarray(e->left_out, e->left_out_count + 1, sizeof(*e->left_out));
+    MUST(e->left_out);
+    e->left_out[e->left_out_count++] = rollout_id;
+}
 
 struct wire_envelope edges_envelope(struct edges *e, enum wire_type type,
                                     const struct roster_server *to)

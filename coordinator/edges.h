@@ -30,7 +30,12 @@ struct edges {
     uint32_t gen; /* of the leadership this process speaks for; 0: it does not lead */
     uint64_t epoch;
     uint64_t message_id; /* of the newest message sent */
+    int64_t *left_out;   /* rollouts that can be neither led nor ended, while this process lives */
+    size_t left_out_count;
 };
+
+void edges_leave_out(struct edges *e, int64_t rollout_id);
+bool edges_is_left_out(const struct edges *e, int64_t rollout_id);
 
 /* The envelope of a message to this server (NULL: to somebody without a session). */
 struct wire_envelope edges_envelope(struct edges *e, enum wire_type type,

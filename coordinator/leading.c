@@ -79,6 +79,7 @@ static void open_new(struct leading *l, const struct rollout_row *row)
     const char *fault = row->fault[0] ? row->fault : NULL;
 
     if (leading_dossier(l, (uint64_t)row->rollout_id) ||
+        edges_is_left_out(l->edges, row->rollout_id) ||
         is_recent(&l->ended, (uint64_t)row->rollout_id))
         return;
     d = fault ? NULL : leading_open_dossier(l, row, &e);

@@ -88,13 +88,15 @@ static int load_rollout(struct leading *l, const struct snapshot *s, const struc
 }
 
 /* Opened ones at once, whatever the state of their documents; the others as they can. Without one
- * of the opened nobody may lead: its attempts would be called unknown, and promises be dropped. */
+ * of the opened nobody may lead: its attempts would be called unknown, and promises be dropped.
+ * But for one that nobody could ever lead or end: that is what its servers are told then. */
 static int load_rollouts(struct leading *l, const struct snapshot *s, struct err *e)
 {
     bool is_ending = false;
 
     for (size_t i = 0; i < s->rollout_count; i++)
         if (s->rollouts[i].load.is_opened &&
+            !edges_is_left_out(l->edges, s->rollouts[i].rollout_id) &&
             load_rollout(l, s, &s->rollouts[i], &is_ending, e))
             return -1;
     if (is_ending)

@@ -208,6 +208,8 @@ static void abdicate(struct loop *l, const struct writer_result *r)
  */
 static void on_mended(struct loop *l, const struct writer_result *r)
 {
+    if (r->is_left_out)
+        edges_leave_out(&l->edges, r->rollout_id);
     if (!l->is_mending)
         return;
     lease_abdicate(l->edges.lease, r->epoch, 0);
@@ -542,6 +544,7 @@ void loop_close(struct loop *l)
     hearing_free(l->hearing);
     router_close(l->edges.router);
     roster_free(l->edges.roster);
+    free(l->edges.left_out);
     contents_free(l->edges.contents);
     log_limit_free(l->edges.limit);
     close(l->wake_fd);

@@ -36,6 +36,12 @@ int save_write(struct pg *pg, const struct fence *fence, const struct save_reque
  * above. Nothing happens when it is over, or gone. */
 int save_forced_end(struct pg *pg, const struct fence *fence, const struct end_request *request,
                     bool *is_done_out, struct err *e) __attribute__((warn_unused_result));
+/* The same without a way back, when the database refuses that: what servers run stays. */
+int save_forced_close(struct pg *pg, const struct fence *fence, const struct end_request *request,
+                      bool *is_done_out, struct err *e) __attribute__((warn_unused_result));
+/* It can be neither led nor ended; its row says why. */
+int save_left_out(struct pg *pg, const struct fence *fence, int64_t rollout_id, const char *why,
+                  struct err *e) __attribute__((warn_unused_result));
 /* A save was refused: pause its rollout with the reason, or end it when that would not help. */
 int save_stop(struct pg *pg, const struct fence *fence, int64_t rollout_id, const char *why,
               struct err *e) __attribute__((warn_unused_result));

@@ -100,11 +100,15 @@ static int append_audit(struct saving *s, const char *action, const char *to, st
                     s->out->dseq ? PARAM_INT(s->out->dseq) : PARAM_NULL);
 }
 
-static int end(struct saving *s, const struct standing *at, struct err *e)
+/* Is it to be ended with all that belongs to it, without a way back, or paused if that helps? */
+enum force { FORCE_END, FORCE_CLOSE, FORCE_STOP };
+
+static int end(struct saving *s, const struct standing *at, enum force force, struct err *e)
 {
     enum phase ending = ending_of(at);
-    bool is_to_go_back = at->was_activated && !at->is_released && !at->is_rolled_back &&
-                         at->scope_count > 0 && at->scope_count <= ROLLOUT_SCOPES_MAX;
+    bool is_to_go_back = force != FORCE_CLOSE && at->was_activated && !at->is_released &&
+                         !at->is_rolled_back && at->scope_count > 0 &&
+                         at->scope_count <= ROLLOUT_SCOPES_MAX;
 
     if ((is_to_go_back && (saving_lock_scopes(s, e) || decide_way_back(s, e))) ||
         close_rows(s, ending, e) || answer(s, e) ||
@@ -122,7 +126,7 @@ static int pause(struct saving *s, struct err *e)
 }
 
 static int forced(struct pg *pg, const struct fence *fence, const struct end_request *request,
-                  bool may_pause, bool *is_done_out, struct err *e)
+                  enum force force, bool *is_done_out, struct err *e)
 {
     struct save save = { .kind = SAVE_END, .rollout = (uint64_t)request->rollout_id,
                          .command = (uint64_t)request->command, .because = request->why };
@@ -137,7 +141,8 @@ static int forced(struct pg *pg, const struct fence *fence, const struct end_req
         return 0;
     rc = look(&s, &at, e);
     if (rc == 0 && !at.is_over)
-        rc = may_pause && at.is_going && !at.is_paused ? pause(&s, e) : end(&s, &at, e);
+        rc = force == FORCE_STOP && at.is_going && !at.is_paused ? pause(&s, e)
+                                                                 : end(&s, &at, force, e);
     free(out.body);
     if (rc == 0)
         return fence_commit(pg, e);
@@ -148,7 +153,27 @@ static int forced(struct pg *pg, const struct fence *fence, const struct end_req
 int save_forced_end(struct pg *pg, const struct fence *fence, const struct end_request *request,
                     bool *is_done_out, struct err *e)
 {
-    return forced(pg, fence, request, false, is_done_out, e);
+    return forced(pg, fence, request, FORCE_END, is_done_out, e);
+}
+
+int save_forced_close(struct pg *pg, const struct fence *fence, const struct end_request *request,
+                      bool *is_done_out, struct err *e)
+{
+    return forced(pg, fence, request, FORCE_CLOSE, is_done_out, e);
+}
+
+int save_left_out(struct pg *pg, const struct fence *fence, int64_t rollout_id, const char *why,
+                  struct err *e)
+{
+    bool is_done;
+
+    if (fence_begin(pg, fence, false, &is_done, e))
+        return -1;
+    if (PG_QUERY(pg, "UPDATE rollout SET reason = $2 WHERE rollout_id = $1", NULL, e,
+                 PARAM_INT(rollout_id), PARAM_TEXT(why)) == 0)
+        return fence_commit(pg, e);
+    pg_rollback(pg);
+    return -1;
 }
 
 int save_stop(struct pg *pg, const struct fence *fence, int64_t rollout_id, const char *why,
@@ -158,5 +183,5 @@ int save_stop(struct pg *pg, const struct fence *fence, int64_t rollout_id, cons
     bool is_done;
 
     snprintf(request.why, sizeof(request.why), "the database refused its next step (%.200s)", why);
-    return forced(pg, fence, &request, true, &is_done, e);
+    return forced(pg, fence, &request, FORCE_STOP, &is_done, e);
 }

@@ -2,6 +2,7 @@
 #include "coordinator/store/writer.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -109,6 +110,7 @@ struct writing {
     struct gathering *g;
     struct writer_result *saved; /* of the newest try that came as far as COMMIT */
     bool is_at_commit;           /* the same of what was gathered */
+    bool is_bare;                /* an end without a way back */
     bool is_slow;                /* an earlier try ran out of time */
 };
 
@@ -181,7 +183,8 @@ static int try_once(struct writer *w, struct writing *x, struct err *e)
     pg_set_patience(w->pg, x->is_slow || x->g->is_large || is_large_save(x->g) ? SLOW_PATIENCE_MS
                                                                                : PATIENCE_MS);
     if (x->g->end)
-        return save_forced_end(w->pg, &x->g->fence, x->g->end, &was_done, e);
+        return (x->is_bare ? save_forced_close : save_forced_end)(w->pg, &x->g->fence, x->g->end,
+                                                                  &was_done, e);
     return x->g->save ? try_save(w, x, e) : write_gathered(w, x, e);
 }
 
@@ -318,6 +321,47 @@ static void stop_rollout(struct writer *w, const struct gathering *g, const stru
         log_error("a rollout whose step was refused could not be stopped", "reason", e.text);
 }
 
+static void leave_out(struct writer *w, const struct gathering *g, const struct err *reason)
+{
+    struct writer_result *r = result_of(WRITER_ENDED, g->fence.epoch);
+    struct fence fence = g->fence;
+    struct err e = { 0 };
+    char why[400];
+
+    r->rollout_id = g->end->rollout_id;
+    r->is_left_out = true;
+    snprintf(why, sizeof(why), "nobody leads it: it cannot be read, and the database refuses its "
+             "end (%.250s)", reason->text);
+    log_error("a rollout can be neither led nor ended and is left out; the others go on",
+              "rollout_id", LOG_NUMBER(r->rollout_id), "reason", why, "remedy",
+              "mend its rows, or what refuses their change, and restart lockstepd");
+    fence.seq = 0;
+    if (save_left_out(w->pg, &fence, r->rollout_id, why, &e))
+        log_error("and its row does not take the reason", "reason", e.text);
+    mailbox_put(w->results, r);
+}
+
+/* What the database refuses once it would refuse every leader, and nobody would ever lead: the
+ * rollout ends without a way back, or is left out. */
+static int end_barely(struct writer *w, struct gathering *g, struct err *e)
+{
+    struct writing x = { .g = g, .is_bare = true };
+    char why[sizeof(g->end->why)];
+
+    log_error("the end of a rollout is refused; it is closed without a way back", "rollout_id",
+              LOG_NUMBER(g->end->rollout_id), "reason", e->text);
+    snprintf(why, sizeof(why), "%.100s; what its servers run stays: the way back was refused "
+             "(%.120s)", g->end->why, e->text);
+    memcpy(g->end->why, why, sizeof(why));
+    if (insist(w, &x, e) == 0)
+        hand_back(w, &x);
+    else if (e->kind == ERR_FENCED || is_passing(w, e))
+        return -1;
+    else
+        leave_out(w, g, e);
+    return 0;
+}
+
 static void *run(void *arg)
 {
     struct writer *w = arg;
@@ -333,8 +377,8 @@ static void *run(void *arg)
             w->refused = 0;
         if (is_refused && g.save)
             stop_rollout(w, &g, &e);
-        else if (is_refused && !g.end)
-            rc = write_apart(w, &g, &e);
+        else if (is_refused)
+            rc = g.end ? end_barely(w, &g, &e) : write_apart(w, &g, &e);
         if (rc)
             fail(w, g.fence.epoch, &e);
         gathering_fini(&g);

@@ -12,7 +12,8 @@
  * lost, the writer reports WRITER_FAILED once, drops everything after it unsaid (results for them
  * never come) and waits for the next writer_lead: the leader's picture of that rollout is wrong, so
  * the next one reads the truth. What is refused once more then stops its own rollout and nobody
- * else: it is paused with the reason, or ended when it is paused or going back already.
+ * else: it is paused with the reason, or ended when it is paused or going back already. An end that
+ * is refused is tried without a way back; refused again, its rollout is left out (WRITER_ENDED).
  */
 #ifndef COORDINATOR_STORE_WRITER_H
 #define COORDINATOR_STORE_WRITER_H
@@ -102,7 +103,7 @@ enum writer_result_kind {
     WRITER_SAVED,  /* save, number, dseq, body: of the request */
     WRITER_ACKS,   /* acks: all of them are recorded (or obsolete); receipts may go out */
     WRITER_JOINED, /* join: what is left of it is recorded: all, or nothing when it was refused */
-    WRITER_ENDED,  /* rollout_id: ended as it stood */
+    WRITER_ENDED,  /* rollout_id: ended as it stood, or to be left out */
     WRITER_FAILED, /* reason; ERR_FENCED when a newer leader is there */
 };
 struct writer_result {
@@ -119,6 +120,7 @@ struct writer_result {
     struct ack_batch *acks;  /* ACKS: the batch as submitted */
     struct join_request *join;
     int64_t rollout_id; /* ENDED */
+    bool is_left_out;   /* ENDED: the database refuses every end; nobody can lead it */
     struct err reason;
 };
 void writer_result_free(struct writer_result *r);

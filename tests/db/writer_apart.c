@@ -153,6 +153,49 @@ START_TEST(test_what_is_written_apart_keeps_its_order)
 }
 END_TEST
 
+static int64_t end_refused(const char *on, bool is_left_out)
+{
+    struct end_request request = { .rollout_id = kit_rollout(pg, &scope_id, 1, 1),
+                                   .why = "made no sense" };
+    struct writer_result *r;
+
+    kit_sql(pg, "INSERT INTO attempt (number, rollout_id, stage, attempt, epoch, outcome)"
+                " SELECT nextval('dseq'), rollout_id, 0, 1, 1, 'activate' FROM rollout;"
+                "UPDATE rollout SET phase = 'baking', is_opened = true");
+    kit_sql(pg, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$BEGIN RAISE 'not this'; END$$; CREATE TRIGGER refuses BEFORE %s"
+                " FOR EACH ROW EXECUTE FUNCTION refuse()", on);
+    writer_lead(writer, 1, 1);
+    writer_end(writer, &request);
+    r = next(WRITER_ENDED);
+    ck_assert_int_eq(r->rollout_id, request.rollout_id);
+    ck_assert(r->is_left_out == is_left_out);
+    writer_result_free(r);
+    writer_seen_one(writer, 1); /* it goes on in the name of the same leadership */
+    kit_await(pg, 1, "SELECT count(*) FROM server WHERE last_seen IS NOT NULL");
+    return request.rollout_id;
+}
+
+/* The decision of its way back is refused: it is over all the same, and says what that means. */
+START_TEST(test_an_end_without_a_way_back)
+{
+    end_refused("INSERT ON decision", false);
+    ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || (reason LIKE 'made no sense; what its"
+                                  " servers run stays%%not this%%') FROM rollout"), "failed true");
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM rollout_change WHERE is_open"), 0);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.end'"), 1);
+}
+END_TEST
+
+/* Its row does not move at all: nobody else waits for it. */
+START_TEST(test_a_rollout_that_cannot_be_ended_is_left_out)
+{
+    end_refused("UPDATE OF state ON rollout", true);
+    ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || (reason LIKE 'nobody leads it: %%not"
+                                  " this%%') FROM rollout"), "running true");
+}
+END_TEST
+
 /* A database that is not there refuses at once. A thread that tries again and again is no thread
  * that hangs. */
 START_TEST(test_a_writer_that_waits_for_the_database_is_alive)
@@ -210,6 +253,8 @@ int main(void)
     tcase_add_test(tests, test_a_refused_join_is_handed_back_empty);
     tcase_add_test(tests, test_what_is_written_apart_keeps_its_order);
     tcase_add_test(tests, test_a_log_that_is_ahead_is_not_believed);
+    tcase_add_test(tests, test_an_end_without_a_way_back);
+    tcase_add_test(tests, test_a_rollout_that_cannot_be_ended_is_left_out);
     tcase_add_test(tests, test_a_writer_that_waits_for_the_database_is_alive);
     suite_add_tcase(suite, tests);
     return kit_main(suite);

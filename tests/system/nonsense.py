@@ -85,6 +85,28 @@ def test_rows_without_sense(world):
     check(coordinator.process.is_running(), "it lives on")
 
 
+def test_an_end_that_the_database_refuses(world):
+    """a rollout that cannot be read, and whose end is refused: it is left out with its reason, and the others are led"""
+    coordinator = world.coordinators[0]
+    world.set("attempt/prod", {"v": "4"})
+    rollout = world.start_rollout("attempt/prod", STRATEGY)
+    wait_until(lambda: world.rollout(rollout)["phase"] == "baking", "it bakes", 60)
+    coordinator.process.stop()
+    world.postgres.sql(f"UPDATE rollout SET stage = -1 WHERE public_id = '{rollout}'")
+    world.postgres.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not this'; END$$;"
+                       f"CREATE TRIGGER refuses BEFORE UPDATE OF state ON rollout FOR EACH ROW WHEN (OLD.public_id = '{rollout}') EXECUTE FUNCTION refuse()")
+    coordinator.start(wait=False)
+    lives_and_leads(world)
+    contains(world.postgres.sql(f"SELECT state || ' ' || reason FROM rollout WHERE public_id = '{rollout}'")[0][0], "running nobody leads it", "not this")
+    world.set("final/prod", {"v": "4"})
+    other = world.start_rollout("final/prod", {"stages": [{"percent": 100}]})
+    wait_until(lambda: world.rollout(other)["state"] == "completed", "another one completes", 60)
+    world.postgres.sql("DROP TRIGGER refuses ON rollout")
+    coordinator.process.stop()
+    coordinator.start()
+    wait_until(lambda: world.rollout(rollout)["state"] == "failed", "once its row moves, it ends", 60)
+
+
 def test_a_strategy_of_another_version(world):
     """an open rollout whose strategy this version cannot read: it gives the lease up and says so; rollback ends it, and it leads"""
     coordinator = world.coordinators[0]
