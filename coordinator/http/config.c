@@ -187,11 +187,12 @@ struct key_write {
     char rollout[CONFIG_ROLLOUT_ID_SIZE];
 };
 
-static int write_inside(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
+static int write_inside(struct request *rq, struct reply *re, struct transaction *t,
+                        struct key_write *w, struct err *e)
 {
     if (schemas_hold(rq->pg, w->service, e) < 0 ||
         scopes_lock_to_write(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
-        release_take_back(rq, &w->scope, e) < 0 ||
+        release_take_back(rq, t, &w->scope, e) < 0 ||
         config_write(rq->pg, &w->scope, &w->write, &w->result, e) < 0)
         return -1;
     if (!w->result.revision)
@@ -208,11 +209,11 @@ static int write_once(struct request *rq, struct reply *re, struct key_write *w,
 
     if (transaction_begin(&t, rq, e) < 0)
         return -1;
-    if (write_inside(rq, re, w, e) < 0) {
+    if (write_inside(rq, re, &t, w, e) < 0) {
         note_conflict(re, &w->result, e);
         return -1;
     }
-    return w->result.revision ? transaction_commit(&t, e) : 0;
+    return w->result.revision || t.is_kept ? transaction_commit(&t, e) : 0;
 }
 
 static int write_key(struct request *rq, struct reply *re, struct key_write *w, struct err *e)

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "coordinator/http/plan.h"
 #include "coordinator/http/reply.h"
+#include "coordinator/http/transaction.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/due.h"
 #include "coordinator/store/environments.h"
@@ -55,24 +56,34 @@ int release_way_back(struct request *rq, struct scope *scope, uint64_t old_head,
     return release_reverted(rq, scope, old_head, revision, e);
 }
 
-int release_take_back(struct request *rq, struct scope *scope, struct err *e)
+static int take_back(struct request *rq, struct scope *scope, const struct due_back *back,
+                     struct err *e)
 {
     uint64_t old_head = scope->head, revision;
     char description[80];
-    struct due_back back;
     bool is_changed;
+
+    snprintf(description, sizeof(description), "takes back rollout %s", back->public_id);
+    if (config_take_back(rq->pg, scope, back->to_revision, back->rollout_id, description,
+                         &revision, &is_changed, e) < 0 ||
+        release_reverted(rq, scope, old_head, revision, e) < 0)
+        return -1;
+    return is_changed ? note_taken(rq, scope, old_head, back, revision, e)
+                      : due_note_back(rq->pg, scope, back->rollout_id, e);
+}
+
+int release_take_back(struct request *rq, struct transaction *t, struct scope *scope,
+                      struct err *e)
+{
+    struct due_back back;
 
     if (due_find_back(rq->pg, scope, &back, e) < 0)
         return -1;
     if (!back.rollout_id)
         return 0;
-    snprintf(description, sizeof(description), "takes back rollout %s", back.public_id);
-    if (config_take_back(rq->pg, scope, back.to_revision, back.rollout_id, description, &revision,
-                         &is_changed, e) < 0 ||
-        release_reverted(rq, scope, old_head, revision, e) < 0)
+    if (take_back(rq, scope, &back, e) < 0)
         return -1;
-    return is_changed ? note_taken(rq, scope, old_head, &back, revision, e)
-                      : due_note_back(rq->pg, scope, back.rollout_id, e);
+    return t ? transaction_keep(t, e) : 0;
 }
 
 /* ---------------------------------------------------------------- releasing */

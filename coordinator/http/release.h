@@ -17,9 +17,12 @@
 /* First thing in a write's transaction, when the scope is locked to be written: a change that was
  * rolled back leaves the head (a revert revision, later drafts on top), so that the write does not
  * bring it out again. What readers had of it they get no more: the revert revision is released.
- * Policy manual: nothing happens. */
-int release_take_back(struct request *rq, struct scope *scope, struct err *e)
-    __attribute__((warn_unused_result));
+ * Policy manual: nothing happens. `t` keeps what was taken back, also when the write is refused
+ * afterwards or changes nothing: its answer speaks of the scope as it is then. NULL: it goes the
+ * way of the rest, for a write that is only tried. */
+struct transaction;
+int release_take_back(struct request *rq, struct transaction *t, struct scope *scope,
+                      struct err *e) __attribute__((warn_unused_result));
 
 /* Inside the write's transaction, after its audit row: readers get the head from its commit on, and
  * a rollout of it is opened unless one is open already. Policy manual, or a freeze: nothing

@@ -41,7 +41,7 @@ static int release_one(struct request *rq, const char *service, const char *envi
         return -1;
     if (!is_due)
         return 0;
-    if (release_take_back(rq, &scope, e) < 0 ||
+    if (release_take_back(rq, &t, &scope, e) < 0 ||
         release_if_automatic(rq, &scope, rollout, e) < 0)
         return -1;
     return transaction_commit(&t, e);

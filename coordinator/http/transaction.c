@@ -32,10 +32,33 @@ int transaction_commit(struct transaction *t, struct err *e)
     return 0;
 }
 
+int transaction_keep(struct transaction *t, struct err *e)
+{
+    if (pg_exec(t->rq->pg, "SAVEPOINT kept", e) < 0)
+        return -1;
+    t->is_kept = true;
+    t->kept_count = t->trail.count;
+    return 0;
+}
+
+/* -1: nothing of it can be told in the trail any more, or the connection is gone. */
+static int commit_kept(struct transaction *t)
+{
+    struct pg *pg = t->rq->pg;
+    struct err e;
+
+    if (t->trail.count < t->kept_count || pg_is_broken(pg) ||
+        pg_exec(pg, "ROLLBACK TO kept", &e) < 0)
+        return -1;
+    trail_cut(&t->trail, t->kept_count);
+    return trail_write(pg, &t->trail, &e) < 0 ? -1 : pg_exec(pg, "COMMIT", &e);
+}
+
 void transaction_close_scoped(struct transaction *t)
 {
     if (!t->rq)
         return;
-    pg_rollback(t->rq->pg);
+    if (!t->is_kept || commit_kept(t) < 0)
+        pg_rollback(t->rq->pg);
     leave(t);
 }

@@ -6,6 +6,9 @@
 #ifndef COORDINATOR_HTTP_TRANSACTION_H
 #define COORDINATOR_HTTP_TRANSACTION_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "coordinator/store/trail.h"
 
 struct request;
@@ -14,10 +17,14 @@ struct request;
 struct transaction {
     struct request *rq; /* NULL: not open */
     struct trail trail;
+    bool is_kept;      /* leaving early goes back to transaction_keep, and commits what was before */
+    size_t kept_count; /* entries of the trail by then */
 };
 
 int transaction_begin(struct transaction *t, struct request *rq, struct err *e)
     __attribute__((warn_unused_result));
+/* What was done so far is right whatever becomes of the rest. */
+int transaction_keep(struct transaction *t, struct err *e) __attribute__((warn_unused_result));
 int transaction_commit(struct transaction *t, struct err *e) __attribute__((warn_unused_result));
 void transaction_close_scoped(struct transaction *t);
 

@@ -222,7 +222,8 @@ static int write_once(struct request *rq, struct reply *re, struct many *m, stru
 
     if (transaction_begin(&t, rq, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
         scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
-        release_take_back(rq, &m->scope, e) < 0 || (m->fill && m->fill(rq, m, e) < 0))
+        release_take_back(rq, m->is_dry_run ? NULL : &t, &m->scope, e) < 0 ||
+        (m->fill && m->fill(rq, m, e) < 0))
         return -1;
     m->write.changes = m->changes;
     m->write.count = m->count;
@@ -233,11 +234,12 @@ static int write_once(struct request *rq, struct reply *re, struct many *m, stru
     if (m->result.revision &&
         conform_check_written(rq, re, &m->scope, m->result.revision, many_point, m, e) < 0)
         return -1;
-    if (m->is_dry_run || !m->result.revision)
+    if (m->is_dry_run)
         return 0;
-    if (config_settle(rq, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
+    if (m->result.revision &&
+        config_settle(rq, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
         return -1;
-    return transaction_commit(&t, e);
+    return m->result.revision || t.is_kept ? transaction_commit(&t, e) : 0;
 }
 
 int many_write(struct request *rq, struct reply *re, struct many *m, struct err *e)
@@ -346,13 +348,13 @@ int whole_rollback(struct request *rq, struct reply *re, struct err *e)
     if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
         schemas_hold(rq->pg, service, e) < 0 ||
         scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
-        release_take_back(rq, &scope, e) < 0)
+        release_take_back(rq, &t, &scope, e) < 0)
         return -1;
     previous = scope.head;
     if (revert_inside(rq, re, (uint64_t)target, description ? description : "", &scope, &is_changed,
                       rollout, e) < 0)
         return -1;
-    if (is_changed && transaction_commit(&t, e) < 0)
+    if ((is_changed || t.is_kept) && transaction_commit(&t, e) < 0)
         return -1;
     return reply_reverted(re, &scope, (uint64_t)target, previous, is_changed, rollout);
 }

@@ -16,11 +16,16 @@ struct trail_item {
     int64_t numbers[NUMBER_COUNT]; /* 0: none */
 };
 
+void trail_cut(struct trail *t, size_t count)
+{
+    for (; t->count > count; t->count--)
+        for (size_t k = 0; k < TEXT_COUNT; k++)
+            free(t->items[t->count - 1].texts[k]);
+}
+
 void trail_fini(struct trail *t)
 {
-    for (size_t i = 0; i < t->count; i++)
-        for (size_t k = 0; k < TEXT_COUNT; k++)
-            free(t->items[i].texts[k]);
+    trail_cut(t, 0);
     free(t->items);
     *t = (struct trail){ 0 };
 }

@@ -44,6 +44,9 @@ void trail_note(struct trail *t, const struct audit_entry *entry);
  * old and new of every key. */
 void trail_note_revision(struct trail *t, const struct audit_entry *entry, uint64_t revision);
 
+/* Entries after the first `count` are forgotten: what they tell was taken back. */
+void trail_cut(struct trail *t, size_t count);
+
 /* The last statement of the transaction; none when nothing was noted. Takes the entries. */
 int trail_write(struct pg *pg, struct trail *t, struct err *e) __attribute__((warn_unused_result));
 
