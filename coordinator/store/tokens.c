@@ -15,6 +15,11 @@
 #define ID_SIZE (TOKEN_ID_SIZE - 1)
 #define SECRET_SIZE 43 /* of 62 characters: 256 bits */
 
+/* Tokens are made beside each other, and none while a token ends with those below it: one that is
+ * not committed yet would not be seen, and would outlive its maker. Any number will do, as long as
+ * every lockstepd takes the same. */
+#define TREE_LOCK "7310873523"
+
 static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /* CRC-32 (ISO 3309, polynomial 0xEDB88320), bit by bit: tokens are short. */
@@ -61,7 +66,8 @@ int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKE
     if (random_text(id_out, ID_SIZE, e) < 0 || random_text(secret, SECRET_SIZE, e) < 0)
         return -1;
     digest_sha256(secret, SECRET_SIZE, &hash);
-    if (PG_QUERY(pg,
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock_shared(" TREE_LOCK ")", e) < 0 ||
+        PG_QUERY(pg,
                  "INSERT INTO token (token_id, name, secret_hash, grants, expires_at, created_by, "
                  "subject, made_by) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE $8::text IS NULL "
                  "OR EXISTS (SELECT 1 FROM token m WHERE m.token_id = $8 AND m.revoked_at IS NULL "
@@ -186,7 +192,8 @@ int tokens_revoke(struct pg *pg, const char *id, bool is_with_issued, struct row
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (PG_QUERY(pg, "SELECT 1 FROM token WHERE token_id = $1 FOR UPDATE", &rows, e,
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(" TREE_LOCK ")", e) < 0 ||
+        PG_QUERY(pg, "SELECT 1 FROM token WHERE token_id = $1 FOR UPDATE", &rows, e,
                  PARAM_TEXT(id)) < 0)
         return -1;
     if (rows_count(rows) == 0)

@@ -42,7 +42,8 @@ struct token_new {
     const char *expires_at; /* RFC 3339; NULL: never */
     const char *created_by; /* "" the host's administrator */
 };
-/* text_out is the only copy of the secret. The caller writes the audit row. */
+/* text_out is the only copy of the secret. The caller writes the audit row. Inside the caller's
+ * transaction, as is tokens_revoke: they wait for each other. */
 int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKEN_ID_SIZE],
                   char text_out[TOKEN_TEXT_SIZE], struct err *e)
     __attribute__((warn_unused_result));

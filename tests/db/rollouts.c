@@ -1,6 +1,7 @@
 /* rollouts.c - rollouts, servers, commands and tokens as the API stores and sees them. */
 #include "coordinator/store/rollouts.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -373,6 +374,39 @@ START_TEST(test_tokens_end_with_their_maker)
 }
 END_TEST
 
+static void *revoke_beside(void *id)
+{
+    SCOPED(pg_close) struct pg *other = kit_open(database);
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct err why;
+
+    kit_sql(other, "BEGIN");
+    ck_assert_msg(tokens_revoke(other, id, true, &rows, &why) == 0, "%s", why.text);
+    kit_sql(other, "COMMIT");
+    return NULL;
+}
+
+/* A child is just making a grandchild when the first of the family ends. */
+START_TEST(test_no_token_is_made_beside_the_end_of_its_line)
+{
+    char first[TOKEN_ID_SIZE], child[TOKEN_ID_SIZE], late[TOKEN_ID_SIZE];
+    struct pg *watch = kit_open(database);
+    pthread_t thread;
+
+    make("ann", NULL, first);
+    make("ann", first, child);
+    kit_sql(pg, "BEGIN");
+    make("ann", child, late);
+    ck_assert_int_eq(pthread_create(&thread, NULL, revoke_beside, first), 0);
+    kit_await(watch, 1, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                        "AND datname = current_database()");
+    kit_sql(pg, "COMMIT");
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), 0);
+    pg_close(watch);
+}
+END_TEST
+
 START_TEST(test_last_use_is_written_once_a_minute)
 {
     struct token_new robot = { .name = "first", .subject = "robot", .grants = TOKEN_FIRST_GRANTS,
@@ -413,6 +447,7 @@ int main(void)
     tcase_add_test(tests, test_tokens);
     tcase_add_test(tests, test_unknown_tokens_are_not_revoked);
     tcase_add_test(tests, test_tokens_end_with_their_maker);
+    tcase_add_test(tests, test_no_token_is_made_beside_the_end_of_its_line);
     tcase_add_test(tests, test_last_use_is_written_once_a_minute);
     suite_add_tcase(suite, tests);
     return kit_main(suite);
