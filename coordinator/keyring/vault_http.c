@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/pulse.h"
 #include "common/scoped.h"
 #include "coordinator/keyring/provider.h"
 #include "coordinator/keyring/vault_words.h"
@@ -244,6 +245,8 @@ int vault_http_post(struct vault_http *v, const char *path, const char *body,
     bool is_worth_it = true;
     int rc = -1;
 
+    /* A thread that waits for a slow Vault is alive; several secrets are as many waits. */
+    pulse_allow(v->timeout_ms + PULSE_IDLE_MS);
     if (vault_read_token(v->token_file, token, e) != 0)
         return -1;
     for (unsigned n = 0; n < ATTEMPTS_MAX && rc != 0 && is_worth_it; n++) {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/pulse.h"
 #include "tests/unit/temp_folder.h"
 
 #define TOKEN "hvs.unit-test-token"
@@ -348,6 +349,24 @@ START_TEST(test_slow_answers_end)
 }
 END_TEST
 
+/* As long as the Vault may take, the thread that waits for it is not missed. */
+START_TEST(test_who_waits_is_alive)
+{
+    struct keyring_settings s = settings("lockstep", 60000);
+    struct pulse_late late;
+
+    pulse_begin("waits");
+    ck_assert_int_eq(keyring_open(&s, &k, &e), 0);
+    pulse_beat();
+    s.vault_url = "http://127.0.0.1:9";
+    keyring_close(k);
+    ck_assert_int_eq(keyring_open(&s, &k, &e), 0);
+    check_unavailable("gives no answer");
+    ck_assert_msg(!pulse_find_late(clock_monotonic_ms() + s.vault_timeout_ms, &late),
+                  "%s is late by %lld ms", late.name, (long long)late.late_ms);
+}
+END_TEST
+
 START_TEST(test_nobody_there)
 {
     struct keyring_settings s = settings("lockstep", 20000);
@@ -519,6 +538,7 @@ int main(void)
                         sizeof(bad_days) / sizeof(bad_days[0]));
     tcase_add_test(tc, test_retries_help_and_are_bounded);
     tcase_add_test(tc, test_slow_answers_end);
+    tcase_add_test(tc, test_who_waits_is_alive);
     tcase_add_test(tc, test_nobody_there);
     tcase_add_test(tc, test_what_cannot_be_unwrapped_is_noticed);
     tcase_add_test(tc, test_tokens);
