@@ -77,9 +77,11 @@ static int describe(struct request *rq, const struct scope *scope, json_t **out,
 {
     SCOPED(rows_free) struct rows *parents = NULL, *children = NULL, *withheld = NULL;
     SCOPED_WAYS struct closed_ways ways = { 0 };
+    SCOPED_PLACES places = { 0 };
 
+    access_places(rq, RIGHT_CONFIG_READ, &places);
     if (inherit_parents(rq->pg, scope->scope_id, &parents, e) < 0 ||
-        inherit_children(rq->pg, scope->scope_id, &children, e) < 0 ||
+        inherit_children(rq->pg, scope->scope_id, &places, &children, e) < 0 ||
         inherit_closed(rq->pg, scope->scope_id, &ways, e) < 0 ||
         inherit_withheld(rq->pg, scope->scope_id, &ways, &withheld, e) < 0)
         return -1;

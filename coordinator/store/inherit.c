@@ -397,13 +397,15 @@ int inherit_parents(struct pg *pg, int64_t scope_id, struct rows **out, struct e
                     out, e, PARAM_INT(scope_id));
 }
 
-int inherit_children(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
+int inherit_children(struct pg *pg, int64_t scope_id, const struct places *places,
+                     struct rows **out, struct err *e)
 {
     return PG_QUERY(pg,
                     "SELECT s.service || '/' || s.environment FROM scope_parent m "
                     "JOIN scope s USING (scope_id) WHERE m.parent_id = $1 "
+                    "AND " SQL_IN_PLACES("s.service", "s.environment", "$2", "$3")
                     "ORDER BY s.service, s.environment",
-                    out, e, PARAM_INT(scope_id));
+                    out, e, PARAM_INT(scope_id), places->environments, places->services);
 }
 
 int inherit_list(struct pg *pg, const struct places *places, const char *after_service,

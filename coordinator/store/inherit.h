@@ -64,13 +64,13 @@ int inherit_set_parents(struct pg *pg, const char *service, const char *environm
                         uint64_t *old_head_out, struct err *e) __attribute__((warn_unused_result));
 
 /* Rows of SERVICE/ENV: parents in their order, with the name behind the grant, its time and the
- * parent's id; children ascending. */
+ * parent's id; children that are among the places, ascending. */
+struct places;
 int inherit_parents(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
-int inherit_children(struct pg *pg, int64_t scope_id, struct rows **out, struct err *e)
-    __attribute__((warn_unused_result));
+int inherit_children(struct pg *pg, int64_t scope_id, const struct places *places,
+                     struct rows **out, struct err *e) __attribute__((warn_unused_result));
 /* Scopes that have parents, ascending after a pair: service, environment, parents as JSON. */
-struct places;
 int inherit_list(struct pg *pg, const struct places *places, const char *after_service,
                  const char *after_environment, int64_t limit, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));

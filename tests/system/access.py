@@ -202,6 +202,13 @@ def test_lists_by_scope(world):
     check("hidden" not in world.api("GET", "/freezes", token=viewer).raw.decode().lower(), "freezes of other environments")
     problem(world.api("GET", "/servers/aaa-hidden-1", token=viewer), 404, "unknown_server")
     problem(world.api("GET", "/freezes/hidden-freeze", token=viewer), 404, "unknown_freeze")
+    world.ok("PUT", "/parents/mid/prod", {"parents": ["mid/dev"]})
+    world.set("mid-below/dev", {"plain": "seen"})
+    world.ok("PUT", "/parents/mid-below/dev", {"parents": ["mid/dev"]})
+    equal(world.ok("GET", "/parents/mid/dev")["children"], ["mid/prod", "mid-below/dev"], "all who inherit from it")
+    equal(world.ok("GET", "/parents/mid/dev", token=viewer)["children"], [], "of them, those that the viewer may read")
+    wider = make(world, "wider", role("viewer", "dev"))["token"]
+    equal(world.ok("GET", "/parents/mid/dev", token=wider)["children"], ["mid-below/dev"], "of them, those in dev")
     both = world.ok("GET", "/servers/both-1", token=viewer)
     equal(([s["environment"] for s in both["scopes"]], both["allowed_scopes"]), (["dev"], ["mid/dev"]), "what is theirs")
     equal(len(world.ok("GET", "/servers/both-1")["scopes"]), 2, "an administrator sees both")
