@@ -13,6 +13,8 @@
 #include "coordinator/store/retries.h"
 #include "coordinator/store/rollouts.h"
 
+#define NAMES_MAX 120 /* bytes of the names of servers in one sentence; the first is named whatever its size */
+
 struct act {
     const char *action, *reason;
     bool is_full;
@@ -102,6 +104,22 @@ static int refuse(struct reply *re, const struct act *a, const char *allowed, st
                     *allowed ? "; possible: " : "", allowed);
 }
 
+/* Whole names, as many as fit, and how many more there are. */
+static void list_servers(const struct rows *rows, struct buffer *text)
+{
+    size_t count = 0, all = (size_t)rows_int(rows, 0, 1);
+
+    for (; count < rows_count(rows); count++) {
+        const char *name = rows_text(rows, count, 0);
+
+        if (count > 0 && text->size + strlen(name) + 1 > NAMES_MAX)
+            break;
+        buffer_printf(text, " %s", name);
+    }
+    if (count < all)
+        buffer_printf(text, " (and %zu more)", all - count);
+}
+
 /* Who failed within the budget, or could not go back, has a way of its own. */
 static int name_retries(struct request *rq, const struct act *a, struct err *e)
 {
@@ -111,14 +129,14 @@ static int name_retries(struct request *rq, const struct act *a, struct err *e)
 
     if (retries_of_rollout(rq->pg, a->rollout.rollout_id, &rows, e) < 0)
         return -1;
-    for (size_t i = 0; i < rows_count(rows); i++)
-        buffer_printf(&text, " %s", rows_text(rows, i, 0));
     *e = said;
-    if (text.size)
-        return err_code(e, ERR_CONFLICT, "wrong_state",
-                        "%.300s; servers on which it failed try again with: lockstep server "
-                        "retry%.300s", said.text, text.data);
-    return -1;
+    if (rows_count(rows) == 0)
+        return -1;
+    list_servers(rows, &text);
+    return err_code(e, ERR_CONFLICT, "wrong_state",
+                    "%.160s; servers that failed in its scopes try again with: lockstep server "
+                    "retry%s; that needs the right %s", said.text, text.data,
+                    right_name(RIGHT_SERVER_ENROLL));
 }
 
 /* Nothing will happen to it any more: what was asked is so already, or cannot be. */

@@ -51,9 +51,9 @@ int retries_ask(struct pg *pg, const char *name, int64_t *server_id_out, struct 
 int retries_of_rollout(struct pg *pg, int64_t rollout_id, struct rows **out, struct err *e)
 {
     return PG_QUERY(pg,
-                    "SELECT DISTINCT v.name FROM rollout_change c JOIN server_scope s "
-                    "USING (scope_id) JOIN server v ON v.server_id = s.server_id "
-                    "WHERE c.rollout_id = $1 AND s.outcome IN ('failed', 'broken') "
-                    "AND v.state = 'enrolled' ORDER BY v.name LIMIT 5",
+                    "SELECT v.name, count(*) OVER () FROM server v WHERE v.state = 'enrolled' "
+                    "AND EXISTS (SELECT 1 FROM " FAILED_SCOPES " AND r.finished_at IS NOT NULL "
+                    " AND s.scope_id IN (SELECT c.scope_id FROM rollout_change c "
+                    " WHERE c.rollout_id = $1)) ORDER BY v.name LIMIT 5",
                     out, e, PARAM_INT(rollout_id));
 }

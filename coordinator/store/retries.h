@@ -14,7 +14,8 @@ struct rows;
  * rollout can ask it again, or when it takes part in nothing. */
 int retries_ask(struct pg *pg, const char *name, int64_t *server_id_out, struct err *e)
     __attribute__((warn_unused_result));
-/* Names of servers that have not got over what failed in scopes of this rollout, at most five. */
+/* Servers that have not got over what failed in scopes of this rollout, as far as retries_ask takes
+ * them: at most five names, each with the number of all. */
 int retries_of_rollout(struct pg *pg, int64_t rollout_id, struct rows **out, struct err *e)
     __attribute__((warn_unused_result));
 

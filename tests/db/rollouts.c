@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/store/places.h"
+#include "coordinator/store/retries.h"
 #include "coordinator/store/rollout_views.h"
 #include "coordinator/store/servers.h"
 #include "coordinator/store/strategies.h"
@@ -297,6 +298,29 @@ START_TEST(test_unknown_tokens_are_not_revoked)
 }
 END_TEST
 
+/* Only what a server's retry takes is named: what failed with an open rollout is that one's. */
+START_TEST(test_who_may_try_again)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    int64_t scope = kit_scope(pg, "payments", 2), done = kit_rollout(pg, &scope, 1, 1), open;
+
+    kit_servers(pg, scope, 9);
+    kit_sql(pg, "UPDATE rollout SET finished_at = now(), state = 'completed';"
+                "UPDATE rollout_change SET is_open = false");
+    open = kit_rollout(pg, &scope, 1, 1);
+    kit_sql(pg, "INSERT INTO decision (dseq, gen, epoch, kind, rollout_id, body, because) VALUES "
+                "(901, 1, 1, 'finalize', %lld, '', 'x'), (902, 1, 1, 'rollback', %lld, '', 'x');"
+                "UPDATE server_scope SET outcome = 'failed', obeyed = 901;"
+                "UPDATE server_scope SET obeyed = 902 WHERE server_id = 1;"
+                "UPDATE server SET state = 'excluded' WHERE server_id = 2",
+            (long long)done, (long long)open);
+    ck_assert_int_eq(retries_of_rollout(pg, done, &rows, &err), 0);
+    ck_assert_uint_eq(rows_count(rows), 5);
+    ck_assert_str_eq(rows_text(rows, 0, 0), "server-3");
+    ck_assert_int_eq(rows_int(rows, 0, 1), 7);
+}
+END_TEST
+
 START_TEST(test_tokens)
 {
     struct token_new robot = { .name = "first", .subject = "robot", .grants = TOKEN_FIRST_GRANTS,
@@ -444,6 +468,7 @@ int main(void)
     tcase_add_test(tests, test_servers_are_enrolled_once_and_revoked_for_good);
     tcase_add_test(tests, test_no_more_servers_than_a_leader_holds);
     tcase_add_test(tests, test_built_in_strategies_stay);
+    tcase_add_test(tests, test_who_may_try_again);
     tcase_add_test(tests, test_tokens);
     tcase_add_test(tests, test_unknown_tokens_are_not_revoked);
     tcase_add_test(tests, test_tokens_end_with_their_maker);

@@ -49,7 +49,14 @@ def test_who_failed_within_the_budget_comes_back_in(world):
     wait_until(lambda: state(world, "server-3")["state"] == "failed", "server-3 failed")
     answer = world.api("POST", f"/rollouts/{rollout}/retry", {})
     equal(answer.status, 409, "a retry of what is over")
-    contains(answer["detail"], "lockstep server retry server-3", "is completed")
+    contains(answer["detail"], "lockstep server retry server-3", "is completed", "the right server.enroll")
+    names = [f"z{i}-{'x' * 57}" for i in range(6)]
+    world.postgres.sql("; ".join(f"""WITH s AS (INSERT INTO server (name, public_key, scopes) VALUES ('{name}', lpad('{i}', 40, '-'), '{{*}}') RETURNING server_id)
+        INSERT INTO server_scope (server_id, scope_id, obeyed, outcome) SELECT s.server_id, m.scope_id, m.obeyed, m.outcome FROM s, server_scope m
+        JOIN server v USING (server_id) WHERE v.name = 'server-3'""" for i, name in enumerate(names)))
+    detail = world.api("POST", f"/rollouts/{rollout}/retry", {})["detail"]
+    world.postgres.sql("DELETE FROM server WHERE name LIKE 'z%xxx'")
+    contains(detail, f"retry server-3 {names[0]} (and 5 more);", "the right server.enroll")
     for words in (("rollout", "get", rollout), ("server", "get", "server-3")):
         done = world.cli(*words)
         contains(done.stdout + done.stderr, "lockstep server retry server-3")
