@@ -284,6 +284,19 @@ def test_coordinator_as_a_service(world):
     world.coordinators.remove(third)
 
 
+def test_bounds_of_the_unit(_):
+    """lockstepd.service leaves room for the presets of its caches and for as many threads as the settings take"""
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    unit = dict(re.findall(r"^(\w+)=(\S+)$", read(f"{folder}/coordinator/lockstepd.service"), re.M))
+    settings = read(f"{folder}/coordinator/settings.c")
+    cache = int(re.search(r'AT\(cache_megabytes\), "(\d+)"', settings).group(1))
+    workers = int(re.search(r'AT\(http_workers\), "\d+", 1, (\d+),', settings).group(1))
+    bodies = int(re.search(r"BODIES_MAX \(\(size_t\)(\d+) << 20\)", read(f"{folder}/coordinator/http/server.c")).group(1))
+    memory = int(unit["MemoryMax"].removesuffix("G")) << 10
+    check(memory >= 2 * (cache + bodies), f"MemoryMax is {memory} MiB: the cache takes {cache}, bodies {bodies}, and work the rest")
+    check(int(unit["TasksMax"]) >= workers + 64, f"TasksMax is {unit['TasksMax']}, workers may be {workers}")
+
+
 def test_units(_):
     """systemd-analyze takes both units and finds them hardened (where it is installed)"""
     if not shutil.which("systemd-analyze"):
