@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "common/log_limit.h"
 #include "common/pulse.h"
 #include "common/service.h"
+#include "coordinator/descriptors.h"
 #include "coordinator/hearing.h"
 #include "coordinator/keys.h"
 #include "coordinator/leading.h"
@@ -30,7 +30,6 @@
 #define DRAIN_MAX 4096 /* messages between two looks at everything else */
 #define WORK_MS 1000   /* a lost notification is found this late */
 #define ROSTER_MS 30000
-#define CONNECTIONS_SPARE 2048 /* of agents that come back before they were missed */
 #define DECLINE_MS 3000 /* who cannot lead lets the others try so long */
 #define CONTENTS_MAX ((size_t)512 << 20)
 #define CONTENTS_EACH_MAX ((size_t)4 << 20) /* read for one server; see contents.h */
@@ -446,25 +445,18 @@ void loop_listen(struct loop *l, struct listener *listener)
     listener_add(listener, on_commit, l);
 }
 
-/* Every server and a wave of those that come back, and yet half of the descriptors for HTTP, the
- * database and files. */
-static uint32_t connections_max(const struct loop *l)
-{
-    struct rlimit limit = { .rlim_cur = 1024 };
-    uint64_t wanted = (uint64_t)l->settings.servers_max + CONNECTIONS_SPARE;
-
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return (uint32_t)(wanted < limit.rlim_cur / 2 ? wanted : limit.rlim_cur / 2);
-}
-
 static int open_router(struct loop *l, struct err *e)
 {
     struct router_settings settings = { .bind = l->settings.router_bind,
                                         .secret_key = l->keys.secret_key,
                                         .public_key = l->keys.public_key,
                                         .is_plain = l->settings.is_plain,
-                                        .connections_max = connections_max(l),
                                         .limit = l->edges.limit };
+    struct descriptors descriptors;
+
+    descriptors_of_process((uint64_t)l->settings.servers_max, (uint64_t)l->settings.http_workers,
+                           &descriptors);
+    settings.connections_max = descriptors.agents;
 
     if (!l->settings.is_plain && keys_load(l->settings.router_key_file, &l->keys, e) != 0)
         return -1;

@@ -14,6 +14,7 @@
 #include "common/service.h"
 #include "coordinator/check_settings.h"
 #include "coordinator/courier/courier.h"
+#include "coordinator/descriptors.h"
 #include "coordinator/http/server.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/loop.h"
@@ -206,6 +207,14 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static struct descriptors deal_descriptors(const struct coordinator_settings *s)
+{
+    struct descriptors dealt;
+
+    descriptors_of_process((uint64_t)s->servers_max, (uint64_t)s->http_workers, &dealt);
+    return dealt;
+}
+
 static void read_certificates(void *ctx)
 {
     struct err e = { 0 };
@@ -221,6 +230,7 @@ static void read_certificates(void *ctx)
 static int run(const struct coordinator_settings *s, struct keyring *keyring)
 {
     unsigned workers = (unsigned)s->http_workers;
+    const struct descriptors descriptors = deal_descriptors(s);
     struct pg_pool *pool = pg_pool_new(s->database_url, "lockstepd http", workers + POOL_EXTRA);
     struct listener *listener = listener_start(s->database_url);
     struct http_settings http_settings = { .bind = s->http_listen,
@@ -234,7 +244,7 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
                                            .address_rate = (uint32_t)s->address_rate,
                                            .address_connections =
                                                (unsigned)s->address_connections,
-                                           .descriptors_kept = (unsigned)s->servers_max,
+                                           .connections_max = descriptors.http,
                                            .cache_entries = (size_t)s->cache_entries,
                                            .cache_bytes = (size_t)s->cache_megabytes << 20,
                                            .is_cold = !s->is_cache_warmed };

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/invariant.h"
@@ -40,7 +39,6 @@
 #define SCHEMAS_BYTES (16u << 20)
 #define CONNECTIONS_MAX 10000
 #define LIBRARY_MAX (1u << 30)  /* its own limit must never be reached (acceptor.h) */
-#define DESCRIPTORS_KEPT 128    /* for the database, files and what the process itself needs */
 #define INACTIVITY_S 120
 #define CONNECTION_MEMORY 32768 /* request line and headers; wiped after every request */
 #define BODIES_MAX ((size_t)256 << 20) /* of all requests together, while they are under way */
@@ -178,22 +176,15 @@ static int start_daemon(struct http *h, struct err *e)
     return rc;
 }
 
-/* Of the descriptors there are, agents and the database keep theirs, whoever else connects. */
 static struct seats *make_seats(const struct http_settings *settings)
 {
-    struct seats_bounds bounds = { .connections = CONNECTIONS_MAX,
-                                   .per_address = settings->address_connections,
-                                   .bytes = BODIES_MAX,
-                                   .bytes_per_address = BODIES_OF_ADDRESS_MAX };
-    struct rlimit limit;
-    rlim_t kept;
+    const struct seats_bounds bounds = { .connections = settings->connections_max
+                                                            ? settings->connections_max
+                                                            : CONNECTIONS_MAX,
+                                         .per_address = settings->address_connections,
+                                         .bytes = BODIES_MAX,
+                                         .bytes_per_address = BODIES_OF_ADDRESS_MAX };
 
-    MUST(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-    kept = settings->descriptors_kept < limit.rlim_cur / 4 ? settings->descriptors_kept
-                                                           : limit.rlim_cur / 4;
-    kept += DESCRIPTORS_KEPT;
-    if (limit.rlim_cur < kept + CONNECTIONS_MAX)
-        bounds.connections = limit.rlim_cur > kept ? (unsigned)(limit.rlim_cur - kept) : 1;
     return seats_new(&bounds);
 }
 

@@ -31,7 +31,7 @@ struct http_settings {
     bool is_cold;            /* they are not read ahead after a start */
     uint32_t token_rate, address_rate; /* requests a second; 0: any number */
     unsigned address_connections; /* of one address; 0: any number */
-    unsigned descriptors_kept;    /* for agents: not for HTTP connections */
+    unsigned connections_max;     /* in all; 0: 10,000 */
     int64_t command_wait_ms; /* 0: 10 s; how long a command waits for the leader's answer */
 };
 

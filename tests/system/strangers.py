@@ -1,4 +1,5 @@
 """strangers.py - whoever reaches the HTTP port, with or without a token, takes it from nobody else."""
+import contextlib
 import ctypes
 import http.client
 import os
@@ -80,6 +81,39 @@ def test_burst(world):
     check(growth < GROWTH, f"memory grew by {growth >> 20} MiB")
     check(coordinator.process.log_has("HTTP connections are turned away", "address_connections"), "it is logged")
     equal(world.api("GET", "/readyz", raw_path=True, token=None).status, 200, "ready")
+
+
+def test_few_descriptors(world):
+    """both ports together leave descriptors for the database and files, however few there are"""
+    tight = world.add_coordinator("tight")
+    tight.process.argv = ["prlimit", "--nofile=1024:1024", "--", *tight.process.argv]
+    tight.start()
+    sockets, most = [], 0
+    for port, count, address in ((tight.router, 600, STRANGER), (tight.http, 400, STRANGER), (tight.http, 400, "127.0.0.3")):
+        for _ in range(count):
+            s = socket.socket()
+            s.bind((address, 0))
+            s.connect(("127.0.0.1", port))
+            sockets.append(s)
+            most = max(most, descriptors(tight.process) if len(sockets) % 50 == 0 else 0)
+    for _ in range(20):
+        most = max(most, descriptors(tight.process))
+        time.sleep(0.05)
+    check(700 < most < 960, f"{most} of 1024 descriptors were taken")
+    for s in sockets[600:]:
+        s.close()
+    text = wait_until(lambda: metrics_of(tight), "it answers again")
+    check(int(text.split("\nlockstep_router_connections ")[1].split()[0]) >= 0 and "\nlockstep_router_connections_ended_total " in text, "they are counted")
+    for s in sockets:
+        s.close()
+    equal(tight.process.stop(), 0, "it ends")
+    world.coordinators.remove(tight)
+
+
+def metrics_of(coordinator):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        answer = coordinator.api("GET", "/metrics", raw_path=True, token=None)
+        return answer.raw.decode() if answer.status == 200 else None
 
 
 def test_turned_away(world):
