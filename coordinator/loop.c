@@ -69,6 +69,8 @@ static void publish(struct loop *l)
     l->status.epoch = l->edges.epoch;
     l->status.servers_connected = l->leading ? leading_connected(l->leading) : 0;
     l->status.servers_drifted = l->leading ? roster_bad_count(l->edges.roster, CONDITION_DRIFT) : 0;
+    l->status.connections = router_connection_count(l->edges.router);
+    l->status.connections_ended = router_shut_count(l->edges.router);
     l->status.sent_bytes = router_sent_bytes(l->edges.router);
     l->status.garbage_frames = router_garbage_count(l->edges.router);
     memcpy(l->status.stuck, l->stuck, sizeof(l->status.stuck));

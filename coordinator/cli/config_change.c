@@ -110,7 +110,7 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
     else
         (void)cli_print_object(cli, reply.body, "");
     config_change_say(scope, reply.body);
-    if (!is_plan && !json_is_false(json_object_get(reply.body, "changed")))
+    if (!json_is_false(json_object_get(reply.body, "changed")))
         cli_warn_unread(cli, scope);
     if (command_flag(&cli->line, "released") &&
         json_is_true(json_object_get(reply.body, "changed")))

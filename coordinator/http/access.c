@@ -63,11 +63,6 @@ bool access_allows(const struct request *rq, enum right right, const char *servi
     return grants_allow(&rq->owner.grants, right, service, environment, clock_wall_ms());
 }
 
-bool access_allows_service(const struct request *rq, enum right right, const char *service)
-{
-    return grants_allow_service(&rq->owner.grants, right, service, clock_wall_ms());
-}
-
 bool access_allows_environment(const struct request *rq, enum right right,
                                const char *environment)
 {
@@ -80,18 +75,6 @@ int access_check(const struct request *rq, struct reply *re, enum right right,
     if (access_allows(rq, right, service, environment))
         return 0;
     return refuse(rq, re, right, service, environment, e);
-}
-
-bool access_allows_all(const struct request *rq, enum right right, const struct json_t *scopes)
-{
-    size_t i;
-    json_t *one;
-
-    json_array_foreach(scopes, i, one)
-        if (!access_allows(rq, right, json_string_value(json_object_get(one, "service")),
-                           json_string_value(json_object_get(one, "environment"))))
-            return false;
-    return true;
 }
 
 void access_places(const struct request *rq, enum right right, struct places *out)

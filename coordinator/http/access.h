@@ -12,7 +12,6 @@
 #include "common/err.h"
 #include "coordinator/store/rights.h"
 
-struct json_t;
 struct reply;
 struct request;
 struct route;
@@ -29,13 +28,9 @@ int access_check(const struct request *rq, struct reply *re, enum right right,
     __attribute__((warn_unused_result));
 bool access_allows(const struct request *rq, enum right right, const char *service,
                    const char *environment);
-/* The right for a service in any environment. */
-bool access_allows_service(const struct request *rq, enum right right, const char *service);
 /* The right for any service in an environment. */
 bool access_allows_environment(const struct request *rq, enum right right,
                                const char *environment);
-/* The right for every {"service", "environment"} of a list, such as a rollout's changes. */
-bool access_allows_all(const struct request *rq, enum right right, const struct json_t *scopes);
 
 /* Where the token holds the right now, for a list that leaves out the rest. */
 struct places;

@@ -99,6 +99,12 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
     metric(&re->body, "lockstep_servers_drifted", "gauge",
            "Servers of this leader whose files or documents are not as they should be.",
            status.servers_drifted);
+    metric(&re->body, "lockstep_router_connections", "gauge",
+           "Connections to the port for agents, proven to be an agent's or not.",
+           status.connections);
+    metric(&re->body, "lockstep_router_connections_ended_total", "counter",
+           "Of these, those that were ended because they passed a bound.",
+           status.connections_ended);
     metric(&re->body, "lockstep_garbage_frames_total", "counter",
            "Messages of agents that could not be decoded.", status.garbage_frames);
     metric(&re->body, "lockstep_router_sent_bytes_total", "counter",

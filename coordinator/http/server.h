@@ -45,6 +45,8 @@ struct http_status {
     /* For /metrics. */
     uint64_t epoch;
     uint32_t servers_connected, servers_drifted;
+    uint32_t connections; /* of agents, with or without a session */
+    uint64_t connections_ended; /* of agents, because they passed a bound */
     uint64_t garbage_frames, sent_bytes;
 };
 
