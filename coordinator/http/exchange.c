@@ -10,6 +10,7 @@
 #include "common/invariant.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/dispatch.h"
+#include "coordinator/http/health.h"
 #include "coordinator/http/intake.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/reads.h"
@@ -246,13 +247,19 @@ void exchange_suspend(struct exchange *ex)
     MHD_suspend_connection(ex->connection);
 }
 
+/* What a balancer asks: refused, it would take everybody else from here, too. */
+static bool is_probe(const struct route *route)
+{
+    return route->handler == health_alive || route->handler == health_ready;
+}
+
 /* Before it costs a worker, or gathers others. */
 static void throttle(struct exchange *ex)
 {
     struct http *h = ex->http;
     struct err e;
 
-    if (ex->is_counted)
+    if (ex->is_counted || is_probe(ex->request.match.route))
         return;
     ex->is_counted = true;
     if (limits_take_address(h->limits, ex->request.address, clock_monotonic_us(), &e) == 0)
@@ -265,7 +272,9 @@ static enum MHD_Result begin_work(struct exchange *ex)
 {
     if (!ex->reply.status && !ex->request.match.route->is_quick) {
         throttle(ex);
-        if (!ex->reply.status && reads_begin(ex) == READS_PARKED)
+    if (!ex->reply.status && !ex->request.match.route->is_quick) {
+        ex->lane = lane_of(ex);
+        if (reads_begin(ex) == READS_PARKED)
             return MHD_YES;
         if (!ex->reply.status) {
             if (workers_submit(ex->http->workers, ex, exchange_suspend))

@@ -567,7 +567,9 @@ def test_limits(world):
         seen[answer.status] = answer
     check(set(seen) == {401, 429}, f"by address: {set(seen)}")
     contains(seen[429].raw.decode(), "address_rate")
-    equal(limited.api("GET", "/healthz", raw_path=True, token=None).status, 200, "the health page")
+    asked = lambda path: {limited.api("GET", path, raw_path=True, token=None).status for _ in range(200)}
+    equal(asked("/metrics"), {200, 429}, "pages that cost no worker")
+    equal((asked("/healthz"), asked("/readyz")), ({200}, {200}), "what a balancer asks")
     wait_until(lambda: ask(other).status == 200, "it may ask again", 10)
     limited_hits(world, limited, other)
     equal(limited.process.stop(), 0, "it ends")
