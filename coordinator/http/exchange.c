@@ -13,6 +13,7 @@
 #include "coordinator/http/health.h"
 #include "coordinator/http/intake.h"
 #include "coordinator/http/limits.h"
+#include "coordinator/http/peer.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/refusals.h"
 #include "coordinator/http/response.h"
@@ -76,11 +77,19 @@ void exchange_on_end(struct MHD_Connection *connection, void **visit)
 
 /* ---------------------------------------------------------------- receiving */
 
+/* Of the token, once it was found good: anybody can invent others, and write one in many ways. Until
+ * then of the address. */
 static unsigned lane_of(const struct exchange *ex)
 {
     const struct request *rq = &ex->request;
+    const char *token = dispatch_token(rq->authorization);
+    char who[PEER_ADDRESS_SIZE];
 
-    return workers_lane(ex->http->workers, rq->authorization ? rq->authorization : rq->address);
+    if (rq->is_permitted)
+        return workers_lane(ex->http->workers, rq->owner.id);
+    if (!token || !reads_token_id(rq->reads, token, who))
+        peer_network(rq->address, who);
+    return workers_lane(ex->http->workers, who);
 }
 
 static int open_request(struct exchange *ex, struct err *e)
@@ -99,7 +108,6 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->census = ex->http->census;
     if (intake_headers(rq, ex->connection, e) < 0)
         return -1;
-    ex->lane = lane_of(ex);
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
                    &rq->match, e) < 0)
         return -1;
@@ -270,7 +278,7 @@ static void throttle(struct exchange *ex)
 /* The request is complete. */
 static enum MHD_Result begin_work(struct exchange *ex)
 {
-    if (!ex->reply.status && !ex->request.match.route->is_quick) {
+    if (!ex->reply.status)
         throttle(ex);
     if (!ex->reply.status && !ex->request.match.route->is_quick) {
         ex->lane = lane_of(ex);
@@ -320,6 +328,7 @@ static enum MHD_Result begin_request(struct exchange *ex)
     throttle(ex);
     if (ex->reply.status || dispatch_admit(&ex->request, &ex->reply))
         return begin_body(ex);
+    ex->lane = lane_of(ex);
     if (workers_submit(ex->http->workers, ex, suspend_asking))
         return MHD_YES;
     (void)dispatch_permit(&ex->request, &ex->reply, true);

@@ -125,6 +125,23 @@ static bool is_mine_to_renew(struct pass *pass, int64_t now_ms)
     return is_due(pass, now_ms) && !atomic_exchange(&pass->is_renewed, true);
 }
 
+bool passes_know(struct passes *p, const char *token, char id_out[TOKEN_ID_SIZE])
+{
+    int64_t now_ms = clock_monotonic_ms();
+    struct hash hash;
+    struct pass *pass;
+
+    digest_sha256(token, strlen(token), &hash);
+    pthread_rwlock_rdlock(&p->lock);
+    HASH_FIND(hh, p->table, &hash, sizeof(hash), pass);
+    if (pass && !is_valid(p, pass, now_ms))
+        pass = NULL;
+    if (pass)
+        memcpy(id_out, pass->owner.id, TOKEN_ID_SIZE);
+    pthread_rwlock_unlock(&p->lock);
+    return pass != NULL;
+}
+
 struct pass *passes_find(struct passes *p, const char *token, bool is_asking)
 {
     int64_t now_ms = clock_monotonic_ms();

@@ -25,6 +25,8 @@ void passes_keep(struct passes *p, const char *token, const struct token_owner *
 /* The caller's to release; NULL: none that is good, or one to renew: whoever can ask (is_asking)
  * and gets NULL does. */
 struct pass *passes_find(struct passes *p, const char *token, bool is_asking);
+/* Is there a good one, be it to renew? The id of its token. */
+bool passes_know(struct passes *p, const char *token, char id_out[TOKEN_ID_SIZE]);
 void pass_release(struct pass *pass); /* NULL is fine */
 bool passes_is_good(struct passes *p, const struct pass *pass, int64_t now_ms); /* monotonic */
 const struct token_owner *pass_owner(const struct pass *pass);

@@ -4,6 +4,10 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/invariant.h"
 
 void peer_address(struct MHD_Connection *connection, char out[PEER_ADDRESS_SIZE])
 {
@@ -23,4 +27,16 @@ void peer_address(struct MHD_Connection *connection, char out[PEER_ADDRESS_SIZE]
     }
     if (!at || !inet_ntop(family, at, out, PEER_ADDRESS_SIZE))
         out[0] = '\0';
+}
+
+void peer_network(const char *address, char out[PEER_ADDRESS_SIZE])
+{
+    struct in6_addr six;
+
+    if (inet_pton(AF_INET6, address, &six) == 1) {
+        memset(&six.s6_addr[8], 0, 8);
+        MUST(inet_ntop(AF_INET6, &six, out, PEER_ADDRESS_SIZE));
+        return;
+    }
+    snprintf(out, PEER_ADDRESS_SIZE, "%s", address);
 }

@@ -241,6 +241,11 @@ struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *ta
 
 /* ---------------------------------------------------------------- with an exchange */
 
+bool reads_token_id(struct reads *r, const char *token, char id_out[TOKEN_ID_SIZE])
+{
+    return passes_know(r->passes, token, id_out);
+}
+
 bool reads_knows_token(struct request *rq)
 {
     const char *token = dispatch_token(rq->authorization);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "coordinator/store/tokens.h"
 
 struct answer;
 struct buffer;
@@ -71,6 +72,8 @@ int reads_check_token(struct request *rq, const char *token, struct err *e)
     __attribute__((warn_unused_result));
 /* Is the token of the request one that was found good a moment ago? Then its owner is noted. */
 bool reads_knows_token(struct request *rq);
+/* The same question without a request: the id of such a token. */
+bool reads_token_id(struct reads *r, const char *token, char id_out[TOKEN_ID_SIZE]);
 /* A handler used rq->pg, to write or to look: what it may have seen is no longer answered from
  * memory in an older form when its own answer goes out. */
 void reads_note(struct request *rq);

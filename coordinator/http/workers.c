@@ -162,7 +162,7 @@ struct workers *workers_start(unsigned count, workers_fn *run)
     w->last = &w->first;
     for (unsigned i = 0; i < LANES; i++)
         w->lanes[i].last = &w->lanes[i].first;
-    w->running_max = count - count / 4;
+    w->running_max = count < 2 ? 1 : count < 4 ? count - 1 : count - count / 4;
     MUST(getrandom(&w->seed, sizeof(w->seed), 0) == (ssize_t)sizeof(w->seed));
     w->run = run;
     w->count = count;

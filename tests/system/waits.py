@@ -1,5 +1,6 @@
 """waits.py - who waits for whom: a question holds no lock, and a lock that is held for long costs nobody the leadership."""
 import contextlib
+import http.client
 import subprocess
 import threading
 import time
@@ -59,6 +60,28 @@ def test_a_question_holds_no_lock(world):
     before = world.postgres.sql("SELECT count(*) FROM config_version")
     world.api("POST", f"/config/{SCOPE}/validate", {"set": {f"k{i}": "x" * 20 for i in range(2000)}}, token=token)
     equal(world.postgres.sql("SELECT count(*) FROM config_version"), before, "versions")
+
+
+def test_one_token_waits_in_one_line(world):
+    """who writes a token in many ways holds no more workers than one may: somebody else is answered by the next"""
+    token, coordinator = viewer(world, "speller"), world.coordinators[0]
+
+    def ask(spelled):
+        c = http.client.HTTPConnection("127.0.0.1", coordinator.http, timeout=60, source_address=("127.0.0.2", 0))
+        c.request("GET", "/api/v1/whoami", headers={"Authorization": spelled + token})
+        c.getresponse().read()
+        c.close()
+
+    held = while_held(world, "LOCK TABLE token IN ACCESS EXCLUSIVE MODE", 8)
+    spellings = [word + " " * n for word in ("Bearer", "bearer", "BEARER", "bEARER") for n in range(1, 8)]
+    threads = [threading.Thread(target=ask, args=(spelled,)) for spelled in spellings]
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    equal(world.api("GET", "/readyz", raw_path=True, token=None, timeout=30).status, 200, "somebody else")
+    check(held.is_alive(), "the others' question waits")
+    for thread in [held, *threads]:
+        thread.join()
 
 
 def test_a_viewer_cannot_end_a_leadership(world):

@@ -67,6 +67,22 @@ START_TEST(test_one_renews)
 }
 END_TEST
 
+START_TEST(test_known)
+{
+    char id[TOKEN_ID_SIZE] = "";
+
+    ck_assert(!passes_know(passes, TOKEN, id));
+    keep(1500);
+    ck_assert_msg(passes_know(passes, TOKEN, id), "it is known, though it is due");
+    ck_assert_str_eq(id, "somebody");
+    ck_assert(!passes_know(passes, TOKEN " ", id));
+    passes_drop(passes);
+    ck_assert(!passes_know(passes, TOKEN, id));
+    keep(0);
+    ck_assert(!passes_know(passes, TOKEN, id));
+}
+END_TEST
+
 START_TEST(test_expired)
 {
     keep(0);
@@ -84,6 +100,7 @@ int main(void)
     tcase_add_checked_fixture(all, open_passes, close_passes);
     tcase_add_test(all, test_good_until_dropped);
     tcase_add_test(all, test_one_renews);
+    tcase_add_test(all, test_known);
     tcase_add_test(all, test_expired);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);
