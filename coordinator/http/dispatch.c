@@ -32,31 +32,37 @@ static int refuse_nobody(struct err *e)
                    "this needs an access token: send the header Authorization: Bearer lst_…");
 }
 
-/* The token is good: may it do this, and so often? */
+/* The token is good: may it do this, and so often? Who is judged again has not asked again. */
 static int check_owner(struct request *rq, struct reply *re, struct err *e)
 {
-    int64_t now_ms = clock_monotonic_ms();
-
-    rq->token_until_ms =
-        rq->owner.left_ms < INT64_MAX - now_ms ? now_ms + rq->owner.left_ms : INT64_MAX;
-    /* Who waits is judged again, and has not asked again. */
-    if (!rq->watch && limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0)
+    if (!rq->is_counted &&
+        limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), e) < 0)
         return -1;
+    rq->is_counted = true;
     if (access_check_route(rq, re, e) < 0)
         return -1;
     rq->is_permitted = true;
     return 0;
 }
 
+/* Nothing about access has changed since its token was checked, and that has not expired. */
+static bool is_token_good(const struct request *rq)
+{
+    return rq->access_moment == reads_access_moment(rq->reads) &&
+           clock_monotonic_ms() < rq->owner.until_ms;
+}
+
+/* Between its headers and its handler a request may take minutes: a body comes in, a lane is long.
+ * What was granted before holds as long as nothing that it came from has ended. */
 static int check_token(struct request *rq, struct reply *re, struct err *e)
 {
     const char *token = dispatch_token(rq->authorization);
 
-    if (rq->is_permitted)
-        return 0;
+    if (rq->is_permitted && is_token_good(rq))
+        return access_check_route(rq, re, e);
+    rq->is_permitted = false;
     if (!token)
         return refuse_nobody(e);
-    rq->access_moment = reads_access_moment(rq->reads);
     if (rq->watch && reads_knows_token(rq))
         return check_owner(rq, re, e);
     return reads_check_token(rq, token, e) < 0 ? -1 : check_owner(rq, re, e);
@@ -183,9 +189,7 @@ static bool may_go_on(const struct request *rq)
 {
     struct reply unused = { 0 };
     struct err e;
-    bool may = rq->access_moment == reads_access_moment(rq->reads) &&
-               clock_monotonic_ms() < rq->token_until_ms &&
-               access_check_route(rq, &unused, &e) == 0;
+    bool may = is_token_good(rq) && access_check_route(rq, &unused, &e) == 0;
 
     reply_fini(&unused);
     return may;

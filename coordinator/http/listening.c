@@ -9,11 +9,9 @@
 
 void listening_init(struct listening *l, const char *token, const struct token_owner *owner)
 {
-    int64_t now_ms = clock_monotonic_ms();
-
     snprintf(l->token, sizeof(l->token), "%s", token);
     l->grants = owner->grants;
-    l->until_ms = owner->left_ms < INT64_MAX - now_ms ? now_ms + owner->left_ms : INT64_MAX;
+    l->until_ms = owner->until_ms;
     l->began_ms = clock_wall_ms();
 }
 

@@ -76,14 +76,14 @@ uint64_t passes_moment(struct passes *p)
 static struct pass *make(const struct hash *token, const struct token_owner *owner, uint64_t moment)
 {
     struct pass *pass = calloc(1, sizeof(*pass));
+    int64_t until_ms = clock_monotonic_ms() + GOOD_FOR_MS;
 
     MUST(pass);
     atomic_init(&pass->holders, 1);
     pass->token = *token;
     pass->drops = moment;
     pass->owner = *owner;
-    pass->until_ms = clock_monotonic_ms() +
-                     (owner->left_ms < GOOD_FOR_MS ? owner->left_ms : GOOD_FOR_MS);
+    pass->until_ms = owner->until_ms < until_ms ? owner->until_ms : until_ms;
     return pass;
 }
 

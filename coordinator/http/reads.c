@@ -80,6 +80,7 @@ int reads_check_token(struct request *rq, const char *token, struct err *e)
 {
     uint64_t moment = passes_moment(rq->reads->passes);
 
+    rq->access_moment = moment;
     if (tokens_check(rq->pg, token, &rq->owner, e) < 0)
         return -1;
     passes_keep(rq->reads->passes, token, &rq->owner, moment);
@@ -249,10 +250,12 @@ bool reads_token_id(struct reads *r, const char *token, char id_out[TOKEN_ID_SIZ
 bool reads_knows_token(struct request *rq)
 {
     const char *token = dispatch_token(rq->authorization);
+    uint64_t moment = passes_moment(rq->reads->passes);
     struct pass *pass = token ? passes_find(rq->reads->passes, token, true) : NULL;
 
     if (!pass)
         return false;
+    rq->access_moment = moment;
     rq->owner = *pass_owner(pass);
     pass_release(pass);
     return true;
@@ -288,7 +291,7 @@ enum reads_step reads_begin(struct exchange *ex)
         reply_error(&ex->reply, &e);
         return READS_ANSWERED;
     }
-    rq->is_permitted = true;
+    rq->is_permitted = rq->is_counted = true;
     return find(ex, &name, suspend);
 }
 

@@ -65,8 +65,8 @@ struct request {
     struct census *census;
     bool is_from_memory; /* its answer shows nothing but what memory held */
     uint64_t access_moment; /* reads_access_moment, before the token was checked */
-    int64_t token_until_ms; /* monotonic: when the token ends */
     bool is_permitted; /* the token was checked, and it may do this */
+    bool is_counted;   /* against what its token may ask for */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
     int64_t waiting_for; /* 0 at the first call */
     int64_t wait_until_ms; /* monotonic */

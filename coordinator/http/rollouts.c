@@ -10,6 +10,7 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/events.h"
+#include "coordinator/http/reads.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/http/rollout_json.h"
@@ -219,6 +220,9 @@ static int open_stream(struct request *rq, struct reply *re, int64_t rollout_id,
     }
     re->stream = stream_open(rq->streams, rollout_id, after, is_behind,
                              dispatch_token(rq->authorization), &rq->owner);
+    /* What changed before the stream was there has not been asked of it. */
+    if (reads_access_moment(rq->reads) != rq->access_moment)
+        streams_access_changed(rq->streams);
     re->status = 200;
     re->content_type = "text/event-stream";
     return 0;

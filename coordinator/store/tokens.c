@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/name.h"
 #include "coordinator/store/pg.h"
@@ -151,7 +152,7 @@ int tokens_check(struct pg *pg, const char *text, struct token_owner *out, struc
     if (!is_same_secret(&given, &kept) || rows_count(rows) == 0)
         return err_set(e, ERR_UNAUTHORIZED, "%s", unknown);
     snprintf(out->name, sizeof(out->name), "%s", rows_text(rows, 0, 1));
-    out->left_ms = rows_int(rows, 0, 4);
+    out->until_ms = clock_monotonic_ms() + rows_int(rows, 0, 4);
     out->ends_ms = rows_int(rows, 0, 5);
     grants_load(rows_text(rows, 0, 2), &out->grants);
     if (rows_bool(rows, 0, 3))

@@ -29,7 +29,7 @@ struct rows;
 struct token_owner {
     char id[TOKEN_ID_SIZE];
     char name[TOKEN_NAME_MAX + 1]; /* its subject: the person or the machine behind it */
-    int64_t left_ms; /* until it expires, from the moment it was checked */
+    int64_t until_ms; /* monotonic: when it expires; INT64_MAX or a time far away: never */
     int64_t ends_ms; /* when it expires, wall clock; 0: never */
     struct grants grants;
 };

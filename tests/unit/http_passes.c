@@ -22,7 +22,10 @@ static void close_passes(void)
 
 static void keep(int64_t left_ms)
 {
-    struct token_owner owner = { .left_ms = left_ms };
+    struct token_owner owner = { .id = "somebody", .until_ms = INT64_MAX };
+
+    if (left_ms < INT64_MAX)
+        owner.until_ms = clock_monotonic_ms() + left_ms;
 
     passes_keep(passes, TOKEN, &owner, passes_moment(passes));
 }
@@ -38,7 +41,7 @@ static bool finds(bool is_asking)
 START_TEST(test_good_until_dropped)
 {
     uint64_t moment = passes_moment(passes);
-    struct token_owner owner = { .left_ms = INT64_MAX };
+    struct token_owner owner = { .until_ms = INT64_MAX };
 
     ck_assert(!finds(false));
     keep(INT64_MAX);
