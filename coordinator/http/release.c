@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 #include "coordinator/http/plan.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/transaction.h"
@@ -134,6 +136,17 @@ static int release_head(struct request *rq, struct scope *scope, struct plan *p,
     return open_rollout(rq, scope, p, rollout_out, e);
 }
 
+/* At every write, and every second as long as the head waits for it. */
+static void say_unusable(const struct request *rq, const struct scope *scope, const char *reason)
+{
+    static const char message[] = "default strategy not usable";
+
+    if (rq->repeated)
+        log_limit_warn(rq->repeated, clock_monotonic_ms(), message, scope->environment, reason);
+    else
+        log_warn(message, "environment", scope->environment, "reason", reason);
+}
+
 int release_if_automatic(struct request *rq, struct scope *scope, char *rollout_out, struct err *e)
 {
     struct environment environment;
@@ -150,8 +163,7 @@ int release_if_automatic(struct request *rq, struct scope *scope, char *rollout_
     if (rc == 0 && is_usable)
         rc = release_head(rq, scope, &plan, rollout_out, e);
     else if (rc == 0)
-        log_warn("default strategy not usable", "environment", scope->environment, "reason",
-                 e->text);
+        say_unusable(rq, scope, e->text);
     plan_fini(&plan);
     return rc;
 }

@@ -1,12 +1,16 @@
 /* releaser.c - the thread that releases what waits by itself, and holds what a freeze covers. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "common/clock.h"
 #include "common/invariant.h"
-#include "common/log.h"
+#include "common/log_limit.h"
+#include "common/name.h"
 #include "common/pulse.h"
+#include "common/schema.h"
+#include "coordinator/http/conform.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/due.h"
@@ -19,6 +23,7 @@
 
 struct releaser {
     struct pg_pool *pool;
+    struct log_limit *limit; /* the thread's: what waits is tried, and told of, every second */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t thread;
@@ -47,6 +52,19 @@ static int release_one(struct request *rq, const char *service, const char *envi
     return transaction_commit(&t, e);
 }
 
+static void try_one(struct releaser *r, struct request *rq, const char *service,
+                    const char *environment)
+{
+    char scope[SCOPE_BUFFER];
+    struct err e = { 0 };
+
+    schema_budget(CONFORM_WORK_MAX);
+    if (release_one(rq, service, environment, &e) == 0)
+        return;
+    snprintf(scope, sizeof(scope), "%s/%s", service, environment);
+    log_limit_warn(r->limit, clock_monotonic_ms(), "not released", scope, e.text);
+}
+
 /* One lot. Those that stay due for long do not keep the ones behind them waiting: the next look
  * goes on where this one ends, and begins anew behind the last. */
 static int release_some(struct releaser *r, struct request *rq, struct err *e)
@@ -60,23 +78,22 @@ static int release_some(struct releaser *r, struct request *rq, struct err *e)
     r->after = count < DUE_LOT ? 0 : rows_int(rows, count - 1, 2);
     for (size_t i = 0; i < count; i++) {
         pulse_beat();
-        if (release_one(rq, rows_text(rows, i, 0), rows_text(rows, i, 1), e) < 0)
-            log_warn("not released", "service", rows_text(rows, i, 0), "environment",
-                     rows_text(rows, i, 1), "reason", e->text);
+        try_one(r, rq, rows_text(rows, i, 0), rows_text(rows, i, 1));
     }
     return 0;
 }
 
 static void release_all(struct releaser *r)
 {
-    struct request rq = { .owner.name = "lockstepd" };
+    struct request rq = { .owner.name = "lockstepd", .repeated = r->limit };
     bool was_behind = r->after > 0;
     struct err e = { 0 };
 
     if (pg_pool_take(r->pool, POOL_WAIT_MS, &rq.pg, &e) < 0)
         return;
     if (freezes_hold(rq.pg, &e) < 0)
-        log_warn("rollouts are not held back by freezes", "reason", e.text);
+        log_limit_warn(r->limit, clock_monotonic_ms(), "rollouts are not held back by freezes", "",
+                       e.text);
     if (release_some(r, &rq, &e) == 0 && was_behind && r->after == 0)
         (void)!release_some(r, &rq, &e);
     pg_pool_give(r->pool, &rq.pg);
@@ -105,6 +122,7 @@ static void *work(void *arg)
             break;
         pthread_mutex_unlock(&r->lock);
         release_all(r);
+        log_limit_tick(r->limit, clock_monotonic_ms());
         nanosleep(&(struct timespec){ .tv_nsec = GAP_MS * 1000000 }, NULL);
         pthread_mutex_lock(&r->lock);
     }
@@ -119,6 +137,7 @@ struct releaser *releaser_start(struct pg_pool *pool)
 
     MUST(r);
     r->pool = pool;
+    r->limit = log_limit_new();
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -139,6 +158,7 @@ void releaser_stop(struct releaser *r)
     pthread_join(r->thread, NULL);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
+    log_limit_free(r->limit);
     free(r);
 }
 

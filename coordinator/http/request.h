@@ -30,6 +30,7 @@ struct reply;
 struct schema_cache;
 struct sealing;
 struct limits;
+struct log_limit;
 struct tls;
 struct trail;
 struct watch;
@@ -63,6 +64,7 @@ struct request {
     struct counters *counters;
     struct limits *limits;
     struct census *census;
+    struct log_limit *repeated; /* for what would be logged again and again; NULL: nothing is */
     bool is_from_memory; /* its answer shows nothing but what memory held */
     uint64_t access_moment; /* reads_access_moment, before the token was checked */
     bool is_permitted; /* the token was checked, and it may do this */

@@ -160,3 +160,29 @@ def test_a_child_is_released_behind_many_that_wait(world):
     wait_until(lambda: value(world, "below/staging/inherited") == "2", "the change comes down to readers", 30)
     frozen = [s for s in world.ok("GET", "/services?limit=500")["services"] if s["environment"] == "cold"]
     equal({s["released"] for s in frozen}, {0}, "what is frozen stays unreleased")
+
+
+def lines(coordinator, text):
+    return coordinator.process.log_text().count(text)
+
+
+def test_what_waits_is_told_once(world):
+    """a scope that cannot be released is tried every second, and told of once a minute"""
+    use(world, "nowhere")
+    put(world, "waiting/staging/v", "1")
+    unusable = [lines(c, "default strategy not usable") for c in world.coordinators]
+    time.sleep(6)
+    grown = [lines(c, "default strategy not usable") - n for c, n in zip(world.coordinators, unusable)]
+    check(max(grown) <= 1, f"lines in six seconds: {grown}")
+    for c in world.coordinators:
+        c.process.stop()
+    use(world, "eventual-quick")
+    tight = world.add_coordinator("tight", "[limits]\nscopes = 1\n").start()
+    wait_until(lambda: lines(tight, "peer=waiting/staging"), "it is told")
+    time.sleep(4)
+    equal(lines(tight, "peer=waiting/staging"), 1, "lines of one scope")
+    tight.process.stop()
+    world.coordinators.remove(tight)
+    for c in world.coordinators:
+        c.start()
+    wait_until(lambda: scope(world, "waiting")["released"] == 1, "and released in the end")
