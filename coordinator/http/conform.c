@@ -154,7 +154,6 @@ int conform_check_written(struct request *rq, struct reply *re, const struct sco
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(rows_free) struct rows *children = NULL;
 
-    schema_budget(CONFORM_WORK_MAX);
     if (judge_cases(rq, scope, revision, &findings, e) < 0)
         return -1;
     if (findings.count)
@@ -208,7 +207,6 @@ int conform_check_document(struct request *rq, struct reply *re, const struct sc
     SCOPED(schema_set_free) struct schema_set *set = NULL;
     struct hash hash;
 
-    schema_budget(CONFORM_WORK_MAX);
     if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
         return -1;
     if (hash_is_zero(&hash))
@@ -251,7 +249,6 @@ int conform_check_rollout(struct request *rq, struct reply *re, const char *serv
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
     SCOPED(schema_set_free) struct schema_set *set = NULL;
 
-    schema_budget(CONFORM_WORK_MAX);
     if (schemas_newest_set(rq->pg, service, set_out, e) < 0)
         return -1;
     if (hash_equal(from, to))
@@ -343,7 +340,6 @@ int conform_list_existing(struct request *rq, const char *service, const char *k
     SCOPED(rows_free) struct rows *rows = NULL;
     struct existing x = { .rq = rq, .service = service, .key = key, .schema = schema, .max = max };
 
-    schema_budget(CONFORM_WORK_MAX);
     if (schemas_scopes(rq->pg, service, &rows, e) < 0)
         return -1;
     x.list = json_array();

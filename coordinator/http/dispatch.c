@@ -6,7 +6,9 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/schema.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/conform.h"
 #include "coordinator/http/counters.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/idempotency.h"
@@ -75,6 +77,7 @@ static int check_body(struct request *rq, struct err *e)
 
 static int serve(struct request *rq, struct reply *re, struct err *e)
 {
+    schema_budget(CONFORM_WORK_MAX);
     if (rq->match.route->right && check_token(rq, re, e) < 0)
         return -1;
     if (check_body(rq, e) < 0)

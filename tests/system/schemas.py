@@ -221,6 +221,33 @@ def test_torture(world):
     check("hunter2" not in answer.raw.decode(), "a value is never quoted")
 
 
+def costly(world, service):
+    """A schema of which five checks, and a few more, are the work that one request may ask for; kept for the key v."""
+    for depth in range(14, 40):
+        body = {"definitions": {f"d{i}": {"allOf": [{"$ref": f"#/definitions/d{i + 1}"}] * 2} for i in range(depth)}, "$ref": "#/definitions/d0"}
+        body["definitions"][f"d{depth}"] = {"type": "string"}
+        schema(world, service, "v", body)
+        if world.api("POST", f"/config/{service}/prod/validate", {"set": {"v": "x"}}).status != 200:
+            return kept
+        kept = body
+    check(False, "no schema is too much work")
+
+
+def test_work_of_one_request(world):
+    """however many scopes inherit a change, judging them all is no more work than one request may ask for"""
+    body = costly(world, "measure")
+    world.set("top/prod", {"k": "1"})
+    for n in range(12):
+        world.ok("PUT", f"/parents/below-{n}/prod", {"parents": ["top/prod"]})
+    validate = lambda: world.api("POST", "/config/top/prod/validate", {"set": {"v": "x"}})
+    for n in range(2):
+        schema(world, f"below-{n}", "v", body)
+    equal(validate().status, 200, "two of them")
+    for n in range(2, 12):
+        schema(world, f"below-{n}", "v", body)
+    problem(validate(), 413, "too_large", "below-", "steps of work")
+
+
 def test_rights(world):
     """schemas are read with schema.read in any environment; written by those who may write them all"""
     token = lambda **grant: world.ok("POST", "/tokens", {"name": "t", "grants": [grant]})["token"]

@@ -12,6 +12,7 @@ import threading
 from api import completed, pointers, problem
 from keyring import TOKEN, Vault
 from kit import BUILD, Process, World, check, contains, equal, wait_until, write
+from schemas import costly
 
 PLAIN = "correct-horse-battery"  # every secret of these tests has it in it
 
@@ -180,6 +181,20 @@ def test_schemas(world):
         check(b"hunter2" not in answer.raw, f"the value in {answer}")
     existing = world.api("PUT", "/schemas/judged/pin", {"type": "string", "maxLength": 3})
     check(PLAIN.encode() not in existing.raw, f"the value in {existing}")
+
+
+def test_work_of_another_request(world):
+    """a secret is judged with all the work of its own request, whatever the one before took"""
+    narrow = world.add_coordinator("narrow", f"[secrets]\nprovider = file\nkey_file = {world.key_file}\n[http]\nworkers = 1\n").start()
+    body = costly(world, "costly")
+    for n in range(12):
+        world.ok("PUT", f"/schemas/costly/key-{n}", body)
+    world.ok("PUT", "/schemas/modest/password", {"type": "string"})
+    problem(narrow.api("POST", "/config/costly/prod/validate", {"set": {f"key-{n}": "x" for n in range(12)}}), 413, "too_large", "steps of work")
+    answer = narrow.api("POST", "/config/modest/prod/validate", {"set": {"password": {"config_value": PLAIN, "encrypt": True}}})
+    equal(answer.status, 200, f"the next one: {answer}")
+    equal(narrow.process.stop(), 0, "it ends")
+    world.coordinators.remove(narrow)
 
 
 def test_keyring_away(world):
