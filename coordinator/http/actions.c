@@ -13,7 +13,7 @@
 #include "coordinator/store/retries.h"
 #include "coordinator/store/rollouts.h"
 
-#define NAMES_MAX 120 /* bytes of the names of servers in one sentence; the first is named whatever its size */
+#define NAMES_MAX 120 /* bytes of the names of servers in one sentence; the first is always named */
 
 struct act {
     const char *action, *reason;

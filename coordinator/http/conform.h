@@ -16,8 +16,8 @@
 #include "coordinator/store/scopes.h"
 
 #define CONFORM_POINTER_SIZE 256
-/* Steps that all judging for one request may take together, however many keys and scopes it is about:
- * a second or two. Whoever takes up a request sets this budget (schema_budget). */
+/* Steps that all judging for one request may take together, however many keys and scopes it is
+ * about: a second or two. Whoever takes up a request sets this budget (schema_budget). */
 #define CONFORM_WORK_MAX (5 * (uint64_t)SCHEMA_WORK_MAX)
 
 /* Where in the body a key of the configuration was given: an RFC 6901 pointer, "" for the body. */

@@ -77,8 +77,8 @@ void exchange_on_end(struct MHD_Connection *connection, void **visit)
 
 /* ---------------------------------------------------------------- receiving */
 
-/* Of the token, once it was found good: anybody can invent others, and write one in many ways. Until
- * then of the address. */
+/* Of the token, once it was found good: anybody can invent others, and write one in many ways.
+ * Until then of the address. */
 static unsigned lane_of(const struct exchange *ex)
 {
     const struct request *rq = &ex->request;

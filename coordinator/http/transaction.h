@@ -17,7 +17,7 @@ struct request;
 struct transaction {
     struct request *rq; /* NULL: not open */
     struct trail trail;
-    bool is_kept;      /* leaving early goes back to transaction_keep, and commits what was before */
+    bool is_kept;      /* leaving early commits what was done before transaction_keep */
     size_t kept_count; /* entries of the trail by then */
 };
 

@@ -11,6 +11,9 @@
     "server_scope s JOIN decision d ON d.dseq = s.obeyed LEFT JOIN rollout r USING (rollout_id) "  \
     "WHERE s.server_id = v.server_id AND s.outcome IN ('failed', 'broken') "
 
+/* Those that are told once more. */
+#define TOLD_SCOPES FAILED_SCOPES " AND r.finished_at IS NOT NULL AND d.kind <> 'activate' "
+
 static int refuse(const char *name, const struct rows *rows, struct err *e)
 {
     const char *state = rows_text(rows, 0, 1), *rollout = rows_text(rows, 0, 3);
@@ -33,8 +36,8 @@ int retries_ask(struct pg *pg, const char *name, int64_t *server_id_out, struct 
     SCOPED(rows_free) struct rows *rows = NULL;
 
     if (PG_QUERY(pg,
-                 "SELECT v.server_id, v.state, EXISTS (SELECT 1 FROM " FAILED_SCOPES
-                 " AND r.finished_at IS NOT NULL AND d.kind <> 'activate'), (SELECT r.public_id FROM " FAILED_SCOPES
+                 "SELECT v.server_id, v.state, EXISTS (SELECT 1 FROM " TOLD_SCOPES
+                 "), (SELECT r.public_id FROM " FAILED_SCOPES
                  " AND r.finished_at IS NULL ORDER BY r.rollout_id LIMIT 1) "
                  "FROM server v WHERE v.name = $1 FOR UPDATE",
                  &rows, e, PARAM_TEXT(name)) < 0)
@@ -52,7 +55,7 @@ int retries_of_rollout(struct pg *pg, int64_t rollout_id, struct rows **out, str
 {
     return PG_QUERY(pg,
                     "SELECT v.name, count(*) OVER () FROM server v WHERE v.state = 'enrolled' "
-                    "AND EXISTS (SELECT 1 FROM " FAILED_SCOPES " AND r.finished_at IS NOT NULL "
+                    "AND EXISTS (SELECT 1 FROM " TOLD_SCOPES
                     " AND s.scope_id IN (SELECT c.scope_id FROM rollout_change c "
                     " WHERE c.rollout_id = $1)) ORDER BY v.name LIMIT 5",
                     out, e, PARAM_INT(rollout_id));
