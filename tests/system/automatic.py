@@ -169,6 +169,7 @@ def lines(coordinator, text):
 def test_what_waits_is_told_once(world):
     """a scope that cannot be released is tried every second, and told of once a minute"""
     use(world, "nowhere")
+    world.postgres.sql("INSERT INTO scope (service, environment) SELECT 'before-' || i, 'prod' FROM generate_series(1, 20) AS i")
     put(world, "waiting/staging/v", "1")
     unusable = [lines(c, "default strategy not usable") for c in world.coordinators]
     time.sleep(6)
@@ -177,7 +178,7 @@ def test_what_waits_is_told_once(world):
     for c in world.coordinators:
         c.process.stop()
     use(world, "eventual-quick")
-    tight = world.add_coordinator("tight", "[limits]\nscopes = 1\n").start()
+    tight = world.add_coordinator("tight", "[limits]\nscopes = 16\n").start()
     wait_until(lambda: lines(tight, "peer=waiting/staging"), "it is told")
     time.sleep(4)
     equal(lines(tight, "peer=waiting/staging"), 1, "lines of one scope")
