@@ -6,7 +6,8 @@
  *   2. the leader's row, for the leader's own writes (fence.h)
  *   3. the schemas of a service (schemas_hold, schemas_lock), then the naming of parents
  *   4. rows of scope, in the order of their ids; then the number of scopes, to make one
- *   5. the number of subscriptions of an owner; rows of rollout, and all that hangs on one of them; server, token, subscription, outbox …
+ *   5. the number of subscriptions of an owner; rows of rollout, and all that hangs on one of them;
+ *      server, token, subscription, outbox …
  *   6. the head of the audit trail, and after it nothing but COMMIT
  * The head is one row for the whole cluster: who waits for anything while holding it lets every
  * write of every scope wait along. So what is to be said is gathered here while the work is done,
