@@ -201,7 +201,7 @@ int acks_write_scopes(struct pg *pg, const struct counted *items, size_t count,
     return status;
 }
 
-/* One row of `numbers` for each scope that an ABORTED of a ROLLBACK speaks of: server, scope, dseq. */
+/* For each scope that an ABORTED of a ROLLBACK speaks of: server, scope, dseq. */
 static size_t gather_kept(const struct counted *items, size_t count, int64_t *numbers[3])
 {
     size_t n = 0;

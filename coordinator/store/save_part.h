@@ -25,7 +25,7 @@ struct saving {
 #define MEMBER_FAILED                                                                              \
     "(m.state = 'failed' OR (m.detail = 'silent' AND m.state IN ('pending', 'ready')))"
 
-/* It failed or refused once, and did not apply since, whoever said retry (outcome_rank of the core). */
+/* It failed or refused once, and did not apply since, whoever said retry (outcome_rank). */
 #define FAILED_BEFORE "m.outcome_rank % 2 = 1"
 
 /* S11: the open stage of rollout r met its rule: decided, somebody applied it or nobody of it was
@@ -38,9 +38,9 @@ struct saving {
     " AND count(*) FILTER (WHERE " MEMBER_FAILED ") <= " failed_max "::bigint FROM member AS m"    \
     " WHERE m.rollout_id = r.rollout_id AND m.stage = r.stage))"
 
-/* Nobody of the attempt that is open applied or failed, and nobody of its stage failed before: it is
- * passed over, and ends as an abort. A READY may stand in the rows of a server that lost its disk
- * since. */
+/* Nobody of the attempt that is open applied or failed, and nobody of its stage failed before: it
+ * is passed over, and ends as an abort. A READY may stand in the rows of a server that lost its
+ * disk since. */
 #define NOBODY_THERE                                                                               \
     "NOT EXISTS (SELECT 1 FROM member AS m WHERE m.rollout_id = r.rollout_id"                      \
     " AND (m.attempt_number = r.attempt_number AND m.state NOT IN ('pending', 'ready')"            \

@@ -158,8 +158,6 @@ MUTANTS = [
         ("coordinator/core/leader_load.c", "    delivery_excuse(&l->delivery, dseq, server, scope);", "    for (scope = 0; scope < l->limits.scopes_max; scope++)\n        delivery_excuse(&l->delivery, dseq, server, scope);")]),
     ("a way back that failed is forgotten for one that is not needed", True, [
         ("coordinator/core/delivery.c", "by->kind == DECISION_ROLLBACK && old->is_kept;", "by->kind == DECISION_ROLLBACK && false;")]),
-    ("who answered late stays silent in memory", True, [
-        ("coordinator/core/leader_acks.c", "    r->outcome[a->server] = rank;\n    bitset_remove(&r->silent, a->server);\n", "    r->outcome[a->server] = rank;\n")]),
     ("a stage that failed is passed over", True, [
         ("coordinator/core/tally.c", "(n->gone > 0 && !is_late) || has_failed_before(r))", "(n->gone > 0 && !is_late) || (false && has_failed_before(r)))"),
         ("tests/sim/database.c", "    return m->is_in && m->outcome & 1;", "    return m->is_in && false;")]),
