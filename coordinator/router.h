@@ -90,8 +90,9 @@ bool router_gone(struct router *r, struct router_peer *out);
  * are ended; what they said before may still come. */
 void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t count);
 
-/* Ends the connections of a key, and refuses it for so long: whoever floods costs nobody the reading
- * of it. Its agent then connects again by itself. Not in plain mode, where no key is asked for. */
+/* Ends the connections of a key, and refuses it for ROUTER_BARRED_MS: whoever floods costs nobody
+ * the reading of it. Its agent then connects again by itself. In plain mode no key is asked for:
+ * there its connections end, that is all. */
 void router_bar(struct router *r, const char *key, const char *why);
 bool router_is_barred(const struct router *r, const char *key);
 
