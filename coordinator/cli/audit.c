@@ -32,7 +32,10 @@ static int list_path(const struct cli *cli, struct buffer *path, struct err *e)
     const char *limit = command_option(&cli->line, "limit");
     const char *scope = command_option(&cli->line, "scope");
     struct ref_scope parsed;
+    int64_t number;
 
+    if (limit && ref_number_parse("limit", limit, 1, INT64_MAX, &number, e) != 0)
+        return -1;
     buffer_add_text(path, "/api/v1/audit?limit=");
     client_escape(path, limit ? limit : "50");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -9,6 +9,7 @@
 #include "common/invariant.h"
 #include "coordinator/cli/config_change.h"
 #include "coordinator/cli/config_secret.h"
+#include "coordinator/cli/suggest.h"
 #include "coordinator/cli/table.h"
 
 #define VALUE_FILE_MAX (2u << 20)
@@ -98,10 +99,13 @@ static int add_pair(struct cli *cli, json_t *set, const char *key, const char *v
     const char *type = command_option(&cli->line, "type");
     const char *expect = command_option(&cli->line, "expect");
     SCOPED_BUFFER struct buffer text = { 0 };
+    int64_t version = 0;
     json_t *item;
 
     if (json_object_get(set, key))
         return err_set(e, ERR_MALFORMED, "key \"%s\" is given twice", key);
+    if (expect && ref_number_parse("expect", expect, 0, INT64_MAX, &version, e) != 0)
+        return -1;
     if (read_any_value(cli, key, value, &text, e) != 0)
         return -1;
     item = json_pack("{s:s%}", "config_value", text.data, text.size);
@@ -112,7 +116,7 @@ static int add_pair(struct cli *cli, json_t *set, const char *key, const char *v
     if (command_flag(&cli->line, "encrypt") || command_flag(&cli->line, "plain"))
         json_object_set_new(item, "encrypt", json_boolean(command_flag(&cli->line, "encrypt")));
     if (expect)
-        json_object_set_new(item, "expected_version", json_integer(strtoll(expect, NULL, 10)));
+        json_object_set_new(item, "expected_version", json_integer(version));
     if (json_object_set_new(set, key, item) != 0)
         return err_set(e, ERR_INVALID, "a key is no UTF-8 text");
     return 0;
@@ -173,6 +177,51 @@ int config_set(struct cli *cli, int argc, char **argv)
     return rc;
 }
 
+/* Keys that are there under `path`, own and inherited ones; NULL: they may not be read. */
+static json_t *keys_under(struct cli *cli, const char *path, struct err *e)
+{
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    json_t *keys, *one;
+    size_t i;
+
+    if (cli_call(cli, "GET", path, NULL, &reply, e) != 0)
+        return NULL;
+    keys = json_array();
+    json_array_foreach(json_object_get(reply.body, "configs"), i, one)
+        json_array_append(keys, json_object_get(one, "config_key"));
+    return keys;
+}
+
+/* A mistyped key would leave the right one where it is, and nobody would know. Who may write and
+ * not read is believed; of all else the server judges. */
+static int check_keys(struct cli *cli, const struct ref_scope *scope, const json_t *wanted)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    const char *meant;
+    struct err e = { 0 };
+    json_t *keys, *one;
+    int rc = CLI_DONE;
+    size_t i;
+
+    cli_scope_path(&path, "config", scope);
+    buffer_add_text(&path, command_flag(&cli->line, "released") ? "" : "?revision=head");
+    keys = keys_under(cli, path.data, &e);
+    if (!keys)
+        return e.kind == ERR_FORBIDDEN ? CLI_DONE : cli_fail(cli, &e);
+    json_array_foreach(wanted, i, one) {
+        if (suggest_has(keys, json_string_value(one)))
+            continue;
+        cli_note("%s/%s has no key %s", scope->service, scope->environment,
+                 json_string_value(one));
+        meant = suggest_nearest(keys, json_string_value(one), false);
+        if (meant)
+            fprintf(stderr, "Did you mean %s?\n", meant);
+        rc = CLI_NOT_FOUND;
+    }
+    json_decref(keys);
+    return rc;
+}
+
 int config_unset(struct cli *cli, int argc, char **argv)
 {
     struct ref_scope scope;
@@ -181,10 +230,15 @@ int config_unset(struct cli *cli, int argc, char **argv)
     int rc;
 
     for (int i = 1; i < argc; i++)
-        json_array_append_new(json_object_get(change, "delete"), json_string(argv[i]));
+        if (json_array_append_new(json_object_get(change, "delete"), json_string(argv[i])) != 0) {
+            json_decref(change);
+            return cli_usage(cli, "a key is no UTF-8 text");
+        }
     if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
         rc = cli_fail(cli, &e);
     else
+        rc = check_keys(cli, &scope, json_object_get(change, "delete"));
+    if (rc == CLI_DONE)
         rc = config_change_send(cli, &scope, change);
     json_decref(change);
     return rc;

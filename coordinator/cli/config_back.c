@@ -60,15 +60,13 @@ int config_rollback(struct cli *cli, int argc, char **argv)
     const char *message = command_option(&cli->line, "message"), *member;
     struct ref_scope scope;
     struct err e = { 0 };
-    char *end = NULL;
-    long long number;
+    int64_t number;
     json_t *body;
     int rc;
 
     if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
         return cli_fail(cli, &e);
-    number = to ? strtoll(to, &end, 10) : 0;
-    if (!to || *to < '0' || *to > '9' || *end)
+    if (!to || ref_number_parse("to", to, 0, INT64_MAX, &number, &e) != 0)
         return cli_usage(cli, "give --to NUMBER: `config history %s%s%s` shows which there are",
                          argv[0], argc == 2 ? " " : "", argc == 2 ? argv[1] : "");
     member = argc == 2 ? "target_version" : "target_revision";

@@ -123,14 +123,13 @@ static int take_options(struct dev *d, struct err *e)
 {
     const struct command_line *line = &d->cli->line;
     const char *agents = command_option(line, "agents"), *dir = command_option(line, "dir");
-    char *end = NULL;
-    long count = agents ? strtol(agents, &end, 10) : AGENTS_PRESET;
+    int64_t count = AGENTS_PRESET;
 
-    if (count < 0 || count > AGENTS_MAX || (end && (*end || end == agents)))
-        return err_set(e, ERR_MALFORMED, "--agents: a number from 0 to %d", AGENTS_MAX);
+    if (agents && ref_number_parse("agents", agents, 0, AGENTS_MAX, &count, e) != 0)
+        return -1;
     if (dev_port_take(command_option(line, "http"), HTTP_PRESET, d->http) != 0 ||
         dev_port_take(command_option(line, "router"), ROUTER_PRESET, d->router) != 0)
-        return err_set(e, ERR_MALFORMED, "--http and --router are HOST:PORT or a port");
+        return err_set(e, ERR_MALFORMED, "--http and --router are HOST:PORT or a port, from 0 to 65535");
     if (take_scopes(d, e) != 0 || find_programs(d, e) != 0)
         return -1;
     if (take_dir(d, dir ? dir : ".lockstep", e) != 0)

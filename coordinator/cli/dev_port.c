@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,16 +28,28 @@ static int free_port(void)
 }
 
 /* A port alone means this machine; port 0 any that is free. */
+/* The system's own reading takes 99999 for the port that is left of it in 16 bits. */
+static bool is_port_number(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+
+    return n && n <= 5 && !text[n] && strtol(text, NULL, 10) <= 65535;
+}
+
 int dev_port_take(const char *given, const char *preset, char out[DEV_PORT_SIZE])
 {
-    const char *text = given ? given : preset;
+    const char *text = given ? given : preset, *colon;
     bool is_port = text[0] && !text[strspn(text, "0123456789")];
 
     if (strcmp(text, "0") == 0)
         snprintf(out, DEV_PORT_SIZE, "127.0.0.1:%d", free_port());
     else
         snprintf(out, DEV_PORT_SIZE, "%s%s", is_port ? "127.0.0.1:" : "", text);
-    return strchr(out, ':') && strlen(out) < 120 && !out[strcspn(out, " \t/;#")] ? 0 : -1;
+    colon = strrchr(out, ':');
+    return colon && is_port_number(colon + 1) && strlen(out) < 120 &&
+                   !out[strcspn(out, " \t/;#")]
+               ? 0
+               : -1;
 }
 
 static int try_bind(const struct addrinfo *at)

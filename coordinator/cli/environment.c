@@ -114,18 +114,17 @@ static int change_retention(const struct cli *cli, json_t *body)
     return CLI_DONE;
 }
 
-static void change(const struct cli *cli, json_t *body)
+static void change(const struct cli *cli, int64_t approvals, json_t *body)
 {
     const char *policy = command_option(&cli->line, "policy"), *allowed[ALLOWED_MAX];
-    const char *approvals = command_option(&cli->line, "approvals");
     const char *strategy = command_option(&cli->line, "default-strategy");
     size_t count = command_option_all(&cli->line, "allow", allowed, ALLOWED_MAX);
     json_t *list = json_array();
 
     if (policy)
         json_object_set_new(body, "policy", json_string(policy));
-    if (approvals)
-        json_object_set_new(body, "approvals", json_integer(strtoll(approvals, NULL, 10)));
+    if (approvals >= 0)
+        json_object_set_new(body, "approvals", json_integer(approvals));
     if (strategy)
         json_object_set_new(body, "default_strategy", json_string(strategy));
     for (size_t i = 0; i < count; i++)
@@ -140,6 +139,7 @@ static void change(const struct cli *cli, json_t *body)
 int environment_set(struct cli *cli, int argc, char **argv)
 {
     const char *approvals = command_option(&cli->line, "approvals");
+    int64_t approval_count = -1; /* nothing was said */
     SCOPED_BUFFER struct buffer path = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
     struct err e = { 0 };
@@ -147,8 +147,9 @@ int environment_set(struct cli *cli, int argc, char **argv)
     int rc;
 
     (void)argc;
-    if (approvals && (!*approvals || approvals[strspn(approvals, "0123456789")]))
-        return cli_usage(cli, "--approvals wants a number, not %.40s", approvals);
+    if (approvals &&
+        ref_number_parse("approvals", approvals, 0, INT64_MAX, &approval_count, &e) != 0)
+        return cli_fail(cli, &e);
     buffer_add_text(&path, "/api/v1/environments/");
     client_escape(&path, name_environment(argv[0]));
     if (current(cli, path.data, &body, &e) != 0)
@@ -158,7 +159,7 @@ int environment_set(struct cli *cli, int argc, char **argv)
         json_decref(body);
         return rc;
     }
-    change(cli, body);
+    change(cli, approval_count, body);
     rc = cli_call(cli, "PUT", path.data, body, &reply, &e);
     json_decref(body);
     if (rc != 0)

@@ -38,6 +38,17 @@ void ref_revision_format(int64_t revision, char out[24])
         snprintf(out, 24, "%lld", (long long)revision);
 }
 
+int ref_number_parse(const char *option, const char *text, int64_t min, int64_t max, int64_t *out,
+                     struct err *e)
+{
+    errno = 0;
+    *out = strtoll(text, NULL, 10);
+    if (errno || !*text || text[strspn(text, "0123456789")] || *out < min || *out > max)
+        return err_set(e, ERR_MALFORMED, "--%s \"%.60s\": give a number from %lld to %lld", option,
+                       text, (long long)min, (long long)max);
+    return 0;
+}
+
 int ref_scope_parse(const char *text, struct ref_scope *out, struct err *e)
 {
     const char *at = strchr(text, '@');

@@ -31,6 +31,11 @@ int ref_revision_parse(const char *text, int64_t *out, struct err *e)
 /* As the API wants it in a query: "42", "head", "released". out of at least 24 bytes. */
 void ref_revision_format(int64_t revision, char out[24]);
 
+/* What an option that counts was given, from min to max: digits and nothing else, for a guard that
+ * is taken for 0 guards nothing. */
+int ref_number_parse(const char *option, const char *text, int64_t min, int64_t max, int64_t *out,
+                     struct err *e) __attribute__((warn_unused_result));
+
 /* A rollout is named by its scope, by its id, or by a beginning of its id. */
 bool ref_is_scope(const char *text);
 /* An id or a beginning: letters, digits, '-' and '_', so that it may stand in a path. */

@@ -66,7 +66,10 @@ static int list_path(const struct cli *cli, struct buffer *path, struct err *e)
     const char *since = command_option(&cli->line, "since");
     const char *limit = command_option(&cli->line, "limit");
     struct ref_scope parsed;
+    int64_t number;
 
+    if (limit && ref_number_parse("limit", limit, 1, INT64_MAX, &number, e) != 0)
+        return -1;
     buffer_add_text(path, "/api/v1/rollouts?limit=");
     client_escape(path, limit ? limit : "20");
     if (state) {
@@ -194,11 +197,14 @@ static int servers_path(struct cli *cli, const char *reference, struct buffer *p
     for (size_t i = 0; i < 3; i++) {
         const char *value = command_option(&cli->line, names[i]);
         char number[24];
+        int64_t stage;
 
         if (!value)
             continue;
         if (i == 1) { /* people count from 1, as the pictures do */
-            snprintf(number, sizeof(number), "%ld", strtol(value, NULL, 10) - 1);
+            if (ref_number_parse("stage", value, 1, INT64_MAX, &stage, e) != 0)
+                return -1;
+            snprintf(number, sizeof(number), "%lld", (long long)stage - 1);
             value = number;
         }
         buffer_printf(path, "&%s=", names[i]);

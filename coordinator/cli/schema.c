@@ -92,9 +92,12 @@ int schema_get(struct cli *cli, int argc, char **argv)
     SCOPED_BUFFER struct buffer path = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
     struct err e = { 0 };
+    int64_t number;
     char *text;
 
     (void)argc;
+    if (version && ref_number_parse("version", version, 1, INT64_MAX, &number, &e) != 0)
+        return cli_fail(cli, &e);
     schema_path(&path, argv[0], argv[1]);
     if (version)
         add_query(&path, "version", version);

@@ -104,7 +104,7 @@ static json_t *names_of(struct cli *cli, const char *path, const char *list_name
     return names;
 }
 
-static bool is_among(const json_t *names, const char *given)
+bool suggest_has(const json_t *names, const char *given)
 {
     size_t i;
     json_t *one;
@@ -172,7 +172,7 @@ static bool offer(const struct kind *k, const json_t *names, const char *word)
     char name[SCOPE_BUFFER], before[SCOPE_BUFFER];
     const char *meant;
 
-    if (!word || !k->read(word, name, before) || is_among(names, name))
+    if (!word || !k->read(word, name, before) || suggest_has(names, name))
         return false;
     meant = suggest_nearest(names, name, false);
     if (meant)

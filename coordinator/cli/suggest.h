@@ -19,6 +19,9 @@ size_t suggest_distance(const char *a, const char *b);
  * may be the beginning of it. A text that is exactly what was given is passed over. */
 const char *suggest_nearest(const struct json_t *names, const char *given, bool is_beginning);
 
+/* Is the text in the list? */
+bool suggest_has(const struct json_t *names, const char *given);
+
 /* After an answer that something does not exist: asks what there is, and says on standard error
  * what was probably meant. Says nothing about other errors, and asks nothing then. */
 void suggest_after(struct cli *cli, const struct err *e);

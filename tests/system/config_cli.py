@@ -48,6 +48,31 @@ def test_rollback(world):
         cli(world, USAGE, "config", "rollback", "back/prod", *wrong)
 
 
+def test_numbers(world):
+    """options that count: what is no number is refused before anything is sent, and the guard of a write stays one"""
+    completed(world, "count/prod", a="1")
+    for text in ("x", "1x", "", "-1", "99999999999999999999"):
+        contains(cli(world, USAGE, "config", "set", "count/prod", "a=2", f"--expect={text}"), f'--expect "{text}"')
+        contains(cli(world, USAGE, "config", "set", "count/prod", "new=2", f"--expect={text}"), "give a number")
+        for command in (("rollout", "servers", "count/prod", "--stage"), ("rollout", "list", "--limit"), ("audit", "list", "--limit"),
+                        ("schema", "get", "count", "a", "--version"), ("environment", "set", "prod", "--approvals"), ("config", "rollback", "count/prod", "--to")):
+            cli(world, USAGE, *command[:-1], f"{command[-1]}={text}")
+    contains(cli(world, USAGE, "dev", "--router", "127.0.0.1:99999", "--dir", f"{world.folder}/dev"), "65535")
+    equal(document(world, "count/prod"), {"a": "1"}, "nothing was written")
+    cli(world, DONE, "config", "set", "count/prod", "a=2", "--expect", "1")
+
+
+def test_unset(world):
+    """config unset: a key that is not there is exit 3 with the one that was meant, and no other key goes"""
+    completed(world, "gone/prod", **{"db.pool": 5, "other": 1})
+    contains(cli(world, NOT_FOUND, "config", "unset", "gone/prod", "other", "db.poll"), "gone/prod has no key db.poll", "Did you mean db.pool?")
+    equal(document(world, "gone/prod"), {"db.pool": 5, "other": 1}, "nothing went")
+    cli(world, DONE, "config", "unset", "gone/prod", "other")
+    cli(world, NOT_FOUND, "config", "unset", "gone/prod", "other")
+    cli(world, DONE, "config", "unset", "gone/prod", "other", "--released")
+    contains(cli(world, NOT_FOUND, "config", "unset", "gone/prod", "nokey", "--plan"), "no key nokey")
+
+
 def test_released(world):
     """config set --released: a fix without the drafts of others"""
     completed(world, "fix/prod", a="1", b="1")

@@ -183,6 +183,25 @@ START_TEST(test_numbers_of_documents)
 }
 END_TEST
 
+START_TEST(test_an_option_that_counts_takes_numbers_alone)
+{
+    static const char *const bad[] = { "",   "x",  "1x", " 1", "+1", "-1",
+                                       "1 ", "65", "0x1", "99999999999999999999" };
+    int64_t n = -1;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ck_assert_int_eq(ref_number_parse("stage", bad[i], 0, 64, &n, &e), -1);
+        ck_assert_int_eq(e.kind, ERR_MALFORMED);
+    }
+    ck_assert_str_eq(e.text, "--stage \"99999999999999999999\": give a number from 0 to 64");
+    ck_assert_int_eq(ref_number_parse("stage", "0", 0, 64, &n, &e), 0);
+    ck_assert_int_eq(n, 0);
+    ck_assert_int_eq(ref_number_parse("stage", "64", 0, 64, &n, &e), 0);
+    ck_assert_int_eq(n, 64);
+    ck_assert_int_eq(ref_number_parse("stage", "0", 1, 64, &n, &e), -1);
+}
+END_TEST
+
 START_TEST(test_ids_may_stand_in_a_path)
 {
     ck_assert(ref_is_id("7f3a-B_9"));
@@ -214,6 +233,7 @@ int main(void)
     tcase_add_loop_test(t, test_broken_scopes_are_usage_errors, 0, COUNT(no_scopes));
     tcase_add_test(t, test_a_long_scope_is_refused);
     tcase_add_test(t, test_numbers_of_documents);
+    tcase_add_test(t, test_an_option_that_counts_takes_numbers_alone);
     tcase_add_test(t, test_ids_may_stand_in_a_path);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);
