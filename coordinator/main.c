@@ -19,6 +19,7 @@
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/loop.h"
 #include "coordinator/rewrap.h"
+#include "coordinator/router_key.h"
 #include "coordinator/secrets.h"
 #include "coordinator/settings.h"
 #include "coordinator/store/keeper.h"
@@ -45,19 +46,29 @@ static const char usage[] =
     "  lockstepd new-secret-key                make a key file or a newest key\n"
     "  lockstepd check-secrets                 is the key of all secrets there?\n"
     "  lockstepd rewrap                        wrap all secrets' keys by the newest\n"
+    "  lockstepd replace-router-key            agents are to know this key from now on\n"
     "  lockstepd --version | --help\n"
     "\n"
     "  -c, --config FILE   settings (" COORDINATOR_SETTINGS_PATH " when it is there)\n"
     "\n"
     "Every setting is also an environment variable, LOCKSTEP_SECTION_KEY, which wins.\n";
 
-enum command { RUN, CHECK_SETTINGS, BOOTSTRAP_TOKEN, NEW_SECRET_KEY, CHECK_SECRETS, REWRAP };
+enum command {
+    RUN,
+    CHECK_SETTINGS,
+    BOOTSTRAP_TOKEN,
+    NEW_SECRET_KEY,
+    CHECK_SECRETS,
+    REWRAP,
+    REPLACE_ROUTER_KEY,
+};
 
 static const char *const commands[] = { [CHECK_SETTINGS] = "check-settings",
                                         [BOOTSTRAP_TOKEN] = "bootstrap-token",
                                         [NEW_SECRET_KEY] = "new-secret-key",
                                         [CHECK_SECRETS] = "check-secrets",
-                                        [REWRAP] = "rewrap" };
+                                        [REWRAP] = "rewrap",
+                                        [REPLACE_ROUTER_KEY] = "replace-router-key" };
 
 struct arguments {
     const char *config, *name;
@@ -92,7 +103,7 @@ static int parse(int argc, char **argv, struct arguments *out)
         else
             return 2;
     }
-    for (unsigned i = CHECK_SETTINGS; i <= REWRAP && optind < argc; i++) {
+    for (unsigned i = CHECK_SETTINGS; i <= REPLACE_ROUTER_KEY && optind < argc; i++) {
         if (strcmp(argv[optind], commands[i]) != 0)
             continue;
         out->command = (enum command)i;
@@ -304,7 +315,9 @@ static int start(const struct coordinator_settings *s)
         return fail(&e);
     if (strcmp(s->secrets_provider, "none") != 0 && keyring_check(keyring, newest, &e) != 0)
         log_warn("secrets can be neither read nor written", "reason", e.text);
-    return wait_for_database(s) ? run(s, keyring) : 0;
+    if (!wait_for_database(s))
+        return 0;
+    return router_key_check(s, &e) != 0 ? fail(&e) : run(s, keyring);
 }
 
 static const char *source_of(const struct arguments *arguments)
@@ -325,6 +338,8 @@ static int obey(const struct arguments *arguments, const struct coordinator_sett
         return secrets_check_command(s);
     case REWRAP:
         return rewrap_command(s);
+    case REPLACE_ROUTER_KEY:
+        return router_key_replace_command(s);
     case RUN:
         break;
     }

@@ -217,7 +217,7 @@ def test_bad_files(world):
                             ({"listen": "127.0.0.1:65536"}, "a port is a number up to 65535")):
         text = "".join(f"{k} = {v}\n" for k, v in settings.items())
         text = text if "listen" in settings else f"listen = 127.0.0.1:0\n{text}"
-        write(f"{world.folder}/bad.ini", f"[database]\nurl = {world.postgres.url}\n[http]\n{text}[router]\nbind = tcp://127.0.0.1:*\nkey_file = {world.folder}/bad.key\n", 0o600)
+        write(f"{world.folder}/bad.ini", f"[database]\nurl = {world.postgres.url}\n[http]\n{text}[router]\nbind = tcp://127.0.0.1:*\nkey_file = {world.folder}/router.key\n", 0o600)
         done = subprocess.run([f"{BUILD}/lockstepd", "--config", f"{world.folder}/bad.ini"], capture_output=True, text=True, timeout=30, check=False)
         check(done.returncode != 0, f"started with {settings}")
         contains(done.stderr + done.stdout, words)
