@@ -153,7 +153,7 @@ struct secret_judging {
     struct err *e;
 };
 
-/* A finding would quote the value; which rule it breaks is all that is said. */
+/* Which rule it breaks is all that is said. */
 static void judge_secret(void *ctx, const char *key, const struct document_item *before,
                          const struct document_item *after)
 {
@@ -164,7 +164,7 @@ static void judge_secret(void *ctx, const char *key, const struct document_item 
     (void)before;
     if (j->rc || !after || !after->is_secret || !document_get(j->opened, key, &opened))
         return;
-    j->rc = schema_set_check_item(j->set, &opened, &findings, j->e);
+    j->rc = schema_set_check_secret(j->set, &opened, &findings, j->e);
     if (j->rc == 0 && findings.count > 0)
         j->rc = err_set(j->e, ERR_INVALID, "%.200s: its secret value does not keep to the schema "
                         "(%.60s)", key, findings.items[0].problem.keyword);

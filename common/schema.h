@@ -100,6 +100,12 @@ int schema_check_value(const struct schema *s, enum value_type type, const char 
                        struct schema_problems *problems, struct err *e)
     __attribute__((warn_unused_result));
 
+/* The same for a value that nobody may see: neither the problems nor the error quote it. `problems`
+ * must be there; when it is empty after -1, nothing could be told of the value. */
+int schema_check_secret(const struct schema *s, enum value_type type, const char *text,
+                        struct schema_problems *problems, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* The value as JSON, as schemas see it: appended to `out`, or nothing on -1. */
 int schema_emit_value(enum value_type type, const char *text, struct buffer *out, struct err *e)
     __attribute__((warn_unused_result));

@@ -80,10 +80,10 @@ struct judging {
     struct err *e;
 };
 
-/* A check that ended without an answer ends the judging. */
+/* A check that ended without an answer ends the judging: what was not judged does not pass. */
 static void conclude(struct judging *j, const char *key, int rc, struct schema_problems *problems)
 {
-    if (rc < 0 && j->e->kind != ERR_INVALID)
+    if (rc < 0 && (j->e->kind != ERR_INVALID || !problems->count))
         j->rc = err_wrap(j->e, "the schema of %.200s", key);
     else
         schema_findings_add(j->findings, key, problems);
@@ -146,25 +146,17 @@ int schema_set_check(const struct schema_set *set, const struct document *before
 }
 
 int schema_set_check_secret(const struct schema_set *set, const struct document_item *item,
-                            struct schema_problems *problems, struct err *e)
+                            struct schema_findings *findings, struct err *e)
 {
+    SCOPED_SCHEMA_PROBLEMS struct schema_problems problems = { 0 };
     SCOPED(schema_free) struct schema *schema = NULL;
     struct document_item text;
 
     if (!strcmp(item->key, SCHEMA_SET_WHOLE) || !document_get(set->schemas, item->key, &text))
         return 0;
-    if (schema_compile(text.text, strlen(text.text), NULL, NULL, &schema, NULL, e) < 0)
+    if (schema_compile(text.text, strlen(text.text), NULL, NULL, &schema, NULL, e) < 0 ||
+        (schema_check_secret(schema, item->type, item->text, &problems, e) < 0 && !problems.count))
         return err_wrap(e, "the schema of %.200s", item->key);
-    return schema_check_value(schema, item->type, item->text, problems, e);
-}
-
-int schema_set_check_item(const struct schema_set *set, const struct document_item *item,
-                          struct schema_findings *findings, struct err *e)
-{
-    struct judging j = { .set = set, .findings = findings, .e = e };
-    struct document_item plain = *item;
-
-    plain.is_secret = false;
-    judge_key(&j, item->key, NULL, &plain);
-    return j.rc;
+    schema_findings_add(findings, item->key, &problems);
+    return 0;
 }

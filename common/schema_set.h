@@ -53,20 +53,16 @@ int schema_set_open(const char *bytes, size_t size, struct schema_set **out, str
 void schema_set_free(struct schema_set *set);
 SCOPED_FREE(struct schema_set, schema_set_free)
 
-/* Adds what `after` does not keep to; `before` (NULL: nothing) is what it replaces. ERR_TOO_LARGE
- * names the key when it could not be told. */
+/* Adds what `after` does not keep to; `before` (NULL: nothing) is what it replaces. -1: it
+ * could not be told, and the error names the key. */
 int schema_set_check(const struct schema_set *set, const struct document *before,
                      const struct document *after, struct schema_findings *findings,
                      struct err *e) __attribute__((warn_unused_result));
 
-/* One value that is a secret, by the schema of its key: `item` holds it opened. 0: it fits, or
- * there is no schema for it. */
+/* One value that is a secret, by the schema of its key: `item` holds it opened. Nothing that is
+ * found or failed quotes it. No finding: it fits, or there is no schema for it. */
 int schema_set_check_secret(const struct schema_set *set, const struct document_item *item,
-                            struct schema_problems *problems, struct err *e)
-    __attribute__((warn_unused_result));
-/* The same for one value, judged though it is a secret: `item` holds it opened. */
-int schema_set_check_item(const struct schema_set *set, const struct document_item *item,
-                          struct schema_findings *findings, struct err *e)
+                            struct schema_findings *findings, struct err *e)
     __attribute__((warn_unused_result));
 
 #endif

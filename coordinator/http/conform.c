@@ -82,15 +82,10 @@ static int judge_secret(struct request *rq, const struct schema *schema, enum va
                         const char *digest, struct schema_problems *problems, struct err *e)
 {
     const struct sealed_value *made = rq->sealing ? sealing_look(rq->sealing, digest) : NULL;
-    int rc;
 
     if (!made || !made->is_made)
         return 0;
-    rc = schema_check_value(schema, type, made->text, problems, e);
-    if (rc < 0 && !problems->count)
-        return err_set(e, e->kind, "its value, a secret that is not shown, cannot be judged");
-    schema_problems_hide(problems);
-    return rc;
+    return schema_check_secret(schema, type, made->text, problems, e);
 }
 
 static int judge_case(struct request *rq, const struct scope *scope, uint64_t revision,
@@ -222,22 +217,16 @@ int conform_check_secret(struct request *rq, struct reply *re, const struct scop
                          struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
-    SCOPED_SCHEMA_PROBLEMS struct schema_problems problems = { 0 };
     SCOPED(schema_set_free) struct schema_set *set = NULL;
     struct hash hash;
-    int rc;
 
     if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
         return -1;
     if (hash_is_zero(&hash))
         return 0;
-    if (load_set(rq, &hash, &set, e) < 0)
+    if (load_set(rq, &hash, &set, e) < 0 ||
+        schema_set_check_secret(set, item, &findings, e) < 0)
         return -1;
-    rc = schema_set_check_secret(set, item, &problems, e);
-    if (rc < 0 && !problems.count)
-        return err_set(e, e->kind, "its value, a secret that is not shown, cannot be judged");
-    schema_problems_hide(&problems);
-    schema_findings_add(&findings, item->key, &problems);
     return findings.count ? refuse(re, NULL, &findings, point, ctx, e) : 0;
 }
 
@@ -273,6 +262,16 @@ struct existing {
     json_t *list;
 };
 
+/* A value that no schema can be asked about is told of with the rest. */
+static void list_unread(struct schema_problems *problems, const struct err *e)
+{
+    struct schema_problem *p = &problems->items[problems->count++];
+
+    *p = (struct schema_problem){ .instance_path = strdup(""), .schema_path = strdup("#"),
+                                  .keyword = "", .text = strdup(e->text) };
+    MUST(p->instance_path && p->schema_path && p->text);
+}
+
 static int judge_existing(struct existing *x, const struct document *document,
                           struct schema_problems *problems, struct err *e)
 {
@@ -283,6 +282,8 @@ static int judge_existing(struct existing *x, const struct document *document,
         rc = schema_check_document(x->schema, document, problems, e);
     else if (document_get(document, x->key, &item) && !item.is_secret)
         rc = schema_check_value(x->schema, item.type, item.text, problems, e);
+    if (rc < 0 && e->kind == ERR_INVALID && !problems->count)
+        list_unread(problems, e);
     return rc < 0 && e->kind != ERR_INVALID ? -1 : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/unit/agent_kit.h"
+#include "tests/unit/secret_kit.h"
 
 static struct kit kit;
 static struct version v1, v2, schemas;
@@ -128,6 +129,34 @@ START_TEST(test_going_back_and_decisions_are_not_judged)
 }
 END_TEST
 
+/* `<<` merges maps; whoever reads the value as a schema does stops at it. */
+START_TEST(test_a_secret_that_cannot_be_judged_is_refused)
+{
+    struct sealed s = seal(1, "<<: hush\n");
+    struct document *d = document_new();
+    struct version v = { .revision = 1 };
+    struct wire_secret piece;
+    struct wire_ack ack;
+    struct err e;
+    char text[WIRE_TEXT_MAX + 1];
+
+    ck_assert_int_eq(document_set(d, "value", VALUE_YAML, s.reference, &e), 0);
+    ck_assert_int_eq(document_encode(d, &v.bytes, &v.size, &v.hash, &e), 0);
+    prepare(10, NULL, &v, true);
+    kit_expect(&kit, WIRE_ASK);
+    piece = piece_of(&s, 0, WIRE_CHUNK_MAX);
+    kit_send(&kit, WIRE_SECRET, kit.out, wire_encode_secret(&piece, kit.out, sizeof(kit.out)));
+    ack = kit_expect_ack(&kit, WIRE_REFUSED);
+    ck_assert_int_eq(ack.reason, WIRE_REASON_SCHEMA);
+    wire_text_copy(ack.text, text, sizeof(text));
+    ck_assert_msg(strstr(text, "value") && strstr(text, "not shown"), "%s", text);
+    ck_assert_msg(!strstr(text, "<<"), "%s", text);
+    document_free(d);
+    version_free(&v);
+    envelope_fini(&s.envelope);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("agent_schema");
@@ -142,6 +171,7 @@ int main(void)
     tcase_add_test(t, test_schemas_that_are_not_to_be_had);
     tcase_add_test(t, test_forged_schemas_are_fetched_instead);
     tcase_add_test(t, test_going_back_and_decisions_are_not_judged);
+    tcase_add_test(t, test_a_secret_that_cannot_be_judged_is_refused);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
     failed = srunner_ntests_failed(r);

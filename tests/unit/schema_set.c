@@ -126,6 +126,58 @@ START_TEST(test_what_cannot_be_told_names_the_key)
 }
 END_TEST
 
+#define MERGE "hush: 1\n<<: hush\n" /* a YAML value that no schema can be asked about */
+
+static int judge_secret(enum value_type type, const char *schemas, const char *text)
+{
+    const struct document_item item = { .key = "n", .type = type, .text = text, .is_secret = true };
+    SCOPED(schema_set_free) struct schema_set *set = NULL;
+
+    schema_findings_fini(&findings);
+    ck_assert_msg(schema_set_open(schemas, strlen(schemas), &set, &e) == 0, "%s", e.text);
+    return schema_set_check_secret(set, &item, &findings, &e);
+}
+
+START_TEST(test_what_cannot_be_judged_does_not_pass)
+{
+    SCOPED(document_free) struct document *d = document_new();
+    SCOPED_BUFFER struct buffer bytes = { 0 };
+    struct schema_set *set;
+
+    ck_assert_int_eq(document_set(d, "n", VALUE_YAML, MERGE, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        const char *schemas = i ? SET("*", "{}") : SET("n", "{}");
+
+        ck_assert_int_eq(schema_set_open(schemas, strlen(schemas), &set, &e), 0);
+        ck_assert_int_eq(schema_set_check(set, NULL, d, &findings, &e), -1);
+        ck_assert_ptr_nonnull(strstr(e.text, i ? "the schema of *" : "the schema of n"));
+        schema_set_free(set);
+    }
+    ck_assert_int_eq(judge_secret(VALUE_YAML, SET("n", "{}"), MERGE), -1);
+    ck_assert_int_eq(e.kind, ERR_INVALID);
+}
+END_TEST
+
+START_TEST(test_nothing_quotes_a_secret)
+{
+    static const char *const broken[] = { "a: *hush", "a: &hush [*hush]", "!hush!x 1", MERGE };
+    char text[1000];
+
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        ck_assert_int_eq(judge_secret(VALUE_YAML, SET("n", "{}"), broken[i]), -1);
+        ck_assert_msg(!strstr(e.text, "hush"), "%s", e.text);
+        ck_assert_ptr_nonnull(strstr(e.text, "the schema of n: its value, a secret"));
+    }
+    ck_assert_int_eq(judge_secret(VALUE_JSON, SET("n", "{\"additionalProperties\":false}"),
+                                  "{\"hush\":1}"), 0);
+    ck_assert_uint_eq(findings.count, 1);
+    schema_finding_text(&findings.items[0], text, sizeof(text));
+    ck_assert_msg(!strstr(text, "hush"), "%s", text);
+    ck_assert_int_eq(judge_secret(VALUE_NUMBER, SMALL, "5"), 0);
+    ck_assert_uint_eq(findings.count, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("schema_set");
@@ -140,6 +192,8 @@ int main(void)
     tcase_add_test(t, test_the_whole_is_judged_whole);
     tcase_add_test(t, test_many_findings_are_cut);
     tcase_add_test(t, test_what_cannot_be_told_names_the_key);
+    tcase_add_test(t, test_what_cannot_be_judged_does_not_pass);
+    tcase_add_test(t, test_nothing_quotes_a_secret);
     suite_add_tcase(suite, t);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
