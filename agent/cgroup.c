@@ -18,6 +18,7 @@
 static char base[PATH_MAX];
 static bool is_known;
 static unsigned long counter;
+static struct cgroup *in_use; /* opened and not closed yet */
 
 /* "36 35 0:30 / /sys/fs/cgroup rw,… - cgroup2 cgroup2 rw": the root of the tree that is seen, and
  * where it is mounted. */
@@ -66,12 +67,23 @@ static void find_base(void)
                         strcmp(own + size, "/") == 0 ? "" : own + size);
 }
 
+/* Of a command that runs, or that is about to enter: it may still be empty. */
+static bool is_in_use(const char *name)
+{
+    for (const struct cgroup *g = in_use; g; g = g->next)
+        if (strcmp(strrchr(g->path, '/') + 1, name) == 0)
+            return true;
+    return false;
+}
+
 /* Another agent's may be empty because its command is about to enter. */
-static bool is_ours(const char *name)
+static bool is_left_over(const char *name)
 {
     pid_t pid = (pid_t)strtol(name + sizeof(PREFIX) - 1, NULL, 10);
 
-    return pid == getpid() || (pid > 0 && kill(pid, 0) && errno == ESRCH);
+    if (pid == getpid())
+        return !is_in_use(name);
+    return pid > 0 && kill(pid, 0) && errno == ESRCH;
 }
 
 /* What commands of before left running on purpose has ended meanwhile, or has not. */
@@ -81,7 +93,7 @@ static void sweep(void)
     const struct dirent *entry;
 
     while (folder && (entry = readdir(folder)))
-        if (strncmp(entry->d_name, PREFIX, sizeof(PREFIX) - 1) == 0 && is_ours(entry->d_name))
+        if (strncmp(entry->d_name, PREFIX, sizeof(PREFIX) - 1) == 0 && is_left_over(entry->d_name))
             (void)unlinkat(dirfd(folder), entry->d_name, AT_REMOVEDIR);
     if (folder)
         closedir(folder);
@@ -97,8 +109,7 @@ static int open_file(const struct cgroup *g, const char *name)
 
 bool cgroup_open(struct cgroup *out)
 {
-    out->path[0] = '\0';
-    out->procs_fd = out->kill_fd = -1;
+    *out = (struct cgroup){ .procs_fd = -1, .kill_fd = -1 };
     if (!is_known)
         find_base();
     if (!base[0])
@@ -110,6 +121,8 @@ bool cgroup_open(struct cgroup *out)
         out->path[0] = '\0';
         return false;
     }
+    out->next = in_use;
+    in_use = out;
     out->procs_fd = open_file(out, "cgroup.procs");
     out->kill_fd = open_file(out, "cgroup.kill");
     if (out->procs_fd >= 0 && out->kill_fd >= 0)
@@ -118,8 +131,19 @@ bool cgroup_open(struct cgroup *out)
     return false;
 }
 
+static void forget(const struct cgroup *g)
+{
+    struct cgroup **at = &in_use;
+
+    while (*at && *at != g)
+        at = &(*at)->next;
+    if (*at)
+        *at = g->next;
+}
+
 void cgroup_close(struct cgroup *g)
 {
+    forget(g);
     if (g->procs_fd >= 0)
         close(g->procs_fd);
     if (g->kill_fd >= 0)

@@ -15,9 +15,11 @@
 struct cgroup {
     char path[PATH_MAX]; /* "": there is none */
     int procs_fd, kill_fd;
+    struct cgroup *next; /* of those in use */
 };
 
-/* False: commands have none here; *out can be closed all the same. */
+/* False: commands have none here; *out can be closed all the same. Until then it stays where it
+ * is in memory: it is in a list of those whose folders are not swept, however empty they are. */
 bool cgroup_open(struct cgroup *out);
 /* The folder goes when nothing runs in it; what still does is not touched. */
 void cgroup_close(struct cgroup *g);

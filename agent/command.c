@@ -16,10 +16,11 @@
 #include "agent/supervise.h"
 #include "common/duration.h"
 #include "common/invariant.h"
+#include "common/log.h"
 #include "common/name.h"
 
 #define REAP_MS 200 /* for the supervisor to end all of it; what takes longer is left to it */
-#define LEAVING_MAX 64
+#define LEAVING_LEAST 64 /* places at first; twice as many whenever they are taken */
 #define LOADS_TOLD 2 /* processes that want to run, for each processor: more of them is a reason */
 
 struct command {
@@ -34,23 +35,34 @@ struct command {
     bool is_cut;
 };
 
-/* Supervisors that were told to end all of it, and were still at it when nobody waited any more. */
-static pid_t leaving[LEAVING_MAX];
+/* Supervisors that were told to end all of it, and were still at it when nobody waited any more: a
+ * process that is stuck in the kernel keeps its own. For one thread, as all of this file. */
+static struct {
+    pid_t *pids;
+    size_t count, size;
+} leaving;
 
 static void reap_leaving(void)
 {
-    for (unsigned i = 0; i < LEAVING_MAX; i++)
-        if (leaving[i] && waitpid(leaving[i], NULL, WNOHANG) != 0)
-            leaving[i] = 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < leaving.count; i++)
+        if (waitpid(leaving.pids[i], NULL, WNOHANG) == 0)
+            leaving.pids[kept++] = leaving.pids[i];
+    leaving.count = kept;
 }
 
 static void leave(pid_t pid)
 {
-    for (unsigned i = 0; i < LEAVING_MAX; i++)
-        if (!leaving[i]) {
-            leaving[i] = pid;
-            return;
-        }
+    if (leaving.count == leaving.size) {
+        leaving.size = leaving.size ? 2 * leaving.size : LEAVING_LEAST;
+        leaving.pids = reallocarray(leaving.pids, leaving.size, sizeof(*leaving.pids));
+        MUST(leaving.pids);
+        if (leaving.count)
+            log_warn("many commands do not end though they were killed", "count",
+                     LOG_NUMBER(leaving.count));
+    }
+    leaving.pids[leaving.count++] = pid;
 }
 
 static int start(struct command *c, struct supervise_plan *plan, struct err *e)

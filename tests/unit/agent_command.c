@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -12,6 +13,7 @@
 #include "tests/unit/temp_folder.h"
 
 #define PATIENCE_MS 10000
+#define LATE 70 /* commands: more than are kept at first */
 
 static char reason[4001];
 static struct err e;
@@ -229,6 +231,60 @@ START_TEST(test_without_a_cgroup_too)
 }
 END_TEST
 
+/* Folders of what commands left running are swept now and then; that of a command whose shell has
+ * not entered yet is as empty as they are. */
+START_TEST(test_a_cgroup_in_use_is_not_swept)
+{
+    struct cgroup first, other;
+    bool is_there = cgroup_open(&first);
+    char path[PATH_MAX];
+
+    memcpy(path, first.path, sizeof(path));
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(cgroup_open(&other), is_there);
+        cgroup_close(&other);
+    }
+    ck_assert(!is_there || access(path, F_OK) == 0);
+    cgroup_close(&first);
+    ck_assert(!is_there || mkdir(path, 0755) == 0);
+    for (int i = 0; i < 40; i++) {
+        ck_assert_int_eq(cgroup_open(&other), is_there);
+        cgroup_close(&other);
+    }
+    ck_assert(!is_there || access(path, F_OK) != 0);
+}
+END_TEST
+
+/* Supervisors that are stopped cannot end anything; once they go on, none stays a zombie. */
+START_TEST(test_all_that_are_late_are_reaped)
+{
+    static int fds[LATE];
+
+    for (int i = 0; i < LATE; i++) {
+        struct command *c = start("echo; sleep 3000", 60000);
+        struct pollfd output = { .events = POLLIN };
+        int pair[2];
+
+        ck_assert_uint_eq(command_fds(c, pair), 2);
+        output.fd = pair[1];
+        ck_assert_int_eq(poll(&output, 1, PATIENCE_MS), 1); /* the supervisor stands by now */
+        fds[i] = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+        ck_assert_int_ge(fds[i], 0);
+        ck_assert_int_eq(pidfd_send_signal(fds[i], SIGSTOP, NULL, 0), 0);
+        command_free(c);
+    }
+    for (int i = 0; i < LATE; i++) {
+        struct pollfd fd = { .fd = fds[i], .events = POLLIN };
+
+        ck_assert_int_eq(pidfd_send_signal(fds[i], SIGCONT, NULL, 0), 0);
+        ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
+        close(fds[i]);
+    }
+    ck_assert(run("true", 60000));
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+END_TEST
+
 START_TEST(test_free_ends_other_sessions)
 {
     char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
@@ -390,6 +446,8 @@ int main(void)
     tcase_add_test(t, test_time_limit_ends_the_group);
     tcase_add_test(t, test_time_limit_ends_other_sessions);
     tcase_add_test(t, test_without_a_cgroup_too);
+    tcase_add_test(t, test_a_cgroup_in_use_is_not_swept);
+    tcase_add_test(t, test_all_that_are_late_are_reaped);
     tcase_add_test(t, test_free_ends_other_sessions);
     tcase_add_test(t, test_in_time_other_sessions_stay);
     tcase_add_test(t, test_kill_of_its_own_group);
