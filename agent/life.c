@@ -128,7 +128,6 @@ int life_read(const struct agent *a, const char *config, struct agent_settings *
         return -1;
     if (check_fixed("state_dir", now->state_dir, next->state_dir, e) ||
         check_fixed("publish_dir", now->publish_dir, next->publish_dir, e) ||
-        check_fixed("publish_dir", now->publish_dir, next->publish_dir, e) ||
         check_fixed("key_file", now->key_file, next->key_file, e) ||
         check_fixed("secrets_key_file", now->secrets_key_file ? now->secrets_key_file : "none",
                     next->secrets_key_file ? next->secrets_key_file : "none", e) ||
@@ -153,6 +152,7 @@ static void carry_connection(struct agent *from, struct agent *to)
     to->boot_nonce = from->boot_nonce; /* the same start of the same agent: no new session */
     to->message_id = from->message_id;
     to->word_ms = from->word_ms;
+    to->turn_ms = from->turn_ms; /* nobody is silent while the settings are taken over */
     if (!has_same_coordinators(from->settings, to->settings))
         return;
     to->dealer = MOVE(from->dealer);

@@ -327,8 +327,8 @@ static void live(struct loop *l)
     struct agent *a = l->a;
 
     for (;;) {
+        hear_signals(l); /* which may read settings from a slow disk */
         forgive_absence(a, clock_monotonic_ms());
-        hear_signals(l);
         hear_all(a);
         if (a->is_broken)
             return;
