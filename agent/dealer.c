@@ -15,10 +15,8 @@
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_MAX_MS 20000
 #define CYCLE_MS 28000 /* a leader's session grace (30 s), and a little for the WELCOME */
-#define CONNECT_MS 5000
-#define CONNECT_LEAST_MS 1000
-#define HANDSHAKE_LEAST_MS 2000
-#define CONNECT_SLACK_MS 3000 /* until ours ends it, should the library's own limits never fire */
+#define ATTEMPT_MS 5000
+#define ATTEMPT_LEAST_MS 2000 /* a coordinator to which a whole fleet comes at once is slow */
 #define LINGER_MS 200
 #define QUEUE_MAX 64
 /* Dead connections are the kernel's to notice. ZeroMQ's own heartbeats search a list of all timers
@@ -190,24 +188,26 @@ static int64_t least_of(int64_t a, int64_t b)
 }
 
 /* The first leader after an outage waits a session grace for everybody. All addresses are tried
- * within it, whichever of them are dead: each has its share of the time, half of it to connect. */
+ * within it, whichever of them are dead or mute: each has its share of the time, half of it for the
+ * connection and its handshake together. */
 static int64_t share_ms(const struct dealer *d)
 {
     return CYCLE_MS / (int64_t)d->coordinator_count;
 }
 
-static int64_t connect_ms(const struct dealer *d)
+static int64_t attempt_ms(const struct dealer *d)
 {
     int64_t half = share_ms(d) / 2;
+    int64_t least = least_of(ATTEMPT_LEAST_MS, share_ms(d) - BACKOFF_FIRST_MS);
 
-    return half < CONNECT_LEAST_MS ? CONNECT_LEAST_MS : least_of(half, CONNECT_MS);
+    return half < least ? least : least_of(half, ATTEMPT_MS);
 }
 
 /* Between a half and the whole of 250 ms, 500 ms, … 20 s, or what the address's share leaves. */
 static int64_t backoff_ms(const struct dealer *d)
 {
     unsigned doublings = d->failures > 0 ? d->failures - 1 : 0;
-    int64_t most = least_of(BACKOFF_MAX_MS, share_ms(d) - connect_ms(d));
+    int64_t most = least_of(BACKOFF_MAX_MS, share_ms(d) - attempt_ms(d));
 
     if (doublings < 7)
         most = least_of(most, BACKOFF_FIRST_MS << doublings);
@@ -245,9 +245,8 @@ static void set_options(struct dealer *d)
     set_int(d->socket, ZMQ_SNDHWM, QUEUE_MAX);
     set_int(d->socket, ZMQ_RCVHWM, QUEUE_MAX);
     set_int(d->socket, ZMQ_RECONNECT_IVL, -1); /* connecting again is this file's work */
-    set_int(d->socket, ZMQ_CONNECT_TIMEOUT, (int)connect_ms(d));
-    set_int(d->socket, ZMQ_HANDSHAKE_IVL,
-            connect_ms(d) < HANDSHAKE_LEAST_MS ? HANDSHAKE_LEAST_MS : (int)connect_ms(d));
+    set_int(d->socket, ZMQ_CONNECT_TIMEOUT, (int)attempt_ms(d));
+    set_int(d->socket, ZMQ_HANDSHAKE_IVL, (int)attempt_ms(d));
     set_int(d->socket, ZMQ_TCP_KEEPALIVE, 1);
     set_int(d->socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S);
     set_int(d->socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_S);
@@ -283,7 +282,7 @@ static void start_connecting(struct dealer *d, int64_t now_ms)
         back_off(d, DEALER_WAITING, now_ms);
         return;
     }
-    enter(d, DEALER_CONNECTING, now_ms + connect_ms(d) + CONNECT_SLACK_MS);
+    enter(d, DEALER_CONNECTING, now_ms + attempt_ms(d));
 }
 
 /* ---------------------------------------------------------------- the monitor */
@@ -379,7 +378,7 @@ bool dealer_step(struct dealer *d, int64_t now_ms)
     if (d->wait_ms >= 0)
         settle_move(d, now_ms);
     if (now_ms >= d->wake_ms && d->state == DEALER_CONNECTING)
-        be_unlucky(d, "does not finish the handshake", now_ms);
+        be_unlucky(d, "does not answer, or does not finish the handshake", now_ms);
     else if (now_ms >= d->wake_ms && d->state != DEALER_OPEN)
         start_connecting(d, now_ms);
     is_changed = d->is_changed;

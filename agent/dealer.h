@@ -3,7 +3,8 @@
  * Goes round the coordinators it was given, in an order shuffled at start. A connection that fails,
  * is refused or ends moves it on, and so does the caller's dealer_move_on (a REJECT, silence for
  * three heartbeats). Back-off from 250 ms doubling to 20 s, of which a random half at most is left
- * out, and no longer than that all addresses are tried within a leader's session grace (30 s).
+ * out. However many addresses are dead, or take the connection and do not finish the handshake, all
+ * are tried within a leader's session grace (30 s): each has an equal share of that.
  * Decides nothing about rollouts.
  */
 #ifndef AGENT_DEALER_H

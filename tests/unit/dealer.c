@@ -254,6 +254,51 @@ START_TEST(test_a_whole_cycle_is_shorter_than_the_grace)
 }
 END_TEST
 
+/* A port that takes connections and says nothing; its number. */
+static int mute_port(int *fd_out)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY) };
+    socklen_t size = sizeof(in);
+
+    *fd_out = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(*fd_out, (struct sockaddr *)&in, sizeof(in)), 0);
+    ck_assert_int_eq(listen(*fd_out, 2 * DEALER_COORDINATORS_MAX), 0);
+    ck_assert_int_eq(getsockname(*fd_out, (struct sockaddr *)&in, &size), 0);
+    return ntohs(in.sin_port);
+}
+
+/* As above, of coordinators that take the connection and do not finish the handshake. */
+START_TEST(test_a_cycle_of_mute_ones_is_as_short)
+{
+    char addresses[DEALER_COORDINATORS_MAX][64];
+    struct dealer_settings settings = { .server_key = server.public_key,
+                                        .public_key = agent.public_key,
+                                        .secret_key = agent.secret_key };
+    int fd, port = mute_port(&fd);
+    struct err e;
+
+    for (unsigned i = 0; i < DEALER_COORDINATORS_MAX; i++) {
+        snprintf(addresses[i], sizeof(addresses[i]), "tcp://127.0.0.%u:%d", i + 1, port);
+        settings.coordinators[i] = addresses[i];
+    }
+    for (unsigned count = 1; count <= DEALER_COORDINATORS_MAX; count++) {
+        int64_t now = 5000;
+        struct dealer *d;
+
+        settings.coordinator_count = count;
+        ck_assert_int_eq(dealer_open(&settings, &d, &e), 0);
+        for (unsigned i = 0; i < 2 * count; i++) {
+            ck_assert(dealer_step(d, now));
+            ck_assert_int_eq(dealer_state(d), i % 2 ? DEALER_WAITING : DEALER_CONNECTING);
+            now = dealer_wake_ms(d);
+        }
+        ck_assert_msg(now - 5000 <= 28000, "%d ms for %u addresses", (int)(now - 5000), count);
+        dealer_close(d);
+    }
+    close(fd);
+}
+END_TEST
+
 START_TEST(test_back_off_is_jittered)
 {
     char address[64];
@@ -275,16 +320,11 @@ END_TEST
 
 START_TEST(test_silent_host_is_given_up)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t size = sizeof(in);
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
     char address[64];
     struct dealer *d;
+    int fd;
 
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-    ck_assert_int_eq(listen(fd, 5), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&in, &size), 0);
-    snprintf(address, sizeof(address), "tcp://127.0.0.1:%d", ntohs(in.sin_port));
+    snprintf(address, sizeof(address), "tcp://127.0.0.1:%d", mute_port(&fd));
     d = dealer_to(address);
     ck_assert(dealer_step(d, 0));
     ck_assert_int_eq(dealer_state(d), DEALER_CONNECTING);
@@ -507,6 +547,7 @@ int main(void)
     tcase_add_test(tests, test_wrong_coordinator_key_is_said);
     tcase_add_test(tests, test_back_off_doubles_to_its_limit);
     tcase_add_test(tests, test_a_whole_cycle_is_shorter_than_the_grace);
+    tcase_add_test(tests, test_a_cycle_of_mute_ones_is_as_short);
     tcase_add_test(tests, test_back_off_is_jittered);
     tcase_add_test(tests, test_silent_host_is_given_up);
     tcase_add_test(tests, test_reconnects_after_a_restart);
