@@ -132,12 +132,12 @@ int consumers_fd(const struct consumers *c)
 
 /* ---- who may ---- */
 
-bool consumers_may(const struct agent_scope *scope, uid_t uid)
+bool consumers_may(const uid_t *users, unsigned count, uid_t uid)
 {
     bool may = uid == 0 || uid == geteuid();
 
-    for (unsigned i = 0; i < scope->consumer_user_count; i++)
-        may |= scope->consumer_users[i] == uid;
+    for (unsigned i = 0; i < count; i++)
+        may |= users[i] == uid;
     return may;
 }
 
@@ -150,7 +150,7 @@ static const char *refusal(const struct consumer *who, const struct agent_settin
 
         if (strcmp(s->name, scope) != 0)
             continue;
-        return consumers_may(s, who->who.uid)
+        return consumers_may(s->consumer_users, s->consumer_user_count, who->who.uid)
                    ? NULL
                    : "its user is not named in consumer_users of this scope";
     }

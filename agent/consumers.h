@@ -18,8 +18,9 @@
 
 struct consumers;
 
-/* May a process of this user confirm? For local HTTP, too. */
-bool consumers_may(const struct agent_scope *scope, uid_t uid);
+/* May a process of this user confirm? `users`: the consumer_users of the scope. For local HTTP, too,
+ * from any thread. */
+bool consumers_may(const uid_t *users, unsigned count, uid_t uid);
 
 int consumers_open(const char *publish_dir, struct consumers **out, struct err *e)
     __attribute__((warn_unused_result));

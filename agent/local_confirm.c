@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/consumers.h"
 #include "common/invariant.h"
 
 #define CONFIRMERS_MAX 64
@@ -153,12 +154,13 @@ static int read_word(const struct local_request *rq, const json_t *body, struct 
 static int check_may(const struct local_request *rq, const struct local_scope *scope,
                      struct err *e)
 {
-    const struct peer *peer = rq->peer;
-    bool may = peer->uid == 0 || peer->uid == rq->house->own_uid;
+    unsigned count = atomic_load(&scope->consumer_user_count);
+    uid_t users[AGENT_CONSUMER_USERS_MAX];
 
-    for (unsigned i = 0; i < atomic_load(&scope->consumer_user_count); i++)
-        may |= atomic_load(&scope->consumer_users[i]) == peer->uid;
-    if (peer->is_known && may && local_request_may_read(rq, scope))
+    for (unsigned i = 0; i < count; i++)
+        users[i] = atomic_load(&scope->consumer_users[i]);
+    if (rq->peer->is_known && consumers_may(users, count, rq->peer->uid) &&
+        local_request_may_read(rq, scope))
         return 0;
     return err_set(e, ERR_FORBIDDEN, "only root, the agent's user and the consumer_users of the "
                    "scope in the agent's settings may confirm, over the Unix socket");
