@@ -153,8 +153,9 @@ $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
-# Each file in tests/unit and tests/db is a program of its own; it links what it names.
-$(BUILD)/tests/unit/agent_loop $(BUILD)/tests/unit/agent_schema $(BUILD)/tests/unit/agent_consumers $(BUILD)/tests/unit/agent_kills: | $(BUILD)/lockstep-agent
+# Each file in tests/unit and tests/db is a program of its own; it links what it names. Those with
+# this kit start the agent itself.
+$(patsubst %.c,$(BUILD)/%,$(shell grep -l '"tests/unit/agent_kit.h"' $(UNIT))): | $(BUILD)/lockstep-agent
 $(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
@@ -306,4 +307,4 @@ clean: ## remove everything built
 .SECONDARY:
 .DELETE_ON_ERROR:
 -include $(wildcard $(addsuffix *.d,$(sort $(dir $(call obj,$(BENCH_CLIENT) $(COMMON) $(CORE) $(AGENT_CORE) $(COORDINATOR) $(AGENT) $(CLIENT) $(CLI) $(UNIT) $(SIM) $(DB) $(BENCH) \
-    $(PEER) $(STRANGER))))))
+    $(PEER) $(STRANGER) $(FUZZ))))))
