@@ -34,7 +34,7 @@ bool variables_equal(const struct variables *a, const struct variables *b);
 
 /* What a command gets: this process's own environment, in which these and LOCKSTEP_SCOPE,
  * LOCKSTEP_REVISION and LOCKSTEP_HASH take the place of what has their names. Free the array
- * alone with variables_free_environment. */
+ * and its texts with variables_free_environment. */
 char **variables_environment(const struct variables *v, const char *scope,
                              const struct lockstep_snapshot *s);
 void variables_free_environment(char **environment);
