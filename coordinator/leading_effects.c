@@ -187,7 +187,7 @@ static void choose(struct leading *l, uint64_t rollout, struct bitset *out)
     selection_mark(&d->spec, r->stage, servers, candidates, count);
     for (uint32_t i = 0; i < count; i++) {
         candidates[i].server = indices[candidates[i].server];
-        candidates[i].is_away = bitset_has(&fleet->unreachable, candidates[i].server);
+        candidates[i].is_away = !bitset_has(&fleet->connected, candidates[i].server);
     }
     cohort_choose(candidates, count, &r->strategy.stages[r->stage].size,
                   r->stage + 1 == r->strategy.stage_count, &r->opened, out);

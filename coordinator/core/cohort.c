@@ -58,14 +58,25 @@ static void sort_by_rank(struct candidate *c, uint32_t count)
     }
 }
 
-static void survey(struct domain *domains, const struct candidate *c, uint32_t count,
-                   const struct bitset *placed)
+/* Domains are as large as what of them is there, as long as that is enough: the share of a domain
+ * that is away as a whole goes to the others. Returns how many were counted. */
+static uint32_t survey(struct domain *domains, const struct candidate *c, uint32_t count,
+                       const struct bitset *placed, uint32_t target)
 {
+    uint32_t there = 0, total = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        there += !c[i].is_away || bitset_has(placed, c[i].server);
     for (uint32_t i = 0; i < count; i++) {
+        bool is_placed = bitset_has(placed, c[i].server);
+        bool is_counted = !there || there < target || !c[i].is_away || is_placed;
+
         MUST(c[i].domain < COHORT_DOMAINS_MAX);
-        domains[c[i].domain].total++;
-        domains[c[i].domain].placed += bitset_has(placed, c[i].server);
+        domains[c[i].domain].total += is_counted;
+        domains[c[i].domain].placed += is_placed;
+        total += is_counted;
     }
+    return total;
 }
 
 /* Largest remainder: floors first, then one more for the largest fractions. */
@@ -117,8 +128,7 @@ uint32_t cohort_choose(struct candidate *candidates, uint32_t count, const struc
         return 0;
     if (is_last || size->kind == SIZE_SELECT)
         return take_all(candidates, count, is_last, placed, out);
-    survey(domains, candidates, count, placed);
-    share_out(domains, target, count);
+    share_out(domains, target, survey(domains, candidates, count, placed, target));
     sort_by_rank(candidates, count);
     for (unsigned d = 0; d < COHORT_DOMAINS_MAX; d++)
         have += domains[d].placed;

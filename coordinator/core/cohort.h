@@ -3,7 +3,8 @@
  * Servers are taken by rank, SHA-256(salt || name) (digest_rank), until the stage's cumulative
  * size is reached; so the servers of 10 % are among those of 25 %, whoever joined meanwhile.
  * With spreading, a cumulative size is shared out over the domains (a label such as `zone`) by
- * largest remainder before ranks are looked at.
+ * largest remainder before ranks are looked at. Who is away is taken when nobody else is left:
+ * a stage shall tell something about the change.
  */
 #ifndef COORDINATOR_CORE_COHORT_H
 #define COORDINATOR_CORE_COHORT_H

@@ -197,6 +197,15 @@ static void save_attempt(struct rollout *r, uint32_t failed_max, const char *bec
          out);
 }
 
+/* The stage that was opened before this one ended without anybody who runs the candidate. */
+static bool is_after_nobody(const struct rollout *r)
+{
+    for (unsigned s = r->stage; s > 0; s--)
+        if (!bitset_is_empty(&r->stage_members[s - 1]))
+            return bitset_count_both(&r->stage_members[s - 1], &r->applied) == 0;
+    return false;
+}
+
 /* The chosen cohort lies in round.cohort. */
 static void open_stage(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
@@ -204,7 +213,12 @@ static void open_stage(struct rollout *r, const struct rollout_facts *f, struct 
     bitset_copy(&r->stage_members[r->stage], &r->round.cohort);
     bitset_unite(&r->opened, &r->round.cohort);
     r->is_opened = true;
-    save_attempt(r, f->previous_failed_max, "the stage's servers are chosen", out);
+    save_attempt(r, f->previous_failed_max,
+                 is_after_nobody(r)
+                     ? "nobody of the stage before answered, so nobody tested the change: it was "
+                       "passed over; this stage's servers are chosen"
+                     : "the stage's servers are chosen",
+                 out);
 }
 
 static void save_pause(struct rollout *r, bool is_paused_now, const char *because,
@@ -303,7 +317,10 @@ static void save_finalize(struct rollout *r, const struct rollout_facts *f, stru
     save_decision(r, DECISION_FINALIZE, PHASE_FINALIZING,
                   bitset_is_empty(&r->stage_members[r->stage]) ? f->previous_failed_max
                                                                : f->failed_max,
-                  "all stages passed: the revision is the released one", out);
+                  f->is_vacant ? "nobody of the stage asked last answered: the revision is the "
+                                 "released one, and each server gets it when it answers"
+                               : "all stages passed: the revision is the released one",
+                  out);
 }
 
 static void promote_to_finalize(struct rollout *r, const struct rollout_facts *f,

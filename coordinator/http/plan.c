@@ -90,7 +90,8 @@ static int find_servers(struct request *rq, struct plan *p, struct err *e)
     return 0;
 }
 
-/* Who is reachable at the moment is left out: it decides nothing about the cohorts. */
+/* Who is reachable at the moment is left out: that changes by the minute and makes no other plan,
+ * although who is there is taken first. */
 static void find_hash(struct plan *p)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
@@ -142,6 +143,9 @@ static int choose_stages(struct reply *re, struct plan *p, const struct selectio
                           text->selectors[0].name, text->selectors[0].value,
                           text->selector_count > 1 ? " and the others" : "");
         }
+        for (uint32_t k = 0; k < p->server_count; k++)
+            candidates[k].is_away =
+                !server_planned_at(p->servers, candidates[k].server).is_reachable;
         cohort_choose(candidates, p->server_count, &p->spec.core.stages[i].size,
                       i + 1 == p->spec.core.stage_count, placed, chosen);
         note_stage(p, i, chosen, placed);

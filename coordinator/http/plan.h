@@ -2,7 +2,7 @@
  *
  * The plan's hash covers everything that decides the cohorts: contents, strategy, servers and
  * their labels. The salt of the ranks is derived from it, so a plan that was shown and a rollout
- * that was created from it choose the same servers.
+ * that was created from it choose the same servers while the same ones are reachable.
  */
 #ifndef COORDINATOR_HTTP_PLAN_H
 #define COORDINATOR_HTTP_PLAN_H

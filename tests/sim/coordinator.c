@@ -365,7 +365,7 @@ void coordinator_chosen(struct world *w, unsigned who, uint64_t rollout)
                 (struct candidate){ .server = s,
                                     .rank = (s + 1 + rollout * 7) * UINT64_C(0x9e3779b97f4a7c15),
                                     .is_selected = s % 2,
-                                    .is_away = bitset_has(&fleet->unreachable, s) };
+                                    .is_away = !bitset_has(&fleet->connected, s) };
     cohort_choose(candidates, count, &r->strategy.stages[r->stage].size,
                   r->stage + 1 == r->strategy.stage_count, &r->opened, &chosen);
     coordinator_step(

@@ -120,6 +120,23 @@ START_TEST(test_who_is_there_comes_first)
 }
 END_TEST
 
+/* Also where its domain would have its turn: the share of a domain that is away goes to others. */
+START_TEST(test_a_domain_that_is_away_has_no_share)
+{
+    reset();
+    make(12, 3);
+    for (uint32_t i = 0; i < 12; i++)
+        candidates[i].is_away = candidates[i].domain != 2;
+    ck_assert_uint_eq(take(12, (struct stage_size){ SIZE_COUNT, 2 }, false), 2);
+    for (uint32_t i = 0; i < 12; i++)
+        ck_assert(!bitset_has(&out, i) || i % 3 == 2);
+    make(12, 3);
+    for (uint32_t i = 0; i < 12; i++)
+        candidates[i].is_away = true;
+    ck_assert_uint_eq(take(12, (struct stage_size){ SIZE_COUNT, 3 }, false), 3);
+}
+END_TEST
+
 START_TEST(test_another_salt_takes_others)
 {
     uint64_t first_words[WORDS];
@@ -244,6 +261,7 @@ int main(void)
     tcase_add_test(t, test_ten_percent_is_part_of_twenty_five);
     tcase_add_test(t, test_newcomers_do_not_move_anybody);
     tcase_add_test(t, test_who_is_there_comes_first);
+    tcase_add_test(t, test_a_domain_that_is_away_has_no_share);
     tcase_add_test(t, test_another_salt_takes_others);
     tcase_add_test(t, test_spreading_follows_the_domains_sizes);
     tcase_add_test(t, test_largest_remainder_shares_what_is_left);
