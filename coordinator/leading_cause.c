@@ -119,22 +119,20 @@ static char *cause_to_pause_again(struct leading *l, const struct rollout *r,
     return buffer_take(&text);
 }
 
-/* The end of a way back: who is not back yet, and is told when it answers. */
+/* The end of a way back: who did not answer it, and who answered that it cannot. Whoever had
+ * nothing to take back is neither. */
 static void add_left(struct leading *l, const struct rollout *r, struct buffer *out)
 {
-    uint32_t words = r->opened.word_count;
-    struct bitset left;
-
-    bitset_init(&left, calloc(words, sizeof(uint64_t)), words);
-    MUST(left.words);
-    bitset_copy(&left, &r->opened);
-    bitset_subtract(&left, &r->rolled_back);
-    if (!bitset_is_empty(&left)) {
+    if (!bitset_is_empty(&r->owing)) {
         buffer_printf(out, "; %u of %u not yet, told again when they answer: ",
-                      bitset_count(&left), bitset_count(&r->opened));
-        add_names(l, r, &left, false, out);
+                      bitset_count(&r->owing), bitset_count(&r->opened));
+        add_names(l, r, &r->owing, false, out);
     }
-    free(left.words);
+    if (!bitset_is_empty(&r->broken)) {
+        buffer_printf(out, "; %u of %u could not go back, lockstep server retry tries it again: ",
+                      bitset_count(&r->broken), bitset_count(&r->opened));
+        add_names(l, r, &r->broken, false, out);
+    }
 }
 
 static bool is_turn(const struct save *save)

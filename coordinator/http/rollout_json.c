@@ -25,6 +25,7 @@ struct picture {
     struct rollout_view view;
     struct counts all, stages[ROLLOUT_STAGES_MAX];
     uint64_t members; /* in opened stages */
+    uint64_t away;    /* of them: have it not, and are not reachable now */
     struct rollout_view_fleet fleet;
 };
 
@@ -57,6 +58,7 @@ static void add_count(struct picture *p, const struct rollout_view_count *row)
         }
     }
     p->members += row->count;
+    p->away += row->away;
 }
 
 static void gather(struct picture *p, const struct rows *counts, const struct rows *fleets)
@@ -209,7 +211,7 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
                   "created_at", v->created_at, "started_at", text_or_null(v->started_at),
                   "finished_at", text_or_null(v->finished_at), "counts", counts_json(&p->all),
                   "check_failing", (json_int_t)p->all.failing, "unreachable",
-                  (json_int_t)p->fleet.unreachable, "stages", stages, "latency_ms", json_null()));
+                  (json_int_t)(v->is_final ? p->away : p->fleet.unreachable), "stages", stages, "latency_ms", json_null()));
     add_approvals(v, out);
     return out;
 }

@@ -312,9 +312,28 @@ static int write_late(struct pg *pg, const struct known *k, const struct columns
     return PG_QUERY(pg,
                     "UPDATE member AS m SET state = 'applied', applied_at = now(),"
                     " detail = 'late', reason = 'was not there in time: applied it after the"
-                    " release', steps = a.text, updated_at = now()" FROM_TEXTS THE_MEMBER
+                    " release', steps = a.text, failed_step = '', updated_at = now()" FROM_TEXTS
+                        THE_MEMBER
                     " AND m.state IN ('pending', 'ready')",
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param);
+}
+
+/* The release failed on who was away, or too slow: it had no part in the stages and stays pending,
+ * and the record of the rollout says what came of it, until it works. */
+static int write_failed_late(struct pg *pg, const struct known *k, const struct columns *c,
+                             struct rows **rows, struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET detail = 'failed_late', reason = n.text,"
+                    " steps = n.steps, failed_step = n.failed_step, updated_at = now() FROM"
+                    " (SELECT a.server_id, a.steps, a.failed_step, 'failed when it got the release"
+                    " late: ' || a.text AS text FROM unnest($2::bigint[], $3::text[], $4::text[],"
+                    " $5::text[]) AS a(server_id, text, steps, failed_step)) AS n"
+                    " WHERE m.rollout_id = $1 AND m.server_id = n.server_id"
+                    " AND m.state IN ('pending', 'ready')"
+                    " AND (m.detail <> 'failed_late' OR m.reason <> n.text)",
+                    rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
+                    c->steps_param, c->failed_steps_param);
 }
 
 /* What of a run concerns members; *rows stays NULL when nothing does. */
@@ -338,7 +357,7 @@ static int write_run(struct pg *pg, const struct counted *first, const struct co
         if (k->kind == DECISION_ROLLBACK)
             return write_stuck(pg, k, c, rows, e);
         if (k->kind != DECISION_ACTIVATE)
-            return 0;
+            return write_failed_late(pg, k, c, rows, e);
         return write_failed(pg, k, c, is_broken ? "broken" : "activating", rows, e) ||
                        write_taken_back(pg, k, c, e)
                    ? -1

@@ -95,7 +95,9 @@ int rollout_view_counts(struct pg *pg, const int64_t *ids, size_t count, struct 
 
     return PG_QUERY(pg,
                     "SELECT m.rollout_id, m.stage, m.state, count(*), count(f.server_id) FILTER "
-                    "(WHERE m.state = 'applied') FROM member m LEFT JOIN ("
+                    "(WHERE m.state = 'applied'), count(*) FILTER (WHERE m.state IN ('pending', "
+                    "'ready') AND NOT coalesce(" SQL_REACHABLE("v") ", false)) FROM member m "
+                    "LEFT JOIN server v ON v.server_id = m.server_id LEFT JOIN ("
                     " SELECT DISTINCT c.rollout_id, s.server_id FROM rollout_change c "
                     " JOIN server_scope s USING (scope_id) WHERE c.rollout_id = ANY ($1) "
                     " AND c.is_open AND s.check_failing <> '') f "
@@ -112,6 +114,7 @@ struct rollout_view_count rollout_view_count_at(const struct rows *rows, size_t 
         .state = rows_text(rows, row, 2),
         .count = (uint64_t)rows_int(rows, row, 3),
         .failing = (uint64_t)rows_int(rows, row, 4),
+        .away = (uint64_t)rows_int(rows, row, 5),
     };
 }
 

@@ -42,6 +42,7 @@ struct rollout_view_count {
     const char *state;
     uint64_t count;
     uint64_t failing; /* of them: applied an open rollout, and the local check says no by now */
+    uint64_t away;    /* of them: have it not, and are not reachable now */
 };
 int rollout_view_counts(struct pg *pg, const int64_t *ids, size_t count, struct rows **out,
                         struct err *e) __attribute__((warn_unused_result));

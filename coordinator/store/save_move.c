@@ -109,7 +109,8 @@ static const char *why_pending(enum phase ending)
         return "did not apply before the rollout ended: the release reaches it when it answers";
     if (ending == PHASE_ABORTED)
         return "did not get ready before the rollout ended: it keeps what it runs";
-    return "did not confirm the way back: it is told again when it answers";
+    return "said neither that it got the change nor that it went back: it is told again when it "
+           "answers";
 }
 
 /* Who never got further than pending is told why, unless a reason is there already. */
@@ -117,7 +118,8 @@ int saving_explain_pending(struct saving *s, enum phase ending, struct err *e)
 {
     return PG_QUERY(s->pg,
                     "UPDATE member AS m SET updated_at = now(),"
-                    " detail = CASE m.detail WHEN 'aborted' THEN m.detail ELSE $2 END,"
+                    " detail = CASE WHEN m.detail IN ('aborted', 'failed_late')"
+                    "  THEN m.detail ELSE $2 END,"
                     " reason = CASE WHEN m.reason <> '' THEN m.reason WHEN m.detail = 'aborted'"
                     "  THEN 'aborted before this server activated anything'"
                     "  WHEN EXISTS (SELECT 1 FROM server AS v WHERE v.server_id = m.server_id"

@@ -388,6 +388,13 @@ START_TEST(test_finalized_concerns_what_runs_only)
     ck_assert_str_eq(told("server_scope", "steps"), "files=3ms"); /* of the ACTIVATE */
     ck_assert_uint_eq(one(ACK_APPLIED, 4, activate, &targets[0], NULL), 0); /* obeyed only grows */
     member_is(2, "pending", "");
+    said_steps = "";
+    ck_assert_uint_eq(one(ACK_FAILED, 2, finalize, &bases[0], "check: no"), 2);
+    member_is(2, "pending", "failed_late"); /* it had no part in the stages */
+    ck_assert_ptr_nonnull(strstr(reason(2), "release late: "));
+    ck_assert_ptr_nonnull(strstr(reason(2), "check: no"));
+    ck_assert_uint_eq(one(ACK_FAILED, 2, finalize, &bases[0], "check: no"), 0); /* no news */
+    said_steps = "files=3ms";
     ck_assert_uint_eq(one(ACK_APPLIED, 2, finalize, &targets[0], NULL), 2); /* it, and its scope */
     member_is(2, "applied", "late");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE applied_at IS NOT NULL"
