@@ -102,8 +102,8 @@ static int rebase(struct request *rq, struct transaction *t, const struct verdic
 {
     if (v->waiting.is_overtaken)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
-                        "what rollout %s would release was released meanwhile: abort it, or reject "
-                        "it", v->row.public_id);
+                        "a newer revision than that of rollout %s was released meanwhile, so it "
+                        "cannot start any more: abort it, or reject it", v->row.public_id);
     if (approvals_rebase(rq->pg, v->row.rollout_id, e) < 0)
         return -1;
     append_audit(rq, "rollout.base_moved", &v->row, "", json_object());

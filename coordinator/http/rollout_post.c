@@ -150,13 +150,17 @@ static int check_target(struct reply *re, const struct plan_change *c, size_t in
                       (unsigned long long)c->scope.head);
         return fields_done(re, e);
     }
-    if (c->to <= c->scope.settled)
+    if (c->to == c->scope.settled)
+        return err_code(e, ERR_CONFLICT, "nothing_to_change", "%s/%s@%llu is released already",
+                        c->scope.service, c->scope.environment, (unsigned long long)c->to);
+    if (c->to < c->scope.settled)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
-                        "%s/%s@%llu is released already%s", c->scope.service,
-                        c->scope.environment, (unsigned long long)c->to,
-                        c->to < c->scope.settled ? "; to go back, roll a rollout back or write a "
-                                                    "revision with the old content"
-                                                  : "");
+                        "%s/%s@%llu is older than the released revision %llu, and a rollout only "
+                        "brings newer ones; to bring its content again write it as a new revision "
+                        "(lockstep config rollback %s/%s --to %llu), or roll a rollout back",
+                        c->scope.service, c->scope.environment, (unsigned long long)c->to,
+                        (unsigned long long)c->scope.settled, c->scope.service,
+                        c->scope.environment, (unsigned long long)c->to);
     return 0;
 }
 
@@ -297,7 +301,9 @@ static int check_rolled_back(struct request *rq, struct reply *re, const struct 
     reply_extra(re, "rolled_back", list);
     first = json_array_get(list, 0);
     return err_code(e, ERR_CONFLICT, "rolled_back",
-                    "%.200s was rolled back with %s%s: write it anew, or say include_rolled_back",
+                    "%.200s was rolled back with %s%s: write another value, or to bring the same "
+                    "one again say include_rolled_back (lockstep rollout start "
+                    "--include-rolled-back)",
                     json_string_value(json_object_get(first, "key")),
                     json_string_value(json_object_get(first, "rollout")),
                     json_array_size(list) > 1 ? ", and others" : "");
