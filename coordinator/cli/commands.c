@@ -68,7 +68,8 @@ const struct command commands[] = {
       "  lockstep config export payments.yaml payments/prod@42",
       config_export_options, 1, -1, config_export },
     { "config", "discard", "SERVICE/ENV", "Drop the drafts: the head is what is released again",
-      "By a new revision with the released content; the drafts stay in the history.",
+      "By a new revision with the released content; the drafts stay in the history. What an open\n"
+      "rollout brings is no draft any more: it stays, and `rollout rollback` takes it back.",
       "  lockstep config discard payments/prod -m 'refused by the servers'", config_discard_options,
       1, 1, config_discard },
     { "config", "rollback", "SERVICE/ENV [KEY]", "Back to an old version or revision, by a new one",

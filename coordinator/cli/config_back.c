@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/cli/config_change.h"
+#include "coordinator/cli/rollout_find.h"
 
 #define PATTERNS_MAX 100
 
@@ -50,7 +51,7 @@ static int send_rollback(struct cli *cli, const struct ref_scope *scope, const c
                cli_number(reply.body, "revision"));
     else
         (void)cli_print_object(cli, reply.body, "");
-    config_change_say(scope, reply.body);
+    config_change_say(cli, scope, reply.body);
     return CLI_DONE;
 }
 
@@ -80,17 +81,48 @@ int config_rollback(struct cli *cli, int argc, char **argv)
 
 /* ---------------------------------------------------------------- discard */
 
-static int say_discarded(struct cli *cli, const struct ref_scope *scope, const json_t *answer)
+/* What is being rolled out, or waits to be, is no draft that nobody wants: it stays, and what was
+ * written after it goes. *to_out: its revision, 0 when no rollout is open; id_out: the rollout. */
+static int find_target(struct cli *cli, const struct ref_scope *scope, long long *to_out,
+                       char id_out[ROLLOUT_ID_SIZE], struct err *e)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    json_t *all, *one, *change;
+    size_t i, k;
+
+    *to_out = 0;
+    buffer_printf(&path, "/api/v1/rollouts?state=open&limit=500&service=%s&environment=%s",
+                  scope->service, scope->environment);
+    if (client_list(cli->client, path.data, "rollouts", &all, e) != 0)
+        return -1;
+    json_array_foreach(all, i, one)
+        json_array_foreach(json_object_get(one, "changes"), k, change) {
+            if (strcmp(cli_text(change, "service"), scope->service) != 0 ||
+                strcmp(cli_text(change, "environment"), scope->environment) != 0 ||
+                cli_number(change, "to_revision") <= *to_out)
+                continue;
+            *to_out = cli_number(change, "to_revision");
+            snprintf(id_out, ROLLOUT_ID_SIZE, "%s", cli_text(one, "id"));
+        }
+    json_decref(all);
+    return 0;
+}
+
+static int say_discarded(struct cli *cli, const struct ref_scope *scope, const json_t *answer,
+                         const char *rollout)
 {
     if (cli->out.format == OUTPUT_NAME)
         printf("%s/%s@%lld\n", scope->service, scope->environment,
                cli_number(answer, "revision"));
     else if (!cli_print_object(cli, answer, "") &&
              !json_is_false(json_object_get(answer, "changed")))
-        printf("%s/%s@%lld has the released content of revision %lld: its drafts are discarded\n",
+        printf("%s/%s@%lld has the %s content of revision %lld: its drafts are discarded\n",
                scope->service, scope->environment, cli_number(answer, "revision"),
-               cli_number(answer, "rolled_back_to"));
-    if (json_is_false(json_object_get(answer, "changed")))
+               *rollout ? "rollout's" : "released", cli_number(answer, "rolled_back_to"));
+    if (*rollout)
+        cli_note("rollout %s is open, and what it brings was not discarded; to take that back: "
+                 "lockstep rollout rollback %s", rollout, rollout);
+    else if (json_is_false(json_object_get(answer, "changed")))
         cli_note("nothing to discard: the head of %s/%s has the released content",
                  scope->service, scope->environment);
     return CLI_DONE;
@@ -101,8 +133,10 @@ int config_discard(struct cli *cli, int argc, char **argv)
     const char *message = command_option(&cli->line, "message");
     SCOPED_BUFFER struct buffer path = { 0 };
     SCOPED_REPLY struct client_reply now = { 0 }, reply = { 0 };
+    char rollout[ROLLOUT_ID_SIZE] = "";
     struct ref_scope scope;
     struct err e = { 0 };
+    long long target;
     json_t *body;
     int rc;
 
@@ -110,14 +144,19 @@ int config_discard(struct cli *cli, int argc, char **argv)
     if (ref_scope_parse_plain(argv[0], &scope, &e) != 0)
         return cli_fail(cli, &e);
     cli_scope_path(&path, "config", &scope);
-    if (cli_call(cli, "GET", path.data, NULL, &now, &e) != 0)
+    if (cli_call(cli, "GET", path.data, NULL, &now, &e) != 0 ||
+        find_target(cli, &scope, &target, rollout, &e) != 0)
         return cli_fail(cli, &e);
-    body = json_pack("{s:I, s:s}", "target_revision", (json_int_t)cli_number(now.body, "released"),
+    if (target <= cli_number(now.body, "released")) { /* none is open, or it was overtaken */
+        target = cli_number(now.body, "released");
+        rollout[0] = '\0';
+    }
+    body = json_pack("{s:I, s:s}", "target_revision", (json_int_t)target,
                      "change_description", message ? message : "drafts discarded");
     buffer_add_text(&path, "/rollback");
     rc = cli_call(cli, "POST", path.data, body, &reply, &e);
     json_decref(body);
-    return rc != 0 ? cli_fail(cli, &e) : say_discarded(cli, &scope, reply.body);
+    return rc != 0 ? cli_fail(cli, &e) : say_discarded(cli, &scope, reply.body, rollout);
 }
 
 /* ---------------------------------------------------------------- copy */

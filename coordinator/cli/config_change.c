@@ -30,7 +30,50 @@ void config_change_show(const struct cli *cli, const json_t *answer)
     output_text(&text);
 }
 
-void config_change_say(const struct ref_scope *scope, const json_t *answer)
+/* Where writes are released by themselves this one waits for something, and nobody has to start it:
+ * for the end of a freeze, as a rule. */
+static bool is_automatic(struct cli *cli, const struct ref_scope *scope)
+{
+    SCOPED_BUFFER struct buffer path = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err ignored = { 0 };
+
+    buffer_add_text(&path, "/api/v1/environments/");
+    client_escape(&path, scope->environment);
+    return cli_call(cli, "GET", path.data, NULL, &reply, &ignored) == 0 &&
+           strcmp(cli_text(reply.body, "policy"), "auto") == 0;
+}
+
+/* What a start would be refused for at this moment; "" when nothing stands against it, or nobody
+ * may say. */
+static void find_freeze(struct cli *cli, const struct ref_scope *scope, struct buffer *out)
+{
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    json_t *body = json_pack("{s:[{s:s,s:s}]}", "changes", "service", scope->service,
+                             "environment", scope->environment);
+    struct err ignored = { 0 };
+
+    buffer_add_text(out, "");
+    if (cli_call(cli, "POST", "/api/v1/rollouts?dry_run=1", body, &reply, &ignored) == 0)
+        buffer_add_text(out, cli_text(reply.body, "blocked_by"));
+    json_decref(body);
+}
+
+static void say_draft(struct cli *cli, const struct ref_scope *scope, long long revision)
+{
+    SCOPED_BUFFER struct buffer freeze = { 0 };
+
+    if (is_automatic(cli, scope))
+        find_freeze(cli, scope, &freeze);
+    if (freeze.size)
+        cli_note("%s/%s@%lld is written and goes out by itself when the freeze ends: %s",
+                 scope->service, scope->environment, revision, freeze.data);
+    else
+        cli_note("%s/%s@%lld is a draft: lockstep rollout start %s/%s@%lld", scope->service,
+                 scope->environment, revision, scope->service, scope->environment, revision);
+}
+
+void config_change_say(struct cli *cli, const struct ref_scope *scope, const json_t *answer)
 {
     const char *rollout = json_string_value(json_object_get(answer, "rollout"));
     json_t *dropped = json_object_get(answer, "dropped_drafts"), *one;
@@ -49,8 +92,7 @@ void config_change_say(const struct ref_scope *scope, const json_t *answer)
         cli_note("%s/%s@%lld is written and released", scope->service, scope->environment,
                  revision);
     else
-        cli_note("%s/%s@%lld is a draft: lockstep rollout start %s/%s@%lld", scope->service,
-                 scope->environment, revision, scope->service, scope->environment, revision);
+        say_draft(cli, scope, revision);
     json_array_foreach(dropped, i, one)
         cli_warn("the draft of \"%s\" gave way", json_string_value(one));
 }
@@ -109,7 +151,7 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
                cli_number(reply.body, "revision"));
     else
         (void)cli_print_object(cli, reply.body, "");
-    config_change_say(scope, reply.body);
+    config_change_say(cli, scope, reply.body);
     if (!json_is_false(json_object_get(reply.body, "changed")))
         cli_warn_unread(cli, scope);
     if (command_flag(&cli->line, "released") &&

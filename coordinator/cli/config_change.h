@@ -16,7 +16,8 @@ int config_change_send(struct cli *cli, const struct ref_scope *scope, struct js
 int config_change_post(struct cli *cli, const struct ref_scope *scope, const char *under,
                        struct json_t *body);
 /* What became of a write, on standard error. */
-void config_change_say(const struct ref_scope *scope, const struct json_t *answer);
+void config_change_say(struct cli *cli, const struct ref_scope *scope,
+                       const struct json_t *answer);
 
 /* Ask what the types and schemas of the server say about it; nothing is written. */
 int config_change_validate(struct cli *cli, const struct ref_scope *scope, struct json_t *change);

@@ -211,7 +211,8 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
                   "created_at", v->created_at, "started_at", text_or_null(v->started_at),
                   "finished_at", text_or_null(v->finished_at), "counts", counts_json(&p->all),
                   "check_failing", (json_int_t)p->all.failing, "unreachable",
-                  (json_int_t)(v->is_final ? p->away : p->fleet.unreachable), "stages", stages, "latency_ms", json_null()));
+                  (json_int_t)(v->is_final ? p->away : p->fleet.unreachable), "stages", stages,
+                  "latency_ms", json_null()));
     add_approvals(v, out);
     return out;
 }
