@@ -82,23 +82,13 @@ static int fetch_rollout(struct follow_state *s, struct err *e)
     return 0;
 }
 
-/* A stage with a hold bakes until somebody promotes it. */
-static bool is_held(const json_t *rollout)
-{
-    const json_t *stages = json_object_get(json_object_get(rollout, "strategy"), "stages");
-    const json_t *stage = json_array_get(stages, (size_t)cli_number(rollout, "stage"));
-
-    return strcmp(cli_text(rollout, "phase"), "baking") == 0 &&
-           json_is_true(json_object_get(stage, "hold"));
-}
-
 /* A hold counts once it was seen to last: `promote --full` passes through later ones. */
 static bool needs_person(const struct follow_state *s)
 {
     const char *state = picture_state(s->rollout);
 
     return strcmp(state, "paused") == 0 || strcmp(state, "awaiting_approval") == 0 ||
-           (is_held(s->rollout) && s->quiet >= HELD_AFTER);
+           (picture_is_held(s->rollout) && s->quiet >= HELD_AFTER);
 }
 
 static int exit_of(const struct follow *f, const json_t *rollout)
@@ -106,7 +96,7 @@ static int exit_of(const struct follow *f, const json_t *rollout)
     const char *state = cli_text(rollout, "state");
 
     if (strcmp(state, "completed") == 0)
-        return CLI_DONE;
+        return picture_reached_nobody(rollout) ? CLI_ENDED_BADLY : CLI_DONE;
     if (f->is_rollback_asked &&
         (strcmp(state, "rolled_back") == 0 || strcmp(state, "aborted") == 0))
         return CLI_DONE;
@@ -152,23 +142,32 @@ void follow_say_untouched(const json_t *rollout)
                  cli_text(rollout, "id"));
 }
 
-/* Done, and yet nobody runs it: that is said where it is true. */
+/* Released, and yet nobody runs it: that is said where it is true. */
 static void say_who_has_it(const json_t *rollout)
 {
     const json_t *counts = json_object_get(rollout, "counts");
-    long long unreachable = cli_number(rollout, "unreachable"), servers = 0;
-    const char *state;
-    json_t *count;
+    long long unreachable = cli_number(rollout, "unreachable");
+    long long servers = picture_servers(counts);
 
-    json_object_foreach((json_t *)counts, state, count)
-        servers += json_integer_value(count);
     if (strcmp(cli_text(rollout, "state"), "completed") != 0 || cli_number(counts, "applied") > 0)
         return;
     if (servers == 0)
-        cli_note("released, and brought to nobody: no server reads this (lockstep server list)");
+        cli_note("released, and brought to nobody: no server reads this, or all that do are "
+                 "excluded (lockstep server list)");
     else
-        cli_note("released, and no server runs it yet: of %lld, %lld %s unreachable and brought "
-                 "up to date when back", servers, unreachable, unreachable == 1 ? "is" : "are");
+        cli_note("released, and no server runs it yet: of %lld, %lld %s unreachable now; each gets "
+                 "it when it answers: lockstep rollout servers %s", servers, unreachable,
+                 unreachable == 1 ? "is" : "are", cli_text(rollout, "id"));
+}
+
+/* What takes back ended otherwise: the change is out there still. */
+static void say_not_taken_back(const json_t *rollout)
+{
+    const char *state = cli_text(rollout, "state"), *reverts = cli_text(rollout, "reverts");
+
+    if (strcmp(cli_text(rollout, "kind"), "rollback") == 0 && strcmp(state, "completed") != 0)
+        cli_note("%s was not taken back: what it brought is released still (%s)", reverts,
+                 cli_text(rollout, "reason"));
 }
 
 /* Which commands help depends on what it waits for. */
@@ -176,20 +175,29 @@ static void say_who_is_waited_for(const struct follow *f, const json_t *rollout)
 {
     const char *state = picture_state(rollout);
     bool is_unapproved = strcmp(state, "awaiting_approval") == 0;
+    bool is_paused = strcmp(state, "paused") == 0;
     bool has_failed = cli_number(json_object_get(rollout, "counts"), "failed") > 0;
 
     cli_note("the rollout waits for a person%s: lockstep rollout %s %s",
-             is_unapproved                  ? " to approve or reject it"
-             : strcmp(state, "paused") != 0 ? " (promote or rollback)"
-             : has_failed                   ? " (retry or rollback)"
-                                            : " (resume or rollback)",
-             is_unapproved ? "approve" : "get", f->id);
+             is_unapproved              ? " to approve or reject it"
+             : !is_paused               ? " (promote or rollback)"
+             : has_failed               ? " (retry or rollback)"
+                                        : " (resume or rollback)",
+             is_unapproved              ? "approve"
+             : !is_paused               ? "promote"
+             : has_failed               ? "retry"
+                                        : "resume",
+             f->id);
 }
 
 static void say_why_ended(const struct follow *f, const json_t *rollout, int rc)
 {
-    if (rc == CLI_DONE)
-        f->is_rollback_asked ? follow_say_untouched(rollout) : say_who_has_it(rollout);
+    if (rc == CLI_DONE && f->is_rollback_asked)
+        follow_say_untouched(rollout);
+    if (rc == CLI_DONE || rc == CLI_ENDED_BADLY)
+        say_who_has_it(rollout);
+    if (rc == CLI_ENDED_BADLY)
+        say_not_taken_back(rollout);
     if (rc == CLI_INTERRUPTED)
         cli_note("stopped looking; the rollout goes on: lockstep rollout watch %s", f->id);
     else if (rc == CLI_TIMED_OUT)
@@ -268,6 +276,17 @@ static void add_words(struct buffer *line, const json_t *event, const json_t *ro
         buffer_printf(line, ": %s", reason);
 }
 
+/* "resume refused, possible: retry,rollback ": what was asked for, and what came of it. */
+static void add_command(struct buffer *line, const json_t *event, const char *outcome)
+{
+    const char *answer = cli_text(event, "answer");
+
+    buffer_printf(line, "%s %s", cli_text(event, "action"), outcome);
+    if (strcmp(outcome, "refused") == 0 && *answer)
+        buffer_printf(line, ", possible: %s", answer);
+    buffer_add_text(line, " ");
+}
+
 static void print_line(const struct output *o, long long at_ms, const char *what, const char *words)
 {
     SCOPED_BUFFER struct buffer name = { 0 }, text = { 0 };
@@ -294,6 +313,10 @@ static void print_event(const struct output *o, const json_t *event, const json_
     if (strcmp(type, "acks") == 0)
         return;
     buffer_add_text(&words, "");
+    if (strncmp(type, "command.", 8) == 0) {
+        add_command(&words, event, type + 8);
+        type = cli_text(event, "action");
+    }
     if (strcmp(type, "create") == 0) {
         type = "created";
         picture_changes(rollout, o->is_utf8, &words);

@@ -52,6 +52,34 @@ void picture_counts(const json_t *object, struct bar *out)
     }
 }
 
+bool picture_is_held(const json_t *rollout)
+{
+    const json_t *stages = json_object_get(json_object_get(rollout, "strategy"), "stages");
+    const json_t *stage = json_array_get(stages, (size_t)cli_number(rollout, "stage"));
+
+    return strcmp(cli_text(rollout, "phase"), "baking") == 0 &&
+           json_is_true(json_object_get(stage, "hold"));
+}
+
+long long picture_servers(const json_t *counts)
+{
+    long long total = 0;
+    const char *state;
+    json_t *count;
+
+    json_object_foreach((json_t *)(uintptr_t)counts, state, count)
+        total += json_integer_value(count);
+    return total;
+}
+
+bool picture_reached_nobody(const json_t *rollout)
+{
+    const json_t *counts = json_object_get(rollout, "counts");
+
+    return strcmp(cli_text(rollout, "state"), "completed") == 0 && picture_servers(counts) > 0 &&
+           cli_number(counts, "applied") == 0;
+}
+
 /* Completed is good news when everybody has it. */
 static bool is_partial(const json_t *rollout)
 {
@@ -126,13 +154,10 @@ static long long elapsed_ms(const json_t *rollout, long long now_ms)
 /* ", 2 of 3 servers have it": who lags gets it when it answers. */
 static void add_partial(const json_t *rollout, struct buffer *rest)
 {
-    const json_t *counts = json_object_get(rollout, "counts"), *one;
-    const char *name;
-    long long total = 0;
+    const json_t *counts = json_object_get(rollout, "counts");
 
-    json_object_foreach((json_t *)(uintptr_t)counts, name, one)
-        total += json_integer_value(one);
-    buffer_printf(rest, ", %lld of %lld servers have it", cli_number(counts, "applied"), total);
+    buffer_printf(rest, ", %lld of %lld servers have it", cli_number(counts, "applied"),
+                  picture_servers(counts));
 }
 
 /* Who waits for whom, and what to type. */
@@ -210,7 +235,10 @@ static void draw_state(const json_t *rollout, const struct picture_style *st, st
     buffer_printf(&rest, "  %s", time);
     if (cli_number(rollout, "unreachable") > 0)
         buffer_printf(&rest, "  %lld unreachable", cli_number(rollout, "unreachable"));
-    if (*reason)
+    if (picture_is_held(rollout) && strcmp(state, "paused") != 0)
+        buffer_printf(&rest, "  held until somebody promotes it: lockstep rollout promote %s",
+                      cli_text(rollout, "id"));
+    else if (*reason)
         buffer_printf(&rest, "  %s", reason);
     used = table_text_width(word);
     table_text_add(out, rest.data, st->width > used ? st->width - used : 0, st->is_utf8);
@@ -300,6 +328,8 @@ static void draw_stage(const json_t *stage, bool is_open, const struct columns *
 {
     SCOPED_BUFFER struct buffer name = { 0 }, legend = { 0 };
     size_t used = 2 + c->name + 1 + c->servers + 2 + c->bar, width;
+    const char *nobody =
+        strcmp(cli_text(stage, "state"), "completed") == 0 ? "adds nobody" : "not reached";
     struct bar bar;
 
     picture_counts(stage, &bar);
@@ -310,9 +340,9 @@ static void draw_stage(const json_t *stage, bool is_open, const struct columns *
     bar_draw(&bar, out, c->bar, st->is_colour, st->is_utf8);
     width = bar_legend(&bar, &legend, st->is_colour);
     if (width == 0) {
-        buffer_printf(&legend, "%snot reached%s", tint_on(TINT_DIM, st->is_colour),
+        buffer_printf(&legend, "%s%s%s", tint_on(TINT_DIM, st->is_colour), nobody,
                       tint_off(TINT_DIM, st->is_colour));
-        width = strlen("not reached");
+        width = strlen(nobody);
     }
     if (used + 2 + width <= st->width)
         buffer_printf(out, "  %s", legend.data);

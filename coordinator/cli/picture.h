@@ -34,6 +34,12 @@ void picture_changes(const struct json_t *rollout, bool is_utf8, struct buffer *
 
 /* "paused" when it is, else the phase while open, else the final state. */
 const char *picture_state(const struct json_t *rollout);
+/* It bakes until somebody promotes its stage. */
+bool picture_is_held(const struct json_t *rollout);
+/* Of an object `counts`: all of its servers. */
+long long picture_servers(const struct json_t *counts);
+/* It completed, there are servers of it, and not one of them runs what it brought. */
+bool picture_reached_nobody(const struct json_t *rollout);
 bool picture_is_final(const struct json_t *rollout);
 
 /* 0:42, 12:07, 3:02:11 */

@@ -103,6 +103,18 @@ static void say_outlook(const struct cli *cli, const char *verb, const json_t *r
         cli_note("%s", cli_text(rollout, "reason"));
 }
 
+/* A rollout that goes back as it was told ended as asked. The rollout that takes back a completed
+ * one ended as asked where it completed: when it went back itself, the bad revision is still there.
+ */
+static enum rollout_look look_of(const char *verb, bool is_new)
+{
+    if (strcmp(verb, "abort") == 0)
+        return ROLLOUT_WAIT_ROLLBACK;
+    if (strcmp(verb, "rollback") == 0)
+        return is_new ? ROLLOUT_WAIT_BACK : ROLLOUT_WAIT_ROLLBACK;
+    return ROLLOUT_WAIT;
+}
+
 int rollout_act(struct cli *cli, int argc, char **argv)
 {
     const char *verb = cli->line.command->verb;
@@ -111,22 +123,24 @@ int rollout_act(struct cli *cli, int argc, char **argv)
     SCOPED_REPLY struct client_reply reply = { 0 };
     char id[ROLLOUT_ID_SIZE];
     struct err e = { 0 };
+    bool is_new;
     int go_on = 1;
 
     (void)argc;
-    if (rollout_check_timeout(cli, &e) != 0 || rollout_find(cli, argv[0], id, &e) != 0 ||
+    if (rollout_check_timeout(cli, &e) != 0 ||
+        (is_rollback ? rollout_find_to_take_back(cli, argv[0], id, &e)
+                     : rollout_find(cli, argv[0], id, &e)) != 0 ||
         (is_rollback && (go_on = check_rollback(cli, argv[0], id, &e)) < 0))
         return cli_fail(cli, &e);
     if (!go_on)
         return CLI_FAILED;
     if (send_action(cli, id, verb, &reply, &e) != 0)
         return cli_fail(cli, &e);
-    if (reply.status == 201)
+    is_new = strcmp(cli_text(reply.body, "id"), id) != 0;
+    if (is_new)
         buffer_printf(&what, "takes back %s", id);
     else
         buffer_printf(&what, "was told to %s", is_rollback ? "roll back" : verb);
     say_outlook(cli, verb, reply.body);
-    return rollout_show_and_wait(cli, reply.body, what.data,
-                                 is_rollback || strcmp(verb, "abort") == 0 ? ROLLOUT_WAIT_ROLLBACK
-                                                                           : ROLLOUT_WAIT);
+    return rollout_show_and_wait(cli, reply.body, what.data, look_of(verb, is_new));
 }

@@ -38,6 +38,57 @@ static int find_by_scope(struct cli *cli, const char *reference, char id_out[ROL
     return err_code(e, ERR_NOT_FOUND, "unknown_scope", "%s has had no rollout yet", reference);
 }
 
+/* The newest that was started, the newest of all, and the newest that waits for approvals. An open
+ * one that was started is the newest of those: a scope has one at a time. */
+static void pick_started(const json_t *rollouts, const json_t **started, const json_t **newest,
+                         const json_t **waiting)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(rollouts, i, one) {
+        *newest = *newest ? *newest : one;
+        if (!*started && *cli_text(one, "started_at"))
+            *started = one;
+        if (!*waiting && strcmp(cli_text(one, "state"), "awaiting_approval") == 0)
+            *waiting = one;
+    }
+}
+
+static int find_started(struct cli *cli, const char *reference, char id_out[ROLLOUT_ID_SIZE],
+                        struct err *e)
+{
+    const json_t *started = NULL, *newest = NULL, *waiting = NULL;
+    SCOPED_BUFFER struct buffer path = { 0 };
+    struct ref_scope scope;
+    json_t *all;
+
+    if (ref_scope_parse_plain(reference, &scope, e) != 0)
+        return -1;
+    buffer_printf(&path, "/api/v1/rollouts?service=%s&environment=%s&limit=500", scope.service,
+                  scope.environment);
+    if (client_list(cli->client, path.data, "rollouts", &all, e) != 0)
+        return -1;
+    pick_started(all, &started, &newest, &waiting);
+    if (newest)
+        take_id(started ? started : newest, id_out);
+    if (started && waiting)
+        cli_note("%s waits for approvals still; to withdraw it: lockstep rollout abort %s",
+                 cli_text(waiting, "id"), cli_text(waiting, "id"));
+    json_decref(all);
+    return newest ? 0
+                  : err_code(e, ERR_NOT_FOUND, "unknown_scope", "%s has had no rollout yet",
+                             reference);
+}
+
+int rollout_find_to_take_back(struct cli *cli, const char *reference, char id_out[ROLLOUT_ID_SIZE],
+                              struct err *e)
+{
+    if (!ref_is_scope(reference))
+        return rollout_find(cli, reference, id_out, e);
+    return cli_connect(cli, e) == 0 ? find_started(cli, reference, id_out, e) : -1;
+}
+
 static int refuse_unknown(const json_t *all, const char *beginning, struct err *e)
 {
     json_t *ids = json_array(), *one;

@@ -192,7 +192,7 @@ int rollout_wait(struct cli *cli, const char *id, enum rollout_look look)
     struct follow f = {
         .cli = cli,
         .id = id,
-        .ends_for_person = look == ROLLOUT_WAIT || look == ROLLOUT_WAIT_ROLLBACK,
+        .ends_for_person = look >= ROLLOUT_WAIT,
         .is_rollback_asked = look == ROLLOUT_WAIT_ROLLBACK,
         .wants_events = !is_picture && cli->out.format == OUTPUT_TABLE,
         .look = is_picture ? draw_look : print_look,

@@ -12,6 +12,7 @@ enum rollout_look {
     ROLLOUT_PICTURE,       /* watch; lines when standard output is no terminal */
     ROLLOUT_WAIT,          /* --wait: as watch, and ends when a person is needed */
     ROLLOUT_WAIT_ROLLBACK, /* the same; rolled back is what was asked for */
+    ROLLOUT_WAIT_BACK,     /* the same; the rollout is a way back, which has to complete */
 };
 
 /* Honours --timeout. Returns the exit code. */
