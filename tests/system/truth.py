@@ -1,0 +1,169 @@
+"""truth.py - what is said of rollouts is so: ends that are none, releases to nobody, ways back that fail."""
+from kit import Agent, World, contains, equal, wait_until, write
+
+SCOPE = "web/prod"
+ALL = {"stages": [{"percent": 100, "ready_timeout": "5s"}]}
+SPREAD = {"stages": [{"count": 1, "ready_timeout": "5s"}, {"percent": 100, "ready_timeout": "5s"}], "spread_by": "rack"}
+DONE, CONFLICT, BADLY, PERSON = 0, 4, 6, 8
+
+
+def setup():
+    """Three servers, each in a rack of its own. While NAME.bad is there its check says no of the value that stands in it."""
+    world = World("truth").start()
+    for i in range(1, 4):
+        path = f"{world.folder}/web-{i}"
+        write(f"{path}.bad", "")
+        Agent(world, f"web-{i}", [SCOPE], labels=f"rack={i}",
+              scope_settings=f"file = v -> {path}.v\ncheck = ! grep -qxFf {path}.bad {path}.v\ncheck_attempts = 1\ncheck_interval = 1s").enroll().start()
+    world.wait_agents(SCOPE, 3)
+    world.ok("PUT", "/strategies/fast", {"stages": [{"count": 1, "ready_timeout": "5s"}, {"percent": 100, "ready_timeout": "5s"}]})
+    release(world, "1")
+    return world
+
+
+def bad(world, value, names=("web-1", "web-2", "web-3")):
+    """From now on these servers' checks say no of this value; "": of none."""
+    for name in names:
+        write(f"{world.folder}/{name}.bad", f"{value}\n" if value else "")
+
+
+def release(world, value):
+    world.set(SCOPE, {"v": value})
+    rollout = world.start_rollout(SCOPE, ALL)
+    world.wait_state(rollout, "completed")
+    return rollout
+
+
+def said(world, code, *words):
+    done = world.cli(*words)
+    equal(done.returncode, code, f"{' '.join(words)}: {done.stdout} {done.stderr}")
+    return done.stdout + done.stderr
+
+
+def away(world, *names):
+    for name in names:
+        world.agents[name].kill()
+    wait_until(lambda: not any(world.ok("GET", f"/servers/{n}")["reachable"] for n in names), f"{names} are away", 90)
+
+
+def back(world, *names):
+    for name in names:
+        world.agents[name].start()
+    wait_until(lambda: all(world.ok("GET", f"/servers/{n}")["reachable"] for n in names), f"{names} are back")
+
+
+def test_a_way_back_that_fails_is_no_success(world):
+    """A rollout that takes back and is itself rolled back, or refused: exit 6 and who is still released; a rollout that goes back as told: 0"""
+    rollout = release(world, "2")
+    bad(world, "1")
+    text = said(world, BADLY, "rollout", "rollback", rollout, "--wait")
+    contains(text, f"{rollout} was not taken back", "rolled back")
+    equal(world.ok("GET", f"/config/{SCOPE}/v")["config_value"], "2", "what is released")
+    bad(world, "")
+    said(world, DONE, "rollout", "rollback", rollout, "--wait")
+    equal(world.ok("GET", f"/config/{SCOPE}/v")["config_value"], "1", "taken back in the end")
+    world.set(SCOPE, {"v": "held"})
+    held = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
+    wait_until(lambda: world.rollout(held)["phase"] == "baking", "it holds")
+    text = said(world, DONE, "rollout", "get", held)
+    contains(text, f"held until somebody promotes it: lockstep rollout promote {held}")
+    contains(said(world, PERSON, "rollout", "pause", held, "--wait"), "waits for a person (resume or rollback)", f"rollout resume {held}")
+    said(world, DONE, "rollout", "rollback", held, "--wait")
+    text = said(world, CONFLICT, "rollout", "start", SCOPE, "-s", "fast")
+    contains(text, "write another value", "--include-rolled-back")
+
+
+def test_who_takes_back_means_what_was_rolled_out(world):
+    """Beside a rollout that waits for approvals, rollback by scope takes back the one that was started"""
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 1})
+    world.set(SCOPE, {"v": "stale"})
+    stale = world.start_rollout(SCOPE, ALL)
+    world.ok("PUT", "/environments/prod", {"policy": "manual", "approvals": 0})
+    world.set(SCOPE, {"v": "bad news"})
+    glass = world.start_rollout(SCOPE, ALL, note="it burns")
+    world.wait_state(glass, "completed")
+    overtaken = world.rollout(stale)["changes"][0]["to_revision"]
+    text = said(world, DONE, "rollout", "rollback", SCOPE, "--wait")
+    contains(text, f"takes back {glass}", f"lockstep rollout abort {stale}")
+    equal(world.rollout(stale)["state"], "awaiting_approval", "the one that waits")
+    equal(world.ok("GET", f"/config/{SCOPE}/v")["config_value"], "1", "what is released")
+    text = said(world, CONFLICT, "rollout", "start", f"{SCOPE}@{overtaken}")
+    contains(text, "is older than the released revision", f"config rollback {SCOPE} --to {overtaken}")
+    said(world, DONE, "rollout", "rollback", stale)
+    equal(world.rollout(stale)["state"], "aborted", "by its id it is withdrawn")
+
+
+def test_the_canary_is_somebody_who_is_there(world):
+    """With servers away, plan and rollout draw the one that answers, also where each rack would have its turn"""
+    away(world, "web-1", "web-2")
+    for strategy in ("fast", SPREAD):
+        world.set(SCOPE, {"v": f"there {strategy == SPREAD}"})
+        plan = world.ok("POST", "/rollouts?dry_run=1", {"changes": [{"service": "web", "environment": "prod"}], "strategy": strategy})
+        equal(plan["stages"][0]["servers"], ["web-3"], "the plan")
+        rollout = world.start_rollout(SCOPE, strategy)
+        world.wait_state(rollout, "completed")
+        equal({n: (s["stage"], s["state"]) for n, s in world.servers_of(rollout).items()},
+              {"web-1": (1, "pending"), "web-2": (1, "pending"), "web-3": (0, "applied")}, "the members")
+    back(world, "web-1", "web-2")
+
+
+def test_completed_and_nobody_has_it(world):
+    """Nobody reached: exit 6, how many are away; who comes and fails stands in the record, until it works"""
+    away(world, "web-1", "web-2", "web-3")
+    world.set(SCOPE, {"v": "late"})
+    text = said(world, BADLY, "rollout", "start", SCOPE, "-s", "fast", "--wait")
+    contains(text, "0 of 3 servers have it", "of 3, 3 are unreachable now", "nobody of the stage before answered", "nobody of the stage asked last answered")
+    rollout = world.ok("GET", "/rollouts?limit=1")["rollouts"][0]["id"]
+    equal(world.rollout(rollout)["unreachable"], 3, "in the API")
+    bad(world, "late", ["web-1"])
+    back(world, "web-1", "web-2", "web-3")
+    wait_until(lambda: world.servers_of(rollout)["web-1"]["detail"] == "failed_late", lambda: f"web-1 failed: {world.servers_of(rollout)}")
+    wait_until(lambda: world.servers_of(rollout)["web-2"]["state"] == "applied", "web-2 has it")
+    contains(said(world, DONE, "rollout", "get", rollout), "2 of 3 servers have it", "failed when it got the release late: check")
+    bad(world, "")
+    said(world, DONE, "server", "retry", "web-1")
+    wait_until(lambda: (world.servers_of(rollout)["web-1"]["state"], world.servers_of(rollout)["web-1"]["detail"]) == ("applied", "late"), "web-1 has it")
+
+
+def test_excluded_servers_are_not_denied(world):
+    """All are excluded: it is not said that no server reads the scope"""
+    for name in world.agents:
+        world.ok("POST", f"/servers/{name}/exclude", {})
+    world.set(SCOPE, {"v": "for nobody"})
+    contains(said(world, DONE, "rollout", "start", SCOPE, "-s", "fast", "--wait"), "or all that do are excluded")
+    for name in world.agents:
+        world.ok("POST", f"/servers/{name}/include", {})
+
+
+def test_the_timeline_says_what_was_refused(world):
+    """A refused command stands in the timeline with its name, who and what was possible; a stage that adds nobody is not called unreached"""
+    world.set(SCOPE, {"v": "quarter"})
+    rollout = world.start_rollout(SCOPE, {"stages": [{"count": 1, "name": "one"}, {"percent": 25, "name": "quarter"}, {"percent": 100, "hold": True}]})
+    wait_until(lambda: world.rollout(rollout)["phase"] == "baking" and world.rollout(rollout)["stage"] == 2, "it holds")
+    said(world, CONFLICT, "rollout", "resume", rollout)
+    world.ok("POST", f"/rollouts/{rollout}/promote", {})
+    world.wait_state(rollout, "completed")
+    text = said(world, DONE, "rollout", "status", rollout)
+    contains(text, "resume refused, possible: ", "by tests", "adds nobody")
+    equal("not reached" in text, False, "said of a completed one")
+
+
+def test_discard_keeps_what_is_rolled_out(world):
+    """config discard beside an open rollout drops what was written after it, and says that the rollout's own stays"""
+    world.set(SCOPE, {"v": "on its way"})
+    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
+    wait_until(lambda: world.rollout(rollout)["phase"] == "baking", "it holds")
+    world.set(SCOPE, {"v": "a draft"})
+    contains(said(world, DONE, "config", "discard", SCOPE), "its drafts are discarded", f"rollout {rollout} is open", f"lockstep rollout rollback {rollout}")
+    equal(said(world, DONE, "config", "get", f"{SCOPE}@head", "v").strip(), "on its way", "the head")
+    world.ok("POST", f"/rollouts/{rollout}/rollback", {})
+    world.wait_state(rollout, "rolled_back")
+    contains(said(world, DONE, "config", "discard", SCOPE), "the released content")
+    equal(said(world, DONE, "config", "get", f"{SCOPE}@head", "v").strip() != "on its way", True, "then it goes as well")
+
+
+def test_a_freeze_of_an_automatic_environment(world):
+    """A write that waits for the end of a freeze says so, and not to start what would be refused"""
+    world.ok("PUT", "/freezes/h4", {"environment": "staging", "service": "*", "reason": "holidays"})
+    contains(said(world, DONE, "config", "set", "web/staging", "a=1"), "goes out by itself when the freeze ends", "frozen by h4")
+    world.ok("DELETE", "/freezes/h4")
