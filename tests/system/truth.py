@@ -140,11 +140,11 @@ def test_the_timeline_says_what_was_refused(world):
     world.set(SCOPE, {"v": "quarter"})
     rollout = world.start_rollout(SCOPE, {"stages": [{"count": 1, "name": "one"}, {"percent": 25, "name": "quarter"}, {"percent": 100, "hold": True}]})
     wait_until(lambda: world.rollout(rollout)["phase"] == "baking" and world.rollout(rollout)["stage"] == 2, "it holds")
-    said(world, CONFLICT, "rollout", "resume", rollout)
+    said(world, CONFLICT, "rollout", "retry", rollout)
     world.ok("POST", f"/rollouts/{rollout}/promote", {})
     world.wait_state(rollout, "completed")
     text = said(world, DONE, "rollout", "status", rollout)
-    contains(text, "resume refused, possible: ", "by tests", "adds nobody")
+    contains(text, "retry refused, possible: ", "by tests", "adds nobody")
     equal("not reached" in text, False, "said of a completed one")
 
 
