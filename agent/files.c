@@ -70,6 +70,60 @@ bool files_have_originals(const struct agent_scope *scope, const char *state_dir
     return false;
 }
 
+static bool shows_secret(const struct render_source *source, const struct agent_file *file,
+                         struct rendering *out)
+{
+    struct err ignored;
+
+    return render_file(source, file, out, &ignored) == 0 && !out->is_absent && out->is_secret;
+}
+
+static bool is_own_file(const struct render_source *active, const struct agent_file *file)
+{
+    SCOPED_RENDERING struct rendering r = { 0 };
+    SCOPED_PLACE struct place p = { .fd = -1 };
+    struct named itself;
+    struct err ignored;
+
+    if (!shows_secret(active, file, &r) || place_open(file->path, &p, &ignored))
+        return false;
+    place_itself(&p, &itself);
+    return spot_holds(&itself.spot, r.content.data, r.content.size);
+}
+
+static bool is_own_group(const struct render_source *active, unsigned group)
+{
+    const struct agent_scope *scope = active->scope;
+    bool is_secret = false;
+    struct err ignored;
+
+    for (unsigned i = 0; i < scope->file_count; i++) {
+        SCOPED_RENDERING struct rendering r = { 0 };
+
+        is_secret |= scope->files[i].group == (int)group &&
+                     shows_secret(active, &scope->files[i], &r);
+    }
+    return is_secret && group_verify(active, group, &ignored) == 0;
+}
+
+int files_mark_own(const struct render_source *active, const char *state_dir, struct err *e)
+{
+    const struct agent_scope *scope = active->scope;
+
+    for (unsigned i = 0; i < scope->group_count; i++)
+        if (originals_look(state_dir, scope->groups[i].path) == ORIGINAL_UNKNOWN &&
+            is_own_group(active, i) &&
+            originals_keep_absence(state_dir, scope->groups[i].path, e))
+            return -1;
+    for (unsigned i = 0; i < scope->file_count; i++)
+        if (is_single(&scope->files[i]) &&
+            originals_look(state_dir, scope->files[i].path) == ORIGINAL_UNKNOWN &&
+            is_own_file(active, &scope->files[i]) &&
+            originals_keep_absence(state_dir, scope->files[i].path, e))
+            return -1;
+    return 0;
+}
+
 /* ---- candidates ---- */
 
 void files_sweep(const struct agent_scope *scope, const struct hash *keep_these,
@@ -159,7 +213,8 @@ int files_apply(const struct render_source *source, const char *state_dir, struc
 {
     const struct agent_scope *scope = source->scope;
 
-    if (source->document && (files_keep_originals(scope, state_dir, false, e) ||
+    if (source->document && (files_mark_own(source, state_dir, e) ||
+                             files_keep_originals(scope, state_dir, false, e) ||
                              stage_missing(source, e)))
         return -1;
     for (unsigned i = 0; i < scope->group_count; i++)
@@ -203,6 +258,9 @@ int files_refill(const struct render_source *source, const char *state_dir, stru
 
         if (!is_gone(file->path) || !is_volatile(source, file))
             continue;
+        if (keep(state_dir, is_single(file) ? file->path : scope->groups[file->group].path,
+                 !is_single(file), false, e))
+            return -1;
         if (is_single(file) ? single_apply(source, file, state_dir, e)
                             : group_apply(source, (unsigned)file->group, state_dir, e))
             return -1;

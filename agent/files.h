@@ -29,6 +29,12 @@
 int files_keep_originals(const struct agent_scope *scope, const char *state_dir, bool again,
                          struct err *e) __attribute__((warn_unused_result));
 
+/* Of `active`, under today's settings: what lies at a destination of which no original is known,
+ * holds what the document says and shows a secret, was brought there by Lockstep, when the
+ * destination moved. It is no original, and would lie among them in the clear. */
+int files_mark_own(const struct render_source *active, const char *state_dir, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* Write the candidates, and prove that each can take its place. The code of an error is "schema",
  * "nospace" or "io". */
 int files_stage(const struct render_source *source, struct err *e)
@@ -66,7 +72,8 @@ int files_shown(const struct agent_scope *scope, const char *path, const struct 
 int files_apply(const struct render_source *source, const char *state_dir, struct err *e)
     __attribute__((warn_unused_result));
 
-/* After a reboot: destinations that show secrets or lie on a tmpfs, and are gone, are written. */
+/* After a reboot: destinations that show secrets or lie on a tmpfs, and are gone, are written. One
+ * that is new in the settings is kept as absent before. */
 int files_refill(const struct render_source *source, const char *state_dir, struct err *e)
     __attribute__((warn_unused_result));
 

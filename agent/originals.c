@@ -106,3 +106,13 @@ int originals_keep(const char *state_dir, const char *path, bool is_folder, stru
         return keep_absence(absent, kept, e);
     return (copied && take_over(aside, kept, is_folder, e)) || disk_remove(absent, e) ? -1 : 0;
 }
+
+int originals_keep_absence(const char *state_dir, const char *path, struct err *e)
+{
+    char kept[PATH_MAX], absent[PATH_MAX], folder[PATH_MAX];
+
+    snprintf(folder, sizeof(folder), "%s/originals", state_dir);
+    originals_name(state_dir, path, kept);
+    kept_name(state_dir, path, ".absent", absent);
+    return disk_make_folder(folder, 0700, e) || keep_absence(absent, kept, e) ? -1 : 0;
+}

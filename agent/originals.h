@@ -16,4 +16,8 @@ void originals_name(const char *state_dir, const char *path, char out[PATH_MAX])
 int originals_keep(const char *state_dir, const char *path, bool is_folder, struct err *e)
     __attribute__((warn_unused_result));
 
+/* That there was nothing, whatever lies there now: it is Lockstep's own. */
+int originals_keep_absence(const char *state_dir, const char *path, struct err *e)
+    __attribute__((warn_unused_result));
+
 #endif

@@ -98,7 +98,9 @@ static bool forget(const char *path, size_t *entries_left)
     place_sweep(path, NULL, 0, entries_left);
     if (!*entries_left)
         return false;
-    log_info("a place is no destination any more", "path", path, "stays", "as it is");
+    log_warn("a place is no destination any more: what was applied there stays as it is, and "
+             "secrets in it, too",
+             "path", path, "remedy", "remove it when nobody reads it");
     return true;
 }
 

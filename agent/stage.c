@@ -207,6 +207,21 @@ static int lay_originals(const struct agent *a, const struct work *w,
     return w->is_forced ? 0 : -1;
 }
 
+/* A destination may have moved since the active document was applied. What of it cannot be opened
+ * is compared with nothing. */
+static int mark_own(struct agent *a, const struct target *t, struct err *e)
+{
+    const struct content *active = &a->durable[t->scope].active;
+    SCOPED(document_free) struct document *document = NULL;
+    struct render_source source;
+    struct err ignored;
+
+    if (hash_is_zero(&active->hash) || secrets_document(a, active, &document, &ignored))
+        return 0;
+    source = agent_source(a, t->scope, document, &active->hash);
+    return files_mark_own(&source, a->settings->state_dir, e);
+}
+
 static int render_target(struct agent *a, const struct work *w, const struct target *t,
                          struct err *e)
 {
@@ -222,7 +237,8 @@ static int render_target(struct agent *a, const struct work *w, const struct tar
     source = agent_source(a, t->scope, document, &t->content.hash);
     if (!document) /* revision 0: the originals */
         return lay_originals(a, w, &source, e);
-    if (files_keep_originals(scope, a->settings->state_dir, is_untouched, e))
+    if (mark_own(a, t, e) ||
+        files_keep_originals(scope, a->settings->state_dir, is_untouched, e))
         return -1;
     if (readers_stage(a, t->scope, document, &t->content.hash, e))
         return -1;

@@ -1,5 +1,6 @@
 """sealed.py - secrets on the servers: fetched inside CURVE, sealed at rest, in files for their readers, shredded."""
 import os
+import signal
 import subprocess
 
 from kit import BUILD, Agent, World, check, contains, equal, read, wait_until
@@ -180,4 +181,19 @@ def test_destroyed(world):
     destroy(world, newest)
     world.one.start()
     wait_until(lambda: world.one.process.log_has(f"version={newest}"), "it shreds when it is back")
+    check_nowhere(world)
+
+
+def test_path_changed(world):
+    """the path of a secret's file changes: what Lockstep writes at the new one is no original, and lies in no copy; of the old file it is said that it stays"""
+    roll(world, db_password=f"{PLAIN}-9")
+    old, world.password = world.password, f"{world.files}/moved"
+    world.one.scope_settings = world.one.scope_settings.replace(f"-> {old}", f"-> {world.password}")
+    world.one.write_settings()
+    world.one.process.send(signal.SIGHUP)
+    wait_until(lambda: os.path.exists(world.password), "it is written at its new path")
+    equal(read(world.password), f"{PLAIN}-9", "the new file")
+    check(world.one.process.log_has("a place is no destination any more", "secrets in it", old), "the file that stays is told of")
+    roll(world, db_password=f"{PLAIN}-10")
+    equal((read(world.password), read(old)), (f"{PLAIN}-10", f"{PLAIN}-9"), "the new file, and the one that is the server's own again")
     check_nowhere(world)

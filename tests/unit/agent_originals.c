@@ -1,0 +1,105 @@
+/* agent_originals.c - tests that what Lockstep wrote is no original, and no secret lies among them. */
+#include "agent/originals.h"
+
+#include "tests/unit/files_kit.h"
+
+#define SECRET "hunter2"
+
+static int revert(void)
+{
+    return files_apply(FROM(NULL, nothing), state, &e);
+}
+
+static int take_over(const struct document *d, struct hash hash)
+{
+    return files_keep_originals(scope, state, false, &e) || files_stage(FROM(d, hash), &e) ||
+                   files_apply(FROM(d, hash), state, &e)
+               ? -1
+               : 0;
+}
+
+/* A destination that is new in the settings of an agent whose document is active. */
+START_TEST(test_what_is_written_at_a_new_place_is_no_original)
+{
+    bool is_group = _i;
+    const char *path = is_group ? group : single;
+    SCOPED(document_free) struct document *d = NULL;
+    struct hash hash;
+
+    begin_files();
+    ck_assert_int_eq(unlink(single) | unlink(member) | rmdir(group), 0);
+    if (is_group)
+        add_group();
+    add_file(is_group ? member : single, is_group ? 0 : AGENT_NO_GROUP);
+    d = document_with(SECRET, true, &hash);
+    ck_assert_int_eq(files_refill(FROM(d, hash), state, &e), 0);
+    ck_assert(temp_holds(is_group ? member : single, SECRET));
+    ck_assert_int_eq(take_over(d, hash), 0);
+    ck_assert_int_eq(originals_look(state, path), ORIGINAL_ABSENT);
+    ck_assert_int_eq(revert(), 0);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    end_files();
+}
+END_TEST
+
+/* Somebody moved it there, or an agent of before wrote it. */
+START_TEST(test_what_shows_the_active_secret_is_no_original)
+{
+    bool is_group = _i;
+    const char *path = is_group ? group : single, *file = is_group ? member : single;
+    SCOPED(document_free) struct document *d = NULL;
+    struct hash hash;
+
+    begin_files();
+    temp_write(file, SECRET, 0600);
+    if (is_group)
+        add_group();
+    add_file(file, is_group ? 0 : AGENT_NO_GROUP);
+    d = document_with(SECRET, true, &hash);
+    ck_assert_int_eq(files_mark_own(FROM(d, hash), state, &e), 0);
+    ck_assert_int_eq(originals_look(state, path), ORIGINAL_ABSENT);
+    ck_assert_int_eq(take_over(d, hash), 0);
+    ck_assert_int_eq(originals_look(state, path), ORIGINAL_ABSENT);
+    end_files();
+}
+END_TEST
+
+START_TEST(test_what_is_not_lockstep_s_stays_an_original)
+{
+    bool is_secret = _i;
+    SCOPED(document_free) struct document *d = NULL;
+    struct hash hash;
+
+    begin_files(); /* "mine" lies there */
+    add_file(single, AGENT_NO_GROUP);
+    d = document_with(is_secret ? SECRET : "mine", is_secret, &hash);
+    ck_assert_int_eq(files_mark_own(FROM(d, hash), state, &e), 0);
+    ck_assert_int_eq(originals_look(state, single), ORIGINAL_UNKNOWN);
+    ck_assert_int_eq(take_over(d, hash), 0);
+    ck_assert_int_eq(originals_look(state, single), ORIGINAL_FILE);
+    ck_assert_int_eq(revert(), 0);
+    ck_assert(temp_holds(single, "mine"));
+    /* what was kept is not forgotten for what lies there later */
+    ck_assert_int_eq(take_over(d, hash), 0);
+    ck_assert_int_eq(files_mark_own(FROM(d, hash), state, &e), 0);
+    ck_assert_int_eq(originals_look(state, single), ORIGINAL_FILE);
+    end_files();
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("agent_originals");
+    TCase *t = tcase_create("agent_originals");
+    SRunner *r = srunner_create(s);
+    int failed;
+
+    suite_add_tcase(s, t);
+    tcase_add_loop_test(t, test_what_is_written_at_a_new_place_is_no_original, 0, 2);
+    tcase_add_loop_test(t, test_what_shows_the_active_secret_is_no_original, 0, 2);
+    tcase_add_loop_test(t, test_what_is_not_lockstep_s_stays_an_original, 0, 2);
+    srunner_run_all(r, CK_NORMAL);
+    failed = srunner_ntests_failed(r);
+    srunner_free(r);
+    return failed ? 1 : 0;
+}
