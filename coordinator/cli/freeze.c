@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/duration.h"
 #include "common/name.h"
+#include "coordinator/cli/suggest.h"
 #include "coordinator/cli/table.h"
 
 const struct command_option freeze_set_options[] = {
@@ -70,6 +71,8 @@ int freeze_set(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, &e);
     if (!cli_print_object(cli, reply.body, "name"))
         printf("freeze %s is set\n", argv[0]);
+    if (service)
+        suggest_service(cli, service);
     return CLI_DONE;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "coordinator/cli/suggest.h"
 #include "coordinator/cli/table.h"
 
 const struct command_option schema_get_options[] = {
@@ -147,6 +148,7 @@ int schema_set(struct cli *cli, int argc, char **argv)
     if (!cli_print_object(cli, reply.body, "config_key"))
         printf("the schema of %s is version %lld\n", argv[1], cli_number(reply.body, "version"));
     warn_of_violations(reply.body);
+    suggest_service(cli, argv[0]);
     return CLI_DONE;
 }
 

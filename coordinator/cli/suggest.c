@@ -198,6 +198,46 @@ void suggest_after(struct cli *cli, const struct err *e)
     json_decref(names);
 }
 
+static void warn_unknown(const char *what, json_t *names, const char *name)
+{
+    const char *meant;
+
+    if (names && !strpbrk(name, "*?") && !suggest_has(names, name)) {
+        meant = suggest_nearest(names, name, false);
+        cli_warn("there is no %s %s", what, name);
+        if (meant)
+            fprintf(stderr, "Did you mean %s?\n", meant);
+    }
+    json_decref(names);
+}
+
+void suggest_environment(struct cli *cli, const char *name)
+{
+    warn_unknown("environment", names_of(cli, "/api/v1/environments", "environments"),
+                 name_environment(name));
+}
+
+/* Scopes are what is listed; a service is the beginning of one. */
+void suggest_service(struct cli *cli, const char *name)
+{
+    json_t *scopes = names_of(cli, "/api/v1/services", "services"), *names, *one;
+    size_t i;
+
+    if (!scopes)
+        return;
+    names = json_array();
+    json_array_foreach(scopes, i, one) {
+        const char *text = json_string_value(one);
+        json_t *service = json_stringn(text, strcspn(text, "/"));
+
+        if (!suggest_has(names, json_string_value(service)))
+            json_array_append(names, service);
+        json_decref(service);
+    }
+    json_decref(scopes);
+    warn_unknown("service", names, name);
+}
+
 void suggest_scope(struct cli *cli, const struct ref_scope *scope)
 {
     json_t *names = names_of(cli, "/api/v1/services", "services");

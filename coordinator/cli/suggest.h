@@ -25,6 +25,10 @@ bool suggest_has(const struct json_t *names, const char *given);
 /* After an answer that something does not exist: asks what there is, and says on standard error
  * what was probably meant. Says nothing about other errors, and asks nothing then. */
 void suggest_after(struct cli *cli, const struct err *e);
+/* Warns when there is no such environment, or no such service, and says which was probably meant:
+ * what is made for one may come before it, but rarely does. "*" and globs are nobody's name. */
+void suggest_environment(struct cli *cli, const char *name);
+void suggest_service(struct cli *cli, const char *name);
 /* The same of a scope that exists and that nobody reads. */
 void suggest_scope(struct cli *cli, const struct ref_scope *scope);
 

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/duration.h"
 #include "common/name.h"
+#include "coordinator/cli/suggest.h"
 #include "coordinator/cli/table.h"
 
 #define SAME_MAX 16
@@ -100,6 +101,18 @@ static int build_body(const struct cli *cli, const char *name, json_t *body, str
     return add_expiry(cli, body, e);
 }
 
+/* Of its options; who brings a file of grants has looked at them. */
+static void warn_of_names(struct cli *cli)
+{
+    const char *environment = command_option(&cli->line, "environment");
+    const char *service = command_option(&cli->line, "service");
+
+    if (environment)
+        suggest_environment(cli, environment);
+    if (service)
+        suggest_service(cli, service);
+}
+
 int token_create(struct cli *cli, int argc, char **argv)
 {
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -119,6 +132,7 @@ int token_create(struct cli *cli, int argc, char **argv)
     json_decref(body);
     if (rc != 0)
         return cli_fail(cli, &e);
+    warn_of_names(cli);
     if (cli_print_object(cli, reply.body, "id"))
         return CLI_DONE;
     cli_note("token %s of %s: it is shown this once", cli_text(reply.body, "id"), argv[0]);

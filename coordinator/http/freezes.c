@@ -10,6 +10,7 @@
 #include "coordinator/http/fields.h"
 #include "coordinator/http/policies.h"
 #include "coordinator/http/transaction.h"
+#include "coordinator/store/environments.h"
 #include "coordinator/store/freezes.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/trail.h"
@@ -100,6 +101,28 @@ static const char *read_time(const struct fields *f, const char *name)
     return text ? text : "";
 }
 
+/* One that is over already freezes nothing, and whoever set it believes in it. */
+static void check_end(const struct fields *f, const struct freeze *freeze)
+{
+    int64_t from_ms, until_ms;
+
+    if (!*freeze->ends_at || clock_parse(freeze->ends_at, &until_ms) < 0)
+        return;
+    if (until_ms <= clock_wall_ms())
+        fields_problem(f, "ends_at", "lies in the past: such a freeze would freeze nothing");
+    else if (*freeze->starts_at && clock_parse(freeze->starts_at, &from_ms) == 0 &&
+             until_ms <= from_ms)
+        fields_problem(f, "ends_at", "must be later than starts_at");
+}
+
+/* It would freeze nothing, most likely because of a typing mistake. */
+static int check_environment(struct request *rq, const char *name, struct err *e)
+{
+    struct environment ignored;
+
+    return strcmp(name, "*") == 0 ? 0 : environments_get(rq->pg, name, &ignored, e);
+}
+
 static bool is_service_glob(const char *text)
 {
     return *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._-*?")];
@@ -119,6 +142,7 @@ static int read_body(struct request *rq, struct reply *re, struct freeze *out, s
     out->reason = fields_text(&f, "reason", true, 1000);
     out->starts_at = read_time(&f, "starts_at");
     out->ends_at = read_time(&f, "ends_at");
+    check_end(&f, out);
     if (!out->service)
         out->service = "*";
     if (!is_service_glob(out->service))
@@ -193,7 +217,7 @@ int freezes_put_one(struct request *rq, struct reply *re, struct err *e)
     bool is_new;
 
     if (read_body(rq, re, &f, e) < 0 || check_covered(rq, re, f.service, f.environment, e) < 0 ||
-        put(rq, re, &f, &is_new, e) < 0)
+        check_environment(rq, f.environment, e) < 0 || put(rq, re, &f, &is_new, e) < 0)
         return -1;
     if (is_new)
         reply_location(re, "/api/v1/freezes/%s", f.name);

@@ -37,6 +37,7 @@ def setup():
     ok("PUT", "/strategies/mine", HELD)
     ok("PUT", "/environments/prod", {"policy": "manual", "default_strategy": "canary"})
     ok("PUT", "/environments/stage", {"policy": "manual", "approvals": 1})
+    ok("PUT", "/environments/qa", {"policy": "manual"})
     ok("PUT", "/freezes/f", {"environment": "qa", "reason": "none"})
     for scope in (SCOPE, "web/stage", "base/prod", "web/dev"):
         for value in ("1", "2"):
