@@ -137,13 +137,6 @@ void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server)
     }
 }
 
-/* It goes that way back, or went it, and did not say yet how that ended: while it owes the answer,
- * the duty is there for what may fail. */
-static bool is_underway(const struct duty *duty, uint64_t obeyed)
-{
-    return duty->kind == DECISION_ROLLBACK && duty->dseq == obeyed;
-}
-
 /* An ACTIVATE is owed to who holds its slot; the others are asked to prepare first. */
 void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
                     uint64_t slot)
@@ -155,7 +148,7 @@ void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_
             continue;
         if (duty->dseq > obeyed && (!duty->attempt || duty->attempt == slot))
             bitset_add(&duty->owed, server);
-        else if (!is_underway(duty, obeyed))
+        else if (duty->dseq != obeyed)
             bitset_remove(&duty->owed, server);
     }
 }

@@ -58,7 +58,8 @@ struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt);
 void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* READY of an attempt that is decided: its ACTIVATE is owed now. */
 void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server);
-/* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. */
+/* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. How
+ * that ended stays owed until it is recorded. */
 void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
                     uint64_t slot);
 /* The newest decision of the scope failed on this server: a FINALIZE or ROLLBACK is owed once
