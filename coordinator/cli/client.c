@@ -323,8 +323,8 @@ static int is_no_coordinator(struct client *c, int status, struct err *e)
 
     excerpt(&c->answer, text);
     return err_code(e, ERR_UNAVAILABLE, "no_coordinator",
-                    "what answers at %s (address from %s) is no Lockstep coordinator (HTTP %d, %.60s: "
-                    "%s).\n"
+                    "what answers at %s (address from %s) is no Lockstep coordinator "
+                    "(HTTP %d, %.60s: %s).\n"
                     "Nothing was done. Another address: --addr URL, LOCKSTEP_ADDR or --context",
                     c->context.address, c->context.source, status, content_type(c), text);
 }
@@ -386,9 +386,9 @@ static bool is_text(const json_t *object, const char *name, const char *wanted)
     return text && strcmp(text, wanted) == 0;
 }
 
-/* Is that a coordinator? Asked once, without the token: login pages and proxies answer as well, with
- * any status. A gateway that lets the API alone through may refuse /version; behind it the API itself
- * says that it wants a token. One that is full or busy says so in the API's form. */
+/* Is that a coordinator? Asked once, without the token: login pages and proxies answer as well,
+ * with any status. A gateway that lets the API alone through may refuse /version; behind it the API
+ * itself says that it wants a token. One that is full or busy says so in the API's form. */
 static int greet(struct client *c, struct err *e)
 {
     SCOPED_REPLY struct client_reply version = { 0 }, self = { 0 };

@@ -207,8 +207,8 @@ const struct command commands[] = {
       server_enroll_options, 2, 2, server_enroll },
     { "server", "allow", "NAME", "Say anew what an enrolled server may read",
       "--scope names all of it, in place of what the enrolment allowed before. What the server\n"
-      "reads beyond that ends at once, here and for what is sent to it; what its agent was refused\n"
-      "before is granted the next time it asks. Key, labels and history stay.",
+      "reads beyond that ends at once, here and for what is sent to it; what its agent was\n"
+      "refused before is granted the next time it asks. Key, labels and history stay.",
       "  lockstep server allow web-1 --scope 'payments/*' --scope web/prod --reason 'a new shop'",
       server_allow_options, 1, 1, server_allow },
     { "server", "revoke", "NAME…", "Shut a server out, at once", NULL, NULL, NULL, 1, -1,

@@ -46,6 +46,7 @@
     X(unknown_subscription)     \
     X(unknown_token)            \
     X(unknown_version)          \
+    X(unreadable_row)           \
     X(unsupported_media_type)   \
     X(values_violate)           \
     X(version_conflict)         \

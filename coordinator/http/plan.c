@@ -335,8 +335,8 @@ int plan_json(struct request *rq, const struct plan *p, struct json_t **out, str
     *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i,s:b,s:o}", "dry_run", 1,
                      "plan", p->hash, "changes", changes, "strategy",
                      rowjson(p->strategy, "strategy of a plan", p->hash), "strategy_name",
-                     p->strategy_name, "servers", (int)p->server_count, "stages", stages, "unreachable",
-                     unreachable_json(p), "rolled_back", rolled_back,
+                     p->strategy_name, "servers", (int)p->server_count, "stages", stages,
+                     "unreachable", unreachable_json(p), "rolled_back", rolled_back,
                      "approvals", (int)p->approvals, "pauses_for_secrets",
                      p->is_pausing_for_secrets, "blocked_by", blocked);
     MUST(*out);

@@ -207,10 +207,11 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
         out,
         json_pack("{s:o,s:s,s:s,s:b,s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:o,s:o}", "strategy",
                   rowjson(v->strategy, "strategy of a rollout", v->id), "strategy_name",
-                  v->strategy_name, "note", v->note, "break_glass", v->is_break_glass, "created_by", v->created_by,
-                  "created_at", v->created_at, "started_at", text_or_null(v->started_at),
-                  "finished_at", text_or_null(v->finished_at), "counts", counts_json(&p->all),
-                  "check_failing", (json_int_t)p->all.failing, "unreachable",
+                  v->strategy_name, "note", v->note, "break_glass", v->is_break_glass,
+                  "created_by", v->created_by, "created_at", v->created_at,
+                  "started_at", text_or_null(v->started_at), "finished_at",
+                  text_or_null(v->finished_at), "counts", counts_json(&p->all), "check_failing",
+                  (json_int_t)p->all.failing, "unreachable",
                   (json_int_t)(v->is_final ? p->away : p->fleet.unreachable), "stages", stages,
                   "latency_ms", json_null()));
     add_approvals(v, out);

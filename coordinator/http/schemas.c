@@ -327,9 +327,9 @@ static int reply_put(struct request *rq, struct reply *re, struct writing *w, st
     if (schemas_get(rq->pg, w->service, w->key, w->version, &rows, e) < 0)
         return -1;
     if (rows_count(rows) != 1)
-        return err_code(e, ERR_CONFLICT, "conflict",
-                        "version %" PRIu64 " of the schema of %.200s is gone already", w->version,
-                        w->key);
+        return err_set(e, ERR_CONFLICT,
+                       "version %" PRIu64 " of the schema of %.200s is gone already", w->version,
+                       w->key);
     r = schema_row_at(rows, 0);
     body = row_json(&r);
     json_object_set_new(body, "changed", json_boolean(w->is_changed));

@@ -3,8 +3,9 @@
  * Those who ask take turns: requests of one token lie in one lane, lanes are served one request at
  * a time in a circle, and no lane has all workers at work for it, where there are several. So one
  * token that asks for much waits for itself. Tokens are dealt out to lanes by a hash that nobody
- * outside can know; whose token is not known to be good goes by the address. An exchange whose handler wants to wait is kept aside without a
- * thread and run again after workers_wake, at the latest after a second.
+ * outside can know; whose token is not known to be good goes by the address. An exchange whose
+ * handler wants to wait is kept aside without a thread and run again after workers_wake, at the
+ * latest after a second.
  */
 #ifndef COORDINATOR_HTTP_WORKERS_H
 #define COORDINATOR_HTTP_WORKERS_H

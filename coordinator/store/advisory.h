@@ -18,6 +18,8 @@
 #define ADVISORY_PARENTS "7310873522"                 /* parents of scopes are named */
 #define ADVISORY_SCHEMAS "723051, hashtext($1)"       /* of the service $1 */
 #define ADVISORY_SCOPES "723052, 0"                   /* how many scopes there are */
+#define ADVISORY_SERVERS "723054, 0"                  /* how many servers are enrolled */
+#define ADVISORY_TOKENS "7310873523"                  /* which token was made with which */
 #define ADVISORY_SUBSCRIPTIONS "723053, hashtext($1)" /* how many the owner $1 has */
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"
@@ -47,7 +48,7 @@ static int check_room(struct pg *pg, const char *name, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(hashtext('lockstep servers'))", e) < 0 ||
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(" ADVISORY_SERVERS ")", e) < 0 ||
         pg_query(pg, "SELECT count(*) FROM server", NULL, 0, &rows, e) < 0)
         return -1;
     if (rows_int(rows, 0, 0) < servers_max)

@@ -10,16 +10,12 @@
 #include "common/clock.h"
 #include "common/digest.h"
 #include "common/name.h"
+#include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/sqltime.h"
 
 #define ID_SIZE (TOKEN_ID_SIZE - 1)
 #define SECRET_SIZE 43 /* of 62 characters: 256 bits */
-
-/* Tokens are made beside each other, and none while a token ends with those below it: one that is
- * not committed yet would not be seen, and would outlive its maker. Any number will do, as long as
- * every lockstepd takes the same. */
-#define TREE_LOCK "7310873523"
 
 static const char alphabet[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -67,7 +63,9 @@ int tokens_create(struct pg *pg, const struct token_new *token, char id_out[TOKE
     if (random_text(id_out, ID_SIZE, e) < 0 || random_text(secret, SECRET_SIZE, e) < 0)
         return -1;
     digest_sha256(secret, SECRET_SIZE, &hash);
-    if (pg_exec(pg, "SELECT pg_advisory_xact_lock_shared(" TREE_LOCK ")", e) < 0 ||
+    /* Tokens are made beside each other, and none while a token ends with those below it: one that
+     * is not committed yet would not be seen, and would outlive its maker. */
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock_shared(" ADVISORY_TOKENS ")", e) < 0 ||
         PG_QUERY(pg,
                  "INSERT INTO token (token_id, name, secret_hash, grants, expires_at, created_by, "
                  "subject, made_by) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE $8::text IS NULL "
@@ -193,7 +191,7 @@ int tokens_revoke(struct pg *pg, const char *id, bool is_with_issued, struct row
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(" TREE_LOCK ")", e) < 0 ||
+    if (pg_exec(pg, "SELECT pg_advisory_xact_lock(" ADVISORY_TOKENS ")", e) < 0 ||
         PG_QUERY(pg, "SELECT 1 FROM token WHERE token_id = $1 FOR UPDATE", &rows, e,
                  PARAM_TEXT(id)) < 0)
         return -1;

