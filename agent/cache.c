@@ -2,6 +2,8 @@
 #include "agent/cache.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "agent/cache_inside.h"
@@ -34,12 +36,41 @@ int cache_is_corrupt(const struct cache *c, const char *what, struct err *e)
                    "they are", what, c->folder);
 }
 
+/* What is open is what has the name. */
+static bool is_same(int fd, const char *folder, const char *name)
+{
+    char path[PATH_MAX + 16];
+    struct stat open, named;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return fstat(fd, &open) == 0 && stat(path, &named) == 0 && open.st_dev == named.st_dev &&
+           open.st_ino == named.st_ino;
+}
+
+/* A file that somebody removed takes every write, and nobody will ever read it. */
+static int check_there(const struct cache *c, struct err *e)
+{
+    mdb_filehandle_t fd = -1;
+
+    if (mdb_env_get_fd(c->env, &fd) == 0 && is_same(fd, c->folder, "data.mdb") &&
+        (c->lock_fd < 0 || is_same(c->lock_fd, c->folder, "lock")))
+        return 0;
+    return err_code(e, ERR_SYSTEM, "io",
+                    "the state folder %.300s was removed or replaced while the agent ran, and what "
+                    "is promised now would be on no disk: start the agent anew",
+                    c->folder);
+}
+
 int cache_commit(struct cache *c, MDB_txn **txn, const char *what, struct err *e)
 {
     MDB_txn *taken = *txn;
     int rc;
 
     *txn = NULL;
+    if (check_there(c, e)) {
+        mdb_txn_abort(taken);
+        return -1;
+    }
     rc = mdb_txn_commit(taken);
     return rc ? cache_trouble(c, what, rc, e) : 0;
 }

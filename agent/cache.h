@@ -4,6 +4,9 @@
  * is verified when the cache is opened: a record whose seal does not fit is an error that names
  * folder and remedy; a document whose hash does not fit is dropped, counted, and fetched again.
  *
+ * The folder may go while it is open: LMDB would write on into a file without a name. So nothing is
+ * committed when what is open is not what has the name any more: code "io".
+ *
  * Space is reserved before anything is promised: cache_put_documents writes the documents and
  * allocates blocks for the small transactions that follow, so that obeying does not fail on a full
  * disk. Errors of a full disk carry the code "nospace", all others "io".
