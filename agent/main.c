@@ -11,6 +11,7 @@
 #include "agent/exec.h"
 #include "agent/keys.h"
 #include "agent/loop.h"
+#include "agent/own_key.h"
 #include "agent/reading.h"
 #include "agent/settings.h"
 #include "common/core_dump.h"
@@ -145,6 +146,10 @@ static int run_check_settings(const struct arguments *args)
 
     if (agent_settings_load(path, &settings, &e))
         return fail(&e);
+    if (own_keys_check_outer(settings.secrets_key_file, &e)) {
+        agent_settings_fini(&settings);
+        return fail(&e);
+    }
     printf("%s: fine, %u scope%s\n", path, settings.scope_count,
            settings.scope_count == 1 ? "" : "s");
     agent_settings_fini(&settings);

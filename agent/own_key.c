@@ -44,6 +44,26 @@ static int read_file(const char *what, const char *path, char *out, size_t room,
     return 0;
 }
 
+static int read_outer(const char *path, char out[OUTER_MAX], size_t *size_out, struct err *e)
+{
+    if (read_file("secrets_key_file", path, out, OUTER_MAX, size_out, e))
+        return -1;
+    return *size_out < OUTER_LEAST
+               ? err_set(e, ERR_INVALID, "secrets_key_file %s: it has %zu bytes; give it at least "
+                         "%d random ones", path, *size_out, OUTER_LEAST)
+               : 0;
+}
+
+int own_keys_check_outer(const char *path, struct err *e)
+{
+    char outer[OUTER_MAX];
+    size_t size = 0;
+    int rc = path ? read_outer(path, outer, &size, e) : 0;
+
+    seal_wipe(outer, sizeof(outer));
+    return rc;
+}
+
 static int derive(const char *outer_path, struct own_keys *keys, struct err *e)
 {
     char outer[OUTER_MAX];
@@ -54,11 +74,8 @@ static int derive(const char *outer_path, struct own_keys *keys, struct err *e)
         keys->items[i].key = keys->items[i].raw;
     if (!outer_path)
         return 0;
-    if (read_file("secrets_key_file", outer_path, outer, sizeof(outer), &size, e))
+    if (read_outer(outer_path, outer, &size, e))
         return -1;
-    if (size < OUTER_LEAST)
-        return err_set(e, ERR_INVALID, "secrets_key_file %s: it has %zu bytes; give it at least %d "
-                       "random ones", outer_path, size, OUTER_LEAST);
     for (unsigned i = 0; i < keys->count; i++) {
         digest_hmac_sha256(outer, size, keys->items[i].raw.bytes, SEAL_KEY_SIZE, &mac);
         memcpy(keys->items[i].key.bytes, mac.bytes, SEAL_KEY_SIZE);

@@ -51,4 +51,7 @@ void own_keys_wrap(const struct own_keys *keys, const struct seal_key *data_key,
 int own_keys_unwrap(const struct own_keys *keys, const struct envelope_wrapped *wrapped,
                     struct seal_key *data_key_out) __attribute__((warn_unused_result));
 
+/* Would the file of the setting secrets_key_file do? NULL: there is none, which is fine. */
+int own_keys_check_outer(const char *path, struct err *e) __attribute__((warn_unused_result));
+
 #endif

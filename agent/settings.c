@@ -100,6 +100,18 @@ static bool next_item(const char **rest, const char **item_out, size_t *size_out
     return size > 0;
 }
 
+/* tcp://HOST:PORT. ZeroMQ takes 99999 for what is left of it in 16 bits, and knocks there. */
+static bool is_address(const char *item, size_t size)
+{
+    const char *colon = memrchr(item, ':', size);
+    size_t digits = colon ? (size_t)(item + size - colon - 1) : 0;
+
+    if (strncmp(item, "tcp://", 6) != 0 || colon < item + 7 || !digits || digits > 5 ||
+        strspn(colon + 1, "0123456789") < digits)
+        return false;
+    return strtoul(colon + 1, NULL, 10) >= 1 && strtoul(colon + 1, NULL, 10) <= 65535;
+}
+
 static int split_coordinators(struct agent_settings *s, struct err *e)
 {
     const char *rest = s->coordinators_text ? s->coordinators_text : "";
@@ -110,9 +122,9 @@ static int split_coordinators(struct agent_settings *s, struct err *e)
         if (s->coordinator_count == AGENT_COORDINATORS_MAX)
             return err_set(e, ERR_INVALID, "[agent] coordinators: at most %d addresses",
                            AGENT_COORDINATORS_MAX);
-        if (size < 9 || strncmp(item, "tcp://", 6) != 0 || !memchr(item + 6, ':', size - 6))
+        if (size < 9 || !is_address(item, size))
             return err_set(e, ERR_INVALID, "[agent] coordinators: \"%.*s\" is not an address like "
-                           "tcp://host:7781", (int)size, item);
+                           "tcp://host:7781; a port is a number up to 65535", (int)size, item);
         s->coordinators[s->coordinator_count++] = duplicate(item, size);
     }
     if (!s->coordinator_count)
@@ -145,18 +157,36 @@ static int split_labels(struct agent_settings *s, struct err *e)
     return 0;
 }
 
-static int fill_server_key(struct agent_settings *s, struct err *e)
+/* The coordinators' own key file begins with the public key, too, and its second line is a secret
+ * that no agent's machine may have. */
+static int read_server_key(struct agent_settings *s, struct err *e)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
+    const char *text;
+    size_t size;
 
+    if (buffer_read_file(&b, s->server_key_file, 4096, e))
+        return err_wrap(e, "[agent] server_key_file");
+    buffer_add_text(&b, "");
+    text = b.data;
+    size = strcspn(text, " \t\r\n");
+    s->server_key = duplicate(text, size);
+    if (!text[size + strspn(text + size, " \t\r\n")])
+        return 0;
+    explicit_bzero(b.data, b.size);
+    return err_set(e, ERR_INVALID,
+                   "[agent] server_key_file: %.300s holds more than one key, as the coordinators' "
+                   "secret key file does: take it from this machine, and give router.key.pub",
+                   s->server_key_file);
+}
+
+static int fill_server_key(struct agent_settings *s, struct err *e)
+{
     if (s->server_key && s->server_key_file)
         return err_set(e, ERR_INVALID, "[agent] server_key and server_key_file are both set: "
                        "keep one of them");
-    if (s->server_key_file) {
-        if (buffer_read_file(&b, s->server_key_file, 4096, e))
-            return err_wrap(e, "[agent] server_key_file");
-        s->server_key = duplicate(b.data ? b.data : "", b.data ? strcspn(b.data, " \t\r\n") : 0);
-    }
+    if (s->server_key_file && read_server_key(s, e))
+        return -1;
     if (!s->server_key)
         return err_set(e, ERR_INVALID, "[agent] server_key is missing: it is the coordinators' "
                        "public key, printed by lockstepd at its start");

@@ -1,6 +1,7 @@
 /* agent_settings.c - tests of the agent's settings file: what it accepts, where it says what is wrong. */
 #include "agent/settings.h"
 
+#include "agent/own_key.h"
 #include "tests/unit/temp_folder.h"
 
 #define KEY "0123456789abcdefghijABCDEFGHIJ0123456789"
@@ -121,12 +122,56 @@ START_TEST(test_mistakes_are_named_with_their_line)
 }
 END_TEST
 
+/* The private half of the coordinators' key has no business on a server. */
+START_TEST(test_the_coordinators_own_key_file_is_refused)
+{
+    char own[TEMP_PATH / 2], file[TEMP_PATH], text[2 * TEMP_PATH];
+
+    temp_make(own);
+    snprintf(file, sizeof(file), "%s/key", own);
+    snprintf(text, sizeof(text), "[agent]\ncoordinators = tcp://a:1\nserver_key_file = %s\n"
+             "[scope a/b]\nreload = x\n", file);
+    temp_write(file, KEY "\n" KEY "\n", 0600);
+    refused(text, 0, "router.key.pub");
+    temp_write(file, " " KEY "\n", 0600);
+    refused(text, 0, "server_key");
+    temp_write(file, KEY " \r\n", 0644);
+    ck_assert_msg(load(text) == 0, "%s", e.text);
+    ck_assert_str_eq(settings.server_key, KEY);
+    agent_settings_fini(&settings);
+    temp_remove(own);
+}
+END_TEST
+
+/* What ends the start is found by check-settings before. */
+START_TEST(test_the_outer_key_is_checked)
+{
+    char own[TEMP_PATH / 2], file[TEMP_PATH];
+
+    temp_make(own);
+    snprintf(file, sizeof(file), "%s/outer", own);
+    ck_assert_int_eq(own_keys_check_outer(NULL, &e), 0);
+    ck_assert_int_eq(own_keys_check_outer(file, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.text, file));
+    temp_write(file, "short", 0400);
+    ck_assert_int_eq(own_keys_check_outer(file, &e), -1);
+    temp_write(file, "0123456789abcdef0123456789abcdef", 0644);
+    ck_assert_int_eq(own_keys_check_outer(file, &e), -1);
+    temp_write(file, "0123456789abcdef0123456789abcdef", 0400);
+    ck_assert_int_eq(own_keys_check_outer(file, &e), 0);
+    temp_remove(own);
+}
+END_TEST
+
 START_TEST(test_the_whole_must_fit)
 {
     refused(AGENT, 0, "nothing to do");
     refused("[agent]\nserver_key = " KEY "\n[scope a/b]\nreload = x\n", 0, "coordinators");
     refused("[agent]\ncoordinators = host:1\nserver_key = " KEY "\n[scope a/b]\nreload = x\n", 0,
             "tcp://");
+    refused("[agent]\ncoordinators = tcp://127.0.0.1:99999\n[scope a/b]\nreload = x\n", 0, "65535");
+    refused("[agent]\ncoordinators = tcp://a:0\n[scope a/b]\nreload = x\n", 0, "65535");
+    refused("[agent]\ncoordinators = tcp://a:1x\n[scope a/b]\nreload = x\n", 0, "65535");
     refused("[agent]\ncoordinators = tcp://a:1\n[scope a/b]\nreload = x\n", 0, "server_key");
     refused("[agent]\ncoordinators = tcp://a:1\nserver_key = short\n[scope a/b]\nreload = x\n", 0,
             "40");
@@ -209,6 +254,8 @@ int main(void)
 
     tcase_add_test(t, test_everything_is_read);
     tcase_add_test(t, test_mistakes_are_named_with_their_line);
+    tcase_add_test(t, test_the_coordinators_own_key_file_is_refused);
+    tcase_add_test(t, test_the_outer_key_is_checked);
     tcase_add_test(t, test_the_whole_must_fit);
     tcase_add_test(t, test_places_are_written_by_one_line);
     tcase_add_test(t, test_words_of_documents);
