@@ -3,6 +3,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -188,19 +189,25 @@ def test_who_went_away_frees_its_place(world):
 
 
 def core_of(argv, ready=None):
-    """Does this program leave a core dump when it is asked for one?"""
+    """Of a program that is asked for a core dump: did it leave one, its limit of them, is it another's for us?
+
+    Whether one is left says little where core_pattern leads elsewhere or the limit is 0 from the start. The limit is what
+    this user may have; and whoever cannot be dumped belongs to root in /proc, which another user than root sees."""
     pid = os.fork()
     if pid == 0:
         import resource
-        resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+        most = resource.RLIM_INFINITY if os.geteuid() == 0 else resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (most, most))
         os.dup2(os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
         os.execvp(argv[0], argv)
     wait_until(lambda: ready is None or (os.path.exists("said") and ready in read("said")), f"{argv[0]} says {ready}")
     time.sleep(0.5)
+    limit = re.search(r"Max core file size +(\S+)", read(f"/proc/{pid}/limits")).group(1)
+    is_others = os.stat(f"/proc/{pid}").st_uid != os.geteuid()
     os.kill(pid, signal.SIGABRT)
     status = os.waitpid(pid, 0)[1]
     equal(os.WTERMSIG(status), signal.SIGABRT, "how it ended")
-    return os.WCOREDUMP(status)
+    return os.WCOREDUMP(status), limit, is_others
 
 
 def test_no_core_dump(world):
@@ -208,13 +215,17 @@ def test_no_core_dump(world):
     folder = os.getcwd()
     os.chdir(world.folder)
     try:
-        print(f"     (a program that does not mind leaves {'one' if core_of(['sleep', '100']) else 'none'} here)")
+        dumped, limit, is_others = core_of(["sleep", "100"])
+        print(f"     (a program that does not mind leaves {'one' if dumped else 'none'} here)")
+        check(limit != "0" or os.geteuid() != 0, "a program that does not mind has a limit, or its owner tells")
+        equal(is_others, False, "a program that does not mind is its user's")
+        nothing = (False, "0", os.geteuid() != 0)
         one = Agent(world, "server-5", ["core/prod"])
         one.make_key()
         os.environ.pop("LOCKSTEP_CORE_DUMPS", None)
-        equal(core_of([f"{BUILD}/lockstep-agent", "--config", one.settings], "message=ready scopes"), False, "the agent")
+        equal(core_of([f"{BUILD}/lockstep-agent", "--config", one.settings], "message=ready scopes"), nothing, "the agent")
         c = world.coordinators[0]
         write("again.ini", read(c.settings).replace(str(c.http), str(free_port())).replace(str(c.router), str(free_port())))
-        equal(core_of([f"{BUILD}/lockstepd", "--config", "again.ini"], "message=ready http"), False, "lockstepd")
+        equal(core_of([f"{BUILD}/lockstepd", "--config", "again.ini"], "message=ready http"), nothing, "lockstepd")
     finally:
         os.chdir(folder)
