@@ -297,6 +297,12 @@ def test_bounds_of_the_unit(_):
     check(int(unit["TasksMax"]) >= workers + 64, f"TasksMax is {unit['TasksMax']}, workers may be {workers}")
 
 
+def test_set_group_id(_):
+    """the agent's unit lets folders keep their set-group-id bit: a group may replace one of mode 2775"""
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    check(not re.search(r"^RestrictSUIDSGID", read(f"{folder}/agent/lockstep-agent.service"), re.M), "set-id bits may be set")
+
+
 def test_units(_):
     """systemd-analyze takes both units and finds them hardened (where it is installed)"""
     if not shutil.which("systemd-analyze"):
