@@ -5,7 +5,8 @@
  * program could not read it. So what the old inode carries is given to the new one, as it was:
  *
  *   access lists (POSIX: access and default), user.*, security.* labels, trusted.*: all of them, or
- *   the file is refused while nothing is promised yet
+ *   the file is refused while nothing is promised yet. Of trusted.* the kernel tells only who has
+ *   CAP_SYS_ADMIN, which the shipped unit does not give: there they are not seen, and are lost
  *   access lists of NFSv4, which no other file system holds, and flags of chattr that a user sets
  *   (nodump, noatime, nocow, sync ...): where the file system can
  *
