@@ -21,7 +21,7 @@ const char *held_type(const struct lockstep_item *item)
     return names[item->type];
 }
 
-void held_value(const struct lockstep_item *item, struct buffer *out)
+static void held_value(const struct lockstep_item *item, struct buffer *out)
 {
     if (item->type == LOCKSTEP_SECRET)
         buffer_add_text(out, "null");

@@ -21,8 +21,6 @@ int held_render(const struct lockstep_snapshot *s, const char *format,
     __attribute__((warn_unused_result));
 
 const char *held_type(const struct lockstep_item *item);
-/* The value as JSON. */
-void held_value(const struct lockstep_item *item, struct buffer *out);
 
 /* What differs, in key order; `was` or `is` NULL for an added or a deleted key. before NULL: all
  * keys are new. Returns how many differ. */

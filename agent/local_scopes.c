@@ -47,7 +47,7 @@ struct local_scopes {
 
 /* ---- editions ---- */
 
-struct edition *edition_hold(struct edition *e)
+static struct edition *edition_hold(struct edition *e)
 {
     atomic_fetch_add(&e->holders, 1);
     return e;

@@ -39,7 +39,6 @@ struct edition {
     const struct lockstep_snapshot *snapshot;
     uint64_t revision;
 };
-struct edition *edition_hold(struct edition *e);
 void edition_release(struct edition *e); /* NULL is fine */
 SCOPED_FREE(struct edition, edition_release)
 

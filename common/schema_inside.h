@@ -206,7 +206,6 @@ int schema_check_circles(struct schema *s, struct err *e);
 
 /* schema_report.c: JSON pointers. */
 void schema_node_path(const struct schema_node *n, const char *keyword, struct buffer *out);
-void schema_at_path(const struct schema_at *at, struct buffer *out);
 
 /* schema_equal.c: numbers by value, objects in any order. */
 uint64_t schema_hash(struct schema_check *c, const json_t *value);

@@ -43,7 +43,7 @@ static void add_at(const struct schema_at *at, struct buffer *out)
         buffer_printf(out, "/%zu", at->index);
 }
 
-void schema_at_path(const struct schema_at *at, struct buffer *out)
+static void schema_at_path(const struct schema_at *at, struct buffer *out)
 {
     buffer_add(out, "", 0);
     add_at(at, out);
