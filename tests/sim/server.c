@@ -195,7 +195,7 @@ static void make_durable(struct world *w, unsigned who, const struct pending_sav
         MUST(v->disk.outbox_count <= OUTBOX_MAX);
         *e = s->entry;
         e->id = ++v->disk.next_outbox;
-        MUST(v->deed_count < 256);
+        MUST(v->deed_count < DEEDS_MAX);
         v->deeds[v->deed_count++] = (struct deed){ .number = e->number,
                                                       .word = e->word,
                                                       .scopes = e->scopes };

@@ -15,6 +15,7 @@
 #define QUEUE_MAX 64
 #define ORPHANS_MAX 8
 #define OUTBOX_MAX 48
+#define DEEDS_MAX 1024 /* outcomes of one server: what fails is tried again and again */
 #define SAVES_MAX 32
 #define LEADER_WORDS 32768
 #define HEARTBEAT_MS 1000
@@ -178,7 +179,7 @@ struct server {
     uint64_t lost_below;          /* promises up to here went with the disk */
     uint64_t behind;              /* attempt it refused for its base, last */
     unsigned deed_count;
-    struct deed deeds[256];
+    struct deed deeds[DEEDS_MAX];
 };
 
 struct content_row {
