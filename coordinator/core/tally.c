@@ -61,6 +61,16 @@ static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet
     return false;
 }
 
+/* One of these failed or refused, whoever said retry since, and did not apply after that. */
+static bool has_failed_before(const struct rollout *r, const struct bitset *members)
+{
+    for (uint32_t w = 0; w < members->word_count; w++)
+        for (uint64_t left = members->words[w] & ~r->applied.words[w]; left; left &= left - 1)
+            if (r->outcome[w * 64 + (uint32_t)__builtin_ctzll(left)] & 1)
+                return true;
+    return false;
+}
+
 /* A stage that passed, and by now nobody of it runs the candidate while some went back: what was
  * seen of it is gone. A stage of which nobody was there says nothing, either way. */
 static bool is_any_stage_deserted(const struct rollout *r)
@@ -70,7 +80,8 @@ static bool is_any_stage_deserted(const struct rollout *r)
 
         if ((s < r->stage || r->round.state == ROUND_PASSED || r->round.state == ROUND_VACANT) &&
             bitset_count_both(m, &r->applied) == 0 &&
-            bitset_count_both(m, &r->failed) + bitset_count_both(m, &r->silent) > 0)
+            (bitset_count_both(m, &r->failed) + bitset_count_both(m, &r->silent) > 0 ||
+             has_failed_before(r, m)))
             return true;
     }
     return false;
@@ -130,26 +141,15 @@ static struct count count_round(struct rollout *r, const struct fleet *fleet, bo
     return n;
 }
 
-/* Somebody of the stage failed in it, whoever said retry since, and did not apply after that. */
-static bool has_failed_before(const struct rollout *r)
-{
-    for (uint32_t w = 0; w < r->opened.word_count; w++) {
-        uint64_t left = r->stage_members[r->stage].words[w] | r->round.cohort.words[w];
-
-        for (left &= ~r->applied.words[w]; left; left &= left - 1)
-            if (r->outcome[w * 64 + (uint32_t)__builtin_ctzll(left)] & 1)
-                return true;
-    }
-    return false;
-}
-
 /* Nobody voted, nobody failed and nobody is there to be waited for: whoever is away had its time,
  * unless the strategy waits for it or calls that a failure. Members that were ready before the
  * decision and are away since are something else; those that came back without their slot, and
  * not on the base, are not. */
 static bool is_vacant(const struct rollout *r, const struct count *n, bool is_late)
 {
-    if (n->ok + n->tried + n->waited > 0 || (n->gone > 0 && !is_late) || has_failed_before(r))
+    if (n->ok + n->tried + n->waited > 0 || (n->gone > 0 && !is_late) ||
+        has_failed_before(r, &r->stage_members[r->stage]) ||
+        has_failed_before(r, &r->round.cohort))
         return false;
     if (n->gone == 0)
         return true;

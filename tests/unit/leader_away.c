@@ -167,6 +167,28 @@ START_TEST(test_a_stage_that_refused_is_not_passed_over)
 }
 END_TEST
 
+/* A failure of an attempt before the retry is told while the stage bakes that nobody applied: the
+ * database opens no further stage, and no leader asks for one. */
+START_TEST(test_a_bake_of_nothing_but_a_failure_is_lost)
+{
+    const struct member_load member = { .attempt_number = 3, .is_ready = true,
+                                        .outcome = outcome_rank(1, true) };
+
+    load.strategy.stages[0].max_failed.count = 1;
+    load.strategy.stages[0].bake_ms = 10000;
+    load.is_opened = load.is_attempt_decided = load.was_activated = true;
+    load.phase = PHASE_BAKING;
+    load.attempt = 2;
+    load.attempt_number = 3;
+    load.members = &member;
+    load.member_count = 1;
+    ck_assert(leader_load_rollout(l, &load, now));
+    everybody_says_hello();
+    wait_out(0xff, 12000);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
 START_TEST(test_a_deserted_stage_pauses_where_that_is_asked_for)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -192,6 +214,7 @@ int main(void)
         test_a_vacant_stage_that_failed_before_is_lost,
         test_a_stage_that_failed_is_not_passed_over,
         test_a_stage_that_refused_is_not_passed_over,
+        test_a_bake_of_nothing_but_a_failure_is_lost,
         test_a_deserted_stage_pauses_where_that_is_asked_for,
     };
 
