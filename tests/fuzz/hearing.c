@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define SERVERS 3      /* the last of them is revoked */
 #define UNSAVED_MAX 16 /* what a leader takes from one server that the database has not yet */
 #define STEPS_MAX 500  /* more than a server may say at once */
+#define FLOOD 20       /* times that the same is said at once */
 #define CONTENT "{\"n\":{\"t\":\"number\",\"v\":\"5\"}}"
 
 static const char *const keys[SERVERS + 1] = {
@@ -251,13 +252,14 @@ static void judge(void)
     }
 }
 
-/* Its session, or another one: of that, nothing but a HELLO is heard. */
+/* Its session, or another one: of that, nothing but a HELLO is heard. Some comes many times. */
 static void hear(struct input *in, unsigned who)
 {
     static uint8_t body[WIRE_MESSAGE_MAX];
     struct router_message m = { .body = body };
     struct roster_server *s = roster_by_key(edges.roster, keys[who]);
     uint32_t unsaved = s ? s->unsaved_acks : 0;
+    unsigned times;
     uint8_t flags;
     bool is_own;
 
@@ -274,7 +276,8 @@ static void hear(struct input *in, unsigned who)
     m.peer.id_size = 1;
     m.peer.id[0] = (uint8_t)(1 + byte(in) % 2);
     m.body_size = say(in, m.envelope.type, body, sizeof(body));
-    hearing_message(hearing, &m);
+    for (times = byte(in) % 8 ? 1 : FLOOD; times > 0; times--)
+        hearing_message(hearing, &m);
     MUST(!s || s->unsaved_acks == unsaved || m.envelope.session == s->session);
 }
 
