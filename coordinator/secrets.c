@@ -7,6 +7,8 @@
 #include "coordinator/keyring/key_file.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/settings.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/secrets.h"
 
 int secrets_open(const struct coordinator_settings *s, struct keyring **out, struct err *e)
 {
@@ -29,13 +31,34 @@ static int fail(const struct err *e)
     return 1;
 }
 
+/* The key is there; is it the one of the secrets? Where nobody named a database, and before there
+ * are tables, nothing can be compared. */
+static int check_database(const struct coordinator_settings *s, struct keyring *keyring,
+                          struct err *e)
+{
+    SCOPED(pg_close) struct pg *pg = NULL;
+    SCOPED(rows_free) struct rows *tables = NULL;
+    SCOPED(rows_free) struct rows *samples = NULL;
+
+    if (!s->is_database_named)
+        return 0;
+    if (pg_open(s->database_url, "lockstepd check-secrets", &pg, e) != 0 ||
+        pg_query(pg, "SELECT 1 WHERE to_regclass('secret_key') IS NOT NULL", NULL, 0, &tables,
+                 e) != 0)
+        return err_wrap(e, "the secrets of the database");
+    if (rows_count(tables) == 0)
+        return 0;
+    return secret_keys_samples(pg, &samples, e) || secret_keys_try(samples, keyring, e) ? -1 : 0;
+}
+
 int secrets_check_command(const struct coordinator_settings *s)
 {
     SCOPED(keyring_close) struct keyring *keyring = NULL;
     char newest[ENVELOPE_KEY_ID_SIZE];
     struct err e = { 0 };
 
-    if (secrets_open(s, &keyring, &e) != 0 || keyring_check(keyring, newest, &e) != 0)
+    if (secrets_open(s, &keyring, &e) != 0 || keyring_check(keyring, newest, &e) != 0 ||
+        check_database(s, keyring, &e) != 0)
         return fail(&e);
     printf("new secrets are wrapped by %s\n", newest);
     return 0;

@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/log.h"
 #include "common/pulse.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/pg.h"
@@ -24,6 +25,7 @@ struct census {
     pthread_cond_t changed;
     pthread_t thread;
     bool is_stopping;
+    bool is_told; /* the thread's own: that the key is another one is in the log */
     _Atomic bool is_available;
     _Atomic uint64_t secrets, destroyed, due;
 };
@@ -32,21 +34,34 @@ struct census {
 static void count(struct census *c)
 {
     char newest[ENVELOPE_KEY_ID_SIZE] = "";
+    SCOPED(rows_free) struct rows *samples = NULL;
     struct secret_counts counts;
     struct pg *pg;
     struct err e = { 0 };
     bool is_available = c->keyring && keyring_check(c->keyring, newest, &e) == 0;
 
-    c->is_available = is_available;
-    if (pg_pool_take(c->pool, POOL_WAIT_MS, &pg, &e) < 0)
+    if (pg_pool_take(c->pool, POOL_WAIT_MS, &pg, &e) < 0) {
+        c->is_available = is_available;
         return;
+    }
     if (secrets_count(pg, is_available ? newest : "", &counts, &e) == 0) {
         c->secrets = counts.secrets;
         c->destroyed = counts.destroyed;
         if (is_available)
             c->due = counts.due + counts.clear;
     }
+    if (secret_keys_samples(pg, &samples, &e) != 0)
+        samples = NULL;
     pg_pool_give(c->pool, &pg);
+    if (is_available && samples && secret_keys_try(samples, c->keyring, &e) != 0) {
+        is_available = false;
+        if (!c->is_told)
+            log_error("secrets of the database cannot be opened here", "reason", e.text);
+        c->is_told = true;
+    } else {
+        c->is_told = false;
+    }
+    c->is_available = is_available;
 }
 
 static void *work(void *arg)

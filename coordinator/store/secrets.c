@@ -237,6 +237,30 @@ int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, s
     return take_wrapped(rows, row, 1, &out->wrapped) ? 0 : corrupt(out->of, e);
 }
 
+int secret_keys_samples(struct pg *pg, struct rows **out, struct err *e)
+{
+    return pg_query(pg,
+                    "SELECT DISTINCT ON (key_id) digest, key_id, wrapped_key FROM secret_key "
+                    "ORDER BY key_id",
+                    NULL, 0, out, e);
+}
+
+int secret_keys_try(const struct rows *samples, struct keyring *keyring, struct err *e)
+{
+    for (size_t i = 0; i < rows_count(samples); i++) {
+        SCOPED_SEAL_KEY struct seal_key key = { 0 };
+        struct secret_key k;
+
+        if (secret_key_at(samples, i, &k, e) != 0)
+            return -1;
+        if (keyring_unwrap(keyring, &k.wrapped, &key, e) != 0)
+            return err_wrap(e, "secrets in the database are wrapped by %.128s, which this "
+                            "coordinator cannot use (give every coordinator the same keys)",
+                            rows_text(samples, i, 1));
+    }
+    return 0;
+}
+
 int secret_keys_replace(struct pg *pg, const struct secret_key *old,
                         const struct envelope_wrapped *wrapped, size_t count, size_t *replaced_out,
                         struct err *e)

@@ -97,6 +97,14 @@ int secret_keys_replace(struct pg *pg, const struct secret_key *old,
                         const struct envelope_wrapped *wrapped, size_t count, size_t *replaced_out,
                         struct err *e) __attribute__((warn_unused_result));
 
+/* One data key for every key-encryption key that wraps some. */
+int secret_keys_samples(struct pg *pg, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* Does the keyring open all of them? A key file of the right form may hold the keys of somebody
+ * else. Asks the keyring; -1 names the key that it lacks. */
+int secret_keys_try(const struct rows *samples, struct keyring *keyring, struct err *e)
+    __attribute__((warn_unused_result));
+
 struct secret_counts {
     uint64_t secrets, destroyed; /* versions of keys */
     uint64_t data_keys, due;     /* due: not under `newest` */
