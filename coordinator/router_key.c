@@ -42,8 +42,8 @@ int router_key_check(const struct coordinator_settings *s, struct err *e)
         return -1;
     if (*known && access(s->router_key_file, F_OK) != 0)
         return err_set(e, ERR_CONFLICT,
-                       "[router] key_file: %.160s is not there, and agents know the coordinators by "
-                       "%s: " REMEDY, s->router_key_file, known);
+                       "[router] key_file: %.160s is not there, and agents know the coordinators "
+                       "by %s: " REMEDY, s->router_key_file, known);
     if (public_key(s, own, e) || cluster_offer_router_key(pg, own, known, e))
         return -1;
     if (strcmp(own, known) != 0)

@@ -129,7 +129,8 @@ static int take_options(struct dev *d, struct err *e)
         return -1;
     if (dev_port_take(command_option(line, "http"), HTTP_PRESET, d->http) != 0 ||
         dev_port_take(command_option(line, "router"), ROUTER_PRESET, d->router) != 0)
-        return err_set(e, ERR_MALFORMED, "--http and --router are HOST:PORT or a port, from 0 to 65535");
+        return err_set(e, ERR_MALFORMED,
+                       "--http and --router are HOST:PORT or a port, from 0 to 65535");
     if (take_scopes(d, e) != 0 || find_programs(d, e) != 0)
         return -1;
     if (take_dir(d, dir ? dir : ".lockstep", e) != 0)

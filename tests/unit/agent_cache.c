@@ -538,45 +538,6 @@ START_TEST(test_garbage_file_is_an_error)
 }
 END_TEST
 
-static void check_lost(void)
-{
-    const struct promise p = { .gen = 1 };
-    const struct agent_facts facts = { .gen = 1 };
-    struct cache_document d = { .data = "x", .size = 1 };
-
-    digest_sha256("x", 1, &d.hash);
-    ck_assert_int_eq(save(&p, "ack", 3), -1);
-    ck_assert_str_eq(e.code, "io");
-    ck_assert_ptr_nonnull(strstr(e.text, "was removed or replaced"));
-    ck_assert_int_eq(cache_put_documents(cache, NULL, 0, &e), -1);
-    ck_assert_int_eq(cache_put_documents(cache, &d, 1, &e), -1);
-    ck_assert_int_eq(cache_put_facts(cache, &facts, &e), -1);
-}
-
-/* What is promised then would be on no disk. */
-START_TEST(test_a_folder_that_is_gone_takes_no_promise)
-{
-    struct promise p = { .gen = 1 };
-    char aside[2 * TEMP_PATH];
-
-    begin();
-    ck_assert_int_eq(save(&p, NULL, 0), 0);
-    snprintf(aside, sizeof(aside), "%s.aside", folder);
-    ck_assert_int_eq(rename(folder, aside), 0);
-    check_lost();
-    ck_assert_int_eq(mkdir(folder, 0700), 0); /* empty, in its place */
-    check_lost();
-    ck_assert_int_eq(rmdir(folder), 0);
-    ck_assert_int_eq(rename(aside, folder), 0); /* it was elsewhere, and nothing was lost */
-    p.gen = 2;
-    ck_assert_int_eq(save(&p, NULL, 0), 0);
-    again();
-    ck_assert_int_eq(cache_get_promise(cache, SCOPE, &p, &e), 0);
-    ck_assert_uint_eq(p.gen, 2);
-    end();
-}
-END_TEST
-
 int main(void)
 {
     Suite *s = suite_create("agent_cache");
@@ -600,7 +561,6 @@ int main(void)
     tcase_add_test(t, test_corrupt_document_is_dropped_and_counted);
     tcase_add_test(t, test_corrupt_outbox_is_an_error_with_the_remedy);
     tcase_add_test(t, test_truncated_file_is_an_error);
-    tcase_add_test(t, test_a_folder_that_is_gone_takes_no_promise);
     tcase_add_test(t, test_garbage_file_is_an_error);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
