@@ -18,8 +18,8 @@
 
 struct consumers;
 
-/* May a process of this user confirm? `users`: the consumer_users of the scope. For local HTTP, too,
- * from any thread. */
+/* May a process of this user confirm? `users`: the consumer_users of the scope. For local HTTP,
+ * too, from any thread. */
 bool consumers_may(const uid_t *users, unsigned count, uid_t uid);
 
 int consumers_open(const char *publish_dir, struct consumers **out, struct err *e)

@@ -34,7 +34,7 @@ def rollouts(world, service):
 
 
 def scope(world, service):
-    return next(s for s in world.ok("GET", "/services")["services"] if s["service"] == service)
+    return next(s for s in world.ok("GET", "/services?limit=500")["services"] if s["service"] == service)
 
 
 def server(world, service, check_line="true"):

@@ -180,11 +180,14 @@ def test_who_went_away_frees_its_place(world):
         except (OSError, http.client.HTTPException):
             return None
     wait_until(answers, "places are free again", 10)
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(10)
-        s.connect(f"{one.public}/agent.sock")
-        s.send(b"GET /v1/events/watch/prod HTTP/1.1\r\nHost: x\r\n\r\n")
-        contains(s.recv(4096).decode(), "X-Accel-Buffering: no")
+
+    def begins():
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            s.connect(f"{one.public}/agent.sock")
+            s.send(b"GET /v1/events/watch/prod HTTP/1.1\r\nHost: x\r\n\r\n")
+            return s.recv(4096).decode()
+    contains(wait_until(begins, "and a stream has one"), "X-Accel-Buffering: no")
     one.kill()
 
 
