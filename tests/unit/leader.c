@@ -214,6 +214,7 @@ START_TEST(test_a_poll_brings_what_was_lost)
     ck_assert_uint_eq(sends[SEND_DECISION], 1);
     ck_assert_uint_eq(sent_to[SEND_DECISION], 1 << 3);
     heard.obeyed = 2;
+    ack(ACK_APPLIED, 3, 2);
     memset(sends, 0, sizeof(sends));
     step(ev);
     ck_assert_uint_eq(sends[SEND_PREPARE] + sends[SEND_DECISION], 0); /* nothing is owed */
