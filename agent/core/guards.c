@@ -114,10 +114,33 @@ bool is_old(const struct step *s)
     return !s->newer;
 }
 
-/* A ROLLBACK to something that does not run here, and nothing of its rollout does either. */
+static bool is_kept(const struct step *s)
+{
+    for (unsigned i = 0; i < s->p->scope_count; i++)
+        if (s->still & BIT(i) && s->p->promises[i].closed < s->ev->number)
+            return false;
+    return true;
+}
+
+/* Where the ROLLBACK has something to take back it was tried before, and failed. */
+static bool is_tried_again(const struct step *s)
+{
+    for (unsigned i = 0; i < s->p->scope_count; i++)
+        if (s->newer & BIT(i) && s->p->promises[i].obeyed != s->ev->number)
+            return false;
+    return true;
+}
+
+/* A ROLLBACK to something that does not run here, and nothing of its rollout does either. What
+ * failed in other scopes is tried again after that is said: else it would never be. */
 bool never_moved(const struct step *s)
 {
-    return s->still != 0 && s->newer == 0;
+    return s->still != 0 && (s->newer == 0 || (is_tried_again(s) && !is_kept(s)));
+}
+
+bool is_still_beside(const struct step *s)
+{
+    return s->still != 0 && s->newer != 0 && is_kept(s);
 }
 
 bool is_being_kept(const struct step *s)
@@ -132,10 +155,7 @@ bool is_full_and_still(const struct step *s)
 
 bool was_kept(const struct step *s)
 {
-    for (unsigned i = 0; i < s->p->scope_count; i++)
-        if (s->still & BIT(i) && s->p->promises[i].closed < s->ev->number)
-            return false;
-    return never_moved(s);
+    return never_moved(s) && is_kept(s);
 }
 
 bool activates_unheld(const struct step *s)

@@ -375,6 +375,8 @@ const char *participant_step(struct participant *p, const struct participant_eve
                       ev->type == PARTICIPANT_APPLIED
                   ? step_task(&s)
                   : step_message(&s);
+    if (ev->type == PARTICIPANT_ORDER && is_still_beside(&s))
+        say_aborted(&s); /* what is kept has no outcome that is told with the others */
     tasks_trim(p);
     if (because)
         check(p);

@@ -122,6 +122,46 @@ START_TEST(test_a_way_back_that_failed_is_taken_up_again)
 }
 END_TEST
 
+/* In A there is something to take back, which fails; in B nothing of the rollout was activated. The
+ * answer about B comes before A is tried again, and with every further try. */
+START_TEST(test_what_fails_in_one_scope_hides_no_answer_of_another)
+{
+    failed_the_release();
+    order_scopes(ORDER_FINALIZE, 23, 0, 1, B, 1); /* something else than the base runs there */
+    staged(true);
+    saved();
+    applied(true);
+    saved();
+    promised(40, 3, 1);
+    order(ORDER_ACTIVATE, 41, 40, 3);
+    saved();
+    applied(true);
+    saved();
+    for (int i = 0; i < 2; i++) {
+        order_scopes(ORDER_ROLLBACK, 43, 0, 2, A, 2);
+        if (i == 0)
+            ck_assert_ptr_null(effect(PARTICIPANT_SAY));
+        else
+            ck_assert_uint_eq(must(PARTICIPANT_SAY)->scopes, BIT(B));
+        ck_assert_uint_eq(must(PARTICIPANT_STAGE)->scopes, BIT(A));
+        staged(true);
+        saved();
+        applied(false);
+        saved();
+        applied(true);
+        expect_save(ACK_WORD_FAILED, 43);
+        saved();
+        if (i > 0)
+            break;
+        order_scopes(ORDER_ROLLBACK, 43, 0, 2, A, 2);
+        ck_assert_ptr_null(effect(PARTICIPANT_STAGE));
+        saved();
+        ck_assert_uint_eq(must(PARTICIPANT_SAY)->scopes, BIT(B));
+        expect_said(ACK_WORD_ABORTED, 43);
+    }
+}
+END_TEST
+
 /* It is in the middle of the release when the way back overtakes it, and fails: it had something
  * good before, and has it again. */
 START_TEST(test_a_way_back_that_fails_leaves_what_was_good)
@@ -195,6 +235,7 @@ int main(void)
         test_late_words_of_the_rollout_find_nothing,
         test_a_way_back_that_was_declined_is_never_obeyed,
         test_a_way_back_that_failed_is_taken_up_again,
+        test_what_fails_in_one_scope_hides_no_answer_of_another,
         test_a_way_back_that_fails_leaves_what_was_good,
         test_a_way_back_is_looked_at_again_when_it_is_staged,
         test_a_candidate_leaves_even_when_the_base_cannot_be_had,
