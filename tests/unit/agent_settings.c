@@ -155,6 +155,7 @@ START_TEST(test_the_outer_key_is_checked)
     ck_assert_ptr_nonnull(strstr(e.text, file));
     temp_write(file, "short", 0400);
     ck_assert_int_eq(own_keys_check_outer(file, &e), -1);
+    ck_assert_int_eq(remove(file), 0); /* it may not be written, and not everybody is root */
     temp_write(file, "0123456789abcdef0123456789abcdef", 0644);
     ck_assert_int_eq(own_keys_check_outer(file, &e), -1);
     temp_write(file, "0123456789abcdef0123456789abcdef", 0400);

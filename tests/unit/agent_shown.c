@@ -22,7 +22,7 @@ static bool begin(void)
 {
     struct statfs fs;
 
-    if (statfs("/dev/shm", &fs) || fs.f_type != TMPFS_MAGIC)
+    if (statfs("/dev/shm", &fs) || fs.f_type != TMPFS_MAGIC || access("/dev/shm", W_OK))
         return false;
     temp_make(folder);
     snprintf(memory, sizeof(memory), "/dev/shm/lockstep-unit-XXXXXX");
