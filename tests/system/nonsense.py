@@ -98,7 +98,7 @@ def test_an_end_that_the_database_refuses(world):
     coordinator.start(wait=False)
     lives_and_leads(world)
     contains(world.postgres.sql(f"SELECT state || ' ' || reason FROM rollout WHERE public_id = '{rollout}'")[0][0], "running nobody leads it", "not this")
-    world.set("final/prod", {"v": "4"})
+    world.set("final/prod", {"v": "another"})
     other = world.start_rollout("final/prod", {"stages": [{"percent": 100}]})
     wait_until(lambda: world.rollout(other)["state"] == "completed", "another one completes", 60)
     world.postgres.sql("DROP TRIGGER refuses ON rollout")

@@ -134,7 +134,7 @@ def main(names):
     if len(names) == 1:
         return 0 if run_file(names[0]) else 1
     run = Run(names or FILES)
-    lanes = max(1, min(LANES_MAX, int(os.environ.get("LANES") or len(os.sched_getaffinity(0)) + 2)))
+    lanes = max(1, min(LANES_MAX, int(os.environ.get("LANES") or len(os.sched_getaffinity(0)))))
     workers = [threading.Thread(target=run.work, args=(lane,)) for lane in range(lanes)]
     for worker in workers:
         worker.start()
