@@ -398,7 +398,9 @@ static int greet(struct client *c, struct err *e)
         return 0;
     if ((rc = ask_openly(c, "/version", &version, e)) < 0)
         return -1;
-    if (rc && (version.status == 503 || version.status == 429) && text_of(version.body, "code"))
+    if (rc && text_of(version.body, "code") &&
+        (version.status == 503 || version.status == 429 || /* full or busy */
+         is_text(version.body, "code", "client_certificate")))
         return problem(c, version.status, version.body, e);
     c->is_known = rc && version.status == 200 && is_text(version.body, "name", "lockstepd");
     if (c->is_known)

@@ -346,7 +346,7 @@ def test_kinds_of_keys(world):
 
 def test_plain_only_here(world):
     """plain HTTP on an address that others can reach needs to be asked for"""
-    text = f"[database]\nurl = {world.postgres.url}\n[http]\nlisten = 0.0.0.0:0\n{{}}[router]\nbind = tcp://127.0.0.1:*\nkey_file = {world.folder}/plain.key\n"
+    text = f"[database]\nurl = {world.postgres.url}\n[http]\nlisten = 0.0.0.0:0\n{{}}[router]\nbind = tcp://127.0.0.1:*\nkey_file = {world.folder}/router.key\n"
     write(f"{world.folder}/plain.ini", text.format(""), 0o600)
     done = subprocess.run([f"{BUILD}/lockstepd", "--config", f"{world.folder}/plain.ini"], capture_output=True, text=True, timeout=30, check=False)
     check(done.returncode != 0, "it started")
