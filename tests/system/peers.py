@@ -246,6 +246,32 @@ def test_another_version(world):
     contains(coordinator(world).log_text(), "another version", "newer", "install the same release")
 
 
+def shake_hands(address, go_on):
+    """Greetings and first words of a handshake that nobody finishes, each on a connection of its own."""
+    held = []
+    while True:
+        go_on.wait()
+        with contextlib.suppress(OSError):
+            s = socket.create_connection(address, timeout=5)
+            s.sendall(GREETING + HELLO)
+            held.append(s)
+        if len(held) > 200:
+            held.pop(0).close()
+
+
+def test_handshakes(world):
+    """handshakes that begin and never end, as fast as they can be begun"""
+    go_on = multiprocessing.Event()
+    process = multiprocessing.Process(target=shake_hands, args=(("127.0.0.1", world.coordinators[0].router), go_on), daemon=True)
+    process.start()
+    go_on.set()
+    try:
+        endure(world, "handshakes", go_on.clear, go_on.set)
+    finally:
+        process.kill()
+        process.join()
+
+
 def test_empty_connections(world):
     """three thousand connections that say nothing: they end, and honest agents come in all the while"""
     honest, all_of_them = world.agents["honest"], []
@@ -271,32 +297,6 @@ def test_empty_connections(world):
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + b"\x00" + bytes(31)
 HELLO = b"\x04\xc8\x05HELLO\x01\x00" + bytes(72) + b"k" * 32 + bytes(8) + b"x" * 80
-
-
-def shake_hands(address, go_on):
-    """Greetings and first words of a handshake that nobody finishes, each on a connection of its own."""
-    held = []
-    while True:
-        go_on.wait()
-        with contextlib.suppress(OSError):
-            s = socket.create_connection(address, timeout=5)
-            s.sendall(GREETING + HELLO)
-            held.append(s)
-        if len(held) > 200:
-            held.pop(0).close()
-
-
-def test_handshakes(world):
-    """handshakes that begin and never end, as fast as they can be begun"""
-    go_on = multiprocessing.Event()
-    process = multiprocessing.Process(target=shake_hands, args=(("127.0.0.1", world.coordinators[0].router), go_on), daemon=True)
-    process.start()
-    go_on.set()
-    try:
-        endure(world, "handshakes", go_on.clear, go_on.set)
-    finally:
-        process.kill()
-        process.join()
 
 
 def test_one_key_twice(world):
