@@ -87,6 +87,16 @@ static int start_check(struct work *w, const struct agent_scope *scope, const st
                          &w->command, e);
 }
 
+/* Revision 0 where nothing lay before Lockstep is no configuration that a check was written for. */
+static bool is_checked(const struct agent *a, const struct agent_scope *scope,
+                       const struct target *t)
+{
+    if (!scope->check)
+        return false;
+    return !hash_is_zero(&t->content.hash) || t->content.revision > 0 ||
+           files_have_originals(scope, a->settings->state_dir);
+}
+
 static void check_next(struct agent *a, struct work *w)
 {
     struct err e;
@@ -96,7 +106,7 @@ static void check_next(struct agent *a, struct work *w)
         const struct target *t = &w->targets[w->at];
         const struct agent_scope *scope = agent_scope(a, t->scope);
 
-        if (!scope->check || hash_is_zero(&t->content.hash))
+        if (!is_checked(a, scope, t))
             continue;
         w->attempts_left = scope->check_attempts;
         w->has_run = true;
@@ -187,15 +197,6 @@ static void confirm_begin(struct agent *a, struct work *w)
 
 /* ---- reload ---- */
 
-static bool is_reloaded(const struct agent *a, const struct agent_scope *scope,
-                        const struct target *t)
-{
-    if (!scope->reload)
-        return false;
-    return !hash_is_zero(&t->content.hash) ||
-           files_have_originals(scope, a->settings->state_dir);
-}
-
 static void reload_next(struct agent *a, struct work *w)
 {
     struct err e;
@@ -205,7 +206,7 @@ static void reload_next(struct agent *a, struct work *w)
         const struct target *t = &w->targets[w->at];
         const struct agent_scope *scope = agent_scope(a, t->scope);
 
-        if (!is_reloaded(a, scope, t))
+        if (!scope->reload)
             continue;
         w->has_run = true;
         if (agent_command(scope, &t->content, scope->reload, NULL, scope->reload_timeout_ms,

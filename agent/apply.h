@@ -4,8 +4,9 @@
 
 #include "agent/agent.h"
 
-/* Ends with agent_post(APPLIED). Revision 0 brings the originals back; its reload runs when there
- * were any, and nothing is checked: nobody said what a server without configuration answers. */
+/* Ends with agent_post(APPLIED). A revision without keys is a change as any other. Revision 0 brings
+ * the originals back, and reload runs, since the program may still use what was taken away; where
+ * there were none nothing is checked: nobody said what it answers without any configuration. */
 void apply_begin(struct agent *a, const struct participant_effect *effect);
 void apply_step(struct agent *a, struct work *w, int64_t now_ms);
 

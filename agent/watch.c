@@ -46,6 +46,15 @@ static void judge(struct agent *a, unsigned scope, bool is_failing, const char *
     say_check(a, scope);
 }
 
+/* A rollout to a revision without keys is observed as any other. Else nobody said what a program
+ * without configuration answers, and a server where it says no would be taken for unfit. */
+static bool has_nothing_to_check(const struct promise *p)
+{
+    bool is_candidate = p->active.revision > 0 && !p->is_finalized;
+
+    return hash_is_zero(&p->active.hash) && !is_candidate;
+}
+
 static void start(struct agent *a, unsigned scope, int64_t now_ms)
 {
     const struct agent_scope *s = agent_scope(a, scope);
@@ -53,8 +62,8 @@ static void start(struct agent *a, unsigned scope, int64_t now_ms)
     struct err e;
 
     w->next_ms = now_ms + s->check_interval_ms;
-    if (hash_is_zero(&a->durable[scope].active.hash))
-        return; /* nobody said what a server without configuration answers */
+    if (has_nothing_to_check(&a->durable[scope]))
+        return;
     w->every_ms = w->began_ms ? now_ms - w->began_ms : 0;
     w->began_ms = now_ms;
     if (agent_command(s, &a->durable[scope].active, s->check, NULL, s->check_timeout_ms,

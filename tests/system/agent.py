@@ -218,6 +218,26 @@ def test_first_taken_back(world):
     server.process.stop()
 
 
+def test_without_keys(world):
+    """a rollout to no keys at all runs reload and check: failing they bring it back, and it is applied only after them"""
+    scope, path, bare = "bare/prod", f"{world.folder}/files/bare", f"{world.folder}/bare-is-fine"
+    server = Agent(world, "server-bare", [scope], scope_settings=f"file = value -> {path}\nreload = echo $LOCKSTEP_REVISION >> {path}.reloads\n"
+                   f"check = test -e {path} -o -e {bare} || (echo nothing to run with; exit 1)\ncheck_attempts = 1").enroll().start()
+    world.set(scope, {"value": "here\n"})
+    world.wait_agents(scope, 1)
+    world.wait_state(world.start_rollout(scope, ALL), "completed")
+    empty = world.ok("POST", f"/config/{scope}", {"delete": ["value"]})["revision"]
+    rollout = world.start_rollout(scope, ALL)
+    contains(world.wait_state(rollout, "rolled_back")["reason"], "nothing to run with")
+    equal((world.servers_of(rollout)["server-bare"]["failed_step"], read(path)), ("check", "here\n"), "what failed, and what runs")
+    write(bare, "")
+    rollout = world.start_rollout(scope, ALL, include_rolled_back=True)
+    world.wait_state(rollout, "completed")
+    equal((os.path.exists(path), read(f"{path}.reloads").split().count(str(empty))), (False, 2), "the file, and reloads at both tries")
+    contains([step["step"] for step in world.servers_of(rollout)["server-bare"]["steps"]], "reload", "check")
+    server.process.stop()
+
+
 def test_caught_up_after_a_fault(world):
     """a server whose first catching up failed is brought forward when the next rollout needs it, or when it is back"""
     scope, path, gate = "late/prod", f"{world.folder}/files/late", f"{world.folder}/late-gate"
