@@ -216,8 +216,8 @@ model: ## the decision core, explored by Spin
 fsm: $(BUILD)/tests/unit/matrix ## the tables of rules, every state with every event
 	@$< --print
 
-mutants: ## deliberate protocol mistakes: the simulator's judge must notice each
-	@RUNS='$(RUNS)' CC='$(CC)' python3 -B tests/sim/mutants.py
+mutants: ## deliberate protocol mistakes: the simulator's judge must notice each (ONLY=part of a name)
+	@RUNS='$(RUNS)' ONLY='$(ONLY)' CC='$(CC)' python3 -B tests/sim/mutants.py
 
 system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer $(BUILD)/tests/stranger ## real processes: nginx, crashes, takeovers, bad input (ONLY=nginx for one, LANES=1: one after the other)
 	@ONLY='$(ONLY)' $(CHECK) system

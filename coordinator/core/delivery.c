@@ -233,19 +233,6 @@ void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope)
     }
 }
 
-bool delivery_is_current(const struct delivery *d, uint32_t server, uint32_t scope,
-                         uint64_t obeyed, uint64_t rollout)
-{
-    for (uint32_t i = 0; i < d->used; i++) {
-        const struct duty *duty = &d->duties[i];
-
-        if (duty->dseq > obeyed && duty->scope == scope && bitset_has(&duty->addressed, server) &&
-            !(rollout && duty->kind == DECISION_ACTIVATE && duty->rollout == rollout))
-            return false;
-    }
-    return true;
-}
-
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
 {
     uint64_t newest = 0;

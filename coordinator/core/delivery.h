@@ -79,10 +79,6 @@ void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server);
 void delivery_failed(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* Nothing of `dseq` is to be taken back on this server in this scope: it is addressed no more. */
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
-/* What this server obeyed is the newest decision for it. An ACTIVATE of `rollout` does not count as
- * newer: a retry asks for the same content (0: every decision counts). */
-bool delivery_is_current(const struct delivery *d, uint32_t server, uint32_t scope,
-                         uint64_t obeyed, uint64_t rollout);
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope);
 
 /* Send now what duty's decision owes to connected servers; repeats are planned from now. */

@@ -266,14 +266,6 @@ static void on_acks_saved(struct leader *l, const struct leader_event *ev, struc
 
 /* ---------------------------------------------------------------- what became durable */
 
-/* What a check said before is about other content now, but for who runs the candidate already. */
-static void forget_checks(struct scope_state *scope, const struct bitset *addressed,
-                          const struct bitset *applied)
-{
-    for (uint32_t w = 0; w < addressed->word_count; w++)
-        scope->blamed.words[w] &= ~addressed->words[w] | applied->words[w];
-}
-
 /* One duty per scope, each for those servers of `to` that belong to the scope. */
 static void owe(struct leader *l, struct rollout *r, const struct leader_event *ev,
                 const struct bitset *to, uint64_t attempt, struct effects *out)
@@ -288,7 +280,6 @@ static void owe(struct leader *l, struct rollout *r, const struct leader_event *
         MUST(duty != NULL); /* it was claimed before the rollout, or the retry, was taken */
         if (ev->decision == DECISION_ACTIVATE)
             bitset_intersect(&duty->owed, &r->round.ready);
-        forget_checks(&l->scopes[r->scopes[s]], &duty->addressed, &r->applied);
         if (ev->decision == DECISION_ROLLBACK) {
             bitset_clear(&l->scopes[r->scopes[s]].back);
             bitset_clear(&l->scopes[r->scopes[s]].stuck);
@@ -310,6 +301,14 @@ static void ask_anew(struct rollout *r, uint64_t number)
     bitset_subtract(&r->silent, cohort);
 }
 
+/* Whatever checks said before was about other content. */
+static void begin(struct leader *l, struct rollout *r, uint64_t number)
+{
+    r->first_number = number;
+    for (unsigned s = 0; s < r->scope_count; s++)
+        bitset_clear(&l->scopes[r->scopes[s]].blamed);
+}
+
 static void on_attempt_saved(struct leader *l, struct rollout *r, const struct leader_event *ev,
                              struct effects *out)
 {
@@ -318,7 +317,8 @@ static void on_attempt_saved(struct leader *l, struct rollout *r, const struct l
 
     r->round.number = ev->number;
     ask_anew(r, ev->number);
-    r->first_number = r->first_number ? r->first_number : ev->number;
+    if (!r->first_number)
+        begin(l, r, ev->number);
     r->phase = PHASE_PREPARING;
     if (r->strategy.is_eventual) {
         r->phase = PHASE_ACTIVATING;

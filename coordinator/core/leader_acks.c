@@ -40,15 +40,25 @@ static void take_back(struct rollout *r, uint32_t server)
     bitset_remove(&r->round.ready, server);
 }
 
+/* It went back: what its checks said was about the candidate. */
+static void forget_checks(struct leader *l, const struct rollout *r, uint32_t server)
+{
+    for (unsigned s = 0; s < r->scope_count; s++)
+        bitset_remove(&l->scopes[r->scopes[s]].blamed, server);
+}
+
 /* APPLIED of an attempt before counts as well, whoever asked for that content; unless the server
  * said later that it failed. */
-static void on_activate_outcome(struct rollout *r, const struct ack *a, uint64_t attempt)
+static void on_activate_outcome(struct leader *l, struct rollout *r, const struct ack *a,
+                                uint64_t attempt)
 {
     uint64_t rank = outcome_rank(attempt, a->kind == ACK_FAILED);
 
     bitset_remove(&r->behind, a->server);
     if (rank <= r->outcome[a->server] || bitset_has(&r->rolled_back, a->server))
         return;
+    if (a->kind == ACK_FAILED)
+        forget_checks(l, r, a->server);
     if (a->kind == ACK_FAILED && attempt != r->asked[a->server]) {
         r->outcome[a->server] = rank;
         take_back(r, a->server);
@@ -136,7 +146,7 @@ static void on_outcome(struct leader *l, const struct ack *a)
         return;
     r->is_touched = true;
     if (kind == DECISION_ACTIVATE)
-        on_activate_outcome(r, a, duty ? duty->attempt : a->attempt);
+        on_activate_outcome(l, r, a, duty ? duty->attempt : a->attempt);
     else if (kind == DECISION_ROLLBACK)
         on_rollback_outcome(l, r, a);
     else

@@ -9,42 +9,33 @@ static void note(struct bitset *set, uint32_t server, bool is_in)
         bitset_remove(set, server);
 }
 
-/* The open rollout whose candidate this server obeyed and applied in this scope, or 0. Scopes have
- * one open rollout, so that a decision above its first attempt is its own. */
-static uint64_t running_rollout(const struct leader *l, uint32_t server,
-                                const struct heard_scope *h)
+/* Something of this server's last decision in this scope is of an open rollout that asked it. Scopes
+ * have one open rollout, so that a decision above its first attempt is its own. */
+static bool is_of_rollout(const struct leader *l, uint32_t server, const struct heard_scope *h)
 {
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         const struct rollout *r = &l->rollouts[i];
 
         for (unsigned s = 0; r->id && s < r->scope_count; s++)
-            if (r->scopes[s] == h->scope && h->obeyed > r->first_number && r->first_number &&
-                bitset_has(&r->applied, server))
-                return r->id;
+            if (r->scopes[s] == h->scope && r->first_number && h->obeyed > r->first_number &&
+                bitset_has(&r->opened, server))
+                return true;
     }
-    return 0;
+    return false;
 }
 
-/* A server that obeyed what it was due speaks, with its check, of the newest content. Each scope
- * has a verdict of its own: what one says does not excuse another. */
+/* Whoever obeyed a decision of the open rollout, of whichever attempt, speaks with its check of the
+ * candidate; unless that failed there, and the last known good runs. What it says before its
+ * APPLIED, or its row in the scope, is durable counts from then on (leader.c), and not only with
+ * the next digest. Each scope has a verdict of its own: what one says does not excuse another. */
 static bool hear_check(struct leader *l, uint32_t server, const struct heard_scope *h)
 {
     struct scope_state *scope = &l->scopes[h->scope];
     bool was_blamed = bitset_has(&scope->blamed, server);
 
-    note(&scope->failing, server, h->is_check_failing);
-    if (delivery_is_current(&l->delivery, server, h->scope, h->obeyed,
-                            running_rollout(l, server, h)))
-        note(&scope->blamed, server, h->is_check_failing);
+    if (is_of_rollout(l, server, h))
+        note(&scope->blamed, server, h->is_check_failing && !h->is_failed);
     return bitset_has(&scope->blamed, server) != was_blamed;
-}
-
-/* Whoever comes back to a scope says how the candidate fares there before its row is durable; it
- * counts from then on, and not only with the next digest. */
-static void hear_early(struct leader *l, uint32_t server, const struct heard_scope *h)
-{
-    if (running_rollout(l, server, h))
-        (void)hear_check(l, server, h);
 }
 
 /* A server that lost its slot (re-imaged) is asked again. */
@@ -52,11 +43,10 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
 {
     bool is_news;
 
-    if (!bitset_has(&l->scopes[h->scope].members, server)) {
-        hear_early(l, server, h);
-        return; /* what else it says of a scope that it does not belong to concerns nobody */
-    }
     is_news = hear_check(l, server, h);
+    if (!bitset_has(&l->scopes[h->scope].members, server))
+        return; /* what else it says of a scope that it does not belong to concerns nobody */
+    note(&l->scopes[h->scope].failing, server, h->is_check_failing);
     note(&l->scopes[h->scope].failed, server, h->is_failed);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
     if (h->is_failed)

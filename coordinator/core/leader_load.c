@@ -120,16 +120,6 @@ static void load_member_row(struct rollout *r, const struct rollout_load *load,
         bitset_add(&r->aborted, m->server);
 }
 
-static uint64_t first_number(const struct rollout_load *load)
-{
-    uint64_t first = load->attempt_number;
-
-    for (uint32_t i = 0; i < load->member_count; i++)
-        if (load->members[i].attempt_number < first)
-            first = load->members[i].attempt_number;
-    return first;
-}
-
 static enum rollout_state state_of(const struct rollout_load *load)
 {
     if (!load->is_opened && load->phase == PHASE_PREPARING)
@@ -198,7 +188,7 @@ static void restore(struct leader *l, struct rollout *r, const struct rollout_lo
     r->round.state = round_state_of(load);
     r->round.attempt = load->attempt;
     r->round.number = load->attempt_number;
-    r->first_number = first_number(load);
+    r->first_number = load->first_number;
     r->round.is_decided = load->is_attempt_decided;
     r->round.deadline_ms =
         now_ms + rest_of(l,

@@ -12,12 +12,15 @@ void leader_joined(struct leader *l, const struct leader_event *ev, struct effec
     delivery_join(&l->delivery, ev->server, ev->scope);
     for (uint32_t i = 0; i < l->rollout_used; i++)
         for (unsigned s = 0; l->rollouts[i].id && s < l->rollouts[i].scope_count; s++)
-            if (l->rollouts[i].scopes[s] == ev->scope)
+            if (l->rollouts[i].scopes[s] == ev->scope) {
                 bitset_add(&l->rollouts[i].scope_members, ev->server);
+                l->rollouts[i].is_touched = true; /* what it told before counts by now */
+            }
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
     if (bitset_has(&l->fleet.connected, ev->server))
         delivery_send_to(&l->delivery, &l->one, ev->server, out);
+    leader_pump_touched(l, ev, out);
 }
 
 /* It has no part in a rollout any more of whose scopes it reads none. */

@@ -109,6 +109,7 @@ struct rollout_load {
     bool is_promoted; /* a command to pass over every bake and hold was carried out */
     int64_t elapsed_ms; /* of its phase: time that leaders saw, 0 when none did */
     unsigned stage, attempt;
+    uint64_t first_number;     /* of its first attempt, whoever was asked again since */
     uint64_t attempt_number;   /* of the current attempt */
     bool is_attempt_decided;   /* its ACTIVATE exists */
     bool was_activated;        /* some attempt of this rollout has an ACTIVATE */
@@ -152,7 +153,7 @@ struct rollout {
     struct bitset fresh;   /* READY came after the decision: told at once */
     struct bitset scratch; /* whom a retry would ask */
     bool is_touched;       /* this step changed its facts */
-    uint64_t first_number; /* of the first attempt known: nothing below it is of this rollout */
+    uint64_t first_number; /* of the first attempt: nothing below it is of this rollout */
     uint64_t *asked;       /* per server: the newest attempt that asked it; 0: none */
     uint64_t *outcome;     /* per server: rank of the newest outcome or refusal; 0: none */
 };

@@ -102,6 +102,7 @@ static int read_rollout(const struct rows *rows, size_t i, struct rollout_row *r
     load->decision_number = (uint64_t)rows_int(rows, i, 11);
     load->is_promoted = rows_bool(rows, i, 13);
     load->elapsed_ms = rows_int(rows, i, 14);
+    load->first_number = (uint64_t)rows_int(rows, i, 15);
     return phase_of(rows_text(rows, i, 5), &load->phase, e);
 }
 
@@ -120,7 +121,8 @@ int load_rollouts(struct pg *pg, bool is_whole, struct snapshot *s, struct err *
                  " r.is_opened AND EXISTS (SELECT 1 FROM command AS c"
                  "  WHERE c.rollout_id = r.rollout_id AND c.action = 'promote' AND c.is_full"
                  "  AND c.state = 'done'),"
-                 " greatest(0, observed_now_ms() - r.phase_began_ms)"
+                 " greatest(0, observed_now_ms() - r.phase_began_ms),"
+                 " (SELECT min(a.number) FROM attempt AS a WHERE a.rollout_id = r.rollout_id)"
                  " FROM rollout AS r WHERE r.state IN ('running', 'rolling_back')"
                  " AND ($1 OR NOT r.is_opened) ORDER BY r.rollout_id",
                  &rows, e, PARAM_BOOL(is_whole)))

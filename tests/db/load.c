@@ -188,6 +188,7 @@ START_TEST(test_preparing)
     ck_assert(r->members[0].server_id == 1 && !r->members[0].load.is_ready);
     ck_assert(r->members[1].load.is_silent);
     ck_assert_uint_eq(r->members[0].load.attempt_number, number);
+    ck_assert_uint_eq(r->load.first_number, number);
     ck_assert_uint_eq(s->decision_count, 0);
 }
 END_TEST
@@ -221,6 +222,8 @@ START_TEST(test_activating_and_baking)
     r = load();
     ck_assert(r->load.stage == 1 && !r->load.is_attempt_decided && r->load.was_activated);
     ck_assert(r->load.is_promoted); /* all of them, whoever leads */
+    ck_assert_uint_lt(r->load.first_number, number);
+    ck_assert_uint_eq(r->load.first_number, r->members[0].load.attempt_number);
     ck_assert(r->member_count == 3 && r->members[2].load.stage == 1);
 }
 END_TEST

@@ -49,6 +49,14 @@ bool coordinator_was_promoted(const struct world *w, uint64_t rollout)
     return false;
 }
 
+static uint64_t first_number(const struct world *w, uint64_t rollout)
+{
+    for (unsigned i = 0; i < w->database.attempt_count; i++)
+        if (w->database.attempts[i].rollout == rollout)
+            return w->database.attempts[i].number;
+    return 0;
+}
+
 static void fill(struct world *w, const struct rollout_row *r, struct member_load *members,
                  struct rollout_load *load)
 {
@@ -65,6 +73,7 @@ static void fill(struct world *w, const struct rollout_row *r, struct member_loa
                                    .elapsed_ms = elapsed_ms > 0 ? elapsed_ms : 0,
                                    .stage = r->stage,
                                    .attempt = r->attempt,
+                                   .first_number = first_number(w, r->id),
                                    .attempt_number = r->attempt_number,
                                    .is_attempt_decided =
                                        a && r->attempt_number && a->outcome == ATTEMPT_ACTIVATE,

@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 RUNS = int(os.environ.get("RUNS") or 150000)
+ONLY = os.environ.get("ONLY") or ""  # those whose name has this text
 CC = os.environ.get("CC") or "gcc"
 FOLDERS = ("common", "coordinator/core", "agent/core", "tests/sim")
 
@@ -124,7 +125,10 @@ MUTANTS = [
     ("the last scope hides the others' checks", True, [
         ("coordinator/core/leader.c", "            r->failing.words[w] |= scope->blamed", "            r->failing.words[w] = scope->blamed")]),
     ("what is heard before a row is durable is lost", True, [
-        ("coordinator/core/leader_hear.c", "        hear_early(l, server, h);\n", "        (void)hear_early;\n")]),
+        ("coordinator/core/leader_hear.c", "    is_news = hear_check(l, server, h);\n    if (!bitset_has(&l->scopes[h->scope].members, server))\n        return;",
+         "    if (!bitset_has(&l->scopes[h->scope].members, server))\n        return;\n    is_news = hear_check(l, server, h);\n")]),
+    ("a check is heard of the newest attempt alone", True, [
+        ("coordinator/core/leader_hear.c", "h->obeyed > r->first_number &&", "h->obeyed > r->asked[server] &&")]),
     ("a retry excuses what the change broke", True, [
         ("coordinator/core/leader.c", "static void note_unfit(const struct leader *l, struct rollout *r)\n", "void note_unfit(const struct leader *l, struct rollout *r)\n"),
         ("coordinator/core/leader_command.c", "    r->command = ev->command;\n", "    if (ev->action == ROLLOUT_ACTION_RETRY) { void note_unfit(const struct leader *l, struct rollout *r); bitset_copy(&r->round.cohort, &r->scratch); note_unfit(l, r); }\n    r->command = ev->command;\n")]),
@@ -249,8 +253,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="lockstep-mutants.") as work, \
             concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         base = dict(zip(sources(top), pool.map(lambda p: compile_one(top, work, p), sources(top))))
-        results = pool.map(lambda m: try_one(top, base, work, m), MUTANTS)
-        for (name, must_die, _), (seed, why) in zip(MUTANTS, results):
+        chosen = [m for m in MUTANTS if ONLY in m[0]]
+        results = pool.map(lambda m: try_one(top, base, work, m), chosen)
+        for (name, must_die, _), (seed, why) in zip(chosen, results):
             is_well = (seed is not None) == must_die
             good, bad = good + is_well, bad + (not is_well)
             fate = f"seed {seed}" if seed is not None else "survives"

@@ -135,8 +135,155 @@ START_TEST(test_a_check_told_on_coming_back_counts)
     tick(100);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
     move(LEADER_JOINED, 0);
-    tick(100);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+/* Neither its row in the scope nor its APPLIED was durable when it told. */
+START_TEST(test_a_check_told_before_row_and_applied_counts)
+{
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    ack(ACK_APPLIED, 1, 2);
+    move(LEADER_WITHDREW, 0);
+    pong(0, 2, true, false);
+    move(LEADER_JOINED, 0);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+/* The number of the attempt is 1 and of its ACTIVATE 2; a retry asks as 3, its ACTIVATE is 4. */
+static void retry_who_was_silent(void)
+{
+    load.strategy.is_eventual = true;
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    everybody_says_hello();
+    start();
+    tick(31000);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert_uint_eq(number(), 3);
+    ck_assert_uint_eq(leader_due(l, 0, 0), 4);
+}
+
+/* Of the ACTIVATE that is replaced by now: the database knows what it was. */
+static void ack_of_the_first(enum ack_kind kind)
+{
+    const struct ack a = { .kind = kind, .number = 2, .rollout = 1, .attempt = 1 };
+    struct leader_event ev = event(LEADER_ACKS_SAVED);
+
+    ev.acks = &a;
+    ev.ack_count = 1;
+    step(ev);
+}
+
+/* It runs the candidate of the attempt before: its APPLIED counts, and so does its check. */
+START_TEST(test_a_check_of_a_replaced_attempt_counts)
+{
+    retry_who_was_silent();
+    pong(0, 2, true, false);
+    ack_of_the_first(ACK_APPLIED);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0x01);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_uint_eq(leader_rollout(l, 1)->opened.words[0], 0x01);
+}
+END_TEST
+
+START_TEST(test_a_check_told_before_the_retry_counts)
+{
+    load.strategy.is_eventual = true;
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    everybody_says_hello();
+    start();
+    pong(0, 2, true, false);
+    tick(31000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_due(l, 0, 0), 4);
+    ack_of_the_first(ACK_APPLIED);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0x01);
+}
+END_TEST
+
+/* Where the attempt before failed the last known good runs, and the check speaks of that. */
+START_TEST(test_a_check_after_going_back_does_not_count)
+{
+    struct heard_scope heard = { .scope = 0, .obeyed = 2, .is_check_failing = true,
+                                 .is_failed = true };
+    struct leader_event ev;
+
+    retry_who_was_silent();
+    pong(0, 2, true, false);
+    ack_of_the_first(ACK_FAILED);
+    ev = event(LEADER_PONG_RECEIVED);
+    ev.heard = &heard;
+    ev.heard_count = 1;
+    step(ev);
+    ack(ACK_APPLIED, 0, 4);
+    ck_assert_uint_eq(leader_rollout(l, 1)->applied.words[0], 0x01);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
+}
+END_TEST
+
+START_TEST(test_a_check_is_over_where_the_candidate_failed)
+{
+    retry_who_was_silent();
+    pong(0, 2, true, false);
+    ack_of_the_first(ACK_FAILED);
+    ack(ACK_APPLIED, 0, 4);
+    ck_assert_uint_eq(leader_rollout(l, 1)->applied.words[0], 0x01);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
+}
+END_TEST
+
+/* All of its members were asked again: a new leader knows what is of the rollout all the same. */
+START_TEST(test_a_check_of_a_replaced_attempt_counts_after_a_takeover)
+{
+    const struct member_load member = { .attempt_number = 3, .is_ready = true, .is_applied = true,
+                                        .outcome = outcome_rank(1, false) };
+    uint64_t word = 1, none = 0;
+    struct bitset addressed = { &word, 1 }, confirmed = { &none, 1 };
+
+    load.strategy.stages[0].bake_ms = 10000;
+    load.is_opened = load.is_attempt_decided = load.was_activated = true;
+    load.phase = PHASE_BAKING;
+    load.attempt = 2;
+    load.first_number = 1;
+    load.attempt_number = 3;
+    load.members = &member;
+    load.member_count = 1;
+    dseq = 4;
+    ck_assert(leader_load_rollout(l, &load, now));
+    ck_assert(leader_load_decision(l, 4, DECISION_ACTIVATE, 1, 3, 0, &addressed, &confirmed));
+    everybody_says_hello();
+    pong(0, 2, true, false);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+/* What a check said under the rollout before this one is about other content. */
+START_TEST(test_a_check_of_another_rollout_does_not_count)
+{
+    load.strategy.stage_count = 1;
+    load.strategy.stages[0].max_failed.count = 8;
+    load.strategy.stages[0].bake_ms = 10000;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0xff, 1);
+    acks(ACK_APPLIED, 0xff, 2);
+    pong(0, 2, true, false);
+    tick(11000);
+    acks(ACK_FINALIZED, 0xff, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    load.id = 2;
+    start();
+    acks(ACK_READY, 0xff, 4);
+    acks(ACK_APPLIED, 0xff, 5);
+    ck_assert_int_eq(leader_rollout(l, 2)->state, ROLLOUT_BAKING);
+    ck_assert_uint_eq(leader_rollout(l, 2)->failing.words[0], 0);
 }
 END_TEST
 
@@ -182,6 +329,13 @@ int main(void)
         test_a_check_of_the_old_content_does_not_count,
         test_a_retry_excuses_nobody,
         test_a_check_told_on_coming_back_counts,
+        test_a_check_told_before_row_and_applied_counts,
+        test_a_check_of_a_replaced_attempt_counts,
+        test_a_check_told_before_the_retry_counts,
+        test_a_check_after_going_back_does_not_count,
+        test_a_check_is_over_where_the_candidate_failed,
+        test_a_check_of_a_replaced_attempt_counts_after_a_takeover,
+        test_a_check_of_another_rollout_does_not_count,
         test_a_check_is_over_for_who_left,
         test_an_old_check_told_on_coming_back_does_not_count,
     };
