@@ -45,6 +45,14 @@ static void report(const struct rollout *r, const char *from, const char *to, co
             .report = { .rollout = r->id, .from = from, .to = to, .on = on, .because = because } });
 }
 
+/* Whoever has an outcome is silent no more, as in the rows. */
+static void add_silent(struct rollout *r, const struct bitset *silent)
+{
+    for (uint32_t w = 0; w < silent->word_count; w++)
+        r->silent.words[w] |= silent->words[w] & r->opened.words[w] &
+                              ~(r->applied.words[w] | r->failed.words[w] | r->rolled_back.words[w]);
+}
+
 /* Whom a save calls silent counts as that when it is durable, although it answered meanwhile: the
  * row says so as well, and whoever is waited for may still apply. */
 static void note_marked(struct rollout *r, const struct effects *out, size_t first)
@@ -54,7 +62,8 @@ static void note_marked(struct rollout *r, const struct effects *out, size_t fir
             bitset_unite(&r->marked, out->items[i].save.silent);
 }
 
-/* Whoever did not answer by the deadline that moved the round counts as a failure from now on. */
+/* Whoever did not answer by the deadline that moved the round counts as a failure from now on, and
+ * the save that follows says so in its row. A deadline that passes in a pause waits for resume. */
 bool leader_step_round(struct rollout *r, enum round_event event, const struct round_view *view,
                        struct effects *out)
 {
@@ -67,8 +76,9 @@ bool leader_step_round(struct rollout *r, enum round_event event, const struct r
     if (r->round.state == ROUND_DECIDING)
         r->save_count++;
     note_marked(r, out, first);
-    if (event == ROUND_EV_FACTS_CHANGED && view->is_late && !view->is_complete && view->silent)
-        bitset_unite(&r->silent, view->silent);
+    if (event == ROUND_EV_FACTS_CHANGED && view->is_late && !view->is_complete && view->silent &&
+        !view->is_paused)
+        add_silent(r, view->silent);
     report(r, round_state_name(from), round_state_name(r->round.state), round_event_name(event),
            because, out);
     return true;
@@ -354,9 +364,7 @@ static void on_decision_saved(struct leader *l, struct rollout *r, const struct 
  * silent members another chance. */
 static void settle_marked(struct rollout *r, enum save_kind kind)
 {
-    for (uint32_t w = 0; w < r->marked.word_count; w++)
-        r->silent.words[w] |= r->marked.words[w] & r->opened.words[w] &
-                              ~(r->applied.words[w] | r->failed.words[w] | r->rolled_back.words[w]);
+    add_silent(r, &r->marked);
     bitset_clear(&r->marked);
     if (kind == SAVE_PAUSE && !r->is_paused && r->state == ROLLOUT_STAGING)
         bitset_subtract(&r->silent, &r->round.cohort);

@@ -9,18 +9,18 @@ static void note(struct bitset *set, uint32_t server, bool is_in)
         bitset_remove(set, server);
 }
 
-/* Something of this server's last decision in this scope is of an open rollout that asked it. Scopes
- * have one open rollout, so that a decision above its first attempt is its own. */
-static bool is_of_rollout(const struct leader *l, uint32_t server, const struct heard_scope *h)
+/* The server obeyed a decision of this rollout, which asked it. Scopes have one open rollout, so that
+ * a decision above its first attempt is its own. */
+static bool is_of_rollout(const struct rollout *r, uint32_t server, const struct heard_scope *h)
 {
-    for (uint32_t i = 0; i < l->rollout_used; i++) {
-        const struct rollout *r = &l->rollouts[i];
+    return r->first_number && h->obeyed > r->first_number && bitset_has(&r->opened, server);
+}
 
-        for (unsigned s = 0; r->id && s < r->scope_count; s++)
-            if (r->scopes[s] == h->scope && r->first_number && h->obeyed > r->first_number &&
-                bitset_has(&r->opened, server))
-                return true;
-    }
+static bool is_about(const struct rollout *r, uint32_t scope)
+{
+    for (unsigned s = 0; r->id && s < r->scope_count; s++)
+        if (r->scopes[s] == scope)
+            return true;
     return false;
 }
 
@@ -33,12 +33,23 @@ static bool hear_check(struct leader *l, uint32_t server, const struct heard_sco
     struct scope_state *scope = &l->scopes[h->scope];
     bool was_blamed = bitset_has(&scope->blamed, server);
 
-    if (is_of_rollout(l, server, h))
-        note(&scope->blamed, server, h->is_check_failing && !h->is_failed);
+    for (uint32_t i = 0; i < l->rollout_used; i++)
+        if (is_about(&l->rollouts[i], h->scope) && is_of_rollout(&l->rollouts[i], server, h))
+            note(&scope->blamed, server, h->is_check_failing && !h->is_failed);
     return bitset_has(&scope->blamed, server) != was_blamed;
 }
 
-/* A server that lost its slot (re-imaged) is asked again. */
+/* A server that lost its slot (re-imaged) is asked again; not so one that runs the candidate, by an
+ * attempt that a retry replaced, and needs no slot. */
+static bool is_unready(struct leader *l, const struct rollout *r, uint32_t server,
+                       const struct heard_scope *h)
+{
+    const struct duty *activate = delivery_find_attempt(&l->delivery, r->round.number);
+    bool is_done = bitset_has(&r->applied, server) && is_of_rollout(r, server, h) && !h->is_failed;
+
+    return h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq) && !is_done;
+}
+
 void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
 {
     bool is_news;
@@ -53,16 +64,11 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
         delivery_failed(&l->delivery, h->obeyed, server, h->scope);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
-        const struct duty *activate;
-        bool is_concerned = false;
 
-        for (unsigned s = 0; r->id && s < r->scope_count; s++)
-            is_concerned |= r->scopes[s] == h->scope;
-        if (!is_concerned || !bitset_has(&r->opened, server))
+        if (!is_about(r, h->scope) || !bitset_has(&r->opened, server))
             continue;
         r->is_touched |= is_news;
-        activate = delivery_find_attempt(&l->delivery, r->round.number);
-        if (h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq))
+        if (is_unready(l, r, server, h))
             bitset_remove(&r->round.ready, server);
     }
 }

@@ -101,7 +101,7 @@ static void compare(struct world *w, const struct rollout *r, const struct rollo
             { "opened", m->is_in, bitset_has(&r->opened, s) },
             { "applied", m->state == MEMBER_APPLIED, bitset_has(&r->applied, s) },
             { "failed", m->state == MEMBER_FAILED, bitset_has(&r->failed, s) },
-            { "silent", m->is_silent && !bitset_has(&r->silent, s), false },
+            { "silent", m->is_silent, bitset_has(&r->silent, s) },
             { "broken", m->is_broken, bitset_has(&r->broken, s) },
             { "unfit", m->is_unfit, bitset_has(&r->unfit, s) },
             { "newest outcome", m->outcome, r->outcome[s] == m->outcome && m->outcome },

@@ -122,6 +122,10 @@ MUTANTS = [
         ("coordinator/core/leader_acks.c", "    if (rank <= r->outcome[a->server] || bitset_has", "    if (bitset_has"),
         ("coordinator/core/leader_acks.c", "    if (a->kind == ACK_APPLIED && bitset_has(&r->failed, a->server))\n        return;",
          "    if (a->kind == ACK_APPLIED)\n        bitset_remove(&r->failed, a->server);")]),
+    ("who answered late stays silent in memory", True, [
+        ("coordinator/core/leader_acks.c", "    r->outcome[a->server] = rank;\n    bitset_remove(&r->silent, a->server);\n", "    r->outcome[a->server] = rank;\n")]),
+    ("a deadline that passes in a pause makes silent", True, [
+        ("coordinator/core/leader.c", "view->silent &&\n        !view->is_paused)", "view->silent)")]),
     ("the last scope hides the others' checks", True, [
         ("coordinator/core/leader.c", "            r->failing.words[w] |= scope->blamed", "            r->failing.words[w] = scope->blamed")]),
     ("what is heard before a row is durable is lost", True, [

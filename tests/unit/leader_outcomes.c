@@ -99,6 +99,65 @@ START_TEST(test_broken_by_an_activate_is_no_answer_to_a_rollback)
 }
 END_TEST
 
+/* What runs by an attempt that a retry replaced is well: no slot is wanted of it, whatever its next
+ * digest says. One that was imaged anew is asked. */
+START_TEST(test_who_runs_the_candidate_needs_no_slot)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.stages[0].bake_ms = 60000;
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    tick(31000);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ack(ACK_APPLIED, 0, 2);
+    pong(0, 2, false, false);
+    ck_assert_uint_eq(leader_rollout(l, 1)->round.ready.words[0], 0x01);
+    ack(ACK_READY, 1, number());
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_who_was_imaged_anew_is_asked_again)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    tick(31000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ack(ACK_APPLIED, 0, 2);
+    pong(0, 0, false, false);
+    ck_assert_uint_eq(leader_rollout(l, 1)->round.ready.words[0], 0);
+    ack(ACK_READY, 1, number());
+    hello(0, 0, 0);
+    hello(1, 0, number());
+    tick(31000);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_uint_eq(leader_rollout(l, 1)->silent.words[0], 0); /* its row says that it applied */
+}
+END_TEST
+
+/* A deadline that passes in a pause makes nobody silent: no row would say so. */
+START_TEST(test_nobody_gets_silent_in_a_pause)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.is_eventual = true;
+    pair = true;
+    everybody_says_hello();
+    start();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PAUSE), COMMAND_TAKEN);
+    now += 31000;
+    everybody_says_hello();
+    ack(ACK_FAILED, 1, 2);
+    ck_assert_int_eq(round_state(), ROUND_LOST);
+    ck_assert_uint_eq(leader_rollout(l, 1)->silent.words[0], 0);
+}
+END_TEST
+
 int main(void)
 {
     SRunner *r;
@@ -111,6 +170,9 @@ int main(void)
     tcase_add_test(t, test_a_late_failed_takes_the_applied_back);
     tcase_add_test(t, test_a_late_refusal_of_an_earlier_stage_counts);
     tcase_add_test(t, test_broken_by_an_activate_is_no_answer_to_a_rollback);
+    tcase_add_test(t, test_who_runs_the_candidate_needs_no_slot);
+    tcase_add_test(t, test_who_was_imaged_anew_is_asked_again);
+    tcase_add_test(t, test_nobody_gets_silent_in_a_pause);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
