@@ -39,7 +39,6 @@ struct router_settings {
     const char *public_key;
     bool is_plain;  /* no CURVE: benchmarks only, on loopback only; nothing has a
                        User-Id then: the key is the routing id the agent set (40 bytes) */
-    int io_threads; /* 0: two */
     uint32_t connections_max; /* 0: ROUTER_CONNECTIONS_MAX */
     struct log_limit *limit;  /* lent; lines about what peers do; NULL: none are written */
 };

@@ -15,10 +15,15 @@
 #define QUEUE_MAX 16          /* messages per peer and direction: a queue is only a cache */
 #define PARTS 2               /* an envelope and its body go out as two messages of the library */
 #define KERNEL_QUEUE 131072   /* bytes that the kernel takes in for one peer before it is read */
-#define HANDSHAKE_MS 5000
-/* Dead connections are the kernel's to notice. ZeroMQ's own heartbeats search a list of all timers
- * of their I/O thread with every message: with thousands of peers that is most of its work. */
+/* The library finds a timer that ends by a search through all of its thread. So dead connections
+ * are the kernel's to notice, as the library's heartbeats move a timer with every message; and
+ * whatever handshake nobody finishes is ended by connections.h. */
+#define HANDSHAKE_MS 0 /* no timer */
 #define KEEPALIVE_S 10
+/* The thread that accepts connections serves them too. Of two, one would hand what it accepts to
+ * the other, whose queue has no bound: whoever begins handshakes more quickly than they are looked
+ * at would fill this process with them. */
+#define IO_THREADS 1
 #define MONITOR "inproc://lockstep.router.monitor"
 
 _Static_assert(ROUTER_KEY_SIZE == ZAP_KEY_SIZE, "one size of keys");
@@ -164,11 +169,10 @@ static int open_plain(struct router *r, const struct router_settings *s, struct 
 int router_open(const struct router_settings *settings, struct router **out, struct err *e)
 {
     struct router *r = calloc(1, sizeof(*r));
-    int threads = settings->io_threads > 0 ? settings->io_threads : 2;
 
     MUST(r && (r->context = zmq_ctx_new()));
     MUST(zmq_msg_init(&r->body) == 0);
-    MUST(zmq_ctx_set(r->context, ZMQ_IO_THREADS, threads) == 0);
+    MUST(zmq_ctx_set(r->context, ZMQ_IO_THREADS, IO_THREADS) == 0);
     r->is_plain = settings->is_plain;
     r->now_ms = clock_monotonic_ms();
     r->limit = settings->limit;

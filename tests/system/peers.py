@@ -18,6 +18,8 @@ SCOPE, OTHER = "demo/prod", "web/prod"
 ALL = {"stages": [{"percent": 100}]}
 GROWTH_MAX = 32  # MiB that one attack may cost
 SLOWER_MAX = 2  # rollouts of others, by quiet ones of the same minute
+GRACE = 0.5  # s: less than that is the machine's own unrest, where a rollout takes a tenth
+UNHEARD = 1024  # silent connections that one address may have (coordinator/connections.h)
 PAIRS = 5
 PEER = f"{BUILD}/tests/peer"
 
@@ -94,8 +96,8 @@ def start_peer(world, name, keys, verb, *words):
     return peer.start()
 
 
-def ratio(world, pause, go_on):
-    """Rollouts of another scope while the attack goes on and while it pauses, in turns: by what factor they take longer."""
+def compare(world, pause, go_on):
+    """Rollouts of another scope while the attack goes on and while it pauses, in turns: do they take too long? And the figures."""
     attacked, quiet = [], []
     for _ in range(PAIRS):
         go_on()
@@ -104,7 +106,7 @@ def ratio(world, pause, go_on):
         quiet.append(rollout_time(world))
     go_on()
     a, q = statistics.median(attacked), statistics.median(quiet)
-    return a / q, f"rollouts of others {a / q:.2f} times the quiet ones ({a:.3f} s to {q:.3f} s, slowest {max(attacked):.2f} s to {max(quiet):.2f} s)"
+    return a > SLOWER_MAX * q + GRACE, f"rollouts of others {a / q:.2f} times the quiet ones ({a:.3f} s to {q:.3f} s, slowest {max(attacked):.2f} s to {max(quiet):.2f} s)"
 
 
 def endure(world, name, pause, go_on, during=None):
@@ -114,15 +116,15 @@ def endure(world, name, pause, go_on, during=None):
         rollout_time(world)  # the attack has begun
         if during:
             during()
-        slower, words = ratio(world, pause, go_on)
-        if slower > SLOWER_MAX:  # somebody else's work on this machine?
+        is_slow, words = compare(world, pause, go_on)
+        if is_slow:  # somebody else's work on this machine?
             print(f"     {name}: {words}; again")
-            slower, words = ratio(world, pause, go_on)
+            is_slow, words = compare(world, pause, go_on)
     check(coordinator(world).is_running() and coordinator(world).pid == pid, f"the coordinator is gone: {coordinator(world).log_text()[-2000:]}")
     written = os.path.getsize(coordinator(world).log) - log
     print(f"     {name}: {memory.most:.1f} MiB more; {words}; {written} bytes of log")
     check(memory.most <= GROWTH_MAX, f"{name} made the coordinator {memory.most:.0f} MiB larger")
-    check(slower <= SLOWER_MAX, f"{name}: {words}")
+    check(not is_slow, f"{name}: {words}")
     return written
 
 
@@ -246,32 +248,6 @@ def test_another_version(world):
     contains(coordinator(world).log_text(), "another version", "newer", "install the same release")
 
 
-def shake_hands(address, go_on):
-    """Greetings and first words of a handshake that nobody finishes, each on a connection of its own."""
-    held = []
-    while True:
-        go_on.wait()
-        with contextlib.suppress(OSError):
-            s = socket.create_connection(address, timeout=5)
-            s.sendall(GREETING + HELLO)
-            held.append(s)
-        if len(held) > 200:
-            held.pop(0).close()
-
-
-def test_handshakes(world):
-    """handshakes that begin and never end, as fast as they can be begun"""
-    go_on = multiprocessing.Event()
-    process = multiprocessing.Process(target=shake_hands, args=(("127.0.0.1", world.coordinators[0].router), go_on), daemon=True)
-    process.start()
-    go_on.set()
-    try:
-        endure(world, "handshakes", go_on.clear, go_on.set)
-    finally:
-        process.kill()
-        process.join()
-
-
 def test_empty_connections(world):
     """three thousand connections that say nothing: they end, and honest agents come in all the while"""
     honest, all_of_them = world.agents["honest"], []
@@ -293,6 +269,40 @@ def test_empty_connections(world):
     connect()
     endure(world, "empty connections", close, connect, reconnect)
     close()
+
+
+def shake_hands(address, go_on):
+    """Greetings and first words of a handshake that nobody finishes, each on a connection of its own."""
+    held = []
+    while True:
+        go_on.wait()
+        with contextlib.suppress(OSError):
+            s = socket.create_connection(address, timeout=5)
+            s.sendall(GREETING + HELLO)
+            held.append(s)
+        if len(held) > 200:
+            held.pop(0).close()
+
+
+def test_handshakes(world):
+    """handshakes that begin and never end, as fast as they can be begun, right after thousands of connections: few are open at a time"""
+    go_on = multiprocessing.Event()
+    process = multiprocessing.Process(target=shake_hands, args=(("127.0.0.1", world.coordinators[0].router), go_on), daemon=True)
+    process.start()
+    go_on.set()
+    open_most = 0
+
+    def count():
+        nonlocal open_most
+        open_most = max(open_most, len(os.listdir(f"/proc/{coordinator(world).pid}/fd")))
+        go_on.set()
+    try:
+        endure(world, "handshakes", go_on.clear, count)
+    finally:
+        process.kill()
+        process.join()
+    print(f"     {open_most} descriptors open at most")
+    check(open_most < 1500, f"{open_most} descriptors are open, and each address may have {UNHEARD} silent connections")
 
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + b"\x00" + bytes(31)
