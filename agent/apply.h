@@ -4,7 +4,7 @@
 
 #include "agent/agent.h"
 
-/* Ends with agent_post(APPLIED). A revision without keys is a change as any other. Revision 0 brings
+/* Ends with agent_post(APPLIED). A revision without keys is a change like others. Revision 0 brings
  * the originals back, and reload runs, since the program may still use what was taken away; where
  * there were none nothing is checked: nobody said what it answers without any configuration. */
 void apply_begin(struct agent *a, const struct participant_effect *effect);

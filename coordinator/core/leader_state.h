@@ -12,8 +12,8 @@ struct scope_state {
     struct bitset failing; /* the local check says no of what runs now */
     struct bitset failed;  /* of them: what they obeyed last failed there */
     int64_t retry_ms, retry_wait_ms;
-    struct bitset blamed; /* the check says no of the open rollout's candidate; whoever comes back to
-                           * the scope may be in it before it is a member */
+    struct bitset blamed; /* the check says no of the open rollout's candidate; whoever comes back
+                           * to the scope may be in it before it is a member */
     struct bitset back, stuck; /* what became of the scope's newest ROLLBACK, as recorded */
 };
 
