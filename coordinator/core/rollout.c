@@ -47,6 +47,11 @@ static bool is_vacant(const struct rollout_facts *f)
     return f->is_vacant && !f->is_lost && !f->is_paused;
 }
 
+static bool is_vacant_and_untested(const struct rollout_facts *f)
+{
+    return is_vacant(f) && f->is_untested;
+}
+
 static bool is_vacant_and_last(const struct rollout_facts *f)
 {
     return is_vacant(f) && f->is_last_stage;
@@ -248,15 +253,24 @@ static void pause_for_the_late(struct rollout *r, const struct rollout_facts *f,
     save_pause(r, true, "too few servers answered in time: paused for a person to decide", out);
 }
 
+static void pause_for_a_test(struct rollout *r, const struct rollout_facts *f, struct effects *out)
+{
+    (void)f;
+    save_pause(r, true,
+               "nobody of the stage answered, so nobody tested the change: paused for a person to "
+               "decide; resume goes on without the stage, retry asks its servers again", out);
+}
+
 static void pause_as_asked(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
     (void)f;
     save_pause(r, true, "paused as asked", out);
 }
 
+/* Who resumes where nobody of the stage is there was told that the change is untested. */
 static void resume(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
-    (void)f;
+    r->may_be_untested |= f->is_vacant;
     save_pause(r, false, "resumed as asked", out);
 }
 
@@ -487,6 +501,7 @@ static const struct rule {
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_after_activation), S(REVERTING),    DO(save_rollback),          "over the failure budget after activation: everyone goes back" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_for_good),         S(STOPPING),     DO(save_abort),             "over the failure budget before anything was activated" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_passed),                S(SETTLING),     DO(save_baking),            "the stage is applied" },
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant_and_untested),   S(STAGING),      DO(pause_for_a_test),       "nobody of the stage is there, and nobody tested the change: paused for a person" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant_and_last),       S(RELEASING),    DO(save_finalize),          "nobody of the last stage is there: the release reaches them when they come" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant),                S(CHOOSING),     DO(choose_next),            "nobody of the stage is there: it is passed over" },
     { S(STAGING),      E(PAUSE),         IF(is_running),               S(STAGING),      DO(pause_as_asked),         "paused as asked" },

@@ -131,6 +131,7 @@ struct rollout {
     bool is_opened;   /* some stage had a C1 */
     bool is_paused;
     bool is_promoted; /* every later bake and hold is passed over as well */
+    bool may_be_untested;     /* a person lets it go on although nobody of a stage was there */
     bool was_activated;       /* some stage has an ACTIVATE decision */
     uint64_t decision_number; /* dseq of ROLLBACK or FINALIZE; 0 before */
     uint64_t command;         /* the next save answers it; 0: none */
@@ -179,6 +180,7 @@ struct rollout_facts {
     bool is_late;       /* when lost: nobody failed, only time ran out */
     bool is_passed;     /* the round passed */
     bool is_vacant;     /* nobody of the round is there */
+    bool is_untested;   /* nobody runs the change, and the stages to come reach who is there */
     bool is_baked;      /* the bake is over and nobody holds it */
     bool is_last_stage;
     bool is_cohort_empty; /* CHOSEN: the stage adds nobody */

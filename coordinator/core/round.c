@@ -179,6 +179,8 @@ static const struct rule {
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_late_with_enough), S(PASSED),     DO(nothing),           "time is up and enough servers applied" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_late_running),     S(LOST),       DO(nothing),           "not enough servers applied in time" },
     { S(ACTIVATING), E(RESUMED),       IF(always),              S(ACTIVATING), DO(start_clock_again), "resumed: the time to apply starts over" },
+    { S(VACANT),     E(RESUMED),       IF(is_vacant),           S(VACANT),     DO(nothing),           "resumed, and still nobody of the stage is there" },
+    { S(VACANT),     E(RESUMED),       IF(always),              S(PREPARING),  DO(start_clock_again), "resumed, and somebody is there: the time to get ready starts over" },
     { S(LOST),       E(RESUMED),       IF(is_over_budget),      S(LOST),       DO(nothing),           "resumed, and still over the budget" },
     { S(LOST),       E(RESUMED),       IF(is_decided),          S(ACTIVATING), DO(start_clock_again), "resumed: the time to apply starts over" },
     { S(LOST),       E(RESUMED),       IF(always),              S(PREPARING),  DO(start_clock_again), "resumed: the time to get ready starts over" },

@@ -282,6 +282,23 @@ static bool is_any_broken(const struct rollout *r, const struct fleet *fleet)
     return false;
 }
 
+/* So far nobody runs the change, and later stages would bring it to servers that are there: it is
+ * not to reach them all because its canaries were away. Where nobody else is there either, going on
+ * harms nobody: each gets it when it answers. Eventual rounds have decided before they ask. */
+static bool is_untested(const struct rollout *r, const struct fleet *fleet)
+{
+    uint64_t there = 0;
+
+    if (r->may_be_untested || r->stage + 1 >= r->strategy.stage_count)
+        return false;
+    for (uint32_t w = 0; w < r->opened.word_count; w++) {
+        if (r->opened.words[w] & r->applied.words[w])
+            return false;
+        there |= present(r, fleet, w) & ~fleet->unreachable.words[w] & ~r->opened.words[w];
+    }
+    return there != 0;
+}
+
 void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
            int64_t rollback_timeout_ms, uint64_t chance, struct round_view *view,
            struct rollout_facts *facts)
@@ -299,6 +316,7 @@ void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
                    is_any_stage_deserted(r),
         .is_late = !is_any_refusing(r),
         .is_vacant = r->round.state == ROUND_VACANT,
+        .is_untested = is_untested(r, fleet),
         .is_passed = r->round.state == ROUND_PASSED,
         .is_baked = is_baked(r, fleet, now_ms),
         .is_last_stage = r->stage + 1 >= r->strategy.stage_count,

@@ -1,5 +1,7 @@
 """truth.py - what is said of rollouts is so: ends that are none, releases to nobody, ways back that fail."""
-from kit import Agent, World, contains, equal, wait_until, write
+import json
+
+from kit import Agent, World, contains, equal, read, wait_until, write
 
 SCOPE = "web/prod"
 ALL = {"stages": [{"percent": 100, "ready_timeout": "5s"}]}
@@ -105,6 +107,26 @@ def test_the_canary_is_somebody_who_is_there(world):
         equal({n: (s["stage"], s["state"]) for n, s in world.servers_of(rollout).items()},
               {"web-1": (1, "pending"), "web-2": (1, "pending"), "web-3": (0, "applied")}, "the members")
     back(world, "web-1", "web-2")
+
+
+def test_what_nobody_tested_waits_for_a_person(world):
+    """The canaries are away, others are not: the rollout pauses and says what helps; resume goes on without them, retry asks them again"""
+    strategy = f"{world.folder}/canary-in-rack-1.json"
+    write(strategy, json.dumps({"stages": [{"select": {"rack": "1"}, "ready_timeout": "5s"}, {"percent": 100, "ready_timeout": "5s"}]}))
+    has = lambda name: read(f"{world.folder}/{name}.v")
+    for value, word in (("without a canary", "resume"), ("with a canary", "retry")):
+        away(world, "web-1")
+        world.set(SCOPE, {"v": value})
+        text = said(world, PERSON, "rollout", "start", SCOPE, "-s", f"@{strategy}", "--wait")
+        contains(text, "nobody of the stage answered, so nobody tested the change", "stage 1 of 2: no answer of web-1", "waits for a person (resume or rollback)")
+        equal(value in has("web-2") + has("web-3"), False, "it stays where it is")
+        rollout = world.ok("GET", "/rollouts?limit=1")["rollouts"][0]["id"]
+        if word == "retry":
+            back(world, "web-1")
+        said(world, DONE, "rollout", word, rollout)
+        world.wait_state(rollout, "completed")
+        equal((has("web-1") == value, has("web-2"), has("web-3")), (word == "retry", value, value), "who runs it")
+    contains(said(world, DONE, "rollout", "status", rollout), "paused for a person", "asked again")
 
 
 def test_completed_and_nobody_has_it(world):

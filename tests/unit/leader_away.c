@@ -32,14 +32,26 @@ static void revoke(uint32_t server)
     tick(100);
 }
 
-START_TEST(test_a_stage_with_nobody_there_is_passed_over)
+/* Where nobody tested the change, those that are there wait with it until a person decides. */
+static void expect_pause_for_a_test(void)
+{
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    ck_assert_int_eq(round_state(), ROUND_VACANT);
+}
+
+START_TEST(test_a_stage_with_nobody_there_is_passed_over_when_a_person_says_so)
 {
     only(0xfe);
     start();
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
     wait_out(0xfe, 29000);
-    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0); /* it has its time */
+    ck_assert(!leader_rollout(l, 1)->is_paused); /* it has its time */
     wait_out(0xfe, 2000);
+    expect_pause_for_a_test();
+    wait_out(0xfe, 90000);
+    expect_pause_for_a_test();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
     acks(ACK_READY, 0xfe, number());
     acks(ACK_APPLIED, 0xfe, dseq);
@@ -47,11 +59,72 @@ START_TEST(test_a_stage_with_nobody_there_is_passed_over)
 }
 END_TEST
 
-START_TEST(test_a_stage_whose_members_were_revoked_is_passed_over_at_once)
+/* Whoever was away and is back when the rollout goes on takes part. */
+START_TEST(test_a_canary_that_is_back_is_asked)
+{
+    only(0xfe);
+    start();
+    wait_out(0xfe, 31000);
+    expect_pause_for_a_test();
+    hello(0, 0, 0);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    ack(ACK_READY, 0, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_an_untested_change_is_asked_again_or_taken_back)
+{
+    only(0xfe);
+    start();
+    wait_out(0xfe, 31000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert(!leader_rollout(l, 1)->is_paused);
+    wait_out(0xfe, 31000);
+    expect_pause_for_a_test();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+    wait_out(0xfe, 2000);
+    ck_assert_str_eq(ended_because, "nothing was activated anywhere");
+}
+END_TEST
+
+/* Nobody would be spared anything by waiting. */
+START_TEST(test_stages_of_which_nobody_at_all_is_there_are_passed_over)
+{
+    only(0);
+    start();
+    wait_out(0, 70000);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+    ck_assert_str_eq(ended_because, "the revision is released");
+}
+END_TEST
+
+START_TEST(test_a_tested_change_passes_over_who_is_away)
+{
+    load.strategy.stage_count = 3;
+    load.strategy.stages[2] = load.strategy.stages[1];
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+    for (uint32_t i = 1; i < SERVERS; i++)
+        if (leader_rollout(l, 1)->round.cohort.words[0] >> i & 1)
+            revoke(i);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 2);
+    ck_assert(!leader_rollout(l, 1)->is_paused);
+}
+END_TEST
+
+START_TEST(test_a_stage_whose_members_were_revoked_tested_nothing)
 {
     everybody_says_hello();
     start();
     revoke(0);
+    expect_pause_for_a_test();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
     ck_assert_int_eq(round_state(), ROUND_PREPARING);
 }
@@ -205,8 +278,12 @@ END_TEST
 int main(void)
 {
     const TTest *const all[] = {
-        test_a_stage_with_nobody_there_is_passed_over,
-        test_a_stage_whose_members_were_revoked_is_passed_over_at_once,
+        test_a_stage_with_nobody_there_is_passed_over_when_a_person_says_so,
+        test_a_canary_that_is_back_is_asked,
+        test_an_untested_change_is_asked_again_or_taken_back,
+        test_stages_of_which_nobody_at_all_is_there_are_passed_over,
+        test_a_tested_change_passes_over_who_is_away,
+        test_a_stage_whose_members_were_revoked_tested_nothing,
         test_the_last_stage_with_nobody_there_is_released,
         test_a_strategy_that_waits_for_the_unreachable_waits,
         test_members_that_vanish_after_the_decision_are_waited_for,
