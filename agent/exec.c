@@ -26,6 +26,9 @@
 #define WAIT_PRESET_MS 60000
 #define STOP_PRESET_MS 10000
 #define LOOK_MS 1000
+#define PREPARING_MS 10000   /* a command that starts is waited for so long … */
+#define PREPARING_LOOK_MS 20 /* … and looked at so often */
+#define STATUS_MAX 65536
 #define NOT_FOUND_STATUS 127 /* what shells say */
 #define NOT_RUNNABLE_STATUS 126
 
@@ -46,6 +49,8 @@ struct exec {
     int signal_fd;
     bool is_restarting;
     int64_t kill_ms; /* 0: it was not asked to stop for a restart */
+    bool is_due;     /* it has not been told yet of a change */
+    int64_t prepared_ms; /* from then on it is taken for prepared to hear of changes */
 };
 
 /* ---- the command line ---- */
@@ -163,6 +168,15 @@ static void become(const struct exec *x, char **environment)
     _exit(problem == ENOENT ? NOT_FOUND_STATUS : NOT_RUNNABLE_STATUS);
 }
 
+/* What exec itself sends arrives, though it may be ignored where exec was started, as SIGHUP is
+ * below nohup: a shell that inherits that cannot even set a trap. */
+static void heed(const struct exec *x)
+{
+    signal(SIGTERM, SIG_DFL);
+    if (x->on_change == ON_CHANGE_SIGNAL)
+        signal(x->change_signal, SIG_DFL);
+}
+
 static void run_child(const struct exec *x, char **environment, pid_t parent)
 {
     sigset_t none;
@@ -170,6 +184,7 @@ static void run_child(const struct exec *x, char **environment, pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever kills this process means the command */
     if (getppid() != parent)
         _exit(NOT_RUNNABLE_STATUS);
+    heed(x);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     become(x, environment);
@@ -209,6 +224,7 @@ static int start(struct exec *x)
     x->given = fresh;
     x->kill_ms = 0;
     x->is_restarting = false;
+    x->prepared_ms = clock_monotonic_ms() + PREPARING_MS;
     x->child = fork();
     if (x->child == 0)
         run_child(x, environment, self);
@@ -261,6 +277,33 @@ static void begin_restart(struct exec *x)
     kill(x->child, SIGCONT); /* one that is stopped hears nothing */
 }
 
+/* It has a handler for the signal; true too when that cannot be known. A signal that is blocked
+ * says nothing: programs block all of them for a moment whenever they fork. */
+static bool is_prepared(const struct exec *x)
+{
+    SCOPED_BUFFER struct buffer status = { 0 };
+    char path[64];
+    const char *at;
+    struct err e;
+
+    if (clock_monotonic_ms() >= x->prepared_ms)
+        return true;
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)x->child);
+    if (buffer_read_file(&status, path, STATUS_MAX, &e) || !status.size)
+        return true;
+    at = strstr(status.data, "\nSigCgt:");
+    return !at || strtoull(at + strlen("\nSigCgt:"), NULL, 16) >> (x->change_signal - 1) & 1;
+}
+
+/* A command that is still starting would be ended by most signals: it is told when it is ready. */
+static void tell_change(struct exec *x)
+{
+    if (!x->is_due || !is_prepared(x))
+        return;
+    x->is_due = false;
+    kill(x->child, x->change_signal);
+}
+
 /* Values that the command was not given do not concern it. */
 static void look_for_change(struct exec *x)
 {
@@ -281,7 +324,7 @@ static void look_for_change(struct exec *x)
     }
     variables_fini(&x->given);
     x->given = now;
-    kill(x->child, x->change_signal);
+    x->is_due = true;
 }
 
 static void hear_signals(struct exec *x)
@@ -300,7 +343,7 @@ static int supervise(struct exec *x)
     int rc = start(x), status;
 
     while (rc == 0) {
-        (void)poll(fds, 2, LOOK_MS);
+        (void)poll(fds, 2, x->is_due ? PREPARING_LOOK_MS : LOOK_MS);
         hear_signals(x);
         if (reap(x, &status)) {
             if (!x->is_restarting)
@@ -309,6 +352,7 @@ static int supervise(struct exec *x)
             continue;
         }
         look_for_change(x);
+        tell_change(x);
         if (x->kill_ms && clock_monotonic_ms() >= x->kill_ms)
             kill(x->child, SIGKILL);
     }

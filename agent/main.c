@@ -1,6 +1,7 @@
 /* main.c - lockstep-agent: command line, settings, keys, then the loop. */
 #include <getopt.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,8 +252,10 @@ int main(int argc, char **argv)
         { NULL, 0, NULL, 0 },
     };
     struct arguments args = { .config = CONFIG_PRESET };
-    int c = run_reader(argc, argv);
+    int c;
 
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored nobody learns how a command ended */
+    c = run_reader(argc, argv);
     if (c >= 0)
         return c;
     while ((c = getopt_long(argc, argv, "c:k:d:pnVh", options, NULL)) != -1)

@@ -42,6 +42,7 @@ int main(int argc, char **argv)
     int rc;
 
     signal(SIGPIPE, SIG_IGN); /* `lockstep … | head` ends quietly, by the failed write below */
+    signal(SIGCHLD, SIG_DFL); /* where it is ignored nobody learns how a program ended */
     rc = run(&cli, argc, argv);
     client_free(cli.client);
     if (fflush(stdout) != 0 && rc == CLI_DONE)
