@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/buffer.h"
@@ -27,8 +26,22 @@ struct census {
     bool is_stopping;
     bool is_told; /* the thread's own: that the key is another one is in the log */
     _Atomic bool is_available;
+    _Atomic bool is_foreign; /* the key is that of another cluster */
     _Atomic uint64_t secrets, destroyed, due;
 };
+
+/* Does the keyring open what the database holds? All of it, or at least something. */
+static bool compare(struct census *c, const struct rows *samples)
+{
+    struct err e = { 0 }, foreign;
+    bool is_told = c->is_told;
+
+    c->is_told = secret_keys_try(samples, c->keyring, &e) != 0;
+    c->is_foreign = c->is_told && secret_keys_are_foreign(samples, c->keyring, &foreign);
+    if (c->is_told && !is_told)
+        log_error("secrets of the database cannot be opened here", "reason", e.text);
+    return !c->is_told;
+}
 
 /* What cannot be counted at the moment keeps its last number. */
 static void count(struct census *c)
@@ -53,14 +66,8 @@ static void count(struct census *c)
     if (secret_keys_samples(pg, &samples, &e) != 0)
         samples = NULL;
     pg_pool_give(c->pool, &pg);
-    if (is_available && samples && secret_keys_try(samples, c->keyring, &e) != 0) {
-        is_available = false;
-        if (!c->is_told)
-            log_error("secrets of the database cannot be opened here", "reason", e.text);
-        c->is_told = true;
-    } else {
-        c->is_told = false;
-    }
+    if (is_available && samples)
+        is_available = compare(c, samples);
     c->is_available = is_available;
 }
 
@@ -108,6 +115,11 @@ void census_stop(struct census *c)
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     free(c);
+}
+
+bool census_is_foreign(const struct census *c)
+{
+    return c->is_foreign;
 }
 
 static void gauge(struct buffer *to, const char *name, const char *help, uint64_t value)

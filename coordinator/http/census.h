@@ -6,6 +6,8 @@
 #ifndef COORDINATOR_HTTP_CENSUS_H
 #define COORDINATOR_HTTP_CENSUS_H
 
+#include <stdbool.h>
+
 struct buffer;
 struct keyring;
 struct pg_pool;
@@ -14,5 +16,7 @@ struct census;
 struct census *census_start(struct pg_pool *pool, struct keyring *keyring);
 void census_stop(struct census *c); /* NULL is fine */
 void census_metrics(const struct census *c, struct buffer *to);
+/* Is the key of this coordinator another one than that of the database's secrets? */
+bool census_is_foreign(const struct census *c);
 
 #endif

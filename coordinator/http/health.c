@@ -42,6 +42,11 @@ int health_ready(struct request *rq, struct reply *re, struct err *e)
     if (!status.is_ready)
         return err_code(e, ERR_UNAVAILABLE, "not_ready", "%s",
                         status.why[0] ? status.why : "this coordinator is starting");
+    if (census_is_foreign(rq->census)) /* anybody may ask, so no key is named here */
+        return err_code(e, ERR_UNAVAILABLE, "not_ready",
+                        "[secrets] the key of this coordinator opens none of the database's "
+                        "secrets: give it the keys of the other coordinators; lockstepd "
+                        "check-secrets names the one that it lacks");
     return reply_json(re, 200,
                       json_pack("{s:s,s:s,s:b}", "status", "ready", "leader", status.leader,
                                 "is_leading", status.is_leading));
@@ -91,7 +96,7 @@ int health_metrics(struct request *rq, struct reply *re, struct err *e)
     metric(&re->body, "lockstep_leading", "gauge", "1 when this coordinator leads.",
            status.is_leading);
     metric(&re->body, "lockstep_ready", "gauge", "1 when this coordinator may take traffic.",
-           status.is_ready);
+           status.is_ready && !census_is_foreign(rq->census));
     metric(&re->body, "lockstep_leader_epoch", "gauge", "Epoch of the leadership last known.",
            status.epoch);
     metric(&re->body, "lockstep_servers_connected", "gauge",

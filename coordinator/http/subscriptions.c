@@ -15,6 +15,7 @@
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/scopes.h"
+#include "coordinator/store/secrets.h"
 #include "coordinator/store/signing.h"
 #include "coordinator/store/subscriptions.h"
 #include "coordinator/store/trail.h"
@@ -251,7 +252,8 @@ static int seal_and_create(struct request *rq, struct reply *re, struct subscrib
 
     if (!rq->deps->keyring || !keyring_is_on(rq->deps->keyring))
         return create(rq, re, s, NULL, rows, row, e);
-    if (keyring_new_key(rq->deps->keyring, &key.key, &key.wrapped, e) < 0)
+    if (secret_keys_compare(rq->pg, rq->deps->keyring, e) < 0 ||
+        keyring_new_key(rq->deps->keyring, &key.key, &key.wrapped, e) < 0)
         return -1;
     rc = create(rq, re, s, &key, rows, row, e);
     seal_key_wipe(&key.key);

@@ -100,13 +100,15 @@ bool sealing_is_wanting(const struct sealing *s)
 
 /* ---------------------------------------------------------------- fetching */
 
-static int fetch_keys(struct sealing *s, struct keyring *keyring, struct err *e)
+static int fetch_keys(struct sealing *s, struct keyring *keyring, struct pg *pg, struct err *e)
 {
     size_t count = s->taken + s->needed;
     struct fresh *keys;
 
     if (s->key_count >= count)
         return 0;
+    if (secret_keys_compare(pg, keyring, e) < 0)
+        return -1;
     keys = calloc(count, sizeof(*keys));
     MUST(keys);
     if (s->key_count)
@@ -187,7 +189,7 @@ int sealing_fetch(struct sealing *s, struct keyring *keyring, struct pg *pg, str
     size_t count = 0;
     int rc;
 
-    if (fetch_keys(s, keyring, e) < 0)
+    if (fetch_keys(s, keyring, pg, e) < 0)
         return -1;
     if (s->wanted == 0)
         return 0;

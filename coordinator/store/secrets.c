@@ -237,11 +237,14 @@ int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, s
     return take_wrapped(rows, row, 1, &out->wrapped) ? 0 : corrupt(out->of, e);
 }
 
+/* Of secrets, and of what signs webhooks. */
+#define DATA_KEYS                                                                                  \
+    "SELECT digest, key_id, wrapped_key FROM secret_key UNION ALL "                                \
+    "SELECT subscription_id, key_id, wrapped_key FROM subscription WHERE key_id IS NOT NULL"
+
 int secret_keys_samples(struct pg *pg, struct rows **out, struct err *e)
 {
-    return pg_query(pg,
-                    "SELECT DISTINCT ON (key_id) digest, key_id, wrapped_key FROM secret_key "
-                    "ORDER BY key_id",
+    return pg_query(pg, "SELECT DISTINCT ON (key_id) * FROM (" DATA_KEYS ") k ORDER BY key_id",
                     NULL, 0, out, e);
 }
 
@@ -259,6 +262,51 @@ int secret_keys_try(const struct rows *samples, struct keyring *keyring, struct 
                             rows_text(samples, i, 1));
     }
     return 0;
+}
+
+static bool opens_any(const struct rows *samples, struct keyring *keyring)
+{
+    for (size_t i = 0; i < rows_count(samples); i++) {
+        SCOPED_SEAL_KEY struct seal_key key = { 0 };
+        struct secret_key k;
+        struct err ignored;
+
+        if (secret_key_at(samples, i, &k, &ignored) == 0 &&
+            keyring_unwrap(keyring, &k.wrapped, &key, &ignored) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A Vault that does not answer is not another one: asked last. */
+bool secret_keys_are_foreign(const struct rows *samples, struct keyring *keyring, struct err *e)
+{
+    char newest[ENVELOPE_KEY_ID_SIZE];
+    struct err ignored;
+
+    if (rows_count(samples) == 0 || opens_any(samples, keyring) ||
+        keyring_check(keyring, newest, &ignored) != 0)
+        return false;
+    err_code(e, ERR_UNAVAILABLE, "secrets_unavailable",
+             "[secrets] this coordinator wraps by %.100s, and opens nothing of what the database "
+             "holds (wrapped by %.100s): give it the keys of the other coordinators, "
+             "then lockstepd check-secrets; what was lost for good goes by lockstep config destroy",
+             newest, rows_text(samples, rows_count(samples) - 1, 1));
+    return true;
+}
+
+int secret_keys_compare(struct pg *pg, struct keyring *keyring, struct err *e)
+{
+    SCOPED(rows_free) struct rows *any = NULL;
+    SCOPED(rows_free) struct rows *samples = NULL;
+
+    if (pg_query(pg, DATA_KEYS " LIMIT 1", NULL, 0, &any, e) != 0)
+        return -1;
+    if (rows_count(any) == 0 || opens_any(any, keyring))
+        return 0; /* the usual case: all of them are not looked through */
+    if (secret_keys_samples(pg, &samples, e) != 0)
+        return -1;
+    return secret_keys_are_foreign(samples, keyring, e) ? -1 : 0;
 }
 
 int secret_keys_replace(struct pg *pg, const struct secret_key *old,

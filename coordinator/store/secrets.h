@@ -104,6 +104,13 @@ int secret_keys_samples(struct pg *pg, struct rows **out, struct err *e)
  * else. Asks the keyring; -1 names the key that it lacks. */
 int secret_keys_try(const struct rows *samples, struct keyring *keyring, struct err *e)
     __attribute__((warn_unused_result));
+/* The keyring works, and opens none of them: it is the one of another cluster. What it wrapped here
+ * nobody else could read. *e says so. One that lacks an older key only is not meant. */
+bool secret_keys_are_foreign(const struct rows *samples, struct keyring *keyring, struct err *e);
+/* Asked before anything is wrapped: -1 when it is another keyring (secrets_unavailable). Asks the
+ * keyring, outside of transactions. */
+int secret_keys_compare(struct pg *pg, struct keyring *keyring, struct err *e)
+    __attribute__((warn_unused_result));
 
 struct secret_counts {
     uint64_t secrets, destroyed; /* versions of keys */
