@@ -283,6 +283,7 @@ void hearing_flush(struct hearing *h)
 {
     if (!h->leading || h->batch->count == 0)
         return;
+    leading_acks_sent(h->leading, h->batch);
     writer_acks(h->edges->writer, &h->batch);
     h->batch = ack_batch_new();
 }

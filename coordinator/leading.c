@@ -290,13 +290,24 @@ static uint32_t scopes_of(const struct leading *l, const struct ack_batch *batch
     return count;
 }
 
+void leading_acks_sent(struct leading *l, const struct ack_batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        struct leader_event ev = { .type = LEADER_ACK_SENT, .server = batch->records[i].ack.server };
+
+        leading_step(l, &ev);
+    }
+}
+
 /* What the database did not take (an outcome with other content, say) is receipted and not counted.
  * Outbox ids start over on a new disk: a receipt goes to the session that the entry came in. */
 void leading_acks(struct leading *l, const struct ack_batch *batch)
 {
     struct ack *acks = calloc(batch->count + 1, sizeof(*acks));
     uint32_t *scopes = calloc(batch->held_count + 1, sizeof(*scopes)), used = 0;
-    struct leader_event ev = { .type = LEADER_ACKS_SAVED, .acks = acks };
+    struct leader_event ev = { .type = LEADER_ACKS_SAVED,
+                               .acks = acks,
+                               .ack_count = (uint32_t)batch->count };
 
     MUST(acks && scopes);
     for (size_t i = 0; i < batch->count; i++) {
@@ -305,14 +316,11 @@ void leading_acks(struct leading *l, const struct ack_batch *batch)
 
         s->unsaved_acks--;
         note_stranger(s, &batch->records[i]);
-        if (batch->records[i].is_recorded) {
-            struct ack *a = &acks[ev.ack_count++];
-
-            *a = batch->records[i].ack;
-            a->scopes = scopes + used;
-            a->scope_count = scopes_of(l, batch, &batch->records[i], scopes + used);
-            used += a->scope_count;
-        }
+        acks[i] = batch->records[i].ack;
+        acks[i].is_void = !batch->records[i].is_recorded;
+        acks[i].scopes = scopes + used;
+        acks[i].scope_count = scopes_of(l, batch, &batch->records[i], scopes + used);
+        used += acks[i].scope_count;
     }
     leading_step(l, &ev);
     free(scopes);

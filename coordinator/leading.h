@@ -20,6 +20,7 @@ void leading_end(struct leading *l); /* NULL is fine */
 
 /* News of the threads. */
 void leading_saved(struct leading *l, const struct writer_result *result);
+void leading_acks_sent(struct leading *l, const struct ack_batch *batch); /* to the writer */
 void leading_acks(struct leading *l, const struct ack_batch *batch); /* and receipts them soon */
 void leading_joined(struct leading *l, const struct join_request *join);
 void leading_roster(struct leading *l, const struct snapshot *s); /* LOAD_ROSTER */

@@ -276,6 +276,16 @@ void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *c
         send(duty, &duty->lent, out);
 }
 
+uint64_t delivery_sum(const struct delivery *d, uint32_t server)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < d->used; i++)
+        if (d->duties[i].dseq && bitset_has(&d->duties[i].owed, server))
+            sum += d->duties[i].dseq;
+    return sum;
+}
+
 void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
                       struct effects *out)
 {

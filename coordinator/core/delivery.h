@@ -84,6 +84,8 @@ uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
 /* Send now what duty's decision owes to connected servers; repeats are planned from now. */
 void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *connected,
                    int64_t now_ms, uint64_t chance, struct effects *out);
+/* Tells whether this server is owed something else than before: the sum of the numbers. */
+uint64_t delivery_sum(const struct delivery *d, uint32_t server);
 /* Everything owed to one server, lowest number first; `one` holds just that server and is lent. */
 void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
                       struct effects *out);

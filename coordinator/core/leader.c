@@ -153,6 +153,8 @@ void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
         if (r->save_count || r->state == ROLLOUT_ENDED)
             return;
         leader_look(l, r, now_ms, chance, &view, &facts);
+        if (leader_is_awaiting(l, r, now_ms) && !facts.is_lost)
+            return; /* going back waits for nobody, and no row stands against it */
         if (r->state == ROLLOUT_STAGING && leader_step_round(r, ROUND_EV_FACTS_CHANGED, &view, out))
             continue;
         if (!leader_step_rollout(r, ROLLOUT_EV_FACTS_CHANGED, &facts, out))
@@ -198,6 +200,19 @@ static void greet(struct leader *l, const struct leader_event *ev, struct effect
     }
 }
 
+/* An agent that cannot obey yet answers what it is told with a digest. If that were answered with
+ * the same again it would go round as fast as the network does: it is said once in a while. */
+static bool is_told(struct leader *l, const struct leader_event *ev)
+{
+    struct told *told = &l->told[ev->server];
+    uint64_t sum = delivery_sum(&l->delivery, ev->server);
+
+    if (sum == told->sum && ev->now_ms < told->at_ms + REPEAT_FIRST_MS)
+        return true;
+    *told = (struct told){ .at_ms = ev->now_ms, .sum = sum };
+    return false;
+}
+
 static void on_heard(struct leader *l, const struct leader_event *ev, struct effects *out)
 {
     if (!bitset_has(&l->fleet.enrolled, ev->server))
@@ -212,7 +227,7 @@ static void on_heard(struct leader *l, const struct leader_event *ev, struct eff
     }
     if (ev->type == LEADER_HELLO_RECEIVED || ev->type == LEADER_POLLED)
         greet(l, ev, out);
-    else
+    else if (!is_told(l, ev))
         delivery_send_to(&l->delivery, &l->one, ev->server, out);
     leader_pump_touched(l, ev, out);
 }
@@ -243,35 +258,6 @@ static void on_retried(struct leader *l, const struct leader_event *ev, struct e
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
     delivery_send_to(&l->delivery, &l->one, ev->server, out);
-}
-
-/* ---------------------------------------------------------------- acknowledgements */
-
-/* A decision binds all frozen members: who got ready after it is told at once. */
-static void tell_fresh(struct leader *l, struct rollout *r, struct effects *out)
-{
-    const struct duty *duty = delivery_find_attempt(&l->delivery, r->round.number);
-
-    if (duty && !r->strategy.is_eventual && !bitset_is_empty(&r->fresh))
-        effects_add(out, (struct effect){ .type = EFFECT_SEND,
-                                          .send = { .kind = SEND_DECISION,
-                                                    .rollout = r->id,
-                                                    .number = duty->dseq,
-                                                    .is_first = true,
-                                                    .to = &r->fresh } });
-}
-
-static void on_acks_saved(struct leader *l, const struct leader_event *ev, struct effects *out)
-{
-    for (uint32_t i = 0; i < l->rollout_used; i++)
-        if (l->rollouts[i].id)
-            bitset_clear(&l->rollouts[i].fresh);
-    for (uint32_t i = 0; i < ev->ack_count; i++)
-        leader_ack(l, &ev->acks[i]);
-    for (uint32_t i = 0; i < l->rollout_used; i++)
-        if (l->rollouts[i].id && l->rollouts[i].is_touched)
-            tell_fresh(l, &l->rollouts[i], out);
-    leader_pump_touched(l, ev, out);
 }
 
 /* ---------------------------------------------------------------- what became durable */
@@ -539,8 +525,11 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
     case LEADER_SAVED:
         on_saved(l, ev, out);
         break;
+    case LEADER_ACK_SENT:
+        leader_ack_sent(l, ev);
+        break;
     case LEADER_ACKS_SAVED:
-        on_acks_saved(l, ev, out);
+        leader_acks_saved(l, ev, out);
         break;
     case LEADER_COMMANDED:
         return leader_command(l, ev, out);

@@ -33,6 +33,10 @@ struct heard_scope {
     bool is_failed; /* the outcome of that decision: it runs its last known good */
 };
 
+/* What is heard is judged by the rows, and counts for them before it counts here. A rollout decides
+ * nothing while acknowledgements of its members are on their way, or so long at most. */
+#define ACKS_PATIENCE_MS 1000
+
 /* The acknowledgements, as the database has recorded them. */
 #define ACKS(X)                                                                                    \
     X(READY, "ready") X(REFUSED, "refused") X(APPLIED, "applied") X(FAILED, "failed")              \
@@ -50,6 +54,7 @@ struct ack {
     uint32_t server;
     uint64_t number; /* READY, REFUSED, ABORTED: the attempt; others: the decision's dseq */
     bool is_broken;  /* FAILED: and the revert failed too */
+    bool is_void;    /* the database did not take it: it counts for nothing */
     /* Outcomes of an ACTIVATE, as the database knows them: whose decision, and of which attempt. 0:
      * the leader's own duty says so, and an outcome of a decision it owes nobody is none. */
     uint64_t rollout, attempt;
@@ -72,7 +77,8 @@ struct ack {
     X(ROLLOUT_STARTED) /* load: a new row, not opened yet; nothing happens when it has no room */                                        \
     X(COHORT_CHOSEN)   /* rollout, set */                                                           \
     X(SAVED)           /* rollout, save_kind, decision, number: a save of this leader is durable */ \
-    X(ACKS_SAVED)      /* acks, ack_count: recorded in the database */                              \
+    X(ACK_SENT)        /* server: an acknowledgement of it is on its way into the database */       \
+    X(ACKS_SAVED)      /* acks, ack_count: what became of those on their way */                     \
     X(COMMANDED)       /* rollout, command, action, is_full */
 enum leader_event_type {
 #define X(name) LEADER_##name,

@@ -19,7 +19,8 @@ size_t leader_size(const struct leader_limits *m)
            aligned(m->rollouts_max * sizeof(struct rollout)) +
            m->rollouts_max * ROLLOUT_MEMORY_SETS * set_size(m) +
            aligned(m->duties_max * sizeof(struct duty)) + m->duties_max * 3 * set_size(m) +
-           2 * set_size(m) + 64;
+           aligned(m->servers_max * sizeof(struct told)) +
+           aligned(m->servers_max * sizeof(uint32_t)) + 3 * set_size(m) + 64;
 }
 
 /* Hands out pieces of the caller's memory, in order. */
@@ -46,6 +47,8 @@ struct leader *leader_init(void *memory, const struct leader_limits *m, int64_t 
     l->rollouts = take(&at, m->rollouts_max * sizeof(struct rollout));
     l->delivery.duties = take(&at, m->duties_max * sizeof(struct duty));
     l->delivery.duty_max = m->duties_max;
+    l->told = take(&at, m->servers_max * sizeof(struct told));
+    l->unsaved_count = take(&at, m->servers_max * sizeof(uint32_t));
     words = (uint64_t *)at;
     for (uint32_t i = 0; i < m->scopes_max; i++, words += 6 * n) {
         bitset_init(&l->scopes[i].members, words, n);
@@ -62,7 +65,8 @@ struct leader *leader_init(void *memory, const struct leader_limits *m, int64_t 
     }
     bitset_init(&l->one, words, n);
     bitset_init(&l->scratch, words + n, n);
-    l->rollout_words = words + 2 * n;
+    bitset_init(&l->unsaved, words + 2 * n, n);
+    l->rollout_words = words + 3 * n;
     return l;
 }
 

@@ -17,6 +17,12 @@ struct scope_state {
     struct bitset back, stuck; /* what became of the scope's newest ROLLBACK, as recorded */
 };
 
+/* When what a server is owed was said because of a digest, and the sum of those numbers. */
+struct told {
+    int64_t at_ms;
+    uint64_t sum;
+};
+
 struct leader {
     struct leader_limits limits;
     uint32_t word_count; /* of every set */
@@ -26,6 +32,9 @@ struct leader {
     uint64_t *rollout_words; /* ROLLOUT_MEMORY_SETS sets per place */
     uint32_t rollout_used;   /* places 0 … used-1 may be taken */
     struct delivery delivery;
+    struct told *told;     /* per server, by its digests */
+    struct bitset unsaved; /* servers with acknowledgements on their way into the database */
+    uint32_t *unsaved_count;
     struct bitset one;     /* the one server a step sends to; lent */
     struct bitset scratch; /* within one function only */
 };
@@ -42,6 +51,10 @@ void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
 
 /* The same for every rollout whose facts this step changed. */
 void leader_pump_touched(struct leader *l, const struct leader_event *ev, struct effects *out);
+/* leader_unsaved.c. Something of this rollout's members is on its way, and may be waited for. */
+bool leader_is_awaiting(const struct leader *l, struct rollout *r, int64_t now_ms);
+void leader_ack_sent(struct leader *l, const struct leader_event *ev);
+void leader_acks_saved(struct leader *l, const struct leader_event *ev, struct effects *out);
 /* leader_members.c */
 void leader_joined(struct leader *l, const struct leader_event *ev, struct effects *out);
 void leader_withdrew(struct leader *l, const struct leader_event *ev, struct effects *out);

@@ -99,6 +99,10 @@ static void flush_notes(struct world *w, unsigned who)
 
     if (c->note_count == 0 || is_congested(c))
         return;
+    for (unsigned i = 0; i < c->note_count; i++)
+        coordinator_step(w, who,
+                         &(struct leader_event){ .type = LEADER_ACK_SENT,
+                                                 .server = c->notes[i].ack.server });
     memcpy(q.notes, c->notes, c->note_count * sizeof(q.notes[0]));
     c->note_count = 0;
     submit(w, who, &q);
@@ -132,7 +136,6 @@ void coordinator_perform(struct world *w, unsigned who, struct effects *out)
         switch (e->type) {
         case EFFECT_SAVE:
             judge_asked(w, who, &e->save);
-            flush_notes(w, who);
             submit(w, who,
                    &(struct request){ .kind = REQUEST_SAVE,
                                       .save = e->save,
@@ -287,20 +290,18 @@ static void on_saved(struct world *w, unsigned who, const struct request *q)
 static void on_recorded(struct world *w, unsigned who, const struct request *q)
 {
     struct ack acks[BATCH_MAX];
-    uint32_t scopes[BATCH_MAX][SCOPES_MAX], count = 0;
+    uint32_t scopes[BATCH_MAX][SCOPES_MAX];
 
     for (unsigned i = 0; i < q->note_count; i++) {
         const struct ack_note *n = &q->notes[i];
         struct message m = { .type = MESSAGE_RECEIPT, .outbox = n->outbox };
 
-        if (n->is_recorded) {
-            acks[count] = n->ack;
-            acks[count].scopes = scopes[count];
-            for (uint32_t s = 0; s < w->database.scope_count; s++)
-                if (n->scopes & BIT(s))
-                    scopes[count][acks[count].scope_count++] = s;
-            count++;
-        }
+        acks[i] = n->ack;
+        acks[i].is_void = !n->is_recorded;
+        acks[i].scopes = scopes[i];
+        for (uint32_t s = 0; s < w->database.scope_count; s++)
+            if (n->scopes & BIT(s))
+                scopes[i][acks[i].scope_count++] = s;
         if (!n->outbox || w->coordinators[who].sessions[n->ack.server] != n->session)
             continue;
         judge_receipt(w, n->ack.server, n->outbox, n->incarnation);
@@ -308,7 +309,7 @@ static void on_recorded(struct world *w, unsigned who, const struct request *q)
     }
     coordinator_step(w, who,
                      &(struct leader_event){
-                         .type = LEADER_ACKS_SAVED, .acks = acks, .ack_count = count });
+                         .type = LEADER_ACKS_SAVED, .acks = acks, .ack_count = q->note_count });
     judge_counted(w, who);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #define U(x) ((unsigned long long)(x))
+#define CHATTER_MAX 100 /* many times what a busy second needs */
 
 /* ---- the coordinator's half ---- */
 
@@ -152,6 +153,18 @@ static void judge_told(struct world *w, uint64_t attempt, bool is_abort, unsigne
     }
 }
 
+/* S16: what is said because of an answer must not go round as fast as the network does. */
+static void judge_chatter(struct world *w, unsigned server)
+{
+    if (w->now_ms >= w->chatter[server].since_ms + 1000) {
+        w->chatter[server].since_ms = w->now_ms;
+        w->chatter[server].count = 0;
+    }
+    if (++w->chatter[server].count > CHATTER_MAX)
+        violated(w, "S16: server %u is sent %u decisions in a second", server,
+                 w->chatter[server].count);
+}
+
 /* Nothing is told before it is durable. */
 void judge_sent(struct world *w, const struct message *m)
 {
@@ -163,6 +176,8 @@ void judge_sent(struct world *w, const struct message *m)
         violated(w, "S2: PREPARE of attempt %llu is sent before it is durable", U(m->number));
     if (m->type == MESSAGE_DECISION && !database_decision(d, m->number))
         violated(w, "S2: decision %llu is sent before it is durable", U(m->number));
+    if (m->type == MESSAGE_DECISION)
+        judge_chatter(w, m->to);
     if (m->type == MESSAGE_DECISION && m->order == ORDER_ACTIVATE)
         judge_told(w, m->attempt, false, m->to);
     if (m->type == MESSAGE_PREPARE && m->is_eventual)

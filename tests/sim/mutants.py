@@ -39,8 +39,7 @@ EARLY = """            if (e->save.kind == SAVE_DECISION && e->save.decision == 
                 m.number = w->database.sequence + 1;
                 for (unsigned s = 0; s < w->server_count; s++)
                     send(w, who, s, &m);
-            }
-            flush_notes(w, who);"""
+            }"""
 SAY = """    step_effect(s, (struct participant_effect){ .type = PARTICIPANT_SAY,
                                                 .word = %s,
                                                 .gen = %s,
@@ -59,7 +58,7 @@ COUNT = """    coordinator_step(w, who, &(struct leader_event){
 # name, must it die, the replacements
 MUTANTS = [
     ("told before durable", True, [
-        ("tests/sim/coordinator.c", "            flush_notes(w, who);\n            submit(w, who,", EARLY + "\n            submit(w, who,")]),
+        ("tests/sim/coordinator.c", "            judge_asked(w, who, &e->save);\n            submit(w, who,", EARLY + "\n            submit(w, who,")]),
     ("decided without all votes", True, [
         ("coordinator/core/tally.c", ".is_complete = n.missing == 0 && n.ok > 0,", ".is_complete = n.ok > 0,")]),
     ("READY before A1", True, [
@@ -126,6 +125,8 @@ MUTANTS = [
         ("coordinator/core/leader_acks.c", "    r->outcome[a->server] = rank;\n    bitset_remove(&r->silent, a->server);\n", "    r->outcome[a->server] = rank;\n")]),
     ("a deadline that passes in a pause makes silent", True, [
         ("coordinator/core/leader.c", "view->silent &&\n        !view->is_paused)", "view->silent)")]),
+    ("digests and decisions go round", True, [
+        ("coordinator/core/leader.c", "    else if (!is_told(l, ev))\n", "    else if ((void)is_told, true)\n")]),
     ("the last scope hides the others' checks", True, [
         ("coordinator/core/leader.c", "            r->failing.words[w] |= scope->blamed", "            r->failing.words[w] = scope->blamed")]),
     ("what is heard before a row is durable is lost", True, [

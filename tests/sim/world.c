@@ -364,6 +364,7 @@ static void wipe(struct world *w, uint64_t seed, bool is_traced, struct tally_ro
     memset(w->moved, 0, sizeof(w->moved));
     memset(w->parted_until, 0, sizeof(w->parted_until));
     w->told_failing = 0;
+    memset(w->chatter, 0, sizeof(w->chatter));
     memset(w->bakes, 0, sizeof(w->bakes));
     w->unled_ms = w->unled_since = 0;
     w->led_count = 0;

@@ -229,6 +229,10 @@ struct world {
     uint64_t told_applied[ROLLOUTS_MAX][SERVERS_MAX], told_failed[ROLLOUTS_MAX][SERVERS_MAX];
     uint8_t told_back[ROLLOUTS_MAX][SERVERS_MAX]; /* scopes: went back, or had nothing to */
     uint8_t told_stuck[ROLLOUTS_MAX][SERVERS_MAX];
+    struct {
+        int64_t since_ms;
+        unsigned count;
+    } chatter[SERVERS_MAX]; /* decisions sent to it in a second */
     uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
     struct event events[EVENTS_MAX];

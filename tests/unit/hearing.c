@@ -12,12 +12,15 @@
 #define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
 #define FLOOD 1000
 
-static struct coordinator_settings settings = { .heartbeat_ms = 5000 };
+static struct coordinator_settings settings = { .heartbeat_ms = 5000,
+                                                .servers_max = 4,
+                                                .scopes_max = 4,
+                                                .rollouts_max = 4 };
 static struct keys server_key;
 static struct edges edges;
 static struct hearing *hearing;
 static char labels[] = "{}", globs[] = "*";
-static int leads; /* stands for a leadership: nothing here looks into it */
+static struct leading *leading;
 
 /* No leadership is opened at the writer: what it is handed is dropped. */
 static void set_up(void)
@@ -25,6 +28,7 @@ static void set_up(void)
     struct server_row row = { .server_id = 1, .name = "server-1", .public_key = KEY,
                               .labels = labels, .scopes = globs };
     const struct snapshot s = { .servers = &row, .server_count = 1 };
+    struct err e;
 
     server_key = keys_new();
     edges = (struct edges){ .settings = &settings, .roster = roster_new(4, 4),
@@ -34,11 +38,14 @@ static void set_up(void)
     roster_allow_keys(edges.roster, edges.router);
     roster_server(edges.roster, 0)->session = 7;
     hearing = hearing_new(&edges);
-    hearing_set_leading(hearing, (struct leading *)&leads, "");
+    leading = leading_begin(&edges, &s, &e);
+    ck_assert(leading);
+    hearing_set_leading(hearing, leading, "");
 }
 
 static void tear_down(void)
 {
+    leading_end(leading);
     hearing_free(hearing);
     writer_stop(edges.writer);
     router_close(edges.router);
@@ -83,7 +90,7 @@ START_TEST(test_a_new_leadership_starts_over)
         say_ready(i);
     hearing_set_leading(hearing, NULL, "");
     ck_assert_uint_eq(unsaved(), 0);
-    hearing_set_leading(hearing, (struct leading *)&leads, "");
+    hearing_set_leading(hearing, leading, "");
     say_ready(1);
     ck_assert_uint_eq(unsaved(), 1);
 }

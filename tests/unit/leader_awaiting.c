@@ -1,0 +1,133 @@
+/* leader_awaiting.c - acknowledgements on their way into the database, and digests that go round. */
+#include "tests/unit/leader_kit.h"
+
+static void sent(uint32_t server)
+{
+    struct leader_event ev = event(LEADER_ACK_SENT);
+
+    ev.server = server;
+    step(ev);
+}
+
+/* Both servers are ready, and another word of server 1 is on its way. */
+static void await_one_more(void)
+{
+    pair = true;
+    everybody_says_hello();
+    start();
+    sent(0);
+    sent(1);
+    sent(1);
+    acks(ACK_READY, 0x03, 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+}
+
+/* It may be a refusal, which the rows would hold against the decision. */
+START_TEST(test_a_decision_waits_for_what_is_on_its_way)
+{
+    await_one_more();
+    tick(ACKS_PATIENCE_MS - 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    ack(ACK_READY, 1, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_what_is_on_its_way_may_change_the_decision)
+{
+    await_one_more();
+    ack(ACK_REFUSED, 1, 1);
+    ck_assert_int_eq(state(), ROLLOUT_ABORTING);
+}
+END_TEST
+
+START_TEST(test_nobody_waits_for_ever)
+{
+    await_one_more();
+    tick(ACKS_PATIENCE_MS);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+START_TEST(test_what_the_database_does_not_take_counts_for_nothing)
+{
+    struct ack a = { .kind = ACK_REFUSED, .server = 1, .number = 1, .is_void = true };
+    struct leader_event ev;
+
+    await_one_more();
+    ev = event(LEADER_ACKS_SAVED);
+    ev.acks = &a;
+    ev.ack_count = 1;
+    step(ev);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failed.words[0], 0);
+}
+END_TEST
+
+START_TEST(test_words_of_others_hold_nobody_up)
+{
+    everybody_says_hello();
+    start();
+    sent(5);
+    ack(ACK_READY, 0, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+/* No row stands against it, and every moment counts. */
+START_TEST(test_going_back_waits_for_nobody)
+{
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    sent(1);
+    ack(ACK_FAILED, 0, 2);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+/* An agent that cannot obey yet answers with a digest: it is told again, not as fast as it says so.
+ */
+START_TEST(test_a_digest_does_not_go_round)
+{
+    struct heard_scope heard = { .scope = 0, .slot = 1 };
+    struct leader_event ev;
+
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    sends[SEND_DECISION] = 0;
+    for (int i = 0; i < 100; i++) {
+        now++;
+        ev = event(LEADER_PONG_RECEIVED);
+        ev.heard = &heard;
+        ev.heard_count = 1;
+        step(ev);
+    }
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+    now += 1000;
+    ev = event(LEADER_PONG_RECEIVED);
+    ev.heard = &heard;
+    ev.heard_count = 1;
+    step(ev);
+    ck_assert_uint_eq(sends[SEND_DECISION], 2);
+    hello(0, 0, 1);
+    ck_assert_uint_eq(sends[SEND_DECISION], 3);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const all[] = {
+        test_a_decision_waits_for_what_is_on_its_way,
+        test_what_is_on_its_way_may_change_the_decision,
+        test_nobody_waits_for_ever,
+        test_what_the_database_does_not_take_counts_for_nothing,
+        test_words_of_others_hold_nobody_up,
+        test_going_back_waits_for_nobody,
+        test_a_digest_does_not_go_round,
+    };
+
+    return run_all("leader_awaiting", all, sizeof(all) / sizeof(all[0]));
+}
