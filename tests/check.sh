@@ -1,34 +1,39 @@
 #!/bin/bash
-# check.sh - run the named parts of the tests, one line each, and sum up: `N passed, N failed`.
+# check.sh - run the named parts of the tests, one line each, and sum up: `N passed, N failed`; and
+# `, N not run` behind it where something could not be proved here: each is told with its reason.
 set -u
 unset MAKEFLAGS MFLAGS MAKELEVEL # what is made here has jobs of its own
 shopt -s nullglob
 cd "$(dirname "$0")/.." || exit 1
 build=${BUILD:-build} ONLY=${ONLY:-} SEED=${SEED:-} AGENTS=${AGENTS:-1000}
-passed=0 failed=0
+passed=0 failed=0 not_run=0
 # What hangs is ended; what a busy machine makes slow is not. (Units that set a limit get five times it.)
 export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-60} CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-5}
 log=$(mktemp -t lockstep-check.XXXXXX)
 trap 'rm -f "$log"' EXIT
 
 # Add up what a program said of itself, in the words of libcheck or in ours, and its exit status: one
-# that ended badly without saying what failed, or that ran nothing, is a failure.
+# that ended badly without saying what failed, or that ran nothing, is a failure. For libcheck a test
+# that says it was not run has passed: for us it has not.
+own='[0-9]+ passed, [0-9]+ failed(, [0-9]+ not run)?'
 count() { # status
-    local words good=0 bad=0 n f e
-    local sums='Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+|\b[0-9]+ passed, [0-9]+ failed' from=1
+    local words good=0 bad=0 none=0 n f e
+    local sums="Checks: [0-9]+, Failures: [0-9]+, Errors: [0-9]+|\b$own" from=1
     # What sums up by itself in its last line is not added up again.
-    tail -n 1 "$log" | grep -qE '^[0-9]+ passed, [0-9]+ failed$' && from=$(wc -l <"$log")
+    if tail -n 1 "$log" | grep -qE "^$own$"; then from=$(wc -l <"$log"); else none=$(grep -c '^NOT RUN: ' "$log"); fi
+    good=-$none
     while read -r words; do
         case $words in
             *Checks:*) read -r n f e <<<"$(sed -E 's/.*Checks: ([0-9]+), Failures: ([0-9]+), Errors: ([0-9]+).*/\1 \2 \3/' <<<"$words")"
                 good=$((good + n - f - e)) bad=$((bad + f + e)) ;;
-            *) read -r n f <<<"$(sed -E 's/.*\b([0-9]+) passed, ([0-9]+) failed.*/\1 \2/' <<<"$words")"
-                good=$((good + n)) bad=$((bad + f)) ;;
+            *) read -r n f e <<<"$(grep -oE "$own" <<<"$words" | tail -n 1 | tr -cs '0-9' ' ') 0"
+                good=$((good + n)) bad=$((bad + f)) none=$((none + ${e%% *})) ;;
         esac
     done < <(tail -n "+$from" "$log" | grep -E "$sums")
     [ "$1" -ne 0 ] && [ $bad -eq 0 ] && bad=1
-    [ $((good + bad)) -eq 0 ] && bad=1
-    part_good=$((part_good + good)) part_bad=$((part_bad + bad))
+    [ $good -lt 0 ] && good=0 # it said so and failed then
+    [ $((good + bad + none)) -eq 0 ] && bad=1
+    part_good=$((part_good + good)) part_bad=$((part_bad + bad)) part_none=$((part_none + none))
     [ $bad -eq 0 ] && [ "$1" -eq 0 ]
 }
 
@@ -36,6 +41,7 @@ count() { # status
 quiet() { # name command…
     local name=$1 status; shift
     "$@" >"$log" 2>&1 </dev/null; status=$?
+    sed -n "s|^NOT RUN: |    NOT RUN: $name: |p" "$log" | sort -u
     count $status && return 0
     echo "--- $name failed (exit status $status):"
     sed 's/^/    /' "$log"
@@ -44,7 +50,7 @@ quiet() { # name command…
 # A program that is worth watching: its own summary line is taken out, all is summed at the end.
 loud() { # name command…
     local name=$1 status; shift
-    "$@" 2>&1 </dev/null | tee "$log" | sed -u -E '/^[0-9]+ passed, [0-9]+ failed$/d; s/^/    /'
+    "$@" 2>&1 </dev/null | tee "$log" | sed -u -E "/^$own$/d; s/^/    /"
     status=${PIPESTATUS[0]}
     count "$status" || echo "--- $name failed (exit status $status)"
 }
@@ -117,11 +123,12 @@ part_openapi() { # by the linter that package.json pins; the unit tests compare 
 part_analyze() { once cppcheck make BUILD="$build" analyze; }
 
 for part in "$@"; do
-    part_good=0 part_bad=0 began=$SECONDS
+    part_good=0 part_bad=0 part_none=0 began=$SECONDS
     case $part in system | sim | asan | mutants | model | writers | proxies | crash) echo "$part" ;; esac
     "part_$part"
-    passed=$((passed + part_good)) failed=$((failed + part_bad))
-    printf '%-9s %6d ok %4s failed %6d s\n' "$part" $part_good "$part_bad" $((SECONDS - began))
+    passed=$((passed + part_good)) failed=$((failed + part_bad)) not_run=$((not_run + part_none))
+    printf '%-9s %6d ok %4s failed %6d s%s\n' "$part" $part_good "$part_bad" $((SECONDS - began)) \
+        "$([ $part_none -eq 0 ] || echo ", $part_none not run")"
 done
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed$([ $not_run -eq 0 ] || echo ", $not_run not run")"
 [ $failed -eq 0 ]

@@ -169,8 +169,14 @@ for entry in $(files '*' | cut -d/ -f1 | sort -u); do
 done | rule "nothing at the top but Makefile README.md LICENSE coordinator agent common sql tests dashboards"
 
 mapfile -t shell < <(files '*.sh' .ci/run)
-if command -v shellcheck >/dev/null; then shellcheck -S warning "${shell[@]}" 2>&1; else for f in "${shell[@]}"; do bash -n "$f" 2>&1; done; fi |
-    rule "shell scripts are sound"
+none=
+if command -v shellcheck >/dev/null; then
+    shellcheck -S warning "${shell[@]}" 2>&1 | rule "shell scripts are sound"
+else
+    for f in "${shell[@]}"; do bash -n "$f" 2>&1; done | rule "shell scripts can be parsed"
+    echo "NOT RUN: shell scripts are sound: shellcheck is not installed"
+    none=", 1 not run"
+fi
 
-echo "$good passed, $bad failed"
+echo "$good passed, $bad failed$none"
 [ $bad -eq 0 ]

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from kit import BUILD, PG_BIN, Postgres, Process, check, contains, equal, free_port, read, wait_until, write
+from kit import BUILD, PG_BIN, Postgres, Process, check, contains, equal, free_port, need_program, read, wait_until, write
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
@@ -109,30 +109,41 @@ def status(port, path, token=None):
         c.close()
 
 
+def units_of(world):
+    return f"{world.root}/usr/local/lib/systemd/system"
+
+
 def test_units(world):
-    """systemd takes the units and the user; the pages lie beside each other, so that their links lead somewhere"""
-    units = f"{world.root}/usr/local/lib/systemd/system"
-    equal(sorted(os.listdir(units)), ["lockstep-agent.service", "lockstepd.service"], "units")
-    if shutil.which("systemd-analyze"):
-        here = f"{world.folder}/units"  # with commands that this machine has
-        shutil.copytree(units, here)
-        for name in os.listdir(here):
-            write(f"{here}/{name}", read(f"{here}/{name}").replace("/usr/local/bin/", f"{world.root}/usr/local/bin/"))
-            done = subprocess.run(["systemd-analyze", "verify", "--man=no", f"{here}/{name}"], capture_output=True, text=True, timeout=60, check=False)
-            equal([line for line in done.stderr.splitlines() if name in line], [], f"what systemd-analyze says of {name}")
-    if shutil.which("systemd-sysusers"):
-        write(f"{world.root}/etc/passwd", "")
-        write(f"{world.root}/etc/group", "")
-        done = subprocess.run(["systemd-sysusers", f"--root={world.root}", f"{world.root}/usr/local/lib/sysusers.d/lockstep.conf"],
-                              capture_output=True, text=True, timeout=60, check=False)
-        equal(done.returncode, 0, f"exit code of systemd-sysusers: {done.stderr}")
-        contains(read(f"{world.root}/etc/passwd"), "lockstep:", "/var/lib/lockstep", "nologin")
+    """the units are there; the pages lie beside each other, so that their links lead somewhere"""
+    equal(sorted(os.listdir(units_of(world))), ["lockstep-agent.service", "lockstepd.service"], "units")
     doc = f"{world.root}/usr/local/share/doc/lockstep"
     pages = glob.glob(f"{doc}/**/*.md", recursive=True)
     for page in ("README.md", "coordinator/STRATEGY.md", "coordinator/SECRETS.md", "agent/README.md", "common/SECURITY.md"):
         check(f"{doc}/{page}" in pages, f"{page} is installed")
     check(os.path.exists(f"{doc}/agent/examples/reload.sh"), "the examples are there from the pages")
     check(os.access(f"{world.root}/usr/local/share/lockstep/examples/reload.sh", os.X_OK), "reload.sh can be run")
+
+
+def test_systemd_takes_the_units(world):
+    """systemd finds no mistake in the units"""
+    need_program("systemd-analyze")
+    here = f"{world.folder}/units"  # with commands that this machine has
+    shutil.copytree(units_of(world), here)
+    for name in os.listdir(here):
+        write(f"{here}/{name}", read(f"{here}/{name}").replace("/usr/local/bin/", f"{world.root}/usr/local/bin/"))
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", f"{here}/{name}"], capture_output=True, text=True, timeout=60, check=False)
+        equal([line for line in done.stderr.splitlines() if name in line], [], f"what systemd-analyze says of {name}")
+
+
+def test_systemd_makes_the_user(world):
+    """systemd makes the user that the units name"""
+    need_program("systemd-sysusers")
+    write(f"{world.root}/etc/passwd", "")
+    write(f"{world.root}/etc/group", "")
+    done = subprocess.run(["systemd-sysusers", f"--root={world.root}", f"{world.root}/usr/local/lib/sysusers.d/lockstep.conf"],
+                          capture_output=True, text=True, timeout=60, check=False)
+    equal(done.returncode, 0, f"exit code of systemd-sysusers: {done.stderr}")
+    contains(read(f"{world.root}/etc/passwd"), "lockstep:", "/var/lib/lockstep", "nologin")
 
 
 def test_examples(_):
@@ -221,13 +232,23 @@ def test_no_database_named(world):
     check(not named.log_has("nobody named"), "whoever named one is not told to")
 
 
+MANUALS = ("man1/lockstep.1", "man8/lockstepd.8", "man8/lockstep-agent.8")
+
+
+def manuals_of(world):
+    return f"{world.root}/usr/local/share/man"
+
+
+def test_manuals_without_mistakes(world):
+    """mandoc finds no mistake in the manuals"""
+    mandoc = need_program("mandoc")
+    done = subprocess.run([mandoc, "-T", "lint", "-W", "warning", *[f"{manuals_of(world)}/{name}" for name in MANUALS]], capture_output=True, text=True, check=False)
+    equal(done.stdout + done.stderr, "", "what mandoc says")
+
+
 def test_manuals(world):
-    """every program has its manual, without mistakes, with every setting and every word of its usage"""
-    manuals = f"{world.root}/usr/local/share/man"
-    pages = {name: read(f"{manuals}/{name}") for name in ("man1/lockstep.1", "man8/lockstepd.8", "man8/lockstep-agent.8")}
-    if shutil.which("mandoc"):
-        done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *[f"{manuals}/{name}" for name in pages]], capture_output=True, text=True, check=False)
-        equal(done.stdout + done.stderr, "", "what mandoc says")
+    """every program has its manual, with every setting and every word of its usage"""
+    pages = {name: read(f"{manuals_of(world)}/{name}") for name in MANUALS}
     keys = re.findall(r'^    \{ "(\w+)", "(\w+)", SETTINGS_', read(f"{ROOT}/coordinator/settings.c"), re.M)
     check(len(keys) > 30, f"settings found: {len(keys)}")
     for section, key in keys:

@@ -28,6 +28,23 @@ class Failed(AssertionError):
     """A test found something that must not be."""
 
 
+class NotRun(Exception):
+    """What a test was to show cannot be shown here; it counts neither as passed nor as failed."""
+
+
+def need_root(what):
+    if os.geteuid() != 0:
+        raise NotRun(f"{what}: only root can act as several users")
+
+
+def need_program(*names):
+    """One of these; its path."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        raise NotRun(f"{' or '.join(names)} is not installed")
+    return found
+
+
 def check(fact, sentence):
     if not fact:
         raise Failed(sentence)

@@ -2,12 +2,14 @@
 
 A file with functions test_… is a test file; they run in order, and the first docstring line of each
 is the sentence that is printed. With setup() in the file its World is handed to every test and closed at the end.
+A test that raises kit.NotRun is told with its reason and counted apart.
 
 Files run in lanes beside each other, since most of their time is waiting: LANES=n says how many
 (1: one after the other). Each lane has ports of its own; folders are temporary ones anyway. A file
 says of itself with `RUNS = "first"` that it takes long, and with `RUNS = "alone"` that it compares
 times or fills the machine: it waits until nothing else runs.
 """
+import collections
 import importlib
 import os
 import pathlib
@@ -18,6 +20,8 @@ import sys
 import threading
 import time
 import traceback
+
+from kit import NotRun
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEXTS = {path.stem: path.read_text() for path in sorted(pathlib.Path(HERE).glob("*.py"))}
@@ -38,14 +42,17 @@ def run_test(name, test, world):
     try:
         test(world) if world is not None else test()
         print(f"ok   {name}: {sentence} ({time.monotonic() - began:.1f} s)")
-        return True
+        return "passed"
+    except NotRun as reason:
+        print(f"NOT RUN: {name}: {sentence}: {reason}")
+        return "not run"
     except BaseException as problem:  # a test must never end the run
         signal.alarm(0)
         print(f"FAIL {name}: {sentence} ({time.monotonic() - began:.1f} s)\n     {problem}")
         print("".join(traceback.format_exception(problem)[-4:]))
         if isinstance(problem, KeyboardInterrupt):
             raise
-        return False
+        return "failed"
     finally:
         signal.alarm(0)
 
@@ -57,22 +64,26 @@ def run_file(name):
     tests = [f for n, f in vars(module).items() if n.startswith("test_")]
     only = os.environ.get("TEST")
     tests = [t for t in tests if not only or only in t.__name__]
-    passed, world = 0, None
+    counts, world = collections.Counter(), None
     try:
         if hasattr(module, "setup"):
             world = module.setup()
         for test in tests:
-            good = run_test(name, test, world)
-            passed += good
+            counts[run_test(name, test, world)] += 1
     except Exception:
         traceback.print_exc(file=sys.stdout)
     finally:
-        if world is not None and passed < len(tests):
+        good = counts["passed"] + counts["not run"]
+        if world is not None and good < len(tests):
             print(world.logs())
         if world is not None:
             world.close(keep="KEEP" in os.environ)
-    print(f"{passed} passed, {len(tests) - passed} failed")
-    return passed == len(tests)
+    print(summary(counts["passed"], len(tests) - good, counts["not run"]))
+    return 0 < good == len(tests)
+
+
+def summary(passed, failed, not_run):
+    return f"{passed} passed, {failed} failed" + (f", {not_run} not run" if not_run else "")
 
 
 class Run:
@@ -82,7 +93,7 @@ class Run:
         order = {"first": 0, "": 1, "alone": 2}
         self.left = sorted(names, key=lambda name: order[runs(name)])
         self.lock = threading.Lock()  # of everything here, and of what is printed
-        self.passed = self.failed = 0
+        self.counts = [0, 0, 0]  # passed, failed, not run
         self.seconds = {}
 
     def next(self, alone):
@@ -94,12 +105,12 @@ class Run:
     def work(self, lane, alone=False):
         while name := self.next(alone):
             began = time.monotonic()
-            self.add(*self.run(name, lane))
+            self.add(self.run(name, lane))
             self.seconds[name] = time.monotonic() - began
 
-    def add(self, passed, failed):
+    def add(self, counts):
         with self.lock:
-            self.passed, self.failed = self.passed + passed, self.failed + failed
+            self.counts = [a + b for a, b in zip(self.counts, counts)]
 
     def say(self, lines):
         with self.lock:
@@ -111,17 +122,17 @@ class Run:
                                  env={**os.environ, "LANE": str(lane)})
         block, last = [], ""
         for line in child.stdout:
-            if last.startswith("ok ") or line.startswith(("ok ", "FAIL ")):
+            if last.startswith(("ok ", "NOT RUN: ")) or line.startswith(("ok ", "FAIL ", "NOT RUN: ")):
                 self.say(block)
                 block = []
             block.append(line)
             last = line
-        words = last.split()
-        if child.wait() in (0, 1) and len(words) == 4 and words[1] == "passed,":
+        counts = re.fullmatch(r"(\d+) passed, (\d+) failed(?:, (\d+) not run)?\n", last)
+        if child.wait() in (0, 1) and counts:
             self.say(block[:-1])
-            return int(words[0]), int(words[2])
+            return [int(n or 0) for n in counts.groups()]
         self.say([*block, f"{name}: ended without its counts\n"])
-        return 0, 1
+        return 0, 1, 0
 
 
 def runs(name):
@@ -143,8 +154,8 @@ def main(names):
     run.work(0, alone=True)
     longest = sorted(run.seconds, key=run.seconds.get, reverse=True)[:5]
     print("the longest: " + ", ".join(f"{name} {run.seconds[name]:.0f} s" for name in longest))
-    print(f"{run.passed} passed, {run.failed} failed")
-    return 1 if run.failed else 0
+    print(summary(*run.counts))
+    return 1 if run.counts[1] else 0
 
 
 if __name__ == "__main__":

@@ -1,58 +1,24 @@
 /* agent_adopted.c - tests of candidates that somebody else made, or that the settings have left behind. */
 #include <fcntl.h>
 
-#include "agent/files.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/files_kit.h"
+#include "tests/unit/rights.h"
 
 #define NOBODY 65534
 #define CANDIDATE "0100000000000000"
 
-static char folder[TEMP_PATH / 2], state[TEMP_PATH], place[TEMP_PATH - 64];
-static char group[TEMP_PATH - 32], member[TEMP_PATH], single[TEMP_PATH];
-static struct agent_scope scope;
-static struct document *d;
-static struct err e;
-
 static void begin(mode_t mode, uid_t owner)
 {
-    temp_make(folder);
-    ck_assert_int_eq(chmod(folder, 0755), 0);
-    snprintf(state, sizeof(state), "%s/state", folder);
-    snprintf(place, sizeof(place), "%s/place", folder);
-    snprintf(group, sizeof(group), "%s/conf.d", place);
-    snprintf(member, sizeof(member), "%s/b", group);
-    snprintf(single, sizeof(single), "%s/x.conf", place);
-    ck_assert_int_eq(mkdir(state, 0700) || mkdir(place, mode) || chmod(place, mode), 0);
-    if (owner != geteuid())
-        ck_assert_int_eq(chown(place, owner, owner), 0);
-    scope = (struct agent_scope){ .name = "a/b", .file_count = 2, .group_count = 1 };
-    scope.files[0] = (struct agent_file){ .key = "k", .path = single, .group = AGENT_NO_GROUP };
-    scope.files[1] = (struct agent_file){ .key = "k", .path = member, .group = 0 };
-    scope.groups[0].path = group;
-    d = document_new();
-}
-
-static void end(void)
-{
-    document_free(d);
-    temp_remove(folder);
-}
-
-static struct render_source source_of(unsigned i)
-{
-    char value[32];
-
-    snprintf(value, sizeof(value), "value %u", i);
-    ck_assert_int_eq(document_set(d, "k", VALUE_STRING, value, &e), 0);
-    return (struct render_source){ .scope = &scope, .document = d, .hash = { { (uint8_t)i } } };
+    begin_foreign(mode, owner, owner == geteuid() ? getegid() : owner);
+    add_file(member, 0);
 }
 
 static void set_access(uid_t owner, mode_t mode)
 {
-    scope.groups[0].access = (struct agent_access){ .has_owner = true, .uid = owner,
+    scope->groups[0].access = (struct agent_access){ .has_owner = true, .uid = owner,
                                                     .gid = owner };
     for (unsigned i = 0; i < 2; i++)
-        scope.files[i].access = (struct agent_access){ .has_owner = true, .uid = owner,
+        scope->files[i].access = (struct agent_access){ .has_owner = true, .uid = owner,
                                                        .gid = owner, .has_mode = true,
                                                        .mode = mode };
 }
@@ -110,27 +76,27 @@ static void make_first(int fds[2], bool is_his, uid_t owner, mode_t mode)
 {
     char path[2 * TEMP_PATH];
 
-    snprintf(path, sizeof(path), "%s/.lockstep-x.conf." CANDIDATE, place);
+    snprintf(path, sizeof(path), "%s/.lockstep-x.conf." CANDIDATE, where);
     fds[0] = hold(path, owner, mode);
     fds[1] = open("/dev/null", O_RDWR);
     if (!is_his) /* his folder there would stay, and be in the way */
         return;
     close(fds[1]);
-    snprintf(path, sizeof(path), "%s/.lockstep-conf.d." CANDIDATE, place);
+    snprintf(path, sizeof(path), "%s/.lockstep-conf.d." CANDIDATE, where);
     ck_assert_int_eq(mkdir(path, 0755) || chown(path, NOBODY, NOBODY), 0);
-    snprintf(path, sizeof(path), "%s/.lockstep-conf.d." CANDIDATE "/b", place);
+    snprintf(path, sizeof(path), "%s/.lockstep-conf.d." CANDIDATE "/m", where);
     fds[1] = hold(path, owner, mode);
 }
 
-static void adopt(mode_t place_mode, uid_t place_owner, uid_t owner, mode_t mode, bool is_back)
+static void adopt(mode_t where_mode, uid_t where_owner, uid_t owner, mode_t mode, bool is_back)
 {
     struct render_source source;
     int fds[2];
 
-    begin(place_mode, place_owner);
+    begin(where_mode, where_owner);
     set_access(0, 0600);
     source = source_of(1);
-    make_first(fds, place_owner == NOBODY, owner, mode);
+    make_first(fds, where_owner == NOBODY, owner, mode);
     if (is_back)
         ck_assert_msg(files_reserve(&source, state, &e) == 0, "%s", e.text);
     else
@@ -139,12 +105,12 @@ static void adopt(mode_t place_mode, uid_t place_owner, uid_t owner, mode_t mode
     write_late(fds[0]);
     write_late(fds[1]);
     check_applied();
-    end();
+    end_files();
 }
 
 START_TEST(test_candidates_of_others_are_not_taken)
 {
-    if (geteuid() != 0)
+    if (!is_root("candidates that others made"))
         return;
     for (unsigned is_back = 0; is_back < 2; is_back++) {
         adopt(0755, NOBODY, NOBODY, 0644, is_back);
@@ -154,12 +120,12 @@ START_TEST(test_candidates_of_others_are_not_taken)
 }
 END_TEST
 
-/* The same at the destinations themselves, with nothing to be replaced but the owner. */
+/* The same at the destinations themselves, with nothing to be rewhered but the owner. */
 START_TEST(test_destinations_of_others_are_not_taken)
 {
     int fds[2];
 
-    if (geteuid() != 0)
+    if (!is_root("destinations that others made"))
         return;
     begin(0755, NOBODY);
     set_access(0, 0600);
@@ -170,7 +136,7 @@ START_TEST(test_destinations_of_others_are_not_taken)
     write_late(fds[0]);
     write_late(fds[1]);
     check_applied();
-    end();
+    end_files();
 }
 END_TEST
 
@@ -193,7 +159,7 @@ START_TEST(test_the_way_back_has_the_access_of_today)
     apply(1);
     ck_assert_uint_eq(temp_mode(single), 0600);
     ck_assert_uint_eq(temp_mode(member), 0600);
-    end();
+    end_files();
 }
 END_TEST
 
@@ -211,7 +177,7 @@ START_TEST(test_the_way_back_leaves_what_is_there)
     ck_assert_msg(files_reserve(&back, state, &e) == 0, "%s", e.text);
     ck_assert_uint_eq(temp_mode(single), 0644);
     ck_assert_uint_eq(temp_mode(member), 0644);
-    end();
+    end_files();
 }
 END_TEST
 

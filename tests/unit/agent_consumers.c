@@ -12,6 +12,7 @@
 #include "agent/consumers.h"
 #include "common/digest.h"
 #include "tests/unit/agent_kit.h"
+#include "tests/unit/rights.h"
 
 #define SCOPE "demo/prod"
 
@@ -387,7 +388,7 @@ START_TEST(test_strangers_are_rejected)
 
     begin("check_interval = 0");
     ck_assert_int_eq(chmod(kit.folder, 0711), 0);
-    if (geteuid() == 0) {
+    if (is_root("a stranger who knocks")) {
         child = fork();
         if (child == 0)
             _exit(knock_as_nobody());
@@ -445,8 +446,9 @@ START_TEST(test_readers_are_no_consumers)
     pid_t child;
     int rc;
 
-    if (geteuid() != 0 || !group)
-        return; /* only root can become another user */
+    if (!is_root("readers who register"))
+        return;
+    ck_assert_msg(group != NULL, "no group has the number 65534");
     snprintf(lines, sizeof(lines), "check_interval = 0\nconsumers_timeout = 300ms\n"
              "readers_group = %s\n", group->gr_name);
     begin(lines);
@@ -499,7 +501,7 @@ START_TEST(test_a_user_has_half_of_the_places)
     ck_assert_int_eq(chmod(kit.folder, 0711), 0);
     for (unsigned i = 0; i < count; i++)
         all[i] = (struct pollfd){ .fd = register_silently(), .events = POLLIN };
-    if (geteuid() == 0) {
+    if (is_root("a consumer of another user")) {
         child = register_as_nobody(&rc);
         ck_assert_int_eq(rc, 0);
         dismiss(child);

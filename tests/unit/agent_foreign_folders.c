@@ -3,21 +3,17 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
-#include "agent/files.h"
 #include "agent/mark.h"
 #include "agent/tree.h"
 #include "common/buffer.h"
-#include "tests/unit/temp_folder.h"
+#include "tests/unit/files_kit.h"
+#include "tests/unit/rights.h"
 
 #define NOBODY 65534
 #define MARK "user.lockstep.candidate"
 
-/* theirs: a folder of another user, in which root keeps `tools` with what is private in it. */
-static char folder[TEMP_PATH / 2], state[TEMP_PATH], theirs[TEMP_PATH - 64];
-static char tools[TEMP_PATH], group[TEMP_PATH], members[2][2 * TEMP_PATH], single[TEMP_PATH];
-static struct agent_scope scope;
-static struct document *d;
-static struct err e;
+/* `where` is a folder of another user, in which root keeps `tools` with what is private in it. */
+static char tools[TEMP_PATH], members[2][2 * TEMP_PATH];
 
 static void make(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
@@ -29,42 +25,30 @@ static void make(const char *path, mode_t mode, uid_t uid, gid_t gid)
 /* A path until 8 more were asked for. */
 static struct buffer paths[8];
 
-static const char *in(const char *where, const char *name)
+static const char *in(const char *at, const char *name)
 {
     static unsigned n;
     struct buffer *path = &paths[n++ % 8];
 
     buffer_clear(path);
-    buffer_printf(path, "%s/%s", where, name);
+    buffer_printf(path, "%s/%s", at, name);
     return path->data;
 }
 
 /* Only root can be made to remove what others cannot. */
 static bool begin(mode_t mode, uid_t owner)
 {
-    if (geteuid() != 0)
+    if (!is_root("folders of others"))
         return false;
-    temp_make(folder);
-    ck_assert_int_eq(chmod(folder, 0755), 0);
-    snprintf(state, sizeof(state), "%s/state", folder);
-    snprintf(theirs, sizeof(theirs), "%s/theirs", folder);
-    snprintf(tools, sizeof(tools), "%s/tools", theirs);
-    snprintf(group, sizeof(group), "%s/conf.d", theirs);
-    snprintf(single, sizeof(single), "%s/x.conf", theirs);
-    make(state, 0700, 0, 0);
-    make(theirs, mode, owner, NOBODY);
+    begin_foreign(mode, owner, NOBODY);
+    snprintf(tools, sizeof(tools), "%s/tools", where);
     make(tools, 02775, 0, NOBODY);
     make(in(tools, "private"), 0700, 0, 0);
     temp_write(in(in(tools, "private"), "data"), "of root", 0600);
-    scope = (struct agent_scope){ .name = "a/b", .file_count = 3, .group_count = 1 };
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         snprintf(members[i], sizeof(members[i]), "%s/%u", group, i);
-    for (unsigned i = 0; i < 3; i++)
-        scope.files[i] = (struct agent_file){ .kind = AGENT_FILE_KEY, .key = "k",
-                                              .path = i < 2 ? members[i] : single,
-                                              .group = i < 2 ? 0 : AGENT_NO_GROUP };
-    scope.groups[0].path = group;
-    d = document_new();
+        add_file(members[i], 0);
+    }
     return true;
 }
 
@@ -72,25 +56,14 @@ static void end(void)
 {
     for (unsigned i = 0; i < 8; i++)
         buffer_fini(&paths[i]);
-    document_free(d);
-    temp_remove(folder);
-}
-
-static struct render_source source_of(unsigned i)
-{
-    char value[32];
-
-    snprintf(value, sizeof(value), "value %u", i);
-    ck_assert_int_eq(document_set(d, "k", VALUE_STRING, value, &e), 0);
-    return (struct render_source){ .scope = &scope, .document = d,
-                                   .hash = { { (uint8_t)i, 1 } } };
+    end_files();
 }
 
 static int roll_out(unsigned i)
 {
-    struct render_source source = source_of(i), back = { .scope = &scope };
+    struct render_source source = source_of(i), back = { .scope = scope };
 
-    return files_keep_originals(&scope, state, false, &e) || files_stage(&source, &e) ||
+    return files_keep_originals(scope, state, false, &e) || files_stage(&source, &e) ||
                    files_reserve(&back, state, &e) || files_apply(&source, state, &e)
                ? -1
                : 0;
@@ -98,14 +71,14 @@ static int roll_out(unsigned i)
 
 static int roll_back(void)
 {
-    struct render_source back = { .scope = &scope };
+    struct render_source back = { .scope = scope };
 
     return files_reserve(&back, state, &e) || files_apply(&back, state, &e) ? -1 : 0;
 }
 
 static unsigned count_candidates(void)
 {
-    DIR *dir = opendir(theirs);
+    DIR *dir = opendir(where);
     const struct dirent *entry;
     unsigned n = 0;
 
@@ -116,19 +89,19 @@ static unsigned count_candidates(void)
     return n;
 }
 
-static bool is_whole(const char *where)
+static bool is_whole(const char *at)
 {
-    return temp_holds(in(in(where, "private"), "data"), "of root");
+    return temp_holds(in(in(at, "private"), "data"), "of root");
 }
 
 /* ---- names ---- */
 
 static void sweep_as(const char *name)
 {
-    const char *path = in(theirs, name);
+    const char *path = in(where, name);
 
     ck_assert_int_eq(rename(tools, path), 0);
-    files_sweep(&scope, NULL, 0);
+    files_sweep(scope, NULL, 0);
     ck_assert_msg(is_whole(path), "%s was removed", name);
     ck_assert_int_eq(rename(path, tools), 0);
 }
@@ -145,9 +118,9 @@ START_TEST(test_a_mark_cannot_be_forged)
     ck_assert_int_eq(setxattr(tools, MARK, "1", 1, 0), 0);
     sweep_as(".lockstep-conf.d.spent");
     sweep_as(".lockstep-x.conf.original");
-    ck_assert_int_eq(files_stage(&(struct render_source){ &scope, source_of(1).document, hash },
+    ck_assert_int_eq(files_stage(&(struct render_source){ scope, source_of(1).document, hash },
                                  &e), 0);
-    snprintf(candidate, sizeof(candidate), "%s/.lockstep-conf.d.0100000000000000", theirs);
+    snprintf(candidate, sizeof(candidate), "%s/.lockstep-conf.d.0100000000000000", where);
     size = getxattr(candidate, MARK, mark, sizeof(mark));
     ck_assert_int_gt(size, 1);
     ck_assert_int_eq(setxattr(tools, MARK, mark, (size_t)size, 0), 0);
@@ -164,11 +137,11 @@ START_TEST(test_what_is_in_a_marked_folder_stays)
 
     if (!begin(0755, NOBODY))
         return;
-    scope.groups[0].access = (struct agent_access){ .has_mode = true, .mode = 0777 };
+    scope->groups[0].access = (struct agent_access){ .has_mode = true, .mode = 0777 };
     ck_assert_msg(roll_out(1) == 0, "%s", e.text);
     ck_assert_int_eq(rename(tools, in(group, "tools")), 0);
     ck_assert_msg(roll_out(2) == 0, "%s", e.text);
-    snprintf(candidate, sizeof(candidate), "%s/.lockstep-conf.d.spent", theirs);
+    snprintf(candidate, sizeof(candidate), "%s/.lockstep-conf.d.spent", where);
     ck_assert(is_whole(in(candidate, "tools")));
     ck_assert_int_ne(roll_out(3), 0);
     ck_assert_msg(strstr(e.text, "tools belongs to user 0 and stays; move it away") != NULL, "%s",
@@ -183,7 +156,7 @@ START_TEST(test_a_group_may_not_more_than_its_members)
     if (!begin(0775, 0))
         return;
     sweep_as(".lockstep-conf.d.spent");
-    ck_assert_int_eq(chown(theirs, 1, NOBODY) || chown(tools, 1, NOBODY), 0);
+    ck_assert_int_eq(chown(where, 1, NOBODY) || chown(tools, 1, NOBODY), 0);
     sweep_as(".lockstep-conf.d.spent");
     end();
 }
@@ -201,11 +174,11 @@ START_TEST(test_what_was_put_at_a_destination_stays)
     ck_assert_int_eq(renameat2(AT_FDCWD, tools, AT_FDCWD, group, RENAME_EXCHANGE), 0);
     ck_assert_msg(roll_out(2) == 0, "%s", e.text);
     ck_assert(temp_holds(members[0], "value 2"));
-    ck_assert(is_whole(in(theirs, ".lockstep-conf.d.spent")));
+    ck_assert(is_whole(in(where, ".lockstep-conf.d.spent")));
     ck_assert_int_ne(roll_back(), 0);
     ck_assert_msg(strstr(e.text, "spent belongs to user 0 and stays; move it away") != NULL, "%s",
                   e.text);
-    ck_assert_int_eq(rename(in(theirs, ".lockstep-conf.d.spent"), in(theirs, "away")), 0);
+    ck_assert_int_eq(rename(in(where, ".lockstep-conf.d.spent"), in(where, "away")), 0);
     ck_assert_msg(roll_back() == 0, "%s", e.text);
     ck_assert(temp_holds(group, NULL));
     end();
@@ -228,9 +201,9 @@ START_TEST(test_originals_of_root_come_and_go)
         ck_assert_msg(roll_out(i) == 0, "%s", e.text);
         ck_assert(temp_holds(members[1], i == 1 ? "value 1" : i == 2 ? "value 2" : "value 3"));
     }
-    ck_assert(temp_holds(in(in(in(theirs, ".lockstep-conf.d.original"), "sub"), "mine"), "before"));
+    ck_assert(temp_holds(in(in(in(where, ".lockstep-conf.d.original"), "sub"), "mine"), "before"));
     ck_assert_uint_eq(count_candidates(), 1);
-    files_sweep(&scope, NULL, 0);
+    files_sweep(scope, NULL, 0);
     ck_assert_uint_eq(count_candidates(), 0);
     ck_assert_msg(roll_back() == 0, "%s", e.text);
     ck_assert(temp_holds(in(in(group, "sub"), "mine"), "before"));
@@ -239,9 +212,9 @@ START_TEST(test_originals_of_root_come_and_go)
     ck_assert_uint_eq(count_candidates(), 0);
     ck_assert_int_lt(getxattr(group, MARK, value, sizeof(value)), 0); /* it is root's own again */
     ck_assert_int_lt(getxattr(in(group, "sub"), MARK, value, sizeof(value)), 0);
-    ck_assert_int_eq(rename(group, in(theirs, ".lockstep-conf.d.spent")), 0);
-    files_sweep(&scope, NULL, 0);
-    ck_assert(temp_holds(in(in(in(theirs, ".lockstep-conf.d.spent"), "sub"), "mine"), "before"));
+    ck_assert_int_eq(rename(group, in(where, ".lockstep-conf.d.spent")), 0);
+    files_sweep(scope, NULL, 0);
+    ck_assert(temp_holds(in(in(in(where, ".lockstep-conf.d.spent"), "sub"), "mine"), "before"));
     end();
 }
 END_TEST
@@ -268,8 +241,8 @@ START_TEST(test_a_copy_that_fails_removes_what_it_made)
     ck_assert(is_whole(tools));
     snprintf(fifo, sizeof(fifo), "%s/sub/fifo", other);
     ck_assert_int_eq(mkfifo(fifo, 0600), 0); /* which is not copied */
-    ck_assert_int_ne(tree_copy_at(&SPOT(other), &SPOT(in(theirs, "copy")), true, &right, &e), 0);
-    ck_assert(temp_holds(in(theirs, "copy"), NULL));
+    ck_assert_int_ne(tree_copy_at(&SPOT(other), &SPOT(in(where, "copy")), true, &right, &e), 0);
+    ck_assert(temp_holds(in(where, "copy"), NULL));
     end();
 }
 END_TEST
@@ -284,7 +257,7 @@ START_TEST(test_any_number_of_files_is_swept_in_turns)
 
     if (!begin(0755, NOBODY))
         return;
-    snprintf(spent, sizeof(spent), "%s/.lockstep-conf.d.spent", theirs);
+    snprintf(spent, sizeof(spent), "%s/.lockstep-conf.d.spent", where);
     make(spent, 0755, NOBODY, NOBODY);
     for (unsigned i = 0; i < 2 * TREE_ENTRIES_MAX + 100; i++) {
         int fd;
@@ -295,7 +268,7 @@ START_TEST(test_any_number_of_files_is_swept_in_turns)
         close(fd);
     }
     for (; !temp_holds(spent, NULL); turns++)
-        files_sweep(&scope, NULL, 0);
+        files_sweep(scope, NULL, 0);
     ck_assert_uint_eq(turns, 3);
     end();
 }

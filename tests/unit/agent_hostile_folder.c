@@ -10,6 +10,7 @@
 #include "agent/files_diff.h"
 #include "agent/placeholder.h"
 #include "common/clock.h"
+#include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
 #define NOBODY 65534
@@ -256,7 +257,7 @@ START_TEST(test_the_way_is_not_turned)
     free_scope(hostile);
     snprintf(way, sizeof(way), "%s/way", theirs);
     hostile = scope_in(way);
-    if (geteuid() == 0) { /* of his own links an agent may follow the ways */
+    if (is_root("a way that another user turns")) { /* of his own links an agent may follow the ways */
         start_attack(attack_way);
         for (unsigned i = 1; i <= ROLLOUTS; i++)
             (void)roll_out(hostile, i);
@@ -328,7 +329,7 @@ static void look_at_what_changes(unsigned kind)
         buffer_clear(&out);
         (void)!files_verify(FROM(hostile, d, hash), &e);
         (void)!files_diff(FROM(hostile, d, hash), state, FILES_DIFF_PUBLIC, 400, &out, &e);
-        if (geteuid() == 0) /* an ordinary user's own link leads to what is his own */
+        if (is_root("what a link of another user leads to")) /* one's own leads to one's own */
             ck_assert_msg(!out.data || !strstr(out.data, SECRET), "%s", out.data);
     }
     ck_assert_int_lt(clock_monotonic_ms() - began, 60000);
@@ -359,7 +360,7 @@ START_TEST(test_folders_of_others_are_not_swept)
     char his[TEMP_PATH], roots[TEMP_PATH], file[TEMP_PATH + 8];
 
     begin();
-    if (geteuid() == 0) {
+    if (is_root("folders of others in the folder")) {
         snprintf(his, sizeof(his), "%s/.lockstep-conf.d.0123456789abcdef", theirs);
         snprintf(roots, sizeof(roots), "%s/.lockstep-conf.d.spent", theirs);
         ck_assert_int_eq(mkdir(his, 0755), 0);
@@ -386,7 +387,7 @@ START_TEST(test_second_names_are_given_to_nobody)
     struct stat st;
 
     begin();
-    if (geteuid() == 0) {
+    if (is_root("second names that others gave")) {
         d = document_of(1, &hash);
         snprintf(victim, sizeof(victim), "%s/passwd", ours);
         temp_write(victim, "value 1", 0600);
@@ -422,7 +423,7 @@ START_TEST(test_validate_is_shown_copies)
     SCOPED(document_free) struct document *d = NULL;
 
     begin();
-    if (geteuid() == 0) {
+    if (is_root("copies for a program of root's")) {
         d = document_of(1, &hash);
         ck_assert_int_eq(files_stage(FROM(hostile, d, hash), &e), 0);
         snprintf(shown, sizeof(shown), "%s/shown", state);

@@ -10,6 +10,7 @@ static char folder[TEMP_PATH / 2], state[TEMP_PATH], where[TEMP_PATH - 32], sing
 static char group[TEMP_PATH - 16], member[TEMP_PATH + 8];
 static struct agent_scope *scope;
 static const struct hash nothing;
+static struct document *lent; /* of source_of */
 static struct err e;
 
 #define FROM(document, hash) (&(struct render_source){ scope, document, hash })
@@ -51,7 +52,20 @@ static inline void end_files(void)
     }
     free(scope->groups[0].path);
     free(scope);
+    document_free(lent);
+    lent = NULL;
     temp_remove(folder);
+}
+
+/* In an empty folder of somebody's: the single file and the group, which has no files yet. */
+static inline void begin_foreign(mode_t mode, uid_t owner, gid_t gid)
+{
+    begin_files();
+    temp_remove(group);
+    ck_assert_int_eq(remove(single), 0);
+    ck_assert_int_eq(chown(where, owner, gid) || chmod(where, mode), 0);
+    add_file(single, AGENT_NO_GROUP);
+    add_group();
 }
 
 /* "k" is this value; as a secret, its reference, opened. */
@@ -68,6 +82,18 @@ static inline struct document *document_with(const char *value, bool is_secret, 
     if (is_secret)
         document_open_secret(d, "k", value);
     return d;
+}
+
+/* "k" is "value I". Lent until the next one is asked for. */
+static inline struct render_source source_of(unsigned i)
+{
+    char value[32];
+
+    if (!lent)
+        lent = document_new();
+    snprintf(value, sizeof(value), "value %u", i);
+    ck_assert_int_eq(document_set(lent, "k", VALUE_STRING, value, &e), 0);
+    return (struct render_source){ .scope = scope, .document = lent, .hash = { { (uint8_t)i } } };
 }
 
 #endif
