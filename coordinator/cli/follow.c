@@ -178,6 +178,11 @@ static void say_who_is_waited_for(const struct follow *f, const json_t *rollout)
     bool is_paused = strcmp(state, "paused") == 0;
     bool has_failed = cli_number(json_object_get(rollout, "counts"), "failed") > 0;
 
+    if (picture_is_overtaken(rollout)) {
+        cli_note("the rollout cannot start any more, its revision or a newer one was released "
+                 "since: lockstep rollout abort %s", f->id);
+        return;
+    }
     cli_note("the rollout waits for a person%s: lockstep rollout %s %s",
              is_unapproved              ? " to approve or reject it"
              : !is_paused               ? " (promote or rollback)"

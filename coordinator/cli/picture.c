@@ -160,6 +160,11 @@ static void add_partial(const json_t *rollout, struct buffer *rest)
                   picture_servers(counts));
 }
 
+bool picture_is_overtaken(const json_t *rollout)
+{
+    return json_is_true(json_object_get(json_object_get(rollout, "approvals"), "overtaken"));
+}
+
 /* Who waits for whom, and what to type. */
 static void draw_approvals(const json_t *rollout, const struct picture_style *st,
                            struct buffer *out)
@@ -172,6 +177,12 @@ static void draw_approvals(const json_t *rollout, const struct picture_style *st
 
     if (strcmp(cli_text(rollout, "state"), "awaiting_approval") != 0)
         return;
+    if (picture_is_overtaken(rollout)) {
+        buffer_printf(&line, "cannot start any more, its revision or a newer one was released "
+                             "since: lockstep rollout abort %s", cli_text(rollout, "id"));
+        add_line(out, st, TINT_READY, line.data);
+        return;
+    }
     json_array_foreach(json_object_get(approvals, "given"), i, one)
         valid += !json_is_true(json_object_get(one, "void"));
     cli_ago(cli_text(rollout, "created_at"), ago);

@@ -36,6 +36,8 @@ void picture_changes(const struct json_t *rollout, bool is_utf8, struct buffer *
 const char *picture_state(const struct json_t *rollout);
 /* It bakes until somebody promotes its stage. */
 bool picture_is_held(const struct json_t *rollout);
+/* It waits for approvals, and what it brings was released or passed since: it cannot start. */
+bool picture_is_overtaken(const struct json_t *rollout);
 /* Of an object `counts`: all of its servers. */
 long long picture_servers(const struct json_t *counts);
 /* It completed, there are servers of it, and not one of them runs what it brought. */

@@ -182,8 +182,8 @@ static void add_approvals(const struct rollout_view *v, json_t *out)
         rowjson(*v->approvals ? v->approvals : "[]", "approvals of a rollout", v->id);
 
     json_object_set_new(out, "approvals",
-                        json_pack("{s:I,s:o}", "needed", (json_int_t)v->approvals_needed, "given",
-                                  given));
+                        json_pack("{s:I,s:o,s:b}", "needed", (json_int_t)v->approvals_needed,
+                                  "given", given, "overtaken", v->is_overtaken));
 }
 
 static json_t *picture_json(const struct picture *p, const struct rows *changes)

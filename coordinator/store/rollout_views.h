@@ -20,6 +20,7 @@ struct rollout_view {
     const char *state, *phase, *reason, *strategy_name, *strategy, *note, *created_by;
     const char *created_at, *started_at, *finished_at; /* "" not yet */
     bool is_paused, is_opened, is_break_glass, is_final;
+    bool is_overtaken; /* waits for approval, and what it brings was released or passed since */
     int64_t stage, stage_count, approvals_needed;
     const char *approvals; /* JSON list of those given: by, at, reason, void; "" none */
 };

@@ -84,6 +84,9 @@ def test_who_takes_back_means_what_was_rolled_out(world):
     world.set(SCOPE, {"v": "bad news"})
     glass = world.start_rollout(SCOPE, ALL, note="it burns")
     world.wait_state(glass, "completed")
+    text = said(world, DONE, "rollout", "get", stale)
+    contains(text, "cannot start any more", f"lockstep rollout abort {stale}")
+    equal("rollout approve" in text, False, "no advice that is refused")
     overtaken = world.rollout(stale)["changes"][0]["to_revision"]
     text = said(world, DONE, "rollout", "rollback", SCOPE, "--wait")
     contains(text, f"takes back {glass}", f"lockstep rollout abort {stale}")
