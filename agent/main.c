@@ -18,6 +18,7 @@
 #include "common/core_dump.h"
 #include "common/log.h"
 #include "common/service.h"
+#include "common/settings.h"
 
 #define CONFIG_PRESET "/etc/lockstep/agent.ini"
 #define EXIT_DIFFERENT 1
@@ -143,18 +144,21 @@ static int run_check_settings(const struct arguments *args)
 {
     const char *path = args->operand ? args->operand : args->config;
     struct agent_settings settings;
+    struct settings_report report;
+    bool is_fine;
     struct err e;
 
-    if (agent_settings_load(path, &settings, &e))
-        return fail(&e);
-    if (own_keys_check_outer(settings.secrets_key_file, &e)) {
-        agent_settings_fini(&settings);
-        return fail(&e);
-    }
-    printf("%s: fine, %u scope%s\n", path, settings.scope_count,
-           settings.scope_count == 1 ? "" : "s");
+    agent_settings_judge(path, &settings, &report);
+    if (own_keys_check_outer(settings.secrets_key_file, &e))
+        settings_report_add(&report, e.text);
+    is_fine = report.count == 0;
+    settings_report_tell(&report, "lockstep-agent");
+    if (is_fine)
+        printf("%s: fine, %u scope%s\n", path, settings.scope_count,
+               settings.scope_count == 1 ? "" : "s");
+    settings_report_fini(&report);
     agent_settings_fini(&settings);
-    return EXIT_SUCCESS;
+    return is_fine ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static int get_keys(const char *path, struct keys *out, struct err *e)

@@ -252,6 +252,20 @@ int agent_settings_load(const char *path, struct agent_settings *out, struct err
     return -1;
 }
 
+void agent_settings_judge(const char *path, struct agent_settings *out,
+                          struct settings_report *report)
+{
+    struct err e;
+
+    *out = (struct agent_settings){ 0 };
+    if (settings_judge(path, keys, KEY_COUNT, out, on_section, report) > 0)
+        return;
+    if (check_whole(out, &e)) {
+        err_wrap(&e, "%s", path);
+        settings_report_add(report, e.text);
+    }
+}
+
 void agent_settings_fini(struct agent_settings *s)
 {
     for (unsigned i = 0; i < s->coordinator_count; i++)

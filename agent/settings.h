@@ -135,6 +135,11 @@ struct agent_settings {
 /* On -1 nothing is left to release. */
 int agent_settings_load(const char *path, struct agent_settings *out, struct err *e)
     __attribute__((warn_unused_result));
+/* Every mistake of the file and the environment, else the first of what they say together. Both are
+ * released by the caller. */
+struct settings_report;
+void agent_settings_judge(const char *path, struct agent_settings *out,
+                          struct settings_report *report);
 void agent_settings_fini(struct agent_settings *s);
 
 /* The same on the heap. */

@@ -16,6 +16,7 @@
 #define FILE_MAX (1u << 20)
 #define SECRET_FILE_MAX 65536
 #define LINE_SIZE 8192
+#define MISTAKES_MAX 100
 #define VARIABLE_SIZE 160
 
 /* inih cuts section names at 49 bytes and does not tell line numbers, so the reader that feeds it
@@ -25,13 +26,15 @@ struct source {
     int line, section_line;
     char section[LINE_SIZE];
     bool is_section_empty;
+    bool is_lost; /* what the keys below are about was a mistake itself: they are not judged */
     const struct settings_key *keys;
     size_t key_count;
     bool *seen;
     void *into;
     settings_section_fn *other;
-    struct err *e;
-    bool is_failed;
+    struct err *e; /* the mistake that is being told */
+    char told[sizeof(((struct err *)0)->text)]; /* of the keys of this section: once is enough */
+    struct settings_report *report;
 };
 
 static void *field_of(const struct settings_key *key, void *into)
@@ -137,11 +140,42 @@ static void set_presets(const struct settings_key *keys, size_t key_count, void 
     }
 }
 
+void settings_report_add(struct settings_report *r, const char *sentence)
+{
+    if (r->count++ < MISTAKES_MAX)
+        buffer_printf(&r->mistakes, "%s\n", sentence);
+}
+
+void settings_report_tell(const struct settings_report *r, const char *program)
+{
+    unsigned lines = 0;
+
+    for (const char *at = r->mistakes.data; at && *at; at += strcspn(at, "\n") + 1) {
+        fprintf(stderr, "%s: %.*s\n", program, (int)strcspn(at, "\n"), at);
+        lines++;
+    }
+    if (lines < r->count)
+        fprintf(stderr, "%s: and %u mistakes more\n", program, r->count - lines);
+}
+
+void settings_report_fini(struct settings_report *r)
+{
+    buffer_fini(&r->mistakes);
+}
+
+/* A section with a mistake in it is not empty. */
+static int note(struct source *s)
+{
+    s->is_section_empty = false;
+    settings_report_add(s->report, s->e->text);
+    return -1;
+}
+
 /* Fail with file:line in front of the sentence. */
 static int fail(struct source *s, int line, const char *sentence)
 {
-    s->is_failed = true;
-    return err_set(s->e, ERR_INVALID, "%s:%d: %s", s->path, line, sentence);
+    err_set(s->e, ERR_INVALID, "%s:%d: %s", s->path, line, sentence);
+    return note(s);
 }
 
 static bool is_known_section(const struct source *s)
@@ -179,10 +213,11 @@ static int known_section(struct source *s, const char *name, const char *value)
     if (s->seen[i])
         return fail(s, s->line, "this key was set before in this file");
     s->seen[i] = true;
+    s->report->lines[i] = s->line;
     if (set_field(&s->keys[i], s->into, value, s->e) == 0)
         return 0;
-    s->is_failed = true;
-    return err_wrap(s->e, "%s:%d: [%s] %s", s->path, s->line, s->section, name);
+    err_wrap(s->e, "%s:%d: [%s] %s", s->path, s->line, s->section, name);
+    return note(s);
 }
 
 static int other_section(struct source *s, const char *name, const char *value)
@@ -196,8 +231,11 @@ static int other_section(struct source *s, const char *name, const char *value)
     rest += strspn(rest, " \t");
     if (s->other(s->into, word, rest, name, value, s->e) == 0)
         return 0;
-    s->is_failed = true;
-    return err_wrap(s->e, "%s:%d", s->path, s->line);
+    if (strcmp(s->told, s->e->text) == 0)
+        return -1;
+    snprintf(s->told, sizeof(s->told), "%s", s->e->text);
+    err_wrap(s->e, "%s:%d", s->path, s->line);
+    return note(s);
 }
 
 static int take_key(struct source *s, const char *name, const char *value)
@@ -205,32 +243,32 @@ static int take_key(struct source *s, const char *name, const char *value)
     char sentence[160];
 
     s->is_section_empty = false;
+    if (s->is_lost)
+        return 0;
     if (is_known_section(s))
         return known_section(s, name, value);
     if (s->other && s->section[0])
         return other_section(s, name, value);
+    s->is_lost = true;
     if (!s->section[0])
         return fail(s, s->line, "a key stands before the first [section]");
     snprintf(sentence, sizeof(sentence), "unknown section [%.100s]", s->section);
     return fail(s, s->line, sentence);
 }
 
-/* inih's handler: nonzero is success there. */
+/* inih's handler: nonzero is success there. Mistakes are noted, and the next key is looked at. */
 static int on_key(void *ctx, const char *section, const char *name, const char *value)
 {
-    struct source *s = ctx;
-
     (void)section;
-    return !s->is_failed && take_key(s, name, value) == 0;
+    (void)take_key(ctx, name, value);
+    return 1;
 }
 
 /* A section without keys would be dropped in silence, and with it a scope somebody counts on. */
-static int leave_section(struct source *s)
+static void leave_section(struct source *s)
 {
-    if (!s->is_section_empty)
-        return 0;
-    s->is_section_empty = false;
-    return fail(s, s->section_line, "this section has no keys");
+    if (s->is_section_empty)
+        fail(s, s->section_line, "this section has no keys");
 }
 
 static int enter_section(struct source *s, const char *line, size_t size)
@@ -238,12 +276,12 @@ static int enter_section(struct source *s, const char *line, size_t size)
     const char *end = memchr(line, ']', size);
     size_t length;
 
+    leave_section(s);
+    s->is_lost = true;
     if (!end)
         return fail(s, s->line, "the section's ] is missing");
     if (end + 1 != line + size)
         return fail(s, s->line, "something stands behind the section's ]");
-    if (leave_section(s))
-        return -1;
     line++;
     while (line < end && isspace((unsigned char)*line))
         line++;
@@ -256,6 +294,8 @@ static int enter_section(struct source *s, const char *line, size_t size)
     s->section[length] = '\0';
     s->section_line = s->line;
     s->is_section_empty = true;
+    s->is_lost = false;
+    s->told[0] = '\0';
     return 0;
 }
 
@@ -284,18 +324,18 @@ static int check_line(struct source *s, const char *line, size_t size)
     return 0;
 }
 
-/* inih's reader: one line into `out`, NULL at the end or after the first mistake. */
+/* inih's reader: one line into `out`, an empty one instead of a mistake; NULL at the end. */
 static char *next_line(char *out, int room, void *ctx)
 {
     struct source *s = ctx;
     const char *end = s->at + strcspn(s->at, "\n");
     size_t size = (size_t)(end - s->at);
 
-    if (s->is_failed || !*s->at)
+    if (!*s->at)
         return NULL;
     s->line++;
     if (check_line(s, s->at, size))
-        return NULL;
+        size = 0;
     MUST(size < (size_t)room);
     memcpy(out, s->at, size);
     out[size] = '\0';
@@ -303,7 +343,7 @@ static char *next_line(char *out, int room, void *ctx)
     return out;
 }
 
-static int parse(struct source *s, const char *text)
+static void parse(struct source *s, const char *text)
 {
     int line;
 
@@ -318,30 +358,36 @@ static int parse(struct source *s, const char *text)
     ini_initial_alloc = LINE_SIZE;
     s->at = strncmp(text, "\xEF\xBB\xBF", 3) ? text : text + 3;
     line = ini_parse_stream(next_line, s, on_key, s);
-    if (s->is_failed)
-        return -1;
     MUST(line == 0); /* the reader lets no line pass that inih would not take */
-    return leave_section(s);
+    leave_section(s);
 }
 
-static int load_file(const char *path, const struct settings_key *keys, size_t key_count,
-                     void *into, settings_section_fn *other, struct err *e)
+static int read_text(const char *path, struct buffer *text, struct err *e)
+{
+    if (buffer_read_file(text, path, FILE_MAX, e))
+        return err_wrap(e, "settings");
+    buffer_add(text, "", 0);
+    if (strlen(text->data) != text->size)
+        return err_set(e, ERR_INVALID, "%s: the file has zero bytes: it is not text", path);
+    return 0;
+}
+
+static void load_file(const char *path, const struct settings_key *keys, size_t key_count,
+                      void *into, settings_section_fn *other, struct settings_report *report)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
+    struct err e;
     struct source s = { .path = path, .keys = keys, .key_count = key_count, .into = into,
-                        .other = other, .e = e };
-    int result;
+                        .other = other, .e = &e, .report = report };
 
-    if (buffer_read_file(&text, path, FILE_MAX, e))
-        return err_wrap(e, "settings");
-    buffer_add(&text, "", 0);
-    if (strlen(text.data) != text.size)
-        return err_set(e, ERR_INVALID, "%s: the file has zero bytes: it is not text", path);
+    if (read_text(path, &text, &e)) {
+        settings_report_add(report, e.text);
+        return;
+    }
     s.seen = calloc(key_count + 1, sizeof(*s.seen));
     MUST(s.seen);
-    result = parse(&s, text.data);
+    parse(&s, text.data);
     free(s.seen);
-    return result;
 }
 
 static void variable_name(const struct settings_key *key, const char *suffix,
@@ -388,19 +434,37 @@ static int set_from_environment(const struct settings_key *key, void *into, stru
     return 0;
 }
 
+unsigned settings_judge(const char *path, const struct settings_key *keys, size_t key_count,
+                        void *into, settings_section_fn *other, struct settings_report *out)
+{
+    struct err e;
+
+    MUST(key_count <= SETTINGS_KEYS_MAX);
+    *out = (struct settings_report){ 0 };
+    set_presets(keys, key_count, into);
+    if (path)
+        load_file(path, keys, key_count, into, other, out);
+    for (size_t i = 0; i < key_count; i++)
+        if (set_from_environment(&keys[i], into, &e))
+            settings_report_add(out, e.text);
+    return out->count;
+}
+
+/* One sentence has room for the first of them. */
 int settings_load(const char *path, const struct settings_key *keys, size_t key_count, void *into,
                   settings_section_fn *other, struct err *e)
 {
-    int result = 0;
+    struct settings_report report;
+    unsigned count = settings_judge(path, keys, key_count, into, other, &report);
 
-    set_presets(keys, key_count, into);
-    if (path)
-        result = load_file(path, keys, key_count, into, other, e);
-    for (size_t i = 0; i < key_count && result == 0; i++)
-        result = set_from_environment(&keys[i], into, e);
-    if (result)
+    if (count > 0) {
+        size_t size = strcspn(report.mistakes.data, "\n");
+
+        err_set(e, ERR_INVALID, "%.*s", (int)size, report.mistakes.data);
         settings_fini(keys, key_count, into);
-    return result;
+    }
+    settings_report_fini(&report);
+    return count > 0 ? -1 : 0;
 }
 
 void settings_fini(const struct settings_key *keys, size_t key_count, void *into)

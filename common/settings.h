@@ -17,7 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/buffer.h"
 #include "common/err.h"
+
+#define SETTINGS_KEYS_MAX 64
 
 enum settings_type {
     SETTINGS_TEXT,     /* char *, malloc'ed */
@@ -48,6 +51,23 @@ typedef int settings_section_fn(void *into, const char *section, const char *nam
  * NULL: then named sections are errors too. */
 int settings_load(const char *path, const struct settings_key *keys, size_t key_count, void *into,
                   settings_section_fn *other, struct err *e) __attribute__((warn_unused_result));
+
+/* All that is wrong, in the order of the file: what follows from a mistake alone (the keys of a
+ * section that nobody knows) is left out. */
+struct settings_report {
+    struct buffer mistakes; /* a line each, the first hundred */
+    unsigned count;         /* of all of them */
+    int lines[SETTINGS_KEYS_MAX]; /* where each key of the table stands; 0: not in the file */
+};
+
+/* The same as settings_load, and goes on after a mistake, whose key keeps its preset: the number of
+ * mistakes. Whatever it is, `into` is to be released. */
+unsigned settings_judge(const char *path, const struct settings_key *keys, size_t key_count,
+                        void *into, settings_section_fn *other, struct settings_report *out);
+void settings_report_add(struct settings_report *r, const char *sentence);
+/* On standard error, a line each, behind the program's name. */
+void settings_report_tell(const struct settings_report *r, const char *program);
+void settings_report_fini(struct settings_report *r);
 
 /* Release the malloc'ed texts of `into`. */
 void settings_fini(const struct settings_key *keys, size_t key_count, void *into);

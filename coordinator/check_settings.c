@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/err.h"
+#include "common/settings.h"
 #include "coordinator/courier/address.h"
 #include "coordinator/http/bind.h"
 #include "coordinator/http/tls.h"
@@ -108,22 +109,26 @@ static int check_secrets(const struct coordinator_settings *s, struct err *e)
     return secrets_open(s, &keyring, e);
 }
 
-int check_settings_command(const struct coordinator_settings *s, const char *source)
+int check_settings_command(const char *path, const char *source)
 {
     static int (*const checks[])(const struct coordinator_settings *, struct err *) = {
         check_database,  check_http,     check_certificates, check_router,
         check_advertise, check_key_file, check_courier,      check_secrets,
     };
-    unsigned bad = 0;
-    struct err e = { 0 };
+    struct coordinator_settings settings;
+    struct settings_report report;
+    unsigned bad;
+    struct err e;
 
-    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-        if (checks[i](s, &e) == 0)
-            continue;
-        fprintf(stderr, "lockstepd: %s: %s\n", source, e.text);
-        bad++;
-    }
+    coordinator_settings_judge(path, source, &settings, &report);
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+        if (checks[i](&settings, &e) != 0)
+            coordinator_settings_blame(source, e.text, &report);
+    bad = report.count;
+    settings_report_tell(&report, "lockstepd");
     if (bad == 0)
         printf("%s: fine\n", source);
+    settings_report_fini(&report);
+    coordinator_settings_fini(&settings);
     return bad ? EXIT_FAILURE : EXIT_SUCCESS;
 }

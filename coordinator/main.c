@@ -12,6 +12,7 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/service.h"
+#include "common/settings.h"
 #include "coordinator/check_settings.h"
 #include "coordinator/courier/courier.h"
 #include "coordinator/descriptors.h"
@@ -328,8 +329,6 @@ static const char *source_of(const struct arguments *arguments)
 static int obey(const struct arguments *arguments, const struct coordinator_settings *s)
 {
     switch (arguments->command) {
-    case CHECK_SETTINGS:
-        return check_settings_command(s, source_of(arguments));
     case BOOTSTRAP_TOKEN:
         return bootstrap_token(s, arguments->name);
     case NEW_SECRET_KEY:
@@ -340,6 +339,7 @@ static int obey(const struct arguments *arguments, const struct coordinator_sett
         return rewrap_command(s);
     case REPLACE_ROUTER_KEY:
         return router_key_replace_command(s);
+    case CHECK_SETTINGS: /* before anything was read */
     case RUN:
         break;
     }
@@ -351,7 +351,7 @@ int main(int argc, char **argv)
 {
     struct arguments arguments = { 0 };
     struct coordinator_settings settings;
-    struct err e = { 0 };
+    struct settings_report report;
     int rc = parse(argc, argv, &arguments);
 
     if (rc >= 0)
@@ -360,10 +360,14 @@ int main(int argc, char **argv)
     if (!arguments.config && (access(COORDINATOR_SETTINGS_PATH, F_OK) == 0 || errno != ENOENT))
         arguments.config = COORDINATOR_SETTINGS_PATH;
     core_dump_forbid(); /* its other commands open secrets, too */
-    if (coordinator_settings_load(arguments.config, &settings, &e) != 0) {
-        rc = refuse(e.text, "");
-        return arguments.command == CHECK_SETTINGS ? EXIT_FAILURE : rc;
+    if (arguments.command == CHECK_SETTINGS)
+        return check_settings_command(arguments.config, source_of(&arguments));
+    if (coordinator_settings_load(arguments.config, source_of(&arguments), &settings, &report)) {
+        settings_report_tell(&report, "lockstepd");
+        settings_report_fini(&report);
+        return 2;
     }
+    settings_report_fini(&report);
     rc = obey(&arguments, &settings);
     coordinator_settings_fini(&settings);
     return rc;

@@ -62,18 +62,29 @@ static const struct settings_key keys[] = {
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
-static int start_log(const struct coordinator_settings *s, struct err *e)
+static int check_log_format(const struct coordinator_settings *s, struct err *e)
+{
+    if (strcmp(s->log_format, "json") == 0 || strcmp(s->log_format, "text") == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "[log] format is \"%s\"; give text or json", s->log_format);
+}
+
+static int check_log_level(const struct coordinator_settings *s, struct err *e)
 {
     enum log_level level;
-    bool is_json = strcmp(s->log_format, "json") == 0;
 
-    if (!is_json && strcmp(s->log_format, "text") != 0)
-        return err_set(e, ERR_INVALID, "[log] format is \"%s\"; give text or json", s->log_format);
-    if (log_level_of(s->log_level, &level) != 0)
-        return err_set(e, ERR_INVALID, "[log] level is \"%s\"; give debug, info, warn or error",
-                       s->log_level);
-    log_init("lockstepd", level, is_json);
-    return 0;
+    if (log_level_of(s->log_level, &level) == 0)
+        return 0;
+    return err_set(e, ERR_INVALID, "[log] level is \"%s\"; give debug, info, warn or error",
+                   s->log_level);
+}
+
+static void start_log(const struct coordinator_settings *s)
+{
+    enum log_level level;
+
+    MUST(log_level_of(s->log_level, &level) == 0);
+    log_init("lockstepd", level, strcmp(s->log_format, "json") == 0);
 }
 
 static void name_database(struct coordinator_settings *s)
@@ -97,17 +108,62 @@ static int check_tls(const struct coordinator_settings *s, struct err *e)
     return 0;
 }
 
-int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
+/* Sentences about a key begin with it: "[http] listen". 0: it does not stand in the file. */
+static int line_of(const struct settings_report *r, const char *sentence)
 {
-    *out = (struct coordinator_settings){ 0 };
-    if (settings_load(path, keys, KEY_COUNT, out, NULL, e) != 0)
-        return -1;
-    if (check_tls(out, e) != 0 || start_log(out, e) != 0) {
-        coordinator_settings_fini(out);
-        return path ? err_wrap(e, "%s", path) : -1;
+    for (size_t i = 0; i < KEY_COUNT; i++) {
+        size_t section = strlen(keys[i].section), key = strlen(keys[i].key);
+        const char *at = sentence + 1;
+
+        if (sentence[0] != '[' || strncmp(at, keys[i].section, section) != 0 ||
+            strncmp(at + section, "] ", 2) != 0)
+            continue;
+        at += section + 2;
+        if (strncmp(at, keys[i].key, key) == 0 && strchr(" :", at[key]))
+            return r->lines[i];
     }
-    name_database(out);
     return 0;
+}
+
+void coordinator_settings_blame(const char *source, const char *sentence,
+                                struct settings_report *r)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    int line = line_of(r, sentence);
+
+    buffer_add_text(&text, source);
+    if (line)
+        buffer_printf(&text, ":%d", line);
+    buffer_printf(&text, ": %s", sentence);
+    settings_report_add(r, text.data);
+}
+
+void coordinator_settings_judge(const char *path, const char *source,
+                                struct coordinator_settings *out, struct settings_report *r)
+{
+    static int (*const checks[])(const struct coordinator_settings *, struct err *) = {
+        check_tls, check_log_format, check_log_level
+    };
+    struct err e;
+
+    *out = (struct coordinator_settings){ 0 };
+    settings_judge(path, keys, KEY_COUNT, out, NULL, r);
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+        if (checks[i](out, &e) != 0)
+            coordinator_settings_blame(source, e.text, r);
+    name_database(out);
+}
+
+int coordinator_settings_load(const char *path, const char *source,
+                              struct coordinator_settings *out, struct settings_report *r)
+{
+    coordinator_settings_judge(path, source, out, r);
+    if (r->count == 0) {
+        start_log(out);
+        return 0;
+    }
+    coordinator_settings_fini(out);
+    return -1;
 }
 
 uint32_t coordinator_settings_places(const struct coordinator_settings *s)

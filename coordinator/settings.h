@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/err.h"
-
 #define COORDINATOR_SETTINGS_PATH "/etc/lockstep/lockstepd.ini"
+
+struct settings_report;
 
 struct coordinator_settings {
     char *database_url; /* libpq: URL or key=value; several hosts with target_session_attrs */
@@ -37,7 +37,17 @@ struct coordinator_settings {
     char *log_format; /* text json */
 };
 
-int coordinator_settings_load(const char *path, struct coordinator_settings *out, struct err *e)
+/* What is wrong with the file, the environment and what they say together; `source`: their name for
+ * people. *out is filled whatever is found, and released with the report by the caller. */
+void coordinator_settings_judge(const char *path, const char *source,
+                                struct coordinator_settings *out, struct settings_report *r);
+/* One more thing that is wrong: its sentence begins with the key, "[http] listen", and gets the line
+ * of that. */
+void coordinator_settings_blame(const char *source, const char *sentence,
+                                struct settings_report *r);
+/* Settings that may be used, and the log begun as they say; -1: *r says what is wrong. */
+int coordinator_settings_load(const char *path, const char *source,
+                              struct coordinator_settings *out, struct settings_report *r)
     __attribute__((warn_unused_result));
 void coordinator_settings_fini(struct coordinator_settings *s);
 /* Places for servers: those that [limits] servers allows, and more for the ones that are forgotten

@@ -188,7 +188,19 @@ def test_check_settings(world):
         equal((done.returncode, done.stdout), (1, ""), f"exit code and output for\n{text}{done.stderr}")
         contains(done.stderr, path, words)
     write(path, "[router]\nbind = x\n[courier]\nallow = y\n[secrets]\nprovider = z\n")
-    equal(len(lockstepd("check-settings", path).stderr.splitlines()), 3, "lines for three mistakes")
+    equal(lockstepd("check-settings", path).stderr.splitlines(), [
+        f"lockstepd: {path}:2: [router] bind = x is no address; give tcp://HOST:PORT",
+        f'lockstepd: {path}:4: [courier] allow has "y"; give addresses and networks such as 127.0.0.1 10.0.0.0/8 fd00::/8',
+        f'lockstepd: {path}:6: [secrets] provider is "z"; give none, file or vault'], "lines for three mistakes")
+    write(path, "[http]\nworkers = many\nlisten = nowhere\nlisten = 127.0.0.1:1\n[htpt]\na = 1\nb = 2\n[log]\nlevel = loud\nformat = odd\nwhat is this\n[cache\nentries = 1\n")
+    for words in (["check-settings", path], ["--config", path]):
+        done = lockstepd(*words)
+        numbers = [int(line.split(":")[2]) for line in done.stderr.splitlines()]
+        wanted = [2, 4, 6, 9, 10, 11, 12] if words[0] == "--config" else [2, 3, 4, 6, 9, 10, 11, 12]
+        equal((done.returncode, sorted(numbers)), (1 if words[0] == "check-settings" else 2, wanted), f"each mistake with its line: {done.stderr}")
+    write(path, "[agent]\nnames = x\nlog_level = info\n[scopes a/b]\nfile = a\n[scope a/b]\nfile = nonsense\ncheck_timeout = soon\n")
+    done = subprocess.run([f"{BUILD}/lockstep-agent", "check-settings", path], capture_output=True, text=True, check=False)
+    equal((done.returncode, [int(line.split(":")[2]) for line in done.stderr.splitlines()]), (1, [2, 5, 7, 8]), f"of an agent's file: {done.stderr}")
     write(path, f"[router]\nkey_file = {world.folder}/none.key\n")
     equal(lockstepd("check-settings", path).returncode, 0, "exit code where the key is still to be made")
     check(not os.path.exists(f"{world.folder}/none.key"), "no key was made")
@@ -205,7 +217,7 @@ def test_default_file(world):
     before = ["unshare", "-rm", "sh", "-c", script, "sh", world.folder]
     done = lockstepd("check-settings", before=before)
     equal(done.returncode, 1, f"exit code {done.stderr}")
-    contains(done.stderr, "/etc/lockstep/lockstepd.ini: [http] listen")
+    contains(done.stderr, "/etc/lockstep/lockstepd.ini:2: [http] listen")
     done = lockstepd("check-settings", "--config", f"{ROOT}/coordinator/lockstepd.ini", before=before)
     equal(done.returncode, 0, f"--config wins ({done.stderr})")
     write(f"{world.folder}/etc/lockstepd.ini", "[nonsense\n")

@@ -191,6 +191,28 @@ START_TEST(test_unknown_sections_are_mistakes_when_nobody_takes_them)
 }
 END_TEST
 
+START_TEST(test_all_mistakes_are_told)
+{
+    struct settings_report report;
+
+    write_file(path, "[http]\nthreads = many\nlisten = a\nlisten = b\n[run]\n[scope a/b]\n"
+                     "bad = 1\nbad = 1\nx = 2\n[odd\nthreads = 1\n[http]\nwhat\ntherads = 2\n");
+    setenv("LOCKSTEP_RUN_TIME_OUT", "soon", 1);
+    ck_assert_uint_eq(settings_judge(path, keys, KEY_COUNT, &got, on_other, &report), 8);
+    for (const char *const *line = (const char *const[]){ ":2:", ":4:", ":5:", ":7:", ":10:",
+                                                          ":13:", ":14:", NULL }; *line; line++)
+        ck_assert_msg(strstr(report.mistakes.data, *line), "%s %s", *line, report.mistakes.data);
+    ck_assert_ptr_nonnull(strstr(report.mistakes.data, "LOCKSTEP_RUN_TIME_OUT"));
+    ck_assert_ptr_null(strstr(report.mistakes.data, ":11:")); /* of no section that is known */
+    ck_assert_int_eq(report.lines[0], 3);
+    ck_assert_str_eq(got.listen, "a");
+    ck_assert_int_eq(got.threads, 4); /* the preset */
+    unsetenv("LOCKSTEP_RUN_TIME_OUT");
+    settings_report_fini(&report);
+    settings_fini(keys, KEY_COUNT, &got);
+}
+END_TEST
+
 START_TEST(test_the_environment_wins)
 {
     setenv("LOCKSTEP_HTTP_THREADS", "9", 1);
@@ -243,6 +265,7 @@ int main(void)
     tcase_add_test(tc, test_named_sections_are_handed_on);
     tcase_add_test(tc, test_mistakes_have_their_line);
     tcase_add_test(tc, test_unknown_sections_are_mistakes_when_nobody_takes_them);
+    tcase_add_test(tc, test_all_mistakes_are_told);
     tcase_add_test(tc, test_the_environment_wins);
     tcase_add_test(tc, test_secrets_may_come_from_a_file);
     suite_add_tcase(s, tc);
