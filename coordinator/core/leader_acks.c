@@ -1,6 +1,33 @@
 /* leader_acks.c - what a recorded acknowledgement changes in a leader. */
 #include "coordinator/core/leader_state.h"
 
+static void note_no(struct rollout *r, const struct ack *a)
+{
+    if (r->outcome[a->server] < outcome_rank(a->number, true))
+        r->outcome[a->server] = outcome_rank(a->number, true);
+}
+
+static void on_refusal(struct rollout *r, const struct ack *a)
+{
+    if (bitset_has(&r->applied, a->server) || bitset_has(&r->rolled_back, a->server))
+        return;
+    bitset_add(&r->failed, a->server);
+    bitset_remove(&r->silent, a->server);
+    note_no(r, a);
+}
+
+/* Of an attempt that a retry replaced: the server is asked again already, and said no before. */
+static void on_old_refusal(struct leader *l, const struct ack *a)
+{
+    struct rollout *r = leader_find(l, a->rollout);
+
+    if (!r || r->asked[a->server] < a->number || bitset_has(&r->applied, a->server) ||
+        bitset_has(&r->failed, a->server) || bitset_has(&r->rolled_back, a->server))
+        return;
+    note_no(r, a);
+    r->is_touched = true;
+}
+
 /* The newest attempt that asked a server is the one it votes on, be its stage the open one or not.
  * A refusal stands: whoever was ready before holds nothing any more. */
 static void on_vote(struct leader *l, const struct ack *a)
@@ -9,16 +36,13 @@ static void on_vote(struct leader *l, const struct ack *a)
 
     if (a->kind == ACK_READY)
         delivery_ready(&l->delivery, a->number, a->server);
+    if (!r && a->kind == ACK_REFUSED)
+        on_old_refusal(l, a);
     if (!r)
         return;
     r->is_touched = true;
     if (a->kind == ACK_REFUSED) {
-        if (bitset_has(&r->applied, a->server) || bitset_has(&r->rolled_back, a->server))
-            return;
-        bitset_add(&r->failed, a->server);
-        bitset_remove(&r->silent, a->server);
-        if (r->outcome[a->server] < outcome_rank(a->number, true))
-            r->outcome[a->server] = outcome_rank(a->number, true);
+        on_refusal(r, a);
         return;
     }
     bitset_remove(&r->silent, a->server);

@@ -68,7 +68,9 @@ static struct counted *count_in(struct ack_batch *const *batches, size_t batch_c
             is_mismatch = false;
             r->is_recorded = c.known && !r->is_foreign && acks_fits(&c, &is_mismatch);
             if (r->is_recorded) {
-                r->ack.rollout = (uint64_t)(c.known->attempt_number ? c.known->rollout_id : 0);
+                r->ack.rollout = c.known->is_attempt || c.known->attempt_number
+                                     ? (uint64_t)c.known->rollout_id
+                                     : 0;
                 r->ack.attempt = (uint64_t)c.known->attempt_number;
                 items[n++] = c;
             }
@@ -205,6 +207,18 @@ static int write_refused(struct pg *pg, const struct known *k, const struct colu
                     rows, e, PARAM_INT(k->rollout_id), c->server_param, c->text_param,
                     PARAM_INT(k->number),
                     PARAM_INT(outcome_rank((uint64_t)k->number, true)));
+}
+
+/* Of an attempt that was replaced for it: it is asked again already, and said no before. */
+static int write_refused_before(struct pg *pg, const struct known *k, const struct columns *c,
+                                struct err *e)
+{
+    return PG_QUERY(pg,
+                    "UPDATE member AS m SET outcome_rank = $3, updated_at = now()" FROM_SERVERS
+                        THE_MEMBER " AND m.attempt_number > $4 AND m.outcome_rank < $3"
+                    " AND m.state IN ('pending', 'ready')",
+                    NULL, e, PARAM_INT(k->rollout_id), c->server_param,
+                    PARAM_INT(outcome_rank((uint64_t)k->number, true)), PARAM_INT(k->number));
 }
 
 static int write_aborted(struct pg *pg, const struct known *k, const struct columns *c,
@@ -346,7 +360,7 @@ static int write_run(struct pg *pg, const struct counted *first, const struct co
     case ACK_READY:
         return write_ready(pg, k, c, rows, e);
     case ACK_REFUSED:
-        return write_refused(pg, k, c, rows, e);
+        return write_refused(pg, k, c, rows, e) || write_refused_before(pg, k, c, e) ? -1 : 0;
     case ACK_ABORTED:
         return write_aborted(pg, k, c, rows, e);
     case ACK_APPLIED:

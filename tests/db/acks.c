@@ -365,6 +365,20 @@ START_TEST(test_who_applied_before_the_retry_belongs_to_it)
 }
 END_TEST
 
+/* It is asked again already; that it said no counts when nobody of its stage is left. */
+START_TEST(test_a_late_refusal_of_before_is_remembered)
+{
+    const int64_t again[] = { 2 };
+
+    save((struct save){ .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING, .to = PHASE_PREPARING,
+                        .attempt = 2 }, again, 1);
+    ck_assert_uint_eq(one(ACK_REFUSED, 2, attempt, NULL, "nginx: unknown directive"), 0);
+    member_is(2, "pending", "");
+    ck_assert_int_eq(kit_int(pg, "SELECT outcome_rank FROM member WHERE server_id = 2"),
+                     (int64_t)(2 * attempt + 1));
+}
+END_TEST
+
 /* … but for members that were away: they have applied it, late. */
 START_TEST(test_finalized_concerns_what_runs_only)
 {
@@ -488,6 +502,7 @@ int main(void)
     tcase_add_test(tests, test_who_cannot_go_back_is_broken);
     tcase_add_test(tests, test_a_way_back_that_was_tried_again_is_recorded);
     tcase_add_test(tests, test_a_retry_outdates_what_failed_before);
+    tcase_add_test(tests, test_a_late_refusal_of_before_is_remembered);
     tcase_add_test(tests, test_a_late_failure_takes_an_applied_back);
     tcase_add_test(tests, test_who_applied_before_the_retry_belongs_to_it);
     tcase_add_test(tests, test_finalized_concerns_what_runs_only);

@@ -15,15 +15,26 @@ static void record_kept(struct database *d, const struct ack_note *n)
     }
 }
 
+/* Of an attempt that was replaced for it: it said no before. */
+static void record_old_refusal(struct member_row *m, const struct ack *a)
+{
+    if (a->kind == ACK_REFUSED && m->attempt_number > a->number && m->state <= MEMBER_READY &&
+        m->outcome < outcome_rank(a->number, true))
+        m->outcome = outcome_rank(a->number, true);
+}
+
 static void record_vote(struct database *d, const struct ack *a)
 {
     const struct attempt_row *attempt = database_attempt(d, a->number);
     struct rollout_row *r = attempt ? database_rollout(d, attempt->rollout) : NULL;
     struct member_row *m = r ? &r->members[a->server] : NULL;
 
-    if (!m || !m->is_in || m->attempt_number != a->number ||
-        (attempt->outcome == ATTEMPT_ABORT && a->kind != ACK_ABORTED))
+    if (!m || !m->is_in || (attempt->outcome == ATTEMPT_ABORT && a->kind != ACK_ABORTED))
         return;
+    if (m->attempt_number != a->number) {
+        record_old_refusal(m, a);
+        return;
+    }
     if (a->kind == ACK_ABORTED) {
         m->is_aborted = true;
         return;
@@ -152,7 +163,8 @@ static bool look_up(struct database *d, struct ack *a)
     const struct attempt_row *attempt = database_attempt(d, a->number);
     const struct decision_row *row = database_decision(d, a->number);
 
-    a->rollout = row && row->kind == DECISION_ACTIVATE ? row->rollout : 0;
+    a->rollout = attempt ? attempt->rollout
+                 : row && row->kind == DECISION_ACTIVATE ? row->rollout : 0;
     a->attempt = row ? row->attempt : 0;
     return !attempt || (attempt->outcome == ATTEMPT_ABORT) == (a->kind == ACK_ABORTED);
 }

@@ -240,6 +240,29 @@ START_TEST(test_a_stage_that_refused_is_not_passed_over)
 }
 END_TEST
 
+/* Its refusal came after the retry: it said no all the same. */
+START_TEST(test_a_stage_that_refused_before_is_not_passed_over)
+{
+    const struct ack refusal = { .kind = ACK_REFUSED, .number = 1, .rollout = 1 };
+    struct leader_event ev;
+
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    everybody_says_hello();
+    start();
+    wait_out(0xff, 31000);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ev = event(LEADER_ACKS_SAVED);
+    ev.acks = &refusal;
+    ev.ack_count = 1;
+    step(ev);
+    ck_assert_uint_eq(leader_rollout(l, 1)->failed.words[0], 0); /* it is asked again */
+    revoke(0);
+    wait_out(0xfe, 31000);
+    ck_assert_int_eq(round_state(), ROUND_LOST);
+}
+END_TEST
+
 /* A failure of an attempt before the retry is told while the stage bakes that nobody applied: the
  * database opens no further stage, and no leader asks for one. */
 START_TEST(test_a_bake_of_nothing_but_a_failure_is_lost)
@@ -291,6 +314,7 @@ int main(void)
         test_a_vacant_stage_that_failed_before_is_lost,
         test_a_stage_that_failed_is_not_passed_over,
         test_a_stage_that_refused_is_not_passed_over,
+        test_a_stage_that_refused_before_is_not_passed_over,
         test_a_bake_of_nothing_but_a_failure_is_lost,
         test_a_deserted_stage_pauses_where_that_is_asked_for,
     };
