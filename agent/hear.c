@@ -106,7 +106,9 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, hear_e
                  LOG_NUMBER(m->envelope.epoch));
     for (unsigned i = 0; i < welcome.refused_count; i++) {
         wire_text_copy(welcome.refused[i], scope, sizeof(scope));
-        log_warn("this server's enrolment does not allow a scope of its settings", "scope", scope);
+        log_warn("this server's enrolment does not allow a scope of its settings", "scope", scope,
+                 "remedy", "lockstep server allow NAME with every scope that it may read, this one "
+                           "among them, or take the section out of the settings");
     }
     a->is_welcomed = true;
     a->session = welcome.session;

@@ -19,6 +19,7 @@ struct cli {
     struct client *client; /* NULL until cli_connect */
     bool is_verbose, is_yes;
     bool is_comparing; /* differences are exit 1, so other errors must not be */
+    struct json_t *typed; /* keys whose values were arguments, lent; NULL: none */
 };
 
 /* Find the context and make the client, once. */

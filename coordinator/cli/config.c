@@ -87,10 +87,12 @@ static int read_any_value(const struct cli *cli, const char *key, const char *va
 
     if (!value)
         return config_secret_ask(key, out, e);
-    if (command_flag(&cli->line, "encrypt") && (!is_file || command_flag(&cli->line, "literal")))
-        cli_warn("the value of \"%s\" was an argument, which the shell keeps and every process "
-                 "sees: give -, @FILE or the KEY alone",
-                 key);
+    if (is_file && !command_flag(&cli->line, "literal"))
+        return read_value(cli, value, out, e);
+    if (command_flag(&cli->line, "encrypt"))
+        config_change_warn_typed(key);
+    else if (cli->typed) /* it may be a secret already: the answer tells */
+        json_array_append_new(cli->typed, json_string(key));
     return read_value(cli, value, out, e);
 }
 
@@ -163,6 +165,7 @@ int config_set(struct cli *cli, int argc, char **argv)
         json_decref(change);
         return cli_usage(cli, "say what to write: KEY=VALUE");
     }
+    cli->typed = json_array();
     rc = ref_scope_parse_plain(argv[0], &scope, &e);
     if (rc == 0 && key)
         rc = add_named(cli, set, key, argc, argv, &e);
@@ -173,6 +176,8 @@ int config_set(struct cli *cli, int argc, char **argv)
     else if (rc == 0)
         rc = add_pairs(cli, set, argc, argv, &e);
     rc = rc == 0 ? config_change_send(cli, &scope, change) : cli_fail(cli, &e);
+    json_decref(cli->typed);
+    cli->typed = NULL;
     json_decref(change);
     return rc;
 }

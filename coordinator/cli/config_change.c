@@ -116,6 +116,26 @@ static void say_drafts_on_top(struct cli *cli, const struct ref_scope *scope, lo
              scope->service, scope->environment, revision);
 }
 
+void config_change_warn_typed(const char *key)
+{
+    cli_warn("the value of \"%s\" was an argument, which the shell keeps and every process sees: "
+             "give -, @FILE or the KEY alone", key);
+}
+
+/* Who sets a key that is a secret already need not say --encrypt. */
+static void warn_typed_secrets(const struct cli *cli, const json_t *answer)
+{
+    size_t i, k;
+    json_t *change, *key;
+
+    json_array_foreach(json_object_get(answer, "changes"), i, change) {
+        json_array_foreach(cli->typed, k, key)
+            if (json_is_true(json_object_get(change, "encrypted")) &&
+                strcmp(cli_text(change, "key"), json_string_value(key)) == 0)
+                config_change_warn_typed(json_string_value(key));
+    }
+}
+
 int config_change_send(struct cli *cli, const struct ref_scope *scope, json_t *change)
 {
     if (command_flag(&cli->line, "released"))
@@ -152,6 +172,7 @@ int config_change_post(struct cli *cli, const struct ref_scope *scope, const cha
     else
         (void)cli_print_object(cli, reply.body, "");
     config_change_say(cli, scope, reply.body);
+    warn_typed_secrets(cli, reply.body);
     if (!json_is_false(json_object_get(reply.body, "changed")))
         cli_warn_unread(cli, scope);
     if (command_flag(&cli->line, "released") &&

@@ -8,6 +8,8 @@
 
 struct json_t;
 
+/* Once for every key that is a secret and whose value stood on the command line. */
+void config_change_warn_typed(const char *key);
 /* Send {"set":…, "delete":…}; adds what the option --message says. With --plan nothing
  * is written: the difference is shown and the exit code is 1 when there is any. Returns the exit
  * code. */

@@ -2,6 +2,7 @@
 #include "coordinator/cli/nouns.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,6 +181,16 @@ static int import_folder(struct cli *cli, const char *folder)
     return worst;
 }
 
+/* It is no name of a scope either: a folder was meant. */
+static int fail_folder(struct cli *cli, const char *folder)
+{
+    struct err e;
+
+    err_set(&e, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYSTEM, "cannot open %s: %s", folder,
+            strerror(errno));
+    return cli_fail(cli, &e);
+}
+
 int config_import(struct cli *cli, int argc, char **argv)
 {
     struct ref_scope scope;
@@ -188,6 +199,8 @@ int config_import(struct cli *cli, int argc, char **argv)
 
     cli->is_comparing = command_flag(&cli->line, "plan") || command_flag(&cli->line, "dry-run");
     if (argc == 1) {
+        if (ref_scope_parse_plain(argv[0], &scope, &e) != 0 && stat(argv[0], &st) != 0)
+            return fail_folder(cli, argv[0]);
         if (stat(argv[0], &st) != 0 || !S_ISDIR(st.st_mode))
             return cli_usage(cli, "give SERVICE/ENV and a file, or a folder of SERVICE/ENV.yaml");
         return import_folder(cli, argv[0]);

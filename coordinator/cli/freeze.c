@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "common/clock.h"
-#include "common/duration.h"
 #include "common/name.h"
+#include "coordinator/cli/ref.h"
 #include "coordinator/cli/suggest.h"
 #include "coordinator/cli/table.h"
 
@@ -30,17 +30,12 @@ static int add_time(const struct cli *cli, json_t *body, const char *option, con
 {
     const char *value = command_option(&cli->line, option);
     char text[CLOCK_TEXT_SIZE];
-    int64_t ms;
 
     if (!value)
         return 0;
-    if (clock_parse(value, &ms) != 0) {
-        if (duration_parse(value, &ms, e) != 0)
-            return err_wrap(e, "--%s", option);
-        clock_format(clock_wall_ms() + ms, text);
-        value = text;
-    }
-    return json_object_set_new(body, member, json_string(value));
+    if (ref_moment_parse(option, value, text, e) != 0)
+        return -1;
+    return json_object_set_new(body, member, json_string(text));
 }
 
 int freeze_set(struct cli *cli, int argc, char **argv)

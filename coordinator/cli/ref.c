@@ -6,7 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/duration.h"
+
 #define NUMBERS_MAX 64
+
+int ref_moment_parse(const char *option, const char *text, char out[CLOCK_TEXT_SIZE],
+                     struct err *e)
+{
+    struct err ignored;
+    int64_t ms;
+
+    if (clock_parse(text, &ms) != 0) {
+        if (duration_parse(text, &ms, &ignored) != 0)
+            return err_set(e, ERR_INVALID,
+                           "--%s: \"%.60s\" is neither a duration (30s, 5m, 1h30m, 2d) nor a "
+                           "time (2026-12-27T06:00:00Z)", option, text);
+        ms += clock_wall_ms();
+    }
+    clock_format(ms, out);
+    return 0;
+}
 
 int ref_revision_parse(const char *text, int64_t *out, struct err *e)
 {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/name.h"
 
@@ -34,6 +35,10 @@ void ref_revision_format(int64_t revision, char out[24]);
 /* What an option that counts was given, from min to max: digits and nothing else, for a guard that
  * is taken for 0 guards nothing. */
 int ref_number_parse(const char *option, const char *text, int64_t min, int64_t max, int64_t *out,
+                     struct err *e) __attribute__((warn_unused_result));
+
+/* DURATION|TIME: so long from now, or that moment; *out as the API wants it. */
+int ref_moment_parse(const char *option, const char *text, char out[CLOCK_TEXT_SIZE],
                      struct err *e) __attribute__((warn_unused_result));
 
 /* A rollout is named by its scope, by its id, or by a beginning of its id. */

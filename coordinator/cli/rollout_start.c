@@ -152,6 +152,21 @@ static size_t show_plan_stages(const struct cli *cli, const json_t *plan)
     return total;
 }
 
+/* A start would be refused for these. */
+static void show_rolled_back(const struct cli *cli, const json_t *plan)
+{
+    const json_t *list = json_object_get(plan, "rolled_back");
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(list, i, one)
+        printf("%s%s%s was rolled back with %s%s\n", i ? "" : "\n",
+               tint_on(TINT_BAD, cli->out.is_colour), cli_text(one, "key"),
+               cli_text(one, "rollout"), tint_off(TINT_BAD, cli->out.is_colour));
+    if (json_array_size(list))
+        printf("to bring it again all the same: lockstep rollout start --include-rolled-back\n");
+}
+
 static void show_plan(const struct cli *cli, const json_t *plan)
 {
     SCOPED_BUFFER struct buffer changes = { 0 }, silent = { 0 };
@@ -169,6 +184,7 @@ static void show_plan(const struct cli *cli, const json_t *plan)
     if (json_array_size(unreachable))
         printf("\n%sunreachable: %s%s\n", tint_on(TINT_BACK, cli->out.is_colour), silent.data,
                tint_off(TINT_BACK, cli->out.is_colour));
+    show_rolled_back(cli, plan);
     if (json_is_true(json_object_get(plan, "pauses_for_secrets")))
         printf("\nsecrets change: a failure pauses for a person, unless the strategy says "
                "on_failure\n");

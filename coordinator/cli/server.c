@@ -425,8 +425,9 @@ int server_get(struct cli *cli, int argc, char **argv)
         return CLI_DONE;
     add_labels(&labels, json_object_get(reply.body, "labels"));
     cli_ago(cli_text(reply.body, "last_seen"), ago);
-    printf("%s  %s, seen %s%s%s\n\n", cli_text(reply.body, "name"), presence(reply.body), ago,
-           labels.size ? "  " : "", labels.data);
+    printf("%s  %s, seen %s%s%s\n%s%s\n", cli_text(reply.body, "name"), presence(reply.body), ago,
+           labels.size ? "  " : "", labels.data, cli_text(reply.body, "away"),
+           *cli_text(reply.body, "away") ? "\n" : "");
     show_scopes(cli, json_object_get(reply.body, "scopes"));
     show_steps(cli, json_object_get(reply.body, "scopes"));
     warn_of_clone(reply.body);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/duration.h"
 #include "common/name.h"
+#include "coordinator/cli/ref.h"
 #include "coordinator/cli/suggest.h"
 #include "coordinator/cli/table.h"
 
@@ -72,15 +72,11 @@ static int add_expiry(const struct cli *cli, json_t *body, struct err *e)
 {
     const char *expires = command_option(&cli->line, "expires");
     char text[CLOCK_TEXT_SIZE];
-    int64_t ms;
 
     if (!expires)
         return 0;
-    if (clock_parse(expires, &ms) == 0)
-        return json_object_set_new(body, "expires_at", json_string(expires));
-    if (duration_parse(expires, &ms, e) != 0)
-        return err_wrap(e, "--expires");
-    clock_format(clock_wall_ms() + ms, text);
+    if (ref_moment_parse("expires", expires, text, e) != 0)
+        return -1;
     return json_object_set_new(body, "expires_at", json_string(text));
 }
 

@@ -22,17 +22,37 @@
 
 /* ---------------------------------------------------------------- showing */
 
+/* Why nothing reaches it, as far as is known, and what helps; NULL: something does. */
+static json_t *away_json(const struct server_view *s)
+{
+    if (strcmp(s->state, "revoked") == 0)
+        return json_sprintf("revoked: its key is let in no more; lockstep server forget %s, then "
+                            "enrol it anew", s->name);
+    if (strcmp(s->state, "excluded") == 0)
+        return json_sprintf("excluded by a person: lockstep server include %s", s->name);
+    if (strcmp(s->clone, "null") != 0)
+        return json_string("two agents answer with its key: give each server a key of its own");
+    if (s->is_reachable)
+        return json_null();
+    if (!*s->last_seen)
+        return json_string("never came: no agent with this key was heard since it was enrolled; "
+                           "there, lockstep-agent show-key prints its key and the log says what "
+                           "it meets");
+    return json_sprintf("not heard since %s: its agent stopped, or nothing gets through to a "
+                        "coordinator; its log says which", s->last_seen);
+}
+
 static json_t *view_json(const struct server_view *s)
 {
     json_t *out = json_pack(
-        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o}", "name", s->name, "public_key",
+        "{s:s,s:s,s:s,s:b,s:o,s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "name", s->name, "public_key",
         s->public_key, "state", s->state, "reachable", s->is_reachable, "labels",
         rowjson(s->labels, "labels of a server", s->name), "agent_version", s->agent_version,
         "enrolled_at", s->enrolled_at, "last_seen",
         *s->last_seen ? json_string(s->last_seen) : json_null(), "allowed_scopes",
         rowjson(s->allowed, "allowed scopes of a server", s->name), "scopes",
         rowjson(s->scopes, "scopes of a server", s->name), "clone",
-        rowjson(s->clone, "clone of a server", s->name));
+        rowjson(s->clone, "clone of a server", s->name), "away", away_json(s));
 
     return out;
 }

@@ -146,7 +146,7 @@ static int renew(struct lease *l, struct err *e)
     int64_t asked_ms = clock_monotonic_ms(), left_ms = l->end_ms - asked_ms;
 
     if (left_ms <= 0)
-        return err_set(e, ERR_UNAVAILABLE, "the lease ran out before it could be renewed");
+        return err_set(e, ERR_FENCED, "the lease ran out before it could be renewed");
     pg_set_patience(l->pg, left_ms);
     if (PG_QUERY(l->pg,
                  "UPDATE leader SET lease_until = now() + $4 * interval '1 millisecond',"

@@ -21,7 +21,8 @@ static int check_key(struct pg *pg, const char *public_key, struct err *e)
         return 0;
     return err_code(e, ERR_CONFLICT, "key_exists",
                     "the server %.100s is %s with this public key: give each server a key of its "
-                    "own (lockstep-agent keygen), or forget %.100s first",
+                    "own (lockstep-agent keygen); the same key is enrolled anew after lockstep "
+                    "server forget %.100s",
                     rows_text(rows, 0, 0), rows_text(rows, 0, 1), rows_text(rows, 0, 0));
 }
 
@@ -79,6 +80,13 @@ int servers_enroll(struct pg *pg, const char *name, const char *public_key,
     return 0;
 }
 
+static int revoked(const char *name, struct err *e)
+{
+    return err_code(e, ERR_CONFLICT, "wrong_state",
+                    "%.100s is revoked for good: lockstep server forget %.100s, then enrol it anew, "
+                    "best with a new key (lockstep-agent keygen)", name, name);
+}
+
 static int unknown_server(const char *name, struct err *e)
 {
     return err_code(e, ERR_NOT_FOUND, "unknown_server", "there is no server %.100s", name);
@@ -101,8 +109,7 @@ int servers_set_state(struct pg *pg, const char *name, const char *state, int64_
     if (!*is_changed_out)
         return 0;
     if (strcmp(now, "revoked") == 0)
-        return err_code(e, ERR_CONFLICT, "wrong_state",
-                        "%s is revoked for good: forget it and enrol it with a new key", name);
+        return revoked(name, e);
     return PG_QUERY(pg, "UPDATE server SET state = $2 WHERE server_id = $1", NULL, e,
                     PARAM_INT(*server_id_out), PARAM_TEXT(state));
 }
@@ -123,8 +130,7 @@ int servers_set_scopes(struct pg *pg, const char *name, const char *const *scope
     if (rows_count(rows) == 0)
         return unknown_server(name, e);
     if (strcmp(rows_text(rows, 0, 2), "revoked") == 0)
-        return err_code(e, ERR_CONFLICT, "wrong_state",
-                        "%s is revoked for good: forget it and enrol it with a new key", name);
+        return revoked(name, e);
     *server_id_out = rows_int(rows, 0, 0);
     *is_changed_out = !rows_bool(rows, 0, 1);
     return PG_QUERY(pg, "UPDATE server SET scopes = $2 WHERE server_id = $1", NULL, e,

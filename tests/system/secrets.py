@@ -407,6 +407,9 @@ def test_command_line(world):
     cli(2, "config", "destroy", "line/prod", "k", "--versions", "one", "-y")
     cli(0, "config", "set", "line/prod", "k=public", "--plain")
     contains(cli(0, "config", "get", "line/prod@head", "k"), "public")
+    cli(0, "config", "set", "typed/prod", "k", "-", "--encrypt", stdin=f"{PLAIN}-pipe\n")
+    contains(cli(0, "config", "set", "typed/prod", f"k={PLAIN}-argument", "open=here"), 'the value of "k" was an argument')
+    check("argument" not in cli(0, "config", "set", "typed/prod", "k", "-", stdin=f"{PLAIN}-2\n") + cli(0, "config", "set", "typed/prod", "open=there"), "of what was none")
 
 
 def test_vault(world):

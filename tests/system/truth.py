@@ -150,6 +150,43 @@ def test_completed_and_nobody_has_it(world):
     wait_until(lambda: (world.servers_of(rollout)["web-1"]["state"], world.servers_of(rollout)["web-1"]["detail"]) == ("applied", "late"), "web-1 has it")
 
 
+def test_why_a_server_is_away(world):
+    """server get says why nothing reaches a server and what helps, and that works when it is typed"""
+    get = lambda name: said(world, DONE, "server", "get", name)
+    spare = Agent(world, "spare", [SCOPE])
+    key = spare.make_key()
+    said(world, DONE, "server", "enroll", "spare", "--scope", SCOPE, "--", key)
+    contains(get("spare"), "never came", "lockstep-agent show-key")
+    contains(spare.run("show-key").stdout, key)
+    said(world, DONE, "server", "revoke", "spare", "-y")
+    contains(get("spare"), "its key is let in no more", "lockstep server forget spare")
+    contains(said(world, CONFLICT, "server", "include", "spare"), "lockstep server forget spare", "enrol it anew")
+    contains(said(world, CONFLICT, "server", "enroll", "spare", "--scope", SCOPE, "--", key), "after lockstep server forget spare")
+    said(world, DONE, "server", "forget", "spare", "-y")
+    said(world, DONE, "server", "enroll", "spare", "--scope", SCOPE, "--", key)
+    said(world, DONE, "server", "forget", "spare", "-y")
+    said(world, DONE, "server", "exclude", "web-1")
+    contains(get("web-1"), "excluded by a person: lockstep server include web-1")
+    said(world, DONE, "server", "include", "web-1")
+    wait_until(lambda: world.ok("GET", "/servers/web-1")["away"] is None, "nothing is said of one that is there")
+    away(world, "web-2")
+    contains(get("web-2"), f"not heard since {world.ok('GET', '/servers/web-2')['last_seen']}")
+    back(world, "web-2")
+
+
+def test_what_is_refused_later_is_said_before(world):
+    """A plan names what was rolled back; a time that is none names both ways to write one; a folder that is not there is not found"""
+    world.set(SCOPE, {"v": "taken back"})
+    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
+    wait_until(lambda: world.rollout(rollout)["phase"] == "baking", "it holds")
+    said(world, DONE, "rollout", "rollback", rollout, "--wait")
+    contains(said(world, DONE, "rollout", "plan", SCOPE, "-s", "fast"), f"v was rolled back with {rollout}", "lockstep rollout start --include-rolled-back")
+    for words in (("freeze", "set", "f", "-e", "prod", "-r", "x", "--until"), ("token", "create", "t", "--role", "viewer", "--expires")):
+        contains(said(world, 7, *words, "soon"), f'{words[-1]}: "soon" is neither a duration', "nor a time")
+    contains(said(world, 3, "config", "import", "/nonexistent"), "cannot open /nonexistent: No such file")
+    contains(said(world, 2, "config", "import", SCOPE), "give SERVICE/ENV and a file")
+
+
 def test_excluded_servers_are_not_denied(world):
     """All are excluded: it is not said that no server reads the scope"""
     for name in world.agents:

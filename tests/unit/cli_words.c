@@ -31,6 +31,19 @@ static int parse(const char *text)
     return command_parse(commands, command_count, argc, argv, &line, &e);
 }
 
+START_TEST(test_moments)
+{
+    char text[CLOCK_TEXT_SIZE];
+
+    ck_assert_int_eq(ref_moment_parse("until", "2026-12-27T06:00:00Z", text, &e), 0);
+    ck_assert_str_eq(text, "2026-12-27T06:00:00.000Z");
+    ck_assert_int_eq(ref_moment_parse("until", "1h", text, &e), 0);
+    ck_assert_int_eq(ref_moment_parse("until", "soon", text, &e), -1);
+    ck_assert_str_eq(e.text, "--until: \"soon\" is neither a duration (30s, 5m, 1h30m, 2d) nor a "
+                             "time (2026-12-27T06:00:00Z)");
+}
+END_TEST
+
 static void must_parse(const char *text, const char *noun, const char *verb)
 {
     ck_assert_msg(parse(text) == 0, "%s: %s", text, e.text);
@@ -223,6 +236,7 @@ int main(void)
     int failed;
 
     suite_add_tcase(s, t);
+    tcase_add_test(t, test_moments);
     tcase_add_test(t, test_options_stand_anywhere_behind_the_words);
     tcase_add_test(t, test_repeated_options_are_all_there_and_the_last_counts);
     tcase_add_test(t, test_two_dashes_end_the_options);
