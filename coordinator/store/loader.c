@@ -214,6 +214,16 @@ static void insist(struct loader *l, struct pg **pg, const struct task *t)
     }
 }
 
+/* A process may have no descriptor left when there is work. If it fails now, the work tries again. */
+static void connect_early(const struct loader *l, struct pg **pg)
+{
+    struct err e = { 0 };
+
+    pulse_allow(PULSE_WORK_MS);
+    if (pg_open(l->conninfo, "lockstepd loader", pg, &e) != 0)
+        *pg = NULL;
+}
+
 static void *run_work(void *arg)
 {
     struct loader *l = arg;
@@ -221,6 +231,7 @@ static void *run_work(void *arg)
     struct task t;
 
     pulse_begin("loader");
+    connect_early(l, &pg);
     while (next_work(l, &pg, &t)) {
         pulse_allow(PULSE_WORK_MS);
         insist(l, &pg, &t);
@@ -236,6 +247,7 @@ static void *run_documents(void *arg)
     struct task t;
 
     pulse_begin("documents");
+    connect_early(l, &pg);
     while (next_document(l, &pg, &t)) {
         pulse_allow(PULSE_WORK_MS);
         insist(l, &pg, &t);

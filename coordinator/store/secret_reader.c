@@ -107,23 +107,32 @@ static void perform(struct secret_reader *r, struct pg *pg, struct batch *b)
         secret_answers_look(r->answers, pg);
 }
 
+/* Where it fails, it is said to those who asked. */
+static void keep_connected(const struct secret_reader *r, struct pg **pg)
+{
+    struct err e = { 0 };
+
+    if (*pg && pg_is_broken(*pg)) {
+        pg_close(*pg);
+        *pg = NULL;
+    }
+    if (!*pg && pg_open(r->conninfo, "lockstepd secrets", pg, &e) != 0)
+        *pg = NULL;
+}
+
 static void *run(void *arg)
 {
     struct secret_reader *r = arg;
     struct pg *pg = NULL;
     struct batch *b = malloc(sizeof(*b));
-    struct err e = { 0 };
 
     MUST(b);
     pulse_begin("secret reader");
+    pulse_allow(PULSE_WORK_MS);
+    keep_connected(r, &pg); /* a process may have no descriptor left when somebody asks */
     while (take_batch(r, b)) {
         pulse_allow(PULSE_WORK_MS);
-        if (pg && pg_is_broken(pg)) {
-            pg_close(pg);
-            pg = NULL;
-        }
-        if (!pg && pg_open(r->conninfo, "lockstepd secrets", &pg, &e) != 0)
-            pg = NULL; /* said to those who asked */
+        keep_connected(r, &pg);
         perform(r, pg, b);
         free(b->check);
         b->check = NULL;

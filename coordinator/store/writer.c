@@ -36,8 +36,9 @@ struct writer {
     pthread_t thread;
     struct mailbox *results;
     struct writer_queue *queue;
-    pthread_mutex_t lock; /* of pg, which the thread alone changes */
+    pthread_mutex_t lock; /* of these two, which the thread alone changes */
     struct pg *pg;
+    bool is_writing;
     uint64_t seq; /* of the newest transaction (fence.h) */
     uint64_t refused; /* the rollout whose save was refused last, and none was taken since */
 };
@@ -76,6 +77,13 @@ static void set_connection(struct writer *w, struct pg *pg)
 {
     pthread_mutex_lock(&w->lock);
     w->pg = pg;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void set_writing(struct writer *w, bool is_writing)
+{
+    pthread_mutex_lock(&w->lock);
+    w->is_writing = is_writing;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -366,13 +374,17 @@ static void *run(void *arg)
 {
     struct writer *w = arg;
     struct gathering g;
+    struct err e = { 0 };
 
     pulse_begin("writer");
+    (void)keep_connected(w, &e); /* a process may have no descriptor left when there is work */
     while (writer_queue_gather(w->queue, &g)) {
-        struct err e = { 0 };
-        int rc = write_one(w, &g, &e);
-        bool is_refused = rc && e.kind != ERR_FENCED && !is_passing(w, &e);
+        bool is_refused;
+        int rc;
 
+        set_writing(w, true);
+        rc = write_one(w, &g, &e);
+        is_refused = rc && e.kind != ERR_FENCED && !is_passing(w, &e);
         if (rc == 0 && g.save && w->refused == g.save->save.rollout)
             w->refused = 0;
         if (is_refused && g.save)
@@ -382,6 +394,7 @@ static void *run(void *arg)
         if (rc)
             fail(w, g.fence.epoch, &e);
         gathering_fini(&g);
+        set_writing(w, false);
     }
     close_connection(w);
     return NULL;
@@ -403,11 +416,11 @@ struct writer *writer_start(const char *conninfo, struct lease *lease)
     return w;
 }
 
-/* Whatever it waits for is of a leadership that is over. */
+/* Whatever it waits for is of a leadership that is over. Without any, the connection stays. */
 static void interrupt(struct writer *w)
 {
     pthread_mutex_lock(&w->lock);
-    if (w->pg)
+    if (w->pg && w->is_writing)
         pg_interrupt(w->pg);
     pthread_mutex_unlock(&w->lock);
 }

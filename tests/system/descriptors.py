@@ -14,8 +14,18 @@ STRANGER = "127.0.0.2"
 FEW = 128
 
 
+HELD = ("listener", "loader", "loader", "secrets", "writer")  # connections of those that work all the time, before there is any work
+
+
+def of_threads(world):
+    rows = world.postgres.sql("SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'lockstepd%'")
+    names = [r[0].removeprefix("lockstepd ") for r in rows]
+    return [n for n in sorted(names) if n in HELD]
+
+
 def setup():
     world = World("descriptors").start()
+    wait_until(lambda: of_threads(world) == list(HELD), lambda: f"{HELD} have connections: {of_threads(world)}")
     world.set(SCOPE, {"k": "0"})
     Agent(world, "server-1", [SCOPE]).enroll().start()
     Agent(world, "server-2", [SCOPE]).enroll().start()
