@@ -78,8 +78,19 @@ void judge_activate(struct world *w, const struct rollout_row *r, struct attempt
         violated(w, "S3: attempt %llu is activated and nobody is ready", U(a->number));
 }
 
-/* S3: a valid ACTIVATE finds what was counted; one that a ROLLBACK or FINALIZE of its rollout has
- * overtaken is valid no more. */
+/* A retry asked this server again, and what it asked is decided: the ACTIVATE before is owed no more,
+ * and whoever asks about its attempt is told that it is unknown. */
+static bool is_replaced(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
+                        unsigned server)
+{
+    const struct attempt_row *newer = database_attempt(&w->database,
+                                                       r->members[server].attempt_number);
+
+    return newer && newer->number > a->number && newer->outcome == ATTEMPT_ACTIVATE;
+}
+
+/* S3: a valid ACTIVATE finds what was counted; one that a ROLLBACK or FINALIZE of its rollout, or
+ * the ACTIVATE of a retry, has overtaken is valid no more. */
 void judge_unheld(struct world *w, unsigned server, const struct message *m)
 {
     const struct attempt_row *a = database_attempt(&w->database, m->attempt);
@@ -87,7 +98,7 @@ void judge_unheld(struct world *w, unsigned server, const struct message *m)
     const struct server *v = &w->servers[server];
 
     if (!a || !(a->counted & BIT(server)) || judge_excuses(w, server, a->number) ||
-        r->decision_number)
+        r->decision_number || is_replaced(w, r, a, server))
         return;
     for (unsigned i = 0; i < a->target_count; i++) {
         const struct promise *pr = &v->disk.promises[a->targets[i].scope];
