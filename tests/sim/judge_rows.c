@@ -83,10 +83,9 @@ void judge_passed_over(struct world *w, const struct rollout_row *r)
 
 /* ---- memory against rows ---- */
 
-static bool is_at_rest(const struct coordinator *c, const struct rollout *r)
+static bool is_at_rest(const struct rollout *r)
 {
-    return c->queue_head == c->queue_tail && c->result_count == c->queue_head &&
-           r->save_count == 0 && (r->state == ROLLOUT_STAGING || r->state == ROLLOUT_BAKING);
+    return r->save_count == 0 && (r->state == ROLLOUT_STAGING || r->state == ROLLOUT_BAKING);
 }
 
 /* What a takeover would find, against what this leader thinks. */
@@ -115,15 +114,42 @@ static void compare(struct world *w, const struct rollout *r, const struct rollo
     }
 }
 
+/* What failed on a server is due there again, or something newer is: an older decision would not be
+ * obeyed, and it would stay as it is for ever. Whoever lost its disk obeys anything. */
+static void judge_failed(struct world *w, const struct coordinator *c)
+{
+    const struct database *d = &w->database;
+
+    for (unsigned i = 0; i < d->scope_count; i++)
+        for (unsigned s = 0; s < SERVERS_MAX; s++) {
+            const struct decision_row *row =
+                database_decision(&w->database, d->scopes[i].obeyed[s]);
+
+            if (d->scopes[i].failed & d->scopes[i].members & BIT(s) && row &&
+                row->kind != DECISION_ACTIVATE && !judge_excuses(w, s, row->dseq) &&
+                leader_due(c->leader, s, i) < row->dseq)
+                violated(w, "liveness: %llu failed on server %u, and %llu is due there",
+                         U(row->dseq), s, U(leader_due(c->leader, s, i)));
+        }
+}
+
+static bool is_idle(const struct coordinator *c)
+{
+    return c->queue_head == c->queue_tail && c->result_count == c->queue_head;
+}
+
 /* When nothing is on its way into the database, or back. */
 void judge_rows(struct world *w, unsigned who)
 {
     const struct coordinator *c = &w->coordinators[who];
 
+    if (!c->is_leading || c->epoch != w->database.epoch || !is_idle(c))
+        return;
+    judge_failed(w, c);
     for (unsigned i = 0; i < w->database.rollout_count; i++) {
         const struct rollout *r = leader_rollout(c->leader, i + 1);
 
-        if (r && c->is_leading && c->epoch == w->database.epoch && is_at_rest(c, r))
+        if (r && is_at_rest(r))
             compare(w, r, &w->database.rollouts[i]);
     }
 }
