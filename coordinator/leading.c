@@ -293,7 +293,8 @@ static uint32_t scopes_of(const struct leading *l, const struct ack_batch *batch
 void leading_acks_sent(struct leading *l, const struct ack_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++) {
-        struct leader_event ev = { .type = LEADER_ACK_SENT, .server = batch->records[i].ack.server };
+        struct leader_event ev = { .type = LEADER_ACK_SENT,
+                                   .server = batch->records[i].ack.server };
 
         leading_step(l, &ev);
     }

@@ -11,9 +11,68 @@ int64_t repeat_after(int64_t *wait_ms, uint64_t chance)
     return wait / 2 + (int64_t)(chance % (uint64_t)wait);
 }
 
-static void release(struct duty *duty)
+struct duty *delivery_first(const struct delivery *d, uint32_t scope)
 {
+    return d->heads[scope] ? &d->duties[d->heads[scope] - 1] : NULL;
+}
+
+struct duty *delivery_next(const struct delivery *d, const struct duty *duty)
+{
+    return duty->next ? &d->duties[duty->next - 1] : NULL;
+}
+
+static void owe(struct duty *duty, uint32_t server)
+{
+    bitset_add(&duty->owed, server);
+    duty->is_owed = true;
+}
+
+static uint32_t place_of(const struct delivery *d, const struct duty *duty)
+{
+    return (uint32_t)(duty - d->duties);
+}
+
+static void unlink_duty(struct delivery *d, struct duty *duty)
+{
+    uint32_t *link = &d->heads[duty->scope], place = place_of(d, duty);
+    struct duty *before = duty;
+
+    while (*link != place + 1)
+        link = &d->duties[*link - 1].next;
+    *link = duty->next;
+    while (before->sibling != place)
+        before = &d->duties[before->sibling];
+    before->sibling = duty->sibling;
+    if (d->newest == place)
+        d->newest = place_of(d, before);
+}
+
+/* The scopes of one decision are added one after the other. */
+static void link_duty(struct delivery *d, struct duty *duty)
+{
+    uint32_t place = place_of(d, duty);
+    struct duty *newest = &d->duties[d->newest];
+
+    duty->next = d->heads[duty->scope];
+    d->heads[duty->scope] = place + 1;
+    duty->sibling = place;
+    if (newest != duty && newest->dseq == duty->dseq) {
+        duty->sibling = newest->sibling;
+        newest->sibling = place;
+    }
+    d->newest = place;
+}
+
+static void release(struct delivery *d, struct duty *duty)
+{
+    unlink_duty(d, duty);
     duty->dseq = 0;
+    d->freed++;
+}
+
+void delivery_drop(struct delivery *d, struct duty *duty)
+{
+    release(d, duty);
 }
 
 /* FINALIZE addresses the whole scope, those to come included: it ends only by a newer one. */
@@ -38,16 +97,17 @@ static bool may_be_left(const struct duty *old, const struct duty *by)
 
 static void supersede(struct delivery *d, const struct duty *by)
 {
-    for (uint32_t i = 0; i < d->used; i++) {
-        struct duty *old = &d->duties[i];
+    struct duty *next;
 
+    for (struct duty *old = delivery_first(d, by->scope); old; old = next) {
+        next = delivery_next(d, old);
         if (!is_superseded_by(old, by))
             continue;
         bitset_subtract(&old->owed, &by->addressed);
         if (!is_for_all(old) && !may_be_left(old, by))
             bitset_subtract(&old->addressed, &by->addressed);
         if (is_for_all(by) || (!is_for_all(old) && bitset_is_empty(&old->addressed)))
-            release(old);
+            release(d, old);
     }
 }
 
@@ -68,10 +128,19 @@ static struct duty *oldest_settled(struct delivery *d)
 
 static struct duty *free_place(struct delivery *d)
 {
-    for (uint32_t i = 0; i < d->used; i++)
-        if (!d->duties[i].dseq)
+    struct duty *oldest;
+
+    if (d->freed == 0 && d->used < d->duty_max)
+        return &d->duties[d->used++];
+    oldest = d->freed == 0 ? oldest_settled(d) : NULL;
+    if (oldest)
+        release(d, oldest);
+    for (uint32_t i = 0; i < d->used && d->freed > 0; i++)
+        if (!d->duties[i].dseq) {
+            d->freed--;
             return &d->duties[i];
-    return d->used < d->duty_max ? &d->duties[d->used++] : oldest_settled(d);
+        }
+    return NULL;
 }
 
 struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
@@ -101,6 +170,8 @@ struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind 
         bitset_copy(&duty->addressed, &duty->owed);
     duty->is_kept = bitset_count(&duty->owed) < bitset_count(&duty->addressed);
     bitset_clear(&duty->lent);
+    duty->is_owed = true;
+    link_duty(d, duty);
     return duty;
 }
 
@@ -120,10 +191,38 @@ struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt)
     return NULL;
 }
 
+struct duty *delivery_find_in(struct delivery *d, uint64_t dseq, const uint32_t *scopes,
+                              uint32_t count)
+{
+    for (uint32_t i = 0; i < count && dseq; i++)
+        for (struct duty *duty = delivery_first(d, scopes[i]); duty; duty = delivery_next(d, duty))
+            if (duty->dseq == dseq)
+                return duty;
+    return NULL;
+}
+
+struct duty *delivery_find_attempt_in(struct delivery *d, uint64_t attempt, const uint32_t *scopes,
+                                      uint32_t count)
+{
+    for (uint32_t i = 0; i < count && attempt; i++)
+        for (struct duty *duty = delivery_first(d, scopes[i]); duty; duty = delivery_next(d, duty))
+            if (duty->attempt == attempt)
+                return duty;
+    return NULL;
+}
+
 void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
 {
+    struct duty *duty = delivery_find_in(d, dseq, &scope, 1);
+
+    if (duty)
+        bitset_remove(&duty->owed, server);
+}
+
+void delivery_confirm_all(struct delivery *d, uint64_t dseq, uint32_t server)
+{
     for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq == dseq && dseq && d->duties[i].scope == scope)
+        if (d->duties[i].dseq == dseq && dseq)
             bitset_remove(&d->duties[i].owed, server);
 }
 
@@ -133,7 +232,7 @@ void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server)
         struct duty *duty = &d->duties[i];
 
         if (duty->dseq && duty->attempt == attempt && bitset_has(&duty->addressed, server))
-            bitset_add(&duty->owed, server);
+            owe(duty, server);
     }
 }
 
@@ -141,13 +240,11 @@ void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server)
 void delivery_heard(struct delivery *d, uint32_t server, uint32_t scope, uint64_t obeyed,
                     uint64_t slot)
 {
-    for (uint32_t i = 0; i < d->used; i++) {
-        struct duty *duty = &d->duties[i];
-
-        if (!duty->dseq || duty->scope != scope || !bitset_has(&duty->addressed, server))
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty)) {
+        if (!bitset_has(&duty->addressed, server))
             continue;
         if (duty->dseq > obeyed && (!duty->attempt || duty->attempt == slot))
-            bitset_add(&duty->owed, server);
+            owe(duty, server);
         else if (duty->dseq != obeyed)
             bitset_remove(&duty->owed, server);
     }
@@ -162,13 +259,10 @@ static bool is_tried_again(const struct duty *duty)
 
 void delivery_again(struct delivery *d, uint32_t server, uint32_t scope)
 {
-    for (uint32_t i = 0; i < d->used; i++) {
-        struct duty *duty = &d->duties[i];
-
-        if (duty->dseq && duty->scope == scope && is_tried_again(duty) &&
-            bitset_has(&duty->addressed, server) &&
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty)) {
+        if (is_tried_again(duty) && bitset_has(&duty->addressed, server) &&
             duty->dseq == delivery_due(d, server, scope))
-            bitset_add(&duty->owed, server);
+            owe(duty, server);
     }
 }
 
@@ -176,57 +270,65 @@ void delivery_retry(struct delivery *d, const struct bitset *failed, uint32_t sc
 {
     for (uint32_t s = bitset_next(failed, 0); s != BITSET_END; s = bitset_next(failed, s + 1))
         delivery_again(d, s, scope);
-    for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq && d->duties[i].scope == scope && is_tried_again(&d->duties[i]))
-            d->duties[i].repeat_ms = d->duties[i].repeat_wait_ms = 0;
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty))
+        if (is_tried_again(duty))
+            duty->repeat_ms = duty->repeat_wait_ms = 0;
 }
 
 void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
 {
-    for (uint32_t i = 0; i < d->used; i++) {
-        struct duty *duty = &d->duties[i];
-
-        if (!duty->dseq || duty->scope != scope)
-            continue;
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty)) {
         if (is_for_all(duty))
             bitset_add(&duty->addressed, server);
         if (is_tried_again(duty) && bitset_has(&duty->addressed, server))
-            bitset_add(&duty->owed, server);
+            owe(duty, server);
     }
+}
+
+/* A decision that failed in one scope is kept in all of them. */
+static void keep(struct delivery *d, struct duty *first, uint32_t server)
+{
+    struct duty *duty = first;
+
+    do {
+        if (duty->kind == DECISION_ROLLBACK && bitset_has(&duty->addressed, server))
+            duty->is_kept = true;
+        duty = &d->duties[duty->sibling];
+    } while (duty != first);
 }
 
 void delivery_failed(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
 {
-    delivery_keep(d, dseq, server);
-    for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq == dseq && dseq && d->duties[i].scope == scope)
-            bitset_remove(&d->duties[i].owed, server);
+    struct duty *duty = delivery_find_in(d, dseq, &scope, 1);
+
+    if (!duty)
+        return;
+    keep(d, duty, server);
+    bitset_remove(&duty->owed, server);
 }
 
 void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server)
 {
-    for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq == dseq && dseq && d->duties[i].kind == DECISION_ROLLBACK &&
-            bitset_has(&d->duties[i].addressed, server))
-            d->duties[i].is_kept = true;
+    struct duty *duty = delivery_find(d, dseq);
+
+    if (duty)
+        keep(d, duty, server);
 }
 
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
 {
-    for (uint32_t i = 0; i < d->used; i++) {
-        if (d->duties[i].dseq != dseq || !dseq || d->duties[i].scope != scope)
-            continue;
-        bitset_remove(&d->duties[i].addressed, server);
-        bitset_remove(&d->duties[i].owed, server);
-    }
+    struct duty *duty = delivery_find_in(d, dseq, &scope, 1);
+
+    if (!duty)
+        return;
+    bitset_remove(&duty->addressed, server);
+    bitset_remove(&duty->owed, server);
 }
 
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope)
 {
-    for (uint32_t i = 0; i < d->used; i++) {
-        struct duty *duty = &d->duties[i];
-
-        if (!duty->dseq || duty->scope != scope || !bitset_has(&duty->addressed, server))
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty)) {
+        if (!bitset_has(&duty->addressed, server))
             continue;
         duty->is_kept |= duty->kind == DECISION_ROLLBACK && bitset_has(&duty->owed, server);
         bitset_remove(&duty->owed, server);
@@ -237,12 +339,9 @@ uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
 {
     uint64_t newest = 0;
 
-    for (uint32_t i = 0; i < d->used; i++) {
-        const struct duty *duty = &d->duties[i];
-
-        if (duty->dseq > newest && duty->scope == scope && bitset_has(&duty->addressed, server))
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty))
+        if (duty->dseq > newest && bitset_has(&duty->addressed, server))
             newest = duty->dseq;
-    }
     return newest;
 }
 
@@ -260,49 +359,51 @@ void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *c
                    int64_t now_ms, uint64_t chance, struct effects *out)
 {
     int64_t repeat_ms = now_ms + repeat_after(&duty->repeat_wait_ms, chance);
+    struct duty *other = duty;
 
     bitset_clear(&duty->lent);
-    for (uint32_t i = 0; i < d->used; i++) {
-        struct duty *other = &d->duties[i];
-
-        if (other->dseq != duty->dseq)
-            continue;
+    do {
         bitset_unite(&duty->lent, &other->owed);
         other->repeat_ms = repeat_ms;
         other->repeat_wait_ms = duty->repeat_wait_ms;
-    }
+        other = &d->duties[other->sibling];
+    } while (other != duty);
     bitset_intersect(&duty->lent, connected);
     if (!bitset_is_empty(&duty->lent))
         send(duty, &duty->lent, out);
 }
 
-uint64_t delivery_sum(const struct delivery *d, uint32_t server)
+uint64_t delivery_sum(const struct delivery *d, uint32_t server, uint32_t scope)
 {
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < d->used; i++)
-        if (d->duties[i].dseq && bitset_has(&d->duties[i].owed, server))
-            sum += d->duties[i].dseq;
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty))
+        if (bitset_has(&duty->owed, server))
+            sum += duty->dseq;
     return sum;
 }
 
-void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
-                      struct effects *out)
+/* The next one after `said` that is owed to the server. */
+static struct duty *next_owed(const struct delivery *d, uint32_t server, uint64_t said,
+                              const uint32_t *scopes, uint32_t count)
 {
-    uint64_t said = 0;
+    struct duty *next = NULL;
 
-    for (;;) {
-        struct duty *next = NULL;
-
-        for (uint32_t i = 0; i < d->used; i++) {
-            struct duty *duty = &d->duties[i];
-
+    for (uint32_t i = 0; i < count; i++)
+        for (struct duty *duty = delivery_first(d, scopes[i]); duty; duty = delivery_next(d, duty))
             if (duty->dseq > said && bitset_has(&duty->owed, server) &&
                 (!next || duty->dseq < next->dseq))
                 next = duty;
-        }
-        if (!next)
-            return;
+    return next;
+}
+
+void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
+                      const uint32_t *scopes, uint32_t count, struct effects *out)
+{
+    uint64_t said = 0;
+    struct duty *next;
+
+    while ((next = next_owed(d, server, said, scopes, count)) != NULL) {
         send(next, one, out);
         said = next->dseq;
     }
@@ -315,6 +416,13 @@ void delivery_settle(struct delivery *d, uint64_t rollout)
             d->duties[i].is_settled = true;
 }
 
+/* Whoever owes nothing costs a look; whether that is so is found out once. */
+static bool is_owed(struct duty *duty)
+{
+    duty->is_owed = duty->is_owed && !bitset_is_empty(&duty->owed);
+    return duty->is_owed;
+}
+
 void delivery_tick(struct delivery *d, const struct bitset *connected, int64_t now_ms,
                    uint64_t chance, struct effects *out)
 {
@@ -323,10 +431,13 @@ void delivery_tick(struct delivery *d, const struct bitset *connected, int64_t n
 
         if (!duty->dseq)
             continue;
-        if (duty->is_settled && !is_for_all(duty) && !duty->is_kept &&
-            bitset_is_empty(&duty->owed))
-            release(duty);
-        else if (duty->repeat_ms <= now_ms)
+        if (!is_owed(duty)) {
+            if (duty->is_settled && !is_for_all(duty) && !duty->is_kept)
+                release(d, duty);
+            else if (duty->repeat_ms <= now_ms)
+                duty->repeat_ms = now_ms + repeat_after(&duty->repeat_wait_ms, chance);
+        } else if (duty->repeat_ms <= now_ms) {
             delivery_send(d, duty, connected, now_ms, chance, out);
+        }
     }
 }

@@ -33,13 +33,19 @@ struct duty {
     bool is_kept;    /* somebody left the scope without an answer, or failed, and may come back */
     struct bitset addressed, owed;
     struct bitset lent; /* what a SEND lends until the next step */
+    bool is_owed;       /* somebody may be in `owed` */
+    uint32_t next;      /* place + 1 of the next one of its scope; 0: none */
+    uint32_t sibling;   /* place of the next one of its decision, in a ring */
     int64_t repeat_ms, repeat_wait_ms;
 };
 
 struct delivery {
     struct duty *duties;
     uint32_t duty_max;
-    uint32_t used; /* places 0 … used-1 may be taken */
+    uint32_t used;   /* places 0 … used-1 may be taken */
+    uint32_t freed;  /* so many of them are free again */
+    uint32_t newest; /* the place that was taken last */
+    uint32_t *heads; /* per scope: place + 1 of its first duty; 0: none */
 };
 
 /* The next repetition: doubling from 1 s to 60 s, jittered by half either way. */
@@ -52,10 +58,22 @@ int64_t repeat_after(int64_t *wait_ms, uint64_t chance);
 struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind kind,
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *to, const struct bitset *members);
+/* It has nobody to address: its place is free again. */
+void delivery_drop(struct delivery *d, struct duty *duty);
+/* The first duty of a scope, and the one after it; NULL: none. */
+struct duty *delivery_first(const struct delivery *d, uint32_t scope);
+struct duty *delivery_next(const struct delivery *d, const struct duty *duty);
 struct duty *delivery_find(struct delivery *d, uint64_t dseq);
 struct duty *delivery_find_attempt(struct delivery *d, uint64_t attempt);
+/* The same, where some of its scopes are known: that takes no longer with more scopes. */
+struct duty *delivery_find_in(struct delivery *d, uint64_t dseq, const uint32_t *scopes,
+                              uint32_t count);
+struct duty *delivery_find_attempt_in(struct delivery *d, uint64_t attempt, const uint32_t *scopes,
+                                      uint32_t count);
 /* The outcome of `dseq` on this server in this scope is recorded. */
 void delivery_confirm(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
+/* In all of its scopes. */
+void delivery_confirm_all(struct delivery *d, uint64_t dseq, uint32_t server);
 /* READY of an attempt that is decided: its ACTIVATE is owed now. */
 void delivery_ready(struct delivery *d, uint64_t attempt, uint32_t server);
 /* What a digest tells: this server obeyed `obeyed` and holds the slot of `slot` in this scope. How
@@ -84,11 +102,12 @@ uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
 /* Send now what duty's decision owes to connected servers; repeats are planned from now. */
 void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *connected,
                    int64_t now_ms, uint64_t chance, struct effects *out);
-/* Tells whether this server is owed something else than before: the sum of the numbers. */
-uint64_t delivery_sum(const struct delivery *d, uint32_t server);
-/* Everything owed to one server, lowest number first; `one` holds just that server and is lent. */
+/* The sum of the numbers that this server is owed in a scope: another one, and it is owed others. */
+uint64_t delivery_sum(const struct delivery *d, uint32_t server, uint32_t scope);
+/* Everything owed to one server in these scopes, lowest number first; `one` holds just that server
+ * and is lent. */
 void delivery_send_to(struct delivery *d, const struct bitset *one, uint32_t server,
-                      struct effects *out);
+                      const uint32_t *scopes, uint32_t count, struct effects *out);
 /* The rollout behind these decisions ended. */
 void delivery_settle(struct delivery *d, uint64_t rollout);
 /* Repeat what is due, and release what nobody owes any more. */

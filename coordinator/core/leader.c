@@ -114,17 +114,18 @@ static void find_failing(const struct leader *l, struct rollout *r)
 
 /* A way back is answered scope by scope: who reads one in which it is addressed and did not answer,
  * and who could not go back in one. */
-static void find_owing(const struct leader *l, struct rollout *r)
+static void find_owing(struct leader *l, struct rollout *r)
 {
     if (r->state != ROLLOUT_ROLLING_BACK)
         return;
     bitset_clear(&r->owing);
     bitset_clear(&r->broken);
-    for (uint32_t i = 0; i < l->delivery.used; i++) {
-        const struct duty *duty = &l->delivery.duties[i];
-        const struct scope_state *s = &l->scopes[duty->scope];
+    for (unsigned i = 0; i < r->scope_count; i++) {
+        const struct scope_state *s = &l->scopes[r->scopes[i]];
+        const struct duty *duty = delivery_find_in(&l->delivery, r->decision_number, &r->scopes[i],
+                                                   1);
 
-        if (duty->dseq != r->decision_number || !duty->dseq)
+        if (!duty)
             continue;
         for (uint32_t w = 0; w < l->word_count; w++) {
             uint64_t here = duty->addressed.words[w] & s->members.words[w];
@@ -177,13 +178,23 @@ void leader_pump_touched(struct leader *l, const struct leader_event *ev,
 
 /* ---------------------------------------------------------------- sessions and digests */
 
+/* What a server is owed in the scopes that it speaks of: it belongs to no other ones. */
+static void tell_heard(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    uint32_t scopes[HEARD_MAX], count = 0;
+
+    for (uint32_t i = 0; i < ev->heard_count && count < HEARD_MAX; i++)
+        scopes[count++] = ev->heard[i].scope;
+    delivery_send_to(&l->delivery, &l->one, ev->server, scopes, count, out);
+}
+
 /* What a server that just connected is owed: decisions, and the PREPAREs of open rounds. */
 static void greet(struct leader *l, const struct leader_event *ev, struct effects *out)
 {
     struct round_view view;
     struct rollout_facts facts;
 
-    delivery_send_to(&l->delivery, &l->one, ev->server, out);
+    tell_heard(l, ev, out);
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
 
@@ -205,8 +216,10 @@ static void greet(struct leader *l, const struct leader_event *ev, struct effect
 static bool is_told(struct leader *l, const struct leader_event *ev)
 {
     struct told *told = &l->told[ev->server];
-    uint64_t sum = delivery_sum(&l->delivery, ev->server);
+    uint64_t sum = 0;
 
+    for (uint32_t i = 0; i < ev->heard_count; i++)
+        sum += delivery_sum(&l->delivery, ev->server, ev->heard[i].scope);
     if (sum == told->sum && ev->now_ms < told->at_ms + REPEAT_FIRST_MS)
         return true;
     *told = (struct told){ .at_ms = ev->now_ms, .sum = sum };
@@ -228,7 +241,7 @@ static void on_heard(struct leader *l, const struct leader_event *ev, struct eff
     if (ev->type == LEADER_HELLO_RECEIVED || ev->type == LEADER_POLLED)
         greet(l, ev, out);
     else if (!is_told(l, ev))
-        delivery_send_to(&l->delivery, &l->one, ev->server, out);
+        tell_heard(l, ev, out);
     leader_pump_touched(l, ev, out);
 }
 
@@ -244,7 +257,7 @@ static void on_base_refused(struct leader *l, const struct leader_event *ev, str
             delivery_again(&l->delivery, ev->server, r->scopes[s]);
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
-    delivery_send_to(&l->delivery, &l->one, ev->server, out);
+    delivery_send_to(&l->delivery, &l->one, ev->server, r->scopes, r->scope_count, out);
 }
 
 /* Where nothing failed the agent says its outcome once more. */
@@ -252,12 +265,13 @@ static void on_retried(struct leader *l, const struct leader_event *ev, struct e
 {
     if (!bitset_has(&l->fleet.enrolled, ev->server))
         return;
-    for (uint32_t s = 0; s < l->limits.scopes_max; s++)
-        if (bitset_has(&l->scopes[s].members, ev->server))
-            delivery_again(&l->delivery, ev->server, s);
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
-    delivery_send_to(&l->delivery, &l->one, ev->server, out);
+    for (uint32_t s = 0; s < l->limits.scopes_max; s++)
+        if (bitset_has(&l->scopes[s].members, ev->server)) {
+            delivery_again(&l->delivery, ev->server, s);
+            delivery_send_to(&l->delivery, &l->one, ev->server, &s, 1, out);
+        }
 }
 
 /* ---------------------------------------------------------------- what became durable */
@@ -453,6 +467,7 @@ static void retry(struct leader *l, uint32_t scope, const struct leader_event *e
 
     if (bitset_is_empty(&s->failed)) {
         s->retry_wait_ms = 0;
+        bitset_remove(&l->retrying, scope);
         return;
     }
     if (s->retry_wait_ms && s->retry_ms > ev->now_ms)
@@ -475,7 +490,8 @@ static void on_tick(struct leader *l, const struct leader_event *ev, struct effe
         leader_pump(l, &l->rollouts[i], ev->now_ms, ev->chance, out);
         repeat(l, &l->rollouts[i], ev, out);
     }
-    for (uint32_t s = 0; s < l->limits.scopes_max; s++)
+    for (uint32_t s = bitset_next(&l->retrying, 0); s != BITSET_END;
+         s = bitset_next(&l->retrying, s + 1))
         retry(l, s, ev);
     delivery_tick(&l->delivery, &l->fleet.connected, ev->now_ms, ev->chance, out);
 }

@@ -24,6 +24,8 @@ struct leader_limits {
 /* A stage is tried so often: each attempt is kept and is loaded by every leader to come. */
 #define ROLLOUT_ATTEMPTS_MAX 100
 
+#define HEARD_MAX 64 /* scopes that one agent reads */
+
 /* What an agent says it durably holds of one scope (HELLO, PONG). */
 struct heard_scope {
     uint32_t scope;
@@ -55,9 +57,9 @@ struct ack {
     uint64_t number; /* READY, REFUSED, ABORTED: the attempt; others: the decision's dseq */
     bool is_broken;  /* FAILED: and the revert failed too */
     bool is_void;    /* the database did not take it: it counts for nothing */
-    /* Votes, and outcomes of an ACTIVATE, as the database knows them: whose attempt or decision, and
-     * the attempt of the latter. 0: the leader's own duty says so, and an outcome of a decision it
-     * owes nobody is none. */
+    /* Votes, and outcomes of an ACTIVATE, as the database knows them: whose attempt or decision,
+     * and the attempt of the latter. 0: the leader's own duty says so, and an outcome of a
+     * decision that it owes nobody is none. */
     uint64_t rollout, attempt;
     const uint32_t *scopes; /* outcomes and ABORTED speak of these alone; lent for the step */
     uint32_t scope_count;   /* 0: of every scope that the server belongs to */

@@ -144,10 +144,18 @@ static void on_rollback_outcome(struct leader *l, struct rollout *r, const struc
  * since, or again, has still to hear the decision. */
 static void confirm(struct leader *l, const struct ack *a)
 {
-    for (uint32_t s = 0; s < l->limits.scopes_max && a->scope_count == 0; s++)
-        delivery_confirm(&l->delivery, a->number, a->server, s);
+    if (a->scope_count == 0)
+        delivery_confirm_all(&l->delivery, a->number, a->server);
     for (uint32_t i = 0; i < a->scope_count; i++)
         delivery_confirm(&l->delivery, a->number, a->server, a->scopes[i]);
+}
+
+/* Most speak of the scopes of their decision. */
+static struct duty *find_duty(struct leader *l, const struct ack *a)
+{
+    struct duty *duty = delivery_find_in(&l->delivery, a->number, a->scopes, a->scope_count);
+
+    return duty ? duty : delivery_find(&l->delivery, a->number);
 }
 
 /* Servers that this decision was addressed to. */
@@ -159,7 +167,7 @@ static const struct bitset *asked_by(const struct rollout *r, enum decision_kind
 /* An ACTIVATE that was replaced for everybody is owed no more; what became of it still counts. */
 static void on_outcome(struct leader *l, const struct ack *a)
 {
-    const struct duty *duty = delivery_find(&l->delivery, a->number);
+    const struct duty *duty = find_duty(l, a);
     enum decision_kind kind = duty ? duty->kind : DECISION_ACTIVATE;
     struct rollout *r = leader_find(l, duty ? duty->rollout : a->rollout);
 
@@ -181,9 +189,15 @@ static void on_outcome(struct leader *l, const struct ack *a)
  * it is what that server is due there. */
 static void excuse(struct leader *l, const struct ack *a)
 {
-    for (uint32_t s = 0; s < l->limits.scopes_max && a->scope_count == 0; s++)
-        if (bitset_has(&l->scopes[s].members, a->server)) /* else it does not speak of that one */
-            delivery_excuse(&l->delivery, a->number, a->server, s);
+    struct duty *first = a->scope_count ? NULL : delivery_find(&l->delivery, a->number);
+    struct duty *duty = first;
+
+    while (duty) { /* of a scope that it does not read it does not speak */
+        if (bitset_has(&l->scopes[duty->scope].members, a->server))
+            delivery_excuse(&l->delivery, a->number, a->server, duty->scope);
+        duty = &l->delivery.duties[duty->sibling];
+        duty = duty == first ? NULL : duty;
+    }
     for (uint32_t i = 0; i < a->scope_count; i++)
         delivery_excuse(&l->delivery, a->number, a->server, a->scopes[i]);
 }
@@ -191,7 +205,7 @@ static void excuse(struct leader *l, const struct ack *a)
 /* Of an attempt: the slot is gone. */
 static void on_aborted(struct leader *l, const struct ack *a)
 {
-    const struct duty *duty = delivery_find(&l->delivery, a->number);
+    const struct duty *duty = find_duty(l, a);
     bool is_way_back = duty && duty->kind == DECISION_ROLLBACK;
     struct rollout *r =
         is_way_back ? leader_find(l, duty->rollout) : leader_find_round(l, a->number);

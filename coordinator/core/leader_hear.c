@@ -9,8 +9,8 @@ static void note(struct bitset *set, uint32_t server, bool is_in)
         bitset_remove(set, server);
 }
 
-/* The server obeyed a decision of this rollout, which asked it. Scopes have one open rollout, so that
- * a decision above its first attempt is its own. */
+/* The server obeyed a decision of this rollout, which asked it. Scopes have one open rollout: a
+ * decision above its first attempt is its own. */
 static bool is_of_rollout(const struct rollout *r, uint32_t server, const struct heard_scope *h)
 {
     return r->first_number && h->obeyed > r->first_number && bitset_has(&r->opened, server);
@@ -44,7 +44,8 @@ static bool hear_check(struct leader *l, uint32_t server, const struct heard_sco
 static bool is_unready(struct leader *l, const struct rollout *r, uint32_t server,
                        const struct heard_scope *h)
 {
-    const struct duty *activate = delivery_find_attempt(&l->delivery, r->round.number);
+    const struct duty *activate = delivery_find_attempt_in(&l->delivery, r->round.number,
+                                                           r->scopes, r->scope_count);
     bool is_done = bitset_has(&r->applied, server) && is_of_rollout(r, server, h) && !h->is_failed;
 
     return h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq) && !is_done;
@@ -59,6 +60,8 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
         return; /* what else it says of a scope that it does not belong to concerns nobody */
     note(&l->scopes[h->scope].failing, server, h->is_check_failing);
     note(&l->scopes[h->scope].failed, server, h->is_failed);
+    if (h->is_failed)
+        bitset_add(&l->retrying, h->scope);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
     if (h->is_failed)
         delivery_failed(&l->delivery, h->obeyed, server, h->scope);

@@ -20,6 +20,8 @@ size_t leader_size(const struct leader_limits *m)
            m->rollouts_max * ROLLOUT_MEMORY_SETS * set_size(m) +
            aligned(m->duties_max * sizeof(struct duty)) + m->duties_max * 3 * set_size(m) +
            aligned(m->servers_max * sizeof(struct told)) +
+           aligned(m->scopes_max * sizeof(uint32_t)) +
+           bitset_words(m->scopes_max) * sizeof(uint64_t) +
            aligned(m->servers_max * sizeof(uint32_t)) + 3 * set_size(m) + 64;
 }
 
@@ -47,6 +49,7 @@ struct leader *leader_init(void *memory, const struct leader_limits *m, int64_t 
     l->rollouts = take(&at, m->rollouts_max * sizeof(struct rollout));
     l->delivery.duties = take(&at, m->duties_max * sizeof(struct duty));
     l->delivery.duty_max = m->duties_max;
+    l->delivery.heads = take(&at, m->scopes_max * sizeof(uint32_t));
     l->told = take(&at, m->servers_max * sizeof(struct told));
     l->unsaved_count = take(&at, m->servers_max * sizeof(uint32_t));
     words = (uint64_t *)at;
@@ -66,7 +69,9 @@ struct leader *leader_init(void *memory, const struct leader_limits *m, int64_t 
     bitset_init(&l->one, words, n);
     bitset_init(&l->scratch, words + n, n);
     bitset_init(&l->unsaved, words + 2 * n, n);
-    l->rollout_words = words + 3 * n;
+    words += 3 * n;
+    bitset_init(&l->retrying, words, bitset_words(m->scopes_max));
+    l->rollout_words = words + l->retrying.word_count;
     return l;
 }
 
@@ -246,7 +251,7 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     bitset_subtract(&duty->owed, confirmed);
     duty->is_settled = r == NULL;
     if (kind == DECISION_ACTIVATE && bitset_is_empty(&duty->addressed))
-        duty->dseq = 0; /* all of them were asked again since */
+        delivery_drop(&l->delivery, duty); /* all of them were asked again since */
     if (kind == DECISION_ROLLBACK) {
         bitset_copy(&l->scopes[scope].back, confirmed);
         bitset_clear(&l->scopes[scope].stuck);

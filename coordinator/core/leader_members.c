@@ -19,7 +19,7 @@ void leader_joined(struct leader *l, const struct leader_event *ev, struct effec
     bitset_clear(&l->one);
     bitset_add(&l->one, ev->server);
     if (bitset_has(&l->fleet.connected, ev->server))
-        delivery_send_to(&l->delivery, &l->one, ev->server, out);
+        delivery_send_to(&l->delivery, &l->one, ev->server, &ev->scope, 1, out);
     leader_pump_touched(l, ev, out);
 }
 

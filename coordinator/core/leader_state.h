@@ -33,6 +33,7 @@ struct leader {
     uint32_t rollout_used;   /* places 0 … used-1 may be taken */
     struct delivery delivery;
     struct told *told;     /* per server, by its digests */
+    struct bitset retrying; /* scopes in which something failed */
     struct bitset unsaved; /* servers with acknowledgements on their way into the database */
     uint32_t *unsaved_count;
     struct bitset one;     /* the one server a step sends to; lent */

@@ -17,7 +17,8 @@ bool leader_is_awaiting(const struct leader *l, struct rollout *r, int64_t now_m
 /* A decision binds all frozen members: who got ready after it is told at once. */
 static void tell_fresh(struct leader *l, struct rollout *r, struct effects *out)
 {
-    const struct duty *duty = delivery_find_attempt(&l->delivery, r->round.number);
+    const struct duty *duty = delivery_find_attempt_in(&l->delivery, r->round.number, r->scopes,
+                                                       r->scope_count);
 
     if (duty && !r->strategy.is_eventual && !bitset_is_empty(&r->fresh))
         effects_add(out, (struct effect){ .type = EFFECT_SEND,

@@ -78,8 +78,8 @@ void judge_activate(struct world *w, const struct rollout_row *r, struct attempt
         violated(w, "S3: attempt %llu is activated and nobody is ready", U(a->number));
 }
 
-/* A retry asked this server again, and what it asked is decided: the ACTIVATE before is owed no more,
- * and whoever asks about its attempt is told that it is unknown. */
+/* A retry asked this server again, and what it asked is decided: the ACTIVATE before is owed no
+ * more, and whoever asks about its attempt is told that it is unknown. */
 static bool is_replaced(struct world *w, const struct rollout_row *r, const struct attempt_row *a,
                         unsigned server)
 {

@@ -11,6 +11,7 @@
 
 static uint64_t words[DUTIES * 3 + 2];
 static struct duty duties[DUTIES];
+static uint32_t heads[4]; /* scopes */
 static struct delivery d;
 static struct effect items[EFFECTS];
 static struct effects out;
@@ -29,7 +30,8 @@ static void setup(void)
     bitset_init(&connected, &words[DUTIES * 3 + 1], 1);
     all.words[0] = 0xff;
     connected.words[0] = 0xff;
-    d = (struct delivery){ .duties = duties, .duty_max = DUTIES };
+    memset(heads, 0, sizeof(heads));
+    d = (struct delivery){ .duties = duties, .duty_max = DUTIES, .heads = heads };
     out = (struct effects){ .max = EFFECTS, .items = items };
 }
 
@@ -164,7 +166,7 @@ START_TEST(test_what_one_server_is_owed_comes_in_order)
 
     add(8, DECISION_ROLLBACK, 0, 0x01);
     add(9, DECISION_ACTIVATE, 7, 0x01);
-    delivery_send_to(&d, &one, 0, &out);
+    delivery_send_to(&d, &one, 0, &(uint32_t){ 0 }, 1, &out);
     ck_assert_uint_eq(out.count, 2);
     ck_assert_uint_eq(out.items[0].send.number, 8);
     ck_assert_uint_eq(out.items[1].send.number, 9);
