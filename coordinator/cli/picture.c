@@ -224,6 +224,16 @@ static void draw_origin(const json_t *rollout, const struct picture_style *st, s
     draw_approvals(rollout, st, out);
 }
 
+/* What could not go back at the end of it did later, when it was told again. */
+static bool is_mended(const json_t *rollout)
+{
+    const json_t *counts = json_object_get(rollout, "counts");
+
+    return strcmp(cli_text(rollout, "state"), "failed") == 0 &&
+           cli_number(counts, "rolled_back") > 0 && cli_number(counts, "failed") == 0 &&
+           cli_number(counts, "applied") == 0;
+}
+
 static void draw_state(const json_t *rollout, const struct picture_style *st, struct buffer *out)
 {
     const char *state = picture_state(rollout), *reason = cli_text(rollout, "reason");
@@ -250,7 +260,9 @@ static void draw_state(const json_t *rollout, const struct picture_style *st, st
         buffer_printf(&rest, "  held until somebody promotes it: lockstep rollout promote %s",
                       cli_text(rollout, "id"));
     else if (*reason)
-        buffer_printf(&rest, "  %s", reason);
+        buffer_printf(&rest, "  %s%s",
+                      is_mended(rollout) ? "every server went back since; at its end: " : "",
+                      reason);
     used = table_text_width(word);
     table_text_add(out, rest.data, st->width > used ? st->width - used : 0, st->is_utf8);
     buffer_add_text(out, "\n");

@@ -304,14 +304,22 @@ static int write_stuck(struct pg *pg, const struct known *k, const struct column
                     PARAM_INT(k->number));
 }
 
+/* Its stage was never told to activate: it went back from nothing. */
+#define IS_UNTOUCHED                                                                               \
+    "NOT EXISTS (SELECT 1 FROM attempt AS t WHERE t.rollout_id = m.rollout_id"                     \
+    " AND t.stage = m.stage AND t.outcome = 'activate')"
+
 /* Why it had failed stays readable. */
 static int write_rolled_back(struct pg *pg, const struct known *k, const struct columns *c,
                              struct rows **rows, struct err *e)
 {
     return PG_QUERY(pg,
-                    "UPDATE member AS m SET state = 'rolled_back', detail = '',"
+                    "UPDATE member AS m SET state = 'rolled_back',"
+                    " detail = CASE WHEN " IS_UNTOUCHED " THEN 'untouched' ELSE '' END,"
                     " way_back_failed = false, reason ="
-                    " CASE WHEN m.state = 'failed' OR m.detail = 'check_failing' THEN m.reason"
+                    " CASE WHEN m.way_back_failed"
+                    "  THEN left('went back when it was told again; before: ' || m.reason, 4000)"
+                    " WHEN m.state = 'failed' OR m.detail = 'check_failing' THEN m.reason"
                     " ELSE '' END,"
                     " updated_at = now()" FROM_SERVERS THE_MEMBER
                     " AND m.state <> 'rolled_back' AND NOT " IS_STUCK("$3"),

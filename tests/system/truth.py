@@ -10,13 +10,14 @@ DONE, CONFLICT, BADLY, PERSON = 0, 4, 6, 8
 
 
 def setup():
-    """Three servers, each in a rack of its own. While NAME.bad is there its check says no of the value that stands in it."""
+    """Three servers, each in a rack of its own. Of the value in NAME.bad its check says no, of the one in NAME.no its validate."""
     world = World("truth").start()
     for i in range(1, 4):
         path = f"{world.folder}/web-{i}"
         write(f"{path}.bad", "")
+        write(f"{path}.no", "")
         Agent(world, f"web-{i}", [SCOPE], labels=f"rack={i}",
-              scope_settings=f"file = v -> {path}.v\ncheck = ! grep -qxFf {path}.bad {path}.v\ncheck_attempts = 1\ncheck_interval = 1s").enroll().start()
+              scope_settings=f"file = v -> {path}.v\ncheck = ! grep -qxFf {path}.bad {path}.v\nvalidate = ! grep -qxFf {path}.no {{v}}\ncheck_attempts = 1\ncheck_interval = 1s").enroll().start()
     world.wait_agents(SCOPE, 3)
     world.ok("PUT", "/strategies/fast", {"stages": [{"count": 1, "ready_timeout": "5s"}, {"percent": 100, "ready_timeout": "5s"}]})
     release(world, "1")
@@ -73,6 +74,30 @@ def test_a_way_back_that_fails_is_no_success(world):
     said(world, DONE, "rollout", "rollback", held, "--wait")
     text = said(world, CONFLICT, "rollout", "start", SCOPE, "-s", "fast")
     contains(text, "write another value", "--include-rolled-back")
+
+
+def test_who_moved_and_who_went_back(world):
+    """Of a stage that was never activated the servers are untouched; what could not go back, and did later, is said to have"""
+    first, second, base = "web-1", "web-2", "as it was"
+    release(world, base)
+    world.set(SCOPE, {"v": "half way"})
+    write(f"{world.folder}/{second}.no", "half way\n")
+    rollout = world.start_rollout(SCOPE, {"stages": [{"select": {"rack": "1"}}, {"percent": 100}]})
+    world.wait_state(rollout, "rolled_back")
+    members = world.servers_of(rollout)
+    equal({n: (m["state"], m["detail"]) for n, m in members.items()}, {n: ("rolled_back", "" if n == first else "untouched") for n in world.agents}, "the members")
+    contains(members[second]["reason"], "validate ended with 1")
+    world.set(SCOPE, {"v": "there and back"})
+    rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
+    wait_until(lambda: world.rollout(rollout)["phase"] == "baking", "it holds")
+    bad(world, base, [second])
+    contains(said(world, BADLY, "rollout", "rollback", rollout, "--wait"), "lockstep server retry tries it again", second)
+    bad(world, "")
+    said(world, DONE, "server", "retry", second)
+    wait_until(lambda: world.servers_of(rollout)[second]["state"] == "rolled_back", "it went back")
+    contains(world.servers_of(rollout)[second]["reason"], "went back when it was told again", "check ended with 1")
+    contains(said(world, DONE, "rollout", "get", rollout), "every server went back since")
+    release(world, "1")
 
 
 def test_who_takes_back_means_what_was_rolled_out(world):
