@@ -5,11 +5,12 @@
 #include "common/invariant.h"
 #include "coordinator/store/acks_part.h"
 
-/* The records of all batches in one row, and three columns of theirs. */
+/* The records of all batches in one row, and columns of theirs. */
 struct lineup {
     size_t count;
     struct ack_record **records;
     int64_t *servers, *numbers;
+    int32_t *aborts; /* 1: ABORTED */
 };
 
 static void lineup_fini(struct lineup *l)
@@ -17,6 +18,7 @@ static void lineup_fini(struct lineup *l)
     free(l->records);
     free(l->servers);
     free(l->numbers);
+    free(l->aborts);
 }
 
 /* Those with a known number; of the others it is noted whether that was issued at all. */
@@ -30,8 +32,9 @@ static void line_up(struct ack_batch *const *batches, size_t batch_count,
         total += batches[b]->count;
     *out = (struct lineup){ .records = calloc(total + 1, sizeof(*out->records)),
                             .servers = calloc(total + 1, sizeof(*out->servers)),
-                            .numbers = calloc(total + 1, sizeof(*out->numbers)) };
-    MUST(out->records && out->servers && out->numbers);
+                            .numbers = calloc(total + 1, sizeof(*out->numbers)),
+                            .aborts = calloc(total + 1, sizeof(*out->aborts)) };
+    MUST(out->records && out->servers && out->numbers && out->aborts);
     for (size_t b = 0; b < batch_count; b++)
         for (size_t i = 0; i < batches[b]->count; i++) {
             struct ack_record *r = &batches[b]->records[i];
@@ -42,23 +45,24 @@ static void line_up(struct ack_batch *const *batches, size_t batch_count,
             }
             r->is_foreign = true;
             out->servers[out->count] = r->server_id;
+            out->aborts[out->count] = r->ack.kind == ACK_ABORTED;
             out->numbers[out->count] = (int64_t)r->ack.number;
             out->records[out->count++] = r;
         }
 }
 
-/* A member was asked by the attempts at its own stage and at later ones (a retry), up to the newest
- * that has it. FINALIZE and REASSERT are for whoever belongs to one of their scopes. */
+/* A member answers the attempts that asked it, and what was decided about them. An abort ends every
+ * attempt of its rollout, whichever its number names. FINALIZE and REASSERT are for whoever belongs
+ * to one of their scopes. */
 #define ADDRESSED                                                                                  \
-    "WITH a AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY"     \
-    " AS u (server_id, number, place))"                                                            \
+    "WITH a AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[])"      \
+    " WITH ORDINALITY AS u (server_id, number, is_abort, place))"                                  \
     " SELECT a.place FROM a JOIN attempt AS t ON t.number = a.number JOIN member AS m"             \
     " ON m.rollout_id = t.rollout_id AND m.server_id = a.server_id"                                \
-    " WHERE t.stage >= m.stage AND t.number <= m.attempt_number"                                   \
+    " WHERE a.is_abort = 1 OR t.number = ANY (m.asked)"                                            \
     " UNION ALL SELECT a.place FROM a JOIN decision AS d ON d.dseq = a.number JOIN member AS m"    \
     " ON m.rollout_id = d.rollout_id AND m.server_id = a.server_id"                                \
-    " LEFT JOIN attempt AS t ON t.number = d.attempt_number WHERE d.kind = 'rollback'"             \
-    " OR (d.kind = 'activate' AND t.stage >= m.stage AND t.number <= m.attempt_number)"            \
+    " WHERE d.kind = 'rollback' OR (d.kind = 'activate' AND d.attempt_number = ANY (m.asked))"     \
     " UNION ALL SELECT a.place FROM a JOIN decision AS d ON d.dseq = a.number"                     \
     " WHERE d.kind IN ('finalize', 'reassert') AND EXISTS (SELECT 1 FROM decision_scope AS s"      \
     " JOIN server_scope AS v USING (scope_id) WHERE s.dseq = d.dseq AND v.server_id = a.server_id)"
@@ -66,12 +70,13 @@ static void line_up(struct ack_batch *const *batches, size_t batch_count,
 static int mark_addressed(struct pg *pg, const struct lineup *l, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
-    SCOPED_BUFFER struct buffer servers = { 0 }, numbers = { 0 };
+    SCOPED_BUFFER struct buffer servers = { 0 }, numbers = { 0 }, aborts = { 0 };
 
     if (l->count == 0)
         return 0;
     if (PG_QUERY(pg, ADDRESSED, &rows, e, pg_array_int8(l->servers, l->count, &servers),
-                 pg_array_int8(l->numbers, l->count, &numbers)))
+                 pg_array_int8(l->numbers, l->count, &numbers),
+                 pg_array_int4(l->aborts, l->count, &aborts)))
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++)
         l->records[rows_int(rows, i, 0) - 1]->is_foreign = false;

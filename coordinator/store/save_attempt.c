@@ -54,20 +54,23 @@ static int write_members(struct saving *s, struct err *e)
 
     if (s->save->attempt == 1)
         return PG_QUERY(s->pg,
-                        "INSERT INTO member (rollout_id, server_id, stage, attempt_number)"
-                        " SELECT $1, id, $2, $3 FROM unnest($4::bigint[]) AS id",
+                        "INSERT INTO member (rollout_id, server_id, stage, attempt_number, asked)"
+                        " SELECT $1, id, $2, $3::bigint, ARRAY[$3::bigint]"
+                        " FROM unnest($4::bigint[]) AS id",
                         NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->save->stage),
                         PARAM_INT(s->out->number), cohort);
     if (PG_QUERY(s->pg,
-                 "UPDATE member SET attempt_number = $2, updated_at = now() WHERE rollout_id = $1"
+                 "UPDATE member SET attempt_number = $2::bigint, asked = asked || $2::bigint,"
+                 " updated_at = now() WHERE rollout_id = $1"
                  " AND server_id = ANY ($3::bigint[]) AND state IN ('applied', 'rolled_back')",
                  NULL, e, PARAM_INT(s->save->rollout), PARAM_INT(s->out->number), cohort))
         return -1;
     return PG_QUERY(s->pg,
-                    "INSERT INTO member AS m (rollout_id, server_id, stage, attempt_number)"
-                    " SELECT $1, id, $2, $3 FROM unnest($4::bigint[]) AS id"
+                    "INSERT INTO member AS m (rollout_id, server_id, stage, attempt_number, asked)"
+                    " SELECT $1, id, $2, $3::bigint, ARRAY[$3::bigint]"
+                    " FROM unnest($4::bigint[]) AS id"
                     " ON CONFLICT (rollout_id, server_id) DO UPDATE SET state = 'pending',"
-                    " attempt_number = $3, detail = '', reason = '', ready_at = NULL,"
+                    " attempt_number = $3, asked = m.asked || $3::bigint, detail = '', reason = '', ready_at = NULL,"
                     " steps = '', failed_step = '', reverted_to = NULL, is_unfit = false,"
                     " updated_at = now()"
                     " WHERE m.state IN ('pending', 'ready', 'failed')",

@@ -94,6 +94,46 @@ START_TEST(test_a_member_of_the_scope_is_no_member_of_the_stage)
 }
 END_TEST
 
+static uint64_t retry(enum phase from, unsigned count, int64_t server)
+{
+    return save((struct save){ .kind = SAVE_ATTEMPT, .from = from, .to = PHASE_PREPARING,
+                               .attempt = count }, &server, 1);
+}
+
+/* A retry asked another server of the stage, and one after it this one. */
+START_TEST(test_an_attempt_between_asked_others)
+{
+    uint64_t second = retry(PHASE_ACTIVATING, 2, 2), third = retry(PHASE_PREPARING, 3, 1);
+
+    ck_assert_uint_eq(ack(ACK_READY, 1, second, 2, &targets[0]), 0);
+    ck_assert(said.is_foreign);
+    ack(ACK_READY, 3, third, 2, &targets[0]);
+    ck_assert(said.is_foreign);
+    ack(ACK_APPLIED, 1, activate, 2, &targets[0]); /* by the first, which asked it */
+    ck_assert(said.is_recorded);
+    ack(ACK_READY, 2, second, 2, &targets[0]);
+    ck_assert(said.is_recorded);
+    ack(ACK_READY, 1, third, 2, &targets[0]);
+    ck_assert(said.is_recorded);
+}
+END_TEST
+
+/* The number of an abort is that of the newest attempt, whoever holds what of the rollout. */
+START_TEST(test_an_abort_ends_what_earlier_attempts_asked)
+{
+    uint64_t second;
+
+    kit_sql(pg, "DELETE FROM decision_scope; DELETE FROM decision; UPDATE attempt SET outcome ="
+                " NULL, decided_at = NULL; UPDATE rollout SET phase = 'preparing'");
+    second = retry(PHASE_PREPARING, 2, 2);
+    kit_sql(pg, "UPDATE attempt SET outcome = 'abort', decided_at = now();"
+                "UPDATE rollout SET phase = 'aborting'");
+    ack(ACK_ABORTED, 1, second, 0, NULL);
+    ck_assert(said.is_recorded);
+    ck_assert_str_eq(kit_text(pg, "SELECT detail FROM member WHERE server_id = 1"), "aborted");
+}
+END_TEST
+
 /* FAILED names what runs instead: something that its scope had once, with its right number. */
 START_TEST(test_a_failure_that_tells_of_another_content)
 {
@@ -286,6 +326,8 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_no_number_makes_a_member);
     tcase_add_test(tests, test_a_member_of_the_scope_is_no_member_of_the_stage);
+    tcase_add_test(tests, test_an_attempt_between_asked_others);
+    tcase_add_test(tests, test_an_abort_ends_what_earlier_attempts_asked);
     tcase_add_test(tests, test_a_failure_that_tells_of_another_content);
     tcase_add_test(tests, test_numbers_to_come_are_told_apart);
     tcase_add_test(tests, test_the_database_refuses_what_no_glob_covers);

@@ -31,12 +31,12 @@ static void record_vote(struct database *d, const struct ack *a)
 
     if (!m || !m->is_in || (attempt->outcome == ATTEMPT_ABORT && a->kind != ACK_ABORTED))
         return;
-    if (m->attempt_number != a->number) {
-        record_old_refusal(m, a);
+    if (a->kind == ACK_ABORTED) {
+        m->is_aborted |= m->state <= MEMBER_READY;
         return;
     }
-    if (a->kind == ACK_ABORTED) {
-        m->is_aborted = true;
+    if (m->attempt_number != a->number) {
+        record_old_refusal(m, a);
         return;
     }
     if (m->state != MEMBER_PENDING && m->state != MEMBER_READY)
@@ -138,7 +138,8 @@ static void record_outcome(struct database *d, const struct ack *a, uint64_t sco
         record_way_back(d, row, m, a);
 }
 
-/* Members of the stage, all members, or servers of the scope: as the number's kind has it. */
+/* Who was asked by the attempt, all members, or servers of the scope: as the number's kind has it. An
+ * abort ends every attempt of its rollout, whichever its number names. */
 static bool is_addressed(struct database *d, const struct ack *a)
 {
     const struct attempt_row *attempt = database_attempt(d, a->number);
@@ -148,7 +149,11 @@ static bool is_addressed(struct database *d, const struct ack *a)
 
     if (!r)
         return false;
-    if (attempt || row->kind == DECISION_ACTIVATE || row->kind == DECISION_ROLLBACK)
+    if (row && row->kind == DECISION_ACTIVATE)
+        attempt = database_attempt(d, row->attempt);
+    if (attempt && a->kind != ACK_ABORTED)
+        return attempt->cohort & BIT(a->server);
+    if (attempt || row->kind == DECISION_ROLLBACK)
         return r->members[a->server].is_in;
     for (unsigned i = 0; i < row->target_count; i++)
         if (d->scopes[row->targets[i].scope].members & BIT(a->server))
