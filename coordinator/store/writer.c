@@ -286,29 +286,58 @@ static int write_one(struct writer *w, struct gathering *g, struct err *e)
     return rc;
 }
 
-/* The database will not have one of them, ever: it must not stand in the way of the others. What
- * is refused by itself is not counted and not receipted, and changes nobody's memory: its server
- * may say it again. */
+static int write_by_itself(struct writer *w, struct gathering *one, struct err *e);
+
+/* Somewhere in it is what the database will not have: the others are as good as ever. */
+static int write_halves(struct writer *w, struct gathering *one, struct err *e)
+{
+    struct ack_batch *rest = ack_batch_halve(one->batches[0]);
+    struct gathering half = { .fence = one->fence, .batch_count = 1, .batches = &rest };
+    int rc = write_by_itself(w, one, e);
+
+    if (rc == 0)
+        rc = write_by_itself(w, &half, e);
+    ack_batch_free(rest);
+    return rc;
+}
+
+/* What is refused by itself is not counted and not receipted, and changes nobody's memory: its
+ * server may say it again. */
+static void hand_back_refused(struct writer *w, struct gathering *one, const struct err *reason)
+{
+    log_error("the database refuses what was heard; it is left out", "reason", reason->text);
+    for (size_t i = 0; i < one->batch_count; i++)
+        ack_batch_forget(one->batches[i]);
+    for (size_t i = 0; i < one->join_count; i++)
+        join_request_forget(one->joins[i]);
+    hand_back(w, &(struct writing){ .g = one });
+}
+
+static int write_by_itself(struct writer *w, struct gathering *one, struct err *e)
+{
+    int rc = write_one(w, one, e);
+
+    if (rc == 0)
+        return 0;
+    if (e->kind == ERR_FENCED || is_passing(w, e))
+        return -1;
+    if (one->batch_count == 1 && one->batches[0]->count > 1)
+        return write_halves(w, one, e);
+    hand_back_refused(w, one, e);
+    return 0;
+}
+
+/* The database will not have one of them, ever: it must not stand in the way of the others. */
 static int write_apart(struct writer *w, struct gathering *g, struct err *e)
 {
     struct gathering one;
 
     while (gathering_split(g, &one)) {
-        int rc = write_one(w, &one, e);
+        int rc = write_by_itself(w, &one, e);
 
-        if (rc && (e->kind == ERR_FENCED || is_passing(w, e))) {
-            gathering_fini(&one);
-            return -1;
-        }
-        if (rc) {
-            log_error("the database refuses what was heard; it is left out", "reason", e->text);
-            for (size_t i = 0; i < one.batch_count; i++)
-                ack_batch_forget(one.batches[i]);
-            for (size_t i = 0; i < one.join_count; i++)
-                join_request_forget(one.joins[i]);
-            hand_back(w, &(struct writing){ .g = &one });
-        }
         gathering_fini(&one);
+        if (rc)
+            return -1;
     }
     return 0;
 }

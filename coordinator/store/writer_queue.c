@@ -463,3 +463,15 @@ void ack_batch_add(struct ack_batch *b, const struct ack_record *record,
         memcpy(b->held + b->held_count, held, held_count * sizeof(*held));
     b->held_count += held_count;
 }
+
+struct ack_batch *ack_batch_halve(struct ack_batch *b)
+{
+    struct ack_batch *rest = ack_batch_new();
+    size_t kept = b->count / 2;
+
+    for (size_t i = kept; i < b->count; i++)
+        ack_batch_add(rest, &b->records[i], b->held + b->records[i].held_first,
+                      b->records[i].held_count);
+    b->count = kept; /* what was held of the others is freed with the batch */
+    return rest;
+}

@@ -31,6 +31,8 @@ void gathering_fini(struct gathering *g);
 /* Moves one request of those that were gathered into a gathering of its own; false: none is left.
  * They come in the order in which one transaction writes them, those of one kind as they came. */
 bool gathering_split(struct gathering *g, struct gathering *one);
+/* Moves the second half of its records into a batch of their own; it has two or more. */
+struct ack_batch *ack_batch_halve(struct ack_batch *b);
 /* Nothing in it was recorded, and nothing in it is to be receipted. */
 void ack_batch_forget(struct ack_batch *b);
 /* Nothing of what it told is recorded; whose it was stays. */

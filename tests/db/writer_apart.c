@@ -153,6 +153,62 @@ START_TEST(test_what_is_written_apart_keeps_its_order)
 }
 END_TEST
 
+static void submit_ready(uint64_t number)
+{
+    struct ack_batch *batch = ack_batch_new();
+
+    for (int64_t server = 1; server <= 10; server++) {
+        const struct ack_record r = {
+            .ack = { .kind = ACK_READY, .server = (uint32_t)server, .number = number },
+            .server_id = server,
+            .outbox_id = (uint64_t)server,
+            .text = strdup("x"),
+        };
+        const struct held_record held[] = { { .scope_id = scope_id, .revision = (uint64_t)server },
+                                            { .scope_id = scope_id, .revision = 7 } };
+
+        ack_batch_add(batch, &r, held, server % 2 ? 2 : 1);
+    }
+    writer_acks(writer, &batch);
+}
+
+/* Nine servers do not wait for the tenth, though all were heard in the same moment. */
+START_TEST(test_one_refused_acknowledgement_is_left_out)
+{
+    int64_t rollout_id = kit_rollout(pg, &scope_id, 1, 1);
+    size_t back = 0;
+
+    kit_sql(pg, "INSERT INTO attempt (number, rollout_id, stage, attempt, epoch)"
+                " VALUES (nextval('dseq'), %lld, 0, 1, 1); INSERT INTO member (rollout_id,"
+                " server_id, stage, attempt_number, asked) SELECT rollout_id, n, 0, number,"
+                " ARRAY[number] FROM attempt, generate_series(1, 10) AS n",
+            (long long)rollout_id);
+    kit_sql(pg, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$BEGIN RAISE 'not this'; END$$; CREATE TRIGGER refuses BEFORE UPDATE ON member"
+                " FOR EACH ROW WHEN (NEW.server_id = 3) EXECUTE FUNCTION refuse()");
+    writer_lead(writer, 1, 1);
+    submit_ready((uint64_t)kit_int(pg, "SELECT number FROM attempt"));
+    while (back < 10) {
+        struct writer_result *r = next(WRITER_ACKS);
+
+        for (size_t i = 0; i < r->acks->count; i++) {
+            const struct ack_record *a = &r->acks->records[i];
+            const struct held_record *held = r->acks->held + a->held_first;
+
+            ck_assert_uint_eq(a->ack.server, ++back); /* in their order */
+            ck_assert(a->is_recorded == (back != 3));
+            ck_assert_uint_eq(a->outbox_id, back == 3 ? 0 : back);
+            ck_assert_uint_eq(held[0].revision, back);
+            ck_assert_uint_eq(held[a->held_count - 1].revision, back % 2 ? 7 : back);
+        }
+        writer_result_free(r);
+    }
+    ck_assert_str_eq(kit_text(pg, "SELECT string_agg(server_id::text, ' ' ORDER BY server_id)"
+                                  " FROM member WHERE state = 'ready'"),
+                     "1 2 4 5 6 7 8 9 10");
+}
+END_TEST
+
 static int64_t end_refused(const char *on, bool is_left_out)
 {
     struct end_request request = { .rollout_id = kit_rollout(pg, &scope_id, 1, 1),
@@ -252,6 +308,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, test_a_refused_join_is_handed_back_empty);
     tcase_add_test(tests, test_what_is_written_apart_keeps_its_order);
+    tcase_add_test(tests, test_one_refused_acknowledgement_is_left_out);
     tcase_add_test(tests, test_a_log_that_is_ahead_is_not_believed);
     tcase_add_test(tests, test_an_end_without_a_way_back);
     tcase_add_test(tests, test_a_rollout_that_cannot_be_ended_is_left_out);
