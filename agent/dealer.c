@@ -306,8 +306,8 @@ static bool next_event(struct dealer *d, uint16_t *event_out)
 static void be_refused(struct dealer *d, int64_t now_ms)
 {
     snprintf(d->trouble, sizeof(d->trouble),
-             "the coordinator at %.160s does not let this agent's key in: it is not enrolled, or it "
-             "was revoked and `lockstep server forget NAME` comes first; run `lockstep server "
+             "the coordinator at %.160s does not let this agent's key in: it is not enrolled, or "
+             "it was revoked and `lockstep server forget NAME` comes first; run `lockstep server "
              "enroll NAME --scope SERVICE/ENV -- '%s'` with a name for this server and every scope "
              "that it may read",
              d->address, d->public_key);

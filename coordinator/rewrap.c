@@ -116,7 +116,8 @@ static int run(struct rewrap *r, struct err *e)
     do {
         before = r->done;
         if (keyring_check(r->keyring, r->newest, e) < 0 ||
-            secret_keys_compare(r->pg, r->keyring, e) < 0 || rewrap_signing(r->keyring, r->pg, &r->done, e) < 0 || pass(r, e) < 0)
+            secret_keys_compare(r->pg, r->keyring, e) < 0 ||
+            rewrap_signing(r->keyring, r->pg, &r->done, e) < 0 || pass(r, e) < 0)
             return -1;
     } while (r->done > before);
     return tell(r, e);

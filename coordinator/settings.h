@@ -41,8 +41,8 @@ struct coordinator_settings {
  * people. *out is filled whatever is found, and released with the report by the caller. */
 void coordinator_settings_judge(const char *path, const char *source,
                                 struct coordinator_settings *out, struct settings_report *r);
-/* One more thing that is wrong: its sentence begins with the key, "[http] listen", and gets the line
- * of that. */
+/* One more thing that is wrong: its sentence begins with the key, "[http] listen", and gets the
+ * line of that. */
 void coordinator_settings_blame(const char *source, const char *sentence,
                                 struct settings_report *r);
 /* Settings that may be used, and the log begun as they say; -1: *r says what is wrong. */

@@ -167,6 +167,50 @@ static void show_rolled_back(const struct cli *cli, const json_t *plan)
         printf("to bring it again all the same: lockstep rollout start --include-rolled-back\n");
 }
 
+static bool is_away(const json_t *unreachable, const json_t *server)
+{
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(unreachable, i, one)
+        if (json_equal(one, server))
+            return true;
+    return false;
+}
+
+/* The first stage that has servers, and not one of them answers: -1 when one does, or when nobody
+ * answers in later ones either, where nothing is gained by waiting. */
+static int untested_stage(const json_t *plan)
+{
+    const json_t *unreachable = json_object_get(plan, "unreachable");
+    int first = -1;
+    size_t i, k;
+    json_t *stage, *server;
+
+    json_array_foreach(json_object_get(plan, "stages"), i, stage) {
+        const json_t *servers = json_object_get(stage, "servers");
+
+        json_array_foreach(servers, k, server)
+            if (!is_away(unreachable, server))
+                return first;
+        if (first < 0 && json_array_size(servers) > 0)
+            first = (int)i;
+    }
+    return -1;
+}
+
+static void show_untested(const struct cli *cli, const json_t *plan)
+{
+    const json_t *strategy = json_object_get(plan, "strategy");
+    int stage = untested_stage(plan);
+
+    if (stage >= 0 && strcmp(cli_text(strategy, "mode"), "two-phase") == 0 &&
+        strcmp(cli_text(strategy, "unreachable"), "skip") == 0)
+        printf("\n%snobody of stage %d answers: when that stays so, nobody tests the change, and "
+               "the rollout pauses there for a person%s\n", tint_on(TINT_BACK, cli->out.is_colour),
+               stage + 1, tint_off(TINT_BACK, cli->out.is_colour));
+}
+
 static void show_plan(const struct cli *cli, const json_t *plan)
 {
     SCOPED_BUFFER struct buffer changes = { 0 }, silent = { 0 };
@@ -184,6 +228,7 @@ static void show_plan(const struct cli *cli, const json_t *plan)
     if (json_array_size(unreachable))
         printf("\n%sunreachable: %s%s\n", tint_on(TINT_BACK, cli->out.is_colour), silent.data,
                tint_off(TINT_BACK, cli->out.is_colour));
+    show_untested(cli, plan);
     show_rolled_back(cli, plan);
     if (json_is_true(json_object_get(plan, "pauses_for_secrets")))
         printf("\nsecrets change: a failure pauses for a person, unless the strategy says "

@@ -83,8 +83,8 @@ int servers_enroll(struct pg *pg, const char *name, const char *public_key,
 static int revoked(const char *name, struct err *e)
 {
     return err_code(e, ERR_CONFLICT, "wrong_state",
-                    "%.100s is revoked for good: lockstep server forget %.100s, then enrol it anew, "
-                    "best with a new key (lockstep-agent keygen)", name, name);
+                    "%.100s is revoked for good: lockstep server forget %.100s, then enrol it "
+                    "anew, best with a new key (lockstep-agent keygen)", name, name);
 }
 
 static int unknown_server(const char *name, struct err *e)

@@ -145,6 +145,7 @@ def test_what_nobody_tested_waits_for_a_person(world):
     for value, word in (("without a canary", "resume"), ("with a canary", "retry")):
         away(world, "web-1")
         world.set(SCOPE, {"v": value})
+        contains(said(world, DONE, "rollout", "plan", SCOPE, "-s", f"@{strategy}"), "nobody of stage 1 answers", "pauses there for a person")
         text = said(world, PERSON, "rollout", "start", SCOPE, "-s", f"@{strategy}", "--wait")
         contains(text, "nobody of the stage answered, so nobody tested the change", "stage 1 of 2: no answer of web-1", "waits for a person (resume or rollback)")
         equal(value in has("web-2") + has("web-3"), False, "it stays where it is")
