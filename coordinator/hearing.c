@@ -175,7 +175,7 @@ static void on_pong(struct hearing *h, struct roster_server *s, const struct rou
     bool is_first = s->greeted_epoch != h->edges->epoch;
     struct err e;
 
-    if (m->envelope.session != s->session ||
+    if (!session_is_of(s, &m->envelope) ||
         wire_decode_pong(m->body, m->body_size, &pong, &e) != 0)
         return;
     s->greeted_epoch = h->edges->epoch;
@@ -192,7 +192,7 @@ static void on_poll(struct hearing *h, struct roster_server *s, const struct rou
     struct heard_scope heard[WIRE_SCOPES_MAX];
     struct err e;
 
-    if (m->envelope.session != s->session || !allowance_take(&h->polls, POLLS_MAX) ||
+    if (!session_is_of(s, &m->envelope) || !allowance_take(&h->polls, POLLS_MAX) ||
         wire_decode_poll(m->body, m->body_size, &poll, &e) != 0)
         return;
     leading_polled(h->leading, s, heard, to_heard(h, s, poll.scopes, poll.scope_count, heard));
@@ -246,7 +246,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
     struct err e;
 
     /* Of a disk or a life that is over; what still holds is said again in the new session. */
-    if (m->envelope.session != s->session || s->unsaved_acks == UNSAVED_ACKS_MAX)
+    if (!session_is_of(s, &m->envelope) || s->unsaved_acks == UNSAVED_ACKS_MAX)
         return;
     if (wire_decode_ack(m->body, m->body_size, &ack, &e) != 0) {
         warn(h, "an acknowledgement cannot be read", s, e.text);
@@ -307,7 +307,7 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
     size_t size = 0, n;
     struct err e;
 
-    if (m->envelope.session != s->session ||
+    if (!session_is_of(s, &m->envelope) ||
         wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0 ||
         !turns_take(&h->turns, s->index))
         return;
@@ -346,7 +346,7 @@ static void on_status(struct hearing *h, struct roster_server *s, const struct r
     struct err e;
     size_t size;
 
-    if (m->envelope.session != s->session ||
+    if (!session_is_of(s, &m->envelope) ||
         wire_decode_status(m->body, m->body_size, &status, &e) != 0)
         return;
     body = (struct wire_answer_to){ .attempt = status.attempt,
@@ -401,7 +401,7 @@ static void on_check(struct hearing *h, struct roster_server *s, const struct ro
     struct wire_check check;
     struct err e;
 
-    if (m->envelope.session != s->session ||
+    if (!session_is_of(s, &m->envelope) ||
         wire_decode_check(m->body, m->body_size, &check, &e) != 0)
         return;
     conditions_hear(&h->conditions, s, &check);
@@ -411,7 +411,7 @@ static void on_check(struct hearing *h, struct roster_server *s, const struct ro
 
 static void on_bye(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
-    if (m->envelope.session != s->session)
+    if (!session_is_of(s, &m->envelope))
         return; /* of a process that is over: the one after it may be here already */
     s->has_peer = false;
     leading_left(h->leading, s);

@@ -3,6 +3,7 @@
 
 #include "common/invariant.h"
 #include "common/seal.h"
+#include "coordinator/sessions.h"
 
 static void refuse(struct edges *e, const struct roster_server *s, const struct hash *digest,
                    const char *why)
@@ -23,7 +24,7 @@ void secret_desk_ask(struct edges *e, const struct roster_server *s,
     struct secret_wish wish;
     struct err trouble;
 
-    if (m->envelope.session != s->session ||
+    if (!session_is_of(s, &m->envelope) ||
         wire_decode_ask(m->body, m->body_size, &ask, &trouble) != 0)
         return;
     if (e->settings->is_plain) {
@@ -47,7 +48,7 @@ void secret_desk_kept(struct edges *e, const struct roster_server *s,
     static struct wire_digests kept; /* the loop's thread alone */
     struct err trouble;
 
-    if (m->envelope.session == s->session &&
+    if (session_is_of(s, &m->envelope) &&
         wire_decode_kept(m->body, m->body_size, &kept, &trouble) == 0)
         secret_reader_check(e->secret_reader, s->index, s->session, &kept);
 }

@@ -126,6 +126,11 @@ bool session_is_aside(struct edges *e, struct roster_server *s, uint64_t nonce, 
     return true;
 }
 
+bool session_is_of(const struct roster_server *s, const struct wire_envelope *envelope)
+{
+    return s->session && envelope->session == s->session;
+}
+
 void session_lost(struct roster_server *s, const struct router_peer *peer)
 {
     if (s->peer.id_size == peer->id_size && memcmp(s->peer.id, peer->id, peer->id_size) == 0)

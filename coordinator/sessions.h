@@ -25,6 +25,8 @@ enum session_news session_greet(struct edges *e, struct roster_server *s,
                                 const struct router_peer *peer, uint64_t nonce, int64_t now_ms);
 /* Is it put aside? `nonce` is the one of a HELLO, 0 of anything else. */
 bool session_is_aside(struct edges *e, struct roster_server *s, uint64_t nonce, int64_t now_ms);
+/* It belongs to the present session. Before HELLO there is none, and 0 is no session either. */
+bool session_is_of(const struct roster_server *s, const struct wire_envelope *envelope);
 /* The connection ended: nothing is sent until the agent is back. */
 void session_lost(struct roster_server *s, const struct router_peer *peer);
 

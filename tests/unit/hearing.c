@@ -52,11 +52,11 @@ static void tear_down(void)
     roster_free(edges.roster);
 }
 
-static void say_ready(uint64_t outbox_id)
+static void say_ready_in(uint64_t session, uint64_t outbox_id)
 {
     const struct wire_ack ack = { .type = WIRE_READY, .outbox_id = outbox_id, .number = 5 };
     struct router_message m = {
-        .envelope = { .version = WIRE_VERSION, .type = WIRE_READY, .session = 7 },
+        .envelope = { .version = WIRE_VERSION, .type = WIRE_READY, .session = session },
     };
     uint8_t body[256];
 
@@ -65,6 +65,11 @@ static void say_ready(uint64_t outbox_id)
     m.body_size = wire_encode_ack(&ack, body, sizeof(body));
     ck_assert_uint_gt(m.body_size, 0);
     hearing_message(hearing, &m);
+}
+
+static void say_ready(uint64_t outbox_id)
+{
+    say_ready_in(7, outbox_id);
 }
 
 static uint32_t unsaved(void)
@@ -81,6 +86,21 @@ START_TEST(test_one_server_has_little_waiting)
     }
     ck_assert_uint_gt(unsaved(), 0);
     ck_assert_uint_lt(unsaved(), 100);
+}
+END_TEST
+
+/* Whoever never said HELLO has no session, and none is not the one that it names. */
+START_TEST(test_before_hello_nothing_counts)
+{
+    roster_server(edges.roster, 0)->session = 0;
+    say_ready_in(0, 1);
+    ck_assert_uint_eq(unsaved(), 0);
+    roster_server(edges.roster, 0)->session = 7;
+    say_ready_in(0, 1);
+    say_ready_in(8, 1);
+    ck_assert_uint_eq(unsaved(), 0);
+    say_ready_in(7, 1);
+    ck_assert_uint_eq(unsaved(), 1);
 }
 END_TEST
 
@@ -162,6 +182,7 @@ int main(void)
 
     tcase_add_checked_fixture(t, set_up, tear_down);
     tcase_add_test(t, test_one_server_has_little_waiting);
+    tcase_add_test(t, test_before_hello_nothing_counts);
     tcase_add_test(t, test_a_new_leadership_starts_over);
     tcase_add_test(t, test_who_floods_is_kept_out_for_a_while);
     tcase_add_test(t, test_versions_are_told_on_their_own);
