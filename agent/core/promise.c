@@ -53,13 +53,20 @@ bool promise_is_moved(const struct promise *pr)
     return pr->outcome == OUTCOME_APPLYING || pr->outcome == OUTCOME_BROKEN || runs_candidate(pr);
 }
 
-/* Whoever said that nothing is to be taken back has nothing to take back later either: a FINALIZE
- * that it applies since is no candidate. What was obeyed and failed is not what never moved. */
+/* Whoever said that nothing is to be taken back has nothing to take back later either, nor by a way
+ * back below that one, which it answered alike: a FINALIZE that it applies since is no candidate.
+ * What was obeyed and failed is not what never moved. */
+static bool was_declined(const struct promise *pr, uint64_t dseq)
+{
+    return pr->closed == dseq ? !runs_candidate(pr)
+                              : pr->closed > dseq && pr->obeyed_kind != ORDER_ACTIVATE;
+}
+
 bool promise_stays(const struct promise *pr, uint32_t gen, uint64_t dseq, const struct hash *base)
 {
     if (!promise_is_newer(pr, gen, dseq))
         return false;
-    return (pr->closed == dseq && !runs_candidate(pr)) ||
+    return was_declined(pr, dseq) ||
            (!promise_is_moved(pr) && !hash_equal(&pr->active.hash, base));
 }
 

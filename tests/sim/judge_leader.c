@@ -22,7 +22,8 @@ void judge_reads(struct world *w, unsigned who, unsigned server, unsigned scope,
     c->heard[server][scope] = (struct digest_row){ 0 };
 }
 
-/* Some scope of the rollout told of a failing check of what the rollout activated there. */
+/* Some scope of the rollout told of a failing check of what the rollout activated there, and not
+ * that this failed there since: then it went back. */
 static bool told_of_failing(const struct world *w, unsigned who, const struct rollout_row *r,
                             unsigned server)
 {
@@ -35,7 +36,8 @@ static bool told_of_failing(const struct world *w, unsigned who, const struct ro
         for (unsigned i = 0; i < w->database.decision_count && h->is_check_failing; i++) {
             const struct decision_row *d = &w->database.decisions[i];
 
-            if (d->dseq == h->obeyed && d->rollout == r->id && d->kind == DECISION_ACTIVATE)
+            if (d->dseq == h->obeyed && d->rollout == r->id && d->kind == DECISION_ACTIVATE &&
+                d->attempt > w->told_failed[r->id - 1][server])
                 return true;
         }
     }

@@ -94,6 +94,29 @@ START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
 }
 END_TEST
 
+/* The way back of the next rollout was declined meanwhile, and a late copy of the one before comes. */
+START_TEST(test_an_older_way_back_that_was_declined_is_never_obeyed)
+{
+    failed_the_release();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    saved();
+    order(ORDER_ROLLBACK, 43, 0, 4);
+    saved();
+    expect_said(ACK_WORD_ABORTED, 43);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    must(PARTICIPANT_APPLY);
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    expect_said(ACK_WORD_ABORTED, 33);
+    ck_assert_ptr_null(effect(PARTICIPANT_STAGE));
+    ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
+    applied(true);
+    expect_save(ACK_WORD_FINALIZED, 22);
+    ck_assert_uint_eq(promise(A)->obeyed, 22);
+}
+END_TEST
+
 /* It was obeyed, and failed: told again it is staged and applied again, not called kept. */
 START_TEST(test_a_way_back_that_failed_is_taken_up_again)
 {
@@ -234,6 +257,7 @@ int main(void)
         test_that_nothing_was_taken_back_is_said_again,
         test_late_words_of_the_rollout_find_nothing,
         test_a_way_back_that_was_declined_is_never_obeyed,
+        test_an_older_way_back_that_was_declined_is_never_obeyed,
         test_a_way_back_that_failed_is_taken_up_again,
         test_what_fails_in_one_scope_hides_no_answer_of_another,
         test_a_way_back_that_fails_leaves_what_was_good,
