@@ -62,12 +62,19 @@ static bool was_declined(const struct promise *pr, uint64_t dseq)
                               : pr->closed > dseq && pr->obeyed_kind != ORDER_ACTIVATE;
 }
 
+/* The candidate failed here, and what runs instead is not what was released last: that may be older
+ * than the ACTIVATE, and would not be obeyed any more. A way back brings it there. */
+static bool failed_candidate(const struct promise *pr)
+{
+    return pr->obeyed_kind == ORDER_ACTIVATE && pr->outcome == OUTCOME_FAILED;
+}
+
 bool promise_stays(const struct promise *pr, uint32_t gen, uint64_t dseq, const struct hash *base)
 {
     if (!promise_is_newer(pr, gen, dseq))
         return false;
     return was_declined(pr, dseq) ||
-           (!promise_is_moved(pr) && !hash_equal(&pr->active.hash, base));
+           (!promise_is_moved(pr) && !failed_candidate(pr) && !hash_equal(&pr->active.hash, base));
 }
 
 void promise_hold(struct promise *pr, uint64_t attempt, const struct content *content,

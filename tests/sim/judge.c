@@ -358,7 +358,8 @@ static void judge_worse(struct world *w, unsigned server, unsigned scope,
 
     if (d && d->kind == DECISION_ROLLBACK && now->obeyed != was->obeyed &&
         was->outcome != OUTCOME_APPLYING && was->outcome != OUTCOME_BROKEN &&
-        (was->is_finalized || was->obeyed_kind != ORDER_ACTIVATE) &&
+        (was->obeyed_kind != ORDER_ACTIVATE ||
+         (was->is_finalized && was->outcome != OUTCOME_FAILED)) &&
         !(w->moved[d->rollout - 1][server] & BIT(scope)) &&
         !hash_equal(&was->active.hash, &now->active.hash))
         violated(w, "worse: ROLLBACK %llu moved server %u, which its rollout never moved",

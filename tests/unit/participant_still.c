@@ -117,6 +117,39 @@ START_TEST(test_an_older_way_back_that_was_declined_is_never_obeyed)
 }
 END_TEST
 
+/* The release failed while the slot was held, and the candidate as well: what runs is older than
+ * both. The release is below the ACTIVATE and would not be obeyed: the way back is. */
+START_TEST(test_a_way_back_is_for_whom_the_candidate_failed)
+{
+    start();
+    released(1, 0);
+    promised(30, 3, 1);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    ended(PARTICIPANT_SAVED, 0, true);
+    applied(false);
+    saved();
+    applied(true);
+    saved();
+    ck_assert(runs(1));
+    order(ORDER_ACTIVATE, 31, 30, 3);
+    saved();
+    applied(false);
+    saved();
+    applied(true);
+    saved();
+    ck_assert(runs(1));
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    ck_assert_ptr_nonnull(effect(PARTICIPANT_STAGE));
+    staged(true);
+    saved();
+    applied(true);
+    expect_save(ACK_WORD_ROLLED_BACK, 33);
+    ck_assert(runs(2));
+}
+END_TEST
+
 /* It was obeyed, and failed: told again it is staged and applied again, not called kept. */
 START_TEST(test_a_way_back_that_failed_is_taken_up_again)
 {
@@ -257,6 +290,7 @@ int main(void)
         test_that_nothing_was_taken_back_is_said_again,
         test_late_words_of_the_rollout_find_nothing,
         test_a_way_back_that_was_declined_is_never_obeyed,
+        test_a_way_back_is_for_whom_the_candidate_failed,
         test_an_older_way_back_that_was_declined_is_never_obeyed,
         test_a_way_back_that_failed_is_taken_up_again,
         test_what_fails_in_one_scope_hides_no_answer_of_another,
