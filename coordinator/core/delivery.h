@@ -102,7 +102,7 @@ uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
 /* Send now what duty's decision owes to connected servers; repeats are planned from now. */
 void delivery_send(struct delivery *d, struct duty *duty, const struct bitset *connected,
                    int64_t now_ms, uint64_t chance, struct effects *out);
-/* The sum of the numbers that this server is owed in a scope: another one, and it is owed others. */
+/* The sum of the numbers that this server is owed in a scope: when it differs, so do they. */
 uint64_t delivery_sum(const struct delivery *d, uint32_t server, uint32_t scope);
 /* Everything owed to one server in these scopes, lowest number first; `one` holds just that server
  * and is lent. */

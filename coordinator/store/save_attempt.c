@@ -70,7 +70,8 @@ static int write_members(struct saving *s, struct err *e)
                     " SELECT $1, id, $2, $3::bigint, ARRAY[$3::bigint]"
                     " FROM unnest($4::bigint[]) AS id"
                     " ON CONFLICT (rollout_id, server_id) DO UPDATE SET state = 'pending',"
-                    " attempt_number = $3, asked = m.asked || $3::bigint, detail = '', reason = '', ready_at = NULL,"
+                    " attempt_number = $3, asked = m.asked || $3::bigint, detail = '', reason = '',"
+                    " ready_at = NULL,"
                     " steps = '', failed_step = '', reverted_to = NULL, is_unfit = false,"
                     " updated_at = now()"
                     " WHERE m.state IN ('pending', 'ready', 'failed')",

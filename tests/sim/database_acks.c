@@ -138,8 +138,8 @@ static void record_outcome(struct database *d, const struct ack *a, uint64_t sco
         record_way_back(d, row, m, a);
 }
 
-/* Who was asked by the attempt, all members, or servers of the scope: as the number's kind has it. An
- * abort ends every attempt of its rollout, whichever its number names. */
+/* Who was asked by the attempt, all members, or servers of the scope: as the number's kind has it.
+ * An abort ends every attempt of its rollout, whichever its number names. */
 static bool is_addressed(struct database *d, const struct ack *a)
 {
     const struct attempt_row *attempt = database_attempt(d, a->number);

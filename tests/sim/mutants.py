@@ -156,7 +156,13 @@ MUTANTS = [
     ("a way back passes over who left", True, [
         ("coordinator/core/delivery.c", "    if (kind != DECISION_ROLLBACK)\n        bitset_copy", "        bitset_copy")]),
     ("one scope confirms the way back for all", True, [
-        ("coordinator/core/leader_acks.c", "s < l->limits.scopes_max && a->scope_count == 0; s++)\n        delivery_confirm", "s < l->limits.scopes_max; s++)\n        delivery_confirm")]),
+        ("coordinator/core/leader_acks.c", "    if (a->scope_count == 0)\n        delivery_confirm_all(", "    if (true)\n        delivery_confirm_all(")]),
+    ("declined one way back, obeys the one before", True, [
+        ("agent/core/promise.c", ": pr->closed > dseq && pr->obeyed_kind != ORDER_ACTIVATE;", ": false;")]),
+    ("a failed candidate declines its way back", True, [
+        ("agent/core/promise.c", "!promise_is_moved(pr) && !failed_candidate(pr) &&", "!promise_is_moved(pr) && (true || failed_candidate(pr)) &&")]),
+    ("a refusal that a retry overtook is none", True, [
+        ("coordinator/core/leader_acks.c", "    note_no(r, a);\n    r->is_touched = true;\n", "    r->is_touched = true;\n")]),
     ("back in one scope is back everywhere", True, [
         ("coordinator/core/leader.c", "            r->owing.words[w] |= here & ~(s->back.words[w] | s->stuck.words[w]);",
          "            r->owing.words[w] |= here & ~(r->rolled_back.words[w] | s->back.words[w] | s->stuck.words[w]);")]),
@@ -168,7 +174,7 @@ MUTANTS = [
     ("a way back that failed is forgotten for one that is not needed", True, [
         ("coordinator/core/delivery.c", "by->kind == DECISION_ROLLBACK && old->is_kept;", "by->kind == DECISION_ROLLBACK && false;")]),
     ("a stage that failed is passed over", True, [
-        ("coordinator/core/tally.c", "(n->gone > 0 && !is_late) || has_failed_before(r))", "(n->gone > 0 && !is_late) || (false && has_failed_before(r)))"),
+        ("coordinator/core/tally.c", "        has_failed_before(r, &r->stage_members[r->stage]) ||\n        has_failed_before(r, &r->round.cohort))\n", "        false)\n"),
         ("tests/sim/database.c", "    return m->is_in && m->outcome & 1;", "    return m->is_in && false;")]),
     ("a scope that is added stays outside the promise", True, [
         ("agent/core/guards.c", "        if (unheld & BIT(s->ev->targets[i].scope) &&\n            !promise", "        if (unheld && !promise")]),

@@ -94,7 +94,8 @@ START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
 }
 END_TEST
 
-/* The way back of the next rollout was declined meanwhile, and a late copy of the one before comes. */
+/* The way back of the next rollout was declined meanwhile, and a late copy of the one before comes.
+ */
 START_TEST(test_an_older_way_back_that_was_declined_is_never_obeyed)
 {
     failed_the_release();
