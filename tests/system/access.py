@@ -278,7 +278,7 @@ def test_approvals(world):
     equal(world.ok("POST", "/rollouts", {**web, "dry_run": True}, token=rel)["approvals"], 2, "the plan tells")
     first = begin(both)
     one = world.rollout(first)
-    equal((one["state"], one["approvals"], one["started_at"]), ("awaiting_approval", {"needed": 2, "given": []}, None), "it waits")
+    equal((one["state"], one["approvals"], one["started_at"]), ("awaiting_approval", {"needed": 2, "given": [], "overtaken": False}, None), "it waits")
     equal(one["phase"], None, "and is in no phase before it starts")
     problem(act(first, "approve", both), 403, "own_rollout")
     problem(act(first, "reject", both), 403, "own_rollout")
