@@ -198,7 +198,8 @@ START_TEST(test_attributes_are_kept_and_put_back)
     ck_assert_int_eq(setxattr(single, "user.team", "pay", 3, 0), 0);
     ck_assert_int_eq(setxattr(group, "user.team", "web", 3, 0), 0);
     ck_assert_int_eq(setxattr(member, "user.team", "one", 3, 0), 0);
-    if (is_root("attributes of the system")) { /* where no module judges it, a label is an attribute like others */
+    /* Where no module judges it, a label is an attribute like others. */
+    if (is_root("attributes of the system")) {
         ck_assert_int_eq(setxattr(single, "security.selinux", "a:b:c:s0", 9, 0), 0);
         ck_assert_int_eq(setxattr(single, "trusted.mark", "t", 1, 0), 0);
     }

@@ -13,7 +13,7 @@
 #define END_MS 40000 /* the ten seconds of one that does not get ready, and a busy machine */
 #define FOLLOW "while test -e $0; do sleep 0.02 & wait $!; done"
 
-/* The script of the command writes what happens to it into `out`, and goes on when `go` is there. */
+/* The script of the command writes what happens to it into `out`, and goes on where `go` is. */
 static char folder[TEMP_PATH / 2], out[TEMP_PATH], go[TEMP_PATH];
 static struct agent_settings settings;
 static struct agent_scope scope;

@@ -257,7 +257,8 @@ START_TEST(test_the_way_is_not_turned)
     free_scope(hostile);
     snprintf(way, sizeof(way), "%s/way", theirs);
     hostile = scope_in(way);
-    if (is_root("a way that another user turns")) { /* of his own links an agent may follow the ways */
+    /* Of his own links an agent may follow the ways. */
+    if (is_root("a way that another user turns")) {
         start_attack(attack_way);
         for (unsigned i = 1; i <= ROLLOUTS; i++)
             (void)roll_out(hostile, i);

@@ -63,7 +63,8 @@ static inline bool rights_unshare(void)
            rights_say("/proc/self/gid_map", gids);
 }
 
-/* From here on mounts are this test's alone and end with it. False: `what` is said to be not run. */
+/* From here on mounts are this test's alone and end with it. Where false `what` is said to be not
+ * run. */
 static inline bool own_mounts(const char *what)
 {
     if (rights_unshare() && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
