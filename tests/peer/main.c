@@ -171,8 +171,10 @@ static void huge(void)
     memset(zmq_msg_data(&content), 0, HUGE_SIZE);
     for (unsigned i = 0; i < HUGE_FRAMES && !is_over(); i++) {
         MUST(zmq_msg_init(&share) == 0 && zmq_msg_copy(&share, &content) == 0);
-        (void)zmq_msg_send(&share, line.socket, i + 1 < HUGE_FRAMES ? ZMQ_SNDMORE : 0);
+        if (zmq_msg_send(&share, line.socket, i + 1 < HUGE_FRAMES ? ZMQ_SNDMORE : 0) < 0)
+            zmq_msg_close(&share);
     }
+    zmq_msg_close(&content);
     while (!is_over())
         rest(50);
 }
