@@ -178,7 +178,7 @@ static void on_lease(struct loop *l, struct lease_news *news)
         note_leader(l, news->http_address, true, "");
         break;
     case LEASE_TROUBLE:
-        log_warn("the database does not answer; waiting for it", "reason", news->reason.text);
+        log_warn("the database gives no lease; waiting for it", "reason", news->reason.text);
         if (!l->leading)
             note_leader(l, "", false, words_of(&news->reason));
         break;

@@ -215,6 +215,31 @@ static int update_row(struct lease *l, const char *lock_timeout, struct err *e)
     return rows_affected(rows) == 1;
 }
 
+/* A session that is none of a coordinator's is not ended, and one whose process is stopped does not
+ * end: nobody leads until somebody ends it, who must know which. */
+static void name_holder(struct lease *l, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+    struct err ignored;
+
+    if (e->kind != ERR_UNAVAILABLE || pg_is_broken(l->pg) ||
+        PG_QUERY(l->pg,
+                 "SELECT a.pid, a.application_name, a.state,"
+                 " extract(epoch FROM now() - a.xact_start)::bigint"
+                 " FROM pg_locks AS k JOIN pg_stat_activity AS a USING (pid)"
+                 " WHERE k.relation = 'leader'::regclass AND a.datname = current_database()"
+                 " AND k.granted AND k.mode <> 'AccessShareLock' AND a.pid <> pg_backend_pid()"
+                 " ORDER BY a.xact_start LIMIT 1",
+                 &rows, &ignored) ||
+        rows_count(rows) != 1)
+        return;
+    err_set(e, ERR_UNAVAILABLE,
+            "session %lld of PostgreSQL (%s; %s, %lld s) holds the leader's row and does not end: "
+            "end it with pg_terminate_backend(), or its process on the database's host",
+            (long long)rows_int(rows, 0, 0), rows_text(rows, 0, 1), rows_text(rows, 0, 2),
+            (long long)rows_int(rows, 0, 3));
+}
+
 /* First politely; whoever still holds the row is ended, and then it is waited for. The clock reads
  * the time before the row was asked for. */
 static int take(struct lease *l, int64_t *asked_ms, struct err *e)
@@ -228,7 +253,10 @@ static int take(struct lease *l, int64_t *asked_ms, struct err *e)
     if (end_old_backends(l, e))
         return -1;
     *asked_ms = clock_monotonic_ms();
-    return update_row(l, "BEGIN; SET LOCAL lock_timeout = '2s'", e);
+    status = update_row(l, "BEGIN; SET LOCAL lock_timeout = '2s'", e);
+    if (status < 0)
+        name_holder(l, e);
+    return status;
 }
 
 /* ---------------------------------------------------------------- leading and following */

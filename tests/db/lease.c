@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -32,13 +33,18 @@ static void tear_down(void)
     pg_close(pg);
 }
 
-static struct lease *start(const char *holder)
+static struct lease *start_for(const char *holder, int64_t lease_ms)
 {
     return lease_start(&(struct lease_settings){ .conninfo = conninfo,
                                                  .holder = holder,
                                                  .http_address = "http://here",
                                                  .router_address = holder,
-                                                 .lease_ms = LEASE_MS });
+                                                 .lease_ms = lease_ms });
+}
+
+static struct lease *start(const char *holder)
+{
+    return start_for(holder, LEASE_MS);
 }
 
 /* The next news of this kind; others are passed over. */
@@ -293,6 +299,30 @@ START_TEST(test_taken_from_a_stopped_leader_in_any_case)
 }
 END_TEST
 
+/* The session's process is stopped: it hears of its end when it goes on. */
+START_TEST(test_who_holds_the_row_and_does_not_end_is_named)
+{
+    struct pg *other = kit_open(conninfo);
+    int pid = pg_backend_pid(other);
+    char named[32], sql[96];
+    struct lease_news n;
+    struct err e;
+
+    snprintf(sql, sizeof(sql), "UPDATE leader SET backend_pids = ARRAY[%d]", pid);
+    ck_assert_int_eq(pg_exec(pg, sql, &e), 0);
+    ck_assert_int_eq(pg_exec(other, "BEGIN; SELECT 1 FROM leader FOR UPDATE", &e), 0);
+    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+    first = start_for("one", 5000); /* longer than the row is waited for */
+    n = await_news(first, LEASE_TROUBLE);
+    ck_assert_int_eq(kill(pid, SIGCONT), 0);
+    snprintf(named, sizeof(named), "session %d ", pid);
+    ck_assert_msg(strstr(n.reason.text, named) && strstr(n.reason.text, "idle in transaction") &&
+                  strstr(n.reason.text, "pg_terminate_backend"), "%s", n.reason.text);
+    await_news(first, LEASE_GAINED);
+    pg_close(other);
+}
+END_TEST
+
 START_TEST(test_of_two_that_try_at_once_one_wins)
 {
     first = start("one");
@@ -368,6 +398,7 @@ int main(void)
     tcase_add_test(tests, test_lost_when_the_server_stops_answering);
     tcase_add_test(tests, test_taken_from_a_stopped_leader_that_named_its_connections);
     tcase_add_test(tests, test_taken_from_a_stopped_leader_in_any_case);
+    tcase_add_test(tests, test_who_holds_the_row_and_does_not_end_is_named);
     tcase_add_test(tests, test_of_two_that_try_at_once_one_wins);
     tcase_add_test(tests, test_connections_are_named_in_the_row);
     tcase_add_test(tests, test_without_a_database_it_says_so_and_waits);
