@@ -30,15 +30,31 @@ static bool is_complete(const struct round_view *v)
     return v->is_complete;
 }
 
-static bool is_unanimous(const struct round_view *v)
+/* Nothing new is decided while paused, nor while another stage is known to have failed: the rows
+ * judge an ACTIVATE by its own stage alone. */
+static bool is_going_on(const struct round_view *v)
 {
-    return v->is_unanimous && !v->is_paused;
+    return !v->is_paused && !v->is_lost;
 }
 
-/* Nothing new is decided while paused. */
+static bool is_unanimous(const struct round_view *v)
+{
+    return v->is_unanimous && is_going_on(v);
+}
+
 static bool may_decide(const struct round_view *v)
 {
-    return v->is_complete && !v->is_paused;
+    return v->is_complete && is_going_on(v);
+}
+
+static bool may_decide_late(const struct round_view *v)
+{
+    return v->is_late && v->is_enough && is_going_on(v);
+}
+
+static bool is_late_going_on(const struct round_view *v)
+{
+    return v->is_late && is_going_on(v);
 }
 
 static bool is_vacant(const struct round_view *v)
@@ -168,8 +184,8 @@ static const struct rule {
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_unanimous),        S(DECIDING),   DO(decide_for_all),    ALL_READY },
     { S(PREPARING),  E(FACTS_CHANGED), IF(may_decide),          S(DECIDING),   DO(decide_for_most),   OTHERS_READY },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_vacant),           S(VACANT),     DO(nothing),           "nobody of the stage is there, and nobody said no" },
-    { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_with_enough), S(DECIDING),   DO(decide_in_time),    IN_TIME },
-    { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_running),     S(LOST),       DO(nothing),           "not enough servers were ready in time" },
+    { S(PREPARING),  E(FACTS_CHANGED), IF(may_decide_late),     S(DECIDING),   DO(decide_in_time),    IN_TIME },
+    { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_going_on),    S(LOST),       DO(nothing),           "not enough servers were ready in time" },
     { S(PREPARING),  E(RESUMED),       IF(always),              S(PREPARING),  DO(start_clock_again), "resumed: the time to get ready starts over" },
     { S(DECIDING),   E(SAVED),         IF(always),              S(ACTIVATING), DO(start_clock),       "the decision is durable: no way back" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_over_budget),      S(LOST),       DO(nothing),           "more servers failed than the budget allows" },

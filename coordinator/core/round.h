@@ -57,6 +57,7 @@ struct round_view {
     unsigned stage;
     bool is_eventual, is_paused, is_decided;
     bool is_over_budget; /* more failures than the stage tolerates */
+    bool is_lost;        /* some opened stage is over its budget: the rollout turns, or pauses */
     bool is_complete;    /* everybody who is waited for answered, at least one of them well */
     bool is_unanimous;   /* every member answered well, nobody was passed over */
     bool is_vacant;      /* nobody is left, or nobody came in time, and nobody failed */

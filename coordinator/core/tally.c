@@ -188,6 +188,7 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
         .is_paused = r->is_paused,
         .is_decided = r->round.is_decided,
         .is_over_budget = failed > failed_max,
+        .is_lost = is_any_stage_over(r, fleet) || is_any_stage_deserted(r),
         .is_vacant = is_vacant(r, &n, is_late),
         .is_deserted = r->round.is_decided && n.ok + n.tried + n.waited == 0 && n.away > 0 &&
                        r->strategy.unreachable != UNREACHABLE_FAIL,
@@ -312,8 +313,7 @@ void tally(struct rollout *r, const struct fleet *fleet, int64_t now_ms,
         .is_opened = r->is_opened,
         .was_activated = r->was_activated,
         .pauses_on_failure = r->strategy.on_failure == ON_FAILURE_PAUSE,
-        .is_lost = r->round.state == ROUND_LOST || is_any_stage_over(r, fleet) ||
-                   is_any_stage_deserted(r),
+        .is_lost = r->round.state == ROUND_LOST || view->is_lost,
         .is_late = !is_any_refusing(r),
         .is_vacant = r->round.state == ROUND_VACANT,
         .is_untested = is_untested(r, fleet),

@@ -85,6 +85,24 @@ static void judge_everyone_back(struct world *w, unsigned who, const struct roll
         }
 }
 
+/* No further stage is activated while the leader itself counts more failures in some stage, be it
+ * an earlier one, than that tolerates. */
+static void judge_activating(struct world *w, const struct rollout *own, const struct save *s)
+{
+    const struct rollout_row *r = database_rollout(&w->database, s->rollout);
+
+    if (s->kind != SAVE_DECISION || s->decision != DECISION_ACTIVATE)
+        return;
+    for (unsigned stage = 0; stage <= own->stage; stage++) {
+        uint64_t blamed = own->failed.words[0] | own->failing.words[0] | own->silent.words[0];
+
+        blamed &= own->stage_members[stage].words[0] & ~own->unfit.words[0];
+        if ((unsigned)__builtin_popcountll(blamed) > judge_budget(r, stage))
+            violated(w, "S11: rollout %llu activates stage %u, and stage %u is over its budget",
+                     (unsigned long long)r->id, own->stage, stage);
+    }
+}
+
 /* S11: nothing is opened or released while more checks of a stage are known to fail than it
  * tolerates; whoever may have been unfit before the change is counted apart. */
 void judge_asked(struct world *w, unsigned who, const struct save *s)
@@ -96,6 +114,7 @@ void judge_asked(struct world *w, unsigned who, const struct save *s)
                    (s->kind == SAVE_DECISION && s->decision == DECISION_FINALIZE);
 
     judge_turning(w, own, s);
+    judge_activating(w, own, s);
     if (s->kind == SAVE_END && s->to == PHASE_ROLLED_BACK &&
         w->coordinators[who].epoch == w->database.epoch)
         judge_everyone_back(w, who, r);

@@ -87,6 +87,71 @@ START_TEST(test_going_back_waits_for_nobody)
 }
 END_TEST
 
+/* Stage one is applied, and everybody of stage two is ready; another word of server 3 is on its
+ * way. */
+static void await_one_more_of_stage_two(void)
+{
+    pass_the_first_stage();
+    acks(ACK_READY, 0x7e, number());
+    sent(7);
+    sent(3);
+    ack(ACK_READY, 7, number());
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    activated_because = NULL;
+}
+
+/* The rows judge an ACTIVATE by its own stage alone: that another one failed is for the leader to
+ * know. */
+START_TEST(test_nothing_is_activated_once_the_check_of_a_stage_before_fails)
+{
+    await_one_more_of_stage_two();
+    pong(0, 2, true, false);
+    ck_assert_ptr_null(activated_because);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+START_TEST(test_nothing_is_activated_once_a_stage_before_failed)
+{
+    await_one_more_of_stage_two();
+    ack(ACK_FAILED, 0, 2);
+    ck_assert_ptr_null(activated_because);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+}
+END_TEST
+
+/* The time to get ready is up in the same moment: nobody of the stage is called late for that. */
+START_TEST(test_nothing_is_activated_in_time_once_a_stage_before_failed)
+{
+    load.strategy.stages[1].max_failed.count = 7;
+    pass_the_first_stage();
+    acks(ACK_READY, 0x3e, number());
+    sent(3);
+    now += 30000;
+    activated_because = NULL;
+    pong(0, 2, true, false);
+    ck_assert_ptr_null(activated_because);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ck_assert_str_eq(turned_because,
+                     "over the failure budget after activation: everyone goes back");
+    ck_assert_uint_eq(leader_rollout(l, 1)->silent.words[0], 0);
+}
+END_TEST
+
+START_TEST(test_a_pause_over_a_stage_before_decides_nothing)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    await_one_more_of_stage_two();
+    pong(0, 2, true, false);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    ack(ACK_READY, 3, number());
+    command(ROLLOUT_ACTION_RESUME);
+    ck_assert_ptr_null(activated_because);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+}
+END_TEST
+
 /* An agent that cannot obey yet answers with a digest: it is told again, not as fast as it says so.
  */
 START_TEST(test_a_digest_does_not_go_round)
@@ -126,6 +191,10 @@ int main(void)
         test_what_the_database_does_not_take_counts_for_nothing,
         test_words_of_others_hold_nobody_up,
         test_going_back_waits_for_nobody,
+        test_nothing_is_activated_once_the_check_of_a_stage_before_fails,
+        test_nothing_is_activated_once_a_stage_before_failed,
+        test_nothing_is_activated_in_time_once_a_stage_before_failed,
+        test_a_pause_over_a_stage_before_decides_nothing,
         test_a_digest_does_not_go_round,
     };
 
