@@ -29,6 +29,7 @@
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS 500
 #define SAY_EVERY_MS 10000
+#define LEFT_OUT_MAX 32 /* of one gathering; then it is looked no further for what is at fault */
 
 struct writer {
     const char *conninfo;
@@ -41,6 +42,7 @@ struct writer {
     bool is_writing;
     uint64_t seq; /* of the newest transaction (fence.h) */
     uint64_t refused; /* the rollout whose save was refused last, and none was taken since */
+    unsigned left_out; /* of what was gathered last: pieces that the database refuses */
 };
 
 /* ---------------------------------------------------------------- results */
@@ -95,12 +97,18 @@ static void close_connection(struct writer *w)
     pg_close(old);
 }
 
+/* After a failover every connection leaves the server that was demoted, an idle one too. */
+static void leave_if_broken(struct writer *w)
+{
+    if (w->pg && pg_is_broken(w->pg))
+        close_connection(w);
+}
+
 static int keep_connected(struct writer *w, struct err *e)
 {
     struct pg *pg;
 
-    if (w->pg && pg_is_broken(w->pg))
-        close_connection(w);
+    leave_if_broken(w);
     if (w->pg)
         return 0;
     if (pg_open(w->conninfo, "lockstepd writer", &pg, e))
@@ -305,6 +313,7 @@ static int write_halves(struct writer *w, struct gathering *one, struct err *e)
  * server may say it again. */
 static void hand_back_refused(struct writer *w, struct gathering *one, const struct err *reason)
 {
+    w->left_out++;
     log_error("the database refuses what was heard; it is left out", "reason", reason->text);
     for (size_t i = 0; i < one->batch_count; i++)
         ack_batch_forget(one->batches[i]);
@@ -321,7 +330,7 @@ static int write_by_itself(struct writer *w, struct gathering *one, struct err *
         return 0;
     if (e->kind == ERR_FENCED || is_passing(w, e))
         return -1;
-    if (one->batch_count == 1 && one->batches[0]->count > 1)
+    if (one->batch_count == 1 && one->batches[0]->count > 1 && w->left_out < LEFT_OUT_MAX)
         return write_halves(w, one, e);
     hand_back_refused(w, one, e);
     return 0;
@@ -332,6 +341,7 @@ static int write_apart(struct writer *w, struct gathering *g, struct err *e)
 {
     struct gathering one;
 
+    w->left_out = 0;
     while (gathering_split(g, &one)) {
         int rc = write_by_itself(w, &one, e);
 
@@ -399,31 +409,42 @@ static int end_barely(struct writer *w, struct gathering *g, struct err *e)
     return 0;
 }
 
+/* One transaction, and what becomes of it. */
+static void write_and_tell(struct writer *w, struct gathering *g)
+{
+    struct err e = { 0 };
+    int rc = write_one(w, g, &e);
+    bool is_refused = rc && e.kind != ERR_FENCED && !is_passing(w, &e);
+
+    if (rc == 0 && g->save && w->refused == g->save->save.rollout)
+        w->refused = 0;
+    if (is_refused && g->save)
+        stop_rollout(w, g, &e);
+    else if (is_refused)
+        rc = g->end ? end_barely(w, g, &e) : write_apart(w, g, &e);
+    if (rc)
+        fail(w, g->fence.epoch, &e);
+}
+
 static void *run(void *arg)
 {
     struct writer *w = arg;
     struct gathering g;
-    struct err e = { 0 };
+    struct err ignored;
+    enum writer_queue_news news;
 
     pulse_begin("writer");
-    (void)keep_connected(w, &e); /* a process may have no descriptor left when there is work */
-    while (writer_queue_gather(w->queue, &g)) {
-        bool is_refused;
-        int rc;
-
-        set_writing(w, true);
-        rc = write_one(w, &g, &e);
-        is_refused = rc && e.kind != ERR_FENCED && !is_passing(w, &e);
-        if (rc == 0 && g.save && w->refused == g.save->save.rollout)
-            w->refused = 0;
-        if (is_refused && g.save)
-            stop_rollout(w, &g, &e);
-        else if (is_refused)
-            rc = g.end ? end_barely(w, &g, &e) : write_apart(w, &g, &e);
-        if (rc)
-            fail(w, g.fence.epoch, &e);
-        gathering_fini(&g);
+    (void)keep_connected(w, &ignored); /* a process may have no descriptor left later */
+    while ((news = writer_queue_gather(w->queue, &g)) != WRITER_QUEUE_STOPPED) {
+        if (news == WRITER_QUEUE_IDLE) {
+            leave_if_broken(w);
+            continue;
+        }
+        set_writing(w, true); /* what is interrupted from here on was open at the last look */
+        if (writer_queue_is_open(w->queue, g.fence.epoch))
+            write_and_tell(w, &g);
         set_writing(w, false);
+        gathering_fini(&g);
     }
     close_connection(w);
     return NULL;

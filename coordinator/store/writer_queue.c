@@ -326,22 +326,11 @@ static void wait_for_more(struct writer_queue *q)
     pthread_mutex_lock(&q->lock);
 }
 
-bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
+/* Of what waits, which is not nothing: as much as may go together. */
+static void gather(struct writer_queue *q, struct gathering *out)
 {
     size_t weight = 0;
 
-    *out = (struct gathering){ 0 };
-    pthread_mutex_lock(&q->lock);
-    do { /* a new leadership may empty the queue meanwhile */
-        while (!q->first && !q->is_stopped)
-            pulse_wait(&q->changed, &q->lock);
-        if (!q->is_stopped)
-            wait_for_more(q);
-    } while (!q->first && !q->is_stopped);
-    if (q->is_stopped) {
-        pthread_mutex_unlock(&q->lock);
-        return false;
-    }
     out->fence = q->fence;
     do {
         struct item *item = unlink_first(q);
@@ -350,10 +339,28 @@ bool writer_queue_gather(struct writer_queue *q, struct gathering *out)
         free_item(item);
     } while (!out->save && !out->end && weight < GATHER_MAX && q->first &&
              q->first->kind != ITEM_SAVE && q->first->kind != ITEM_END);
-    pthread_mutex_unlock(&q->lock);
     out->is_large = weight >= GATHER_LARGE;
     q->was_bulk = weight >= BULK;
-    return true;
+}
+
+enum writer_queue_news writer_queue_gather(struct writer_queue *q, struct gathering *out)
+{
+    enum writer_queue_news news = WRITER_QUEUE_IDLE;
+
+    *out = (struct gathering){ 0 };
+    pthread_mutex_lock(&q->lock);
+    if (!q->first && !q->is_stopped)
+        pulse_wait(&q->changed, &q->lock);
+    if (q->first && !q->is_stopped)
+        wait_for_more(q); /* a new leadership may empty the queue meanwhile */
+    if (q->is_stopped) {
+        news = WRITER_QUEUE_STOPPED;
+    } else if (q->first) {
+        gather(q, out);
+        news = WRITER_QUEUE_GATHERED;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return news;
 }
 
 /* Is the place among so many? Else it is counted on from behind them. */

@@ -51,8 +51,13 @@ void writer_queue_close_any(struct writer_queue *q);
 /* Is it still this leadership's, and is there somebody to write for? */
 bool writer_queue_is_open(struct writer_queue *q, uint64_t epoch);
 void writer_queue_stop(struct writer_queue *q);
-/* Waits for something to do. false: stopped. */
-bool writer_queue_gather(struct writer_queue *q, struct gathering *out);
+/* Waits for something to do, for a second or so. */
+enum writer_queue_news {
+    WRITER_QUEUE_GATHERED, /* *out is the caller's */
+    WRITER_QUEUE_IDLE,
+    WRITER_QUEUE_STOPPED,
+};
+enum writer_queue_news writer_queue_gather(struct writer_queue *q, struct gathering *out);
 
 /* All take what they are given. */
 void writer_queue_save(struct writer_queue *q, struct save_request *request);
