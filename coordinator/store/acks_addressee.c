@@ -53,16 +53,18 @@ static void line_up(struct ack_batch *const *batches, size_t batch_count,
 
 /* A member answers the attempts that asked it, and what was decided about them. An abort ends every
  * attempt of its rollout, whichever its number names. FINALIZE and REASSERT are for whoever belongs
- * to one of their scopes. */
+ * to one of their scopes. The newest attempt of a member asked it, also where a leader that is not
+ * upgraded yet keeps no list. */
 #define ADDRESSED                                                                                  \
     "WITH a AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[])"      \
     " WITH ORDINALITY AS u (server_id, number, is_abort, place))"                                  \
     " SELECT a.place FROM a JOIN attempt AS t ON t.number = a.number JOIN member AS m"             \
     " ON m.rollout_id = t.rollout_id AND m.server_id = a.server_id"                                \
-    " WHERE a.is_abort = 1 OR t.number = ANY (m.asked)"                                            \
+    " WHERE a.is_abort = 1 OR t.number = ANY (m.asked || m.attempt_number)"                        \
     " UNION ALL SELECT a.place FROM a JOIN decision AS d ON d.dseq = a.number JOIN member AS m"    \
     " ON m.rollout_id = d.rollout_id AND m.server_id = a.server_id"                                \
-    " WHERE d.kind = 'rollback' OR (d.kind = 'activate' AND d.attempt_number = ANY (m.asked))"     \
+    " WHERE d.kind = 'rollback'"                                                                   \
+    " OR (d.kind = 'activate' AND d.attempt_number = ANY (m.asked || m.attempt_number))"           \
     " UNION ALL SELECT a.place FROM a JOIN decision AS d ON d.dseq = a.number"                     \
     " WHERE d.kind IN ('finalize', 'reassert') AND EXISTS (SELECT 1 FROM decision_scope AS s"      \
     " JOIN server_scope AS v USING (scope_id) WHERE s.dseq = d.dseq AND v.server_id = a.server_id)"
