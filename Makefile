@@ -10,8 +10,9 @@ endif
 DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicrohttpd-dev libgnutls28-dev \
        libcurl4-openssl-dev libssl-dev libyaml-dev libinih-dev liblmdb-dev libpcre2-dev libzstd-dev \
        libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx haproxy hey \
-       curl json-schema-test-suite ca-certificates openssl pkg-config python3-jsonschema libfaketime
-DEPS_ALL = strace wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck shellcheck g++ mandoc
+       curl json-schema-test-suite ca-certificates openssl pkg-config python3-jsonschema libfaketime \
+       shellcheck mandoc
+DEPS_ALL = strace wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck g++
 # Whoever has an npm from elsewhere keeps it.
 DEPS_ALL += $(if $(shell command -v npm),,npm)
 

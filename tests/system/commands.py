@@ -206,7 +206,7 @@ def core_of(argv, ready=None):
     wait_until(lambda: ready is None or (os.path.exists("said") and ready in read("said")), f"{argv[0]} says {ready}")
     time.sleep(0.5)
     limit = re.search(r"Max core file size +(\S+)", read(f"/proc/{pid}/limits")).group(1)
-    is_others = os.stat(f"/proc/{pid}").st_uid != os.geteuid()
+    is_others = os.stat(f"/proc/{pid}/status").st_uid != os.geteuid()
     os.kill(pid, signal.SIGABRT)
     status = os.waitpid(pid, 0)[1]
     equal(os.WTERMSIG(status), signal.SIGABRT, "how it ended")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from kit import BUILD, PG_BIN, Postgres, Process, check, contains, equal, free_port, need_program, read, wait_until, write
+from kit import BUILD, PG_BIN, Postgres, Process, check, contains, equal, free_port, need_mounts, need_program, read, wait_until, write
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
@@ -210,6 +210,7 @@ def test_check_settings(world):
 
 def test_default_file(world):
     """without --config it reads /etc/lockstep/lockstepd.ini when it is there, and says so"""
+    need_mounts()
     os.makedirs(f"{world.folder}/etc")
     write(f"{world.folder}/etc/lockstepd.ini", "[http]\nlisten = nowhere\n")
     # A name space of its own, in which /etc has another folder.

@@ -45,6 +45,13 @@ def need_program(*names):
     return found
 
 
+def need_mounts():
+    """A name space of mounts of one's own."""
+    done = subprocess.run(["unshare", "-rm", "true"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise NotRun(f"no mounts may be made here: {done.stderr.strip()}")
+
+
 def check(fact, sentence):
     if not fact:
         raise Failed(sentence)

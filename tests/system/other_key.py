@@ -1,4 +1,5 @@
 """other_key.py - a coordinator whose key for secrets is not the one of the database's: said, not ready, and nothing is wrapped by it."""
+import os
 import shutil
 import subprocess
 
@@ -65,6 +66,7 @@ def test_nothing_is_wrapped_by_it(world):
 def test_with_the_key_it_is_ready(world):
     """when its file gets the others' keys it is ready and writes, without a restart; one more newest key is no other keyring"""
     other = world.coordinators[1]
+    os.remove(f"{world.folder}/other.key")  # nobody may write it
     shutil.copy(f"{world.folder}/secrets.key", f"{world.folder}/other.key")
     equal(lockstepd(other, "new-secret-key").returncode, 0, "a newest key of its own")
     wait_until(other.is_ready, lambda: f"ready: {ready(other)}")
