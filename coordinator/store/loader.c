@@ -214,7 +214,7 @@ static void insist(struct loader *l, struct pg **pg, const struct task *t)
     }
 }
 
-/* A process may have no descriptor left when there is work. If it fails now, the work tries again. */
+/* A process may have no descriptor left when there is work. If this fails, the work tries again. */
 static void connect_early(const struct loader *l, struct pg **pg)
 {
     struct err e = { 0 };
