@@ -144,6 +144,15 @@ void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
     tally(r, &l->fleet, now_ms, l->limits.rollback_timeout_ms, chance, view, facts);
 }
 
+/* Some rule would fire; nearly every one leads to a save. */
+static bool would_step(const struct rollout *r, const struct round_view *view,
+                       const struct rollout_facts *facts)
+{
+    return (r->state == ROLLOUT_STAGING && round_would(&r->round, ROUND_EV_FACTS_CHANGED, view)) ||
+           rollout_would(r, ROLLOUT_EV_FACTS_CHANGED, facts);
+}
+
+/* Patience is for what is held up: it runs from the moment in which something would be decided. */
 void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct effects *out)
 {
@@ -151,15 +160,17 @@ void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
     struct rollout_facts facts;
 
     for (int i = 0; i < PUMP_MAX; i++) {
-        if (r->save_count || r->state == ROLLOUT_ENDED)
+        if (r->save_count == 0 && r->state != ROLLOUT_ENDED)
+            leader_look(l, r, now_ms, chance, &view, &facts);
+        if (r->save_count || r->state == ROLLOUT_ENDED || !would_step(r, &view, &facts)) {
+            r->patience_ms = 0;
             return;
-        leader_look(l, r, now_ms, chance, &view, &facts);
-        if (leader_is_awaiting(l, r, now_ms) && !facts.is_lost)
+        }
+        if (!facts.is_lost && leader_is_awaiting(l, r, now_ms, &r->patience_ms))
             return; /* going back waits for nobody, and no row stands against it */
         if (r->state == ROLLOUT_STAGING && leader_step_round(r, ROUND_EV_FACTS_CHANGED, &view, out))
             continue;
-        if (!leader_step_rollout(r, ROLLOUT_EV_FACTS_CHANGED, &facts, out))
-            return;
+        leader_step_rollout(r, ROLLOUT_EV_FACTS_CHANGED, &facts, out);
     }
     MUST(!"the rules of a rollout go round in a circle");
 }

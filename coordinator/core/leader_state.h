@@ -52,8 +52,10 @@ void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
 
 /* The same for every rollout whose facts this step changed. */
 void leader_pump_touched(struct leader *l, const struct leader_event *ev, struct effects *out);
-/* leader_unsaved.c. Something of this rollout's members is on its way, and may be waited for. */
-bool leader_is_awaiting(const struct leader *l, struct rollout *r, int64_t now_ms);
+/* leader_unsaved.c. Something of this rollout's members is on its way, and what is held up by that
+ * may wait: `patience_ms` is the end of that wait, 0 before it began. */
+bool leader_is_awaiting(const struct leader *l, const struct rollout *r, int64_t now_ms,
+                        int64_t *patience_ms);
 void leader_ack_sent(struct leader *l, const struct leader_event *ev);
 void leader_acks_saved(struct leader *l, const struct leader_event *ev, struct effects *out);
 /* leader_members.c */

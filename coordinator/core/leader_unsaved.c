@@ -3,15 +3,16 @@
 
 /* What is on its way is in the rows that a decision is judged by, and where the core knows nothing
  * of it yet the rows refuse the decision, which ends the leadership. Nobody waits for ever. */
-bool leader_is_awaiting(const struct leader *l, struct rollout *r, int64_t now_ms)
+bool leader_is_awaiting(const struct leader *l, const struct rollout *r, int64_t now_ms,
+                        int64_t *patience_ms)
 {
     if (bitset_count_both(&r->opened, &l->unsaved) == 0) {
-        r->patience_ms = 0;
+        *patience_ms = 0;
         return false;
     }
-    if (!r->patience_ms)
-        r->patience_ms = now_ms + ACKS_PATIENCE_MS;
-    return now_ms < r->patience_ms;
+    if (!*patience_ms)
+        *patience_ms = now_ms + ACKS_PATIENCE_MS;
+    return now_ms < *patience_ms;
 }
 
 /* A decision binds all frozen members: who got ready after it is told at once. */

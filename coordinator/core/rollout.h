@@ -154,7 +154,8 @@ struct rollout {
     struct bitset fresh;   /* READY came after the decision: told at once */
     struct bitset scratch; /* whom a retry would ask */
     bool is_touched;       /* this step changed its facts */
-    int64_t patience_ms;   /* until then it waits for acknowledgements on their way; 0: for none */
+    int64_t patience_ms;   /* a decision is held up until then by acknowledgements on their way;
+                            * 0: none is */
     uint64_t first_number; /* of the first attempt: nothing below it is of this rollout */
     uint64_t *asked;       /* per server: the newest attempt that asked it; 0: none */
     uint64_t *outcome;     /* per server: rank of the newest outcome or refusal; 0: none */

@@ -209,20 +209,31 @@ static void check(const struct round *r)
     MUST(IMPLIES(r->state == S(PREPARING) || r->state == S(DECIDING), !r->is_decided));
 }
 
+static const struct rule *match(const struct round *r, enum round_event event,
+                                const struct round_view *view)
+{
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+        if (rules[i].in == r->state && rules[i].on == event && rules[i].when(view))
+            return &rules[i];
+    return NULL;
+}
+
 const char *round_step(struct round *r, enum round_event event, const struct round_view *view,
                        struct effects *out)
 {
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-        const struct rule *rule = &rules[i];
+    const struct rule *rule = match(r, event, view);
 
-        if (rule->in != r->state || rule->on != event || !rule->when(view))
-            continue;
-        rule->act(r, view, out);
-        r->state = rule->to;
-        check(r);
-        return rule->because;
-    }
-    return NULL;
+    if (!rule)
+        return NULL;
+    rule->act(r, view, out);
+    r->state = rule->to;
+    check(r);
+    return rule->because;
+}
+
+bool round_would(const struct round *r, enum round_event event, const struct round_view *view)
+{
+    return match(r, event, view) != NULL;
 }
 
 const char *round_state_name(enum round_state state)

@@ -74,6 +74,9 @@ struct round_view {
 const char *round_step(struct round *r, enum round_event event, const struct round_view *view,
                        struct effects *out);
 
+/* Would a rule fire? */
+bool round_would(const struct round *r, enum round_event event, const struct round_view *view);
+
 /* The table, for the matrix and `make fsm`: row i, false behind the last. */
 struct rule_row {
     const char *in, *on, *when, *to, *action, *because;

@@ -87,6 +87,46 @@ START_TEST(test_going_back_waits_for_nobody)
 }
 END_TEST
 
+/* Other words come and go for longer than anybody waits, before there is anything to decide. */
+START_TEST(test_patience_is_for_the_decision_that_is_held_up)
+{
+    pair = true;
+    everybody_says_hello();
+    start();
+    for (int i = 0; i < 30; i++) {
+        sent(0);
+        sent(0);
+        ack(ACK_READY, 0, 1);
+        tick(100);
+    }
+    sent(1);
+    sent(1);
+    ack(ACK_READY, 1, 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    tick(ACKS_PATIENCE_MS - 1);
+    ck_assert_int_eq(round_state(), ROUND_PREPARING);
+    tick(1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
+/* Words that are still on their way when a decision is made hold the next one up as well. */
+START_TEST(test_every_decision_has_its_own_patience)
+{
+    load.strategy.stages[0].bake_ms = 5000;
+    await_one_more();
+    tick(ACKS_PATIENCE_MS);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    tick(ACKS_PATIENCE_MS);
+    acks(ACK_APPLIED, 0x01, 2);
+    sent(1);
+    acks(ACK_APPLIED, 0x02, 2);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    tick(ACKS_PATIENCE_MS);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+}
+END_TEST
+
 /* Stage one is applied, and everybody of stage two is ready; another word of server 3 is on its
  * way. */
 static void await_one_more_of_stage_two(void)
@@ -191,6 +231,8 @@ int main(void)
         test_what_the_database_does_not_take_counts_for_nothing,
         test_words_of_others_hold_nobody_up,
         test_going_back_waits_for_nobody,
+        test_patience_is_for_the_decision_that_is_held_up,
+        test_every_decision_has_its_own_patience,
         test_nothing_is_activated_once_the_check_of_a_stage_before_fails,
         test_nothing_is_activated_once_a_stage_before_failed,
         test_nothing_is_activated_in_time_once_a_stage_before_failed,
