@@ -153,7 +153,8 @@ enum command_verdict {
     COMMAND_NOT_ONE,  /* the event was no command */
     COMMAND_TAKEN,    /* a save with its id is on its way, and answers it */
     COMMAND_REPEATED, /* it is so already: answer with success */
-    COMMAND_LATER,    /* a save of this rollout is on its way: offer it again after SAVED */
+    COMMAND_LATER,    /* a save of this rollout, or what it is judged by, is on its way: offer it
+                       * again with the next tick */
     COMMAND_REFUSED,  /* wrong state; leader_allowed says what is possible */
     COMMAND_SPENT,    /* RETRY: the stage was tried ROLLOUT_ATTEMPTS_MAX times */
     COMMAND_NO_ROOM,  /* RETRY: no duty is left for another attempt */

@@ -36,6 +36,24 @@ static bool is_for_later(const struct rollout *r)
     return r->save_count > 0 || r->state == ROLLOUT_CHOOSING || r->state == ROLLOUT_ENDING;
 }
 
+/* What a promotion opens or releases is judged by the rows, like what a rule decides: it waits as
+ * long for what is on its way. It is offered again with every tick. A wait that nobody came back
+ * for was another command's, which was withdrawn. */
+static bool is_held_up(const struct leader *l, struct rollout *r, const struct leader_event *ev,
+                       const struct rollout_facts *facts)
+{
+    bool is_waiting;
+
+    if (ev->action != ROLLOUT_ACTION_PROMOTE || !rollout_would(r, ROLLOUT_EV_PROMOTE, facts))
+        return false;
+    if (ev->now_ms >= r->held_ms + ACKS_PATIENCE_MS)
+        r->held_ms = 0;
+    is_waiting = leader_is_awaiting(l, r, ev->now_ms, &r->held_ms);
+    if (!is_waiting)
+        r->held_ms = 0;
+    return is_waiting;
+}
+
 /* The clocks of the open round start over, and who was silent gets another chance. */
 static void resume_round(struct leader *l, struct rollout *r, const struct leader_event *ev,
                          struct effects *out)
@@ -66,6 +84,8 @@ enum command_verdict leader_command(struct leader *l, const struct leader_event 
     if (ev->action == ROLLOUT_ACTION_RETRY && leader_may_retry(l, r) != COMMAND_TAKEN)
         return leader_may_retry(l, r);
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
+    if (is_held_up(l, r, ev, &facts))
+        return COMMAND_LATER;
     r->command = ev->command;
     if (!leader_step_rollout(r, action_events[ev->action], &facts, out)) {
         r->command = 0;

@@ -156,6 +156,7 @@ struct rollout {
     bool is_touched;       /* this step changed its facts */
     int64_t patience_ms;   /* a decision is held up until then by acknowledgements on their way;
                             * 0: none is */
+    int64_t held_ms;       /* the same of a promotion */
     uint64_t first_number; /* of the first attempt: nothing below it is of this rollout */
     uint64_t *asked;       /* per server: the newest attempt that asked it; 0: none */
     uint64_t *outcome;     /* per server: rank of the newest outcome or refusal; 0: none */

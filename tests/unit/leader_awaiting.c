@@ -192,6 +192,80 @@ START_TEST(test_a_pause_over_a_stage_before_decides_nothing)
 }
 END_TEST
 
+/* Stage one bakes for long, and another word of its server is on its way. */
+static void bake_while_one_more_comes(void)
+{
+    load.strategy.stages[0].bake_ms = 60000;
+    pass_the_first_stage();
+    sent(0);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+}
+
+START_TEST(test_a_promotion_waits_for_what_is_on_its_way)
+{
+    bake_while_one_more_comes();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
+    tick(100);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    ack(ACK_APPLIED, 0, 2);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+}
+END_TEST
+
+START_TEST(test_what_is_on_its_way_may_stand_against_a_promotion)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    bake_while_one_more_comes();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
+    ack(ACK_FAILED, 0, 2);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_REFUSED);
+}
+END_TEST
+
+START_TEST(test_a_release_that_is_asked_for_waits_as_well)
+{
+    load.strategy.stage_count = 1;
+    load.strategy.stages[0].bake_ms = 60000;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0xff, 1);
+    acks(ACK_APPLIED, 0xff, 2);
+    sent(0);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+}
+END_TEST
+
+/* Offered with every tick while words come and go, it waits no longer than a decision does; and
+ * what is asked for much later has a wait of its own. */
+START_TEST(test_a_promotion_does_not_wait_for_ever)
+{
+    bake_while_one_more_comes();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
+    tick(5000);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
+        sent(0);
+        ack(ACK_APPLIED, 0, 2);
+        tick(100);
+    }
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_TAKEN);
+}
+END_TEST
+
+/* A retry is judged by no outcome, and going back by none either. */
+START_TEST(test_other_commands_wait_for_nobody)
+{
+    bake_while_one_more_comes();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PAUSE), COMMAND_TAKEN);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_REFUSED);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
+}
+END_TEST
+
 /* An agent that cannot obey yet answers with a digest: it is told again, not as fast as it says so.
  */
 START_TEST(test_a_digest_does_not_go_round)
@@ -237,6 +311,11 @@ int main(void)
         test_nothing_is_activated_once_a_stage_before_failed,
         test_nothing_is_activated_in_time_once_a_stage_before_failed,
         test_a_pause_over_a_stage_before_decides_nothing,
+        test_a_promotion_waits_for_what_is_on_its_way,
+        test_what_is_on_its_way_may_stand_against_a_promotion,
+        test_a_release_that_is_asked_for_waits_as_well,
+        test_a_promotion_does_not_wait_for_ever,
+        test_other_commands_wait_for_nobody,
         test_a_digest_does_not_go_round,
     };
 
