@@ -354,7 +354,7 @@ static void on_status(struct hearing *h, struct roster_server *s, const struct r
     size = wire_encode_answer(&body, h->body, sizeof(h->body));
     MUST(size > 0);
     edges_send_bytes(h->edges, s, WIRE_ANSWER, h->body, size);
-    leading_heard(h->leading, s, false, NULL, 0); /* what is owed is said again */
+    leading_asked(h->leading, s, status.attempt);
 }
 
 static void ping(struct hearing *h, const struct roster_server *s)

@@ -495,6 +495,13 @@ void leading_base_refused(struct leading *l, const struct roster_server *s, uint
     leading_step(l, &ev);
 }
 
+void leading_asked(struct leading *l, const struct roster_server *s, uint64_t attempt)
+{
+    struct leader_event ev = { .type = LEADER_ASKED, .server = s->index, .number = attempt };
+
+    leading_step(l, &ev);
+}
+
 void leading_left(struct leading *l, const struct roster_server *s)
 {
     struct leader_event ev = { .type = LEADER_LEFT, .server = s->index };

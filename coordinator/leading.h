@@ -35,6 +35,8 @@ void leading_heard(struct leading *l, const struct roster_server *s, bool is_hel
 void leading_polled(struct leading *l, const struct roster_server *s,
                     const struct heard_scope *heard, uint32_t count);
 void leading_base_refused(struct leading *l, const struct roster_server *s, uint64_t attempt);
+/* STATUS: what is owed of this attempt is said again; leading_fate is the answer. */
+void leading_asked(struct leading *l, const struct roster_server *s, uint64_t attempt);
 void leading_left(struct leading *l, const struct roster_server *s);
 enum attempt_fate leading_fate(const struct leading *l, uint64_t attempt);
 uint64_t leading_due(const struct leading *l, const struct roster_server *s, uint32_t scope);

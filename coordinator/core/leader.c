@@ -524,6 +524,9 @@ enum command_verdict leader_step(struct leader *l, const struct leader_event *ev
     case LEADER_BASE_REFUSED:
         on_base_refused(l, ev, out);
         break;
+    case LEADER_ASKED:
+        leader_asked(l, ev, out);
+        break;
     case LEADER_LEFT:
         fleet_left(&l->fleet, ev->server);
         break;

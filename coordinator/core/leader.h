@@ -71,6 +71,7 @@ struct ack {
     X(PONG_RECEIVED)   /* server, heard */                                                          \
     X(POLLED)          /* server, heard: whatever it is owed is wanted now */                       \
     X(BASE_REFUSED)    /* server, number: not on the base of this attempt; not recorded */          \
+    X(ASKED)           /* server, number: STATUS of this attempt; what it is owed is wanted now */  \
     X(LEFT)            /* server: BYE */                                                            \
     X(ENROLLED)        /* server */                                                                 \
     X(REVOKED)         /* server: revoked, excluded or forgotten */                                 \

@@ -1,4 +1,4 @@
-/* leader_hear.c - what a digest tells a leader: slots, decisions obeyed, local checks. */
+/* leader_hear.c - what digests tell a leader, and questions: slots, decisions obeyed, checks. */
 #include "coordinator/core/leader_state.h"
 
 static void note(struct bitset *set, uint32_t server, bool is_in)
@@ -74,4 +74,23 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
         if (is_unready(l, r, server, h))
             bitset_remove(&r->round.ready, server);
     }
+}
+
+/* Whoever is told "decided" is told what was decided, too: all that it is owed where the attempt
+ * was about, since another decision may have followed. What its digests were answered with is
+ * something else. */
+void leader_asked(struct leader *l, const struct leader_event *ev, struct effects *out)
+{
+    const struct duty *first = delivery_find_attempt(&l->delivery, ev->number), *duty = first;
+    uint32_t scopes[ROLLOUT_SCOPES_MAX], count = 0;
+
+    if (!first || !bitset_has(&l->fleet.enrolled, ev->server))
+        return;
+    do {
+        scopes[count++] = duty->scope;
+        duty = &l->delivery.duties[duty->sibling];
+    } while (duty != first && count < ROLLOUT_SCOPES_MAX);
+    bitset_clear(&l->one);
+    bitset_add(&l->one, ev->server);
+    delivery_send_to(&l->delivery, &l->one, ev->server, scopes, count, out);
 }

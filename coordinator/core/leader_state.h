@@ -73,6 +73,8 @@ bool leader_step_rollout(struct rollout *r, enum rollout_event event,
                          const struct rollout_facts *facts, struct effects *out);
 /* What one scope of a digest tells. */
 void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h);
+/* A server that holds the slot of an attempt asks what became of it. */
+void leader_asked(struct leader *l, const struct leader_event *ev, struct effects *out);
 /* One acknowledgement that the database has recorded. */
 void leader_ack(struct leader *l, const struct ack *a);
 enum command_verdict leader_command(struct leader *l, const struct leader_event *ev,

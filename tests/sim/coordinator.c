@@ -464,17 +464,12 @@ static void answer_status(struct world *w, unsigned who, const struct message *m
 {
     struct coordinator *c = &w->coordinators[who];
     struct message answer = { .type = MESSAGE_ANSWER, .number = m->number };
-    const struct message *frame = NULL;
 
     answer.fate = leader_fate(c->leader, m->number);
     send(w, who, m->from, &answer);
-    for (unsigned i = 0; i < c->frame_count && answer.fate == ATTEMPT_DECIDED; i++)
-        if (c->frames[i].body.type == MESSAGE_DECISION && c->frames[i].body.attempt == m->number)
-            frame = &c->frames[i].body;
-    if (frame && entitled_to(w, m->from, frame)) {
-        answer = *frame;
-        send(w, who, m->from, &answer);
-    }
+    coordinator_step(w, who,
+                     &(struct leader_event){
+                         .type = LEADER_ASKED, .server = m->from, .number = m->number });
 }
 
 static void reject(struct world *w, unsigned who, const struct message *m)

@@ -1,4 +1,4 @@
-/* leader_awaiting.c - acknowledgements on their way into the database, and digests that go round. */
+/* leader_awaiting.c - acknowledgements on their way, and what digests and questions are told. */
 #include "tests/unit/leader_kit.h"
 
 static void sent(uint32_t server)
@@ -296,6 +296,61 @@ START_TEST(test_a_digest_does_not_go_round)
 }
 END_TEST
 
+static void ask(uint32_t server, uint64_t attempt)
+{
+    struct leader_event ev = event(LEADER_ASKED);
+
+    ev.server = server;
+    ev.number = attempt;
+    step(ev);
+}
+
+/* "Decided (the decision follows)": that is said with every answer, however often is asked. */
+START_TEST(test_a_question_is_answered_with_the_decision)
+{
+    everybody_says_hello();
+    start();
+    ask(0, 1);
+    ck_assert_uint_eq(sends[SEND_DECISION], 0);
+    ack(ACK_READY, 0, 1);
+    sends[SEND_DECISION] = 0;
+    now += 5;
+    for (unsigned i = 1; i <= 3; i++) {
+        ask(0, 1);
+        ck_assert_uint_eq(sends[SEND_DECISION], i);
+        ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
+    }
+    ask(5, 1); /* it was not asked, and is owed nothing */
+    ask(0, 99);
+    ck_assert_uint_eq(sends[SEND_DECISION], 3);
+    ack(ACK_APPLIED, 0, 2);
+    sends[SEND_DECISION] = 0;
+    ask(0, 1);
+    ck_assert_uint_eq(sends[SEND_DECISION], 0);
+}
+END_TEST
+
+/* It obeyed in one scope of two. */
+START_TEST(test_a_question_reaches_every_scope_of_the_attempt)
+{
+    static const uint32_t first = 0;
+    struct ack a = { .kind = ACK_APPLIED, .number = 2, .scopes = &first, .scope_count = 1 };
+    struct leader_event ev;
+
+    widen_to_two_scopes();
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    ev = event(LEADER_ACKS_SAVED);
+    ev.acks = &a;
+    ev.ack_count = 1;
+    step(ev);
+    sends[SEND_DECISION] = 0;
+    ask(0, 1);
+    ck_assert_uint_eq(sends[SEND_DECISION], 1);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const all[] = {
@@ -317,6 +372,8 @@ int main(void)
         test_a_promotion_does_not_wait_for_ever,
         test_other_commands_wait_for_nobody,
         test_a_digest_does_not_go_round,
+        test_a_question_is_answered_with_the_decision,
+        test_a_question_reaches_every_scope_of_the_attempt,
     };
 
     return run_all("leader_awaiting", all, sizeof(all) / sizeof(all[0]));
