@@ -61,6 +61,22 @@ static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet
     return false;
 }
 
+/* Whoever is late counts as a failure of its own stage, which with a retry may be an earlier one. */
+static bool is_any_stage_over_when_late(const struct rollout *r, const struct fleet *fleet)
+{
+    for (unsigned s = 0; r->is_opened && s <= r->stage; s++) {
+        const struct bitset *members = &r->stage_members[s];
+        uint32_t n = 0;
+
+        for (uint32_t w = 0; w < members->word_count; w++)
+            n += (uint32_t)__builtin_popcountll(
+                (failures(r, w) | (r->late.words[w] & ~r->unfit.words[w])) & members->words[w]);
+        if (n > allowed(r, s, fleet))
+            return true;
+    }
+    return false;
+}
+
 /* One of these failed or refused, whoever said retry since, and did not apply after that. */
 static bool has_failed_before(const struct rollout *r, const struct bitset *members)
 {
@@ -195,7 +211,8 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
         .is_complete = n.missing == 0 && n.ok > 0,
         .is_unanimous = n.ok > 0 && n.ok == bitset_count(&r->round.cohort),
         .is_late = is_late && n.blocking == 0,
-        .is_enough = n.ok > 0 && failed + n.late <= failed_max,
+        .is_enough = n.ok > 0 && failed + n.late <= failed_max &&
+                     !is_any_stage_over_when_late(r, fleet),
         .ok_count = n.ok,
         .failed_max = tolerated(r, r->stage, fleet),
         .unanswered = &r->unanswered,

@@ -87,6 +87,34 @@ START_TEST(test_going_back_waits_for_nobody)
 }
 END_TEST
 
+/* A retry asks a server of each stage again, and that of the first one says nothing in time: its
+ * own stage tolerates nobody, whatever the open one does. */
+START_TEST(test_who_is_late_counts_for_its_own_stage)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.stages[1].max_failed.count = 7;
+    load.strategy.stages[1].bake_ms = 60000;
+    pass_the_first_stage();
+    acks(ACK_READY, 0xfe, number());
+    acks(ACK_APPLIED, 0xfe, dseq);
+    ck_assert_int_eq(state(), ROLLOUT_BAKING);
+    ack(ACK_FAILED, 5, dseq);
+    ack(ACK_FAILED, 0, 2);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_rollout(l, 1)->round.cohort.words[0], 0x21);
+    ack(ACK_READY, 5, number());
+    activated_because = NULL;
+    for (int i = 0; i < 31; i++) {
+        now += 1000;
+        pong(0, 2, false, false);
+        tick(0);
+    }
+    ck_assert_ptr_null(activated_because);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+}
+END_TEST
+
 /* Other words come and go for longer than anybody waits, before there is anything to decide. */
 START_TEST(test_patience_is_for_the_decision_that_is_held_up)
 {
@@ -360,6 +388,7 @@ int main(void)
         test_what_the_database_does_not_take_counts_for_nothing,
         test_words_of_others_hold_nobody_up,
         test_going_back_waits_for_nobody,
+        test_who_is_late_counts_for_its_own_stage,
         test_patience_is_for_the_decision_that_is_held_up,
         test_every_decision_has_its_own_patience,
         test_nothing_is_activated_once_the_check_of_a_stage_before_fails,
