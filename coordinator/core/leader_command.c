@@ -54,7 +54,10 @@ static bool is_held_up(const struct leader *l, struct rollout *r, const struct l
     return is_waiting;
 }
 
-/* The clocks of the open round start over, and who was silent gets another chance. */
+/* The clocks of the open round start over, and who was silent gets another chance. Where nobody of
+ * the stage is there, the pause said so, and that nobody tested the change: the stage may be passed
+ * over. After a takeover nobody knows what the pause said, and a person who resumes is not asked the
+ * same once more. */
 static void resume_round(struct leader *l, struct rollout *r, const struct leader_event *ev,
                          struct effects *out)
 {
@@ -66,6 +69,9 @@ static void resume_round(struct leader *l, struct rollout *r, const struct leade
     bitset_subtract(&r->silent, &r->round.cohort);
     leader_look(l, r, ev->now_ms, ev->chance, &view, &facts);
     leader_step_round(r, ROUND_EV_RESUMED, &view, out);
+    r->may_be_untested = r->round.state == ROUND_VACANT || r->round.state == ROUND_PASSED ||
+                         (r->was_found_paused && view.is_vacant);
+    r->was_found_paused = false;
 }
 
 enum command_verdict leader_command(struct leader *l, const struct leader_event *ev,

@@ -193,6 +193,7 @@ static void restore(struct leader *l, struct rollout *r, const struct rollout_lo
     r->is_opened = load->is_opened;
     r->stage = load->stage;
     r->was_activated = load->was_activated;
+    r->was_found_paused = load->is_paused;
     r->decision_number = load->decision_number;
     r->round.state = round_state_of(load);
     r->round.attempt = load->attempt;

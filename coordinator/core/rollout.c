@@ -39,7 +39,7 @@ static bool is_lost(const struct rollout_facts *f)
 
 static bool is_passed(const struct rollout_facts *f)
 {
-    return f->is_passed && !f->is_lost;
+    return f->is_passed && !f->is_lost && !f->is_untested;
 }
 
 static bool is_vacant(const struct rollout_facts *f)
@@ -47,9 +47,10 @@ static bool is_vacant(const struct rollout_facts *f)
     return f->is_vacant && !f->is_lost && !f->is_paused;
 }
 
-static bool is_vacant_and_untested(const struct rollout_facts *f)
+/* Be it that nobody came, or that whoever was ready left after the decision. */
+static bool is_untested(const struct rollout_facts *f)
 {
-    return is_vacant(f) && f->is_untested;
+    return (f->is_vacant || f->is_passed) && f->is_untested && !f->is_lost && !f->is_paused;
 }
 
 static bool is_vacant_and_last(const struct rollout_facts *f)
@@ -188,6 +189,7 @@ static void save_attempt(struct rollout *r, uint32_t failed_max, const char *bec
     r->round.before = r->round.number;
     r->round.number = 0;
     r->round.is_decided = false;
+    r->may_be_untested = r->was_found_paused = false;
     bitset_clear(&r->round.ready);
     save(r,
          (struct save){ .kind = SAVE_ATTEMPT,
@@ -253,12 +255,15 @@ static void pause_for_the_late(struct rollout *r, const struct rollout_facts *f,
     save_pause(r, true, "too few servers answered in time: paused for a person to decide", out);
 }
 
+#define UNTESTED                                                                                   \
+    "nobody of the stage answered, so nobody tested the change: paused for a person to decide; "   \
+    "resume goes on without the stage"
+
+/* A retry that nobody is left for would be refused. */
 static void pause_for_a_test(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
-    (void)f;
-    save_pause(r, true,
-               "nobody of the stage answered, so nobody tested the change: paused for a person to "
-               "decide; resume goes on without the stage, retry asks its servers again", out);
+    save_pause(r, true, f->has_failures ? UNTESTED "; retry asks its servers again" : UNTESTED,
+               out);
 }
 
 static void pause_as_asked(struct rollout *r, const struct rollout_facts *f, struct effects *out)
@@ -267,10 +272,9 @@ static void pause_as_asked(struct rollout *r, const struct rollout_facts *f, str
     save_pause(r, true, "paused as asked", out);
 }
 
-/* Who resumes where nobody of the stage is there was told that the change is untested. */
 static void resume(struct rollout *r, const struct rollout_facts *f, struct effects *out)
 {
-    r->may_be_untested |= f->is_vacant;
+    (void)f;
     save_pause(r, false, "resumed as asked", out);
 }
 
@@ -335,12 +339,6 @@ static void save_finalize(struct rollout *r, const struct rollout_facts *f, stru
                                  "released one, and each server gets it when it answers"
                                : "all stages passed: the revision is the released one",
                   out);
-}
-
-static void promote_to_finalize(struct rollout *r, const struct rollout_facts *f,
-                                struct effects *out)
-{
-    save_finalize(r, f, out);
 }
 
 static void save_rollback(struct rollout *r, const struct rollout_facts *f, struct effects *out)
@@ -500,8 +498,8 @@ static const struct rule {
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_to_pause),         S(STAGING),      DO(pause_for_a_person),     "over the failure budget: paused for a person to decide" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_after_activation), S(REVERTING),    DO(save_rollback),          "over the failure budget after activation: everyone goes back" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_lost_for_good),         S(STOPPING),     DO(save_abort),             "over the failure budget before anything was activated" },
+    { S(STAGING),      E(FACTS_CHANGED), IF(is_untested),              S(STAGING),      DO(pause_for_a_test),       "nobody of the stage is there, and nobody tested the change: paused for a person" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_passed),                S(SETTLING),     DO(save_baking),            "the stage is applied" },
-    { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant_and_untested),   S(STAGING),      DO(pause_for_a_test),       "nobody of the stage is there, and nobody tested the change: paused for a person" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant_and_last),       S(RELEASING),    DO(save_finalize),          "nobody of the last stage is there: the release reaches them when they come" },
     { S(STAGING),      E(FACTS_CHANGED), IF(is_vacant),                S(CHOOSING),     DO(choose_next),            "nobody of the stage is there: it is passed over" },
     { S(STAGING),      E(PAUSE),         IF(is_running),               S(STAGING),      DO(pause_as_asked),         "paused as asked" },
@@ -519,7 +517,7 @@ static const struct rule {
     { S(BAKING),       E(FACTS_CHANGED), IF(is_baked),                 S(CHOOSING),     DO(choose_next),            "the stage is baked: choose the next stage's servers" },
     { S(BAKING),       E(PAUSE),         IF(is_running),               S(BAKING),       DO(pause_as_asked),         "paused as asked" },
     { S(BAKING),       E(RESUME),        IF(is_paused),                S(BAKING),       DO(resume),                 "resumed as asked" },
-    { S(BAKING),       E(PROMOTE),       IF(is_promotable_and_last),   S(RELEASING),    DO(promote_to_finalize),    "promoted as asked" },
+    { S(BAKING),       E(PROMOTE),       IF(is_promotable_and_last),   S(RELEASING),    DO(save_finalize),          "promoted as asked" },
     { S(BAKING),       E(PROMOTE),       IF(is_promotable),            S(CHOOSING),     DO(choose_next),            "promoted as asked" },
     { S(BAKING),       E(ROLLBACK),      IF(always),                   S(REVERTING),    DO(save_rollback_as_asked), "rolled back as asked" },
     { S(BAKING),       E(RETRY),         IF(has_failures),             S(STAGING),      DO(open_retry),             "the failed servers are asked again" },

@@ -131,7 +131,8 @@ struct rollout {
     bool is_opened;   /* some stage had a C1 */
     bool is_paused;
     bool is_promoted; /* every later bake and hold is passed over as well */
-    bool may_be_untested;     /* a person lets it go on although nobody of a stage was there */
+    bool may_be_untested;     /* a person lets it go on although nobody of this stage was there */
+    bool was_found_paused;    /* as it was loaded, and why it paused is not known since */
     bool was_activated;       /* some stage has an ACTIVATE decision */
     uint64_t decision_number; /* dseq of ROLLBACK or FINALIZE; 0 before */
     uint64_t command;         /* the next save answers it; 0: none */

@@ -62,6 +62,11 @@ static bool is_vacant(const struct round_view *v)
     return v->is_vacant && !v->is_paused;
 }
 
+static bool is_known_vacant(const struct round_view *v)
+{
+    return v->is_vacant && v->is_known_vacant;
+}
+
 /* Ready before the decision and away since: that may be the change's doing. Waiting harms nobody,
  * going on may, and nobody failed. */
 static bool is_waiting_for_all(const struct round_view *v)
@@ -186,6 +191,7 @@ static const struct rule {
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_vacant),           S(VACANT),     DO(nothing),           "nobody of the stage is there, and nobody said no" },
     { S(PREPARING),  E(FACTS_CHANGED), IF(may_decide_late),     S(DECIDING),   DO(decide_in_time),    IN_TIME },
     { S(PREPARING),  E(FACTS_CHANGED), IF(is_late_going_on),    S(LOST),       DO(nothing),           "not enough servers were ready in time" },
+    { S(PREPARING),  E(RESUMED),       IF(is_known_vacant),     S(VACANT),     DO(nothing),           "resumed, and still nobody of the stage is there" },
     { S(PREPARING),  E(RESUMED),       IF(always),              S(PREPARING),  DO(start_clock_again), "resumed: the time to get ready starts over" },
     { S(DECIDING),   E(SAVED),         IF(always),              S(ACTIVATING), DO(start_clock),       "the decision is durable: no way back" },
     { S(ACTIVATING), E(FACTS_CHANGED), IF(is_over_budget),      S(LOST),       DO(nothing),           "more servers failed than the budget allows" },

@@ -60,6 +60,7 @@ struct round_view {
     bool is_lost;        /* some opened stage is over its budget: the rollout turns, or pauses */
     bool is_complete;    /* everybody who is waited for answered, at least one of them well */
     bool is_unanimous;   /* every member answered well, nobody was passed over */
+    bool is_known_vacant; /* that may be what a leader before paused for: a person was told */
     bool is_vacant;      /* nobody is left, or nobody came in time, and nobody failed */
     bool is_deserted;    /* decided, nobody applied or failed, and all members are away */
     bool is_late;        /* the deadline passed, and nobody unreachable is waited for */

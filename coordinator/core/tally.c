@@ -206,6 +206,7 @@ static void view_round(struct rollout *r, const struct fleet *fleet, int64_t now
         .is_over_budget = failed > failed_max,
         .is_lost = is_any_stage_over(r, fleet) || is_any_stage_deserted(r),
         .is_vacant = is_vacant(r, &n, is_late),
+        .is_known_vacant = r->was_found_paused,
         .is_deserted = r->round.is_decided && n.ok + n.tried + n.waited == 0 && n.away > 0 &&
                        r->strategy.unreachable != UNREACHABLE_FAIL,
         .is_complete = n.missing == 0 && n.ok > 0,
@@ -307,7 +308,7 @@ static bool is_untested(const struct rollout *r, const struct fleet *fleet)
 {
     uint64_t there = 0;
 
-    if (r->may_be_untested || r->stage + 1 >= r->strategy.stage_count)
+    if (r->may_be_untested || r->strategy.is_eventual || r->stage + 1 >= r->strategy.stage_count)
         return false;
     for (uint32_t w = 0; w < r->opened.word_count; w++) {
         if (r->opened.words[w] & r->applied.words[w])

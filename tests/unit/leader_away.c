@@ -75,6 +75,124 @@ START_TEST(test_a_canary_that_is_back_is_asked)
 }
 END_TEST
 
+/* The resume asked it, and let nobody be passed over. */
+START_TEST(test_a_canary_that_came_back_and_left_is_no_test)
+{
+    only(0xfe);
+    start();
+    wait_out(0xfe, 31000);
+    hello(0, 0, 0);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    wait_out(0xfe, 61000);
+    expect_pause_for_a_test();
+}
+END_TEST
+
+/* A resume is about the stage that is passed over, not about the next one. */
+START_TEST(test_each_stage_that_nobody_tested_is_asked_about)
+{
+    load.strategy.stage_count = 3;
+    load.strategy.stages[2] = load.strategy.stages[1];
+    only(0xfc);
+    start();
+    wait_out(0xfc, 31000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    wait_out(0xfc, 31000);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 2);
+}
+END_TEST
+
+/* The next leader finds a rollout that is paused, and its stage with nobody there. */
+static void take_over_the_pause(enum phase phase, const struct member_load *member)
+{
+    free(memory);
+    memory = calloc(1, leader_size(&limits));
+    l = leader_init(memory, &limits, now);
+    leader_load_scope(l, 0);
+    for (uint32_t i = 0; i < SERVERS; i++) {
+        leader_load_server(l, i);
+        leader_load_member(l, i, 0);
+    }
+    load.is_opened = load.is_paused = true;
+    load.phase = phase;
+    load.attempt = 1;
+    load.first_number = load.attempt_number = 1;
+    load.members = member;
+    load.member_count = 1;
+    load.elapsed_ms = 31000;
+    ck_assert(leader_load_rollout(l, &load, now));
+}
+
+START_TEST(test_a_resume_after_a_takeover_is_taken_at_its_word)
+{
+    const struct member_load member = { .attempt_number = 1 };
+
+    only(0xfe);
+    start();
+    wait_out(0xfe, 31000);
+    expect_pause_for_a_test();
+    take_over_the_pause(PHASE_PREPARING, &member);
+    wait_out(0xfe, 40000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+    ck_assert(!leader_rollout(l, 1)->is_paused);
+}
+END_TEST
+
+/* Whoever paused it was told nothing of the kind. */
+START_TEST(test_a_pause_that_a_person_asked_for_says_nothing_of_a_test)
+{
+    only(0xfe);
+    start();
+    ck_assert_int_eq(command(ROLLOUT_ACTION_PAUSE), COMMAND_TAKEN);
+    wait_out(0xfe, 40000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    wait_out(0xfe, 31000);
+    expect_pause_for_a_test();
+}
+END_TEST
+
+/* Ready, decided, and gone before it applied: nobody ran the change. */
+START_TEST(test_a_decided_stage_whose_members_left_tested_nothing)
+{
+    everybody_says_hello();
+    start();
+    ack(ACK_READY, 0, 1);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+    revoke(0);
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+    ck_assert(leader_rollout(l, 1)->is_paused);
+    tick(5000);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 0);
+    ck_assert_int_eq(state(), ROLLOUT_STAGING);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
+    tick(100);
+    ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
+}
+END_TEST
+
+/* A retry that would be refused is not advised. */
+START_TEST(test_a_pause_advises_what_is_possible)
+{
+    everybody_says_hello();
+    start();
+    revoke(0);
+    expect_pause_for_a_test();
+    ck_assert_ptr_null(strstr(turned_because, "retry"));
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_REFUSED);
+    teardown();
+    setup();
+    only(0xfe);
+    start();
+    wait_out(0xfe, 31000);
+    ck_assert_ptr_nonnull(strstr(turned_because, "retry asks its servers again"));
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+}
+END_TEST
+
 START_TEST(test_an_untested_change_is_asked_again_or_taken_back)
 {
     only(0xfe);
@@ -303,6 +421,12 @@ int main(void)
     const TTest *const all[] = {
         test_a_stage_with_nobody_there_is_passed_over_when_a_person_says_so,
         test_a_canary_that_is_back_is_asked,
+        test_a_canary_that_came_back_and_left_is_no_test,
+        test_each_stage_that_nobody_tested_is_asked_about,
+        test_a_resume_after_a_takeover_is_taken_at_its_word,
+        test_a_pause_that_a_person_asked_for_says_nothing_of_a_test,
+        test_a_decided_stage_whose_members_left_tested_nothing,
+        test_a_pause_advises_what_is_possible,
         test_an_untested_change_is_asked_again_or_taken_back,
         test_stages_of_which_nobody_at_all_is_there_are_passed_over,
         test_a_tested_change_passes_over_who_is_away,
