@@ -94,9 +94,13 @@ START_TEST(test_who_is_late_counts_for_its_own_stage)
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stages[1].max_failed.count = 7;
     load.strategy.stages[1].bake_ms = 60000;
-    pass_the_first_stage();
-    acks(ACK_READY, 0xfe, number());
-    acks(ACK_APPLIED, 0xfe, dseq);
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    acks(ACK_APPLIED, 0x03, 2);
+    acks(ACK_READY, 0xfc, number());
+    acks(ACK_APPLIED, 0xfc, dseq);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
     ack(ACK_FAILED, 5, dseq);
     ack(ACK_FAILED, 0, 2);
