@@ -56,8 +56,8 @@ static bool is_held_up(const struct leader *l, struct rollout *r, const struct l
 
 /* The clocks of the open round start over, and who was silent gets another chance. Where nobody of
  * the stage is there, the pause said so, and that nobody tested the change: the stage may be passed
- * over. After a takeover nobody knows what the pause said, and a person who resumes is not asked the
- * same once more. */
+ * over. After a takeover nobody knows what the pause said, and a person who resumes is not asked
+ * the same once more. */
 static void resume_round(struct leader *l, struct rollout *r, const struct leader_event *ev,
                          struct effects *out)
 {
