@@ -61,7 +61,7 @@ static bool is_any_stage_over(const struct rollout *r, const struct fleet *fleet
     return false;
 }
 
-/* Whoever is late counts as a failure of its own stage, which with a retry may be an earlier one. */
+/* Whoever is late counts as a failure of its own stage: with a retry that may be an earlier one. */
 static bool is_any_stage_over_when_late(const struct rollout *r, const struct fleet *fleet)
 {
     for (unsigned s = 0; r->is_opened && s <= r->stage; s++) {
