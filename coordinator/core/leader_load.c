@@ -254,6 +254,7 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     if (kind == DECISION_ACTIVATE && bitset_is_empty(&duty->addressed))
         delivery_drop(&l->delivery, duty); /* all of them were asked again since */
     if (kind == DECISION_ROLLBACK) {
+        duty->is_kept = true; /* a server that lost its disk may obey it anew, and fail */
         bitset_copy(&l->scopes[scope].back, confirmed);
         bitset_clear(&l->scopes[scope].stuck);
     }

@@ -217,6 +217,21 @@ START_TEST(test_a_way_back_that_failed_outlives_its_leader)
 }
 END_TEST
 
+/* It confirmed, lost its disk, obeyed it anew, and it failed: rows tell of the first time alone. */
+START_TEST(test_a_way_back_that_fails_anew_is_tried_again)
+{
+    uint64_t word = 0x01;
+    struct bitset one = { &word, 1 };
+
+    ck_assert(leader_load_decision(l, 9, DECISION_ROLLBACK, 7, 0, 0, &one, &one));
+    leader_begin(l, now, 1, &out);
+    tick(200000);
+    ck_assert(leader_is_live(l, 9));
+    hello(0, 9, 0);
+    ck_assert_uint_ge(told_within(240, 0, 9, true), 2);
+}
+END_TEST
+
 START_TEST(test_a_scope_without_servers_completes_at_once)
 {
     load.scopes[0] = 1;
@@ -511,6 +526,7 @@ int main(void)
         test_a_way_back_is_kept_by_the_digest_that_says_it_failed,
         test_a_way_back_that_is_underway_outlives_its_rollout,
         test_a_way_back_that_failed_outlives_its_leader,
+        test_a_way_back_that_fails_anew_is_tried_again,
         test_a_scope_without_servers_completes_at_once,
         test_a_newcomer_gets_the_released_revision,
         test_a_server_that_cannot_go_back_fails_the_rollout,
