@@ -31,13 +31,13 @@ struct census {
 };
 
 /* Does the keyring open what the database holds? All of it, or at least something. */
-static bool compare(struct census *c, const struct rows *samples)
+static bool compare(struct census *c, struct pg *pg, const struct rows *samples)
 {
     struct err e = { 0 }, foreign;
     bool is_told = c->is_told;
 
     c->is_told = secret_keys_try(samples, c->keyring, &e) != 0;
-    c->is_foreign = c->is_told && secret_keys_are_foreign(samples, c->keyring, &foreign);
+    c->is_foreign = c->is_told && secret_keys_are_foreign(pg, c->keyring, &foreign) == 1;
     if (c->is_told && !is_told)
         log_error("secrets of the database cannot be opened here", "reason", e.text);
     return !c->is_told;
@@ -53,6 +53,8 @@ static void count(struct census *c)
     struct err e = { 0 };
     bool is_available = c->keyring && keyring_check(c->keyring, newest, &e) == 0;
 
+    if (!is_available)
+        c->is_foreign = false; /* nobody can say */
     if (pg_pool_take(c->pool, POOL_WAIT_MS, &pg, &e) < 0) {
         c->is_available = is_available;
         return;
@@ -65,9 +67,9 @@ static void count(struct census *c)
     }
     if (secret_keys_samples(pg, &samples, &e) != 0)
         samples = NULL;
-    pg_pool_give(c->pool, &pg);
     if (is_available && samples)
-        is_available = compare(c, samples);
+        is_available = compare(c, pg, samples);
+    pg_pool_give(c->pool, &pg);
     c->is_available = is_available;
 }
 

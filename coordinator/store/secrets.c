@@ -279,34 +279,41 @@ static bool opens_any(const struct rows *samples, struct keyring *keyring)
 }
 
 /* A Vault that does not answer is not another one: asked last. */
-bool secret_keys_are_foreign(const struct rows *samples, struct keyring *keyring, struct err *e)
+int secret_keys_are_foreign(struct pg *pg, struct keyring *keyring, struct err *e)
 {
+    SCOPED(rows_free) struct rows *samples = NULL;
     char newest[ENVELOPE_KEY_ID_SIZE];
-    struct err ignored;
 
-    if (rows_count(samples) == 0 || opens_any(samples, keyring) ||
-        keyring_check(keyring, newest, &ignored) != 0)
-        return false;
+    if (pg_query(pg,
+                 "SELECT digest, key_id, wrapped_key FROM (SELECT *, row_number() OVER"
+                 " (PARTITION BY key_id) AS place FROM (" DATA_KEYS ") k) n WHERE place <= 8",
+                 NULL, 0, &samples, e) != 0)
+        return -1;
+    if (rows_count(samples) == 0 || opens_any(samples, keyring))
+        return 0;
+    if (keyring_check(keyring, newest, e) != 0)
+        return -1;
     err_code(e, ERR_UNAVAILABLE, "secrets_unavailable",
              "[secrets] this coordinator wraps by %.100s, and opens nothing of what the database "
              "holds (wrapped by %.100s): give it the keys of the other coordinators, "
-             "then lockstepd check-secrets; what was lost for good goes by lockstep config destroy",
+             "then lockstepd check-secrets; what was lost for good goes by lockstep config destroy "
+             "and lockstep subscription delete",
              newest, rows_text(samples, rows_count(samples) - 1, 1));
-    return true;
+    return 1;
 }
 
 int secret_keys_compare(struct pg *pg, struct keyring *keyring, struct err *e)
 {
     SCOPED(rows_free) struct rows *any = NULL;
-    SCOPED(rows_free) struct rows *samples = NULL;
+    char newest[ENVELOPE_KEY_ID_SIZE];
 
     if (pg_query(pg, DATA_KEYS " LIMIT 1", NULL, 0, &any, e) != 0)
         return -1;
     if (rows_count(any) == 0 || opens_any(any, keyring))
         return 0; /* the usual case: all of them are not looked through */
-    if (secret_keys_samples(pg, &samples, e) != 0)
-        return -1;
-    return secret_keys_are_foreign(samples, keyring, e) ? -1 : 0;
+    if (keyring_check(keyring, newest, e) != 0)
+        return -1; /* asking more would only take as long again */
+    return secret_keys_are_foreign(pg, keyring, e) ? -1 : 0;
 }
 
 int secret_keys_replace(struct pg *pg, const struct secret_key *old,

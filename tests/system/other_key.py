@@ -73,3 +73,15 @@ def test_with_the_key_it_is_ready(world):
     equal(other.api("PUT", "/config/shop/prod/password", {"config_value": "z", "encrypt": True}).status, 200, "it writes")
     equal(world.coordinators[0].is_ready(), True, "who lacks only the newest one is ready still")
     equal(lockstepd(world.coordinators[0], "check-secrets").returncode, 1, "and is told")
+
+
+def test_damaged_keys(world):
+    """some data keys are damaged at rest: that is no other keyring; what is whole is read, written and ready"""
+    for i in range(3):
+        world.ok("PUT", f"/config/shop/prod/more{i}", {"config_value": f"x{i}", "encrypt": True})
+    world.postgres.sql("""UPDATE secret_key SET wrapped_key = set_byte(wrapped_key, length(wrapped_key) - 1, get_byte(wrapped_key, length(wrapped_key) - 1) # 1)
+        WHERE digest IN (SELECT digest FROM secret_key ORDER BY digest LIMIT 2)""")
+    first = world.coordinators[0]
+    wait_until(lambda: available(first) == ["0"], lambda: f"the metric says so: {available(first)}")
+    equal(first.is_ready(), True, "it is ready")
+    equal(first.api("PUT", "/config/shop/prod/more3", {"config_value": "y", "encrypt": True}).status, 201, "it writes")

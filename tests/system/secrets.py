@@ -414,17 +414,22 @@ def test_command_line(world):
 
 def test_vault(world):
     """with a Vault: sealed, read, and rewrapped; while it is away secrets say so, and what another key wrapped says that"""
-    vault = Vault()
+    vault, world = Vault(), World("vaulted")
+    world.postgres.start()
+    world.postgres.sql("CREATE DATABASE lockstep", "postgres")
     write(f"{world.folder}/vault.token", f"{TOKEN}\n", 0o600)
     c = world.add_coordinator("vaulted", f"[secrets]\nprovider = vault\nvault_url = {vault.url}\nvault_key = lockstep\n"
                                          f"vault_token_file = {world.folder}/vault.token\nvault_timeout = 1s\n").start()
-    ask = lambda method, path, body=None: c.api(method, f"/config/{path}", body, token=world.reader)
+    world.token = world.bootstrap_token("tests")
+    ask = lambda method, path, body=None: c.api(method, f"/config/{path}", body)
     try:
         equal(ask("POST", "vault/prod", {"set": {f"k{n}": {"config_value": f"{PLAIN}-{n}", "encrypt": True} for n in range(3)}}).status, 201, "status")
         equal(ask("GET", "vault/prod/k1?revision=head&raw=1").raw.decode(), f"{PLAIN}-1", "the value")
         equal(ask("PUT", "vault/prod/k1", {"config_value": f"{PLAIN}-1"})["changed"], False, "the same value")
         equal(len([i for i in ask("GET", "vault/prod?revision=head")["configs"] if i["config_value"].startswith(PLAIN)]), 3, "the whole")
-        problem(ask("GET", "shop/prod/db.password?revision=head"), 503, "secrets_unavailable", "file:")
+        world.postgres.sql("""UPDATE secret_key SET key_id = 'file:elsewhere' WHERE digest = (SELECT secret FROM config_version
+            WHERE key = 'k0' AND secret IS NOT NULL ORDER BY version DESC LIMIT 1)""")
+        problem(ask("GET", "vault/prod/k0?revision=head"), 503, "secrets_unavailable", "file:")
         done = subprocess.run([f"{BUILD}/lockstepd", "--config", c.settings, "rewrap"], capture_output=True, text=True, timeout=60, check=False)
         equal(done.returncode, 1, "other keys are not its own")
         contains(done.stderr, "stays as it is", "still wrapped by older keys")
@@ -433,8 +438,7 @@ def test_vault(world):
     problem(ask("GET", "vault/prod/k1?revision=head"), 503, "secrets_unavailable", vault.url)
     problem(ask("PUT", "vault/prod/k1", {"config_value": "other"}), 503, "secrets_unavailable")
     equal(ask("PUT", "vault/prod/plain", {"config_value": "1"}).status, 201, "a plain value")
-    c.process.stop()
-    world.coordinators.remove(c)
+    world.close()
 
 
 def test_nothing_in_the_clear(world):
