@@ -87,14 +87,12 @@ static int start_check(struct work *w, const struct agent_scope *scope, const st
                          &w->command, e);
 }
 
-/* Revision 0 where nothing lay before Lockstep is no configuration that a check was written for. */
-static bool is_checked(const struct agent *a, const struct agent_scope *scope,
-                       const struct target *t)
+/* Revision 0 where nothing lay before Lockstep is no configuration that a check was written for, or
+ * that a reload has to take. */
+static bool is_nothing(const struct agent *a, const struct target *t)
 {
-    if (!scope->check)
-        return false;
-    return !hash_is_zero(&t->content.hash) || t->content.revision > 0 ||
-           files_have_originals(scope, a->settings->state_dir);
+    return hash_is_zero(&t->content.hash) && t->content.revision == 0 &&
+           !files_have_originals(agent_scope(a, t->scope), a->settings->state_dir);
 }
 
 static void check_next(struct agent *a, struct work *w)
@@ -106,7 +104,7 @@ static void check_next(struct agent *a, struct work *w)
         const struct target *t = &w->targets[w->at];
         const struct agent_scope *scope = agent_scope(a, t->scope);
 
-        if (!is_checked(a, scope, t))
+        if (!scope->check || is_nothing(a, t))
             continue;
         w->attempts_left = scope->check_attempts;
         w->has_run = true;
@@ -229,8 +227,12 @@ static void reload_step(struct agent *a, struct work *w, int64_t now_ms)
         return;
     if (!command_succeeded(w->command)) {
         secrets_reason(a, t->scope, &t->content, w->command, "reload", reason, sizeof(reason));
-        fail(a, w, WIRE_STEP_RELOAD, reason);
-        return;
+        if (!is_nothing(a, t)) {
+            fail(a, w, WIRE_STEP_RELOAD, reason);
+            return;
+        }
+        log_warn("reload fails without any configuration, as before the first one", "scope",
+                 agent_scope(a, t->scope)->name, "reason", reason);
     }
     command_free(w->command);
     w->command = NULL;

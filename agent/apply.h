@@ -6,7 +6,8 @@
 
 /* Ends with agent_post(APPLIED). A revision without keys is a change like others. Revision 0 brings
  * the originals back, and reload runs, since the program may still use what was taken away; where
- * there were none nothing is checked: nobody said what it answers without any configuration. */
+ * there were none its failure is a word in the log, and nothing is checked: nobody said what the
+ * program does without any configuration. */
 void apply_begin(struct agent *a, const struct participant_effect *effect);
 void apply_step(struct agent *a, struct work *w, int64_t now_ms);
 

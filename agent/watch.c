@@ -62,8 +62,11 @@ static void start(struct agent *a, unsigned scope, int64_t now_ms)
     struct err e;
 
     w->next_ms = now_ms + s->check_interval_ms;
-    if (has_nothing_to_check(&a->durable[scope]))
+    if (has_nothing_to_check(&a->durable[scope])) {
+        if (w->is_failing)
+            judge(a, scope, false, ""); /* what it said last was of the candidate */
         return;
+    }
     w->every_ms = w->began_ms ? now_ms - w->began_ms : 0;
     w->began_ms = now_ms;
     if (agent_command(s, &a->durable[scope].active, s->check, NULL, s->check_timeout_ms,

@@ -17,9 +17,9 @@ static void begin(const char *original)
     kit_open(&kit, "");
     snprintf(ran, sizeof(ran), "%s/ran", kit.folder);
     snprintf(lines, sizeof(lines), "check_interval = 200ms\ncheck_attempts = 1\n"
-             "reload = echo reload $LOCKSTEP_REVISION >> %s\n"
+             "reload = echo reload $LOCKSTEP_REVISION >> %s; test ! -e %s/fails\n"
              "check = echo check $LOCKSTEP_REVISION >> %s; test -e %s -o -e %s/bare ||"
-             " { echo no file; exit 1; }", ran, ran, kit.file, kit.folder);
+             " { echo no file; exit 1; }", ran, kit.folder, ran, kit.file, kit.folder);
     kit_settle(&kit, lines);
     if (original)
         temp_write(kit.file, original, 0640);
@@ -33,12 +33,17 @@ static void end(void)
     kit_close(&kit);
 }
 
-static void allow_bare(void)
+static void mark(const char *name)
 {
     char path[KIT_PATH];
 
-    snprintf(path, sizeof(path), "%s/bare", kit.folder);
+    snprintf(path, sizeof(path), "%s/%s", kit.folder, name);
     temp_write(path, "", 0600);
+}
+
+static void allow_bare(void)
+{
+    mark("bare");
 }
 
 static unsigned times_run(const char *what)
@@ -122,6 +127,12 @@ START_TEST(test_no_keys_are_observed)
     kit_expect(&kit, WIRE_CHECK);
     ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);
     ck_assert(check.is_failing);
+    kit_decide(&kit, WIRE_FINALIZE, 30, 0, &none); /* what it said was of the candidate */
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_FINALIZED).outbox_id);
+    do {
+        kit_expect(&kit, WIRE_CHECK);
+        ck_assert_int_eq(wire_decode_check(kit.last.body, kit.last.body_size, &check, &e), 0);
+    } while (check.is_failing); /* said again meanwhile */
     end();
 }
 END_TEST
@@ -164,6 +175,21 @@ START_TEST(test_revision_0_of_nothing_is_reloaded_only)
 }
 END_TEST
 
+/* A program that needs its file refuses to reload without it, as before the first rollout. */
+START_TEST(test_revision_0_of_nothing_is_back_though_reload_fails)
+{
+    begin(NULL);
+    activate(10, &(struct version){ 0 }, &one);
+    kit_receipt(&kit, kit_expect_ack(&kit, WIRE_APPLIED).outbox_id);
+    mark("fails");
+    kit_decide(&kit, WIRE_ROLLBACK, 20, 0, NULL);
+    kit_expect_ack(&kit, WIRE_ROLLED_BACK);
+    ck_assert_uint_eq(times_run("reload 0"), 1);
+    ck_assert(temp_holds(kit.file, NULL));
+    end();
+}
+END_TEST
+
 START_TEST(test_revision_0_of_an_original_is_checked)
 {
     struct wire_ack ack;
@@ -192,6 +218,7 @@ int main(void)
     tcase_add_test(t, test_no_keys_are_observed);
     tcase_add_test(t, test_from_no_keys_is_reloaded_and_checked);
     tcase_add_test(t, test_revision_0_of_nothing_is_reloaded_only);
+    tcase_add_test(t, test_revision_0_of_nothing_is_back_though_reload_fails);
     tcase_add_test(t, test_revision_0_of_an_original_is_checked);
     suite_add_tcase(s, t);
     srunner_run_all(r, CK_NORMAL);
