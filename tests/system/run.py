@@ -130,7 +130,8 @@ class Run:
         counts = re.fullmatch(r"(\d+) passed, (\d+) failed(?:, (\d+) not run)?\n", last)
         if child.wait() in (0, 1) and counts:
             self.say(block[:-1])
-            return [int(n or 0) for n in counts.groups()]
+            found = [int(n or 0) for n in counts.groups()]
+            return found if any(found) or "TEST" in os.environ else (0, 1, 0)
         self.say([*block, f"{name}: ended without its counts\n"])
         return 0, 1, 0
 
