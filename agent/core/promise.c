@@ -154,6 +154,8 @@ void promise_confirm(struct promise *pr, const struct order *order, const struct
 void promise_decline(struct promise *pr, const struct order *order)
 {
     MUST(pr->outcome != OUTCOME_APPLYING);
+    if (!promise_is_newer(pr, order->gen, order->dseq))
+        return; /* it failed before, and what runs since is as good as it was */
     obey(pr, order);
     pr->outcome = order->kind == ORDER_ROLLBACK ? OUTCOME_BROKEN : OUTCOME_FAILED;
 }

@@ -132,11 +132,16 @@ void saves_confirmation(struct step *s)
 void saves_decline(struct step *s)
 {
     struct order order = order_of(s->task);
+    bool is_broken = false;
 
     tasks_overtake(s);
-    for (unsigned i = 0; i < s->task->target_count; i++)
-        promise_decline(tasks_promise(s, &s->task->targets[i]), &order);
-    save_ack(s, ACK_WORD_FAILED, order.kind == ORDER_ROLLBACK);
+    for (unsigned i = 0; i < s->task->target_count; i++) {
+        struct promise *pr = tasks_promise(s, &s->task->targets[i]);
+
+        promise_decline(pr, &order);
+        is_broken |= pr->outcome == OUTCOME_BROKEN;
+    }
+    save_ack(s, ACK_WORD_FAILED, is_broken);
 }
 
 void saves_way_back(struct step *s)

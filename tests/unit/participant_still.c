@@ -179,6 +179,28 @@ START_TEST(test_a_way_back_that_failed_is_taken_up_again)
 }
 END_TEST
 
+/* Nothing is half applied: that its content cannot be had now makes it no worse. */
+START_TEST(test_a_way_back_that_cannot_be_tried_again_is_no_worse)
+{
+    start();
+    released(1, 0);
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    ended(PARTICIPANT_STAGED, 1, true);
+    ended(PARTICIPANT_SAVED, 1, true);
+    ended(PARTICIPANT_APPLIED, 1, false);
+    ended(PARTICIPANT_SAVED, 1, true);
+    ended(PARTICIPANT_APPLIED, 1, true);
+    ended(PARTICIPANT_SAVED, 1, true);
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    staged(false);
+    expect_save(ACK_WORD_FAILED, 33);
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
+}
+END_TEST
+
 /* In A there is something to take back, which fails; in B nothing of the rollout was activated. The
  * answer about B comes before A is tried again, and with every further try. */
 START_TEST(test_what_fails_in_one_scope_hides_no_answer_of_another)
@@ -294,6 +316,7 @@ int main(void)
         test_a_way_back_is_for_whom_the_candidate_failed,
         test_an_older_way_back_that_was_declined_is_never_obeyed,
         test_a_way_back_that_failed_is_taken_up_again,
+        test_a_way_back_that_cannot_be_tried_again_is_no_worse,
         test_what_fails_in_one_scope_hides_no_answer_of_another,
         test_a_way_back_that_fails_leaves_what_was_good,
         test_a_way_back_is_looked_at_again_when_it_is_staged,
