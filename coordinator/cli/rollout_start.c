@@ -152,10 +152,26 @@ static size_t show_plan_stages(const struct cli *cli, const json_t *plan)
     return total;
 }
 
+/* The command that starts what the plan shows, but for its options. */
+static void add_start(const struct cli *cli, const json_t *plan, struct buffer *out)
+{
+    const char *strategy = command_option(&cli->line, "strategy");
+    size_t i;
+    json_t *change;
+
+    buffer_add_text(out, "lockstep rollout start");
+    json_array_foreach(json_object_get(plan, "changes"), i, change)
+        buffer_printf(out, " %s/%s@%lld", cli_text(change, "service"),
+                      cli_text(change, "environment"), cli_number(change, "to_revision"));
+    if (strategy)
+        buffer_printf(out, " -s %s", strategy);
+}
+
 /* A start would be refused for these. */
 static void show_rolled_back(const struct cli *cli, const json_t *plan)
 {
     const json_t *list = json_object_get(plan, "rolled_back");
+    SCOPED_BUFFER struct buffer start = { 0 };
     size_t i;
     json_t *one;
 
@@ -163,8 +179,9 @@ static void show_rolled_back(const struct cli *cli, const json_t *plan)
         printf("%s%s%s was rolled back with %s%s\n", i ? "" : "\n",
                tint_on(TINT_BAD, cli->out.is_colour), cli_text(one, "key"),
                cli_text(one, "rollout"), tint_off(TINT_BAD, cli->out.is_colour));
+    add_start(cli, plan, &start);
     if (json_array_size(list))
-        printf("to bring it again all the same: lockstep rollout start --include-rolled-back\n");
+        printf("to bring it again all the same: %s --include-rolled-back\n", start.data);
 }
 
 static bool is_away(const json_t *unreachable, const json_t *server)

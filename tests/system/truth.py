@@ -1,5 +1,6 @@
 """truth.py - what is said of rollouts is so: ends that are none, releases to nobody, ways back that fail."""
 import json
+import re
 
 from kit import Agent, World, contains, equal, read, wait_until, write
 
@@ -206,7 +207,11 @@ def test_what_is_refused_later_is_said_before(world):
     rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "hold": True}]})
     wait_until(lambda: world.rollout(rollout)["phase"] == "baking", "it holds")
     said(world, DONE, "rollout", "rollback", rollout, "--wait")
-    contains(said(world, DONE, "rollout", "plan", SCOPE, "-s", "fast"), f"v was rolled back with {rollout}", "lockstep rollout start --include-rolled-back")
+    text = said(world, DONE, "rollout", "plan", SCOPE, "-s", "fast")
+    contains(text, f"v was rolled back with {rollout}")
+    advice = re.search(r"lockstep (rollout start .* --include-rolled-back)", text)[1].split()
+    said(world, 0, *advice)
+    wait_until(lambda: world.ok("GET", "/rollouts?limit=1")["rollouts"][0]["state"] == "completed", "what was typed as printed brings it")
     for words in (("freeze", "set", "f", "-e", "prod", "-r", "x", "--until"), ("token", "create", "t", "--role", "viewer", "--expires")):
         contains(said(world, 7, *words, "soon"), f'{words[-1]}: "soon" is neither a duration', "nor a time")
     contains(said(world, 3, "config", "import", "/nonexistent"), "cannot open /nonexistent: No such file")
