@@ -30,14 +30,28 @@ struct census {
     _Atomic uint64_t secrets, destroyed, due;
 };
 
+/* Asked only where one of them did not open. */
+static bool is_foreign(struct census *c, struct err *e)
+{
+    SCOPED(rows_free) struct rows *several = NULL;
+    struct pg *pg;
+    int rc;
+
+    if (pg_pool_take(c->pool, POOL_WAIT_MS, &pg, e) < 0)
+        return false;
+    rc = secret_keys_several(pg, &several, e);
+    pg_pool_give(c->pool, &pg); /* a Vault may take its time */
+    return rc == 0 && secret_keys_are_foreign(several, c->keyring, e) == 1;
+}
+
 /* Does the keyring open what the database holds? All of it, or at least something. */
-static bool compare(struct census *c, struct pg *pg, const struct rows *samples)
+static bool compare(struct census *c, const struct rows *samples)
 {
     struct err e = { 0 }, foreign;
     bool is_told = c->is_told;
 
     c->is_told = secret_keys_try(samples, c->keyring, &e) != 0;
-    c->is_foreign = c->is_told && secret_keys_are_foreign(pg, c->keyring, &foreign) == 1;
+    c->is_foreign = c->is_told && is_foreign(c, &foreign);
     if (c->is_told && !is_told)
         log_error("secrets of the database cannot be opened here", "reason", e.text);
     return !c->is_told;
@@ -67,9 +81,9 @@ static void count(struct census *c)
     }
     if (secret_keys_samples(pg, &samples, &e) != 0)
         samples = NULL;
-    if (is_available && samples)
-        is_available = compare(c, pg, samples);
     pg_pool_give(c->pool, &pg);
+    if (is_available && samples)
+        is_available = compare(c, samples);
     c->is_available = is_available;
 }
 

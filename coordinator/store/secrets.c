@@ -278,17 +278,19 @@ static bool opens_any(const struct rows *samples, struct keyring *keyring)
     return false;
 }
 
-/* A Vault that does not answer is not another one: asked last. */
-int secret_keys_are_foreign(struct pg *pg, struct keyring *keyring, struct err *e)
+int secret_keys_several(struct pg *pg, struct rows **out, struct err *e)
 {
-    SCOPED(rows_free) struct rows *samples = NULL;
+    return pg_query(pg,
+                    "SELECT digest, key_id, wrapped_key FROM (SELECT *, row_number() OVER"
+                    " (PARTITION BY key_id) AS place FROM (" DATA_KEYS ") k) n WHERE place <= 8",
+                    NULL, 0, out, e);
+}
+
+/* A Vault that does not answer is not another one: asked last. */
+int secret_keys_are_foreign(const struct rows *samples, struct keyring *keyring, struct err *e)
+{
     char newest[ENVELOPE_KEY_ID_SIZE];
 
-    if (pg_query(pg,
-                 "SELECT digest, key_id, wrapped_key FROM (SELECT *, row_number() OVER"
-                 " (PARTITION BY key_id) AS place FROM (" DATA_KEYS ") k) n WHERE place <= 8",
-                 NULL, 0, &samples, e) != 0)
-        return -1;
     if (rows_count(samples) == 0 || opens_any(samples, keyring))
         return 0;
     if (keyring_check(keyring, newest, e) != 0)
@@ -305,6 +307,7 @@ int secret_keys_are_foreign(struct pg *pg, struct keyring *keyring, struct err *
 int secret_keys_compare(struct pg *pg, struct keyring *keyring, struct err *e)
 {
     SCOPED(rows_free) struct rows *any = NULL;
+    SCOPED(rows_free) struct rows *several = NULL;
     char newest[ENVELOPE_KEY_ID_SIZE];
 
     if (pg_query(pg, DATA_KEYS " LIMIT 1", NULL, 0, &any, e) != 0)
@@ -313,7 +316,9 @@ int secret_keys_compare(struct pg *pg, struct keyring *keyring, struct err *e)
         return 0; /* the usual case: all of them are not looked through */
     if (keyring_check(keyring, newest, e) != 0)
         return -1; /* asking more would only take as long again */
-    return secret_keys_are_foreign(pg, keyring, e) ? -1 : 0;
+    if (secret_keys_several(pg, &several, e) != 0)
+        return -1;
+    return secret_keys_are_foreign(several, keyring, e) ? -1 : 0;
 }
 
 int secret_keys_replace(struct pg *pg, const struct secret_key *old,

@@ -104,10 +104,13 @@ int secret_keys_samples(struct pg *pg, struct rows **out, struct err *e)
  * else. Asks the keyring; -1 names the key that it lacks. */
 int secret_keys_try(const struct rows *samples, struct keyring *keyring, struct err *e)
     __attribute__((warn_unused_result));
-/* 1: the keyring works, and opens none of several data keys of each key-encryption key: it is that
- * of another cluster, and what it wrapped here nobody else could read. *e says so. 0: it lacks an
- * older key at most, or some data keys are damaged. -1: nobody can say. */
-int secret_keys_are_foreign(struct pg *pg, struct keyring *keyring, struct err *e)
+/* The same with several data keys of each: one alone may be damaged. */
+int secret_keys_several(struct pg *pg, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+/* Of several. 1: the keyring works, and opens none of them: it is that of another cluster, and what
+ * it wrapped here nobody else could read. *e says so. 0: it lacks an older key at most, or some
+ * data keys are damaged. -1: nobody can say. Asks the keyring. */
+int secret_keys_are_foreign(const struct rows *several, struct keyring *keyring, struct err *e)
     __attribute__((warn_unused_result));
 /* Asked before anything is wrapped: -1 when it is another keyring (secrets_unavailable). Asks the
  * keyring, outside of transactions. */
