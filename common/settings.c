@@ -29,7 +29,6 @@ struct source {
     bool is_lost; /* what the keys below are about was a mistake itself: they are not judged */
     const struct settings_key *keys;
     size_t key_count;
-    bool *seen;
     void *into;
     settings_section_fn *other;
     struct err *e; /* the mistake that is being told */
@@ -201,6 +200,15 @@ static int unknown_key(struct source *s, const char *name)
     return fail(s, s->line, text.data);
 }
 
+static int set_before(struct source *s, const char *name, int line)
+{
+    char sentence[160];
+
+    snprintf(sentence, sizeof(sentence), "[%.60s] %.60s was set before, in line %d", s->section,
+             name, line);
+    return fail(s, s->line, sentence);
+}
+
 static int known_section(struct source *s, const char *name, const char *value)
 {
     size_t i = 0;
@@ -210,9 +218,8 @@ static int known_section(struct source *s, const char *name, const char *value)
         i++;
     if (i == s->key_count)
         return unknown_key(s, name);
-    if (s->seen[i])
-        return fail(s, s->line, "this key was set before in this file");
-    s->seen[i] = true;
+    if (s->report->lines[i])
+        return set_before(s, name, s->report->lines[i]);
     s->report->lines[i] = s->line;
     if (set_field(&s->keys[i], s->into, value, s->e) == 0)
         return 0;
@@ -384,10 +391,7 @@ static void load_file(const char *path, const struct settings_key *keys, size_t 
         settings_report_add(report, e.text);
         return;
     }
-    s.seen = calloc(key_count + 1, sizeof(*s.seen));
-    MUST(s.seen);
     parse(&s, text.data);
-    free(s.seen);
 }
 
 static void variable_name(const struct settings_key *key, const char *suffix,
