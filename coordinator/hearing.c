@@ -19,6 +19,8 @@
 #define SEEN_PARTS 10 /* in as many small pieces: acknowledgements wait in the same queue */
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
+_Static_assert(WIRE_SCOPES_MAX == HEARD_MAX, "one message tells of so many scopes");
+
 #define UNSAVED_ACKS_MAX 16
 
 /* An agent says a few things a second; one that floods takes no more of the loop than this. Pieces

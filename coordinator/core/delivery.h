@@ -30,7 +30,8 @@ struct duty {
     uint64_t attempt; /* ACTIVATE: its number; 0 else */
     uint32_t scope;
     bool is_settled; /* its rollout ended */
-    bool is_kept;    /* somebody left the scope without an answer, or failed, and may come back */
+    bool is_kept;    /* a ROLLBACK that outlives its answers: somebody left the scope without one,
+                        or failed; or it was loaded, and who lost its disk may obey it anew */
     struct bitset addressed, owed;
     struct bitset lent; /* what a SEND lends until the next step */
     bool is_owed;       /* somebody may be in `owed` */

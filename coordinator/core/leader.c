@@ -194,7 +194,8 @@ static void tell_heard(struct leader *l, const struct leader_event *ev, struct e
 {
     uint32_t scopes[HEARD_MAX], count = 0;
 
-    for (uint32_t i = 0; i < ev->heard_count && count < HEARD_MAX; i++)
+    MUST(ev->heard_count <= HEARD_MAX);
+    for (uint32_t i = 0; i < ev->heard_count; i++)
         scopes[count++] = ev->heard[i].scope;
     delivery_send_to(&l->delivery, &l->one, ev->server, scopes, count, out);
 }
