@@ -108,14 +108,8 @@ END_TEST
 /* The next leader finds a rollout that is paused, and its stage with nobody there. */
 static void take_over_the_pause(enum phase phase, const struct member_load *member)
 {
-    free(memory);
-    memory = calloc(1, leader_size(&limits));
-    l = leader_init(memory, &limits, now);
-    leader_load_scope(l, 0);
-    for (uint32_t i = 0; i < SERVERS; i++) {
-        leader_load_server(l, i);
-        leader_load_member(l, i, 0);
-    }
+    found(&limits);
+    load_servers();
     load.is_opened = load.is_paused = true;
     load.phase = phase;
     load.attempt = 1;

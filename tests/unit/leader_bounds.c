@@ -64,16 +64,10 @@ START_TEST(test_what_has_no_room_waits)
 {
     static struct leader_limits tight;
 
-    free(memory);
     tight = limits;
     tight.duties_max = tight.scopes_max + 7; /* two of three duties each, and one left */
-    memory = calloc(1, leader_size(&tight));
-    l = leader_init(memory, &tight, now);
-    leader_load_scope(l, 0);
-    for (uint32_t i = 0; i < SERVERS; i++) {
-        leader_load_server(l, i);
-        leader_load_member(l, i, 0);
-    }
+    found(&tight);
+    load_servers();
     fill_with(3);
     ck_assert_uint_eq(leader_rollout_count(l), 2);
     ck_assert(leader_fits(l));
@@ -89,11 +83,9 @@ START_TEST(test_what_others_opened_may_not_fit)
 {
     static struct leader_limits tight;
 
-    free(memory);
     tight = limits;
     tight.duties_max = tight.scopes_max + 2;
-    memory = calloc(1, leader_size(&tight));
-    l = leader_init(memory, &tight, now);
+    found(&tight);
     leader_load_scope(l, 0);
     load.is_opened = true;
     load.attempt = 1;
@@ -108,13 +100,11 @@ START_TEST(test_the_largest_rollout_fits_the_smallest_tables)
     struct rollout_load largest = { .id = 1, .scope_count = ROLLOUT_SCOPES_MAX };
     struct leader_limits smallest = limits;
 
-    free(memory);
     largest.strategy.stage_count = ROLLOUT_STAGES_MAX;
     smallest.scopes_max = 16;
     smallest.rollouts_max = 1;
     smallest.duties_max = leader_duties_max(smallest.scopes_max, smallest.rollouts_max);
-    memory = calloc(1, leader_size(&smallest));
-    l = leader_init(memory, &smallest, now);
+    found(&smallest);
     ck_assert(leader_has_room(l, &largest));
 }
 END_TEST

@@ -109,9 +109,26 @@ static inline enum command_verdict step(struct leader_event ev)
     return verdict;
 }
 
+/* An empty leader with tables of its own. */
+static inline void found(const struct leader_limits *with)
+{
+    free(memory);
+    memory = calloc(1, leader_size(with));
+    l = leader_init(memory, with, now);
+}
+
+/* All servers read the first scope. */
+static inline void load_servers(void)
+{
+    leader_load_scope(l, 0);
+    for (uint32_t i = 0; i < SERVERS; i++) {
+        leader_load_server(l, i);
+        leader_load_member(l, i, 0);
+    }
+}
+
 static inline void setup(void)
 {
-    memory = calloc(1, leader_size(&limits));
     out = (struct effects){ .max = EFFECTS, .items = items };
     now = 1000;
     dseq = 0;
@@ -119,13 +136,9 @@ static inline void setup(void)
     before_chosen = NULL;
     pair = false;
     memset(sends, 0, sizeof(sends));
-    l = leader_init(memory, &limits, now);
-    leader_load_scope(l, 0);
+    found(&limits);
+    load_servers();
     leader_load_scope(l, 1);
-    for (uint32_t i = 0; i < SERVERS; i++) {
-        leader_load_server(l, i);
-        leader_load_member(l, i, 0);
-    }
     load = (struct rollout_load){ .id = 1, .scope_count = 1, .phase = PHASE_PREPARING };
     load.strategy.stage_count = 2;
     for (int s = 0; s < 2; s++)
@@ -138,6 +151,7 @@ static inline void setup(void)
 static inline void teardown(void)
 {
     free(memory);
+    memory = NULL;
 }
 
 static inline void hello(uint32_t server, uint64_t obeyed, uint64_t slot)

@@ -352,13 +352,8 @@ END_TEST
 
 static void restart(const struct member_load *members, uint32_t count)
 {
-    memset(memory, 0, leader_size(&limits));
-    l = leader_init(memory, &limits, now);
-    leader_load_scope(l, 0);
-    for (uint32_t i = 0; i < SERVERS; i++) {
-        leader_load_server(l, i);
-        leader_load_member(l, i, 0);
-    }
+    found(&limits);
+    load_servers();
     load.is_opened = true;
     load.attempt = 1;
     load.members = members;

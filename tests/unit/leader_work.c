@@ -23,12 +23,9 @@ static void lead_with(uint32_t scopes_max, uint32_t used)
     uint64_t all = 0xff;
     struct bitset confirmed = { &all, 1 };
 
-    free(memory);
     m.scopes_max = scopes_max;
     m.duties_max = leader_duties_max(m.scopes_max, m.rollouts_max);
-    memory = calloc(1, leader_size(&m));
-    ck_assert_ptr_nonnull(memory);
-    l = leader_init(memory, &m, now);
+    found(&m);
     for (uint32_t i = 0; i < SERVERS; i++)
         leader_load_server(l, i);
     for (uint32_t s = 0; s < used; s++) {

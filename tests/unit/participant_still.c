@@ -72,14 +72,9 @@ START_TEST(test_late_words_of_the_rollout_find_nothing)
 }
 END_TEST
 
-/* The release is tried again meanwhile, and is half applied when the way back is said once more.
- * The coordinator counts on the first answer, and would not say it again if it failed. */
-START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
+/* It comes while the release is applied once more. */
+static void expect_a_late_copy_to_change_nothing(void)
 {
-    failed_the_release();
-    order(ORDER_ROLLBACK, 33, 0, 4);
-    saved();
-    expect_said(ACK_WORD_ABORTED, 33);
     order(ORDER_FINALIZE, 22, 0, 2);
     staged(true);
     saved();
@@ -91,6 +86,17 @@ START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
     applied(true);
     expect_save(ACK_WORD_FINALIZED, 22);
     ck_assert_uint_eq(promise(A)->obeyed, 22);
+}
+
+/* The release is tried again meanwhile, and is half applied when the way back is said once more.
+ * The coordinator counts on the first answer, and would not say it again if it failed. */
+START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
+{
+    failed_the_release();
+    order(ORDER_ROLLBACK, 33, 0, 4);
+    saved();
+    expect_said(ACK_WORD_ABORTED, 33);
+    expect_a_late_copy_to_change_nothing();
 }
 END_TEST
 
@@ -104,17 +110,7 @@ START_TEST(test_an_older_way_back_that_was_declined_is_never_obeyed)
     order(ORDER_ROLLBACK, 43, 0, 4);
     saved();
     expect_said(ACK_WORD_ABORTED, 43);
-    order(ORDER_FINALIZE, 22, 0, 2);
-    staged(true);
-    saved();
-    must(PARTICIPANT_APPLY);
-    order(ORDER_ROLLBACK, 33, 0, 4);
-    expect_said(ACK_WORD_ABORTED, 33);
-    ck_assert_ptr_null(effect(PARTICIPANT_STAGE));
-    ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
-    applied(true);
-    expect_save(ACK_WORD_FINALIZED, 22);
-    ck_assert_uint_eq(promise(A)->obeyed, 22);
+    expect_a_late_copy_to_change_nothing();
 }
 END_TEST
 
@@ -151,8 +147,8 @@ START_TEST(test_a_way_back_is_for_whom_the_candidate_failed)
 }
 END_TEST
 
-/* It was obeyed, and failed: told again it is staged and applied again, not called kept. */
-START_TEST(test_a_way_back_that_failed_is_taken_up_again)
+/* It was obeyed, failed, and what was good before runs. */
+static void failed_the_way_back(void)
 {
     start();
     released(1, 0);
@@ -168,6 +164,12 @@ START_TEST(test_a_way_back_that_failed_is_taken_up_again)
     expect_save(ACK_WORD_FAILED, 33);
     ended(PARTICIPANT_SAVED, 1, true);
     ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
+}
+
+/* It was obeyed, and failed: told again it is staged and applied again, not called kept. */
+START_TEST(test_a_way_back_that_failed_is_taken_up_again)
+{
+    failed_the_way_back();
     order(ORDER_ROLLBACK, 33, 0, 4);
     must(PARTICIPANT_STAGE);
     staged(true);
@@ -182,18 +184,7 @@ END_TEST
 /* Nothing is half applied: that its content cannot be had now makes it no worse. */
 START_TEST(test_a_way_back_that_cannot_be_tried_again_is_no_worse)
 {
-    start();
-    released(1, 0);
-    order(ORDER_FINALIZE, 22, 0, 2);
-    staged(true);
-    saved();
-    order(ORDER_ROLLBACK, 33, 0, 4);
-    ended(PARTICIPANT_STAGED, 1, true);
-    ended(PARTICIPANT_SAVED, 1, true);
-    ended(PARTICIPANT_APPLIED, 1, false);
-    ended(PARTICIPANT_SAVED, 1, true);
-    ended(PARTICIPANT_APPLIED, 1, true);
-    ended(PARTICIPANT_SAVED, 1, true);
+    failed_the_way_back();
     order(ORDER_ROLLBACK, 33, 0, 4);
     staged(false);
     expect_save(ACK_WORD_FAILED, 33);
