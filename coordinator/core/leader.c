@@ -152,6 +152,13 @@ static bool would_step(const struct rollout *r, const struct round_view *view,
            rollout_would(r, ROLLOUT_EV_FACTS_CHANGED, facts);
 }
 
+/* Going back waits for nobody, and no row stands against it; to call it done is no hurry, and
+ * somebody may be about to say that it could not. */
+static bool is_urgent(const struct rollout *r, const struct rollout_facts *facts)
+{
+    return facts->is_lost && r->state != ROLLOUT_ROLLING_BACK;
+}
+
 /* Patience is for what is held up: it runs from the moment in which something would be decided. */
 void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t chance,
                  struct effects *out)
@@ -166,8 +173,8 @@ void leader_pump(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
             r->patience_ms = 0;
             return;
         }
-        if (!facts.is_lost && leader_is_awaiting(l, r, now_ms, &r->patience_ms))
-            return; /* going back waits for nobody, and no row stands against it */
+        if (!is_urgent(r, &facts) && leader_is_awaiting(l, r, now_ms, &r->patience_ms))
+            return;
         if (r->state == ROLLOUT_STAGING && leader_step_round(r, ROUND_EV_FACTS_CHANGED, &view, out))
             continue;
         leader_step_rollout(r, ROLLOUT_EV_FACTS_CHANGED, &facts, out);

@@ -87,6 +87,26 @@ START_TEST(test_going_back_waits_for_nobody)
 }
 END_TEST
 
+/* To call it done is no hurry: somebody may be about to say that it could not. */
+START_TEST(test_a_way_back_is_done_when_everything_told_is_there)
+{
+    load.strategy.stages[0].bake_ms = 60000;
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    ack(ACK_APPLIED, 1, 2);
+    ack(ACK_FAILED, 0, 2);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    sent(1);
+    sent(1);
+    acks(ACK_ROLLED_BACK, 0x03, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ack(ACK_ROLLED_BACK, 1, 3);
+    ck_assert_int_eq(state(), ROLLOUT_ENDED);
+}
+END_TEST
+
 /* A retry asks a server of each stage again, and that of the first one says nothing in time: its
  * own stage tolerates nobody, whatever the open one does. */
 START_TEST(test_who_is_late_counts_for_its_own_stage)
@@ -392,6 +412,7 @@ int main(void)
         test_what_the_database_does_not_take_counts_for_nothing,
         test_words_of_others_hold_nobody_up,
         test_going_back_waits_for_nobody,
+        test_a_way_back_is_done_when_everything_told_is_there,
         test_who_is_late_counts_for_its_own_stage,
         test_patience_is_for_the_decision_that_is_held_up,
         test_every_decision_has_its_own_patience,
