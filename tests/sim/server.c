@@ -481,6 +481,8 @@ void server_renew(struct world *w, unsigned who, uint64_t scopes)
 {
     struct server *v = &w->servers[who];
 
+    if (v->is_up) /* work that did not end is excused: this is no failed start */
+        step(w, who, &(struct participant_event){ .type = PARTICIPANT_STOPPING });
     v->scopes = scopes;
     if (!v->is_up)
         return;
