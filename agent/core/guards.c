@@ -143,6 +143,13 @@ bool is_still_beside(const struct step *s)
     return s->still != 0 && s->newer != 0 && is_kept(s);
 }
 
+/* What is done in one scope has been told with it, and may not have been heard: what is tried again
+ * in another is told alone. */
+bool is_done_beside(const struct step *s)
+{
+    return s->same != 0 && s->newer != 0 && !tasks_ordered(s->p, s->same);
+}
+
 bool is_being_kept(const struct step *s)
 {
     return never_moved(s) && tasks_closing(s->p, s->ev->number);

@@ -22,6 +22,7 @@ bool is_repeated_at_work(const struct step *s);
 bool is_old(const struct step *s);
 bool never_moved(const struct step *s);
 bool is_still_beside(const struct step *s);
+bool is_done_beside(const struct step *s);
 bool was_kept(const struct step *s);
 bool is_being_kept(const struct step *s);
 bool is_full_and_still(const struct step *s);

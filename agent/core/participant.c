@@ -377,6 +377,8 @@ const char *participant_step(struct participant *p, const struct participant_eve
                   : step_message(&s);
     if (ev->type == PARTICIPANT_ORDER && is_still_beside(&s))
         say_aborted(&s); /* what is kept has no outcome that is told with the others */
+    if (ev->type == PARTICIPANT_ORDER && is_done_beside(&s))
+        repeat_outcome(&s);
     tasks_trim(p);
     if (because)
         check(p);

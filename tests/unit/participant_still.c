@@ -297,6 +297,24 @@ START_TEST(test_a_candidate_leaves_even_when_the_base_cannot_be_had)
 }
 END_TEST
 
+/* The coordinator did not record what B said, and owes the decision there: it is said again, though
+ * what fails in A is told alone. */
+START_TEST(test_what_fails_in_one_scope_hides_no_outcome_of_another)
+{
+    failed_the_release();
+    order_scopes(ORDER_FINALIZE, 22, 0, 2, B, 1);
+    staged(true);
+    saved();
+    applied(true);
+    saved();
+    ck_assert_int_eq(promise(B)->outcome, OUTCOME_OK);
+    order_scopes(ORDER_FINALIZE, 22, 0, 2, A, 2);
+    ck_assert_uint_eq(must(PARTICIPANT_STAGE)->scopes, BIT(A));
+    expect_said(ACK_WORD_FINALIZED, 22);
+    ck_assert_uint_eq(must(PARTICIPANT_SAY)->scopes, BIT(B));
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const all[] = {
@@ -309,6 +327,7 @@ int main(void)
         test_a_way_back_that_failed_is_taken_up_again,
         test_a_way_back_that_cannot_be_tried_again_is_no_worse,
         test_what_fails_in_one_scope_hides_no_answer_of_another,
+        test_what_fails_in_one_scope_hides_no_outcome_of_another,
         test_a_way_back_that_fails_leaves_what_was_good,
         test_a_way_back_is_looked_at_again_when_it_is_staged,
         test_a_candidate_leaves_even_when_the_base_cannot_be_had,
