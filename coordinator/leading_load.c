@@ -155,7 +155,7 @@ static void load_failed(const struct leading *l, const struct snapshot *s,
         server = roster_by_id(l->edges->roster, s->memberships[i].server_id);
         scope = roster_scope_by_id(l->edges->roster, s->memberships[i].scope_id);
         if (server && scope)
-            leader_load_failed(l->leader, row->dseq, server->index, scope->index);
+            leader_load_failed(l->leader, server->index, scope->index);
     }
 }
 

@@ -89,10 +89,11 @@ static bool is_superseded_by(const struct duty *old, const struct duty *by)
            (old->kind == DECISION_ACTIVATE && old->rollout == by->rollout);
 }
 
-/* A way back that failed: where the newer one finds nothing to take back, it is tried again. */
+/* Where the newer way back finds nothing to take back, a server is due the older one: it may fail
+ * there, or have failed without a word of it yet. What is released settles both. */
 static bool may_be_left(const struct duty *old, const struct duty *by)
 {
-    return old->kind == DECISION_ROLLBACK && by->kind == DECISION_ROLLBACK && old->is_kept;
+    return old->kind == DECISION_ROLLBACK && by->kind == DECISION_ROLLBACK;
 }
 
 static void supersede(struct delivery *d, const struct duty *by)
@@ -168,7 +169,6 @@ struct duty *delivery_add(struct delivery *d, uint64_t dseq, enum decision_kind 
     bitset_intersect(&duty->owed, members);
     if (kind != DECISION_ROLLBACK)
         bitset_copy(&duty->addressed, &duty->owed);
-    duty->is_kept = bitset_count(&duty->owed) < bitset_count(&duty->addressed);
     bitset_clear(&duty->lent);
     duty->is_owed = true;
     link_duty(d, duty);
@@ -285,36 +285,6 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope)
     }
 }
 
-/* A decision that failed in one scope is kept in all of them. */
-static void keep(struct delivery *d, struct duty *first, uint32_t server)
-{
-    struct duty *duty = first;
-
-    do {
-        if (duty->kind == DECISION_ROLLBACK && bitset_has(&duty->addressed, server))
-            duty->is_kept = true;
-        duty = &d->duties[duty->sibling];
-    } while (duty != first);
-}
-
-void delivery_failed(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
-{
-    struct duty *duty = delivery_find_in(d, dseq, &scope, 1);
-
-    if (!duty)
-        return;
-    keep(d, duty, server);
-    bitset_remove(&duty->owed, server);
-}
-
-void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server)
-{
-    struct duty *duty = delivery_find(d, dseq);
-
-    if (duty)
-        keep(d, duty, server);
-}
-
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope)
 {
     struct duty *duty = delivery_find_in(d, dseq, &scope, 1);
@@ -327,12 +297,9 @@ void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_
 
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope)
 {
-    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty)) {
-        if (!bitset_has(&duty->addressed, server))
-            continue;
-        duty->is_kept |= duty->kind == DECISION_ROLLBACK && bitset_has(&duty->owed, server);
-        bitset_remove(&duty->owed, server);
-    }
+    for (struct duty *duty = delivery_first(d, scope); duty; duty = delivery_next(d, duty))
+        if (bitset_has(&duty->addressed, server))
+            bitset_remove(&duty->owed, server);
 }
 
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope)
@@ -432,7 +399,7 @@ void delivery_tick(struct delivery *d, const struct bitset *connected, int64_t n
         if (!duty->dseq)
             continue;
         if (!is_owed(duty)) {
-            if (duty->is_settled && !is_for_all(duty) && !duty->is_kept)
+            if (duty->is_settled && duty->kind == DECISION_ACTIVATE)
                 release(d, duty);
             else if (duty->repeat_ms <= now_ms)
                 duty->repeat_ms = now_ms + repeat_after(&duty->repeat_wait_ms, chance);

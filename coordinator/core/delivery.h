@@ -30,8 +30,6 @@ struct duty {
     uint64_t attempt; /* ACTIVATE: its number; 0 else */
     uint32_t scope;
     bool is_settled; /* its rollout ended */
-    bool is_kept;    /* a ROLLBACK that outlives its answers: somebody left the scope without one,
-                        or failed; or it was loaded, and who lost its disk may obey it anew */
     struct bitset addressed, owed;
     struct bitset lent; /* what a SEND lends until the next step */
     bool is_owed;       /* somebody may be in `owed` */
@@ -91,11 +89,6 @@ void delivery_join(struct delivery *d, uint32_t server, uint32_t scope);
 /* A server left the scope. It is owed nothing while it is away; what it did not answer stays
  * addressed to it, so that its first digest after it came back says what it still has to hear. */
 void delivery_withdraw(struct delivery *d, uint32_t server, uint32_t scope);
-/* The decision `dseq` failed on this server: a ROLLBACK stays, so that it can be told once more. */
-void delivery_keep(struct delivery *d, uint64_t dseq, uint32_t server);
-/* A digest says that it failed in this scope, and its answer is not recorded yet: it is kept, and
- * not said again before its time. */
-void delivery_failed(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 /* Nothing of `dseq` is to be taken back on this server in this scope: it is addressed no more. */
 void delivery_excuse(struct delivery *d, uint64_t dseq, uint32_t server, uint32_t scope);
 uint64_t delivery_due(const struct delivery *d, uint32_t server, uint32_t scope);

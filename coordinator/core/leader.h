@@ -143,7 +143,7 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
                           uint64_t rollout, uint64_t attempt, uint32_t scope,
                           const struct bitset *addressed, const struct bitset *confirmed);
 /* The ROLLBACK that was loaded last failed on this server in this scope: it may be told again. */
-void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope);
+void leader_load_failed(struct leader *l, uint32_t server, uint32_t scope);
 /* It found nothing to take back on this server in this scope. */
 void leader_load_kept(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope);
 /* After loading: continue every open rollout. */

@@ -172,8 +172,6 @@ static void on_outcome(struct leader *l, const struct ack *a)
     struct rollout *r = leader_find(l, duty ? duty->rollout : a->rollout);
 
     confirm(l, a);
-    if (a->kind == ACK_FAILED)
-        delivery_keep(&l->delivery, a->number, a->server);
     if (!r || !bitset_has(asked_by(r, kind), a->server))
         return;
     r->is_touched = true;

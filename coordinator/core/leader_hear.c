@@ -64,7 +64,7 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
         bitset_add(&l->retrying, h->scope);
     delivery_heard(&l->delivery, server, h->scope, h->obeyed, h->slot);
     if (h->is_failed)
-        delivery_failed(&l->delivery, h->obeyed, server, h->scope);
+        delivery_confirm(&l->delivery, h->obeyed, server, h->scope); /* not again before its time */
     for (uint32_t i = 0; i < l->rollout_used; i++) {
         struct rollout *r = &l->rollouts[i];
 

@@ -254,7 +254,6 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     if (kind == DECISION_ACTIVATE && bitset_is_empty(&duty->addressed))
         delivery_drop(&l->delivery, duty); /* all of them were asked again since */
     if (kind == DECISION_ROLLBACK) {
-        duty->is_kept = true; /* a server that lost its disk may obey it anew, and fail */
         bitset_copy(&l->scopes[scope].back, confirmed);
         bitset_clear(&l->scopes[scope].stuck);
     }
@@ -263,9 +262,8 @@ bool leader_load_decision(struct leader *l, uint64_t dseq, enum decision_kind ki
     return true;
 }
 
-void leader_load_failed(struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope)
+void leader_load_failed(struct leader *l, uint32_t server, uint32_t scope)
 {
-    delivery_keep(&l->delivery, dseq, server);
     bitset_add(&l->scopes[scope].stuck, server);
     bitset_remove(&l->scopes[scope].back, server);
 }

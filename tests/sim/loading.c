@@ -129,7 +129,7 @@ static bool load_decisions(struct world *w, struct leader *l)
                     leader_load_kept(l, row->dseq, s, scope);
             for (unsigned s = 0; s < SERVERS_MAX && row->kind == DECISION_ROLLBACK; s++)
                 if (d->scopes[scope].failed & BIT(s) && d->scopes[scope].obeyed[s] == row->dseq)
-                    leader_load_failed(l, row->dseq, s, scope);
+                    leader_load_failed(l, s, scope);
         }
     }
     return true;

@@ -178,7 +178,7 @@ MUTANTS = [
     ("nothing to take back in one scope is nothing anywhere", True, [
         ("coordinator/core/leader_load.c", "    delivery_excuse(&l->delivery, dseq, server, scope);", "    for (scope = 0; scope < l->limits.scopes_max; scope++)\n        delivery_excuse(&l->delivery, dseq, server, scope);")]),
     ("a way back that failed is forgotten for one that is not needed", True, [
-        ("coordinator/core/delivery.c", "by->kind == DECISION_ROLLBACK && old->is_kept;", "by->kind == DECISION_ROLLBACK && false;")]),
+        ("coordinator/core/delivery.c", "old->kind == DECISION_ROLLBACK && by->kind == DECISION_ROLLBACK;", "false;")]),
     ("a stage that failed is passed over", True, [
         ("coordinator/core/tally.c", "        has_failed_before(r, &r->stage_members[r->stage]) ||\n        has_failed_before(r, &r->round.cohort))\n", "        false)\n"),
         ("tests/sim/database.c", "    return m->is_in && m->outcome & 1;", "    return m->is_in && false;")]),

@@ -207,7 +207,7 @@ START_TEST(test_a_way_back_that_failed_outlives_its_leader)
     struct bitset one = { &word, 1 };
 
     ck_assert(leader_load_decision(l, 9, DECISION_ROLLBACK, 7, 0, 0, &one, &one));
-    leader_load_failed(l, 9, 0, 0);
+    leader_load_failed(l, 0, 0);
     leader_begin(l, now, 1, &out);
     tick(200000);
     ck_assert(leader_is_live(l, 9));
