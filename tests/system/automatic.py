@@ -1,6 +1,5 @@
 """automatic.py - environments that release by themselves: readers at the write, servers when they are there."""
 import os
-import threading
 import time
 
 from kit import Agent, World, check, equal, read, wait_until
@@ -98,20 +97,17 @@ def test_answers_say_what_stays(world):
         wait_until(lambda: scope(world, service)["rollout"] is None, "nothing is open")
     bad = [put(world, f"{service}/staging/v", "bad")["rollout"] for service in agents]
     # Nobody takes it back meanwhile: who would, asks for freezes first.
-    held = threading.Thread(target=world.postgres.sql, args=("BEGIN; LOCK TABLE change_freeze IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(15); COMMIT",))
-    held.start()
-    for rollout in bad:
-        wait_until(lambda: world.postgres.sql(f"SELECT 1 FROM rollout WHERE public_id = '{rollout}' AND finished_at IS NOT NULL"), "it was rolled back", 12)
-    equal([scope(world, service)["head"] for service in agents], [2, 2], "nothing was taken back yet")
-    same = put(world, "same/staging/v", "good")
-    equal((same["changed"], same["version"], same["released"]), (False, 3, True), "version 3 takes version 2 back, and nothing more is to be done")
-    refused = world.api("PUT", "/config/refused/staging/v", {"config_value": "x", "expected_version": 1})
-    equal((refused.status, refused["current_version"]), (409, 3), "a write that expects another version")
-    for service in agents:
-        equal(world.ok("GET", f"/config/{service}/staging/v?revision=head")["version"], 3, f"the version that the answer for {service} named")
-        equal(value(world, f"{service}/staging/v"), "good", "what readers get")
-    check(held.is_alive(), "the lock was held for all of this")
-    held.join()
+    with world.postgres.held("LOCK TABLE change_freeze IN ACCESS EXCLUSIVE MODE"):
+        for rollout in bad:
+            wait_until(lambda: world.postgres.sql(f"SELECT 1 FROM rollout WHERE public_id = '{rollout}' AND finished_at IS NOT NULL"), "it was rolled back")
+        equal([scope(world, service)["head"] for service in agents], [2, 2], "nothing was taken back yet")
+        same = put(world, "same/staging/v", "good")
+        equal((same["changed"], same["version"], same["released"]), (False, 3, True), "version 3 takes version 2 back, and nothing more is to be done")
+        refused = world.api("PUT", "/config/refused/staging/v", {"config_value": "x", "expected_version": 1})
+        equal((refused.status, refused["current_version"]), (409, 3), "a write that expects another version")
+        for service in agents:
+            equal(world.ok("GET", f"/config/{service}/staging/v?revision=head")["version"], 3, f"the version that the answer for {service} named")
+            equal(value(world, f"{service}/staging/v"), "good", "what readers get")
     for agent in agents.values():
         agent.process.stop()
 

@@ -11,8 +11,9 @@ import subprocess
 import threading
 import time
 
-from kit import BUILD, PATIENCE, Process, World, check, contains, equal, wait_until, write
+from kit import BUILD, PATIENCE, World, check, contains, equal, wait_until, write
 from api import completed, pointers, problem
+from keyring import kill_waiting_rewrap
 
 ALLOW = "[courier]\nallow = 127.0.0.1\n"
 
@@ -374,19 +375,8 @@ def clear_count(world):
 def kill_rewrap(world):
     """rewrap, killed while it stands before the last of the rows"""
     last = world.postgres.sql("SELECT max(subscription_id) FROM subscription WHERE secret IS NOT NULL")[0][0]
-    with subprocess.Popen(["psql", "-X", "-q", world.postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            holder.stdin.write(f"BEGIN; SELECT 'held' FROM subscription WHERE subscription_id = '{last}' FOR UPDATE;\n")
-            holder.stdin.flush()
-            while "held" not in holder.stdout.readline():
-                pass
-            rewrap = Process("rewrap", [f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, "rewrap"], f"{world.folder}/rewrap.log")
-            rewrap.start()
-            wait_until(lambda: "Lock" in [r[0] for r in world.postgres.sql(
-                "SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'lockstepd rewrap'")], "rewrap stands before the held row")
-            rewrap.kill()
-        finally:
-            holder.kill()
+    with world.postgres.held(f"SELECT FROM subscription WHERE subscription_id = '{last}' FOR UPDATE"):
+        kill_waiting_rewrap(world)
 
 
 def drop_old_keys(world):

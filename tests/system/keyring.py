@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from kit import BUILD, World, check, contains, equal, write
+from kit import BUILD, Process, World, check, contains, equal, wait_until, write
 
 TOKEN = "hvs.system-test-token"
 
@@ -21,6 +21,15 @@ class Vault:
     def close(self):
         self.process.kill()
         self.process.wait()
+
+
+def kill_waiting_rewrap(world):
+    """rewrap, killed while it stands before a row that somebody holds."""
+    rewrap = Process("rewrap", [f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, "rewrap"], f"{world.folder}/rewrap.log")
+    rewrap.start()
+    wait_until(lambda: "Lock" in [r[0] for r in world.postgres.sql(
+        "SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'lockstepd rewrap'")], "rewrap stands before the held row")
+    rewrap.kill()
 
 
 def setup():

@@ -220,6 +220,19 @@ class Postgres:
         text = done.stdout.rstrip("\n")
         return [row.split("\x1f") for row in text.split("\x1e")] if text else []
 
+    @contextlib.contextmanager
+    def held(self, statement):
+        """Somebody's transaction holds what the statement locks, for as long as it takes."""
+        with subprocess.Popen([f"{PG_BIN}/psql", "-X", "-q", self.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            try:
+                holder.stdin.write(f"BEGIN; {statement}; SELECT 'it is held';\n")
+                holder.stdin.flush()
+                while "it is held" not in holder.stdout.readline():
+                    check(holder.poll() is None, "nobody holds it")
+                yield
+            finally:
+                holder.kill()
+
     def json(self, query):
         """The rows of a query as objects."""
         return json.loads(self.sql(f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q")[0][0])

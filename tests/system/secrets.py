@@ -10,8 +10,8 @@ import termios
 import threading
 
 from api import completed, pointers, problem
-from keyring import TOKEN, Vault
-from kit import BUILD, Process, World, check, contains, equal, wait_until, write
+from keyring import TOKEN, Vault, kill_waiting_rewrap
+from kit import BUILD, World, check, contains, equal, wait_until, write
 from schemas import costly
 
 PLAIN = "correct-horse-battery"  # every secret of these tests has it in it
@@ -317,20 +317,8 @@ def test_rewrapped_under_load(world):
     metrics = lambda: world.api("GET", "/metrics", raw_path=True, token=None).raw.decode().splitlines()
     wait_until(lambda: f"lockstep_secrets_due {due()}" in metrics() and "lockstep_secrets_available 1" in metrics(), "the metrics say what is due", 25)
     middle = world.postgres.sql(f"SELECT digest FROM secret_key ORDER BY digest OFFSET {count // 2} LIMIT 1")[0][0]
-    holder = subprocess.Popen(["psql", "-X", "-q", world.postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        holder.stdin.write(f"BEGIN; SELECT 'held' FROM secret_key WHERE digest = '{middle}' FOR UPDATE;\n")
-        holder.stdin.flush()
-        while "held" not in holder.stdout.readline():
-            pass
-        first = Process("rewrap", [f"{BUILD}/lockstepd", "--config", world.coordinators[0].settings, "rewrap"], f"{world.folder}/rewrap.log")
-        first.start()
-        wait_until(lambda: "Lock" in [r[0] for r in world.postgres.sql(
-            "SELECT wait_event_type FROM pg_stat_activity WHERE application_name = 'lockstepd rewrap'")], "rewrap stands before the held row")
-        first.kill()
-    finally:
-        holder.kill()
-        holder.wait()
+    with world.postgres.held(f"SELECT FROM secret_key WHERE digest = '{middle}' FOR UPDATE"):
+        kill_waiting_rewrap(world)
     left = due()
     check(0 < left < count, f"{left} of {count} are due after the kill")
     again = lockstepd(world, "rewrap")

@@ -1,7 +1,5 @@
 """waits.py - who waits for whom: a question holds no lock, and a lock that is held for long costs nobody the leadership."""
-import contextlib
 import http.client
-import subprocess
 import threading
 import time
 
@@ -37,24 +35,10 @@ def while_held(world, statement, seconds):
     return thread
 
 
-@contextlib.contextmanager
-def held(world, statement):
-    """Somebody's transaction holds a row meanwhile, for as long as it takes."""
-    with subprocess.Popen(["psql", "-X", "-q", world.postgres.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        try:
-            holder.stdin.write(f"BEGIN; {statement}; SELECT 'it is held';\n")
-            holder.stdin.flush()
-            while "it is held" not in holder.stdout.readline():
-                check(holder.poll() is None, "nobody holds it")
-            yield
-        finally:
-            holder.kill()
-
-
 def test_a_question_holds_no_lock(world):
     """validate with a viewer's token: answered while the scope's row is held, and the row is free while it is answered"""
     token = viewer(world, "asker")
-    with held(world, "SELECT 1 FROM scope WHERE service = 'waits' FOR UPDATE"):
+    with world.postgres.held("SELECT 1 FROM scope WHERE service = 'waits' FOR UPDATE"):
         answer = world.api("POST", f"/config/{SCOPE}/validate", {"set": {"v": "2"}}, token=token, timeout=PATIENCE)
         equal(answer.status, 200, f"the question: {answer}")
     before = world.postgres.sql("SELECT count(*) FROM config_version")
@@ -141,20 +125,14 @@ def test_a_plan_keeps_nobody_waiting(world):
               ("POST", f"/rollouts/{done}/rollback", {}))
     for n, (method, path, body) in enumerate(writes):
         answers = []
-        holder = threading.Thread(target=world.postgres.sql, args=(
-            "BEGIN; LOCK TABLE server_scope IN ACCESS EXCLUSIVE MODE; DO $$ BEGIN FOR i IN 1..400 LOOP PERFORM pg_sleep(0.01);"
-            f" IF EXISTS (SELECT 1 FROM scope WHERE service = 'signal{n}') THEN EXIT; END IF; END LOOP; END $$; COMMIT",))
         writer = threading.Thread(target=lambda m=method, p=path, b=body, a=answers: a.append(world.api(m, p, b)))
-        holder.start()
-        wait_until(lambda: world.postgres.sql("SELECT 1 FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock'"
-                                              " AND relation = 'server_scope'::regclass"), "the table is held")
-        writer.start()
-        wait_until(lambda: waiting_for(world, "server_scope") or answers, f"{path} plans")
-        check(not answers, f"{path} needed no plan: {answers}")
-        world.set(f"signal{n}/prod", {"v": "1"})
-        check(not answers, f"a write of another scope waited for {method} {path}")
+        with world.postgres.held("LOCK TABLE server_scope IN ACCESS EXCLUSIVE MODE"):
+            writer.start()
+            wait_until(lambda: waiting_for(world, "server_scope") or answers, f"{path} plans")
+            check(not answers, f"{path} needed no plan: {answers}")
+            world.set(f"signal{n}/prod", {"v": "1"})
+            check(not answers, f"a write of another scope waited for {method} {path}")
         writer.join()
-        holder.join()
         check(answers[0].status < 300, f"{method} {path}: {answers[0]}")
 
 
