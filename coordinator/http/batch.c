@@ -12,6 +12,7 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/answer.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/store/config_search.h"
@@ -137,10 +138,10 @@ static void add_read(struct request *rq, const struct batch *b, const struct con
 {
     struct reply one = { 0 };
 
-    config_give_item(&b->scope, item, &one);
+    item_give(&b->scope, item, &one);
     if (one.is_private) {
         buffer_keep_secret(&one.body);
-        reply_json(&one, 200, config_item_json(rq, &b->scope, item));
+        reply_json(&one, 200, item_json(rq, &b->scope, item));
     } else {
         reads_keep(rq, &b->scope, item->key, &one, b->drops);
     }
@@ -152,7 +153,7 @@ static void note_absent(struct request *rq, const struct batch *b, const char *k
 {
     struct reply one = { 0 };
 
-    config_give_absent(&b->scope, key, &one);
+    item_give_absent(&b->scope, key, &one);
     reads_keep(rq, &b->scope, key, &one, b->drops);
     reply_fini(&one);
 }

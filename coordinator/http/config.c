@@ -10,21 +10,16 @@
 #include "common/canon.h"
 #include "common/invariant.h"
 #include "coordinator/http/conform.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/release.h"
 #include "coordinator/http/reveal.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/http/transaction.h"
 #include "coordinator/store/inherit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/schemas.h"
 #include "coordinator/store/secrets.h"
 #include "coordinator/store/trail.h"
-static json_t *text(const char *s)
-{
-    json_t *t = json_string(s);
-
-    MUST(t);
-    return t;
-}
 
 /* ---------------------------------------------------------------- reading changes */
 
@@ -96,7 +91,7 @@ struct json_t *config_dropped_json(const struct config_result *result)
     json_t *list = json_array();
 
     for (size_t i = 0; result->dropped_drafts && i < rows_count(result->dropped_drafts); i++)
-        json_array_append_new(list, text(rows_text(result->dropped_drafts, i, 0)));
+        json_array_append_new(list, rowjson_text(rows_text(result->dropped_drafts, i, 0)));
     return list;
 }
 
@@ -128,7 +123,7 @@ static json_t *audit_keys(const struct config_write *write, const struct config_
 
     for (size_t i = 0; i < write->count && json_array_size(keys) < 100; i++)
         if (result->outcomes[i].is_changed)
-            json_array_append_new(keys, text(write->changes[i].key));
+            json_array_append_new(keys, rowjson_text(write->changes[i].key));
     return keys;
 }
 
@@ -239,13 +234,13 @@ static int written_json(struct request *rq, const struct key_write *w, json_t **
 
     if (config_find_item(rq, &w->scope, w->change.key, w->scope.head, &rows, &item, e) < 0)
         return -1;
-    body = config_item_json(NULL, &w->scope, &item);
+    body = item_json(NULL, &w->scope, &item);
     json_object_set_new(body, "config_id",
                         json_sprintf("%s/%s/%s", w->scope.service, w->scope.environment,
                                      w->change.key));
     json_object_set_new(body, "changed", json_boolean(w->result.revision != 0));
     json_object_set_new(body, "released", json_boolean(item.revision <= w->scope.released));
-    json_object_set_new(body, "rollout", w->rollout[0] ? text(w->rollout) : json_null());
+    json_object_set_new(body, "rollout", w->rollout[0] ? rowjson_text(w->rollout) : json_null());
     if (w->write.is_on_released)
         json_object_set_new(body, "dropped_drafts", config_dropped_json(&w->result));
     *out = body;
@@ -325,7 +320,7 @@ int config_delete_key(struct request *rq, struct reply *re, struct err *e)
                                   json_sprintf("deleted %s in revision %" PRIu64, w.change.key,
                                                w.result.revision),
                                   "revision", (json_int_t)w.result.revision, "rollout",
-                                  w.rollout[0] ? text(w.rollout) : json_null()));
+                                  w.rollout[0] ? rowjson_text(w.rollout) : json_null()));
     config_result_fini(&w.result);
     return rc;
 }

@@ -47,12 +47,6 @@ int config_settle(struct request *rq, struct scope *scope, const char *action,
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
     __attribute__((warn_unused_result));
 
-/* The answer to a reader of the key, complete; a secret without its value, and private. */
-void config_give_item(const struct scope *scope, const struct config_item *item,
-                      struct reply *re);
-/* The answer when it is absent there. */
-void config_give_absent(const struct scope *scope, const char *key, struct reply *re);
-
 /* A key at a revision; ERR_NOT_FOUND also when it is inherited and only own ones are asked for. */
 int config_find_item(struct request *rq, const struct scope *scope, const char *key,
                      uint64_t revision, struct rows **rows, struct config_item *out, struct err *e)
@@ -64,8 +58,5 @@ bool config_fetch_secrets(struct request *rq, struct config_result *result, stru
 
 /* ?resolved=false: inherited keys are left out. */
 bool config_is_own_only(const struct request *rq);
-/* Secrets as far as reveal_fetch opened them; rq NULL: unseen. */
-struct json_t *config_item_json(const struct request *rq, const struct scope *scope,
-                                const struct config_item *item);
 
 #endif

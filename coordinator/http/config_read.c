@@ -1,4 +1,4 @@
-/* config_read.c - handlers that read single keys: the value at a revision, and its history. */
+/* config_read.c - what requests about keys name; handlers that read one: its value and history. */
 #include "coordinator/http/config.h"
 
 #include <inttypes.h>
@@ -11,9 +11,12 @@
 #include "common/name.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/etag.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/reveal.h"
+#include "coordinator/http/rowjson.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/servers.h"
+
 /* ---------------------------------------------------------------- what the request names */
 
 int config_names_of(const struct request *rq, const char **service_out,
@@ -76,47 +79,11 @@ int config_wanted_revision(const struct request *rq, const struct scope *scope, 
 
 /* ---------------------------------------------------------------- items */
 
-static json_t *text(const char *s)
-{
-    json_t *t = json_string(s);
-
-    MUST(t);
-    return t;
-}
-
-struct json_t *config_item_json(const struct request *rq, const struct scope *scope,
-                                const struct config_item *item)
-{
-    json_t *object = json_pack("{s:s,s:s,s:o}", "service_name", scope->service, "environment",
-                               scope->environment, "config_key", text(item->key));
-    json_t *source = *item->origin
-                         ? text(item->origin)
-                         : json_sprintf("%s/%s", scope->service, scope->environment);
-    json_t *rest = json_pack("{s:s,s:I,s:I,s:I,s:s,s:o,s:o}", "value_type", item->value_type,
-                             "version", (json_int_t)item->version, "head_version",
-                             (json_int_t)item->head_version, "revision",
-                             (json_int_t)item->revision, "updated_at", item->updated_at,
-                             "description", text(item->description), "source", source);
-
-    MUST(object && rest);
-    reveal_add(object, "config_value", rq, scope->service, scope->environment, item->value);
-    json_object_update(object, rest);
-    json_decref(rest);
-    return object;
-}
-
 bool config_is_own_only(const struct request *rq)
 {
     const char *resolved = request_query(rq, "resolved");
 
     return resolved && (strcmp(resolved, "0") == 0 || strcmp(resolved, "false") == 0);
-}
-
-static int absent(const struct scope *scope, const char *key, uint64_t revision, struct err *e)
-{
-    return err_set(e, ERR_NOT_FOUND, "%s/%s has no key %.200s at revision %" PRIu64 "%s",
-                   scope->service, scope->environment, key, revision,
-                   revision < scope->head ? "; the newest one (revision=head) may have it" : "");
 }
 
 int config_find_item(struct request *rq, const struct scope *scope, const char *key,
@@ -129,7 +96,7 @@ int config_find_item(struct request *rq, const struct scope *scope, const char *
         if (!out->is_deleted && !(*out->origin && config_is_own_only(rq)))
             return 0;
     }
-    return absent(scope, key, revision, e);
+    return item_absent(scope, key, revision, e);
 }
 
 /* ---------------------------------------------------------------- GET */
@@ -142,41 +109,11 @@ static int reply_raw(struct reply *re, const char *value)
     return 0;
 }
 
-/* Of what is said: beside a draft, the version that is not released yet is said, too. The version
- * comes first: If-Match stands on that one. */
-static const char *tag(const struct config_item *item, char out[48])
-{
-    if (item->head_version == item->version)
-        snprintf(out, 48, "\"%" PRIu64 "\"", item->version);
-    else
-        snprintf(out, 48, "\"%" PRIu64 ".%" PRIu64 "\"", item->version, item->head_version);
-    return out;
-}
-
 /* Of the bare value. */
 static const char *raw_tag(const struct config_item *item, char out[48])
 {
     snprintf(out, 48, "\"%" PRIu64 "-raw\"", item->version);
     return out;
-}
-
-void config_give_item(const struct scope *scope, const struct config_item *item, struct reply *re)
-{
-    char etag[48];
-
-    re->revision = scope->released;
-    re->is_private = value_is_reference(item->value, NULL);
-    reply_header(re, "ETag", tag(item, etag));
-    reply_json(re, 200, config_item_json(NULL, scope, item));
-}
-
-void config_give_absent(const struct scope *scope, const char *key, struct reply *re)
-{
-    struct err e = { 0 };
-
-    re->revision = scope->released;
-    if (absent(scope, key, scope->released, &e) < 0)
-        reply_error(re, &e);
 }
 
 /* A secret is read past the cache, in full or (without the right) as what it is. */
@@ -190,7 +127,7 @@ static int reply_secret(struct request *rq, struct reply *re, const struct scope
     char etag[48];
 
     re->is_private = true;
-    reply_header(re, "ETag", tag(item, etag));
+    reply_header(re, "ETag", item_tag(item, etag));
     reveal_want(rq, scope->service, scope->environment, item->value);
     if (reveal_fetch(rq, re, e) < 0)
         return -1;
@@ -200,7 +137,7 @@ static int reply_secret(struct request *rq, struct reply *re, const struct scope
         return -1;
     }
     if (!request_flag(rq, "raw"))
-        return reply_json(re, 200, config_item_json(rq, scope, item));
+        return reply_json(re, 200, item_json(rq, scope, item));
     if (state == REVEAL_OPEN)
         return reply_raw(re, plain);
     if (access_check(rq, re, RIGHT_SECRET_READ, scope->service, scope->environment, e) < 0)
@@ -230,7 +167,7 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
     if (request_flag(rq, "raw"))
         raw_tag(&item, etag);
     else
-        tag(&item, etag);
+        item_tag(&item, etag);
     if (etag_is_known(rq->if_none_match, etag)) {
         reply_header(re, "ETag", etag);
         re->status = 304;
@@ -238,7 +175,7 @@ int config_get_key(struct request *rq, struct reply *re, struct err *e)
         reply_header(re, "ETag", etag);
         return reply_raw(re, item.value);
     } else {
-        config_give_item(&scope, &item, re);
+        item_give(&scope, &item, re);
     }
     return 0;
 }
@@ -248,9 +185,10 @@ static json_t *version_json(const struct request *rq, const struct scope *scope,
 {
     json_t *object = json_pack("{s:I}", "version", (json_int_t)v->version);
     json_t *rest = json_pack("{s:s,s:b,s:o,s:s,s:o,s:I}", "value_type", v->value_type, "deleted",
-                             v->is_deleted, "change_description", text(v->change_description),
-                             "created_at", v->updated_at, "created_by", text(v->created_by),
-                             "revision", (json_int_t)v->revision);
+                             v->is_deleted, "change_description",
+                             rowjson_text(v->change_description), "created_at", v->updated_at,
+                             "created_by", rowjson_text(v->created_by), "revision",
+                             (json_int_t)v->revision);
 
     MUST(object && rest);
     if (v->is_deleted)
@@ -290,8 +228,8 @@ int config_get_history(struct request *rq, struct reply *re, struct err *e)
         json_array_append_new(versions, version_json(rq, &scope, &v));
     }
     body = json_pack("{s:s,s:s,s:o,s:o}", "service_name", scope.service, "environment",
-                     scope.environment, "config_key", text(request_param(rq, 2)), "versions",
-                     versions);
+                     scope.environment, "config_key", rowjson_text(request_param(rq, 2)),
+                     "versions", versions);
     last = rows_count(rows) > (size_t)limit ? config_item_at(rows, (size_t)limit - 1).version : 0;
     json_object_set_new(body, "next", last ? json_sprintf("%" PRIu64, last) : json_null());
     return reply_json(re, 200, body);

@@ -13,7 +13,9 @@
 #include "coordinator/http/health.h"
 #include "coordinator/http/intake.h"
 #include "coordinator/http/limits.h"
+#include "coordinator/http/passes.h"
 #include "coordinator/http/peer.h"
+#include "coordinator/http/permit.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/refusals.h"
 #include "coordinator/http/response.h"
@@ -45,6 +47,8 @@ static struct exchange *open_exchange(struct http *h, const char *target,
     ex->fd = caller_descriptor(connection);
     ex->request.target = strdup(target);
     MUST(ex->request.target);
+    ex->member.request = &ex->request;
+    ex->member.reply = &ex->reply;
     return ex;
 }
 
@@ -82,12 +86,12 @@ void exchange_on_end(struct MHD_Connection *connection, void **visit)
 static unsigned lane_of(const struct exchange *ex)
 {
     const struct request *rq = &ex->request;
-    const char *token = dispatch_token(rq->authorization);
+    const char *token = request_token(rq->authorization);
     char who[PEER_ADDRESS_SIZE];
 
     if (rq->is_permitted)
         return workers_lane(ex->http->workers, rq->owner.id);
-    if (!token || !reads_token_id(rq->reads, token, who))
+    if (!token || !passes_know(rq->passes, token, who))
         peer_network(rq->address, who);
     return workers_lane(ex->http->workers, who);
 }
@@ -101,6 +105,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->streams = ex->http->streams;
     rq->watches = ex->http->watches;
     rq->reads = ex->http->house.reads;
+    rq->passes = ex->http->passes;
     rq->tls = ex->http->house.tls;
     rq->schemas = ex->http->schemas;
     rq->counters = &ex->http->counters;
@@ -171,7 +176,12 @@ static enum MHD_Result answer(struct exchange *ex)
     return rc;
 }
 
-void exchange_resume(struct exchange *ex)
+static struct exchange *exchange_of(struct reads_member *m)
+{
+    return (struct exchange *)m;
+}
+
+static void resume(struct exchange *ex)
 {
     ex->state = EXCHANGE_ANSWERED;
     MHD_resume_connection(ex->connection);
@@ -193,7 +203,7 @@ static bool is_left_alone(struct exchange *ex)
 static bool leave(struct exchange *ex)
 {
     ex->reply.status = CLIENT_GONE;
-    exchange_resume(ex);
+    resume(ex);
     return false;
 }
 
@@ -203,13 +213,13 @@ static bool handle(struct exchange *ex, bool is_stopping)
     char *if_none_match = ex->request.if_none_match;
     bool is_waiting;
 
-    if (!ex->flight)
+    if (!ex->member.flight)
         return dispatch(&ex->request, &ex->reply, is_stopping);
     ex->request.if_none_match = NULL;
     is_waiting = dispatch(&ex->request, &ex->reply, is_stopping);
     MUST(!is_waiting);
     ex->request.if_none_match = if_none_match;
-    reads_land(ex);
+    reads_land(&ex->member);
     return false;
 }
 
@@ -218,19 +228,19 @@ bool exchange_run(struct exchange *ex, bool is_stopping)
     enum reads_step step;
 
     if (ex->state == EXCHANGE_ASKING) {
-        (void)dispatch_permit(&ex->request, &ex->reply, is_stopping);
+        (void)permit_ask(&ex->request, &ex->reply, is_stopping);
         ex->state = EXCHANGE_ASKED;
         MHD_resume_connection(ex->connection);
         return false;
     }
-    step = reads_resume(ex, is_stopping);
+    step = reads_resume(&ex->member, is_stopping);
     if (step == READS_PARKED)
         return false;
     if (step == READS_GO && is_left_alone(ex))
         return leave(ex);
     if (step == READS_GO && handle(ex, is_stopping))
         return true;
-    exchange_resume(ex);
+    resume(ex);
     return false;
 }
 
@@ -240,19 +250,31 @@ static void nothing(struct exchange *ex)
 }
 
 /* It waited for an answer that cannot be given to it; suspended as it is, a worker takes it. */
-void exchange_requeue(struct exchange *ex)
+void exchange_requeue(struct reads_member *m)
 {
+    struct exchange *ex = exchange_of(m);
+
     if (workers_submit(ex->http->workers, ex, nothing))
         return;
     dispatch(&ex->request, &ex->reply, true);
-    exchange_resume(ex);
+    resume(ex);
 }
 
-void exchange_suspend(struct exchange *ex)
+void exchange_resume(struct reads_member *m)
+{
+    resume(exchange_of(m));
+}
+
+static void suspend(struct exchange *ex)
 {
     ex->state = EXCHANGE_WORKING;
     caller_set_deadline(ex->connection, DEADLINE_NEVER);
     MHD_suspend_connection(ex->connection);
+}
+
+void exchange_suspend(struct reads_member *m)
+{
+    suspend(exchange_of(m));
 }
 
 /* What a balancer asks: refused, it would take everybody else from here, too. */
@@ -280,12 +302,12 @@ static enum MHD_Result begin_work(struct exchange *ex)
 {
     if (!ex->reply.status)
         throttle(ex);
-    if (!ex->reply.status && !ex->request.match.route->is_quick) {
+    if (!ex->reply.status && ex->request.match.route->way != ROUTE_QUICK) {
         ex->lane = lane_of(ex);
-        if (reads_begin(ex) == READS_PARKED)
+        if (reads_begin(&ex->member) == READS_PARKED)
             return MHD_YES;
         if (!ex->reply.status) {
-            if (workers_submit(ex->http->workers, ex, exchange_suspend))
+            if (workers_submit(ex->http->workers, ex, suspend))
                 return MHD_YES;
             handle(ex, true);
         }
@@ -326,12 +348,12 @@ static enum MHD_Result begin_request(struct exchange *ex)
     if (!ex->request.match.route->right || !intake_has_body(ex->connection))
         return begin_body(ex);
     throttle(ex);
-    if (ex->reply.status || dispatch_admit(&ex->request, &ex->reply))
+    if (ex->reply.status || permit_admit(&ex->request, &ex->reply))
         return begin_body(ex);
     ex->lane = lane_of(ex);
     if (workers_submit(ex->http->workers, ex, suspend_asking))
         return MHD_YES;
-    (void)dispatch_permit(&ex->request, &ex->reply, true);
+    (void)permit_ask(&ex->request, &ex->reply, true);
     return begin_body(ex);
 }
 

@@ -7,7 +7,7 @@
 #ifndef COORDINATOR_HTTP_EXCHANGE_H
 #define COORDINATOR_HTTP_EXCHANGE_H
 
-#include "coordinator/http/answers.h"
+#include "coordinator/http/reads.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 
@@ -30,14 +30,12 @@ enum exchange_state {
 };
 
 struct exchange {
-    struct answers_waiter waiter; /* first: in a flight that it joined */
-    struct flight *flight;        /* that it leads */
+    struct reads_member member; /* first: a member is its exchange */
     struct exchange *next; /* in a lane of the workers */
     unsigned lane;
     enum exchange_state state;
     int64_t looked_ms; /* when it was looked whether its client is still there */
     bool is_counted; /* against what its address may ask for */
-    bool is_alone; /* what it asks for cannot be shared: no flight for it */
     struct http *http;
     struct MHD_Connection *connection;
     int fd;

@@ -6,7 +6,6 @@
 #include "common/digest.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/http/dispatch.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/store/claims.h"
@@ -40,7 +39,7 @@ static int check_key(const char *key, struct err *e)
  * hash is keyed with the token, which the database does not have; keys belong to one token. */
 static void hash_request(const struct request *rq, struct hash *out)
 {
-    const char *token = dispatch_token(rq->authorization);
+    const char *token = request_token(rq->authorization);
     SCOPED_BUFFER struct buffer text = { 0 };
 
     MUST(token);

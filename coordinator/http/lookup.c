@@ -8,6 +8,7 @@
 #include "common/name.h"
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/store/config_search.h"
 #include "coordinator/store/pg.h"
@@ -68,7 +69,7 @@ static json_t *found_json(const struct request *rq, const struct config_found *f
 
     snprintf(scope.service, sizeof(scope.service), "%s", found->service);
     snprintf(scope.environment, sizeof(scope.environment), "%s", found->environment);
-    return config_item_json(rq, &scope, &found->item);
+    return item_json(rq, &scope, &found->item);
 }
 
 int lookup_search(struct request *rq, struct reply *re, struct err *e)

@@ -11,9 +11,9 @@
 #include "common/invariant.h"
 #include "coordinator/core/cohort.h"
 #include "coordinator/http/conform.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/rowjson.h"
-#include "coordinator/http/whole.h"
 #include "coordinator/store/config.h"
 #include "coordinator/store/documents.h"
 #include "coordinator/store/environments.h"
@@ -251,7 +251,7 @@ static int change_json(struct request *rq, const struct plan_change *c, json_t *
         return -1;
     keys = json_array();
     for (size_t i = 0; i < rows_count(rows); i++)
-        json_array_append_new(keys, whole_difference_json(rows, i));
+        json_array_append_new(keys, item_difference_json(rows, i));
     *out = json_pack("{s:s,s:s,s:I,s:I,s:o}", "service", c->scope.service, "environment",
                      c->scope.environment, "from_revision", (json_int_t)c->from, "to_revision",
                      (json_int_t)c->to, "keys", keys);

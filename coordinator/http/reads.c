@@ -13,14 +13,15 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/answer.h"
 #include "coordinator/http/answers.h"
-#include "coordinator/http/config.h"
-#include "coordinator/http/dispatch.h"
-#include "coordinator/http/exchange.h"
 #include "coordinator/http/freshness.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/passes.h"
+#include "coordinator/http/permit.h"
+#include "coordinator/http/reply.h"
+#include "coordinator/http/request.h"
 #include "coordinator/http/warmup.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/scopes.h"
 
 struct reads {
     struct answers *answers;
@@ -31,7 +32,7 @@ struct reads {
 };
 
 struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
-                          const struct reads_hands *hands)
+                          struct passes *passes, const struct reads_hands *hands)
 {
     const struct answers_limits limits = { settings->cache_entries, settings->cache_bytes };
     struct reads *r = calloc(1, sizeof(*r));
@@ -39,7 +40,7 @@ struct reads *reads_start(const struct http_settings *settings, struct pg_pool *
     MUST(r);
     r->hands = *hands;
     r->answers = answers_new(&limits);
-    r->passes = passes_new();
+    r->passes = passes;
     r->freshness = freshness_start(pool, r->answers, r->passes, hands->access_changed, hands->ctx);
     if (!settings->is_cold)
         r->warmup = warmup_start(pool, r->answers, &limits, r->freshness);
@@ -60,7 +61,6 @@ void reads_free(struct reads *r)
         return;
     freshness_free(r->freshness);
     answers_free(r->answers);
-    passes_free(r->passes);
     free(r);
 }
 
@@ -69,28 +69,12 @@ void reads_wake(struct reads *r)
     freshness_wake(r->freshness);
 }
 
-/* ---------------------------------------------------------------- tokens and freshness */
-
-uint64_t reads_access_moment(const struct reads *r)
-{
-    return passes_moment(r->passes);
-}
-
-int reads_check_token(struct request *rq, const char *token, struct err *e)
-{
-    uint64_t moment = passes_moment(rq->reads->passes);
-
-    rq->access_moment = moment;
-    if (tokens_check(rq->pg, token, &rq->owner, e) < 0)
-        return -1;
-    passes_keep(rq->reads->passes, token, &rq->owner, moment);
-    return 0;
-}
+/* ---------------------------------------------------------------- freshness */
 
 /* Released values by their names, without anything that asks for another form of them. */
 static bool is_kept_route(const struct request *rq)
 {
-    return rq->match.route->handler == config_get_key && !strchr(rq->target, '?');
+    return rq->match.route->way == ROUTE_KEPT && !strchr(rq->target, '?');
 }
 
 void reads_note(struct request *rq)
@@ -102,9 +86,9 @@ void reads_note(struct request *rq)
 
 /* ---------------------------------------------------------------- one read */
 
-static struct exchange *exchange_of(struct answers_waiter *waiter)
+static struct reads_member *member_of(struct answers_waiter *waiter)
 {
-    return (struct exchange *)waiter;
+    return (struct reads_member *)waiter;
 }
 
 static bool name_of(const struct request *rq, struct answers_name *out)
@@ -126,21 +110,21 @@ static void nothing(struct answers_waiter *waiter)
 
 static void suspend(struct answers_waiter *waiter)
 {
-    struct exchange *ex = exchange_of(waiter);
+    struct reads_member *m = member_of(waiter);
 
-    ex->request.reads->hands.suspend(ex);
+    m->request->reads->hands.suspend(m);
 }
 
-/* From here on an exchange that joined belongs to whoever leads: `r` is taken before. */
-static enum reads_step find(struct exchange *ex, const struct answers_name *name,
+/* From here on a member that joined belongs to whoever leads: `r` is taken before. */
+static enum reads_step find(struct reads_member *m, const struct answers_name *name,
                             void (*park)(struct answers_waiter *waiter))
 {
-    struct reads *r = ex->request.reads;
+    struct reads *r = m->request->reads;
     struct answer *answer;
 
-    switch (answers_find(r->answers, name, &ex->waiter, park, &answer, &ex->flight)) {
+    switch (answers_find(r->answers, name, &m->waiter, park, &answer, &m->flight)) {
     case ANSWERS_FOUND:
-        answer_give(answer, ex->request.if_none_match, &ex->reply);
+        answer_give(answer, m->request->if_none_match, m->reply);
         answer_release(answer);
         return READS_ANSWERED;
     case ANSWERS_JOINED:
@@ -230,7 +214,7 @@ static bool may_read(const struct token_owner *owner, const struct answers_name 
 struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
                          const char *authorization)
 {
-    const char *token = dispatch_token(authorization);
+    const char *token = request_token(authorization);
     int64_t now_ms = clock_monotonic_ms();
     struct answers_name name;
 
@@ -240,105 +224,86 @@ struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *ta
     return answers_peek(r->answers, &name);
 }
 
-/* ---------------------------------------------------------------- with an exchange */
-
-bool reads_token_id(struct reads *r, const char *token, char id_out[TOKEN_ID_SIZE])
-{
-    return passes_know(r->passes, token, id_out);
-}
-
-bool reads_knows_token(struct request *rq)
-{
-    const char *token = dispatch_token(rq->authorization);
-    uint64_t moment = passes_moment(rq->reads->passes);
-    struct pass *pass = token ? passes_find(rq->reads->passes, token, true) : NULL;
-
-    if (!pass)
-        return false;
-    rq->access_moment = moment;
-    rq->owner = *pass_owner(pass);
-    pass_release(pass);
-    return true;
-}
+/* ---------------------------------------------------------------- with a request */
 
 /* Who was sent to renew a pass and found nobody to ask goes on with the one that still stands. */
-static bool stays_permitted(struct exchange *ex)
+static bool stays_permitted(struct reads_member *m)
 {
     struct reply unused = { 0 };
     struct err e;
 
-    if (ex->reply.status != 503 || !reads_knows_token(&ex->request) ||
-        access_check_route(&ex->request, &unused, &e) < 0) {
+    if (m->reply->status != 503 || !permit_knows(m->request) ||
+        access_check_route(m->request, &unused, &e) < 0) {
         reply_fini(&unused);
         return false;
     }
-    reply_fini(&ex->reply);
-    ex->reply = unused;
-    ex->request.is_permitted = true;
+    reply_fini(m->reply);
+    *m->reply = unused;
+    m->request->is_permitted = true;
     return true;
 }
 
-enum reads_step reads_begin(struct exchange *ex)
+enum reads_step reads_begin(struct reads_member *m)
 {
-    struct request *rq = &ex->request;
+    struct request *rq = m->request;
     struct answers_name name;
     struct err e;
 
-    if (!may_be_answered(rq, &name) || !reads_knows_token(rq))
+    if (!may_be_answered(rq, &name) || !permit_knows(rq))
         return READS_GO;
     if (limits_take_token(rq->limits, rq->owner.id, clock_monotonic_us(), &e) < 0 ||
-        access_check_route(rq, &ex->reply, &e) < 0) {
-        reply_error(&ex->reply, &e);
+        access_check_route(rq, m->reply, &e) < 0) {
+        reply_error(m->reply, &e);
         return READS_ANSWERED;
     }
     rq->is_permitted = rq->is_counted = true;
-    return find(ex, &name, suspend);
+    return find(m, &name, suspend);
 }
 
-enum reads_step reads_resume(struct exchange *ex, bool is_stopping)
+enum reads_step reads_resume(struct reads_member *m, bool is_stopping)
 {
-    struct request *rq = &ex->request;
+    struct request *rq = m->request;
     struct answers_name name;
 
-    if (ex->flight || ex->is_alone || !may_be_answered(rq, &name))
+    if (m->flight || m->is_alone || !may_be_answered(rq, &name))
         return READS_GO;
-    if (!rq->is_permitted && !dispatch_permit(rq, &ex->reply, is_stopping) &&
-        (is_stopping || !stays_permitted(ex)))
+    if (!rq->is_permitted && !permit_ask(rq, m->reply, is_stopping) &&
+        (is_stopping || !stays_permitted(m)))
         return READS_ANSWERED;
-    return find(ex, &name, nothing);
+    return find(m, &name, nothing);
 }
 
 /* Everybody who joined gets the answer, in the form his own conditions ask for. */
 static void share(struct reads *r, struct answers_waiter *waiters, struct answer *answer)
 {
     while (waiters) {
-        struct exchange *ex = exchange_of(waiters);
+        struct reads_member *m = member_of(waiters);
 
         waiters = waiters->next;
         if (answer) {
-            answer_give(answer, ex->request.if_none_match, &ex->reply);
-            r->hands.resume(ex);
+            answer_give(answer, m->request->if_none_match, m->reply);
+            r->hands.resume(m);
         } else {
-            ex->is_alone = true;
-            r->hands.requeue(ex);
+            m->is_alone = true;
+            r->hands.requeue(m);
         }
     }
 }
 
-void reads_land(struct exchange *ex)
+void reads_land(struct reads_member *m)
 {
-    struct reads *r = ex->request.reads;
-    struct reply *re = &ex->reply;
+    struct reads *r = m->request->reads;
+    struct reply *re = m->reply;
     bool is_kept = re->status == 200 || re->status == 404;
     /* What was wrong with the request, or is over its limits, is nobody else's. */
     bool is_shared = !re->is_private && (is_kept || re->status >= 500);
     struct answer *answer = is_shared ? answer_of(re) : NULL;
     struct answers_waiter *waiters =
-        answers_land(r->answers, &ex->flight, is_kept ? answer : NULL);
+        answers_land(r->answers, &m->flight, is_kept ? answer : NULL);
 
     share(r, waiters, answer);
     if (answer)
-        answer_give(answer, ex->request.if_none_match, re);
+        answer_give(answer, m->request->if_none_match, re);
     answer_release(answer);
 }
 

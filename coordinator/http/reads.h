@@ -12,33 +12,43 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "coordinator/store/tokens.h"
+#include "coordinator/http/answers.h"
 
 struct answer;
 struct buffer;
-struct exchange;
 struct http_settings;
 struct pass;
+struct passes;
 struct pg_pool;
 struct reads;
 struct reply;
 struct request;
 struct scope;
 
-/* Hands an exchange that waited on: complete, or (again) to a worker. */
+/* A request that may join a flight, or lead one; part of what its owner keeps of it. */
+struct reads_member {
+    struct answers_waiter waiter; /* first: in a flight that it joined */
+    struct flight *flight;        /* that it leads */
+    bool is_alone; /* what it asks for cannot be shared: no flight for it */
+    struct request *request;
+    struct reply *reply;
+};
+
+/* Hands a request that waited on: complete, or (again) to a worker. */
 struct reads_hands {
-    void (*suspend)(struct exchange *ex); /* on the I/O thread, before others can see it */
-    void (*resume)(struct exchange *ex);  /* its reply is complete */
-    void (*requeue)(struct exchange *ex); /* let a worker run it */
+    void (*suspend)(struct reads_member *m); /* on the I/O thread, before others can see it */
+    void (*resume)(struct reads_member *m);  /* its reply is complete */
+    void (*requeue)(struct reads_member *m); /* let a worker run it */
     /* What tokens may do has changed: whoever waits is to be judged anew. Quick, any thread. */
     void (*access_changed)(void *ctx);
     void *ctx;
 };
 
+/* passes: lent until reads_free; dropped when anything about access changes. */
 struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
-                          const struct reads_hands *hands);
+                          struct passes *passes, const struct reads_hands *hands);
 void reads_stop(struct reads *r); /* ends the threads; NULL is fine */
-void reads_free(struct reads *r); /* after the last exchange */
+void reads_free(struct reads *r); /* after the last request */
 void reads_wake(struct reads *r); /* something was committed; quick, any thread */
 
 /* Who is at the other end of a connection: the token it last came with. Zero at first. */
@@ -50,30 +60,21 @@ struct reads_caller {
 void reads_caller_fini(struct reads_caller *c);
 
 /* On the I/O thread, for GET: the kept answer, for the caller to release; NULL: it needs all that
- * an exchange is made for. target: as sent; authorization: NULL is fine. */
+ * an exchange (exchange.h) is made for. target: as sent; authorization: NULL is fine. */
 struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
                          const char *authorization);
 
 /* ANSWERED  the reply is complete.
- * PARKED    the exchange belongs to a flight: hands off.
- * GO        run the handler; afterwards, if the exchange leads a flight, reads_land. */
+ * PARKED    the request belongs to a flight: hands off.
+ * GO        run the handler; afterwards, if the request leads a flight, reads_land. */
 enum reads_step { READS_ANSWERED, READS_PARKED, READS_GO };
 /* On the I/O thread. */
-enum reads_step reads_begin(struct exchange *ex);
-/* On a worker's thread; the exchange is suspended. */
-enum reads_step reads_resume(struct exchange *ex, bool is_stopping);
-/* The handler of the exchange that leads is done (or refused): its reply serves all. */
-void reads_land(struct exchange *ex);
+enum reads_step reads_begin(struct reads_member *m);
+/* On a worker's thread; the connection is suspended. */
+enum reads_step reads_resume(struct reads_member *m, bool is_stopping);
+/* The handler of the request that leads is done (or refused): its reply serves all. */
+void reads_land(struct reads_member *m);
 
-/* Another number than a moment ago: what tokens may do has changed meanwhile. */
-uint64_t reads_access_moment(const struct reads *r);
-/* tokens_check, remembered for reads. */
-int reads_check_token(struct request *rq, const char *token, struct err *e)
-    __attribute__((warn_unused_result));
-/* Is the token of the request one that was found good a moment ago? Then its owner is noted. */
-bool reads_knows_token(struct request *rq);
-/* The same question without a request: the id of such a token. */
-bool reads_token_id(struct reads *r, const char *token, char id_out[TOKEN_ID_SIZE]);
 /* A handler used rq->pg, to write or to look: what it may have seen is no longer answered from
  * memory in an older form when its own answer goes out. */
 void reads_note(struct request *rq);

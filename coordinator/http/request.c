@@ -10,7 +10,11 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/watches.h"
+#include "coordinator/store/pg.h"
 #include "coordinator/store/sealing.h"
+
+#define POOL_WAIT_MS 3000
+#define WRITE_PATIENCE_MS 60000
 
 void request_fini(struct request *rq)
 {
@@ -31,6 +35,28 @@ void request_fini(struct request *rq)
     buffer_fini(&rq->body);
     json_decref(rq->json);
     watch_close(rq->watch);
+}
+
+const char *request_token(const char *header)
+{
+    if (!header || strncasecmp(header, "Bearer ", 7) != 0)
+        return NULL;
+    return header + 7 + strspn(header + 7, " ");
+}
+
+int request_connect(struct request *rq, bool is_read, struct err *e)
+{
+    if (pg_pool_take(rq->deps->pool, POOL_WAIT_MS, &rq->pg, e) < 0)
+        return -1;
+    pg_set_patience(rq->pg, is_read ? REQUEST_READ_PATIENCE_MS : WRITE_PATIENCE_MS);
+    return 0;
+}
+
+void request_disconnect(struct request *rq)
+{
+    pg_set_patience(rq->pg, WRITE_PATIENCE_MS);
+    pg_pool_give(rq->deps->pool, &rq->pg);
+    rq->pg = NULL;
 }
 
 static int add_query(struct request *rq, const char *part, size_t size, struct err *e)

@@ -10,19 +10,21 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
+#include "coordinator/http/deps.h"
 #include "coordinator/http/peer.h"
 #include "coordinator/http/route.h"
-#include "coordinator/http/server.h"
 #include "coordinator/store/tokens.h"
 
 #define REQUEST_QUERY_MAX 16
 #define REQUEST_BODY_MAX (17u << 20)
+#define REQUEST_READ_PATIENCE_MS 10000 /* a database that hangs is said before a slow write fails */
 #define REQUEST_LIMIT_MAX 500
 #define REQUEST_LIMIT_PRESET 100
 
 struct census;
 struct counters;
 struct json_t;
+struct passes;
 struct pg;
 struct streams;
 struct reads;
@@ -58,6 +60,7 @@ struct request {
     struct streams *streams;
     struct watches *watches;
     struct reads *reads;
+    struct passes *passes;
     struct schema_cache *schemas;
     struct sealing *sealing; /* secrets that were opened or sealed for it (reveal.h) */
     struct tls *tls; /* NULL: plain HTTP */
@@ -66,7 +69,7 @@ struct request {
     struct census *census;
     struct log_limit *repeated; /* for what would be logged again and again; NULL: nothing is */
     bool is_from_memory; /* its answer shows nothing but what memory held */
-    uint64_t access_moment; /* reads_access_moment, before the token was checked */
+    uint64_t access_moment; /* passes_moment, before the token was checked */
     bool is_permitted; /* the token was checked, and it may do this */
     bool is_counted;   /* against what its token may ask for */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */
@@ -81,6 +84,13 @@ void request_fini(struct request *rq);
 int request_parse_query(struct request *rq, struct err *e) __attribute__((warn_unused_result));
 /* Parse the body as JSON: 400 with line and column, 415 for other content. */
 int request_parse_body(struct request *rq, struct err *e) __attribute__((warn_unused_result));
+
+/* The token of an Authorization header; NULL: none. */
+const char *request_token(const char *header);
+/* rq->pg, for a handler; whoever only reads has less patience with it. */
+int request_connect(struct request *rq, bool is_read, struct err *e)
+    __attribute__((warn_unused_result));
+void request_disconnect(struct request *rq);
 
 /* A path parameter by its place in the pattern. */
 const char *request_param(const struct request *rq, unsigned index);

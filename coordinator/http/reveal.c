@@ -8,6 +8,7 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/access.h"
+#include "coordinator/http/rowjson.h"
 
 #define LEFT_OUT_MAX 4000
 
@@ -70,14 +71,6 @@ enum reveal_state reveal_find(const struct request *rq, const char *service,
     return found->text ? REVEAL_OPEN : REVEAL_AWAY;
 }
 
-static json_t *text(const char *s)
-{
-    json_t *t = json_string(s);
-
-    MUST(t);
-    return t;
-}
-
 void reveal_add(struct json_t *object, const char *member, const struct request *rq,
                 const char *service, const char *environment, const char *value)
 {
@@ -86,16 +79,16 @@ void reveal_add(struct json_t *object, const char *member, const struct request 
 
     switch (reveal_find(rq, service, environment, value, &plain, &why)) {
     case REVEAL_PLAIN:
-        json_object_set_new(object, member, text(value));
+        json_object_set_new(object, member, rowjson_text(value));
         return;
     case REVEAL_OPEN:
-        json_object_set_new(object, member, text(plain));
+        json_object_set_new(object, member, rowjson_text(plain));
         break;
     case REVEAL_HIDDEN:
         break;
     case REVEAL_AWAY:
         json_object_set_new(object, why->kind == ERR_GONE ? "destroyed" : "unavailable",
-                            why->kind == ERR_GONE ? json_true() : text(why->text));
+                            why->kind == ERR_GONE ? json_true() : rowjson_text(why->text));
         break;
     }
     json_object_set_new(object, "encrypted", json_true());

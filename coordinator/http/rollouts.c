@@ -8,9 +8,8 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/access.h"
-#include "coordinator/http/dispatch.h"
 #include "coordinator/http/events.h"
-#include "coordinator/http/reads.h"
+#include "coordinator/http/passes.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/http/request.h"
 #include "coordinator/http/rollout_json.h"
@@ -219,9 +218,9 @@ static int open_stream(struct request *rq, struct reply *re, int64_t rollout_id,
             return -1;
     }
     re->stream = stream_open(rq->streams, rollout_id, after, is_behind,
-                             dispatch_token(rq->authorization), &rq->owner);
+                             request_token(rq->authorization), &rq->owner);
     /* What changed before the stream was there has not been asked of it. */
-    if (reads_access_moment(rq->reads) != rq->access_moment)
+    if (passes_moment(rq->passes) != rq->access_moment)
         streams_access_changed(rq->streams);
     re->status = 200;
     re->content_type = "text/event-stream";

@@ -20,12 +20,17 @@ struct reply;
 /* 0: the reply is filled. -1: e says why (and the reply's problems which fields). */
 typedef int route_handler(struct request *rq, struct reply *re, struct err *e);
 
+/* SLOW   a worker runs it, with a connection to the database.
+ * QUICK  touches no database: answered on the I/O thread.
+ * KEPT   slow, and what it answers without a query is kept in memory (reads.h). */
+enum route_way { ROUTE_SLOW, ROUTE_QUICK, ROUTE_KEPT };
+
 struct route {
     const char *method;
     const char *pattern;    /* "/api/v1/servers/{name}" */
     route_handler *handler;
     const char *right;      /* rights.h; "": any token; NULL: everybody, without a token */
-    bool is_quick;          /* touches no database: answered on the I/O thread */
+    enum route_way way;
     bool takes_body;        /* JSON; others refuse a body */
 };
 

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "common/invariant.h"
 #include "common/log.h"
 
 struct json_t *rowjson(const char *text, const char *what, const char *name)
@@ -15,4 +16,12 @@ struct json_t *rowjson(const char *text, const char *what, const char *name)
     log_error("a row cannot be read and is shown without this", "what", what, "name", name,
               "reason", why.text);
     return json_null();
+}
+
+struct json_t *rowjson_text(const char *text)
+{
+    json_t *value = json_string(text);
+
+    MUST(value);
+    return value;
 }

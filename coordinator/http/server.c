@@ -17,6 +17,7 @@
 #include "coordinator/http/census.h"
 #include "coordinator/http/deadline.h"
 #include "coordinator/http/limits.h"
+#include "coordinator/http/passes.h"
 #include "coordinator/http/reads.h"
 #include "coordinator/http/refusals.h"
 #include "coordinator/http/release.h"
@@ -196,6 +197,7 @@ static void http_free(struct http *h)
     streams_free(h->streams);
     watches_free(h->watches);
     reads_free(h->house.reads);
+    passes_free(h->passes);
     tls_free(h->house.tls);
     schema_cache_free(h->schemas);
     limits_free(h->limits);
@@ -231,7 +233,8 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, exchange_run);
     h->watches = watches_start(deps->pool, on_released, h);
-    h->house.reads = reads_start(&h->settings, deps->pool, &hands);
+    h->passes = passes_new();
+    h->house.reads = reads_start(&h->settings, deps->pool, h->passes, &hands);
     h->census = census_start(deps->pool, deps->keyring);
     if (start_daemon(h, e) < 0) {
         census_stop(h->census);

@@ -9,6 +9,8 @@
 struct MHD_Connection;
 struct acceptor;
 struct exchange;
+struct passes;
+struct reads_member;
 struct releaser;
 
 struct http {
@@ -18,6 +20,7 @@ struct http {
     struct acceptor *acceptor;
     struct workers *workers;
     struct visit_house house;
+    struct passes *passes;
     struct streams *streams;
     struct watches *watches;
     struct releaser *releaser;
@@ -30,10 +33,10 @@ struct http {
 
 /* Runs on a worker (workers.h). */
 bool exchange_run(struct exchange *ex, bool is_stopping);
-/* What flights (reads.h) need of exchanges: to wait on the I/O thread, to go on, to run. */
-void exchange_suspend(struct exchange *ex);
-void exchange_resume(struct exchange *ex);
-void exchange_requeue(struct exchange *ex);
+/* What flights (reads.h) need of their members: to wait on the I/O thread, to go on, to run. */
+void exchange_suspend(struct reads_member *m);
+void exchange_resume(struct reads_member *m);
+void exchange_requeue(struct reads_member *m);
 
 /* Callbacks of libmicrohttpd; cls is the struct http. */
 void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *connection);

@@ -11,18 +11,12 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "coordinator/http/deps.h"
 
 #define TLS_OPTIONS_MAX 4
 
 struct MHD_OptionItem;
 struct tls;
-
-/* PEM files; lent. */
-struct tls_files {
-    const char *cert, *key;
-    const char *client_ca;  /* NULL: clients need no certificate */
-    const char *client_crl; /* of that authority; NULL: none was revoked */
-};
 
 /* One per process. */
 int tls_new(const struct tls_files *files, struct tls **out, struct err *e)

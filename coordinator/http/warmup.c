@@ -12,7 +12,7 @@
 #include "common/pulse.h"
 #include "coordinator/http/answer.h"
 #include "coordinator/http/answers.h"
-#include "coordinator/http/config.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/freshness.h"
 #include "coordinator/http/reply.h"
 #include "coordinator/store/changes.h"
@@ -48,7 +48,7 @@ static void keep(struct warmup *w, const struct scope *scope, const struct confi
     struct answers_name name;
     struct answer *answer;
 
-    config_give_item(scope, item, &reply);
+    item_give(scope, item, &reply);
     answer = reply.is_private || reply.is_secret ? NULL : answer_of(&reply);
     if (answer && answers_name(&name, scope->service, scope->environment, item->key))
         answers_put(w->answers, &name, answer, drops);

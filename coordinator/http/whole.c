@@ -12,6 +12,7 @@
 #include "coordinator/http/access.h"
 #include "coordinator/http/config.h"
 #include "coordinator/http/etag.h"
+#include "coordinator/http/item.h"
 #include "coordinator/http/render.h"
 #include "coordinator/http/reveal.h"
 #include "coordinator/http/rowjson.h"
@@ -31,7 +32,7 @@ static json_t *snapshot_json(const struct request *rq, const struct scope *scope
         struct config_item item = config_item_at(rows, i);
 
         if (!*item.origin || !is_own_only)
-            json_array_append_new(configs, config_item_json(rq, scope, &item));
+            json_array_append_new(configs, item_json(rq, scope, &item));
     }
     return json_pack("{s:s,s:s,s:I,s:I,s:I,s:o}", "service_name", scope->service, "environment",
                      scope->environment, "revision", (json_int_t)revision, "head",
@@ -236,32 +237,6 @@ int whole_list_revisions(struct request *rq, struct reply *re, struct err *e)
     return reply_list(re, "revisions", items, is_more ? cursor : NULL);
 }
 
-static json_t *side(bool is_there, const char *value)
-{
-    return is_there ? json_string(value) : json_null();
-}
-
-struct json_t *whole_difference_json(const struct rows *rows, size_t row)
-{
-    struct config_difference d = config_difference_at(rows, row);
-    const char *change = !d.is_before ? "added" : d.is_after ? "changed" : "deleted";
-
-    bool was_secret = d.is_before && value_is_reference(d.old_value, NULL);
-    bool is_secret = d.is_after && value_is_reference(d.new_value, NULL);
-    json_t *object = json_pack(
-        "{s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:s}", "key", d.key, "change", change, "old",
-        side(d.is_before && !was_secret, d.old_value), "old_type", side(d.is_before, d.old_type),
-        "old_version", d.is_before ? json_integer((json_int_t)d.old_version) : json_null(), "new",
-        side(d.is_after && !is_secret, d.new_value), "new_type", side(d.is_after, d.new_type),
-        "new_version", d.is_after ? json_integer((json_int_t)d.new_version) : json_null(),
-        "author", d.author, "changed_at", d.changed_at);
-
-    MUST(object);
-    if (was_secret || is_secret)
-        json_object_set_new(object, "encrypted", json_true());
-    return object;
-}
-
 int whole_get_diff(struct request *rq, struct reply *re, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -276,7 +251,7 @@ int whole_get_diff(struct request *rq, struct reply *re, struct err *e)
         return -1;
     changes = json_array();
     for (size_t i = 0; i < rows_count(rows); i++)
-        json_array_append_new(changes, whole_difference_json(rows, i));
+        json_array_append_new(changes, item_difference_json(rows, i));
     return reply_json(re, 200,
                       json_pack("{s:s,s:s,s:I,s:I,s:o}", "service_name", scope.service,
                                 "environment", scope.environment, "from", (json_int_t)from, "to",
@@ -319,7 +294,8 @@ int whole_list_services(struct request *rq, struct reply *re, struct err *e)
             json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:o}", "service", s.service, "environment",
                       s.environment, "head", (json_int_t)s.head, "released", (json_int_t)s.released,
                       "settled", (json_int_t)s.settled, "drafts", (json_int_t)s.drafts, "servers",
-                      (json_int_t)s.servers, "rollout", side(*s.rollout, s.rollout)));
+                      (json_int_t)s.servers, "rollout",
+                      *s.rollout ? rowjson_text(s.rollout) : json_null()));
     }
     return reply_list(re, "services", items, is_more ? cursor : NULL);
 }

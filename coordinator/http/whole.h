@@ -7,8 +7,4 @@
 route_handler whole_write, whole_validate, whole_get, whole_rollback, whole_list_revisions,
     whole_get_diff, whole_list_services;
 
-struct rows;
-/* A row of config_diff: {"key","change","old","new",…}. */
-struct json_t *whole_difference_json(const struct rows *rows, size_t row);
-
 #endif

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/http/dispatch.h"
+#include "coordinator/http/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(text);
     memcpy(text, data, size);
     text[size] = '\0';
-    token = dispatch_token(text);
+    token = request_token(text);
     MUST(!token || (token >= text + 7 && token <= text + size));
     if (token)
         (void)is_token(token);
