@@ -37,7 +37,7 @@ struct consumers {
     int listener, epoll;
     int64_t said_ms; /* when a rejection was logged last */
     uint64_t unsaid; /* rejections since */
-    struct consumer all[CONSUMERS_MAX];
+    struct consumer all[AGENT_CONSUMERS_MAX];
 };
 
 /* ---- the socket ---- */
@@ -75,7 +75,7 @@ static int listen_at(struct consumers *c, const struct sockaddr_un *address, str
         return disk_trouble(e, "removing", PUBLISHED_SOCKET);
     c->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (c->listener < 0 || bind(c->listener, (const void *)address, sizeof(*address)) ||
-        chmod(address->sun_path, 0666) || listen(c->listener, CONSUMERS_MAX))
+        chmod(address->sun_path, 0666) || listen(c->listener, AGENT_CONSUMERS_MAX))
         return disk_trouble(e, "listening on", PUBLISHED_SOCKET);
     return 0;
 }
@@ -94,7 +94,7 @@ int consumers_open(const char *publish_dir, struct consumers **out, struct err *
     int folder = address_of(publish_dir, &address, e), rc = -1;
 
     MUST(c);
-    for (unsigned i = 0; i < CONSUMERS_MAX; i++)
+    for (unsigned i = 0; i < AGENT_CONSUMERS_MAX; i++)
         c->all[i].fd = -1;
     c->listener = -1;
     c->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -107,7 +107,7 @@ int consumers_open(const char *publish_dir, struct consumers **out, struct err *
         consumers_close(c);
         return -1;
     }
-    MUST(watch_for(c, c->listener, CONSUMERS_MAX) == 0);
+    MUST(watch_for(c, c->listener, AGENT_CONSUMERS_MAX) == 0);
     *out = c;
     return 0;
 }
@@ -116,7 +116,7 @@ void consumers_close(struct consumers *c)
 {
     if (!c)
         return;
-    for (unsigned i = 0; i < CONSUMERS_MAX; i++)
+    for (unsigned i = 0; i < AGENT_CONSUMERS_MAX; i++)
         if (c->all[i].fd >= 0)
             close(c->all[i].fd);
     if (c->listener >= 0)
@@ -260,7 +260,7 @@ static struct consumer *place_for_one(struct consumers *c, uid_t uid)
     struct consumer *unused = NULL, *silent = NULL, *own_silent = NULL;
     unsigned count = 0;
 
-    for (unsigned i = 0; i < CONSUMERS_MAX; i++) {
+    for (unsigned i = 0; i < AGENT_CONSUMERS_MAX; i++) {
         struct consumer *who = &c->all[i];
 
         if (who->fd < 0) {
@@ -315,7 +315,7 @@ bool consumers_step(struct consumers *c, const struct agent_settings *settings)
     for (int i = 0; i < count; i++) {
         uint32_t index = events[i].data.u32;
 
-        if (index == CONSUMERS_MAX)
+        if (index == AGENT_CONSUMERS_MAX)
             come_in(c, settings);
         else if (c->all[index].fd >= 0)
             hear(c, &c->all[index], settings);
@@ -327,7 +327,7 @@ unsigned consumers_count(const struct consumers *c, const char *scope)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < CONSUMERS_MAX; i++)
+    for (unsigned i = 0; i < AGENT_CONSUMERS_MAX; i++)
         count += c->all[i].fd >= 0 && strcmp(c->all[i].scope, scope) == 0;
     return count;
 }
@@ -370,7 +370,7 @@ void consumers_judge(const struct consumers *c, const struct agent_scope *scope,
                      struct consumers_tally *out)
 {
     *out = (struct consumers_tally){ 0 };
-    for (unsigned i = 0; i < CONSUMERS_MAX && !out->is_refused; i++) {
+    for (unsigned i = 0; i < AGENT_CONSUMERS_MAX && !out->is_refused; i++) {
         const struct consumer *who = &c->all[i];
 
         if (who->fd < 0 || strcmp(who->scope, scope->name) != 0)
@@ -393,7 +393,7 @@ void consumers_judge(const struct consumers *c, const struct agent_scope *scope,
 
 void consumers_forget_refusals(struct consumers *c, const char *scope)
 {
-    for (unsigned i = 0; i < CONSUMERS_MAX; i++)
+    for (unsigned i = 0; i < AGENT_CONSUMERS_MAX; i++)
         if (c->all[i].fd >= 0 && strcmp(c->all[i].scope, scope) == 0)
             c->all[i].has_refused = false;
 }

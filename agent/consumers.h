@@ -13,8 +13,7 @@
 #include "common/err.h"
 #include "common/hash.h"
 
-#define CONSUMERS_MAX 256
-#define CONSUMERS_USER_MAX (CONSUMERS_MAX / 2) /* of one user */
+#define CONSUMERS_USER_MAX (AGENT_CONSUMERS_MAX / 2) /* of one user */
 
 struct consumers;
 

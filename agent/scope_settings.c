@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/consumers.h"
 #include "agent/file_settings.h"
 #include "common/duration.h"
 #include "common/invariant.h"
@@ -163,9 +162,9 @@ static int set_consumers(struct agent_scope *scope, const char *value, struct er
         return 0;
     amount = strtoul(value, &end, 10);
     if (!isdigit((unsigned char)value[0]) || strcmp(end, is_percent ? "%" : "") != 0 ||
-        amount < 1 || amount > (is_percent ? 100 : CONSUMERS_MAX))
+        amount < 1 || amount > (is_percent ? 100 : AGENT_CONSUMERS_MAX))
         return err_set(e, ERR_INVALID, "\"%s\" is none of all, none, a number from 1 to %d, and a "
-                       "percentage like 50%%", value, CONSUMERS_MAX);
+                       "percentage like 50%%", value, AGENT_CONSUMERS_MAX);
     scope->consumers_rule = is_percent ? AGENT_CONSUMERS_PERCENT : AGENT_CONSUMERS_COUNT;
     scope->consumers_amount = (unsigned)amount;
     return 0;

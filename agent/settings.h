@@ -26,6 +26,7 @@
 #define AGENT_NO_GROUP (-1)
 #define AGENT_LABELS_MAX 32
 #define AGENT_COORDINATORS_MAX 16
+#define AGENT_CONSUMERS_MAX 256 /* readers of one scope's document that confirm it */
 #define AGENT_CONSUMER_USERS_MAX 32
 #define AGENT_DOCUMENT_PLACEHOLDER "document"
 

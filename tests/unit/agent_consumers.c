@@ -492,7 +492,7 @@ static int register_silently(void)
 /* One user's processes do not take the places of another's. */
 START_TEST(test_a_user_has_half_of_the_places)
 {
-    struct pollfd all[CONSUMERS_MAX + 40];
+    struct pollfd all[AGENT_CONSUMERS_MAX + 40];
     unsigned count = sizeof(all) / sizeof(all[0]), kept = count;
     pid_t child;
     int rc;
@@ -506,7 +506,7 @@ START_TEST(test_a_user_has_half_of_the_places)
         ck_assert_int_eq(rc, 0);
         dismiss(child);
     }
-    for (int tries = 0; tries < 200 && kept != CONSUMERS_MAX / 2; tries++) {
+    for (int tries = 0; tries < 200 && kept != AGENT_CONSUMERS_MAX / 2; tries++) {
         usleep(tries ? 50000 : 0); /* the agent closes what it does not take, one after the other */
         (void)poll(all, count, 1000);
         kept = 0;
@@ -515,7 +515,7 @@ START_TEST(test_a_user_has_half_of_the_places)
     }
     for (unsigned i = 0; i < count; i++)
         close(all[i].fd);
-    ck_assert_uint_eq(kept, CONSUMERS_MAX / 2);
+    ck_assert_uint_eq(kept, AGENT_CONSUMERS_MAX / 2);
     end();
 }
 END_TEST
