@@ -35,11 +35,12 @@ LINK = $(CC) $(HARDEN_LINK) $(SANITIZE) $(LDFLAGS) -pthread
 LIBS = -lczmq -lzmq -lpq -ljansson -lmicrohttpd -lgnutls -lcurl -lcrypto -lyaml -linih -llmdb -lpcre2-8 -lzstd -lm
 LIBS_CHECK = -lcheck_pic -lsubunit -lrt
 
-COMMON = $(wildcard common/*.c)
+COMMON = $(wildcard common/*.c common/*/*.c)
 CORE = $(wildcard coordinator/core/*.c)
 AGENT_CORE = $(wildcard agent/core/*.c)
-COORDINATOR = $(filter-out coordinator/main.c,$(wildcard coordinator/*.c coordinator/store/*.c coordinator/keyring/*.c coordinator/courier/*.c coordinator/http/*.c))
-AGENT = $(filter-out agent/main.c,$(wildcard agent/*.c))
+COORDINATOR = $(filter-out coordinator/main.c coordinator/core/% coordinator/cli/%, \
+    $(wildcard coordinator/*.c coordinator/*/*.c coordinator/*/*/*.c))
+AGENT = $(filter-out agent/main.c agent/core/% agent/client/%,$(wildcard agent/*.c agent/*/*.c))
 CLIENT = $(wildcard agent/client/*.c)
 CLI = $(wildcard coordinator/cli/*.c)
 UNIT = $(wildcard tests/unit/*.c)
@@ -143,10 +144,10 @@ $(BUILD)/sql/migrations.c: $(SQL) Makefile
 	@$(call embed,coordinator/store/migrate.h,sql,migration_text migration_texts,.sql,$(SQL)) >$@
 $(BUILD)/dashboards/page_files.c: $(PAGE) Makefile
 	@mkdir -p $(@D)
-	@$(call embed,coordinator/http/page.h,page,page_file page_files,,$(PAGE)) >$@
+	@$(call embed,coordinator/http/admin/page.h,page,page_file page_files,,$(PAGE)) >$@
 $(BUILD)/dashboards/openapi.c: $(OPENAPI) Makefile
 	@mkdir -p $(@D)
-	@$(call embed,coordinator/http/openapi.h,openapi,page_file openapi_files,,$(OPENAPI)) >$@
+	@$(call embed,coordinator/http/admin/openapi.h,openapi,page_file openapi_files,,$(OPENAPI)) >$@
 $(BUILD)/obj/sql/migrations.o: $(BUILD)/sql/migrations.c $(BUILD)/command
 $(BUILD)/obj/dashboards/page_files.o: $(BUILD)/dashboards/page_files.c $(BUILD)/command
 $(BUILD)/obj/dashboards/openapi.o: $(BUILD)/dashboards/openapi.c $(BUILD)/command
@@ -292,9 +293,11 @@ uninstall: ## remove what install put there; settings, keys and databases stay
 	for page in $(notdir $(MANUALS)); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page"; done
 	for name in $(FUNCTIONS); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man3/$$name.3"; done
 
-map: ## what every file is for
+map: ## what every folder and every file is for
+	@sed '/^#/d; /^$$/d' tests/rooms
+	@echo
 	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' | while read -r f; do \
-	    printf '%-36s %s\n' "$$f" "$$(grep -m1 -oE '[a-z0-9_-]+\.(c|h|sql|js|sh|py) - .*' "$$f" | sed 's/^[^ ]* - //; s| \*/$$||')"; done
+	    printf '%-48s %s\n' "$$f" "$$(grep -m1 -oE '[a-z0-9_-]+\.(c|h|sql|js|sh|py) - .*' "$$f" | sed 's/^[^ ]* - //; s| \*/$$||')"; done
 
 format: ## lay out the C sources as .clang-format says
 	@clang-format -i $$(git ls-files '*.c' '*.h')

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/local.h"
-#include "agent/local_desk.h"
-#include "agent/secrets.h"
-#include "common/document.h"
+#include "agent/local/local.h"
+#include "agent/local/local_desk.h"
+#include "agent/tasks/secrets.h"
+#include "common/document/document.h"
 #include "common/log.h"
 
 #define TELL_MS 1000

@@ -5,7 +5,7 @@
 #ifndef AGENT_FRONT_H
 #define AGENT_FRONT_H
 
-#include "agent/agent.h"
+#include "agent/tasks/agent.h"
 
 struct front {
     struct local *local; /* NULL: it does not listen */

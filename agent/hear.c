@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-#include "agent/drift.h"
-#include "agent/repair.h"
-#include "agent/say.h"
-#include "agent/secrets.h"
-#include "agent/stage.h"
+#include "agent/tasks/drift.h"
+#include "agent/tasks/repair.h"
+#include "agent/tasks/say.h"
+#include "agent/tasks/secrets.h"
+#include "agent/tasks/stage.h"
 #include "common/clock.h"
+#include "common/crypto/seal.h"
 #include "common/log.h"
-#include "common/seal.h"
 
 #define RETRY_MAX_MS 60000 /* no coordinator may send an agent away for longer */
 

@@ -2,7 +2,7 @@
 #ifndef AGENT_HEAR_H
 #define AGENT_HEAR_H
 
-#include "agent/agent.h"
+#include "agent/tasks/agent.h"
 
 /* One event for the participant, with its effects carried out before this returns. */
 typedef void hear_event_fn(struct agent *a, const struct participant_event *ev);

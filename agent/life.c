@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/consumers.h"
-#include "agent/mark.h"
-#include "agent/publish.h"
-#include "agent/readers.h"
-#include "agent/say.h"
-#include "agent/secrets.h"
+#include "agent/disk/mark.h"
+#include "agent/publish/consumers.h"
+#include "agent/publish/publish.h"
+#include "agent/tasks/readers.h"
+#include "agent/tasks/say.h"
+#include "agent/tasks/secrets.h"
 #include "common/clock.h"
 #include "common/log.h"
 

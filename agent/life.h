@@ -9,7 +9,7 @@
 #ifndef AGENT_LIFE_H
 #define AGENT_LIFE_H
 
-#include "agent/agent.h"
+#include "agent/tasks/agent.h"
 
 struct life_keys {
     const char *public_key, *secret_key; /* Z85; lent for ever */

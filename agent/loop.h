@@ -3,7 +3,7 @@
 #define AGENT_LOOP_H
 
 #include "agent/life.h"
-#include "agent/settings.h"
+#include "agent/settings/settings.h"
 #include "common/err.h"
 
 /* Takes *settings. Runs until SIGTERM or SIGINT; 0 then. SIGHUP reads `config` again. What is being

@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
-#include "agent/diff.h"
-#include "agent/dump.h"
-#include "agent/exec.h"
-#include "agent/keys.h"
+#include "agent/cache/own_key.h"
+#include "agent/commands/diff.h"
+#include "agent/commands/dump.h"
+#include "agent/commands/exec.h"
+#include "agent/commands/reading.h"
+#include "agent/link/keys.h"
 #include "agent/loop.h"
-#include "agent/own_key.h"
-#include "agent/reading.h"
-#include "agent/settings.h"
+#include "agent/settings/settings.h"
+#include "agent/tasks/agent.h"
 #include "common/core_dump.h"
 #include "common/log.h"
 #include "common/service.h"

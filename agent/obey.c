@@ -3,14 +3,14 @@
 
 #include <string.h>
 
-#include "agent/apply.h"
-#include "agent/files.h"
-#include "agent/readers.h"
-#include "agent/say.h"
-#include "agent/secrets.h"
-#include "agent/stage.h"
+#include "agent/files/files.h"
+#include "agent/tasks/apply.h"
+#include "agent/tasks/readers.h"
+#include "agent/tasks/say.h"
+#include "agent/tasks/secrets.h"
+#include "agent/tasks/stage.h"
 #include "common/clock.h"
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/log.h"
 
 #define BIT(scope) (UINT64_C(1) << (scope))

@@ -2,7 +2,7 @@
 #ifndef AGENT_OBEY_H
 #define AGENT_OBEY_H
 
-#include "agent/agent.h"
+#include "agent/tasks/agent.h"
 
 /* One event and everything that follows from it at once. Sets is_broken when a save failed. */
 void obey_event(struct agent *a, const struct participant_event *ev);

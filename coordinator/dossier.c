@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/document.h"
+#include "common/document/document.h"
 #include "common/invariant.h"
 
 void dossier_free(struct dossier *d)

@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "coordinator/contents.h"
-#include "coordinator/roster.h"
-#include "coordinator/store/load.h"
-#include "coordinator/store/strategy.h"
+#include "coordinator/link/contents.h"
+#include "coordinator/link/roster.h"
+#include "coordinator/policy/strategy.h"
+#include "coordinator/store/leader/load.h"
 
 #define DOSSIER_FRAMES_MAX 16
 

@@ -8,12 +8,12 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log_limit.h"
-#include "coordinator/conditions.h"
-#include "coordinator/joining.h"
-#include "coordinator/refusing.h"
-#include "coordinator/secret_desk.h"
-#include "coordinator/sessions.h"
-#include "coordinator/turns.h"
+#include "coordinator/link/conditions.h"
+#include "coordinator/link/joining.h"
+#include "coordinator/link/refusing.h"
+#include "coordinator/link/secret_desk.h"
+#include "coordinator/link/sessions.h"
+#include "coordinator/link/turns.h"
 
 #define SEEN_MS 10000
 #define SEEN_PARTS 10 /* in as many small pieces: acknowledgements wait in the same queue */

@@ -2,8 +2,8 @@
 #ifndef COORDINATOR_HEARING_H
 #define COORDINATOR_HEARING_H
 
-#include "coordinator/edges.h"
 #include "coordinator/leading.h"
+#include "coordinator/link/edges.h"
 
 struct hearing;
 

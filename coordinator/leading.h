@@ -7,7 +7,7 @@
 #define COORDINATOR_LEADING_H
 
 #include "coordinator/core/leader.h"
-#include "coordinator/edges.h"
+#include "coordinator/link/edges.h"
 
 struct leading;
 

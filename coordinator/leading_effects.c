@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/store/selection.h"
+#include "coordinator/policy/selection.h"
 
 struct dossier *leading_dossier(struct leading *l, uint64_t rollout)
 {

@@ -4,8 +4,8 @@
 
 #include "coordinator/dossier.h"
 #include "coordinator/leading.h"
-#include "coordinator/orders.h"
-#include "coordinator/receipts.h"
+#include "coordinator/link/orders.h"
+#include "coordinator/link/receipts.h"
 
 #define RECENT_MAX 4096 /* ids a snapshot that was read a moment ago may still name */
 

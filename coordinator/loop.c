@@ -21,9 +21,9 @@
 #include "common/service.h"
 #include "coordinator/descriptors.h"
 #include "coordinator/hearing.h"
-#include "coordinator/keys.h"
 #include "coordinator/leading.h"
-#include "coordinator/secret_desk.h"
+#include "coordinator/link/keys.h"
+#include "coordinator/link/secret_desk.h"
 #include "coordinator/store/listener.h"
 
 #define TICK_MS 50

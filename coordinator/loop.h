@@ -4,7 +4,7 @@
 
 #include "common/err.h"
 #include "coordinator/http/server.h"
-#include "coordinator/settings.h"
+#include "coordinator/settings/settings.h"
 
 struct keyring;
 struct listener;

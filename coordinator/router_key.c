@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "coordinator/keys.h"
-#include "coordinator/settings.h"
-#include "coordinator/store/cluster.h"
+#include "coordinator/link/keys.h"
+#include "coordinator/settings/settings.h"
+#include "coordinator/store/leader/cluster.h"
 #include "coordinator/store/migrate.h"
 #include "coordinator/store/pg.h"
 

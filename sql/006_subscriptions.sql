@@ -1,6 +1,6 @@
 -- 006_subscriptions.sql - who wants to hear of changed keys, and the durable outbox of what is to be said.
 -- Messages are written by the transaction that releases a change: what was released is told, what was
--- not is never told. Coordinators share the outbox by row locks (coordinator/store/outbox.h).
+-- not is never told. Coordinators share the outbox by row locks (coordinator/store/access/outbox.h).
 
 CREATE TABLE subscription (
     subscription_id text PRIMARY KEY,

@@ -1,8 +1,8 @@
 -- 007_secrets.sql - envelopes of secret values, apart from their data keys, and who refers to them.
 -- What a version of a secret has for a value is a reference, {"$secret":DIGEST}. No plain value has
--- this form (common/document.h), so whatever copies, compares or shows versions may do so unseen.
+-- this form (common/document/document.h), so whatever copies, compares or shows versions may do so unseen.
 
--- Bytes and place of an envelope (common/envelope.h): written once, never changed but by its end.
+-- Bytes and place of an envelope (common/crypto/envelope.h): written once, never changed but by its end.
 CREATE TABLE secret (
     digest     text PRIMARY KEY CHECK (digest ~ '^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$'),
     scope_id   bigint NOT NULL REFERENCES scope, -- what it is sealed to: the scope, key and version

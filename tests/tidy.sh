@@ -88,20 +88,20 @@ only() { # library pattern, then the files (globs) that may include it
     found "^#include <($library)" "${others[@]}" | rule "only $* may include <$library>"
 }
 only 'libpq|postgres' coordinator/store/pg.c coordinator/store/pg_part.h
-only 'microhttpd' 'coordinator/http/*' 'agent/local*.c'
-only 'curl/' 'coordinator/courier/*' 'coordinator/keyring/vault_*' 'coordinator/cli/*' 'agent/apply*.c'
-only 'lmdb' 'agent/cache*' 'tests/bench/client/*'
-only 'openssl/' common/base64.c common/digest.c common/random.c common/seal.c coordinator/store/tokens.c
+only 'microhttpd' 'coordinator/http/*' 'agent/local/*'
+only 'curl/' 'coordinator/courier/*' 'coordinator/keyring/vault_*' 'coordinator/cli/*' 'agent/tasks/apply*.c'
+only 'lmdb' 'agent/cache/*' 'tests/bench/client/*'
+only 'openssl/' common/crypto/base64.c common/crypto/digest.c common/random.c common/crypto/seal.c coordinator/store/access/tokens.c
 only 'xxhash' agent/client/lookup.h
-only 'zmq|czmq' 'coordinator/router*' coordinator/zap.c agent/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/peer/*' 'tests/stranger/*'
-only 'yaml' 'common/yaml*.c' 'common/document*.c' 'coordinator/cli/*'
+only 'zmq|czmq' 'coordinator/link/router*' coordinator/link/zap.c agent/link/dealer.c 'coordinator/loop*.c' 'agent/loop*.c' 'tests/bench/*' 'tests/peer/*' 'tests/stranger/*'
+only 'yaml' 'common/document/*' 'coordinator/cli/*'
 only 'ini\.h' common/settings.c coordinator/cli/context.c
 only 'check\.h' 'tests/*'
 
 { in_code '#include <(assert|stdio|stdlib|time|unistd|errno|pthread|fcntl|sys/|czmq|zmq|libpq|jansson|microhttpd|curl|lmdb|openssl)' "${core[@]}"
   in_code '\b(malloc|calloc|realloc|strdup|free|time|clock_gettime|rand|random|printf|fprintf|snprintf|getenv|log_(debug|info|warn|error|write))\(' "${core[@]}"
   in_code '#include "' "${core[@]}" | grep -vE '#include "(common|coordinator/core|agent/core)/'
-  in_code '#include "common/(buffer|clock|log|settings|document|wire|digest)\.h"' "${core[@]}"
+  in_code '#include "common/(buffer|clock|log|settings|(document|wire|schema)/.*|crypto/(digest|seal|envelope).*)\.h"' "${core[@]}"
   in_code '^(static )?((struct|enum) [a-z_]+|u?int[0-9]+_t|bool|char|unsigned|size_t|int) +\**[a-z_]+(\[[^]]*\])*( = .*)?;' "${core[@]}"
 } | rule "a core is pure: no library, clock, allocation, log, global, and nothing from above it"
 
@@ -120,7 +120,7 @@ for f in "${coordinator[@]}" "${agent[@]}"; do
     case $f in
         coordinator/cli/*) cli+=("$f") ;;
         coordinator/store/*) store+=("$f") ;;
-        coordinator/router.[ch] | coordinator/zap.[ch]) router+=("$f") ;;
+        coordinator/link/router*.[ch] | coordinator/link/zap.[ch]) router+=("$f") ;;
         coordinator/courier/*) courier+=("$f") ;;
         coordinator/keyring/*) keyring+=("$f") ;;
         coordinator/http/*) http+=("$f") ;;
@@ -128,12 +128,29 @@ for f in "${coordinator[@]}" "${agent[@]}"; do
 done
 { in_code '#include "(coordinator|agent)/(loop|main)' "${below[@]}"
   in_code '#include "coordinator/' "${cli[@]}" | grep -v '"coordinator/cli/'
-  in_code '#include "coordinator/(http|courier|router|cli)' "${store[@]}"
+  in_code '#include "coordinator/(http|courier|link|cli)' "${store[@]}"
   in_code '#include "coordinator/(store|http|courier|cli)' "${router[@]}"
-  in_code '#include "coordinator/(http|router|cli)' "${courier[@]}"
-  in_code '#include "coordinator/(store|http|courier|router|cli)' "${keyring[@]}"
-  in_code '#include "coordinator/(router|courier|cli)' "${http[@]}"
+  in_code '#include "coordinator/(http|link|cli)' "${courier[@]}"
+  in_code '#include "coordinator/(store|http|courier|link|cli)' "${keyring[@]}"
+  in_code '#include "coordinator/(link|courier|cli)' "${http[@]}"
 } | rule "a file includes only what is below it: edges do not call each other, the loop is called by main alone"
+
+# tests/rooms lists the folders, low to high, in blocks.
+# shellcheck disable=SC2016  # perl's own variables
+perl -e 'open my $rooms, "<", "tests/rooms" or die; my ($level, %level) = 0;
+      while (<$rooms>) { next if /^#/; if (/^\s*$/) { $level++ } elsif (/^(\S+)\s+\S/) { $level{$1} = $level } }
+      my (%count, %seen);
+      for my $f (@ARGV) {
+          next if $f =~ m{/examples/};
+          my ($folder) = $f =~ m{^(.*)/}; $seen{$folder} = 1; $count{$folder}++ if $f =~ /\.c$/;
+          print "$f: its folder is not in tests/rooms\n" unless defined $level{$folder};
+          open my $in, "<", $f or die; my $n = 0;
+          while (<$in>) { $n++; next unless m{^#include "((?:common|coordinator|agent)(?:/.*)?)/[^/"]+"} && $1 ne $folder;
+              print "$f:$n: $1 is not below $folder\n" unless ($level{$1} // 99) < ($level{$folder} // 99) } }
+      for (sort keys %count) { print "$_: $count{$_} .c files\n" if $count{$_} > 35 && $_ ne "coordinator/cli" }
+      for (sort keys %level) { print "tests/rooms: nothing lies in $_\n" unless $seen{$_} }' \
+    "${coordinator[@]}" "${agent[@]}" "${common[@]}" |
+    rule "a file includes its own folder and lower ones (tests/rooms), and a folder has at most 35 .c files"
 
 # A cycle is a pair that tsort names.
 each 'return unless $f =~ /\.h$/; print "$f $1\n" while $text =~ /^#include "([^"]+)"/mg;' "${sources[@]}" | tsort 2>&1 >/dev/null | grep -v 'input contains' | rule "headers do not include each other in a circle"
@@ -152,11 +169,11 @@ found '[[:space:]]+$' "${sources[@]}" "${scripts[@]}" README.md | rule "no blank
 
 # The one list of problem codes: clients act on them, the description of the API explains them.
 mapfile -t coded < <(files 'coordinator/*.c' | grep -v '^coordinator/cli/')
-known=$(grep -oE 'X\([a-z_]+\)' coordinator/http/codes.h | tr -d 'X()')
+known=$(grep -oE 'X\([a-z_]+\)' coordinator/http/request/codes.h | tr -d 'X()')
 # shellcheck disable=SC2016  # perl's own variables
 known=" ${known//$'\n'/ } " perl -0777 -ne 'while (/\berr_code\(\s*&?\w+,[^"]*?"(\w+)"|->code = "(\w+)"/g) {
     my $code = $1 // $2; print "$ARGV $code\n" if index($ENV{known}, " $code ") < 0 }' "${coded[@]}" |
-    rule "problem codes are listed in coordinator/http/codes.h"
+    rule "problem codes are listed in coordinator/http/request/codes.h"
 
 n=0
 for f in $(files 'sql/*.sql'); do

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/hash.h"
+#include "common/crypto/hash.h"
 
 struct content {
     uint64_t revision;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 
 #define SEED "lockstep audit 1"
 #define FIELDS 11

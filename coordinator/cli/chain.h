@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/crypto/hash.h"
 #include "common/err.h"
-#include "common/hash.h"
 
 struct chain {
     uint64_t next; /* the number that must come now; 0: the beginning is reached */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/document.h"
+#include "common/document/document.h"
 #include "common/invariant.h"
 #include "coordinator/cli/config_change.h"
 #include "coordinator/cli/import.h"

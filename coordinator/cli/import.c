@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/document/yaml_scalar.h"
+#include "common/document/yaml_tree.h"
 #include "common/invariant.h"
-#include "common/yaml_scalar.h"
-#include "common/yaml_tree.h"
 
 struct walk {
     struct import *im;

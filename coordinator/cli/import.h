@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "common/buffer.h"
-#include "common/document.h"
+#include "common/document/document.h"
 #include "common/err.h"
 
 /* More keys or more expanded nodes than this is a mistake or an attack (aliases of aliases). */

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/base64.h"
-#include "common/digest.h"
+#include "common/crypto/base64.h"
+#include "common/crypto/digest.h"
 
 #define PREFIX "whsec_"
 #define KEY_LEAST 24

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "coordinator/courier/address.h"
-#include "coordinator/store/outbox.h"
+#include "coordinator/store/access/outbox.h"
 
 #define TRANSFER_LIMIT_MS 10000 /* from the look-up of the name to the last byte of the answer */
 

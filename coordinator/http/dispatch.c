@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/schema.h"
-#include "coordinator/http/access.h"
-#include "coordinator/http/conform.h"
-#include "coordinator/http/failure.h"
+#include "common/schema/schema.h"
+#include "coordinator/http/cache/reads.h"
 #include "coordinator/http/idempotency.h"
-#include "coordinator/http/permit.h"
-#include "coordinator/http/reads.h"
-#include "coordinator/http/watches.h"
+#include "coordinator/http/live/watches.h"
+#include "coordinator/http/request/access.h"
+#include "coordinator/http/request/failure.h"
+#include "coordinator/http/request/permit.h"
+#include "coordinator/service/conform.h"
 #include "coordinator/store/pg.h"
 
 static int check_body(struct request *rq, struct err *e)

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-#include "coordinator/http/reply.h"
-#include "coordinator/http/request.h"
+#include "coordinator/http/request/reply.h"
+#include "coordinator/http/request/request.h"
 
 /* On a worker's thread, or for quick routes on the I/O thread. The reply is complete afterwards;
  * true: not yet, the handler wants to be called again. With is_stopping it is always complete. */

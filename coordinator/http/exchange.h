@@ -7,9 +7,9 @@
 #ifndef COORDINATOR_HTTP_EXCHANGE_H
 #define COORDINATOR_HTTP_EXCHANGE_H
 
-#include "coordinator/http/reads.h"
-#include "coordinator/http/reply.h"
-#include "coordinator/http/request.h"
+#include "coordinator/http/cache/reads.h"
+#include "coordinator/http/request/reply.h"
+#include "coordinator/http/request/request.h"
 
 struct MHD_Connection;
 struct http;

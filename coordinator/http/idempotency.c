@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/http/reply.h"
-#include "coordinator/http/request.h"
-#include "coordinator/store/claims.h"
+#include "coordinator/http/request/reply.h"
+#include "coordinator/http/request/request.h"
+#include "coordinator/store/access/claims.h"
 #include "coordinator/store/pg.h"
 
 #define KEY_MAX 255

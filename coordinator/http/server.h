@@ -9,7 +9,7 @@
 #define COORDINATOR_HTTP_SERVER_H
 
 #include "common/err.h"
-#include "coordinator/http/deps.h"
+#include "coordinator/http/request/deps.h"
 
 struct http;
 

@@ -2,7 +2,7 @@
 #ifndef COORDINATOR_HTTP_SERVER_PART_H
 #define COORDINATOR_HTTP_SERVER_PART_H
 
-#include "coordinator/http/counters.h"
+#include "coordinator/http/request/counters.h"
 #include "coordinator/http/server.h"
 #include "coordinator/http/visit.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base64.h"
+#include "common/crypto/base64.h"
 
 #define FILE_MAX 16384
 #define MODE 0400

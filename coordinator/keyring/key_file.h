@@ -14,8 +14,8 @@
 
 #include <sys/stat.h>
 
+#include "common/crypto/seal.h"
 #include "common/err.h"
-#include "common/seal.h"
 
 #define KEY_FILE_KEYS_MAX 64
 #define KEY_FILE_ID_SIZE 101

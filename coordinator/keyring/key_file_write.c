@@ -11,8 +11,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "common/base64.h"
-#include "common/digest.h"
+#include "common/crypto/base64.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
 
 static const char heading[] =

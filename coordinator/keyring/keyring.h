@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/envelope.h"
+#include "common/crypto/envelope.h"
 #include "common/err.h"
 #include "common/scoped.h"
 

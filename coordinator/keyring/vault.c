@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base64.h"
-#include "common/canon.h"
+#include "common/crypto/base64.h"
+#include "common/document/canon.h"
 #include "common/invariant.h"
 #include "coordinator/keyring/vault_http.h"
 

@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/crypto/seal.h"
 #include "common/err.h"
-#include "common/seal.h"
 
 #define VAULT_ANSWER_MAX 16384
 

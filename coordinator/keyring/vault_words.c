@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/crypto/seal.h"
 #include "common/invariant.h"
-#include "common/seal.h"
 #include "coordinator/keyring/provider.h"
 
 #define QUOTE_MAX 120

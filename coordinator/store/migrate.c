@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "common/wire.h"
+#include "common/wire/wire.h"
 #include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 

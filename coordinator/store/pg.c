@@ -12,10 +12,10 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
-#include "coordinator/store/pg_part.h"
 #include "common/pulse.h"
+#include "coordinator/store/pg_part.h"
 
 /* Longer than the session's statement_timeout: normally the server speaks first. */
 #define PATIENCE_MS 60000

@@ -16,8 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/crypto/hash.h"
 #include "common/err.h"
-#include "common/hash.h"
 #include "common/scoped.h"
 
 struct pg;

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/pg_part.h"

@@ -7,7 +7,7 @@
 #define COORDINATOR_STORE_PLACES_H
 
 #include "common/buffer.h"
-#include "coordinator/store/grants.h"
+#include "coordinator/policy/grants.h"
 #include "coordinator/store/pg.h"
 
 /* One per grant that holds the right: an environment or "*", and a glob of services. */

@@ -10,7 +10,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
-#include "coordinator/router.h"
+#include "coordinator/link/router.h"
 
 #define HEARTBEAT_MS 60000 /* nobody pings here */
 

@@ -1,12 +1,12 @@
 /* acks.c - acknowledgements: what each does, repeated, out of order, late, unknown, wrong. */
-#include "coordinator/store/acks.h"
+#include "coordinator/store/leader/acks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "tests/db/acks_kit.h"
 
 static int64_t scope_id;

@@ -4,9 +4,9 @@
 
 #include <stdlib.h>
 
-#include "coordinator/store/acks.h"
-#include "coordinator/store/fence.h"
-#include "coordinator/store/save.h"
+#include "coordinator/store/leader/acks.h"
+#include "coordinator/store/leader/fence.h"
+#include "coordinator/store/leader/save.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

@@ -1,9 +1,9 @@
 /* acks_scopes.c - one server, two scopes of one rollout: what it says of one says nothing of the other. */
-#include "coordinator/store/acks.h"
+#include "coordinator/store/leader/acks.h"
 
 #include <stdlib.h>
 
-#include "coordinator/store/load.h"
+#include "coordinator/store/leader/load.h"
 #include "tests/db/acks_kit.h"
 
 static int64_t scopes[2];

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "coordinator/store/trail.h"
 #include "tests/db/kit.h"
 

@@ -1,5 +1,5 @@
 /* claims.c - Idempotency-Keys: one request at a time, once, and the same answer for a day. */
-#include "coordinator/store/claims.h"
+#include "coordinator/store/access/claims.h"
 
 #include <string.h>
 

@@ -1,12 +1,12 @@
 /* clones.c - two machines with one key: what the leader's sessions record, and until when it is shown. */
-#include "coordinator/store/clones.h"
+#include "coordinator/store/leader/clones.h"
 
 #include <string.h>
 
-#include "coordinator/sessions.h"
+#include "coordinator/link/sessions.h"
+#include "coordinator/store/leader/writer.h"
 #include "coordinator/store/places.h"
-#include "coordinator/store/servers.h"
-#include "coordinator/store/writer.h"
+#include "coordinator/store/rollout/servers.h"
 #include "tests/db/kit.h"
 #include "tests/unit/loopback.h"
 

@@ -1,9 +1,9 @@
 /* commands.c - what people ask for: answered with the save that carries it out, withdrawn or not. */
-#include "coordinator/store/save.h"
+#include "coordinator/store/leader/save.h"
 
 #include <stdlib.h>
 
-#include "coordinator/store/rollouts.h"
+#include "coordinator/store/rollout/rollouts.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

@@ -1,11 +1,11 @@
 /* config.c - keys, versions and revisions: what a write appends, what going back appends. */
-#include "coordinator/store/config.h"
+#include "coordinator/store/config/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/documents.h"
+#include "coordinator/store/config/documents.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

@@ -1,5 +1,5 @@
 /* due.c - what is released by itself: to readers at the write, and tried again until servers have it. */
-#include "coordinator/store/due.h"
+#include "coordinator/store/config/due.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/joins.h"
+#include "coordinator/store/leader/joins.h"
 #include "tests/db/acks_kit.h"
 
 #define EVIL 5 /* enrolled for evil/dev alone */

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/config.h"
-#include "coordinator/store/inherit.h"
-#include "coordinator/store/inherit_grants.h"
+#include "coordinator/store/config/config.h"
+#include "coordinator/store/config/inherit.h"
+#include "coordinator/store/config/inherit_grants.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

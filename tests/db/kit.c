@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/digest.h"
-#include "coordinator/store/documents.h"
+#include "common/crypto/digest.h"
+#include "coordinator/store/config/documents.h"
 #include "coordinator/store/migrate.h"
 
 static char folder[] = "/tmp/lockstep-db.XXXXXX";

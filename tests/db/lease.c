@@ -1,5 +1,5 @@
 /* lease.c - leadership: gained, kept, lost, given up, taken from who is stopped. */
-#include "coordinator/store/lease.h"
+#include "coordinator/store/leader/lease.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "coordinator/store/fence.h"
+#include "coordinator/store/leader/fence.h"
 #include "tests/db/kit.h"
 
 #define LEASE_MS 600

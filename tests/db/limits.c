@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/joins.h"
-#include "coordinator/store/scopes.h"
-#include "coordinator/store/subscriptions.h"
+#include "coordinator/store/access/subscriptions.h"
+#include "coordinator/store/config/scopes.h"
+#include "coordinator/store/leader/joins.h"
 #include "tests/db/kit.h"
 
 static struct pg *first, *second;

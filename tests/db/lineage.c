@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/config.h"
-#include "coordinator/store/documents.h"
-#include "coordinator/store/due.h"
-#include "coordinator/store/inherit.h"
-#include "coordinator/store/rolled_back.h"
+#include "coordinator/store/config/config.h"
+#include "coordinator/store/config/documents.h"
+#include "coordinator/store/config/due.h"
+#include "coordinator/store/config/inherit.h"
+#include "coordinator/store/config/rolled_back.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

@@ -1,12 +1,12 @@
 /* load.c - what a leader finds in the database, after each phase of a rollout. */
-#include "coordinator/store/load.h"
+#include "coordinator/store/leader/load.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/fence.h"
-#include "coordinator/store/save.h"
+#include "coordinator/store/leader/fence.h"
+#include "coordinator/store/leader/save.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

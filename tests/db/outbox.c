@@ -1,5 +1,5 @@
 /* outbox.c - messages of released changes: who gets which, one attempt at a time, and how it ends. */
-#include "coordinator/store/outbox.h"
+#include "coordinator/store/access/outbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 
 #include "coordinator/keyring/key_file.h"
 #include "coordinator/keyring/keyring.h"
-#include "coordinator/store/secrets.h"
-#include "coordinator/store/signing.h"
-#include "coordinator/store/subscriptions.h"
+#include "coordinator/store/access/signing.h"
+#include "coordinator/store/access/subscriptions.h"
+#include "coordinator/store/config/secrets.h"
 #include "tests/db/kit.h"
 
 #define CLAIM_MS 60000

@@ -9,7 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "coordinator/store/documents.h"
+#include "coordinator/store/config/documents.h"
 #include "coordinator/store/listener.h"
 #include "tests/db/kit.h"
 

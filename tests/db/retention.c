@@ -1,5 +1,5 @@
 /* retention.c - what is dropped, what never is, and a trail that was cut and still verifies. */
-#include "coordinator/store/retention.h"
+#include "coordinator/store/rollout/retention.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,16 +1,16 @@
 /* rollouts.c - rollouts, servers, commands and tokens as the API stores and sees them. */
-#include "coordinator/store/rollouts.h"
+#include "coordinator/store/rollout/rollouts.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/store/access/tokens.h"
 #include "coordinator/store/places.h"
-#include "coordinator/store/retries.h"
-#include "coordinator/store/rollout_views.h"
-#include "coordinator/store/servers.h"
-#include "coordinator/store/strategies.h"
-#include "coordinator/store/tokens.h"
+#include "coordinator/store/rollout/retries.h"
+#include "coordinator/store/rollout/rollout_views.h"
+#include "coordinator/store/rollout/servers.h"
+#include "coordinator/store/rollout/strategies.h"
 #include "tests/db/kit.h"
 
 static const char *database;

@@ -1,5 +1,5 @@
 /* saves.c - every save of the core, and every compare-and-set that must refuse one. */
-#include "coordinator/store/save.h"
+#include "coordinator/store/leader/save.h"
 
 #include <stdlib.h>
 #include <string.h>

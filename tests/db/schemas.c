@@ -1,15 +1,15 @@
 /* schemas.c - schemas in the database: versions, sets, what a revision is judged by, the cache. */
-#include "coordinator/store/schemas.h"
+#include "coordinator/store/config/schemas.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/document.h"
-#include "common/schema.h"
-#include "coordinator/store/config.h"
-#include "coordinator/store/documents.h"
+#include "common/document/document.h"
+#include "common/schema/schema.h"
+#include "coordinator/store/config/config.h"
+#include "coordinator/store/config/documents.h"
+#include "coordinator/store/config/schema_cache.h"
 #include "coordinator/store/places.h"
-#include "coordinator/store/schema_cache.h"
 #include "tests/db/kit.h"
 
 static struct pg *pg;

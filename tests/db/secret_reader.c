@@ -1,5 +1,5 @@
 /* secret_reader.c - what agents get when they ask for secrets: the value, a reason, or the end of it. */
-#include "coordinator/store/secret_reader.h"
+#include "coordinator/store/leader/secret_reader.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base64.h"
-#include "common/document.h"
+#include "common/crypto/base64.h"
+#include "common/document/document.h"
 #include "coordinator/keyring/key_file.h"
 #include "coordinator/keyring/keyring.h"
-#include "coordinator/store/documents.h"
-#include "coordinator/store/secrets.h"
+#include "coordinator/store/config/documents.h"
+#include "coordinator/store/config/secrets.h"
 #include "tests/db/kit.h"
 
 #define VALUE "correct horse battery staple"

@@ -1,12 +1,12 @@
 /* secrets.c - envelopes and data keys: found by who may have them, rewrapped, needed, destroyed. */
-#include "coordinator/store/secrets.h"
+#include "coordinator/store/config/secrets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/document.h"
+#include "common/document/document.h"
 #include "coordinator/keyring/key_file.h"
 #include "coordinator/keyring/keyring.h"
 #include "tests/db/kit.h"

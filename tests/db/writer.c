@@ -1,5 +1,5 @@
 /* writer.c - the writer's thread: order, gathering, failing once, a new leadership, audit order. */
-#include "coordinator/store/writer.h"
+#include "coordinator/store/leader/writer.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "coordinator/store/fence.h"
+#include "coordinator/store/leader/fence.h"
 #include "tests/db/kit.h"
 
 static const char *conninfo;

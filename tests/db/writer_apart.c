@@ -1,5 +1,5 @@
 /* writer_apart.c - the writer when the database refuses one of what was gathered, or is away. */
-#include "coordinator/store/writer.h"
+#include "coordinator/store/leader/writer.h"
 
 #include <poll.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* document.c - libFuzzer target: documents and values have one canonical form, and it is stable. */
-#include "common/document.h"
+#include "common/document/document.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* envelope.c - libFuzzer target: stored secrets are read strictly, and base64 has one text per bytes. */
-#include "common/envelope.h"
+#include "common/crypto/envelope.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base64.h"
+#include "common/crypto/base64.h"
 #include "common/invariant.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

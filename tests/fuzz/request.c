@@ -4,7 +4,7 @@
  * survives the reading of path, query and body ends at the first statement. Bodies begin as the
  * example of the API's own description, so that the fields behind the first one are reached, too.
  */
-#include "coordinator/http/openapi.h"
+#include "coordinator/http/admin/openapi.h"
 
 #include <ctype.h>
 #include <jansson.h>
@@ -15,8 +15,8 @@
 
 #include "common/invariant.h"
 #include "common/name.h"
-#include "coordinator/http/reply.h"
-#include "coordinator/http/request.h"
+#include "coordinator/http/request/reply.h"
+#include "coordinator/http/request/request.h"
 #include "coordinator/store/pg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,11 +1,11 @@
 /* schema.c - libFuzzer target: any text is a schema or is refused, and any value gets an answer. */
-#include "common/schema.h"
+#include "common/schema/schema.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/invariant.h"
-#include "common/uri.h"
+#include "common/schema/uri.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

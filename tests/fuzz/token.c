@@ -1,5 +1,5 @@
 /* token.c - libFuzzer target: headers and tokens of any text are taken apart, or are none. */
-#include "coordinator/store/tokens.h"
+#include "coordinator/store/access/tokens.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/http/request.h"
+#include "coordinator/http/request/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

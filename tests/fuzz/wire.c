@@ -1,5 +1,5 @@
 /* wire.c - libFuzzer target: whatever a decoder accepts, the encoder makes again byte for byte. */
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 #include <string.h>
 

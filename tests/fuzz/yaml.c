@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/document/yaml_render.h"
 #include "common/invariant.h"
-#include "common/yaml_render.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

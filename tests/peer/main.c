@@ -16,10 +16,10 @@
 #include <zmq.h>
 
 #include "common/clock.h"
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
-#include "common/packing.h"
-#include "common/wire.h"
+#include "common/wire/packing.h"
+#include "common/wire/wire.h"
 
 #define CLAIMS 40
 #define FIRST_ID 0xe43c9868 /* where ROUTER of libzmq 4.3.4 begins to count in every process */

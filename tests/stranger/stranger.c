@@ -21,10 +21,10 @@
 
 #include <zmq.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "common/name.h"
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 #define LINE_MAX 4096
 

@@ -262,7 +262,7 @@ def test_manuals_without_mistakes(world):
 def test_manuals(world):
     """every program has its manual, with every setting and every word of its usage"""
     pages = {name: read(f"{manuals_of(world)}/{name}") for name in MANUALS}
-    keys = re.findall(r'^    \{ "(\w+)", "(\w+)", SETTINGS_', read(f"{ROOT}/coordinator/settings.c"), re.M)
+    keys = re.findall(r'^    \{ "(\w+)", "(\w+)", SETTINGS_', read(f"{ROOT}/coordinator/settings/settings.c"), re.M)
     check(len(keys) > 30, f"settings found: {len(keys)}")
     for section, key in keys:
         check(re.search(rf"^\.It Ic \[{section}\] {key}\b", pages["man8/lockstepd.8"], re.M), f"lockstepd(8) lacks [{section}] {key}")

@@ -19,7 +19,7 @@ ALL = {"stages": [{"percent": 100}]}
 GROWTH_MAX = 32  # MiB that one attack may cost
 SLOWER_MAX = 2  # rollouts of others, by quiet ones of the same minute
 GRACE = 0.5  # s: less than that is the machine's own unrest, where a rollout takes a tenth
-UNHEARD = 1024  # silent connections that one address may have (coordinator/connections.h)
+UNHEARD = 1024  # silent connections that one address may have (coordinator/link/connections.h)
 PAIRS = 5
 PEER = f"{BUILD}/tests/peer"
 

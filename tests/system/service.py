@@ -287,7 +287,7 @@ def test_bounds_of_the_unit(_):
     """lockstepd.service leaves room for the presets of its caches and for as many threads as the settings take"""
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     unit = dict(re.findall(r"^(\w+)=(\S+)$", read(f"{folder}/coordinator/lockstepd.service"), re.M))
-    settings = read(f"{folder}/coordinator/settings.c")
+    settings = read(f"{folder}/coordinator/settings/settings.c")
     cache = int(re.search(r'AT\(cache_megabytes\), "(\d+)"', settings).group(1))
     workers = int(re.search(r'AT\(http_workers\), "\d+", 1, (\d+),', settings).group(1))
     bodies = int(re.search(r"BODIES_MAX \(\(size_t\)(\d+) << 20\)", read(f"{folder}/coordinator/http/server.c")).group(1))

@@ -1,5 +1,5 @@
 /* agent_cache.c - tests of the agent's store: transactions, kills, corruption, a full map. */
-#include "agent/cache.h"
+#include "agent/cache/cache.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"

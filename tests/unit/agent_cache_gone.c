@@ -1,7 +1,7 @@
 /* agent_cache_gone.c - tests that a state folder which is not there any more takes no promise. */
-#include "agent/cache.h"
+#include "agent/cache/cache.h"
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "tests/unit/temp_folder.h"
 
 #define SCOPE "payments/prod"

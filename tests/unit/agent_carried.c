@@ -1,5 +1,5 @@
 /* agent_carried.c - tests of access lists, attributes and flags: kept, never wider, put back. */
-#include "agent/carried.h"
+#include "agent/disk/carried.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
 
-#include "agent/tree.h"
+#include "agent/disk/tree.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
 

@@ -1,5 +1,5 @@
 /* agent_command.c - tests of running commands: reasons, limits, output, what stays and what goes. */
-#include "agent/command.h"
+#include "agent/process/command.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "agent/cgroup.h"
+#include "agent/process/cgroup.h"
 #include "common/clock.h"
 #include "common/name.h"
 #include "tests/unit/rights.h"

@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 
 #include "agent/client/report.h"
-#include "agent/consumers.h"
-#include "common/digest.h"
+#include "agent/publish/consumers.h"
+#include "common/crypto/digest.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/rights.h"
 

@@ -1,7 +1,7 @@
 /* agent_diff.c - tests of differences: lines of two texts, and files against a document. */
-#include "agent/files_diff.h"
+#include "agent/files/files_diff.h"
 
-#include "agent/files.h"
+#include "agent/files/files.h"
 #include "common/linediff.h"
 #include "tests/unit/temp_folder.h"
 

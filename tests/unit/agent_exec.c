@@ -4,7 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "agent/publish.h"
+#include "agent/publish/publish.h"
 #include "common/clock.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/temp_folder.h"

@@ -1,12 +1,12 @@
 /* agent_files.c - tests of a scope's files: candidates, modes, links, originals, the way back. */
-#include "agent/files.h"
+#include "agent/files/files.h"
 
 #include <dirent.h>
 
-#include "agent/backup.h"
-#include "agent/originals.h"
-#include "agent/placeholder.h"
-#include "common/digest.h"
+#include "agent/files/backup.h"
+#include "agent/files/originals.h"
+#include "agent/files/placeholder.h"
+#include "common/crypto/digest.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 

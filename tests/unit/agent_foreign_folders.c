@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
-#include "agent/mark.h"
-#include "agent/tree.h"
+#include "agent/disk/mark.h"
+#include "agent/disk/tree.h"
 #include "common/buffer.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"

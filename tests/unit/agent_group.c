@@ -1,5 +1,5 @@
 /* agent_group.c - tests of groups: a folder that changes at once, strangers in it, the way back. */
-#include "agent/group.h"
+#include "agent/files/group.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,9 +10,9 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "agent/files.h"
-#include "agent/placeholder.h"
-#include "common/digest.h"
+#include "agent/files/files.h"
+#include "agent/files/placeholder.h"
+#include "common/crypto/digest.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 

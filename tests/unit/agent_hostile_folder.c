@@ -6,9 +6,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "agent/files.h"
-#include "agent/files_diff.h"
-#include "agent/placeholder.h"
+#include "agent/files/files.h"
+#include "agent/files/files_diff.h"
+#include "agent/files/placeholder.h"
 #include "common/clock.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "agent/cache.h"
+#include "agent/cache/cache.h"
 #include "agent/client/lockstep.h"
 #include "tests/unit/agent_kit.h"
 

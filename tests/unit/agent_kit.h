@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
-#include "common/document.h"
+#include "common/document/document.h"
 #include "tests/unit/loopback.h"
 #include "tests/unit/temp_folder.h"
 

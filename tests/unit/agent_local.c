@@ -1,13 +1,13 @@
 /* agent_local.c - tests of local reading: addresses, [local] settings, what is counted, variables. */
-#include "agent/local_request.h"
+#include "agent/local/local_request.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/tally.h"
-#include "common/env_render.h"
+#include "agent/tasks/tally.h"
+#include "common/document/env_render.h"
 
 static struct err e;
 

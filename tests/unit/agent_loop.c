@@ -1,5 +1,5 @@
 /* agent_loop.c - tests of a real lockstep-agent: whole rounds, failures, crashes, old leaders. */
-#include "agent/settings.h"
+#include "agent/settings/settings.h"
 
 #include <stdarg.h>
 

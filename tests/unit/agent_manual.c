@@ -1,6 +1,6 @@
 /* agent_manual.c - every setting and every word that the agent knows is in its manual. */
-#include "agent/file_settings.h"
-#include "agent/settings.h"
+#include "agent/settings/file_settings.h"
+#include "agent/settings/settings.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* agent_originals.c - tests that what Lockstep wrote is no original, and no secret lies among them. */
-#include "agent/originals.h"
+#include "agent/files/originals.h"
 
 #include "tests/unit/files_kit.h"
 

@@ -1,7 +1,7 @@
 /* agent_places.c - tests that candidates go where nothing is written any more, and only they. */
-#include "agent/places.h"
+#include "agent/files/places.h"
 
-#include "agent/files.h"
+#include "agent/files/files.h"
 #include "common/log.h"
 #include "tests/unit/temp_folder.h"
 

@@ -1,5 +1,5 @@
 /* agent_proof.c - tests that what could not be replaced is found before it is promised. */
-#include "agent/proof.h"
+#include "agent/files/proof.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* agent_publish.c - tests of what the agent publishes and what liblockstep reads of it. */
-#include "agent/publish.h"
+#include "agent/publish/publish.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 
 #include "agent/client/lockstep.h"
 #include "agent/client/lookup.h"
-#include "agent/image.h"
+#include "agent/publish/image.h"
 #include "common/clock.h"
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "tests/unit/temp_folder.h"
 
 #define SCOPE "payments/prod"

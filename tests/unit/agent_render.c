@@ -1,5 +1,5 @@
 /* agent_render.c - tests of what stands in a file: formats, chosen keys, stripped names, fillings. */
-#include "agent/render.h"
+#include "agent/files/render.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* agent_secrets.c - secrets on a real agent: in files, over restarts, lost, redacted, destroyed. */
 #include <check.h>
 
-#include "agent/own_key.h"
+#include "agent/cache/own_key.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/secret_kit.h"
 

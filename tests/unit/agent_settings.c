@@ -1,7 +1,7 @@
 /* agent_settings.c - tests of the agent's settings file: what it accepts, where it says what is wrong. */
-#include "agent/settings.h"
+#include "agent/settings/settings.h"
 
-#include "agent/own_key.h"
+#include "agent/cache/own_key.h"
 #include "tests/unit/temp_folder.h"
 
 #define KEY "0123456789abcdefghijABCDEFGHIJ0123456789"

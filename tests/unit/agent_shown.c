@@ -3,9 +3,9 @@
 #include <linux/magic.h>
 #include <sys/vfs.h>
 
-#include "agent/files.h"
-#include "agent/placeholder.h"
-#include "agent/staging.h"
+#include "agent/files/files.h"
+#include "agent/files/placeholder.h"
+#include "agent/files/staging.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 

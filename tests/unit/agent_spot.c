@@ -1,5 +1,5 @@
 /* agent_spot.c - tests of what is told of a file that is read by its name in a folder. */
-#include "agent/spot.h"
+#include "agent/disk/spot.h"
 
 #include "tests/unit/temp_folder.h"
 

@@ -1,5 +1,5 @@
 /* agent_tree.c - tests of whole trees while somebody turns what lies in them into links. */
-#include "agent/tree.h"
+#include "agent/disk/tree.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 
 #define ROWS 4
 

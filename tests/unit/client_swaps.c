@@ -6,9 +6,9 @@
 #include <sys/wait.h>
 
 #include "agent/client/lockstep.h"
-#include "agent/publish.h"
+#include "agent/publish/publish.h"
 #include "common/clock.h"
-#include "common/document.h"
+#include "common/document/document.h"
 #include "common/invariant.h"
 #include "tests/unit/temp_folder.h"
 

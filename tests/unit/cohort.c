@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "coordinator/core/verdict.h"
 
 #define SERVERS 400

@@ -1,5 +1,5 @@
 /* conditions.c - how much of drift and failing checks is written down of one server, and of all. */
-#include "coordinator/conditions.h"
+#include "coordinator/link/conditions.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* connections.c - who is connected: counts, allowances by key, address and in all, and how each ends. */
-#include "coordinator/connections.h"
+#include "coordinator/link/connections.h"
 
 #include <arpa/inet.h>
 #include <check.h>

@@ -1,5 +1,5 @@
 /* contents.c - tests of documents in memory: whose they are, and what goes when there are too many. */
-#include "coordinator/contents.h"
+#include "coordinator/link/contents.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* dealer.c - tests of the DEALER socket: refusals, reconnecting, redirects, back-off, garbage. */
-#include "agent/dealer.h"
+#include "agent/link/dealer.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

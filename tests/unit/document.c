@@ -1,5 +1,5 @@
 /* document.c - values, canonical documents and their differences. */
-#include "common/document.h"
+#include "common/document/document.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "common/buffer.h"
-#include "common/digest.h"
-#include "common/yamltext.h"
+#include "common/crypto/digest.h"
+#include "common/document/yamltext.h"
 
 static uint64_t seed, state;
 

@@ -1,5 +1,5 @@
 /* envelope.c - base64, AES-256-GCM and envelopes: known answers, and everything that must not open. */
-#include "common/envelope.h"
+#include "common/crypto/envelope.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base64.h"
+#include "common/crypto/base64.h"
 
 static const struct envelope_place place = { "payments", "prod", "database.password", 3 };
 static const char value[] = "correct horse";

@@ -2,7 +2,7 @@
 #ifndef TESTS_UNIT_FILES_KIT_H
 #define TESTS_UNIT_FILES_KIT_H
 
-#include "agent/files.h"
+#include "agent/files/files.h"
 #include "tests/unit/temp_folder.h"
 
 /* single and member hold "mine"; the state lies in a folder of the agent's alone. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/joining.h"
+#include "coordinator/link/joining.h"
 #include "tests/unit/loopback.h"
 
 #define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"

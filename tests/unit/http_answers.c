@@ -1,5 +1,5 @@
 /* http_answers.c - what is kept, what is pushed out, what a drop does to reads in progress. */
-#include "coordinator/http/answers.h"
+#include "coordinator/http/cache/answers.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/http/answer.h"
-#include "coordinator/http/reply.h"
+#include "coordinator/http/request/answer.h"
+#include "coordinator/http/request/reply.h"
 
 static struct answers *answers;
 static struct answers_name name;

@@ -1,5 +1,5 @@
 /* http_etag.c - conditions of reads: lists, weak tags, *, and what is no tag at all. */
-#include "coordinator/http/etag.h"
+#include "coordinator/http/request/etag.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* http_limits.c - buckets: their depth, their rate, who shares one, and a full table. */
-#include "coordinator/http/limits.h"
+#include "coordinator/http/request/limits.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* http_openapi.c - the description of the API against the tables of routes, kinds and codes. */
-#include "coordinator/http/openapi.h"
+#include "coordinator/http/admin/openapi.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -10,8 +10,8 @@
 #include <strings.h>
 
 #include "common/err.h"
-#include "coordinator/http/codes.h"
-#include "coordinator/http/route.h"
+#include "coordinator/http/request/codes.h"
+#include "coordinator/http/request/route.h"
 
 static json_t *doc;
 

@@ -1,5 +1,5 @@
 /* http_passes.c - passes end, all of them when access changes, and one asks for a new one in time. */
-#include "coordinator/http/passes.h"
+#include "coordinator/http/request/passes.h"
 
 #include <check.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* http_render.c - documents as JSON, nested YAML and env lines. */
-#include "coordinator/http/render.h"
+#include "coordinator/http/config/render.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/env_render.h"
-#include "common/yaml_render.h"
+#include "common/document/env_render.h"
+#include "common/document/yaml_render.h"
 
 static struct document *doc;
 static struct buffer out;

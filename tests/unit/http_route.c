@@ -1,5 +1,5 @@
 /* http_route.c - paths against patterns, decoding, what is refused; the API's own table. */
-#include "coordinator/http/route.h"
+#include "coordinator/http/request/route.h"
 
 #include <check.h>
 #include <stdio.h>

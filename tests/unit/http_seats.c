@@ -1,5 +1,5 @@
 /* http_seats.c - connections counted in total and by address, bytes likewise, and nothing lost. */
-#include "coordinator/http/seats.h"
+#include "coordinator/http/transport/seats.h"
 
 #include <arpa/inet.h>
 #include <check.h>

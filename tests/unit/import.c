@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/yaml_render.h"
+#include "common/document/yaml_render.h"
 
 static struct import im;
 static struct err e;

@@ -10,8 +10,8 @@
 #include <zmq.h>
 
 #include "common/clock.h"
-#include "common/wire.h"
-#include "coordinator/router.h"
+#include "common/wire/wire.h"
+#include "coordinator/link/router.h"
 
 #define PATIENCE_MS 10000 /* nothing on loopback takes that long */
 

@@ -1,12 +1,12 @@
 /* packing.c - tests of packed documents: smaller on the way, the same bytes behind it, or an error. */
-#include "common/packing.h"
+#include "common/wire/packing.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/document.h"
+#include "common/document/document.h"
 #include "common/scoped.h"
 
 /* The canonical bytes of a document of some 64 KiB; key `at` has `value`. */

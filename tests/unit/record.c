@@ -1,11 +1,11 @@
 /* record.c - tests of promises at rest: they read back, older ones too, and a flipped bit is found. */
-#include "agent/record.h"
+#include "agent/cache/record.h"
 
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 
 static struct kept_promise some_promise(void)
 {

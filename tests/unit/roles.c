@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/http/access.h"
-#include "coordinator/http/reply.h"
-#include "coordinator/http/request.h"
-#include "coordinator/store/grants.h"
+#include "coordinator/http/request/access.h"
+#include "coordinator/http/request/reply.h"
+#include "coordinator/http/request/request.h"
+#include "coordinator/policy/grants.h"
 
 static struct grants kit_grants(const char *text)
 {

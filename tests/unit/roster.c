@@ -1,5 +1,5 @@
 /* roster.c - tests of the leader's roster: scopes that enrolments allow, servers that come and go. */
-#include "coordinator/roster.h"
+#include "coordinator/link/roster.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* router.c - tests of the ROUTER socket: who may speak, who is speaking, garbage, shared frames. */
-#include "coordinator/router.h"
+#include "coordinator/link/router.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

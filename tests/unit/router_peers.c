@@ -1,5 +1,5 @@
 /* router_peers.c - tests of the router with enrolled peers that mean harm, and with keys revoked. */
-#include "coordinator/router.h"
+#include "coordinator/link/router.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

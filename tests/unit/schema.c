@@ -1,14 +1,14 @@
 /* schema.c - what the schema validator says, what it refuses, and that nothing makes it run for
  * long. */
-#include "common/schema.h"
+#include "common/schema/schema.h"
 
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/decimal.h"
-#include "common/uri.h"
+#include "common/document/decimal.h"
+#include "common/schema/uri.h"
 
 static struct schema_problems problems;
 static struct err e;

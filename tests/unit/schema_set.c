@@ -1,5 +1,5 @@
 /* schema_set.c - what the schemas of a service say about a change of its document. */
-#include "common/schema_set.h"
+#include "common/schema/schema_set.h"
 
 #include <check.h>
 #include <stdlib.h>

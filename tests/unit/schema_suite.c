@@ -1,6 +1,6 @@
 /* schema_suite.c - the official test suite of JSON Schema, draft 7: every case, from Debian's
  * package. */
-#include "common/schema.h"
+#include "common/schema/schema.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/canon.h"
+#include "common/document/canon.h"
 
 #define SUITE "/usr/share/json-schema-test-suite"
 #define REQUIRED_CASES 423

@@ -1,5 +1,5 @@
 /* schema_torture.c - schemas and values made to run for ever end: with an answer, or at a limit. */
-#include "common/schema.h"
+#include "common/schema/schema.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* secret_desk.c - tests of who gets an answer to ASK: the entitled, in CURVE, in their session. */
-#include "coordinator/secret_desk.h"
+#include "coordinator/link/secret_desk.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/seal.h"
+#include "common/crypto/seal.h"
 #include "tests/unit/loopback.h"
 
 #define SESSION 7

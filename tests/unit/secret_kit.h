@@ -5,10 +5,10 @@
 #include <check.h>
 #include <string.h>
 
-#include "common/base64.h"
-#include "common/document.h"
-#include "common/envelope.h"
-#include "common/wire.h"
+#include "common/crypto/base64.h"
+#include "common/crypto/envelope.h"
+#include "common/document/document.h"
+#include "common/wire/wire.h"
 
 /* A secret as the coordinator has it. */
 struct sealed {

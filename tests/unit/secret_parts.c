@@ -1,10 +1,10 @@
 /* secret_parts.c - what an agent's secrets are made of: own key, cache, fetching, redacting. */
 #include <check.h>
 
-#include "agent/cache.h"
-#include "agent/own_key.h"
-#include "agent/redact.h"
-#include "agent/secret_fetch.h"
+#include "agent/cache/cache.h"
+#include "agent/cache/own_key.h"
+#include "agent/link/secret_fetch.h"
+#include "agent/tasks/redact.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/secret_kit.h"
 

@@ -1,5 +1,5 @@
 /* secret_wishes.c - tests of whose secret is read next: turns by server, a few places for each. */
-#include "coordinator/store/secret_wishes.h"
+#include "coordinator/store/leader/secret_wishes.h"
 
 #include <check.h>
 #include <stdlib.h>

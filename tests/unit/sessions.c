@@ -1,5 +1,5 @@
 /* sessions.c - tests of who a server's agent is: restarts, late words, and two that hold one key. */
-#include "coordinator/sessions.h"
+#include "coordinator/link/sessions.h"
 
 #include <stdlib.h>
 

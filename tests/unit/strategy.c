@@ -1,5 +1,5 @@
 /* strategy.c - what a strategy may say, what it means by default, and how mistakes are named. */
-#include "coordinator/store/strategy.h"
+#include "coordinator/policy/strategy.h"
 
 #include <check.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/clock.h"
-#include "common/digest.h"
+#include "common/crypto/digest.h"
 #include "common/duration.h"
 #include "common/err.h"
 #include "common/log.h"

@@ -1,5 +1,5 @@
 /* wire_layout.c - the codec's fixed layouts, limits, sentences and texts, case by case. */
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 #include <check.h>
 #include <stdlib.h>

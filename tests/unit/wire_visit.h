@@ -5,7 +5,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 #define ARENA_SIZE (1u << 17)
 

@@ -1,5 +1,5 @@
 /* wishes.c - tests of whose document is read next: the leader's own first, one place per server. */
-#include "coordinator/store/wishes.h"
+#include "coordinator/store/leader/wishes.h"
 
 #include <check.h>
 #include <stdlib.h>

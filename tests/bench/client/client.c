@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "agent/publish.h"
+#include "agent/publish/publish.h"
 #include "tests/unit/agent_kit.h"
 
 #define KEYS 1000

@@ -1,0 +1,17 @@
+/* placeholder.h - {file}, {KEY}, {document}, {group} and {dir} in a validate command become paths. */
+#ifndef AGENT_FILES_PLACEHOLDER_H
+#define AGENT_FILES_PLACEHOLDER_H
+
+#include "agent/settings/settings.h"
+#include "common/buffer.h"
+#include "common/crypto/hash.h"
+#include "common/err.h"
+
+/* {file}: the candidate of the scope's first file; {KEY}: of the file written from that key;
+ * {document}: of the first document; {group}: of the first group; {NAME}: of the file or the group
+ * of that name; {dir}: `folder`. Other braces stay: they are the shell's. */
+int placeholder_fill(const struct agent_scope *scope, const struct hash *hash, const char *folder,
+                     const char *text, struct buffer *out, struct err *e)
+    __attribute__((warn_unused_result));
+
+#endif

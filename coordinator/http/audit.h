@@ -1,9 +1,0 @@
-/* audit.h - the handler that shows the audit trail. */
-#ifndef COORDINATOR_HTTP_AUDIT_H
-#define COORDINATOR_HTTP_AUDIT_H
-
-#include "coordinator/http/route.h"
-
-route_handler audit_get_all;
-
-#endif

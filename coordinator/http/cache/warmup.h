@@ -1,0 +1,21 @@
+/* warmup.h - after a start, fills the memory with what is released, so that nobody pays for it.
+ *
+ * A thread of its own reads scope after scope, the newest release first, until everything is there
+ * or a tenth is left of the room that answers may take: what was asked for meanwhile is not pushed
+ * out by what nobody asked for.
+ */
+#ifndef COORDINATOR_HTTP_CACHE_WARMUP_H
+#define COORDINATOR_HTTP_CACHE_WARMUP_H
+
+struct answers;
+struct answers_limits;
+struct freshness;
+struct pg_pool;
+struct warmup;
+
+/* All are lent. */
+struct warmup *warmup_start(struct pg_pool *pool, struct answers *answers,
+                            const struct answers_limits *limits, const struct freshness *freshness);
+void warmup_stop(struct warmup *w); /* NULL is fine */
+
+#endif

@@ -1,0 +1,163 @@
+/* validate.c - handler that answers whether something may be written: in memory, without a lock. */
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/invariant.h"
+#include "coordinator/http/config/whole_part.h"
+#include "coordinator/http/request/reveal.h"
+#include "coordinator/service/conform.h"
+#include "coordinator/store/config/documents.h"
+#include "coordinator/store/config/inherit.h"
+#include "coordinator/store/pg.h"
+#include "coordinator/store/rollout/environments.h"
+
+/* A secret that would be made has no envelope yet. Of its place the document says that one is
+ * there, which is all that a schema of the whole may know. */
+#define NO_DIGEST "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+/* One that nobody wrote yet is empty; its environment must be there, as for a write. */
+static int find_scope(struct request *rq, struct many *m, struct err *e)
+{
+    struct environment environment;
+
+    if (scopes_find(rq->pg, m->service, m->environment, &m->scope, e) == 0)
+        return 0;
+    if (e->kind != ERR_NOT_FOUND || environments_get(rq->pg, m->environment, &environment, e) < 0)
+        return -1;
+    m->scope = (struct scope){ 0 };
+    snprintf(m->scope.service, sizeof(m->scope.service), "%s", m->service);
+    snprintf(m->scope.environment, sizeof(m->scope.environment), "%s", m->environment);
+    return 0;
+}
+
+static int read_document(struct request *rq, int64_t scope_id, uint64_t revision,
+                         struct document **out, struct err *e)
+{
+    if (scope_id)
+        return revision_snapshot(rq->pg, scope_id, revision, out, e);
+    *out = document_new();
+    return 0;
+}
+
+static int change(struct document *d, const char *key, const struct config_outcome *o,
+                  struct err *e)
+{
+    char reference[VALUE_REFERENCE_SIZE];
+
+    if (!o->value && !o->plain) {
+        document_unset(d, key);
+        return 0;
+    }
+    value_reference(NO_DIGEST, reference);
+    return document_set(d, key, o->type, o->value ? o->value : reference, e);
+}
+
+/* Every key that is named is judged, also one that has this value already; and the document as it
+ * would be. */
+static int judge_document(struct request *rq, struct reply *re, struct many *m, struct err *e)
+{
+    SCOPED(document_free) struct document *before = NULL, *after = NULL;
+
+    if (read_document(rq, m->scope.scope_id, m->scope.head, &before, e) < 0 ||
+        read_document(rq, m->scope.scope_id, m->scope.head, &after, e) < 0)
+        return -1;
+    for (size_t i = 0; i < m->count; i++) {
+        document_unset(before, m->changes[i].key);
+        if (change(after, m->changes[i].key, &m->result.outcomes[i], e) < 0)
+            return -1;
+    }
+    return conform_check_document(rq, re, &m->scope, before, after, many_point, m, e);
+}
+
+static int judge_secrets(struct request *rq, struct reply *re, struct many *m, struct err *e)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const struct config_outcome *o = &m->result.outcomes[i];
+        struct document_item item = { .key = m->changes[i].key, .type = o->type,
+                                      .text = o->plain };
+
+        if (o->plain && conform_check_secret(rq, re, &m->scope, &item, many_point, m, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* One that inherits: keys of its own stay; the others would come from here. */
+static int judge_child(struct request *rq, struct reply *re, struct many *m,
+                       const struct scope *child, struct err *e)
+{
+    SCOPED(document_free) struct document *before = NULL, *after = NULL;
+    SCOPED(rows_free) struct rows *own = NULL;
+
+    if (inherit_own_keys(rq->pg, child->scope_id, m->scope.scope_id, m->write.changes, m->count,
+                         &own, e) < 0 ||
+        revision_snapshot(rq->pg, child->scope_id, child->head, &before, e) < 0 ||
+        revision_snapshot(rq->pg, child->scope_id, child->head, &after, e) < 0)
+        return -1;
+    for (size_t i = 0; i < m->count; i++)
+        if (!rows_bool(own, i, 0) &&
+            change(after, m->changes[i].key, &m->result.outcomes[i], e) < 0)
+            return -1;
+    return conform_check_document(rq, re, child, before, after, many_point, m, e);
+}
+
+static int judge_children(struct request *rq, struct reply *re, struct many *m, struct err *e)
+{
+    SCOPED(rows_free) struct rows *below = NULL;
+
+    if (!m->scope.scope_id)
+        return 0;
+    if (inherit_below(rq->pg, m->scope.scope_id, &below, e) < 0)
+        return -1;
+    for (size_t i = 0; i < rows_count(below); i++) {
+        struct scope child = { .scope_id = rows_int(below, i, 0),
+                               .head = (uint64_t)rows_int(below, i, 3) };
+
+        snprintf(child.service, sizeof(child.service), "%s", rows_text(below, i, 1));
+        snprintf(child.environment, sizeof(child.environment), "%s", rows_text(below, i, 2));
+        if (judge_child(rq, re, m, &child, e) < 0)
+            return err_wrap(e, "%s/%s, which inherits this", child.service, child.environment);
+    }
+    return 0;
+}
+
+static int validate_once(struct request *rq, struct reply *re, struct many *m, struct err *e)
+{
+    if (find_scope(rq, m, e) < 0)
+        return -1;
+    m->write.changes = m->changes;
+    m->write.count = m->count;
+    if (config_look(rq->pg, &m->scope, &m->write, &m->result, e) < 0) {
+        many_note_problems(re, m, e);
+        return -1;
+    }
+    return judge_secrets(rq, re, m, e) < 0 || judge_document(rq, re, m, e) < 0 ||
+                   judge_children(rq, re, m, e) < 0
+               ? -1
+               : 0;
+}
+
+/* Needs no right to write: nothing is, and nobody is kept waiting. What is released or written at
+ * the same time may be seen or not, key by key: the write itself is judged again. */
+int whole_validate(struct request *rq, struct reply *re, struct err *e)
+{
+    struct many m = { 0 };
+    int rc = -1;
+
+    if (REQUEST_ONLY_QUERY(rq, e) == 0 &&
+        config_names_of(rq, &m.service, &m.environment, e) == 0 &&
+        many_read(rq, re, &m, e) == 0) {
+        m.write.actor = rq->owner.name;
+        m.write.sealing = reveal_sealing(rq);
+        do
+            rc = validate_once(rq, re, &m, e);
+        while (rc < 0 && config_fetch_secrets(rq, &m.result, e));
+    }
+    if (rc == 0)
+        rc = reply_json(re, 200, json_pack("{s:s,s:s,s:b,s:I}", "service_name", m.service,
+                                           "environment", m.environment, "valid", 1, "keys",
+                                           (json_int_t)m.count));
+    many_fini(&m);
+    return rc;
+}

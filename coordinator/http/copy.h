@@ -1,9 +1,0 @@
-/* copy.h - the handler that copies keys of one scope into another, values unseen. */
-#ifndef COORDINATOR_HTTP_COPY_H
-#define COORDINATOR_HTTP_COPY_H
-
-#include "coordinator/http/route.h"
-
-route_handler copy_post;
-
-#endif

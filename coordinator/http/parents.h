@@ -1,9 +1,0 @@
-/* parents.h - handlers of inheritance: which scopes a scope stands on. */
-#ifndef COORDINATOR_HTTP_PARENTS_H
-#define COORDINATOR_HTTP_PARENTS_H
-
-#include "coordinator/http/route.h"
-
-route_handler parents_get_all, parents_get_one, parents_put_one;
-
-#endif

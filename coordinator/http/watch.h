@@ -1,9 +1,0 @@
-/* watch.h - the handler that waits for a scope's released revision to change, and says what did. */
-#ifndef COORDINATOR_HTTP_WATCH_H
-#define COORDINATOR_HTTP_WATCH_H
-
-#include "coordinator/http/route.h"
-
-route_handler watch_get;
-
-#endif
