@@ -189,6 +189,7 @@ int life_renew(struct agent **a, const struct agent_settings *settings,
 {
     struct agent *from = MOVE(*a);
     struct agent *to = new_agent(settings);
+    const struct participant_closed closed = from->participant.closed_before;
 
     carry_connection(from, to);
     carry_scopes(from, to);
@@ -201,6 +202,7 @@ int life_renew(struct agent **a, const struct agent_settings *settings,
         life_end(to);
         return -1;
     }
+    participant_carry(&to->participant, &closed);
     *a = to;
     return 0;
 }

@@ -73,7 +73,7 @@ bool was_refused(const struct step *s)
 static bool was_closed_before(const struct participant *p, uint64_t attempt)
 {
     for (unsigned i = 0; i < PARTICIPANT_CLOSED_MAX; i++)
-        if (p->closed_before[i] == attempt)
+        if (p->closed_before.attempts[i] == attempt)
             return true;
     return false;
 }

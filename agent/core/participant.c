@@ -98,7 +98,9 @@ static void repeat_outcome(struct step *s)
 
 static void remember_closed(struct step *s)
 {
-    s->p->closed_before[s->p->closed_next++ % PARTICIPANT_CLOSED_MAX] = s->ev->number;
+    struct participant_closed *closed = &s->p->closed_before;
+
+    closed->attempts[closed->next++ % PARTICIPANT_CLOSED_MAX] = s->ev->number;
     step_effect(s, (struct participant_effect){ .type = PARTICIPANT_SAY,
                                                 .word = ACK_WORD_ABORTED,
                                                 .number = s->ev->number });
@@ -393,10 +395,13 @@ void participant_init(struct participant *p, unsigned scope_count, const struct 
         p->promises[i] = loaded[i];
     p->task_count = 0; /* tasks from here on are filled when they begin */
     p->is_started = false;
-    p->closed_next = 0;
     p->ask_ms = p->ask_wait_ms = 0;
-    for (unsigned i = 0; i < PARTICIPANT_CLOSED_MAX; i++)
-        p->closed_before[i] = 0;
+    p->closed_before = (struct participant_closed){ .next = 0 };
+}
+
+void participant_carry(struct participant *p, const struct participant_closed *closed)
+{
+    p->closed_before = *closed;
 }
 
 const struct promise *participant_promise(const struct participant *p, unsigned scope)

@@ -178,20 +178,27 @@ struct task {
 
 #define PARTICIPANT_CLOSED_MAX 8
 
+/* Attempts aborted before their PREPARE came: late on this connection, it opens none of them. */
+struct participant_closed {
+    uint64_t attempts[PARTICIPANT_CLOSED_MAX];
+    unsigned next;
+};
+
 struct participant {
     unsigned scope_count;
     struct promise promises[PARTICIPANT_SCOPES_MAX]; /* as durable, or with a SAVE on its way */
     struct task tasks[PARTICIPANT_TASKS_MAX];
     unsigned task_count; /* none is at work from here on */
     bool is_started;
-    uint64_t closed_before[PARTICIPANT_CLOSED_MAX]; /* attempts aborted before their PREPARE came */
-    unsigned closed_next;
+    struct participant_closed closed_before;
     int64_t ask_ms,
         ask_wait_ms; /* STATUS for slots in doubt: every second, doubling to 60 s, ±50 % */
 };
 
 /* Loaded promises are copied; STARTED is the first event. */
 void participant_init(struct participant *p, unsigned scope_count, const struct promise *loaded);
+/* The connection of an earlier participant goes on with this one. */
+void participant_carry(struct participant *p, const struct participant_closed *closed);
 
 /* One event. Returns why the rule that fired does what it does, or NULL: nothing to do. Adds to
  * `out`, which the caller empties. */

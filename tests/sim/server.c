@@ -480,6 +480,7 @@ static void begin(struct world *w, unsigned who)
 void server_renew(struct world *w, unsigned who, uint64_t scopes)
 {
     struct server *v = &w->servers[who];
+    const struct participant_closed closed = v->participant.closed_before;
 
     if (v->is_up) /* work that did not end is excused: this is no failed start */
         step(w, who, &(struct participant_event){ .type = PARTICIPANT_STOPPING });
@@ -491,6 +492,7 @@ void server_renew(struct world *w, unsigned who, uint64_t scopes)
     v->life++;
     v->disk_free_ms = w->now_ms;
     begin(w, who);
+    participant_carry(&v->participant, &closed);
 }
 
 void server_start(struct world *w, unsigned who)

@@ -257,6 +257,23 @@ START_TEST(test_abort_before_its_prepare)
 }
 END_TEST
 
+/* Newer settings make another participant on the same connection, for other scopes perhaps. */
+START_TEST(test_abort_before_its_prepare_and_newer_settings)
+{
+    struct participant_closed closed;
+
+    start();
+    tell(PARTICIPANT_ABORT, 5, false);
+    closed = p.closed_before;
+    restart();
+    participant_carry(&p, &closed);
+    prepare(5, 1, 0);
+    ck_assert_uint_eq(out.count, 0);
+    prepare(6, 1, 0);
+    must(PARTICIPANT_STAGE);
+}
+END_TEST
+
 START_TEST(test_abort_of_an_obeyed_attempt_is_ignored)
 {
     start();
@@ -370,6 +387,7 @@ int main(void)
         test_abort_ends_staging,
         test_old_abort_leaves_the_new_promise,
         test_abort_before_its_prepare,
+        test_abort_before_its_prepare_and_newer_settings,
         test_abort_of_an_obeyed_attempt_is_ignored,
         test_doubt_asks_and_never_drops_by_itself,
         test_new_session_asks_once_per_attempt,
