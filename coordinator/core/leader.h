@@ -173,6 +173,8 @@ const struct fleet *leader_fleet(const struct leader *l);
 uint32_t leader_rollout_count(const struct leader *l);
 /* The newest decision addressed to this server in this scope: its dseq, or 0 (PING). */
 uint64_t leader_due(const struct leader *l, uint32_t server, uint32_t scope);
+/* Is it to be said to this server in this scope until its answer is recorded? */
+bool leader_owes(const struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope);
 /* Is somebody still addressed by this decision? */
 bool leader_is_live(const struct leader *l, uint64_t dseq);
 /* STATUS: what became of an attempt, for a server that holds its slot. Only meaningful between

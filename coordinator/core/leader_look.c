@@ -25,6 +25,14 @@ uint64_t leader_due(const struct leader *l, uint32_t server, uint32_t scope)
     return delivery_due(&l->delivery, server, scope);
 }
 
+bool leader_owes(const struct leader *l, uint64_t dseq, uint32_t server, uint32_t scope)
+{
+    const struct duty *duty =
+        delivery_find_in((struct delivery *)(uintptr_t)&l->delivery, dseq, &scope, 1);
+
+    return duty && bitset_has(&duty->owed, server);
+}
+
 bool leader_is_live(const struct leader *l, uint64_t dseq)
 {
     return delivery_find((struct delivery *)(uintptr_t)&l->delivery, dseq) != NULL;

@@ -160,6 +160,7 @@ static void judge_chatter(struct world *w, unsigned server)
         w->chatter[server].since_ms = w->now_ms;
         w->chatter[server].count = 0;
     }
+    w->chatter[server].in_all++;
     if (++w->chatter[server].count > CHATTER_MAX)
         violated(w, "S16: server %u is sent %u decisions in a second", server,
                  w->chatter[server].count);

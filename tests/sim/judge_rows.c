@@ -133,9 +133,54 @@ static void judge_failed(struct world *w, const struct coordinator *c)
         }
 }
 
+/* Whoever is there and did not obey what is due there is owed it. The rows are asked, too: who lost
+ * its disk since has still to say so. */
+static void judge_owed(struct world *w, unsigned who)
+{
+    const struct coordinator *c = &w->coordinators[who];
+    const struct database *d = &w->database;
+
+    for (unsigned i = 0; i < d->scope_count; i++)
+        for (unsigned s = 0; s < w->server_count; s++) {
+            const struct server *v = &w->servers[s];
+            const struct promise *pr = &v->disk.promises[i];
+            uint64_t due = leader_due(c->leader, s, i);
+            const struct decision_row *row = database_decision(&w->database, due);
+
+            if (!row || row->kind == DECISION_ACTIVATE || !(d->scopes[i].members & BIT(s)) ||
+                !(v->scopes & BIT(i)) || !v->is_up || !v->is_welcome || v->coordinator != who ||
+                v->session != c->sessions[s])
+                continue;
+            if (pr->obeyed < due && pr->closed < due && d->scopes[i].obeyed[s] < due &&
+                !leader_owes(c->leader, due, s, i))
+                violated(w, "liveness: %llu is due on server %u in scope %u and is not owed",
+                         U(due), s, i);
+        }
+}
+
 static bool is_idle(const struct coordinator *c)
 {
     return c->queue_head == c->queue_tail && c->result_count == c->queue_head;
+}
+
+/* Whoever is to try again hears the decision that failed there at once. */
+void judge_retried(struct world *w, unsigned who, unsigned server, uint64_t before)
+{
+    const struct coordinator *c = &w->coordinators[who];
+    const struct database *d = &w->database;
+
+    if (!c->is_leading || c->epoch != d->epoch || !c->sessions[server] || !is_idle(c) ||
+        w->chatter[server].in_all > before)
+        return;
+    for (unsigned i = 0; i < d->scope_count; i++) {
+        const struct decision_row *row =
+            database_decision(&w->database, d->scopes[i].obeyed[server]);
+
+        if (d->scopes[i].failed & d->scopes[i].members & BIT(server) && row &&
+            row->kind != DECISION_ACTIVATE && leader_due(c->leader, server, i) == row->dseq)
+            violated(w, "liveness: server %u is to try %llu again and does not hear it", server,
+                     U(row->dseq));
+    }
 }
 
 /* When nothing is on its way into the database, or back. */
@@ -146,6 +191,7 @@ void judge_rows(struct world *w, unsigned who)
     if (!c->is_leading || c->epoch != w->database.epoch || !is_idle(c))
         return;
     judge_failed(w, c);
+    judge_owed(w, who);
     for (unsigned i = 0; i < w->database.rollout_count; i++) {
         const struct rollout *r = leader_rollout(c->leader, i + 1);
 

@@ -139,8 +139,13 @@ void coordinator_revoked(struct world *w, unsigned server)
 
 void coordinator_retried(struct world *w, unsigned server)
 {
-    for (unsigned who = 0; who < w->coordinator_count; who++)
-        if (w->coordinators[who].is_leading)
-            coordinator_step(w, who,
-                             &(struct leader_event){ .type = LEADER_RETRIED, .server = server });
+    for (unsigned who = 0; who < w->coordinator_count; who++) {
+        uint64_t before = w->chatter[server].in_all;
+
+        if (!w->coordinators[who].is_leading)
+            continue;
+        coordinator_step(w, who,
+                         &(struct leader_event){ .type = LEADER_RETRIED, .server = server });
+        judge_retried(w, who, server, before);
+    }
 }

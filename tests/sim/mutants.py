@@ -161,8 +161,6 @@ MUTANTS = [
         ("coordinator/core/leader.c", "        delivery_retry(&l->delivery, &s->failed, scope);\n", "        (void)0;\n")]),
     ("a way back passes over who left", True, [
         ("coordinator/core/delivery.c", "    if (kind != DECISION_ROLLBACK)\n        bitset_copy", "        bitset_copy")]),
-    ("one scope confirms the way back for all", True, [
-        ("coordinator/core/leader_acks.c", "    if (a->scope_count == 0)\n        delivery_confirm_all(", "    if (true)\n        delivery_confirm_all(")]),
     ("declined one way back, obeys the one before", True, [
         ("agent/core/promise.c", ": pr->closed > dseq && pr->obeyed_kind != ORDER_ACTIVATE;", ": false;")]),
     ("a failed candidate declines its way back", True, [

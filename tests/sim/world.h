@@ -232,6 +232,7 @@ struct world {
     struct {
         int64_t since_ms;
         unsigned count;
+        uint64_t in_all;
     } chatter[SERVERS_MAX]; /* decisions sent to it in a second */
     uint64_t told_failing; /* servers that ever told of a failing check */
     unsigned event_count;
@@ -363,6 +364,7 @@ void judge_joined(struct world *w, unsigned server, const struct message *m);
 
 /* judge_rows.c */
 void judge_told_outcome(struct world *w, const struct ack *a);
+void judge_retried(struct world *w, unsigned who, unsigned server, uint64_t before);
 void judge_told_back(struct world *w, const struct ack_note *n);
 void judge_rows(struct world *w, unsigned who);
 

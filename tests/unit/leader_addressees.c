@@ -157,7 +157,10 @@ START_TEST(test_a_way_back_is_answered_scope_by_scope)
     acks(ACK_ROLLED_BACK, 0x7f, 5);
     answer_in(ACK_ROLLED_BACK, 7, 5, 0);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
+    ck_assert_msg(!leader_owes(l, 5, 7, 0) && leader_owes(l, 5, 7, 1),
+                  "one answer is about one scope");
     answer_in(ACK_ROLLED_BACK, 7, 5, 1);
+    ck_assert(!leader_owes(l, 5, 7, 1));
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
 END_TEST
