@@ -296,8 +296,8 @@ uninstall: ## remove what install put there; settings, keys and databases stay
 map: ## what every folder and every file is for
 	@sed '/^#/d; /^$$/d' tests/rooms
 	@echo
-	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' | while read -r f; do \
-	    printf '%-48s %s\n' "$$f" "$$(grep -m1 -oE '[a-z0-9_-]+\.(c|h|sql|js|sh|py) - .*' "$$f" | sed 's/^[^ ]* - //; s| \*/$$||')"; done
+	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' '*.pl' | while read -r f; do \
+	    printf '%-48s %s\n' "$$f" "$$(grep -m1 -oE '[a-z0-9_-]+\.(c|h|sql|js|sh|py|pl) - .*' "$$f" | sed 's/^[^ ]* - //; s| \*/$$||')"; done
 
 format: ## lay out the C sources as .clang-format says
 	@clang-format -i $$(git ls-files '*.c' '*.h')
