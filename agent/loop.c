@@ -13,19 +13,19 @@
 #include "agent/files/files.h"
 #include "agent/files/places.h"
 #include "agent/front.h"
-#include "agent/hear.h"
-#include "agent/obey.h"
+#include "agent/intake.h"
+#include "agent/perform.h"
 #include "agent/process/cgroup.h"
 #include "agent/publish/consumers.h"
 #include "agent/tasks/agent.h"
 #include "agent/tasks/apply.h"
 #include "agent/tasks/drift.h"
 #include "agent/tasks/poll.h"
+#include "agent/tasks/prepare.h"
 #include "agent/tasks/readers.h"
-#include "agent/tasks/repair.h"
+#include "agent/tasks/refetch.h"
 #include "agent/tasks/say.h"
 #include "agent/tasks/secrets.h"
-#include "agent/tasks/stage.h"
 #include "agent/tasks/watch.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -45,7 +45,7 @@ struct loop {
     struct agent *a;
     struct front front;
     const char *config;
-    const struct life_keys *keys;
+    const struct lifecycle_keys *keys;
     struct agent_settings *settings, *next; /* next: read, to be followed once nothing is at work */
     int signal_fd;
     enum wish wish;
@@ -110,7 +110,7 @@ static void hear_all(struct agent *a)
     if (dealer_step(a->dealer, clock_monotonic_ms()))
         connection_changed(a, clock_monotonic_ms());
     while (!a->is_broken && dealer_next(a->dealer, &message))
-        hear_message(a, &message, obey_event);
+        intake_message(a, &message, perform_event);
 }
 
 /* ---- work and time ---- */
@@ -125,7 +125,7 @@ static void step_works(struct agent *a, int64_t now_ms)
         if (w->is_apply)
             apply_step(a, w, now_ms);
         else
-            stage_step(a, w, now_ms);
+            prepare_step(a, w, now_ms);
     }
     if (a->mend.phase != WORK_IDLE)
         apply_step(a, &a->mend, now_ms);
@@ -139,12 +139,12 @@ static void tick(struct agent *a, int64_t now_ms)
 
     readers_hear(a);
     step_works(a, now_ms);
-    obey_event(a, &ev); /* with what ended just now */
+    perform_event(a, &ev); /* with what ended just now */
     applying = apply_scopes(a);
     watch_step(a, applying, now_ms);
     for (unsigned i = 0; i < a->settings->scope_count; i++)
         drift_step(a, i, applying >> i & 1, now_ms);
-    repair_step(a, now_ms);
+    refetch_step(a, now_ms);
     readers_step(a, applying, now_ms);
     secrets_step(a, now_ms);
     poll_step(a, now_ms);
@@ -211,7 +211,7 @@ static void sweep_all(struct agent *a)
 {
     struct err e;
 
-    stage_sweep(a);
+    prepare_sweep(a);
     if (places_forget(a->settings, &e))
         log_warn("former places are not swept", "reason", e.text);
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
@@ -228,7 +228,7 @@ static void start(struct agent *a)
     watch_start(a, clock_monotonic_ms());
     drift_start(a, clock_monotonic_ms());
     sweep_all(a);
-    obey_event(a, &started);
+    perform_event(a, &started);
 }
 
 /* Ready is an agent that serves what it should: what an earlier start left half applied has ended,
@@ -262,7 +262,7 @@ static void read_settings(struct loop *l)
     struct err e;
 
     service_reloading();
-    if (life_read(l->a, l->config, &next, &e)) {
+    if (lifecycle_read(l->a, l->config, &next, &e)) {
         log_error("the settings cannot be used; the old ones stay", "reason", e.text);
         l->a->reload.is_failed = true;
         l->is_ready = false; /* said once more, as it is */
@@ -354,13 +354,13 @@ static int end_work(struct loop *l, struct err *e)
     struct participant_event stopping = { .type = PARTICIPANT_STOPPING };
 
     if (!l->a->is_broken)
-        obey_event(l->a, &stopping);
+        perform_event(l->a, &stopping);
     return l->a->is_broken ? broken(l, e) : 0;
 }
 
 static int reload(struct loop *l, struct err *e)
 {
-    if (end_work(l, e) || life_renew(&l->a, l->next, l->keys, e))
+    if (end_work(l, e) || lifecycle_renew(&l->a, l->next, l->keys, e))
         return -1;
     front_follow(&l->front, l->a);
     agent_settings_free(l->settings);
@@ -399,19 +399,19 @@ static int run(struct loop *l, struct err *e)
     return 0;
 }
 
-int loop_run(const char *config, struct agent_settings **settings, const struct life_keys *keys,
-             struct err *e)
+int loop_run(const char *config, struct agent_settings **settings,
+             const struct lifecycle_keys *keys, struct err *e)
 {
     struct loop l = { .config = config, .keys = keys, .settings = MOVE(*settings),
                       .signal_fd = open_signals(e) };
     int rc = -1;
 
-    if (l.signal_fd >= 0 && life_begin(l.settings, keys, &l.a, e) == 0)
+    if (l.signal_fd >= 0 && lifecycle_begin(l.settings, keys, &l.a, e) == 0)
         rc = run(&l, e);
     if (l.signal_fd >= 0)
         close(l.signal_fd);
     front_close(&l.front);
-    life_end(l.a);
+    lifecycle_end(l.a);
     agent_settings_free(l.next);
     agent_settings_free(l.settings);
     return rc;

@@ -10,8 +10,8 @@
 #include "agent/commands/diff.h"
 #include "agent/commands/dump.h"
 #include "agent/commands/exec.h"
-#include "agent/commands/reading.h"
-#include "agent/link/keys.h"
+#include "agent/commands/read_commands.h"
+#include "agent/link/curve_keys.h"
 #include "agent/loop.h"
 #include "agent/settings/settings.h"
 #include "agent/tasks/agent.h"
@@ -74,7 +74,7 @@ static int show_or_make_keys(const struct arguments *args, bool is_new)
 {
     struct agent_settings settings = { 0 };
     const char *path = args->key_file;
-    struct keys keys;
+    struct curve_keys keys;
     struct err e;
     int rc;
 
@@ -83,7 +83,7 @@ static int show_or_make_keys(const struct arguments *args, bool is_new)
             return fail(&e);
         path = settings.key_file;
     }
-    rc = is_new ? keys_make(path, &keys, &e) : keys_load(path, &keys, &e);
+    rc = is_new ? curve_keys_make(path, &keys, &e) : curve_keys_load(path, &keys, &e);
     agent_settings_fini(&settings);
     if (rc)
         return fail(&e);
@@ -161,11 +161,11 @@ static int run_check_settings(const struct arguments *args)
     return is_fine ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static int get_keys(const char *path, struct keys *out, struct err *e)
+static int get_keys(const char *path, struct curve_keys *out, struct err *e)
 {
-    if (keys_exist(path))
-        return keys_load(path, out, e);
-    if (keys_make(path, out, e))
+    if (curve_keys_exist(path))
+        return curve_keys_load(path, out, e);
+    if (curve_keys_make(path, out, e))
         return -1;
     log_info("made a new key pair; enroll its public key", "key_file", path);
     return 0;
@@ -174,8 +174,8 @@ static int get_keys(const char *path, struct keys *out, struct err *e)
 static int run_agent(const struct arguments *args)
 {
     SCOPED(agent_settings_free) struct agent_settings *settings = NULL;
-    struct life_keys lent;
-    struct keys keys;
+    struct lifecycle_keys lent;
+    struct curve_keys keys;
     struct err e;
     int rc;
 
@@ -191,7 +191,7 @@ static int run_agent(const struct arguments *args)
         return fail(&e);
     log_info("starting", "name", settings->name, "version", AGENT_VERSION, "public_key",
              keys.public_key);
-    lent = (struct life_keys){ keys.public_key, keys.secret_key };
+    lent = (struct lifecycle_keys){ keys.public_key, keys.secret_key };
     rc = loop_run(args->config, &settings, &lent, &e);
     explicit_bzero(&keys, sizeof(keys));
     return rc ? fail(&e) : EXIT_SUCCESS;
@@ -214,7 +214,7 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } readers[] = {
-    { "get", reading_get }, { "wait", reading_wait }, { "watch", reading_watch },
+    { "get", read_commands_get }, { "wait", read_commands_wait }, { "watch", read_commands_watch },
     { "exec", exec_run },
 };
 

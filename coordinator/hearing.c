@@ -9,11 +9,11 @@
 #include "common/invariant.h"
 #include "common/log_limit.h"
 #include "coordinator/link/conditions.h"
+#include "coordinator/link/fetch_slots.h"
 #include "coordinator/link/joining.h"
 #include "coordinator/link/refusing.h"
-#include "coordinator/link/secret_desk.h"
+#include "coordinator/link/secret_requests.h"
 #include "coordinator/link/sessions.h"
-#include "coordinator/link/turns.h"
 
 #define SEEN_MS 10000
 #define SEEN_PARTS 10 /* in as many small pieces: acknowledgements wait in the same queue */
@@ -37,7 +37,7 @@ static const struct said {
 struct hearing {
     struct allowance polls;
     struct conditions conditions;
-    struct turns turns;
+    struct fetch_slots turns;
     struct edges *edges;
     struct leading *leading;
     char leader_router[256];
@@ -311,14 +311,14 @@ static void on_fetch(struct hearing *h, struct roster_server *s, const struct ro
 
     if (!session_is_of(s, &m->envelope) ||
         wire_decode_fetch(m->body, m->body_size, &fetch, &e) != 0 ||
-        !turns_take(&h->turns, s->index))
+        !fetch_slots_take(&h->turns, s->index))
         return;
     chunk.parcel = fetch.parcel;
     chunk.offset = fetch.offset;
     if (may_have(h, s, &fetch.parcel)) {
-        bytes = contents_fetch(h->edges->contents, &fetch.parcel, now_ms, &size);
+        bytes = document_cache_fetch(h->edges->contents, &fetch.parcel, now_ms, &size);
         if (!bytes) { /* the agent asks again soon */
-            if (contents_has_room(h->edges->contents, s->index, now_ms))
+            if (document_cache_has_room(h->edges->contents, s->index, now_ms))
                 loader_want_document(h->edges->loader, &fetch.parcel, s->index);
             return;
         }
@@ -421,12 +421,12 @@ static void on_bye(struct hearing *h, struct roster_server *s, const struct rout
 
 static void on_ask(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
-    secret_desk_ask(h->edges, s, m);
+    secret_requests_ask(h->edges, s, m);
 }
 
 static void on_kept(struct hearing *h, struct roster_server *s, const struct router_message *m)
 {
-    secret_desk_kept(h->edges, s, m);
+    secret_requests_kept(h->edges, s, m);
 }
 
 /* What coordinators say and agents do not has no handler. */

@@ -28,7 +28,7 @@ static bool is_recent(const struct recent *r, uint64_t id)
 
 /* ---------------------------------------------------------------- rollouts come and go */
 
-static void add_dossier(struct leading *l, struct dossier *d)
+static void add_dossier(struct leading *l, struct open_rollout *d)
 {
     if (l->dossier_count == l->dossier_max) {
         l->dossier_max = l->dossier_max ? 2 * l->dossier_max : 64;
@@ -43,29 +43,29 @@ static void remove_dossier(struct leading *l, uint64_t rollout)
     for (uint32_t i = 0; i < l->dossier_count; i++) {
         if (l->dossiers[i]->rollout != rollout)
             continue;
-        dossier_free(l->dossiers[i]);
+        open_rollout_free(l->dossiers[i]);
         l->dossiers[i] = l->dossiers[--l->dossier_count];
         return;
     }
 }
 
-static void want_documents(struct leading *l, const struct dossier *d)
+static void want_documents(struct leading *l, const struct open_rollout *d)
 {
     struct parcel missing[2 * ROLLOUT_SCOPES_MAX];
-    size_t count = dossier_missing(d, l->edges->contents, missing);
+    size_t count = open_rollout_missing(d, l->edges->contents, missing);
 
     for (size_t i = 0; i < count; i++)
         loader_want_document(l->edges->loader, &missing[i], WISHES_OWN);
 }
 
-struct dossier *leading_open_dossier(struct leading *l, const struct rollout_row *row,
-                                     struct err *e)
+struct open_rollout *leading_open_dossier(struct leading *l, const struct rollout_row *row,
+                                          struct err *e)
 {
-    struct dossier *d = dossier_new(row, l->edges->roster, e);
+    struct open_rollout *d = open_rollout_new(row, l->edges->roster, e);
 
     if (!d)
         return NULL;
-    dossier_entitle(d, l->edges->roster);
+    open_rollout_entitle(d, l->edges->roster);
     want_documents(l, d);
     add_dossier(l, d);
     return d;
@@ -75,7 +75,7 @@ struct dossier *leading_open_dossier(struct leading *l, const struct rollout_row
 static void open_new(struct leading *l, const struct rollout_row *row)
 {
     struct err e = { 0 };
-    const struct dossier *d;
+    const struct open_rollout *d;
     const char *fault = row->fault[0] ? row->fault : NULL;
 
     if (leading_dossier(l, (uint64_t)row->rollout_id) ||
@@ -101,10 +101,10 @@ static void start_waiting(struct leading *l)
     struct parcel missing[2 * ROLLOUT_SCOPES_MAX];
 
     for (uint32_t i = 0; i < l->dossier_count; i++) {
-        struct dossier *d = l->dossiers[i];
+        struct open_rollout *d = l->dossiers[i];
         struct leader_event ev = { .type = LEADER_ROLLOUT_STARTED, .load = &d->load };
 
-        if (d->is_in_core || dossier_missing(d, l->edges->contents, missing) ||
+        if (d->is_in_core || open_rollout_missing(d, l->edges->contents, missing) ||
             !leader_has_room(l->leader, &d->load))
             continue;
         d->is_in_core = true;
@@ -155,7 +155,7 @@ static void refuse_command(struct leading *l, const struct pending_command *c, c
 /* true: it is dealt with. */
 static bool offer_command(struct leading *l, const struct pending_command *c)
 {
-    const struct dossier *d = leading_dossier(l, c->rollout);
+    const struct open_rollout *d = leading_dossier(l, c->rollout);
     struct leader_event ev = { .type = LEADER_COMMANDED,
                                .rollout = c->rollout,
                                .command = c->command,
@@ -210,7 +210,7 @@ void leading_end(struct leading *l)
         return;
     while (l->dossier_count)
         remove_dossier(l, l->dossiers[0]->rollout);
-    orders_free(l->orders);
+    decision_frames_free(l->orders);
     receipts_free(l->receipts);
     free(l->dossiers);
     free(l->commands);
@@ -222,23 +222,23 @@ void leading_end(struct leading *l)
 
 /* ---------------------------------------------------------------- news of the threads */
 
-static void note_saved(struct leading *l, struct dossier *d, const struct writer_result *r)
+static void note_saved(struct leading *l, struct open_rollout *d, const struct writer_result *r)
 {
     if (r->body)
-        orders_put(l->orders, r->dseq,
-                   r->save.kind == SAVE_ATTEMPT ? DECISION_ACTIVATE : r->save.decision, r->body,
-                   r->body_size, l->edges->roster);
+        decision_frames_put(l->orders, r->dseq,
+                            r->save.kind == SAVE_ATTEMPT ? DECISION_ACTIVATE : r->save.decision,
+                            r->body, r->body_size, l->edges->roster);
     if (r->save.kind != SAVE_ATTEMPT)
         return;
-    dossier_set_changes(d, r->changes, r->change_count);
-    dossier_set_attempt(d, r->number, r->save.stage, r->body, r->body_size);
-    dossier_entitle(d, l->edges->roster);
+    open_rollout_set_changes(d, r->changes, r->change_count);
+    open_rollout_set_attempt(d, r->number, r->save.stage, r->body, r->body_size);
+    open_rollout_entitle(d, l->edges->roster);
     want_documents(l, d);
 }
 
 void leading_saved(struct leading *l, const struct writer_result *r)
 {
-    struct dossier *d = leading_dossier(l, r->save.rollout);
+    struct open_rollout *d = leading_dossier(l, r->save.rollout);
     struct leader_event ev = { .type = LEADER_SAVED,
                                .rollout = r->save.rollout,
                                .save_kind = r->save.kind,
@@ -461,7 +461,7 @@ void leading_tick(struct leading *l)
     if (now_ms < l->sweep_ms)
         return;
     l->sweep_ms = now_ms + SWEEP_MS;
-    orders_sweep(l->orders, is_live, l);
+    decision_frames_sweep(l->orders, is_live, l);
 }
 
 /* ---------------------------------------------------------------- news of the wire */

@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "coordinator/policy/selection.h"
 
-struct dossier *leading_dossier(struct leading *l, uint64_t rollout)
+struct open_rollout *leading_dossier(struct leading *l, uint64_t rollout)
 {
     for (uint32_t i = 0; i < l->dossier_count; i++)
         if (l->dossiers[i]->rollout == rollout)
@@ -64,37 +64,37 @@ static void perform_save(struct leading *l, const struct save *save)
 
 static void send_prepare(struct leading *l, const struct send *send)
 {
-    struct dossier *d = leading_dossier(l, send->rollout);
+    struct open_rollout *d = leading_dossier(l, send->rollout);
 
     MUST(d && d->attempt == send->number);
     for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
         struct roster_server *s = roster_server(l->edges->roster, i);
-        uint32_t mask = dossier_mask(d, l->edges->roster, s);
+        uint32_t mask = open_rollout_mask(d, l->edges->roster, s);
 
         if (mask && s->has_peer)
-            edges_send(
-                l->edges, s, WIRE_PREPARE,
-                dossier_prepare(d, mask, send->is_first, l->edges->roster, l->edges->contents));
+            edges_send(l->edges, s, WIRE_PREPARE,
+                       open_rollout_prepare(d, mask, send->is_first, l->edges->roster,
+                                            l->edges->contents));
     }
 }
 
 static void send_decision(struct leading *l, const struct send *send)
 {
     enum wire_type type;
-    const struct router_frame *frame = orders_get(l->orders, send->number, &type);
+    const struct router_frame *frame = decision_frames_get(l->orders, send->number, &type);
 
     MUST(frame);
     for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
         const struct roster_server *s = roster_server(l->edges->roster, i);
 
-        if (orders_is_for(l->orders, send->number, l->edges->roster, s))
+        if (decision_frames_is_for(l->orders, send->number, l->edges->roster, s))
             edges_send(l->edges, s, type, frame);
     }
 }
 
 static void send_abort(struct leading *l, const struct send *send)
 {
-    struct dossier *d = leading_dossier(l, send->rollout);
+    struct open_rollout *d = leading_dossier(l, send->rollout);
     struct wire_abort abort = { .attempt = send->number };
     uint8_t body[256];
     struct router_frame *frame;
@@ -108,7 +108,7 @@ static void send_abort(struct leading *l, const struct send *send)
     for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
         const struct roster_server *s = roster_server(l->edges->roster, i);
 
-        if (dossier_mask(d, l->edges->roster, s))
+        if (open_rollout_mask(d, l->edges->roster, s))
             edges_send(l->edges, s, WIRE_ABORT, frame);
     }
     router_frame_free(frame);
@@ -131,7 +131,7 @@ static void perform_send(struct leading *l, const struct send *send)
 
 static void perform_report(struct leading *l, const struct report *report)
 {
-    struct dossier *d = leading_dossier(l, report->rollout);
+    struct open_rollout *d = leading_dossier(l, report->rollout);
 
     log_info("transition", "rollout", d ? d->public_id : "", "from", report->from, "on", report->on,
              "to", report->to, "because", report->because);
@@ -167,7 +167,7 @@ static void choose(struct leading *l, uint64_t rollout, struct bitset *out)
 {
     const struct rollout *r = leader_rollout(l->leader, rollout);
     const struct fleet *fleet = leader_fleet(l->leader);
-    const struct dossier *d = leading_dossier(l, rollout);
+    const struct open_rollout *d = leading_dossier(l, rollout);
     uint32_t count = 0, most = bitset_count(&r->scope_members);
     struct selection_server *servers = calloc(most + 1, sizeof(*servers));
     struct candidate *candidates = calloc(most + 1, sizeof(*candidates));

@@ -69,7 +69,7 @@ static int load_rollout(struct leading *l, const struct snapshot *s, const struc
                         bool *is_ending_out, struct err *e)
 {
     int64_t command = end_command(s, row->rollout_id);
-    struct dossier *d = row->fault[0] ? NULL : leading_open_dossier(l, row, e);
+    struct open_rollout *d = row->fault[0] ? NULL : leading_open_dossier(l, row, e);
     const char *fault = row->fault[0] ? row->fault : d ? leader_fault(&d->load) : NULL;
 
     if (d && !fault) {
@@ -249,10 +249,10 @@ static int by_dseq(const void *a, const void *b)
 /* An eventual attempt's PREPARE carries its decision. */
 static void restore_eventual(struct leading *l, const struct decision_row *row)
 {
-    struct dossier *d = leading_dossier(l, (uint64_t)row->rollout_id);
+    struct open_rollout *d = leading_dossier(l, (uint64_t)row->rollout_id);
 
     if (d && d->spec.core.is_eventual && row->attempt_number == d->attempt && row->attempt_number)
-        dossier_set_attempt(d, d->attempt, d->stage, row->body, row->body_size);
+        open_rollout_set_attempt(d, d->attempt, d->stage, row->body, row->body_size);
 }
 
 static int load_decisions(struct leading *l, const struct snapshot *s, struct err *e)
@@ -271,8 +271,8 @@ static int load_decisions(struct leading *l, const struct snapshot *s, struct er
         else if (load_duties(l, s, row, e) != 0)
             return -1;
         else {
-            orders_put(l->orders, row->dseq, row->kind, row->body, row->body_size,
-                       l->edges->roster);
+            decision_frames_put(l->orders, row->dseq, row->kind, row->body, row->body_size,
+                                l->edges->roster);
             entitle(l, &body);
             restore_eventual(l, row);
         }
@@ -302,7 +302,7 @@ static struct leading *make(struct edges *edges)
     MUST(l->memory && l->effects.items && l->to_choose);
     MUST(getrandom(&l->rng, sizeof(l->rng), 0) == sizeof(l->rng));
     l->rng |= 1;
-    l->orders = orders_new();
+    l->orders = decision_frames_new();
     l->receipts = receipts_new(edges);
     l->leader = leader_init(l->memory, &l->limits, clock_monotonic_ms());
     return l;

@@ -2,10 +2,10 @@
 #ifndef COORDINATOR_LEADING_STATE_H
 #define COORDINATOR_LEADING_STATE_H
 
-#include "coordinator/dossier.h"
 #include "coordinator/leading.h"
-#include "coordinator/link/orders.h"
+#include "coordinator/link/decision_frames.h"
 #include "coordinator/link/receipts.h"
+#include "coordinator/open_rollout.h"
 
 #define RECENT_MAX 4096 /* ids a snapshot that was read a moment ago may still name */
 
@@ -27,9 +27,9 @@ struct leading {
     struct leader *leader;
     struct leader_limits limits;
     struct effects effects;
-    struct dossier **dossiers;
+    struct open_rollout **dossiers;
     uint32_t dossier_count, dossier_max;
-    struct orders *orders;
+    struct decision_frames *orders;
     struct receipts *receipts;
     struct pending_command *commands;
     size_t command_count, command_capacity;
@@ -41,15 +41,15 @@ struct leading {
 };
 
 /* A rollout as its row says. NULL: it is here already, is over, or cannot be read (`e`). */
-struct dossier *leading_open_dossier(struct leading *l, const struct rollout_row *row,
-                                     struct err *e);
+struct open_rollout *leading_open_dossier(struct leading *l, const struct rollout_row *row,
+                                          struct err *e);
 /* It ends as it stands, in the name of this leadership. */
 void leading_force_end(struct leading *l, const struct rollout_row *row, int64_t command,
                        const char *why);
 /* The sentence of a save that turns a rollout round, or ends it, with its servers and its figures;
  * malloc'ed. NULL: the core's own sentence says all. */
 char *leading_cause(struct leading *l, const struct save *save);
-struct dossier *leading_dossier(struct leading *l, uint64_t rollout);
+struct open_rollout *leading_dossier(struct leading *l, uint64_t rollout);
 uint64_t leading_chance(struct leading *l);
 /* One event and everything that follows from it at once. Time and chance are filled in. */
 enum command_verdict leading_step(struct leading *l, struct leader_event *ev);

@@ -22,8 +22,8 @@
 #include "coordinator/descriptors.h"
 #include "coordinator/hearing.h"
 #include "coordinator/leading.h"
-#include "coordinator/link/keys.h"
-#include "coordinator/link/secret_desk.h"
+#include "coordinator/link/curve_keys.h"
+#include "coordinator/link/secret_requests.h"
 #include "coordinator/store/listener.h"
 
 #define TICK_MS 50
@@ -32,7 +32,7 @@
 #define ROSTER_MS 30000
 #define DECLINE_MS 3000 /* who cannot lead lets the others try so long */
 #define CONTENTS_MAX ((size_t)512 << 20)
-#define CONTENTS_EACH_MAX ((size_t)4 << 20) /* read for one server; see contents.h */
+#define CONTENTS_EACH_MAX ((size_t)4 << 20) /* read for one server; see document_cache.h */
 
 /* What commits said, written by the listener's thread: which looks are wanted. */
 #define WANT_WORK 1u
@@ -282,8 +282,8 @@ static void drain_loader(struct loop *l)
         if (news.snapshot)
             on_snapshot(l, &news);
         else if (news.bytes)
-            contents_put(l->edges.contents, &news.parcel, &news.bytes, news.size, news.server,
-                         clock_monotonic_ms());
+            document_cache_put(l->edges.contents, &news.parcel, &news.bytes, news.size, news.server,
+                               clock_monotonic_ms());
         if (!news.snapshot && l->leading)
             leading_document(l->leading);
         snapshot_free(news.snapshot);
@@ -412,7 +412,7 @@ void loop_run(struct loop *l)
         drain_lease(l);
         drain_writer(l);
         drain_loader(l);
-        secret_desk_drain(&l->edges);
+        secret_requests_drain(&l->edges);
         tick(l);
         is_drained = drain_router(l);
     }
@@ -460,7 +460,7 @@ static int open_router(struct loop *l, struct err *e)
                            &descriptors);
     settings.connections_max = descriptors.agents;
 
-    if (!l->settings.is_plain && keys_load(l->settings.router_key_file, &l->keys, e) != 0)
+    if (!l->settings.is_plain && curve_keys_load(l->settings.router_key_file, &l->keys, e) != 0)
         return -1;
     if (router_open(&settings, &l->edges.router, e) != 0)
         return -1;
@@ -512,7 +512,7 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     note_leader(l, "", false, "no leader is known yet");
     l->edges.roster = roster_new(coordinator_settings_places(settings),
                                  (uint32_t)settings->scopes_max);
-    l->edges.contents = contents_new(CONTENTS_MAX, CONTENTS_EACH_MAX);
+    l->edges.contents = document_cache_new(CONTENTS_MAX, CONTENTS_EACH_MAX);
     l->hearing = hearing_new(&l->edges);
     l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     sigemptyset(&signals);
@@ -539,7 +539,7 @@ void loop_close(struct loop *l)
     router_close(l->edges.router);
     roster_free(l->edges.roster);
     free(l->edges.left_out);
-    contents_free(l->edges.contents);
+    document_cache_free(l->edges.contents);
     log_limit_free(l->edges.limit);
     close(l->wake_fd);
     close(l->signal_fd);

@@ -28,7 +28,7 @@
 #include "coordinator/store/listener.h"
 #include "coordinator/store/migrate.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/rollout/keeper.h"
+#include "coordinator/store/rollout/retention_thread.h"
 #include "coordinator/store/rollout/servers.h"
 
 #ifndef LOCKSTEP_VERSION
@@ -266,11 +266,11 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     struct loop *loop = NULL;
     struct http *http = NULL;
     struct courier *courier = NULL;
-    struct keeper *keeper = NULL;
+    struct retention_thread *keeper = NULL;
     struct err e = { 0 };
     int rc = 0;
 
-    keeper = keeper_start(s->database_url, s->retention_interval_ms);
+    keeper = retention_thread_start(s->database_url, s->retention_interval_ms);
     deps.keeper = keeper;
     deps.status = loop_status;
     if (loop_open(s, s->http_listen, keyring, &loop, &e) != 0)
@@ -294,7 +294,7 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     listener_stop(listener);
     courier_stop(courier);
     http_stop(http);
-    keeper_stop(keeper);
+    retention_thread_stop(keeper);
     loop_close(loop);
     pg_pool_free(pool);
     return rc;

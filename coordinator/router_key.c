@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "coordinator/link/keys.h"
+#include "coordinator/link/curve_keys.h"
 #include "coordinator/settings/settings.h"
 #include "coordinator/store/leader/cluster.h"
 #include "coordinator/store/migrate.h"
@@ -22,7 +22,7 @@ static int public_key(const struct coordinator_settings *s, char out[ROUTER_KEY_
                       struct err *e)
 {
     struct key_pair keys;
-    int rc = keys_load(s->router_key_file, &keys, e);
+    int rc = curve_keys_load(s->router_key_file, &keys, e);
 
     if (rc == 0)
         memcpy(out, keys.public_key, ROUTER_KEY_SIZE);

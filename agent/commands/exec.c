@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "agent/client/lockstep.h"
-#include "agent/commands/reading.h"
+#include "agent/commands/read_commands.h"
 #include "agent/commands/variables.h"
 #include "common/buffer.h"
 #include "common/clock.h"
@@ -74,8 +74,10 @@ static int parse_on_change(struct exec *x, const char *text)
         x->change_signal = signal_of(strncasecmp(text + 7, "SIG", 3) ? text + 7 : text + 10);
     }
     if ((x->on_change == ON_CHANGE_IGNORE && strcmp(text, "ignore")) || x->change_signal < 0)
-        return reading_say(READING_USAGE, "--on-change %s: there are restart, signal:HUP (or "
-                           "another one) and ignore", text);
+        return read_commands_say(READ_COMMANDS_USAGE,
+                                 "--on-change %s: there are restart, signal:HUP (or "
+                                 "another one) and ignore",
+                                 text);
     return 0;
 }
 
@@ -85,7 +87,7 @@ static int allow_variables(struct exec *x, const char *text)
     struct err e;
 
     if (variable_check_list(text, &e))
-        return reading_say(READING_USAGE, "--allow-variable: %s", e.text);
+        return read_commands_say(READ_COMMANDS_USAGE, "--allow-variable: %s", e.text);
     buffer_printf(&x->allowed, "%s%s", x->allowed.size ? " " : "", text);
     x->choice.names.allowed = x->allowed.data;
     return 0;
@@ -101,8 +103,9 @@ static int parse_option(struct exec *x, int c, const char *text)
         return 0;
     case 'p':
         x->choice.names.prefix = text;
-        return variable_check_prefix(text, &e) ? reading_say(READING_USAGE, "--prefix: %s", e.text)
-                                               : 0;
+        return variable_check_prefix(text, &e)
+                   ? read_commands_say(READ_COMMANDS_USAGE, "--prefix: %s", e.text)
+                   : 0;
     case 'a':
         return allow_variables(x, text);
     case 'O':
@@ -110,17 +113,18 @@ static int parse_option(struct exec *x, int c, const char *text)
         return 0;
     case 'o':
         if (x->choice.only_count == VARIABLES_ONLY_MAX)
-            return reading_say(READING_USAGE, "--only: at most %d", VARIABLES_ONLY_MAX);
+            return read_commands_say(READ_COMMANDS_USAGE, "--only: at most %d", VARIABLES_ONLY_MAX);
         x->choice.only[x->choice.only_count++] = text;
         return 0;
     case 'c':
         return parse_on_change(x, text);
     case 'w':
-        return reading_duration("--wait", text, &x->wait_ms) ? 0 : READING_USAGE;
+        return read_commands_duration("--wait", text, &x->wait_ms) ? 0 : READ_COMMANDS_USAGE;
     case 's':
-        return reading_duration("--stop-timeout", text, &x->stop_ms) ? 0 : READING_USAGE;
+        return read_commands_duration("--stop-timeout", text, &x->stop_ms) ? 0
+                                                                           : READ_COMMANDS_USAGE;
     default:
-        return READING_USAGE;
+        return READ_COMMANDS_USAGE;
     }
 }
 
@@ -141,18 +145,21 @@ static int parse(struct exec *x, int argc, char **argv)
             x->scope = optarg;
             continue;
         }
-        rc = c == 1 ? reading_say(READING_USAGE, "put -- in front of the command, as in "
-                                  "lockstep-agent exec %s -- %s", x->scope, optarg)
+        rc = c == 1 ? read_commands_say(READ_COMMANDS_USAGE,
+                                        "put -- in front of the command, as in "
+                                        "lockstep-agent exec %s -- %s",
+                                        x->scope, optarg)
                     : parse_option(x, c, optarg);
         if (rc)
             return rc;
     }
     x->command = argv + optind;
     if (!x->scope || !x->command[0])
-        return reading_say(READING_USAGE, "usage: lockstep-agent exec SCOPE [--prefix P] [--only "
-                           "GLOB] [--allow-variable NAME] [--overwrite] "
-                           "[--on-change restart|signal:HUP|ignore] [--wait 60s] "
-                           "[--stop-timeout 10s] [--dir DIR] -- command …");
+        return read_commands_say(READ_COMMANDS_USAGE,
+                                 "usage: lockstep-agent exec SCOPE [--prefix P] [--only "
+                                 "GLOB] [--allow-variable NAME] [--overwrite] "
+                                 "[--on-change restart|signal:HUP|ignore] [--wait 60s] "
+                                 "[--stop-timeout 10s] [--dir DIR] -- command …");
     return 0;
 }
 
@@ -164,7 +171,7 @@ static void become(const struct exec *x, char **environment)
 
     execvpe(x->command[0], x->command, environment);
     problem = errno;
-    reading_say(0, "%s cannot be run: %s", x->command[0], strerror(problem));
+    read_commands_say(0, "%s cannot be run: %s", x->command[0], strerror(problem));
     _exit(problem == ENOENT ? NOT_FOUND_STATUS : NOT_RUNNABLE_STATUS);
 }
 
@@ -201,13 +208,16 @@ static int read_variables(struct exec *x, struct variables *out, char ***environ
         *environment_out = variables_environment(out, x->scope, s);
     lockstep_release(s);
     if (rc)
-        return reading_say(READING_CONFLICT, "%s", e.text);
+        return read_commands_say(READ_COMMANDS_CONFLICT, "%s", e.text);
     if (out->secret_count)
-        reading_say(0, "%zu secret%s of %s left out of the environment", out->secret_count,
-                    out->secret_count == 1 ? "" : "s", x->scope);
+        read_commands_say(0, "%zu secret%s of %s left out of the environment", out->secret_count,
+                          out->secret_count == 1 ? "" : "s", x->scope);
     if (out->kept_count)
-        reading_say(0, "%s %s set already and not overwritten: give --overwrite, or --prefix, for "
-                    "the configuration's", out->kept, out->kept_count == 1 ? "is" : "are");
+        read_commands_say(
+            0,
+            "%s %s set already and not overwritten: give --overwrite, or --prefix, for "
+            "the configuration's",
+            out->kept, out->kept_count == 1 ? "is" : "are");
     return 0;
 }
 
@@ -229,7 +239,7 @@ static int start(struct exec *x)
     if (x->child == 0)
         run_child(x, environment, self);
     variables_free_environment(environment);
-    return x->child < 0 ? reading_say(READING_FAILED, "fork: %s", strerror(errno)) : 0;
+    return x->child < 0 ? read_commands_say(READ_COMMANDS_FAILED, "fork: %s", strerror(errno)) : 0;
 }
 
 /* ---- above the command ---- */
@@ -377,7 +387,7 @@ int exec_run(int argc, char **argv)
     int rc = parse(&x, argc, argv);
 
     if (rc == 0)
-        rc = reading_open(x.folder, x.scope, x.wait_ms, &x.config);
+        rc = read_commands_open(x.folder, x.scope, x.wait_ms, &x.config);
     if (rc)
         return rc;
     if (x.on_change == ON_CHANGE_IGNORE)

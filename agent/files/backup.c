@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/disk/tree.h"
+#include "agent/disk/file_tree.h"
 #include "agent/files/place.h"
 
 /* The number of a backup's folder; 0: it is none. */
@@ -81,7 +81,7 @@ static int read_one(const struct render_source *source, const struct agent_file 
         return 0;
     place_itself(&p, &itself);
     if (fstatat(p.fd, itself.name, st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st->st_mode) ||
-        !(st->st_mode & 0044) || spot_read(&itself.spot, TREE_BYTES_MAX, out, st, e) != 1 ||
+        !(st->st_mode & 0044) || spot_read(&itself.spot, FILE_TREE_BYTES_MAX, out, st, e) != 1 ||
         !(st->st_mode & 0044)) /* of what was opened */
         return 0;
     if (!source->document)
@@ -123,7 +123,7 @@ static int remove_oldest(struct shelf *s, int64_t keep_max, struct err *e)
 
     for (look(s); s->count > keep_max; look(s)) {
         snprintf(name, sizeof(name), "/%lu", s->oldest);
-        if (join(path, s->folder, name, e) || tree_remove(path, e))
+        if (join(path, s->folder, name, e) || file_tree_remove(path, e))
             return -1;
     }
     return 0;
@@ -161,9 +161,9 @@ int backup_take(const struct render_source *source, const char *state_dir, struc
         return -1;
     snprintf(shelf.folder, sizeof(shelf.folder), "%s/backups/%s", state_dir, source->scope->name);
     if (disk_make_folder(shelf.folder, 0700, e) || join(aside, shelf.folder, "/new", e) ||
-        tree_remove(aside, e))
+        file_tree_remove(aside, e))
         return -1;
     rc = keep_all(source, &shelf, aside, e);
-    (void)!tree_remove(aside, &ignored);
+    (void)!file_tree_remove(aside, &ignored);
     return rc;
 }

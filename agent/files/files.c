@@ -6,11 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/disk/tree.h"
-#include "agent/files/group.h"
+#include "agent/disk/file_tree.h"
+#include "agent/files/file_group.h"
 #include "agent/files/originals.h"
 #include "agent/files/place.h"
-#include "agent/files/single.h"
+#include "agent/files/single_file.h"
 
 static bool is_single(const struct agent_file *file)
 {
@@ -103,7 +103,7 @@ static bool is_own_group(const struct render_source *active, unsigned group)
         is_secret |= scope->files[i].group == (int)group &&
                      shows_secret(active, &scope->files[i], &r);
     }
-    return is_secret && group_verify(active, group, &ignored) == 0;
+    return is_secret && file_group_verify(active, group, &ignored) == 0;
 }
 
 int files_mark_own(const struct render_source *active, const char *state_dir, struct err *e)
@@ -129,7 +129,7 @@ int files_mark_own(const struct render_source *active, const char *state_dir, st
 void files_sweep(const struct agent_scope *scope, const struct hash *keep_these,
                  unsigned keep_count)
 {
-    size_t entries_left = TREE_ENTRIES_MAX;
+    size_t entries_left = FILE_TREE_ENTRIES_MAX;
 
     for (unsigned i = 0; i < scope->group_count; i++)
         place_sweep(scope->groups[i].path, keep_these, keep_count, &entries_left);
@@ -167,11 +167,11 @@ int files_stage(const struct render_source *source, struct err *e)
     int rc = 0;
 
     for (unsigned i = 0; rc == 0 && i < scope->group_count; i++)
-        rc = group_stage(source, i, e) || group_prove(source, i, e) ? -1 : 0;
+        rc = file_group_stage(source, i, e) || file_group_prove(source, i, e) ? -1 : 0;
     for (unsigned i = 0; rc == 0 && i < scope->file_count; i++)
         if (is_single(&scope->files[i]))
-            rc = single_stage(source, &scope->files[i], e) ||
-                 single_prove(source, &scope->files[i], e) ? -1 : 0;
+            rc = single_file_stage(source, &scope->files[i], e) ||
+                 single_file_prove(source, &scope->files[i], e) ? -1 : 0;
     if (rc)
         unstage(source);
     return rc;
@@ -182,11 +182,11 @@ int files_reserve(const struct render_source *source, const char *state_dir, str
     const struct agent_scope *scope = source->scope;
 
     for (unsigned i = 0; i < scope->group_count; i++)
-        if (group_reserve(source, i, state_dir, e))
+        if (file_group_reserve(source, i, state_dir, e))
             return -1;
     for (unsigned i = 0; i < scope->file_count; i++)
         if (is_single(&scope->files[i]) &&
-            single_reserve(source, &scope->files[i], state_dir, e))
+            single_file_reserve(source, &scope->files[i], state_dir, e))
             return -1;
     return 0;
 }
@@ -200,11 +200,11 @@ static int stage_missing(const struct render_source *source, struct err *e)
     struct err ignored;
 
     for (unsigned i = 0; i < scope->group_count; i++)
-        if (group_verify(source, i, &ignored) && group_stage(source, i, e))
+        if (file_group_verify(source, i, &ignored) && file_group_stage(source, i, e))
             return -1;
     for (unsigned i = 0; i < scope->file_count; i++)
-        if (is_single(&scope->files[i]) && single_verify(source, &scope->files[i], &ignored) &&
-            single_stage(source, &scope->files[i], e))
+        if (is_single(&scope->files[i]) && single_file_verify(source, &scope->files[i], &ignored) &&
+            single_file_stage(source, &scope->files[i], e))
             return -1;
     return 0;
 }
@@ -218,11 +218,11 @@ int files_apply(const struct render_source *source, const char *state_dir, struc
                              stage_missing(source, e)))
         return -1;
     for (unsigned i = 0; i < scope->group_count; i++)
-        if (group_apply(source, i, state_dir, e))
+        if (file_group_apply(source, i, state_dir, e))
             return -1;
     for (unsigned i = 0; i < scope->file_count; i++)
         if (is_single(&scope->files[i]) &&
-            single_apply(source, &scope->files[i], state_dir, e))
+            single_file_apply(source, &scope->files[i], state_dir, e))
             return -1;
     return 0;
 }
@@ -261,8 +261,8 @@ int files_refill(const struct render_source *source, const char *state_dir, stru
         if (keep(state_dir, is_single(file) ? file->path : scope->groups[file->group].path,
                  !is_single(file), false, e))
             return -1;
-        if (is_single(file) ? single_apply(source, file, state_dir, e)
-                            : group_apply(source, (unsigned)file->group, state_dir, e))
+        if (is_single(file) ? single_file_apply(source, file, state_dir, e)
+                            : file_group_apply(source, (unsigned)file->group, state_dir, e))
             return -1;
     }
     return 0;
@@ -273,10 +273,10 @@ int files_verify(const struct render_source *source, struct err *e)
     const struct agent_scope *scope = source->scope;
 
     for (unsigned i = 0; i < scope->group_count; i++)
-        if (group_verify(source, i, e))
+        if (file_group_verify(source, i, e))
             return -1;
     for (unsigned i = 0; i < scope->file_count; i++)
-        if (is_single(&scope->files[i]) && single_verify(source, &scope->files[i], e))
+        if (is_single(&scope->files[i]) && single_file_verify(source, &scope->files[i], e))
             return -1;
     return 0;
 }

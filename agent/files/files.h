@@ -1,9 +1,9 @@
 /* files.h - a scope's files on this server: candidates beside them, replaced, put back, verified.
  *
- * A candidate lies beside its destination (place.h), written and synced, so that taking it over is
- * one rename and needs no space. Files of a group are candidates together, in a folder that takes
- * the group's place at once (group.h). The way back is laid out as well before anything is promised
- * (files_reserve), by second names for the files that are there.
+ * A candidate lies beside its destination (place.h), written and synced, so that taking it over
+ * is one rename and needs no space. Files of a group are candidates together, in a folder that
+ * takes the group's place at once (file_group.h). The way back is laid out as well before
+ * anything is promised (files_reserve), by second names for the files that are there.
  *
  * Mode and owner are those of the settings, else of the file that is replaced, else 0644 and the
  * agent's own; what shows a secret is 0600 unless the settings give a mode. Access lists, labels

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "agent/disk/tree.h"
-#include "agent/files/group.h"
+#include "agent/disk/file_tree.h"
+#include "agent/files/file_group.h"
 #include "agent/files/originals.h"
 #include "agent/files/place.h"
 #include "common/linediff.h"
@@ -224,7 +224,7 @@ static void diff_strangers(struct diff *d, unsigned group)
         return;
     while ((entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !group_has_member(d->source->scope, group, entry->d_name) &&
+            !file_group_has_member(d->source->scope, group, entry->d_name) &&
             !put_stranger(d, path, entry->d_name, from))
             break;
     closedir(dir);
@@ -257,8 +257,9 @@ static int diff_original_file(struct diff *d, const char *path, const struct spo
 {
     SCOPED_BUFFER struct buffer found = { 0 }, wanted = { 0 };
     struct stat found_st = { 0 }, wanted_st = { 0 };
-    int is_there = spot_read(itself, TREE_BYTES_MAX, &found, &found_st, e);
-    int is_wanted = is_there < 0 ? -1 : spot_read(kept, TREE_BYTES_MAX, &wanted, &wanted_st, e);
+    int is_there = spot_read(itself, FILE_TREE_BYTES_MAX, &found, &found_st, e);
+    int is_wanted =
+        is_there < 0 ? -1 : spot_read(kept, FILE_TREE_BYTES_MAX, &wanted, &wanted_st, e);
     struct sides sides;
 
     if (is_wanted < 0)
@@ -290,7 +291,7 @@ static int diff_original(struct diff *d, const char *state_dir, const char *path
     place_itself(&p, &itself);
     originals_name(state_dir, path, kept);
     is_there = fstatat(p.fd, p.name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-    if (original == ORIGINAL_ABSENT ? !is_there : tree_equal_at(&itself.spot, &k))
+    if (original == ORIGINAL_ABSENT ? !is_there : file_tree_equal_at(&itself.spot, &k))
         return 0;
     if (original == ORIGINAL_FOLDER || S_ISDIR(st.st_mode)) {
         put_folder(d, path, original);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/vfs.h>
 
-#include "agent/disk/tree.h"
+#include "agent/disk/file_tree.h"
 #include "agent/files/place.h"
 
 /* ---- names ---- */
@@ -116,7 +116,7 @@ static int copy_file(const struct spot *from, const struct spot *to, struct err 
     int there;
 
     buffer_keep_secret(&content);
-    there = spot_read(from, TREE_BYTES_MAX, &content, &st, e);
+    there = spot_read(from, FILE_TREE_BYTES_MAX, &content, &st, e);
     if (there <= 0)
         return there;
     access.mode = (st.st_mode & 0777) | 0400;
@@ -201,7 +201,7 @@ void files_unlink(const char *folder)
 {
     struct err ignored;
 
-    (void)!tree_remove(folder, &ignored);
+    (void)!file_tree_remove(folder, &ignored);
 }
 
 int files_link(const struct agent_scope *scope, const struct hash *hash, const char *folder,
@@ -210,7 +210,7 @@ int files_link(const struct agent_scope *scope, const struct hash *hash, const c
     struct showing w = { .scope = scope, .hash = hash, .folder = folder };
     SCOPED_FD int fd = -1;
 
-    if (tree_remove(folder, e) || disk_make_folder(folder, 0700, e))
+    if (file_tree_remove(folder, e) || disk_make_folder(folder, 0700, e))
         return -1;
     if (scope->run_as) /* who cannot read it */
         return 0;

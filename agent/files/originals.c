@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "agent/disk/disk.h"
-#include "agent/disk/tree.h"
+#include "agent/disk/file_tree.h"
 #include "agent/files/place.h"
 #include "common/crypto/digest.h"
 
@@ -46,7 +46,7 @@ static int keep_absence(const char *absent, const char *kept, struct err *e)
 {
     struct disk_access access = { .mode = 0600, .uid = geteuid(), .gid = getegid() };
 
-    return disk_write(absent, "", 0, &access, e) || tree_remove(kept, e) ||
+    return disk_write(absent, "", 0, &access, e) || file_tree_remove(kept, e) ||
            disk_sync_folder_of(absent, e) ? -1 : 0;
 }
 
@@ -57,7 +57,7 @@ static int take_over(const char *aside, const char *kept, bool is_folder, struct
 {
     struct stat st;
 
-    if (lstat(kept, &st) == 0 && (is_folder || S_ISDIR(st.st_mode)) && tree_remove(kept, e))
+    if (lstat(kept, &st) == 0 && (is_folder || S_ISDIR(st.st_mode)) && file_tree_remove(kept, e))
         return -1;
     return disk_rename(aside, kept, e) || disk_sync_folder_of(kept, e) ? -1 : 0;
 }
@@ -80,9 +80,10 @@ static int copy_aside(const char *path, bool is_folder, const struct spot *kept,
     if (there < 0)
         return -1;
     *is_there = there;
-    if (!there || tree_equal_at(&itself.spot, kept))
+    if (!there || file_tree_equal_at(&itself.spot, kept))
         return 0;
-    if (tree_remove_at(aside, NULL, e) || tree_copy_at(&itself.spot, aside, false, NULL, e))
+    if (file_tree_remove_at(aside, NULL, e) ||
+        file_tree_copy_at(&itself.spot, aside, false, NULL, e))
         return err_wrap(e, "keeping the original");
     return 1;
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/vfs.h>
 
+#include "agent/disk/file_tree.h"
 #include "agent/disk/mark.h"
-#include "agent/disk/tree.h"
 #include "agent/files/walk.h"
 #include "common/crypto/digest.h"
 
@@ -172,9 +172,9 @@ int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)
 
 /* ---- removing ---- */
 
-static struct tree_right right_in(const struct place *p)
+static struct file_tree_right right_in(const struct place *p)
 {
-    return (struct tree_right){ .has_owner = p->is_owners, .owner = p->owner };
+    return (struct file_tree_right){ .has_owner = p->is_owners, .owner = p->owner };
 }
 
 void place_mark(const struct place *p, int folder)
@@ -193,22 +193,22 @@ void place_unmark(const struct place *p, int folder, uid_t owner)
 int place_remove(const struct place *p, const struct spot *s, const struct stat *known,
                  struct err *e)
 {
-    struct tree_right right = right_in(p);
+    struct file_tree_right right = right_in(p);
 
     if (known) {
         right.has_known = true;
         right.device = known->st_dev;
         right.inode = known->st_ino;
     }
-    return tree_remove_at(s, p->is_shared ? &right : NULL, e);
+    return file_tree_remove_at(s, p->is_shared ? &right : NULL, e);
 }
 
 int place_copy(const struct place *p, const struct spot *from, const struct spot *to,
                struct err *e)
 {
-    struct tree_right right = right_in(p);
+    struct file_tree_right right = right_in(p);
 
-    return tree_copy_at(from, to, true, p->is_shared ? &right : NULL, e);
+    return file_tree_copy_at(from, to, true, p->is_shared ? &right : NULL, e);
 }
 
 /* ---- sweeping ---- */
@@ -245,13 +245,13 @@ static DIR *open_list(const struct place *p)
 
 static void sweep_one(const struct place *p, const char *name, size_t *entries_left)
 {
-    struct tree_right right = right_in(p);
+    struct file_tree_right right = right_in(p);
     struct named victim;
     struct err ignored;
 
     right.entries_left = entries_left;
     place_inside(p->fd, p->folder, name, &victim);
-    (void)!tree_remove_at(&victim.spot, p->is_shared ? &right : NULL, &ignored);
+    (void)!file_tree_remove_at(&victim.spot, p->is_shared ? &right : NULL, &ignored);
 }
 
 void place_sweep(const char *path, const struct hash *keep, unsigned keep_count,

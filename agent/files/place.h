@@ -91,7 +91,7 @@ int place_check_tmpfs(const struct agent_file *file, int folder, struct err *e)
  * that the caller made just now is removed, and what is marked as made by this agent (mark.h). */
 int place_remove(const struct place *p, const struct spot *s, const struct stat *known,
                  struct err *e) __attribute__((warn_unused_result));
-/* tree_copy_at of what lies at a place or was kept. */
+/* file_tree_copy_at of what lies at a place or was kept. */
 int place_copy(const struct place *p, const struct spot *from, const struct spot *to,
                struct err *e) __attribute__((warn_unused_result));
 /* A folder that was made there; unmark: which is `owner`'s now. */
@@ -100,7 +100,7 @@ void place_unmark(const struct place *p, int folder, uid_t owner);
 
 /* Remove the candidates of a destination but those of `keep`, as far as *entries_left goes for all
  * that is removed, files in folders among it: others may have filled the folder. The next sweep
- * goes on. Begin with TREE_ENTRIES_MAX. */
+ * goes on. Begin with FILE_TREE_ENTRIES_MAX. */
 void place_sweep(const char *path, const struct hash *keep, unsigned keep_count,
                  size_t *entries_left);
 

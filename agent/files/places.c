@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/disk/tree.h"
+#include "agent/disk/file_tree.h"
 #include "agent/files/place.h"
 #include "common/log.h"
 
@@ -126,7 +126,7 @@ static bool next_line(const char **at, char line[PATH_MAX])
 /* Sweep the lines of `before` that are not in `now`; left_out are those that cannot be reached. */
 static void forget_former(const char *before, const struct buffer *now, struct buffer *left_out)
 {
-    size_t entries_left = TREE_ENTRIES_MAX;
+    size_t entries_left = FILE_TREE_ENTRIES_MAX;
     char line[PATH_MAX];
 
     buffer_add_text(left_out, "");

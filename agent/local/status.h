@@ -21,8 +21,8 @@ struct status_scope {
     bool is_reverting, is_finalized, is_check_failing, is_drifted;
     bool is_check_slow;            /* it takes too long for its interval, and comes less often */
     int64_t check_took_ms, check_every_ms; /* the newest check between rollouts; 0: none was */
-    char check[TALLY_REASON_SIZE]; /* why the check fails */
-    struct tally tally;
+    char check[SCOPE_STATS_REASON_SIZE]; /* why the check fails */
+    struct scope_stats tally;
 };
 
 struct status {

@@ -172,7 +172,7 @@ static const char *bool_text(bool b)
 
 static void add_scope(struct buffer *out, const struct status_scope *scope)
 {
-    const struct tally *t = &scope->tally;
+    const struct scope_stats *t = &scope->tally;
     const char *slash = strchr(scope->name, '/');
     char hex[HASH_HEX_SIZE];
 

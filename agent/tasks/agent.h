@@ -19,7 +19,7 @@
 #include "agent/link/secret_fetch.h"
 #include "agent/process/command.h"
 #include "agent/settings/settings.h"
-#include "agent/tasks/tally.h"
+#include "agent/tasks/scope_stats.h"
 #include "common/buffer.h"
 #include "common/wire/wire.h"
 
@@ -131,7 +131,7 @@ struct agent {
     int64_t poll_ms[AGENT_SCOPES_MAX]; /* the next poll; 0: not planned */
     struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */
     struct outbox outbox;
-    struct tally tallies[AGENT_SCOPES_MAX];
+    struct scope_stats tallies[AGENT_SCOPES_MAX];
     struct agent_reload reload;
     int64_t started_wall_ms;
     struct fetch repair; /* a document that a promise names and the cache lost */

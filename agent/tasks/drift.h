@@ -3,7 +3,7 @@
  * Looked at per scope every drift_interval. What differs is said once per look as a CHECK named
  * "drift", with where; with drift = repair the scope's files are written anew, the program reloaded
  * and checked, as in a rollout. What keeps coming back is repaired ever less often. A document
- * that went bad is fetched again by repair.h whatever the settings say.
+ * that went bad is fetched again by refetch.h whatever the settings say.
  */
 #ifndef AGENT_TASKS_DRIFT_H
 #define AGENT_TASKS_DRIFT_H

@@ -15,7 +15,7 @@
 #include "coordinator/http/transport/bind.h"
 #include "coordinator/http/transport/tls.h"
 #include "coordinator/keyring/keyring.h"
-#include "coordinator/link/keys.h"
+#include "coordinator/link/curve_keys.h"
 #include "coordinator/settings/settings.h"
 #include "coordinator/store/pg.h"
 
@@ -89,7 +89,7 @@ static int check_key_file(const struct coordinator_settings *s, struct err *e)
 
     if (s->is_plain || access(s->router_key_file, F_OK) != 0)
         return 0;
-    rc = keys_load(s->router_key_file, &keys, e);
+    rc = curve_keys_load(s->router_key_file, &keys, e);
     explicit_bzero(&keys, sizeof(keys));
     return rc != 0 ? err_wrap(e, "[router] key_file") : 0;
 }

@@ -7,10 +7,10 @@
 #ifndef COORDINATOR_CORE_ROLLOUT_H
 #define COORDINATOR_CORE_ROLLOUT_H
 
+#include "coordinator/core/budget.h"
 #include "coordinator/core/cohort.h"
 #include "coordinator/core/effect.h"
 #include "coordinator/core/round.h"
-#include "coordinator/core/verdict.h"
 
 #define ROLLOUT_STAGES_MAX 32
 #define ROLLOUT_SCOPES_MAX 16

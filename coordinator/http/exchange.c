@@ -13,12 +13,12 @@
 #include "coordinator/http/dispatch.h"
 #include "coordinator/http/live/streams.h"
 #include "coordinator/http/request/limits.h"
-#include "coordinator/http/request/passes.h"
 #include "coordinator/http/request/peer.h"
 #include "coordinator/http/request/permit.h"
+#include "coordinator/http/request/token_cache.h"
 #include "coordinator/http/server_part.h"
 #include "coordinator/http/transport/deadline.h"
-#include "coordinator/http/transport/intake.h"
+#include "coordinator/http/transport/headers.h"
 #include "coordinator/http/transport/refusals.h"
 #include "coordinator/http/transport/response.h"
 #include "coordinator/http/transport/seats.h"
@@ -33,7 +33,7 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *c
 {
     (void)cls;
     (void)connection;
-    return visit_begin(target);
+    return connection_begin(target);
 }
 
 static struct exchange *open_exchange(struct http *h, const char *target,
@@ -70,13 +70,13 @@ static void close_exchange(struct exchange *ex)
 
 void exchange_on_end(struct MHD_Connection *connection, void **visit)
 {
-    struct visit *v = *visit;
+    struct connection *v = *visit;
 
     *visit = NULL;
     if (!v)
         return;
     close_exchange(v->exchange);
-    visit_end(v, connection);
+    connection_end(v, connection);
 }
 
 /* ---------------------------------------------------------------- receiving */
@@ -91,7 +91,7 @@ static unsigned lane_of(const struct exchange *ex)
 
     if (rq->is_permitted)
         return workers_lane(ex->http->workers, rq->owner.id);
-    if (!token || !passes_know(rq->passes, token, who))
+    if (!token || !token_cache_know(rq->passes, token, who))
         peer_network(rq->address, who);
     return workers_lane(ex->http->workers, who);
 }
@@ -111,7 +111,7 @@ static int open_request(struct exchange *ex, struct err *e)
     rq->counters = &ex->http->counters;
     rq->limits = ex->http->limits;
     rq->census = ex->http->census;
-    if (intake_headers(rq, ex->connection, e) < 0)
+    if (headers_headers(rq, ex->connection, e) < 0)
         return -1;
     if (route_find(routes, route_count, rq->method, rq->target, strcspn(rq->target, "?"),
                    &rq->match, e) < 0)
@@ -325,7 +325,7 @@ static enum MHD_Result begin_body(struct exchange *ex)
 {
     ex->state = EXCHANGE_RECEIVING;
     caller_set_deadline(ex->connection, ex->reply.status ? DEADLINE_DROP_MS : DEADLINE_BODY_MS);
-    return ex->reply.status && intake_is_hopeless(ex->connection) ? answer(ex) : MHD_YES;
+    return ex->reply.status && headers_is_hopeless(ex->connection) ? answer(ex) : MHD_YES;
 }
 
 static void suspend_asking(struct exchange *ex)
@@ -345,7 +345,7 @@ static enum MHD_Result begin_request(struct exchange *ex)
         refuse(ex, &e);
         return begin_body(ex);
     }
-    if (!ex->request.match.route->right || !intake_has_body(ex->connection))
+    if (!ex->request.match.route->right || !headers_has_body(ex->connection))
         return begin_body(ex);
     throttle(ex);
     if (ex->reply.status || permit_admit(&ex->request, &ex->reply))
@@ -380,14 +380,14 @@ static enum MHD_Result on_exchange(struct exchange *ex, const char *method, cons
 int exchange_on_request(struct http *h, struct MHD_Connection *connection, const char *method,
                         const char *data, size_t *size, void **visit)
 {
-    struct visit *v = *visit;
+    struct connection *v = *visit;
 
     if (v->hit)
-        return visit_answer_hit(&h->house, v, connection);
+        return connection_answer_hit(&h->house, v, connection);
     if (!v->exchange) {
-        if (!visit_is_welcome(&h->house, connection))
-            return visit_turn_away(connection);
-        if (visit_is_hit(&h->house, v, connection, method))
+        if (!connection_is_welcome(&h->house, connection))
+            return connection_turn_away(connection);
+        if (connection_is_hit(&h->house, v, connection, method))
             return MHD_YES;
         v->exchange = open_exchange(h, v->target, connection);
     }

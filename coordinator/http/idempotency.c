@@ -8,7 +8,7 @@
 #include "common/log.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
-#include "coordinator/store/access/claims.h"
+#include "coordinator/store/access/idempotency_keys.h"
 #include "coordinator/store/pg.h"
 
 #define KEY_MAX 255
@@ -78,9 +78,9 @@ static int settle(struct request *rq, const struct reply *re, const struct claim
     bool is_kept = !re->is_secret && re->body.size <= CLAIM_BODY_MAX;
 
     if (rc < 0 || re->status >= 300)
-        return claims_drop(rq->pg, claim, e);
-    return claims_keep(rq->pg, claim, re->status, location_of(re),
-                       is_kept ? re->body.data : NULL, re->body.size, e);
+        return idempotency_keys_drop(rq->pg, claim, e);
+    return idempotency_keys_keep(rq->pg, claim, re->status, location_of(re),
+                                 is_kept ? re->body.data : NULL, re->body.size, e);
 }
 
 /* What the handler answered stands, whatever becomes of the claim: the next one who asks finds it
@@ -96,7 +96,7 @@ static int run(struct request *rq, struct reply *re, const struct claim *claim, 
         pg_rollback(rq->pg);
     if (settle(rq, re, claim, rc, &why) < 0)
         log_warn("answer not kept", "route", rq->match.route->pattern, "reason", why.text);
-    claims_end(rq->pg, rq->owner.id, rq->idempotency_key);
+    idempotency_keys_end(rq->pg, rq->owner.id, rq->idempotency_key);
     return rc;
 }
 
@@ -109,7 +109,7 @@ int idempotency_serve(struct request *rq, struct reply *re, struct err *e)
     if (check_key(rq->idempotency_key, e) < 0)
         return -1;
     hash_request(rq, &hash);
-    if (claims_begin(rq->pg, rq->owner.id, rq->idempotency_key, &hash, &claim, e) < 0)
+    if (idempotency_keys_begin(rq->pg, rq->owner.id, rq->idempotency_key, &hash, &claim, e) < 0)
         return -1;
     rc = claim.status ? replay(re, &claim, e) : run(rq, re, &claim, e);
     claim_fini(&claim);

@@ -13,13 +13,14 @@
 #include "coordinator/http/config/lookup.h"
 #include "coordinator/http/config/parents.h"
 #include "coordinator/http/config/schemas.h"
+#include "coordinator/http/config/scope_read.h"
+#include "coordinator/http/config/scope_write.h"
 #include "coordinator/http/config/watch.h"
-#include "coordinator/http/config/whole.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/route.h"
 #include "coordinator/http/rollout/approvals.h"
-#include "coordinator/http/rollout/policies.h"
 #include "coordinator/http/rollout/rollouts.h"
+#include "coordinator/http/rollout/strategies.h"
 
 #define V1 "/api/v1"
 
@@ -42,8 +43,8 @@ const struct route routes[] = {
     { "GET", "/style.css", page_get, NULL, QUICK, NO_BODY },
 
     /* Configuration. Fixed last words come before keys of that name: other methods. */
-    { "POST", V1 "/config/{service}/{environment}/validate", whole_validate, "config.read", SLOW, BODY },
-    { "POST", V1 "/config/{service}/{environment}/rollback", whole_rollback, "config.write", SLOW, BODY },
+    { "POST", V1 "/config/{service}/{environment}/validate", scope_write_validate, "config.read", SLOW, BODY },
+    { "POST", V1 "/config/{service}/{environment}/rollback", scope_write_rollback, "config.write", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/copy", copy_post, "config.write", SLOW, BODY },
     { "POST", V1 "/config/batch", batch_get, "config.read", SLOW, BODY },
     { "POST", V1 "/config/subscribe", subscriptions_post, "subscription.write", SLOW, BODY },
@@ -54,10 +55,10 @@ const struct route routes[] = {
     { "GET", V1 "/config/{service}/{environment}/{key}/history", config_get_history, "config.read", SLOW, NO_BODY },
     { "POST", V1 "/config/{service}/{environment}/{key}/rollback", config_rollback_key, "config.write", SLOW, BODY },
     { "POST", V1 "/config/{service}/{environment}/{key}/destroy", destroy_post, "secret.destroy", SLOW, BODY },
-    { "GET", V1 "/config/{service}/{environment}", whole_get, "config.read", SLOW, NO_BODY },
-    { "POST", V1 "/config/{service}/{environment}", whole_write, "config.write", SLOW, BODY },
-    { "GET", V1 "/revisions/{service}/{environment}", whole_list_revisions, "config.read", SLOW, NO_BODY },
-    { "GET", V1 "/revisions/{service}/{environment}/diff", whole_get_diff, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/config/{service}/{environment}", scope_read_get, "config.read", SLOW, NO_BODY },
+    { "POST", V1 "/config/{service}/{environment}", scope_write_post, "config.write", SLOW, BODY },
+    { "GET", V1 "/revisions/{service}/{environment}", scope_read_list_revisions, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/revisions/{service}/{environment}/diff", scope_read_get_diff, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/parents", parents_get_all, "config.read", SLOW, NO_BODY },
     { "GET", V1 "/parents/{service}/{environment}", parents_get_one, "config.read", SLOW, NO_BODY },
     { "PUT", V1 "/parents/{service}/{environment}", parents_put_one, "config.write", SLOW, BODY },
@@ -66,7 +67,7 @@ const struct route routes[] = {
     { "GET", V1 "/subscriptions/{id}", subscriptions_get_one, "subscription.read", SLOW, NO_BODY },
     { "POST", V1 "/subscriptions/{id}/enable", subscriptions_enable_one, "subscription.write", SLOW, BODY },
     { "DELETE", V1 "/subscriptions/{id}", subscriptions_delete_one, "subscription.write", SLOW, NO_BODY },
-    { "GET", V1 "/services", whole_list_services, "config.read", SLOW, NO_BODY },
+    { "GET", V1 "/services", scope_read_list_services, "config.read", SLOW, NO_BODY },
 
     { "GET", V1 "/schemas", schemas_get_all, "schema.read", SLOW, NO_BODY },
     { "GET", V1 "/schemas/{service}", schemas_get_of_service, "schema.read", SLOW, NO_BODY },

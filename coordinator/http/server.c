@@ -16,7 +16,7 @@
 #include "coordinator/http/live/streams.h"
 #include "coordinator/http/live/watches.h"
 #include "coordinator/http/request/limits.h"
-#include "coordinator/http/request/passes.h"
+#include "coordinator/http/request/token_cache.h"
 #include "coordinator/http/server_part.h"
 #include "coordinator/http/transport/acceptor.h"
 #include "coordinator/http/transport/bind.h"
@@ -197,7 +197,7 @@ static void http_free(struct http *h)
     streams_free(h->streams);
     watches_free(h->watches);
     reads_free(h->house.reads);
-    passes_free(h->passes);
+    token_cache_free(h->passes);
     tls_free(h->house.tls);
     schema_cache_free(h->schemas);
     limits_free(h->limits);
@@ -233,7 +233,7 @@ int http_start(const struct http_settings *settings, const struct http_deps *dep
     h->streams = streams_start(deps->pool);
     h->workers = workers_start(h->settings.workers, exchange_run);
     h->watches = watches_start(deps->pool, on_released, h);
-    h->passes = passes_new();
+    h->passes = token_cache_new();
     h->house.reads = reads_start(&h->settings, deps->pool, h->passes, &hands);
     h->census = census_start(deps->pool, deps->keyring);
     if (start_daemon(h, e) < 0) {

@@ -2,14 +2,14 @@
 #ifndef COORDINATOR_HTTP_SERVER_PART_H
 #define COORDINATOR_HTTP_SERVER_PART_H
 
+#include "coordinator/http/connection.h"
 #include "coordinator/http/request/counters.h"
 #include "coordinator/http/server.h"
-#include "coordinator/http/visit.h"
 
 struct MHD_Connection;
 struct acceptor;
 struct exchange;
-struct passes;
+struct token_cache;
 struct reads_member;
 struct releaser;
 
@@ -19,8 +19,8 @@ struct http {
     struct MHD_Daemon *daemon;
     struct acceptor *acceptor;
     struct workers *workers;
-    struct visit_house house;
-    struct passes *passes;
+    struct connection_house house;
+    struct token_cache *passes;
     struct streams *streams;
     struct watches *watches;
     struct releaser *releaser;

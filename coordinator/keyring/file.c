@@ -13,7 +13,7 @@
 
 #define PREFIX "file:" /* of key ids, so that those of a Vault are told apart */
 
-struct keys {
+struct curve_keys {
     char *path;
     pthread_mutex_t lock; /* over everything below */
     struct key_file file; /* count 0: not read yet, or not readable */
@@ -21,7 +21,7 @@ struct keys {
 
 static int open_keys(const struct keyring_settings *s, void **self_out, struct err *e)
 {
-    struct keys *k;
+    struct curve_keys *k;
 
     if (!s->key_file || !s->key_file[0])
         return err_set(e, ERR_INVALID, "[secrets] key_file is missing: provider file needs it");
@@ -35,7 +35,7 @@ static int open_keys(const struct keyring_settings *s, void **self_out, struct e
 
 static void close_keys(void *self)
 {
-    struct keys *k = self;
+    struct curve_keys *k = self;
 
     pthread_mutex_destroy(&k->lock);
     free(k->path);
@@ -58,7 +58,7 @@ static bool is_same(const struct stat *a, const struct stat *b)
 
 /* The file as it is now. Keys that are not in it any more, or in a file that others may read, are
  * not used on from memory: what is wrapped under them might be unreadable after a restart. */
-static int refresh(struct keys *k, struct err *e)
+static int refresh(struct curve_keys *k, struct err *e)
 {
     struct err why;
     struct stat st;
@@ -72,7 +72,7 @@ static int refresh(struct keys *k, struct err *e)
 }
 
 /* Copies the newest key and its id. */
-static int newest(struct keys *k, char id_out[ENVELOPE_KEY_ID_SIZE], struct seal_key *key_out,
+static int newest(struct curve_keys *k, char id_out[ENVELOPE_KEY_ID_SIZE], struct seal_key *key_out,
                   struct err *e)
 {
     int rc;
@@ -89,7 +89,7 @@ static int newest(struct keys *k, char id_out[ENVELOPE_KEY_ID_SIZE], struct seal
     return rc;
 }
 
-static int search(const struct keys *k, const char *id, struct seal_key *key_out)
+static int search(const struct curve_keys *k, const char *id, struct seal_key *key_out)
 {
     if (strncmp(id, PREFIX, strlen(PREFIX)) != 0)
         return -1;
@@ -102,7 +102,7 @@ static int search(const struct keys *k, const char *id, struct seal_key *key_out
     return -1;
 }
 
-static int find(struct keys *k, const char *id, struct seal_key *key_out, struct err *e)
+static int find(struct curve_keys *k, const char *id, struct seal_key *key_out, struct err *e)
 {
     int rc;
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "common/wire/wire.h"
-#include "coordinator/link/contents.h"
+#include "coordinator/link/document_cache.h"
 #include "coordinator/link/roster.h"
 #include "coordinator/link/router.h"
 #include "coordinator/settings/settings.h"
@@ -24,7 +24,7 @@ struct edges {
     struct secret_reader *secret_reader;
     struct lease *lease;
     struct roster *roster;
-    struct contents *contents;
+    struct document_cache *contents;
     struct log_limit *limit; /* lines that agents can cause go through it; NULL: none are written */
     uint8_t cluster_id[WIRE_CLUSTER_ID_SIZE];
     uint32_t gen; /* of the leadership this process speaks for; 0: it does not lead */

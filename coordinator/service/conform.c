@@ -144,7 +144,8 @@ static int check_child(struct request *rq, struct reply *re, const struct rows *
 }
 
 int conform_check_written(struct request *rq, struct reply *re, const struct scope *scope,
-                          uint64_t revision, conform_point_fn *point, void *ctx, struct err *e)
+                               uint64_t revision, conform_point_fn *point, void *ctx,
+                               struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(rows_free) struct rows *children = NULL;
@@ -195,8 +196,8 @@ static int load_set(struct request *rq, const struct hash *hash, struct schema_s
 }
 
 int conform_check_document(struct request *rq, struct reply *re, const struct scope *scope,
-                           const struct document *before, const struct document *after,
-                           conform_point_fn *point, void *ctx, struct err *e)
+                                const struct document *before, const struct document *after,
+                                conform_point_fn *point, void *ctx, struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(schema_set_free) struct schema_set *set = NULL;
@@ -213,8 +214,8 @@ int conform_check_document(struct request *rq, struct reply *re, const struct sc
 }
 
 int conform_check_secret(struct request *rq, struct reply *re, const struct scope *scope,
-                         const struct document_item *item, conform_point_fn *point, void *ctx,
-                         struct err *e)
+                              const struct document_item *item, conform_point_fn *point,
+                              void *ctx, struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(schema_set_free) struct schema_set *set = NULL;
@@ -231,8 +232,8 @@ int conform_check_secret(struct request *rq, struct reply *re, const struct scop
 }
 
 int conform_check_rollout(struct request *rq, struct reply *re, const char *service,
-                          const struct hash *from, const struct hash *to, const char *pointer,
-                          struct hash *set_out, struct err *e)
+                               const struct hash *from, const struct hash *to, const char *pointer,
+                               struct hash *set_out, struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
@@ -248,8 +249,9 @@ int conform_check_rollout(struct request *rq, struct reply *re, const char *serv
         load_document(rq, to, &after, e) < 0 ||
         schema_set_check(set, before, after, &findings, e) < 0)
         return -1;
-    return findings.count ? refuse(re, NULL, &findings, conform_point_fixed, (void *)pointer, e)
-                          : 0;
+    return findings.count
+               ? refuse(re, NULL, &findings, conform_point_fixed, (void *)pointer, e)
+               : 0;
 }
 
 /* ---------------------------------------------------------------- what is there already */
@@ -335,8 +337,8 @@ static int list_scope(struct existing *x, const struct rows *rows, size_t row, s
 }
 
 int conform_list_existing(struct request *rq, const char *service, const char *key,
-                          const struct schema *schema, size_t max, struct json_t **out,
-                          struct err *e)
+                               const struct schema *schema, size_t max, struct json_t **out,
+                               struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     struct existing x = { .rq = rq, .service = service, .key = key, .schema = schema, .max = max };

@@ -28,30 +28,31 @@ conform_point_fn conform_point_fixed;
 /* ERR_INVALID schema_violation, noted in the reply: an error per problem, and with all its parts
  * in the member "violations". Inside the transaction of the write, after the revision was made. */
 int conform_check_written(struct request *rq, struct reply *re, const struct scope *scope,
-                          uint64_t revision, conform_point_fn *point, void *ctx, struct err *e)
-    __attribute__((warn_unused_result));
+                               uint64_t revision, conform_point_fn *point, void *ctx,
+                               struct err *e) __attribute__((warn_unused_result));
 
 /* The same for a document: keys that differ from `before` are judged, and the whole. */
 int conform_check_document(struct request *rq, struct reply *re, const struct scope *scope,
-                           const struct document *before, const struct document *after,
-                           conform_point_fn *point, void *ctx, struct err *e)
+                                const struct document *before, const struct document *after,
+                                conform_point_fn *point, void *ctx, struct err *e)
     __attribute__((warn_unused_result));
 
 /* The same for one secret whose value is at hand in `item`; the value is not told. */
 int conform_check_secret(struct request *rq, struct reply *re, const struct scope *scope,
-                         const struct document_item *item, conform_point_fn *point, void *ctx,
-                         struct err *e) __attribute__((warn_unused_result));
+                              const struct document_item *item, conform_point_fn *point,
+                              void *ctx, struct err *e) __attribute__((warn_unused_result));
 
 /* The same for a rollout of one document where another one runs. set_out: the set it was judged by;
  * zero when the service has no schemas. */
 int conform_check_rollout(struct request *rq, struct reply *re, const char *service,
-                          const struct hash *from, const struct hash *to, const char *pointer,
-                          struct hash *set_out, struct err *e) __attribute__((warn_unused_result));
+                               const struct hash *from, const struct hash *to, const char *pointer,
+                               struct hash *set_out, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* What a schema, not yet written, says about the released and the newest values of all
  * environments: a list of {"environment","revision","released",…}; at most `max` entries. */
 int conform_list_existing(struct request *rq, const char *service, const char *key,
-                          const struct schema *schema, size_t max, struct json_t **out,
-                          struct err *e) __attribute__((warn_unused_result));
+                               const struct schema *schema, size_t max, struct json_t **out,
+                               struct err *e) __attribute__((warn_unused_result));
 
 #endif

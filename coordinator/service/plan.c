@@ -71,8 +71,8 @@ static int check_schemas(struct request *rq, struct reply *re, struct plan *p, s
     for (size_t i = 0; i < p->change_count && !p->is_going_back; i++) {
         struct plan_change *c = &p->changes[i];
 
-        if (conform_check_rollout(rq, re, c->scope.service, &c->from_hash, &c->to_hash, "/changes",
-                                  &c->schemas, e) < 0)
+        if (conform_check_rollout(rq, re, c->scope.service, &c->from_hash, &c->to_hash,
+                                       "/changes", &c->schemas, e) < 0)
             return -1;
     }
     return 0;

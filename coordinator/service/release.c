@@ -11,8 +11,8 @@
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/transaction.h"
 #include "coordinator/service/plan.h"
+#include "coordinator/store/config/auto_release.h"
 #include "coordinator/store/config/config.h"
-#include "coordinator/store/config/due.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/rollout/environments.h"
 #include "coordinator/store/rollout/freezes.h"
@@ -22,7 +22,7 @@
 /* ---------------------------------------------------------------- taking back */
 
 static int note_taken(struct request *rq, const struct scope *scope, uint64_t old_head,
-                      const struct due_back *back, uint64_t revision, struct err *e)
+                      const struct auto_release_back *back, uint64_t revision, struct err *e)
 {
     char data[160];
     struct audit_entry entry = { .actor = "lockstepd",
@@ -58,7 +58,7 @@ int release_way_back(struct request *rq, struct scope *scope, uint64_t old_head,
     return release_reverted(rq, scope, old_head, revision, e);
 }
 
-static int take_back(struct request *rq, struct scope *scope, const struct due_back *back,
+static int take_back(struct request *rq, struct scope *scope, const struct auto_release_back *back,
                      struct err *e)
 {
     uint64_t old_head = scope->head, revision;
@@ -71,15 +71,15 @@ static int take_back(struct request *rq, struct scope *scope, const struct due_b
         release_reverted(rq, scope, old_head, revision, e) < 0)
         return -1;
     return is_changed ? note_taken(rq, scope, old_head, back, revision, e)
-                      : due_note_back(rq->pg, scope, back->rollout_id, e);
+                      : auto_release_note_back(rq->pg, scope, back->rollout_id, e);
 }
 
 int release_take_back(struct request *rq, struct transaction *t, struct scope *scope,
                       struct err *e)
 {
-    struct due_back back;
+    struct auto_release_back back;
 
-    if (due_find_back(rq->pg, scope, &back, e) < 0)
+    if (auto_release_find_back(rq->pg, scope, &back, e) < 0)
         return -1;
     if (!back.rollout_id)
         return 0;

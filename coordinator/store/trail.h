@@ -2,7 +2,7 @@
  * COMMIT.
  *
  * The order of locks, kept by everybody who writes. Whoever needs several takes them downwards:
- *   1. the claim of an Idempotency-Key (claims.h)
+ *   1. the claim of an Idempotency-Key (idempotency_keys.h)
  *   2. the leader's row, for the leader's own writes (fence.h)
  *   3. the schemas of a service (schemas_hold, schemas_lock), then the naming of parents
  *   4. rows of scope, in the order of their ids; then the number of scopes, to make one

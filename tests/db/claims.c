@@ -1,5 +1,5 @@
 /* claims.c - Idempotency-Keys: one request at a time, once, and the same answer for a day. */
-#include "coordinator/store/access/claims.h"
+#include "coordinator/store/access/idempotency_keys.h"
 
 #include <string.h>
 
@@ -28,7 +28,7 @@ static void tear_down(void)
 static int begin(struct pg *with, const struct hash *hash)
 {
     claim_fini(&claim);
-    return claims_begin(with, "me", "k", hash, &claim, &err);
+    return idempotency_keys_begin(with, "me", "k", hash, &claim, &err);
 }
 
 static void write_audit(struct pg *with)
@@ -40,8 +40,8 @@ START_TEST(test_the_answer_is_given_again)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
     ck_assert_int_eq(claim.status, 0);
-    ck_assert_int_eq(claims_keep(pg, &claim, 201, "/there", "body", 4, &err), 0);
-    claims_end(pg, "me", "k");
+    ck_assert_int_eq(idempotency_keys_keep(pg, &claim, 201, "/there", "body", 4, &err), 0);
+    idempotency_keys_end(pg, "me", "k");
     ck_assert_int_eq(begin(other, &request), 0);
     ck_assert_int_eq(claim.status, 201);
     ck_assert_str_eq(claim.location, "/there");
@@ -87,8 +87,8 @@ END_TEST
 START_TEST(test_a_failed_one_leaves_nothing)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
-    ck_assert_int_eq(claims_drop(pg, &claim, &err), 0);
-    claims_end(pg, "me", "k");
+    ck_assert_int_eq(idempotency_keys_drop(pg, &claim, &err), 0);
+    idempotency_keys_end(pg, "me", "k");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM claim"), 0);
     write_audit(pg); /* outside of any claim */
     ck_assert_int_eq(begin(pg, &another), 0);
@@ -99,8 +99,8 @@ END_TEST
 START_TEST(test_keys_are_forgotten_after_a_day)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
-    ck_assert_int_eq(claims_keep(pg, &claim, 201, "", "body", 4, &err), 0);
-    claims_end(pg, "me", "k");
+    ck_assert_int_eq(idempotency_keys_keep(pg, &claim, 201, "", "body", 4, &err), 0);
+    idempotency_keys_end(pg, "me", "k");
     kit_sql(pg, "UPDATE claim SET created_at = now() - interval '25 hours'");
     ck_assert_int_eq(begin(pg, &another), 0);
     ck_assert_int_eq(claim.status, 0);
@@ -113,7 +113,7 @@ START_TEST(test_keys_belong_to_their_senders)
     struct claim theirs = { 0 };
 
     ck_assert_int_eq(begin(pg, &request), 0);
-    ck_assert_int_eq(claims_begin(other, "you", "k", &another, &theirs, &err), 0);
+    ck_assert_int_eq(idempotency_keys_begin(other, "you", "k", &another, &theirs, &err), 0);
     ck_assert_int_eq(theirs.status, 0);
     claim_fini(&theirs);
 }

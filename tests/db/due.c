@@ -1,5 +1,5 @@
 /* due.c - what is released by itself: to readers at the write, and tried again until servers have it. */
-#include "coordinator/store/config/due.h"
+#include "coordinator/store/config/auto_release.h"
 
 #include <stdlib.h>
 
@@ -36,15 +36,15 @@ static bool is_due(void)
 {
     bool is = false;
 
-    ck_assert_msg(due_is(pg, &scope, &is, &err) == 0, "%s", err.text);
+    ck_assert_msg(auto_release_is(pg, &scope, &is, &err) == 0, "%s", err.text);
     return is;
 }
 
 static int64_t taken_back(void)
 {
-    struct due_back back;
+    struct auto_release_back back;
 
-    ck_assert_msg(due_find_back(pg, &scope, &back, &err) == 0, "%s", err.text);
+    ck_assert_msg(auto_release_find_back(pg, &scope, &back, &err) == 0, "%s", err.text);
     return back.rollout_id;
 }
 
@@ -131,7 +131,7 @@ START_TEST(test_what_failed_is_taken_back)
     ck_assert_int_eq(taken_back(), rollout_id);
     ck_assert(is_due());
     read_scope();
-    ck_assert_int_eq(due_note_back(pg, &scope, rollout_id, &err), 0);
+    ck_assert_int_eq(auto_release_note_back(pg, &scope, rollout_id, &err), 0);
     ck_assert_int_eq(taken_back(), 0);
     after("1 day");
     seen("1 second");

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/leader/joins.h"
+#include "coordinator/store/leader/memberships.h"
 #include "tests/db/acks_kit.h"
 
 #define EVIL 5 /* enrolled for evil/dev alone */
@@ -208,11 +208,11 @@ static void to_leave(struct join_request *j)
 
 static void write_joins(struct join_request **joins, size_t count)
 {
-    struct joins_summary summary;
+    struct memberships_summary summary;
 
     ck_assert_msg(fence_begin(pg, &fence, true, &(bool){ 0 }, &err) == 0, "%s", err.text);
-    ck_assert_msg(joins_write(pg, joins, count, &summary, &err) == 0, "%s", err.text);
-    ck_assert_msg(joins_audit(pg, &summary, NULL, 0, &err) == 0, "%s", err.text);
+    ck_assert_msg(memberships_write(pg, joins, count, &summary, &err) == 0, "%s", err.text);
+    ck_assert_msg(memberships_audit(pg, &summary, NULL, 0, &err) == 0, "%s", err.text);
     ck_assert_msg(fence_commit(pg, &err) == 0, "%s", err.text);
     for (size_t i = 0; i < count; i++) {
         free(joins[i]->labels);

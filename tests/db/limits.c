@@ -5,7 +5,7 @@
 
 #include "coordinator/store/access/subscriptions.h"
 #include "coordinator/store/config/scopes.h"
-#include "coordinator/store/leader/joins.h"
+#include "coordinator/store/leader/memberships.h"
 #include "tests/db/kit.h"
 
 static struct pg *first, *second;
@@ -64,10 +64,10 @@ static size_t join(struct pg *pg, const char *service)
                                     { .service = "payments", .environment = "prod" } };
     struct join_request request = { .server_id = 1, .scope_count = 2, .scopes = scopes };
     struct join_request *list[] = { &request };
-    struct joins_summary summary;
+    struct memberships_summary summary;
 
     snprintf(scopes[0].service, NAME_BUFFER, "%s", service);
-    ck_assert_msg(joins_write(pg, list, 1, &summary, &err) == 0, "%s", err.text);
+    ck_assert_msg(memberships_write(pg, list, 1, &summary, &err) == 0, "%s", err.text);
     return summary.joined_count;
 }
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/store/config/auto_release.h"
 #include "coordinator/store/config/config.h"
 #include "coordinator/store/config/documents.h"
-#include "coordinator/store/config/due.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/rolled_back.h"
 #include "tests/db/kit.h"
@@ -280,31 +280,31 @@ END_TEST
 
 START_TEST(test_due_is_what_nobody_did_yet)
 {
-    struct due_back back;
+    struct auto_release_back back;
     struct scope s;
     bool is_due, is_changed;
     uint64_t revision;
 
     must_write("web", "a=1");
     s = lock("web", "prod");
-    ck_assert_int_eq(due_is(pg, &s, &is_due, &err), 0);
+    ck_assert_int_eq(auto_release_is(pg, &s, &is_due, &err), 0);
     ck_assert(!is_due); /* manual */
     kit_sql(pg, "UPDATE environment SET policy = 'auto' WHERE name = 'prod'");
-    ck_assert_int_eq(due_is(pg, &s, &is_due, &err), 0);
+    ck_assert_int_eq(auto_release_is(pg, &s, &is_due, &err), 0);
     ck_assert(is_due);
     ended_rollout("web", 0, 1, "aborted");
-    ck_assert_int_eq(due_is(pg, &s, &is_due, &err), 0);
+    ck_assert_int_eq(auto_release_is(pg, &s, &is_due, &err), 0);
     ck_assert(!is_due); /* tried, refused: the next write goes on */
     must_write("web", "a=2");
     ended_rollout("web", 0, 2, "rolled_back");
     s = lock("web", "prod");
-    ck_assert_int_eq(due_find_back(pg, &s, &back, &err), 0);
+    ck_assert_int_eq(auto_release_find_back(pg, &s, &back, &err), 0);
     ck_assert_uint_eq(back.to_revision, 2);
-    ck_assert_int_eq(due_is(pg, &s, &is_due, &err), 0);
+    ck_assert_int_eq(auto_release_is(pg, &s, &is_due, &err), 0);
     ck_assert(is_due);
     ck_assert_int_eq(config_take_back(pg, &s, 2, back.rollout_id, "x", &revision, &is_changed,
                                       &err), 0);
-    ck_assert_int_eq(due_find_back(pg, &s, &back, &err), 0);
+    ck_assert_int_eq(auto_release_find_back(pg, &s, &back, &err), 0);
     ck_assert_int_eq(back.rollout_id, 0);
 }
 END_TEST

@@ -133,10 +133,10 @@ static void begin(void)
     uint8_t *bytes = (uint8_t *)strdup(CONTENT);
 
     edges.roster = roster_new(8, 8);
-    edges.contents = contents_new(1 << 20, 1 << 16);
+    edges.contents = document_cache_new(1 << 20, 1 << 16);
     MUST(bytes && roster_update(edges.roster, &snapshot, NULL));
     roster_entitle(roster_scope(edges.roster, 0), &parcel.hash);
-    contents_put(edges.contents, &parcel, &bytes, strlen(CONTENT), WISHES_OWN, 0);
+    document_cache_put(edges.contents, &parcel, &bytes, strlen(CONTENT), WISHES_OWN, 0);
     hearing = hearing_new(&edges);
     lead();
 }
@@ -146,7 +146,7 @@ static void end(void)
     hearing_set_leading(hearing, NULL, "");
     leading_end(leading);
     hearing_free(hearing);
-    contents_free(edges.contents);
+    document_cache_free(edges.contents);
     roster_free(edges.roster);
 }
 

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
 
-#include "agent/disk/tree.h"
+#include "agent/disk/file_tree.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
 
@@ -243,16 +243,16 @@ START_TEST(test_trees_differ_by_what_they_carry)
     snprintf(copy, sizeof(copy), "%.400s/copy", where);
     give_list(member, ACCESS, 6, 4, 0, 6, 0);
     ck_assert_int_eq(setxattr(group, "user.team", "web", 3, 0), 0);
-    ck_assert_int_eq(tree_copy(group, copy, false, &e), 0);
-    ck_assert(tree_equal(group, copy));
+    ck_assert_int_eq(file_tree_copy(group, copy, false, &e), 0);
+    ck_assert(file_tree_equal(group, copy));
     ck_assert(has_attribute(copy, "user.team", "web"));
     ck_assert_int_eq(removexattr(group, "user.team"), 0);
-    ck_assert(!tree_equal(group, copy));
+    ck_assert(!file_tree_equal(group, copy));
     ck_assert_int_eq(setxattr(group, "user.team", "web", 3, 0), 0);
     ck_assert_int_eq(removexattr(member, ACCESS), 0);
     ck_assert_int_eq(chmod(member, 0660), 0);
-    ck_assert(!tree_equal(group, copy));
-    ck_assert(!tree_equal(copy, group));
+    ck_assert(!file_tree_equal(group, copy));
+    ck_assert(!file_tree_equal(copy, group));
     end_files();
 }
 END_TEST

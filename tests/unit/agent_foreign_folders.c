@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/xattr.h>
 
+#include "agent/disk/file_tree.h"
 #include "agent/disk/mark.h"
-#include "agent/disk/tree.h"
 #include "common/buffer.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
@@ -225,7 +225,7 @@ END_TEST
 START_TEST(test_a_copy_that_fails_removes_what_it_made)
 {
     char other[TEMP_PATH], fifo[2 * TEMP_PATH];
-    struct tree_right right = { .has_owner = true, .owner = NOBODY };
+    struct file_tree_right right = { .has_owner = true, .owner = NOBODY };
 
     if (!begin(0755, NOBODY))
         return;
@@ -233,15 +233,16 @@ START_TEST(test_a_copy_that_fails_removes_what_it_made)
     make(other, 0755, 0, 0);
     make(in(other, "sub"), 0755, 0, 0);
     temp_write(in(other, "a"), "a", 0644);
-    ck_assert_int_ne(tree_copy_at(&SPOT(other), &SPOT(tools), true, &right, &e), 0);
+    ck_assert_int_ne(file_tree_copy_at(&SPOT(other), &SPOT(tools), true, &right, &e), 0);
     ck_assert(is_whole(tools));
-    ck_assert_int_ne(tree_copy_at(&SPOT(in(other, "a")), &SPOT(tools), true, &right, &e), 0);
+    ck_assert_int_ne(file_tree_copy_at(&SPOT(in(other, "a")), &SPOT(tools), true, &right, &e), 0);
     ck_assert(is_whole(tools));
-    ck_assert_int_ne(tree_copy(other, tools, true, &e), 0);
+    ck_assert_int_ne(file_tree_copy(other, tools, true, &e), 0);
     ck_assert(is_whole(tools));
     snprintf(fifo, sizeof(fifo), "%s/sub/fifo", other);
     ck_assert_int_eq(mkfifo(fifo, 0600), 0); /* which is not copied */
-    ck_assert_int_ne(tree_copy_at(&SPOT(other), &SPOT(in(where, "copy")), true, &right, &e), 0);
+    ck_assert_int_ne(file_tree_copy_at(&SPOT(other), &SPOT(in(where, "copy")), true, &right, &e),
+                     0);
     ck_assert(temp_holds(in(where, "copy"), NULL));
     end();
 }
@@ -259,7 +260,7 @@ START_TEST(test_any_number_of_files_is_swept_in_turns)
         return;
     snprintf(spent, sizeof(spent), "%s/.lockstep-conf.d.spent", where);
     make(spent, 0755, NOBODY, NOBODY);
-    for (unsigned i = 0; i < 2 * TREE_ENTRIES_MAX + 100; i++) {
+    for (unsigned i = 0; i < 2 * FILE_TREE_ENTRIES_MAX + 100; i++) {
         int fd;
 
         snprintf(name, sizeof(name), "%s/%u", spent, i);

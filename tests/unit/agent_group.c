@@ -1,5 +1,5 @@
 /* agent_group.c - tests of groups: a folder that changes at once, strangers in it, the way back. */
-#include "agent/files/group.h"
+#include "agent/files/file_group.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -22,7 +22,7 @@
 /* One agent process with its folder, and the one coordinator it knows. */
 struct kit {
     char folder[KIT_PATH / 2], program[KIT_PATH], file[KIT_PATH], settings[KIT_PATH];
-    struct keys server, agent;
+    struct curve_keys server, agent;
     struct router *router;
     struct router_peer peer;
     pid_t pid;

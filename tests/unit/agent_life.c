@@ -1,5 +1,5 @@
 /* agent_life.c - tests of what newer settings take over from the state of an agent. */
-#include "agent/life.h"
+#include "agent/lifecycle.h"
 
 #include "tests/unit/agent_kit.h"
 
@@ -19,25 +19,25 @@ static struct agent_settings *read_settings(void)
 START_TEST(test_clocks_of_silence_are_taken_over)
 {
     struct agent_settings *before, *after;
-    struct life_keys keys = { kit.agent.public_key, kit.agent.secret_key };
+    struct lifecycle_keys keys = { kit.agent.public_key, kit.agent.secret_key };
     struct agent *a = NULL;
     struct dealer *dealer;
 
     kit_open(&kit, "");
     before = read_settings();
-    ck_assert_msg(life_begin(before, &keys, &a, &e) == 0, "%s", e.text);
+    ck_assert_msg(lifecycle_begin(before, &keys, &a, &e) == 0, "%s", e.text);
     a->turn_ms = 1000;
     a->word_ms = 900;
     a->heard_ms = 800;
     dealer = a->dealer;
     kit_settle(&kit, "check = true");
     after = read_settings();
-    ck_assert_msg(life_renew(&a, after, &keys, &e) == 0, "%s", e.text);
+    ck_assert_msg(lifecycle_renew(&a, after, &keys, &e) == 0, "%s", e.text);
     ck_assert_int_eq(a->turn_ms, 1000);
     ck_assert_int_eq(a->word_ms, 900);
     ck_assert_int_eq(a->heard_ms, 800);
     ck_assert_ptr_eq(a->dealer, dealer);
-    life_end(a);
+    lifecycle_end(a);
     agent_settings_free(before);
     agent_settings_free(after);
     kit_close(&kit);

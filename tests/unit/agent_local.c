@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/tasks/tally.h"
+#include "agent/tasks/scope_stats.h"
 #include "common/document/env_render.h"
 
 static struct err e;
@@ -121,25 +121,25 @@ END_TEST
 START_TEST(test_what_is_counted)
 {
     struct promise before = { 0 }, after = { .slot_attempt = 5 };
-    struct tally t = { 0 };
+    struct scope_stats t = { 0 };
 
-    tally_saved(&t, &before, &after, "", 10, 1000);
+    scope_stats_saved(&t, &before, &after, "", 10, 1000);
     ck_assert_uint_eq(t.prepared, 1);
     before = after;
     after = (struct promise){ .outcome = OUTCOME_APPLYING, .obeyed = 6 };
-    tally_saved(&t, &before, &after, "", 20, 1010);
+    scope_stats_saved(&t, &before, &after, "", 20, 1010);
     before = after;
     after.is_reverting = true;
-    tally_saved(&t, &before, &after, "", 25, 1015);
+    scope_stats_saved(&t, &before, &after, "", 25, 1015);
     before = after;
     after.outcome = OUTCOME_FAILED;
-    tally_saved(&t, &before, &after, "check ended with 1", 50, 1040);
+    scope_stats_saved(&t, &before, &after, "check ended with 1", 50, 1040);
     ck_assert(t.applied == 0 && t.failed == 1 && t.is_last_failed);
     ck_assert(t.last_took_ms == 30 && t.last_wall_ms == 1040);
     ck_assert_str_eq(t.reason, "check ended with 1");
     before = after;
     after.refused = 9;
-    tally_saved(&t, &before, &after, "validate", 60, 1050);
+    scope_stats_saved(&t, &before, &after, "validate", 60, 1050);
     ck_assert(t.refused == 1 && t.failed == 1);
     ck_assert_str_eq(t.reason, "validate");
 }

@@ -1,5 +1,5 @@
 /* agent_tree.c - tests of whole trees while somebody turns what lies in them into links. */
-#include "agent/disk/tree.h"
+#include "agent/disk/file_tree.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -47,11 +47,11 @@ START_TEST(test_trees_that_change_lead_nowhere_else)
     for (unsigned i = 0; i < 300; i++) {
         struct stat st;
 
-        if (tree_copy(tree, copy, false, &e))
+        if (file_tree_copy(tree, copy, false, &e))
             continue;
         if (lstat(copied, &st) == 0 && S_ISREG(st.st_mode))
             ck_assert(temp_holds(copied, "mine"));
-        ck_assert_int_eq(tree_remove(copy, &e), 0);
+        ck_assert_int_eq(file_tree_remove(copy, &e), 0);
     }
     atomic_store(&t.is_over, true);
     pthread_join(thread, NULL);
@@ -89,11 +89,11 @@ START_TEST(test_removing_follows_nothing)
         ck_assert_int_eq(symlink(victims, t.there), 0);
         atomic_store(&t.is_over, false);
         ck_assert_int_eq(pthread_create(&thread, NULL, turn, &t), 0);
-        (void)!tree_remove(tree, &e);
+        (void)!file_tree_remove(tree, &e);
         atomic_store(&t.is_over, true);
         pthread_join(thread, NULL);
-        ck_assert_int_eq(tree_remove(tree, &e), 0);
-        ck_assert_int_eq(tree_remove(t.there, &e), 0);
+        ck_assert_int_eq(file_tree_remove(tree, &e), 0);
+        ck_assert_int_eq(file_tree_remove(t.there, &e), 0);
     }
     for (unsigned i = 0; i < 30; i++) {
         snprintf(t.here, sizeof(t.here), "%.400s/f%u", victims, i);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/crypto/digest.h"
-#include "coordinator/core/verdict.h"
+#include "coordinator/core/budget.h"
 
 #define SERVERS 400
 #define WORDS ((SERVERS + 63) / 64)

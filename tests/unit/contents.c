@@ -1,5 +1,5 @@
 /* contents.c - tests of documents in memory: whose they are, and what goes when there are too many. */
-#include "coordinator/link/contents.h"
+#include "coordinator/link/document_cache.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -9,19 +9,19 @@
 #define EACH (64 * KIB)
 #define SIZE (16 * KIB)
 
-static struct contents *contents;
+static struct document_cache *contents;
 static int64_t now_ms;
 static size_t size;
 
 static void set_up(void)
 {
-    contents = contents_new(ALL, EACH);
+    contents = document_cache_new(ALL, EACH);
     now_ms = 1000;
 }
 
 static void tear_down(void)
 {
-    contents_free(contents);
+    document_cache_free(contents);
 }
 
 static struct parcel numbered(uint32_t number)
@@ -38,7 +38,7 @@ static void put(uint32_t number, uint32_t server)
     struct parcel parcel = numbered(number);
     uint8_t *bytes = calloc(1, SIZE);
 
-    contents_put(contents, &parcel, &bytes, SIZE, server, now_ms);
+    document_cache_put(contents, &parcel, &bytes, SIZE, server, now_ms);
     ck_assert_ptr_null(bytes);
 }
 
@@ -46,7 +46,7 @@ static bool is_there(uint32_t number)
 {
     struct parcel parcel = numbered(number);
 
-    return contents_fetch(contents, &parcel, now_ms, &size) != NULL;
+    return document_cache_fetch(contents, &parcel, now_ms, &size) != NULL;
 }
 
 static unsigned count(uint32_t from, uint32_t until)
@@ -63,8 +63,8 @@ START_TEST(test_one_server_fills_its_share_alone)
     for (uint32_t i = 100; i < 110; i++)
         put(i, WISHES_OWN);
     for (uint32_t i = 0; i < 10; i++) {
-        now_ms += CONTENTS_IDLE_MS;
-        ck_assert(contents_has_room(contents, 7, now_ms));
+        now_ms += DOCUMENT_CACHE_IDLE_MS;
+        ck_assert(document_cache_has_room(contents, 7, now_ms));
         put(i, 7);
     }
     put(200, 8);
@@ -80,15 +80,15 @@ START_TEST(test_what_is_being_read_stays)
 {
     for (uint32_t i = 0; i < 4; i++)
         put(i, 7);
-    ck_assert(!contents_has_room(contents, 7, now_ms));
-    ck_assert(contents_has_room(contents, 8, now_ms));
-    now_ms += CONTENTS_IDLE_MS - 1;
+    ck_assert(!document_cache_has_room(contents, 7, now_ms));
+    ck_assert(document_cache_has_room(contents, 8, now_ms));
+    now_ms += DOCUMENT_CACHE_IDLE_MS - 1;
     ck_assert_uint_eq(count(0, 4), 4);
-    now_ms += CONTENTS_IDLE_MS - 1;
+    now_ms += DOCUMENT_CACHE_IDLE_MS - 1;
     ck_assert(is_there(0));
-    ck_assert(!contents_has_room(contents, 7, now_ms));
+    ck_assert(!document_cache_has_room(contents, 7, now_ms));
     now_ms += 1;
-    ck_assert(contents_has_room(contents, 7, now_ms));
+    ck_assert(document_cache_has_room(contents, 7, now_ms));
     put(4, 7);
     ck_assert(is_there(0) && is_there(4));
     ck_assert(!is_there(1));
@@ -100,16 +100,16 @@ START_TEST(test_what_the_leader_needs_is_its_own)
     struct parcel first = numbered(0);
 
     put(0, 7);
-    ck_assert_ptr_nonnull(contents_get(contents, &first, &size));
+    ck_assert_ptr_nonnull(document_cache_get(contents, &first, &size));
     ck_assert_uint_eq(size, SIZE);
     for (uint32_t i = 1; i < 10; i++) {
-        now_ms += CONTENTS_IDLE_MS;
+        now_ms += DOCUMENT_CACHE_IDLE_MS;
         put(i, 7);
     }
     ck_assert(is_there(0));
     put(0, 7); /* read again for a server: still the leader's */
     for (uint32_t i = 1; i < 10; i++) {
-        now_ms += CONTENTS_IDLE_MS;
+        now_ms += DOCUMENT_CACHE_IDLE_MS;
         put(i, 7);
     }
     ck_assert(is_there(0));

@@ -12,7 +12,7 @@
 #define ANY_PORT "tcp://127.0.0.1:*"
 
 static void *context;
-static struct keys server, agent;
+static struct curve_keys server, agent;
 
 static void open_all(void)
 {
@@ -164,7 +164,7 @@ END_TEST
 
 START_TEST(test_wrong_coordinator_key_is_said)
 {
-    struct keys other = keys_new();
+    struct curve_keys other = keys_new();
     struct router *r = router_on(ANY_PORT, &other);
     struct dealer *d;
 

@@ -16,7 +16,7 @@ static struct coordinator_settings settings = { .heartbeat_ms = 5000,
                                                 .servers_max = 4,
                                                 .scopes_max = 4,
                                                 .rollouts_max = 4 };
-static struct keys server_key;
+static struct curve_keys server_key;
 static struct edges edges;
 static struct hearing *hearing;
 static char labels[] = "{}", globs[] = "*";

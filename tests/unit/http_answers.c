@@ -1,5 +1,5 @@
 /* http_answers.c - what is kept, what is pushed out, what a drop does to reads in progress. */
-#include "coordinator/http/cache/answers.h"
+#include "coordinator/http/cache/reply_cache.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -7,57 +7,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/http/request/answer.h"
+#include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/reply.h"
 
-static struct answers *answers;
-static struct answers_name name;
-static struct answers_waiter waiter;
-static struct answer *found;
+static struct reply_cache *answers;
+static struct reply_cache_name name;
+static struct reply_cache_waiter waiter;
+static struct cached_reply *found;
 static struct flight *flight;
 static unsigned parked;
 
 static void open_with(size_t entries, size_t bytes)
 {
-    answers = answers_new(&(struct answers_limits){ entries, bytes });
+    answers = reply_cache_new(&(struct reply_cache_limits){ entries, bytes });
     parked = 0;
 }
 
-static void park(struct answers_waiter *w)
+static void park(struct reply_cache_waiter *w)
 {
     ck_assert_ptr_eq(w, &waiter);
     parked++;
 }
 
-static struct answer *answer(int status, const char *body)
+static struct cached_reply *answer(int status, const char *body)
 {
     struct reply re = { .status = status, .content_type = "text/plain" };
-    struct answer *a;
+    struct cached_reply *a;
 
     buffer_add_text(&re.body, body);
     reply_header(&re, "ETag", "\"1\"");
-    a = answer_of(&re);
+    a = cached_reply_of(&re);
     reply_fini(&re);
     return a;
 }
 
-static enum answers_outcome find(const char *service, const char *key)
+static enum reply_cache_outcome find(const char *service, const char *key)
 {
-    ck_assert(answers_name(&name, service, "prod", key));
-    return answers_find(answers, &name, &waiter, park, &found, &flight);
+    ck_assert(reply_cache_name(&name, service, "prod", key));
+    return reply_cache_find(answers, &name, &waiter, park, &found, &flight);
 }
 
 static void lead(const char *service, const char *key)
 {
-    ck_assert_int_eq(find(service, key), ANSWERS_LEADING);
+    ck_assert_int_eq(find(service, key), REPLY_CACHE_LEADING);
 }
 
 static void land(int status, const char *body)
 {
-    struct answer *a = answer(status, body);
+    struct cached_reply *a = answer(status, body);
 
-    ck_assert_ptr_null(answers_land(answers, &flight, a));
-    answer_release(a);
+    ck_assert_ptr_null(reply_cache_land(answers, &flight, a));
+    cached_reply_release(a);
 }
 
 static void keep(const char *service, const char *key, int status, const char *body)
@@ -68,69 +68,69 @@ static void keep(const char *service, const char *key, int status, const char *b
 
 static void must_find(const char *service, const char *key, const char *body)
 {
-    ck_assert_int_eq(find(service, key), ANSWERS_FOUND);
+    ck_assert_int_eq(find(service, key), REPLY_CACHE_FOUND);
     ck_assert_uint_eq(found->size, strlen(body));
     ck_assert_mem_eq(found->body, body, found->size);
-    answer_release(found);
+    cached_reply_release(found);
 }
 
 static void must_miss(const char *service, const char *key)
 {
     lead(service, key);
-    ck_assert_ptr_null(answers_land(answers, &flight, NULL));
+    ck_assert_ptr_null(reply_cache_land(answers, &flight, NULL));
 }
 
 static void drop(const char *service, const char *key)
 {
-    ck_assert(answers_name(&name, service, "prod", key));
-    answers_drop(answers, &name);
+    ck_assert(reply_cache_name(&name, service, "prod", key));
+    reply_cache_drop(answers, &name);
 }
 
 START_TEST(test_what_landed_is_found)
 {
-    struct answers_counts c;
+    struct reply_cache_counts c;
 
     open_with(1000, 1 << 20);
     keep("web", "a", 200, "one");
     must_find("web", "a", "one");
     must_miss("web", "b");
     must_miss("shop", "a");
-    answers_count(answers, &c);
+    reply_cache_count(answers, &c);
     ck_assert_uint_eq(c.size, 1);
     ck_assert_uint_eq(c.hits, 1);
     ck_assert_uint_eq(c.misses, 3);
     ck_assert_uint_gt(c.bytes, 3);
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 
 START_TEST(test_a_found_answer_outlives_its_drop)
 {
     struct reply re = { 0 };
-    struct answer *mine;
+    struct cached_reply *mine;
 
     open_with(1000, 1 << 20);
     keep("web", "a", 200, "one");
-    ck_assert_int_eq(find("web", "a"), ANSWERS_FOUND);
+    ck_assert_int_eq(find("web", "a"), REPLY_CACHE_FOUND);
     mine = found;
     drop("web", "a");
     must_miss("web", "a");
-    answer_give(mine, "\"2\"", &re);
+    cached_reply_give(mine, "\"2\"", &re);
     ck_assert_int_eq(re.status, 200);
     ck_assert_ptr_eq(re.lent, mine);
-    answer_give(mine, "\"1\"", &re);
+    cached_reply_give(mine, "\"1\"", &re);
     ck_assert_int_eq(re.status, 304);
     ck_assert_ptr_null(re.lent);
     ck_assert_str_eq(re.headers[0].value, "\"1\"");
     reply_fini(&re);
-    answer_release(mine);
-    answers_free(answers);
+    cached_reply_release(mine);
+    reply_cache_free(answers);
 }
 END_TEST
 
 START_TEST(test_the_least_used_go_first)
 {
-    struct answers_counts c;
+    struct reply_cache_counts c;
     char key[16];
 
     open_with(6400, 1 << 26);
@@ -141,19 +141,19 @@ START_TEST(test_the_least_used_go_first)
         if (i % 64 == 0)
             must_find("web", "busy", "busy");
     }
-    answers_count(answers, &c);
+    reply_cache_count(answers, &c);
     ck_assert_uint_le(c.size, 6400);
     ck_assert_uint_gt(c.size, 5500);
     must_find("web", "k19999", "x");
     must_miss("web", "k0");
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 
 START_TEST(test_bytes_are_bounded)
 {
     static char big[10000];
-    struct answers_counts c;
+    struct reply_cache_counts c;
     char key[16];
 
     memset(big, 'x', sizeof(big) - 1);
@@ -162,33 +162,33 @@ START_TEST(test_bytes_are_bounded)
         snprintf(key, sizeof(key), "k%d", i);
         keep("web", key, 200, big);
     }
-    answers_count(answers, &c);
+    reply_cache_count(answers, &c);
     ck_assert_uint_le(c.bytes, 64 * 60000);
     ck_assert_uint_gt(c.size, 200);
-    answers_free(answers);
+    reply_cache_free(answers);
     open_with(1000, 64 * 20000);
     keep("web", "too big for a shard", 200, big);
     must_miss("web", "too big for a shard");
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 
 START_TEST(test_who_comes_second_joins)
 {
-    struct answer *a = answer(200, "one");
+    struct cached_reply *a = answer(200, "one");
     struct flight *leading;
 
     open_with(1000, 1 << 20);
     lead("web", "a");
     leading = flight;
-    ck_assert_int_eq(find("web", "a"), ANSWERS_JOINED);
+    ck_assert_int_eq(find("web", "a"), REPLY_CACHE_JOINED);
     ck_assert_uint_eq(parked, 1);
     flight = leading;
-    ck_assert_ptr_eq(answers_land(answers, &flight, a), &waiter);
+    ck_assert_ptr_eq(reply_cache_land(answers, &flight, a), &waiter);
     ck_assert_ptr_null(flight);
-    answer_release(a);
+    cached_reply_release(a);
     must_find("web", "a", "one");
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 
@@ -204,7 +204,7 @@ static void ground_by(void (*drop_it)(void), int status, bool is_kept)
     if (is_kept) {
         land(status, "old");
         must_find("web", "a", "old");
-        answers_free(answers);
+        reply_cache_free(answers);
         return;
     }
     lead("web", "a"); /* does not join what was in the air */
@@ -212,7 +212,7 @@ static void ground_by(void (*drop_it)(void), int status, bool is_kept)
     flight = before;
     land(status, "old");
     must_find("web", "a", "new");
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 
 static void drop_key(void)
@@ -222,25 +222,25 @@ static void drop_key(void)
 
 static void drop_scope(void)
 {
-    answers_drop_scope(answers, "web:prod");
+    reply_cache_drop_scope(answers, "web:prod");
 }
 
 static void drop_absent(void)
 {
-    answers_drop_absent(answers, "web:prod");
+    reply_cache_drop_absent(answers, "web:prod");
 }
 
 static void drop_all(void)
 {
-    answers_drop_all(answers);
+    reply_cache_drop_all(answers);
 }
 
 static void drop_others(void)
 {
     drop("web", "b");
     drop("shop", "a");
-    answers_drop_scope(answers, "shop:prod");
-    answers_drop_scope(answers, "web:dev");
+    reply_cache_drop_scope(answers, "shop:prod");
+    reply_cache_drop_scope(answers, "web:dev");
 }
 
 START_TEST(test_a_drop_grounds_flights)
@@ -259,62 +259,62 @@ START_TEST(test_drops)
     keep("web", "a", 200, "a");
     keep("web", "none", 404, "none");
     keep("shop", "a", 200, "shop");
-    answers_drop_absent(answers, "web:prod");
+    reply_cache_drop_absent(answers, "web:prod");
     must_find("web", "a", "a");
     must_miss("web", "none");
-    answers_drop_scope(answers, "web:prod");
+    reply_cache_drop_scope(answers, "web:prod");
     must_miss("web", "a");
     must_find("shop", "a", "shop");
     keep("web", "a", 200, "again");
     must_find("web", "a", "again");
-    answers_drop_all(answers);
+    reply_cache_drop_all(answers);
     must_miss("web", "a");
     must_miss("shop", "a");
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 
 START_TEST(test_what_is_put_was_read_after_the_last_drop)
 {
-    struct answer *a = answer(200, "one");
+    struct cached_reply *a = answer(200, "one");
     uint64_t drops;
 
     open_with(1000, 1 << 20);
-    drops = answers_drops(answers);
-    ck_assert(answers_name(&name, "web", "prod", "a"));
-    answers_put(answers, &name, a, drops);
+    drops = reply_cache_drops(answers);
+    ck_assert(reply_cache_name(&name, "web", "prod", "a"));
+    reply_cache_put(answers, &name, a, drops);
     must_find("web", "a", "one");
     drop("shop", "a");
-    ck_assert(answers_name(&name, "web", "prod", "b"));
-    answers_put(answers, &name, a, drops);
+    ck_assert(reply_cache_name(&name, "web", "prod", "b"));
+    reply_cache_put(answers, &name, a, drops);
     must_miss("web", "b");
-    answer_release(a);
-    answers_free(answers);
+    cached_reply_release(a);
+    reply_cache_free(answers);
 }
 END_TEST
 
 START_TEST(test_taken_together)
 {
-    struct answers_counts c;
-    struct answer *taken;
+    struct reply_cache_counts c;
+    struct cached_reply *taken;
 
     open_with(1000, 1 << 20);
     lead("web", "a");
     land(200, "one");
-    ck_assert(answers_name(&name, "web", "prod", "a"));
-    taken = answers_take(answers, &name);
+    ck_assert(reply_cache_name(&name, "web", "prod", "a"));
+    taken = reply_cache_take(answers, &name);
     ck_assert_ptr_nonnull(taken);
-    answer_release(taken);
-    ck_assert(answers_name(&name, "web", "prod", "b"));
-    ck_assert_ptr_null(answers_take(answers, &name));
-    answers_count(answers, &c);
+    cached_reply_release(taken);
+    ck_assert(reply_cache_name(&name, "web", "prod", "b"));
+    ck_assert_ptr_null(reply_cache_take(answers, &name));
+    reply_cache_count(answers, &c);
     ck_assert_uint_eq(c.hits, 0);
     ck_assert_uint_eq(c.misses, 1);
-    answers_note(answers, 3, 4);
-    answers_count(answers, &c);
+    reply_cache_note(answers, 3, 4);
+    reply_cache_count(answers, &c);
     ck_assert_uint_eq(c.hits, 3);
     ck_assert_uint_eq(c.misses, 5);
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 
@@ -322,14 +322,14 @@ START_TEST(test_names)
 {
     char key[700];
 
-    ck_assert(answers_name(&name, "payments", "prod", "database.url"));
+    ck_assert(reply_cache_name(&name, "payments", "prod", "database.url"));
     ck_assert_str_eq(name.text, "payments:prod:database.url");
     ck_assert_uint_eq(name.size, strlen(name.text));
     ck_assert_uint_eq(name.scope_size, strlen("payments:prod"));
     memset(key, 'k', sizeof(key) - 1);
     key[sizeof(key) - 1] = '\0';
-    ck_assert(answers_name(&name, "web", "prod", key));
-    ck_assert(!answers_name(&name, "payments-and-more", "prod", key));
+    ck_assert(reply_cache_name(&name, "web", "prod", key));
+    ck_assert(!reply_cache_name(&name, "payments-and-more", "prod", key));
 }
 END_TEST
 
@@ -374,17 +374,17 @@ START_TEST(test_names_cannot_be_chosen_to_meet)
         snprintf(key, sizeof(key), "k%016d", i);
         keep("w", key, 404, "");
     }
-    by_chance = answers_longest_chain(answers);
+    by_chance = reply_cache_longest_chain(answers);
     ck_assert_uint_le(by_chance, 16);
-    answers_free(answers);
+    reply_cache_free(answers);
     open_with(1000000, 1 << 26);
     for (uint64_t i = 0; count < 4000; i++)
         if (make_colliding(i, key)) {
             keep("w", key, 404, "");
             count++;
         }
-    ck_assert_uint_le(answers_longest_chain(answers), 16);
-    answers_free(answers);
+    ck_assert_uint_le(reply_cache_longest_chain(answers), 16);
+    reply_cache_free(answers);
 }
 END_TEST
 
@@ -395,13 +395,13 @@ static _Atomic int written, promised;
 
 static void *write_on(void *arg)
 {
-    struct answers_name n;
+    struct reply_cache_name n;
 
     (void)arg;
-    ck_assert(answers_name(&n, "web", "prod", "grows"));
+    ck_assert(reply_cache_name(&n, "web", "prod", "grows"));
     for (int i = 0; i < WRITES; i++) {
         written++;
-        answers_drop(answers, &n);
+        reply_cache_drop(answers, &n);
         promised = written;
     }
     return NULL;
@@ -410,16 +410,16 @@ static void *write_on(void *arg)
 /* What whoever leads does. */
 static void read_and_land(struct flight *f)
 {
-    struct answer *a;
+    struct cached_reply *a;
     char text[16];
 
     snprintf(text, sizeof(text), "%d", written);
     a = answer(200, text);
-    answers_land(answers, &f, a);
-    answer_release(a);
+    reply_cache_land(answers, &f, a);
+    cached_reply_release(a);
 }
 
-static void ignore(struct answers_waiter *w)
+static void ignore(struct reply_cache_waiter *w)
 {
     (void)w;
 }
@@ -427,24 +427,24 @@ static void ignore(struct answers_waiter *w)
 /* Gives something back when it found what must not be there any more. */
 static void *read_on(void *arg)
 {
-    static struct answers_waiter waiters[2][1000000];
-    struct answers_waiter *mine = waiters[arg != &written];
-    struct answers_name n;
+    static struct reply_cache_waiter waiters[2][1000000];
+    struct reply_cache_waiter *mine = waiters[arg != &written];
+    struct reply_cache_name n;
     bool is_wrong = false;
 
-    ck_assert(answers_name(&n, "web", "prod", "grows"));
+    ck_assert(reply_cache_name(&n, "web", "prod", "grows"));
     for (size_t i = 0; promised < WRITES && i < 1000000; i++) {
         int least = promised;
-        struct answer *a;
+        struct cached_reply *a;
         struct flight *f;
-        enum answers_outcome outcome = answers_find(answers, &n, &mine[i], ignore, &a, &f);
+        enum reply_cache_outcome outcome = reply_cache_find(answers, &n, &mine[i], ignore, &a, &f);
 
-        if (outcome == ANSWERS_LEADING)
+        if (outcome == REPLY_CACHE_LEADING)
             read_and_land(f);
-        if (outcome != ANSWERS_FOUND)
+        if (outcome != REPLY_CACHE_FOUND)
             continue;
         is_wrong |= strtol(a->body, NULL, 10) < least;
-        answer_release(a);
+        cached_reply_release(a);
     }
     return is_wrong ? arg : NULL;
 }
@@ -463,7 +463,7 @@ START_TEST(test_nothing_stale_under_a_stream_of_drops)
         pthread_join(threads[i], &wrong);
         ck_assert_ptr_null(wrong);
     }
-    answers_free(answers);
+    reply_cache_free(answers);
 }
 END_TEST
 

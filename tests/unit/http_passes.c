@@ -1,5 +1,5 @@
 /* http_passes.c - passes end, all of them when access changes, and one asks for a new one in time. */
-#include "coordinator/http/request/passes.h"
+#include "coordinator/http/request/token_cache.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -8,16 +8,16 @@
 
 #define TOKEN "lst_one"
 
-static struct passes *passes;
+static struct token_cache *passes;
 
 static void open_passes(void)
 {
-    passes = passes_new();
+    passes = token_cache_new();
 }
 
 static void close_passes(void)
 {
-    passes_free(passes);
+    token_cache_free(passes);
 }
 
 static void keep(int64_t left_ms)
@@ -27,12 +27,12 @@ static void keep(int64_t left_ms)
     if (left_ms < INT64_MAX)
         owner.until_ms = clock_monotonic_ms() + left_ms;
 
-    passes_keep(passes, TOKEN, &owner, passes_moment(passes));
+    token_cache_keep(passes, TOKEN, &owner, token_cache_moment(passes));
 }
 
 static bool finds(bool is_asking)
 {
-    struct pass *pass = passes_find(passes, TOKEN, is_asking);
+    struct pass *pass = token_cache_find(passes, TOKEN, is_asking);
 
     pass_release(pass);
     return pass != NULL;
@@ -40,15 +40,15 @@ static bool finds(bool is_asking)
 
 START_TEST(test_good_until_dropped)
 {
-    uint64_t moment = passes_moment(passes);
+    uint64_t moment = token_cache_moment(passes);
     struct token_owner owner = { .until_ms = INT64_MAX };
 
     ck_assert(!finds(false));
     keep(INT64_MAX);
     ck_assert(finds(false) && finds(true));
-    passes_drop(passes);
+    token_cache_drop(passes);
     ck_assert(!finds(false) && !finds(true));
-    passes_keep(passes, TOKEN, &owner, moment); /* asked before the drop */
+    token_cache_keep(passes, TOKEN, &owner, moment); /* asked before the drop */
     ck_assert(!finds(false) && !finds(true));
 }
 END_TEST
@@ -61,9 +61,9 @@ START_TEST(test_one_renews)
     ck_assert_msg(!finds(false), "it is due, and nobody was sent");
     ck_assert_msg(!finds(true), "the first who can ask is sent");
     ck_assert_msg(finds(true) && finds(false), "the others go on");
-    held = passes_find(passes, TOKEN, false);
-    ck_assert(held && passes_is_good(passes, held, clock_monotonic_ms()));
-    ck_assert(!passes_is_good(passes, held, clock_monotonic_ms() + 1500));
+    held = token_cache_find(passes, TOKEN, false);
+    ck_assert(held && token_cache_is_good(passes, held, clock_monotonic_ms()));
+    ck_assert(!token_cache_is_good(passes, held, clock_monotonic_ms() + 1500));
     pass_release(held);
     keep(INT64_MAX);
     ck_assert(finds(true) && finds(false));
@@ -74,15 +74,15 @@ START_TEST(test_known)
 {
     char id[TOKEN_ID_SIZE] = "";
 
-    ck_assert(!passes_know(passes, TOKEN, id));
+    ck_assert(!token_cache_know(passes, TOKEN, id));
     keep(1500);
-    ck_assert_msg(passes_know(passes, TOKEN, id), "it is known, though it is due");
+    ck_assert_msg(token_cache_know(passes, TOKEN, id), "it is known, though it is due");
     ck_assert_str_eq(id, "somebody");
-    ck_assert(!passes_know(passes, TOKEN " ", id));
-    passes_drop(passes);
-    ck_assert(!passes_know(passes, TOKEN, id));
+    ck_assert(!token_cache_know(passes, TOKEN " ", id));
+    token_cache_drop(passes);
+    ck_assert(!token_cache_know(passes, TOKEN, id));
     keep(0);
-    ck_assert(!passes_know(passes, TOKEN, id));
+    ck_assert(!token_cache_know(passes, TOKEN, id));
 }
 END_TEST
 

@@ -15,13 +15,13 @@
 
 #define PATIENCE_MS 10000 /* nothing on loopback takes that long */
 
-struct keys {
+struct curve_keys {
     char public_key[41], secret_key[41];
 };
 
-static inline struct keys keys_new(void)
+static inline struct curve_keys keys_new(void)
 {
-    struct keys k;
+    struct curve_keys k;
 
     ck_assert_int_eq(zmq_curve_keypair(k.public_key, k.secret_key), 0);
     return k;
@@ -42,7 +42,7 @@ static inline struct wire_envelope envelope_of(enum wire_type type, uint64_t mes
     };
 }
 
-static inline struct router *router_on(const char *address, const struct keys *server)
+static inline struct router *router_on(const char *address, const struct curve_keys *server)
 {
     struct router_settings s = { .bind = address, .is_plain = !server };
     struct router *r = NULL;
@@ -57,7 +57,7 @@ static inline struct router *router_on(const char *address, const struct keys *s
 }
 
 /* Allow the keys given, in one call. */
-static inline void allow(struct router *r, unsigned count, const struct keys *keys)
+static inline void allow(struct router *r, unsigned count, const struct curve_keys *keys)
 {
     char list[8][ROUTER_KEY_SIZE];
 
@@ -103,7 +103,7 @@ static inline void expect_garbage(struct router *r, uint64_t count)
 
 /* A DEALER that does as it likes: with keys, or without CURVE; claiming a routing id, or not. */
 static inline void *raw_claimer(void *context, const char *address, const char *server_key,
-                                const struct keys *keys, const void *id, size_t id_size)
+                                const struct curve_keys *keys, const void *id, size_t id_size)
 {
     void *s = zmq_socket(context, ZMQ_DEALER);
     int zero = 0, limit = PATIENCE_MS;
@@ -123,7 +123,7 @@ static inline void *raw_claimer(void *context, const char *address, const char *
 }
 
 static inline void *raw_dealer(void *context, const char *address, const char *server_key,
-                               const struct keys *keys, const char *id)
+                               const struct curve_keys *keys, const char *id)
 {
     return raw_claimer(context, address, server_key, keys, id, id ? strlen(id) : 0);
 }

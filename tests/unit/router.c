@@ -45,7 +45,7 @@ END_TEST
 
 START_TEST(test_random_key_is_refused)
 {
-    struct keys stranger = keys_new();
+    struct curve_keys stranger = keys_new();
 
     ck_assert_int_eq(knock(&stranger), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
     ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
@@ -54,7 +54,7 @@ END_TEST
 
 START_TEST(test_new_set_counts_for_the_next_connection)
 {
-    struct keys newcomer = keys_new();
+    struct curve_keys newcomer = keys_new();
 
     for (int i = 0; i < 20; i++) {
         allow(router, 1, i % 2 ? &agents[0] : &newcomer);

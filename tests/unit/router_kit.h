@@ -10,7 +10,7 @@
 #define PEERS 200
 
 static void *context;
-static struct keys server, agents[2];
+static struct curve_keys server, agents[2];
 static struct router *router;
 
 static inline void open_all(void)
@@ -52,7 +52,7 @@ static inline int handshake_of(void *monitor)
     }
 }
 
-static inline int knock(const struct keys *keys)
+static inline int knock(const struct curve_keys *keys)
 {
     void *s = zmq_socket(context, ZMQ_DEALER), *monitor = zmq_socket(context, ZMQ_PAIR);
     int zero = 0, limit = PATIENCE_MS, event;

@@ -103,7 +103,7 @@ START_TEST(test_claims_of_ids_to_come_harm_nobody)
     enum { CLAIMS = 40 };
     void *claimers[CLAIMS], *honest;
     struct router_message m;
-    struct keys many[CLAIMS / 2];
+    struct curve_keys many[CLAIMS / 2];
     char list[CLAIMS / 2][ROUTER_KEY_SIZE];
     uint32_t next;
 
@@ -194,7 +194,7 @@ static long resident_mib(void)
 
 /* Runs in a process of its own. The frames share one content, so that the message costs the sender
  * little; the library sends none of them before the last one is there. */
-static void send_huge(const struct keys *keys)
+static void send_huge(const struct curve_keys *keys)
 {
     static uint8_t frame[60000];
     void *own = zmq_ctx_new();

@@ -16,7 +16,7 @@
 #define FILE_MAX (4u << 20)
 #define REMOTE "http://localhost:1234/"
 
-struct tally {
+struct scope_stats {
     int passed, failed;
 };
 
@@ -40,7 +40,7 @@ static int serve(void *ctx, const char *uri, struct buffer *text_out, struct err
 }
 
 static void run_case(const struct schema *s, const char *name, const json_t *group,
-                     const json_t *one, struct tally *tally)
+                     const json_t *one, struct scope_stats *tally)
 {
     SCOPED_BUFFER struct buffer data = { 0 };
     bool expected = json_is_true(canon_member(one, "valid"));
@@ -59,7 +59,7 @@ static void run_case(const struct schema *s, const char *name, const json_t *gro
            result ? e.text : "it is said to be valid");
 }
 
-static void run_group(const char *name, const json_t *group, struct tally *tally)
+static void run_group(const char *name, const json_t *group, struct scope_stats *tally)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     const json_t *cases = canon_member(group, "tests");
@@ -77,7 +77,7 @@ static void run_group(const char *name, const json_t *group, struct tally *tally
     schema_free(s);
 }
 
-static void run_file(const char *folder, const char *name, struct tally *tally)
+static void run_file(const char *folder, const char *name, struct scope_stats *tally)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     char path[1024];
@@ -99,9 +99,9 @@ static int is_json(const struct dirent *entry)
     return size > 5 && !strcmp(entry->d_name + size - 5, ".json");
 }
 
-static struct tally run_folder(const char *folder)
+static struct scope_stats run_folder(const char *folder)
 {
-    struct tally tally = { 0 };
+    struct scope_stats tally = { 0 };
     struct dirent **names;
     int count = scandir(folder, &names, is_json, alphasort);
 
@@ -117,7 +117,7 @@ static struct tally run_folder(const char *folder)
 
 START_TEST(test_every_required_case)
 {
-    struct tally tally = run_folder(SUITE "/tests/draft7");
+    struct scope_stats tally = run_folder(SUITE "/tests/draft7");
 
     ck_assert_int_eq(tally.failed, 0);
     ck_assert_int_ge(tally.passed, REQUIRED_CASES);
@@ -127,7 +127,7 @@ END_TEST
 START_TEST(test_optional_numbers_patterns_and_contents)
 {
     /* content.json asks that contentEncoding and contentMediaType are asserted; they only tell. */
-    struct tally tally = run_folder(SUITE "/tests/draft7/optional");
+    struct scope_stats tally = run_folder(SUITE "/tests/draft7/optional");
 
     ck_assert_int_ge(tally.passed, 17);
     ck_assert_int_le(tally.failed, 4);
@@ -137,7 +137,7 @@ END_TEST
 START_TEST(test_formats)
 {
     /* IDNA's tables know that U+302E may not stand in a host name; we do not. */
-    struct tally tally = run_folder(SUITE "/tests/draft7/optional/format");
+    struct scope_stats tally = run_folder(SUITE "/tests/draft7/optional/format");
 
     ck_assert_int_ge(tally.passed, 118);
     ck_assert_int_le(tally.failed, 2);

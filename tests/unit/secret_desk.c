@@ -1,5 +1,5 @@
 /* secret_desk.c - tests of who gets an answer to ASK: the entitled, in CURVE, in their session. */
-#include "coordinator/link/secret_desk.h"
+#include "coordinator/link/secret_requests.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 static struct coordinator_settings settings;
 static struct edges edges;
-static struct keys server_key, agent_key;
+static struct curve_keys server_key, agent_key;
 static void *context, *dealer;
 static struct hash document = { { 1 } }, digest = { { 2 } };
 static struct wire_secret got;
@@ -73,7 +73,7 @@ static void ask(uint64_t session, const struct hash *of)
 
     m.body_size = wire_encode_ask(&body, bytes, sizeof(bytes));
     ck_assert_uint_gt(m.body_size, 0);
-    secret_desk_ask(&edges, roster_server(edges.roster, 0), &m);
+    secret_requests_ask(&edges, roster_server(edges.roster, 0), &m);
 }
 
 static void expect(enum wire_secret_state state, const char *why)
@@ -97,7 +97,7 @@ static void drain(void)
     struct pollfd fd = { .fd = secret_reader_fd(edges.secret_reader), .events = POLLIN };
 
     ck_assert_int_eq(poll(&fd, 1, PATIENCE_MS), 1);
-    secret_desk_drain(&edges);
+    secret_requests_drain(&edges);
 }
 
 START_TEST(test_the_entitled_are_answered_by_the_reader)

@@ -11,7 +11,7 @@
 #include "coordinator/http/transport/tls.h"
 #include "coordinator/service/census.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/rollout/keeper.h"
+#include "coordinator/store/rollout/retention_thread.h"
 
 int health_alive(struct request *rq, struct reply *re, struct err *e)
 {
@@ -68,13 +68,13 @@ static void add_answers(struct buffer *to, const struct counters *counters)
                       atomic_load(&counters->answers[i]));
 }
 
-static void add_dropped(struct buffer *to, struct keeper *keeper)
+static void add_dropped(struct buffer *to, struct retention_thread *keeper)
 {
     static const enum retention_kind kinds[] = { RETENTION_HISTORY, RETENTION_ACKNOWLEDGEMENTS,
                                                  RETENTION_AUDIT };
-    struct keeper_figures figures;
+    struct retention_thread_figures figures;
 
-    keeper_figures(keeper, &figures);
+    retention_thread_figures(keeper, &figures);
     buffer_add_text(to, "# HELP lockstep_retention_dropped_total Rows that were no longer to be "
                         "kept.\n# TYPE lockstep_retention_dropped_total counter\n");
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)

@@ -10,38 +10,39 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "common/scoped.h"
-#include "coordinator/http/cache/answers.h"
-#include "coordinator/http/cache/freshness.h"
+#include "coordinator/http/cache/invalidation.h"
+#include "coordinator/http/cache/reply_cache.h"
 #include "coordinator/http/cache/warmup.h"
 #include "coordinator/http/request/access.h"
-#include "coordinator/http/request/answer.h"
+#include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/limits.h"
-#include "coordinator/http/request/passes.h"
 #include "coordinator/http/request/permit.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
+#include "coordinator/http/request/token_cache.h"
 #include "coordinator/store/config/scopes.h"
 #include "coordinator/store/pg.h"
 
 struct reads {
-    struct answers *answers;
-    struct passes *passes;
-    struct freshness *freshness;
+    struct reply_cache *answers;
+    struct token_cache *passes;
+    struct invalidation *freshness;
     struct warmup *warmup;
     struct reads_hands hands;
 };
 
 struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
-                          struct passes *passes, const struct reads_hands *hands)
+                          struct token_cache *passes, const struct reads_hands *hands)
 {
-    const struct answers_limits limits = { settings->cache_entries, settings->cache_bytes };
+    const struct reply_cache_limits limits = { settings->cache_entries, settings->cache_bytes };
     struct reads *r = calloc(1, sizeof(*r));
 
     MUST(r);
     r->hands = *hands;
-    r->answers = answers_new(&limits);
+    r->answers = reply_cache_new(&limits);
     r->passes = passes;
-    r->freshness = freshness_start(pool, r->answers, r->passes, hands->access_changed, hands->ctx);
+    r->freshness =
+        invalidation_start(pool, r->answers, r->passes, hands->access_changed, hands->ctx);
     if (!settings->is_cold)
         r->warmup = warmup_start(pool, r->answers, &limits, r->freshness);
     return r;
@@ -52,21 +53,21 @@ void reads_stop(struct reads *r)
     if (!r)
         return;
     warmup_stop(MOVE(r->warmup));
-    freshness_stop(r->freshness);
+    invalidation_stop(r->freshness);
 }
 
 void reads_free(struct reads *r)
 {
     if (!r)
         return;
-    freshness_free(r->freshness);
-    answers_free(r->answers);
+    invalidation_free(r->freshness);
+    reply_cache_free(r->answers);
     free(r);
 }
 
 void reads_wake(struct reads *r)
 {
-    freshness_wake(r->freshness);
+    invalidation_wake(r->freshness);
 }
 
 /* ---------------------------------------------------------------- freshness */
@@ -80,35 +81,35 @@ static bool is_kept_route(const struct request *rq)
 void reads_note(struct request *rq)
 {
     if (!is_kept_route(rq) && !rq->is_from_memory && !pg_is_broken(rq->pg))
-        freshness_catch_up(rq->reads->freshness, rq->pg,
-                           strcmp(rq->match.route->method, "GET") != 0);
+        invalidation_catch_up(rq->reads->freshness, rq->pg,
+                              strcmp(rq->match.route->method, "GET") != 0);
 }
 
 /* ---------------------------------------------------------------- one read */
 
-static struct reads_member *member_of(struct answers_waiter *waiter)
+static struct reads_member *member_of(struct reply_cache_waiter *waiter)
 {
     return (struct reads_member *)waiter;
 }
 
-static bool name_of(const struct request *rq, struct answers_name *out)
+static bool name_of(const struct request *rq, struct reply_cache_name *out)
 {
-    return answers_name(out, rq->match.params[0], name_environment(rq->match.params[1]),
-                        rq->match.params[2]);
+    return reply_cache_name(out, rq->match.params[0], name_environment(rq->match.params[1]),
+                            rq->match.params[2]);
 }
 
-static bool may_be_answered(const struct request *rq, struct answers_name *name)
+static bool may_be_answered(const struct request *rq, struct reply_cache_name *name)
 {
     return is_kept_route(rq) && rq->body.size == 0 &&
-           freshness_is_current(rq->reads->freshness, clock_monotonic_ms()) && name_of(rq, name);
+           invalidation_is_current(rq->reads->freshness, clock_monotonic_ms()) && name_of(rq, name);
 }
 
-static void nothing(struct answers_waiter *waiter)
+static void nothing(struct reply_cache_waiter *waiter)
 {
     (void)waiter;
 }
 
-static void suspend(struct answers_waiter *waiter)
+static void suspend(struct reply_cache_waiter *waiter)
 {
     struct reads_member *m = member_of(waiter);
 
@@ -116,20 +117,20 @@ static void suspend(struct answers_waiter *waiter)
 }
 
 /* From here on a member that joined belongs to whoever leads: `r` is taken before. */
-static enum reads_step find(struct reads_member *m, const struct answers_name *name,
-                            void (*park)(struct answers_waiter *waiter))
+static enum reads_step find(struct reads_member *m, const struct reply_cache_name *name,
+                            void (*park)(struct reply_cache_waiter *waiter))
 {
     struct reads *r = m->request->reads;
-    struct answer *answer;
+    struct cached_reply *answer;
 
-    switch (answers_find(r->answers, name, &m->waiter, park, &answer, &m->flight)) {
-    case ANSWERS_FOUND:
-        answer_give(answer, m->request->if_none_match, m->reply);
-        answer_release(answer);
+    switch (reply_cache_find(r->answers, name, &m->waiter, park, &answer, &m->flight)) {
+    case REPLY_CACHE_FOUND:
+        cached_reply_give(answer, m->request->if_none_match, m->reply);
+        cached_reply_release(answer);
         return READS_ANSWERED;
-    case ANSWERS_JOINED:
+    case REPLY_CACHE_JOINED:
         return READS_PARKED;
-    case ANSWERS_LEADING:
+    case REPLY_CACHE_LEADING:
         return READS_GO;
     }
     MUST(!"an outcome");
@@ -160,10 +161,10 @@ static bool is_known_caller(struct reads *r, struct reads_caller *c, const char 
 {
     size_t size = strlen(token);
 
-    if (c->pass && is_same_token(c, token, size) && passes_is_good(r->passes, c->pass, now_ms))
+    if (c->pass && is_same_token(c, token, size) && token_cache_is_good(r->passes, c->pass, now_ms))
         return true;
     pass_release(c->pass);
-    c->pass = size <= sizeof(c->token) ? passes_find(r->passes, token, false) : NULL;
+    c->pass = size <= sizeof(c->token) ? token_cache_find(r->passes, token, false) : NULL;
     if (!c->pass)
         return false;
     c->size = size;
@@ -172,7 +173,7 @@ static bool is_known_caller(struct reads *r, struct reads_caller *c, const char 
 }
 
 /* "/api/v1/config/SERVICE/ENVIRONMENT/KEY" as it is: no escapes, no query, no alias. */
-static bool name_of_target(const char *target, struct answers_name *out)
+static bool name_of_target(const char *target, struct reply_cache_name *out)
 {
     static const char prefix[] = "/api/v1/config/";
     char *colon[2] = { NULL, NULL };
@@ -197,7 +198,7 @@ static bool name_of_target(const char *target, struct answers_name *out)
     return true;
 }
 
-static bool may_read(const struct token_owner *owner, const struct answers_name *name)
+static bool may_read(const struct token_owner *owner, const struct reply_cache_name *name)
 {
     const char *service_end = strchr(name->text, ':');
     char service[SCOPE_BUFFER], *environment;
@@ -211,17 +212,18 @@ static bool may_read(const struct token_owner *owner, const struct answers_name 
     return grants_reach(&owner->grants, RIGHT_CONFIG_READ, service, environment, clock_wall_ms());
 }
 
-struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
-                         const char *authorization)
+struct cached_reply *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
+                               const char *authorization)
 {
     const char *token = request_token(authorization);
     int64_t now_ms = clock_monotonic_ms();
-    struct answers_name name;
+    struct reply_cache_name name;
 
-    if (!token || !name_of_target(target, &name) || !freshness_is_current(r->freshness, now_ms) ||
-        !is_known_caller(r, c, token, now_ms) || !may_read(pass_owner(c->pass), &name))
+    if (!token || !name_of_target(target, &name) ||
+        !invalidation_is_current(r->freshness, now_ms) || !is_known_caller(r, c, token, now_ms) ||
+        !may_read(pass_owner(c->pass), &name))
         return NULL;
-    return answers_peek(r->answers, &name);
+    return reply_cache_peek(r->answers, &name);
 }
 
 /* ---------------------------------------------------------------- with a request */
@@ -246,7 +248,7 @@ static bool stays_permitted(struct reads_member *m)
 enum reads_step reads_begin(struct reads_member *m)
 {
     struct request *rq = m->request;
-    struct answers_name name;
+    struct reply_cache_name name;
     struct err e;
 
     if (!may_be_answered(rq, &name) || !permit_knows(rq))
@@ -263,7 +265,7 @@ enum reads_step reads_begin(struct reads_member *m)
 enum reads_step reads_resume(struct reads_member *m, bool is_stopping)
 {
     struct request *rq = m->request;
-    struct answers_name name;
+    struct reply_cache_name name;
 
     if (m->flight || m->is_alone || !may_be_answered(rq, &name))
         return READS_GO;
@@ -274,14 +276,14 @@ enum reads_step reads_resume(struct reads_member *m, bool is_stopping)
 }
 
 /* Everybody who joined gets the answer, in the form his own conditions ask for. */
-static void share(struct reads *r, struct answers_waiter *waiters, struct answer *answer)
+static void share(struct reads *r, struct reply_cache_waiter *waiters, struct cached_reply *answer)
 {
     while (waiters) {
         struct reads_member *m = member_of(waiters);
 
         waiters = waiters->next;
         if (answer) {
-            answer_give(answer, m->request->if_none_match, m->reply);
+            cached_reply_give(answer, m->request->if_none_match, m->reply);
             r->hands.resume(m);
         } else {
             m->is_alone = true;
@@ -297,53 +299,53 @@ void reads_land(struct reads_member *m)
     bool is_kept = re->status == 200 || re->status == 404;
     /* What was wrong with the request, or is over its limits, is nobody else's. */
     bool is_shared = !re->is_private && (is_kept || re->status >= 500);
-    struct answer *answer = is_shared ? answer_of(re) : NULL;
-    struct answers_waiter *waiters =
-        answers_land(r->answers, &m->flight, is_kept ? answer : NULL);
+    struct cached_reply *answer = is_shared ? cached_reply_of(re) : NULL;
+    struct reply_cache_waiter *waiters =
+        reply_cache_land(r->answers, &m->flight, is_kept ? answer : NULL);
 
     share(r, waiters, answer);
     if (answer)
-        answer_give(answer, m->request->if_none_match, re);
-    answer_release(answer);
+        cached_reply_give(answer, m->request->if_none_match, re);
+    cached_reply_release(answer);
 }
 
 /* ---------------------------------------------------------------- several keys */
 
-static void release_all(struct answer **found, size_t count)
+static void release_all(struct cached_reply **found, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        answer_release(MOVE(found[i]));
+        cached_reply_release(MOVE(found[i]));
 }
 
 /* An answer that was read at a later revision than the one whose drops are done may have been
  * changed by that very revision: beside answers of before it would be half of it. */
-static struct answer *take_one(struct reads *r, const struct scope *scope, const char *key,
-                               uint64_t revision)
+static struct cached_reply *take_one(struct reads *r, const struct scope *scope, const char *key,
+                                     uint64_t revision)
 {
-    struct answers_name name;
-    struct answer *answer = answers_name(&name, scope->service, scope->environment, key)
-                                ? answers_take(r->answers, &name)
+    struct reply_cache_name name;
+    struct cached_reply *answer = reply_cache_name(&name, scope->service, scope->environment, key)
+                                ? reply_cache_take(r->answers, &name)
                                 : NULL;
 
     if (answer && answer->revision && answer->revision <= revision)
         return answer;
-    answer_release(answer);
+    cached_reply_release(answer);
     return NULL;
 }
 
 uint64_t reads_take(struct request *rq, const struct scope *scope, const char *const *keys,
-                    size_t count, struct answer **found)
+                    size_t count, struct cached_reply **found)
 {
     struct reads *r = rq->reads;
-    struct freshness_moment moment;
+    struct invalidation_moment moment;
 
     memset(found, 0, count * sizeof(*found));
-    if (!freshness_is_current(r->freshness, clock_monotonic_ms()) ||
-        !freshness_moment(r->freshness, scope->service, scope->environment, &moment))
+    if (!invalidation_is_current(r->freshness, clock_monotonic_ms()) ||
+        !invalidation_moment(r->freshness, scope->service, scope->environment, &moment))
         return 0;
     for (size_t i = 0; i < count; i++)
         found[i] = take_one(r, scope, keys[i], moment.released);
-    if (freshness_is_still(r->freshness, scope->service, scope->environment, &moment))
+    if (invalidation_is_still(r->freshness, scope->service, scope->environment, &moment))
         return moment.released;
     release_all(found, count);
     return 0;
@@ -351,27 +353,27 @@ uint64_t reads_take(struct request *rq, const struct scope *scope, const char *c
 
 void reads_count(struct request *rq, size_t hits, size_t misses)
 {
-    answers_note(rq->reads->answers, hits, misses);
+    reply_cache_note(rq->reads->answers, hits, misses);
 }
 
 uint64_t reads_drops(const struct request *rq)
 {
-    return answers_drops(rq->reads->answers);
+    return reply_cache_drops(rq->reads->answers);
 }
 
 void reads_keep(struct request *rq, const struct scope *scope, const char *key,
                 const struct reply *re, uint64_t drops)
 {
-    struct answers_name name;
-    struct answer *answer;
+    struct reply_cache_name name;
+    struct cached_reply *answer;
 
     if (re->is_private || re->is_secret ||
-        !answers_name(&name, scope->service, scope->environment, key))
+        !reply_cache_name(&name, scope->service, scope->environment, key))
         return;
-    answer = answer_of(re);
+    answer = cached_reply_of(re);
     if (answer)
-        answers_put(rq->reads->answers, &name, answer, drops);
-    answer_release(answer);
+        reply_cache_put(rq->reads->answers, &name, answer, drops);
+    cached_reply_release(answer);
 }
 
 /* ---------------------------------------------------------------- metrics */
@@ -386,10 +388,10 @@ static void metric(struct buffer *to, const char *name, const char *type, const 
 
 void reads_metrics(struct reads *r, struct buffer *to)
 {
-    struct answers_counts c;
+    struct reply_cache_counts c;
     uint64_t all;
 
-    answers_count(r->answers, &c);
+    reply_cache_count(r->answers, &c);
     all = c.hits + c.misses;
     metric(to, "hits_total", "counter", "Keys answered from memory.", c.hits);
     metric(to, "misses_total", "counter", "Keys that had to wait for the database.",

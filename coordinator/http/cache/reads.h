@@ -12,13 +12,13 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "coordinator/http/cache/answers.h"
+#include "coordinator/http/cache/reply_cache.h"
 
-struct answer;
+struct cached_reply;
 struct buffer;
 struct http_settings;
 struct pass;
-struct passes;
+struct token_cache;
 struct pg_pool;
 struct reads;
 struct reply;
@@ -27,7 +27,7 @@ struct scope;
 
 /* A request that may join a flight, or lead one; part of what its owner keeps of it. */
 struct reads_member {
-    struct answers_waiter waiter; /* first: in a flight that it joined */
+    struct reply_cache_waiter waiter; /* first: in a flight that it joined */
     struct flight *flight;        /* that it leads */
     bool is_alone; /* what it asks for cannot be shared: no flight for it */
     struct request *request;
@@ -46,7 +46,7 @@ struct reads_hands {
 
 /* passes: lent until reads_free; dropped when anything about access changes. */
 struct reads *reads_start(const struct http_settings *settings, struct pg_pool *pool,
-                          struct passes *passes, const struct reads_hands *hands);
+                          struct token_cache *passes, const struct reads_hands *hands);
 void reads_stop(struct reads *r); /* ends the threads; NULL is fine */
 void reads_free(struct reads *r); /* after the last request */
 void reads_wake(struct reads *r); /* something was committed; quick, any thread */
@@ -61,8 +61,8 @@ void reads_caller_fini(struct reads_caller *c);
 
 /* On the I/O thread, for GET: the kept answer, for the caller to release; NULL: it needs all that
  * an exchange (exchange.h) is made for. target: as sent; authorization: NULL is fine. */
-struct answer *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
-                         const char *authorization);
+struct cached_reply *reads_hit(struct reads *r, struct reads_caller *c, const char *target,
+                               const char *authorization);
 
 /* ANSWERED  the reply is complete.
  * PARKED    the request belongs to a flight: hands off.
@@ -83,7 +83,7 @@ void reads_note(struct request *rq);
  * release, or NULL: to be asked for. All that are found are of the one released revision that is
  * returned; 0: nothing is found. */
 uint64_t reads_take(struct request *rq, const struct scope *scope, const char *const *keys,
-                    size_t count, struct answer **found);
+                    size_t count, struct cached_reply **found);
 void reads_count(struct request *rq, size_t hits, size_t misses);
 /* What it then read of the database is kept, unless a commit was seen since reads_drops. */
 uint64_t reads_drops(const struct request *rq);

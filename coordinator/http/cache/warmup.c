@@ -10,9 +10,9 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/pulse.h"
-#include "coordinator/http/cache/answers.h"
-#include "coordinator/http/cache/freshness.h"
-#include "coordinator/http/request/answer.h"
+#include "coordinator/http/cache/invalidation.h"
+#include "coordinator/http/cache/reply_cache.h"
+#include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/item.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/store/config/changes.h"
@@ -25,18 +25,18 @@
 
 struct warmup {
     struct pg_pool *pool;
-    struct answers *answers;
-    struct answers_limits limits;
-    const struct freshness *freshness;
+    struct reply_cache *answers;
+    struct reply_cache_limits limits;
+    const struct invalidation *freshness;
     pthread_t thread;
     _Atomic bool is_stopping;
 };
 
 static bool has_room(const struct warmup *w)
 {
-    struct answers_counts c;
+    struct reply_cache_counts c;
 
-    answers_count(w->answers, &c);
+    reply_cache_count(w->answers, &c);
     return c.size < w->limits.entries - w->limits.entries / 10 &&
            c.bytes < w->limits.bytes - w->limits.bytes / 10;
 }
@@ -45,14 +45,14 @@ static void keep(struct warmup *w, const struct scope *scope, const struct confi
                  uint64_t drops)
 {
     struct reply reply = { 0 };
-    struct answers_name name;
-    struct answer *answer;
+    struct reply_cache_name name;
+    struct cached_reply *answer;
 
     item_give(scope, item, &reply);
-    answer = reply.is_private || reply.is_secret ? NULL : answer_of(&reply);
-    if (answer && answers_name(&name, scope->service, scope->environment, item->key))
-        answers_put(w->answers, &name, answer, drops);
-    answer_release(answer);
+    answer = reply.is_private || reply.is_secret ? NULL : cached_reply_of(&reply);
+    if (answer && reply_cache_name(&name, scope->service, scope->environment, item->key))
+        reply_cache_put(w->answers, &name, answer, drops);
+    cached_reply_release(answer);
     reply_fini(&reply);
 }
 
@@ -83,10 +83,10 @@ static int warm_scope(struct warmup *w, struct pg *pg, const struct changed_scop
     uint64_t drops;
 
     for (int i = 0; i < TRIES; i++) {
-        drops = answers_drops(w->answers);
+        drops = reply_cache_drops(w->answers);
         if (keep_scope(w, pg, scope, drops, e) < 0)
             return -1;
-        if (answers_drops(w->answers) == drops)
+        if (reply_cache_drops(w->answers) == drops)
             return 0;
     }
     return 0;
@@ -107,9 +107,9 @@ static int warm_all(struct warmup *w, struct pg *pg, struct err *e)
 
 static void tell(const struct warmup *w, int64_t began_ms)
 {
-    struct answers_counts c;
+    struct reply_cache_counts c;
 
-    answers_count(w->answers, &c);
+    reply_cache_count(w->answers, &c);
     log_info("memory is warm", "answers", LOG_NUMBER(c.size), "ms",
              LOG_NUMBER(clock_monotonic_ms() - began_ms));
 }
@@ -126,7 +126,7 @@ static void *run(void *arg)
     /* Until what is kept is compared with the database, nothing may be kept. */
     while (!w->is_stopping && rc < 0) {
         pulse_beat();
-        if (!freshness_is_current(w->freshness, clock_monotonic_ms()) ||
+        if (!invalidation_is_current(w->freshness, clock_monotonic_ms()) ||
             pg_pool_take(w->pool, POOL_WAIT_MS, &pg, &e) < 0) {
             nanosleep(&(struct timespec){ .tv_nsec = LOOK_MS * 1000000 }, NULL);
             continue;
@@ -141,8 +141,9 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct warmup *warmup_start(struct pg_pool *pool, struct answers *answers,
-                            const struct answers_limits *limits, const struct freshness *freshness)
+struct warmup *warmup_start(struct pg_pool *pool, struct reply_cache *answers,
+                            const struct reply_cache_limits *limits,
+                            const struct invalidation *freshness)
 {
     struct warmup *w = calloc(1, sizeof(*w));
 

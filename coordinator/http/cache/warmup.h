@@ -7,15 +7,16 @@
 #ifndef COORDINATOR_HTTP_CACHE_WARMUP_H
 #define COORDINATOR_HTTP_CACHE_WARMUP_H
 
-struct answers;
-struct answers_limits;
-struct freshness;
+struct reply_cache;
+struct reply_cache_limits;
+struct invalidation;
 struct pg_pool;
 struct warmup;
 
 /* All are lent. */
-struct warmup *warmup_start(struct pg_pool *pool, struct answers *answers,
-                            const struct answers_limits *limits, const struct freshness *freshness);
+struct warmup *warmup_start(struct pg_pool *pool, struct reply_cache *answers,
+                            const struct reply_cache_limits *limits,
+                            const struct invalidation *freshness);
 void warmup_stop(struct warmup *w); /* NULL is fine */
 
 #endif

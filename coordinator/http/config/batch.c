@@ -12,9 +12,9 @@
 #include "coordinator/http/cache/reads.h"
 #include "coordinator/http/config/config.h"
 #include "coordinator/http/request/access.h"
-#include "coordinator/http/request/answer.h"
+#include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/item.h"
-#include "coordinator/http/request/reveal.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/store/config/config_search.h"
 #include "coordinator/store/pg.h"
 
@@ -24,7 +24,7 @@ struct batch {
     struct scope scope; /* its names; the rest is known when it was asked for */
     size_t count;
     const char *keys[BATCH_KEYS_MAX];    /* lent by the body; each once */
-    struct answer *kept[BATCH_KEYS_MAX]; /* NULL: among the rest */
+    struct cached_reply *kept[BATCH_KEYS_MAX]; /* NULL: among the rest */
     struct config_rest rest;
     const char *rest_keys[BATCH_KEYS_MAX];
     uint64_t drops; /* before the rest was asked for */
@@ -33,7 +33,7 @@ struct batch {
 static void batch_free(struct batch *b)
 {
     for (size_t i = 0; i < b->count; i++)
-        answer_release(b->kept[i]);
+        cached_reply_release(b->kept[i]);
     free(b);
 }
 
@@ -106,7 +106,7 @@ static void take_kept(struct request *rq, struct batch *b)
 static void forget_kept(struct batch *b)
 {
     for (size_t i = 0; i < b->count; i++) {
-        answer_release(b->kept[i]);
+        cached_reply_release(b->kept[i]);
         b->kept[i] = NULL;
     }
     b->rest.count = b->count;
@@ -120,8 +120,9 @@ static int ask_for_rest(struct request *rq, struct reply *re, struct batch *b, s
     if (b->scope.released != b->rest.revision)
         forget_kept(b);
     for (size_t i = 0; i < rows_count(*rows) && !rows_is_null(*rows, i, 0); i++)
-        reveal_want(rq, b->scope.service, b->scope.environment, config_item_at(*rows, i).value);
-    return reveal_fetch(rq, re, e);
+        secret_values_want(rq, b->scope.service, b->scope.environment,
+                           config_item_at(*rows, i).value);
+    return secret_values_fetch(rq, re, e);
 }
 
 /* ---------------------------------------------------------------- the answer */
@@ -165,7 +166,7 @@ static void add_configs(struct request *rq, const struct batch *b, const struct 
     size_t row = 0;
 
     for (size_t i = 0; i < b->count; i++) {
-        const struct answer *kept = b->kept[i];
+        const struct cached_reply *kept = b->kept[i];
 
         if (kept && kept->status == 200) {
             add_item(to, kept->body, kept->size);

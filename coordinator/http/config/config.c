@@ -10,11 +10,11 @@
 #include "common/document/canon.h"
 #include "common/invariant.h"
 #include "coordinator/http/request/item.h"
-#include "coordinator/http/request/reveal.h"
 #include "coordinator/http/request/rowjson.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/http/request/transaction.h"
-#include "coordinator/service/conform.h"
 #include "coordinator/service/release.h"
+#include "coordinator/service/conform.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/schemas.h"
 #include "coordinator/store/config/secrets.h"
@@ -193,7 +193,7 @@ static int write_inside(struct request *rq, struct reply *re, struct transaction
     if (!w->result.revision)
         return 0;
     if (conform_check_written(rq, re, &w->scope, w->result.revision, conform_point_fixed,
-                              (void *)w->pointer, e) < 0)
+                                   (void *)w->pointer, e) < 0)
         return -1;
     return config_settle(rq, &w->scope, w->action, &w->write, &w->result, w->rollout, e);
 }
@@ -218,7 +218,7 @@ static int write_key(struct request *rq, struct reply *re, struct key_write *w, 
     w->write.actor = rq->owner.name;
     w->write.changes = &w->change;
     w->write.count = 1;
-    w->write.sealing = reveal_sealing(rq);
+    w->write.sealing = secret_values_sealing(rq);
     do
         rc = write_once(rq, re, w, e);
     while (rc < 0 && config_fetch_secrets(rq, &w->result, e));

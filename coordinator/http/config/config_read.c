@@ -12,8 +12,8 @@
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/etag.h"
 #include "coordinator/http/request/item.h"
-#include "coordinator/http/request/reveal.h"
 #include "coordinator/http/request/rowjson.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/servers.h"
 
@@ -122,23 +122,23 @@ static int reply_secret(struct request *rq, struct reply *re, const struct scope
 {
     const char *plain = NULL;
     const struct err *why = NULL;
-    enum reveal_state state;
+    enum secret_values_state state;
 
     char etag[48];
 
     re->is_private = true;
     reply_header(re, "ETag", item_tag(item, etag));
-    reveal_want(rq, scope->service, scope->environment, item->value);
-    if (reveal_fetch(rq, re, e) < 0)
+    secret_values_want(rq, scope->service, scope->environment, item->value);
+    if (secret_values_fetch(rq, re, e) < 0)
         return -1;
-    state = reveal_find(rq, scope->service, scope->environment, item->value, &plain, &why);
-    if (state == REVEAL_AWAY) {
+    state = secret_values_find(rq, scope->service, scope->environment, item->value, &plain, &why);
+    if (state == SECRET_VALUES_AWAY) {
         *e = *why;
         return -1;
     }
     if (!request_flag(rq, "raw"))
         return reply_json(re, 200, item_json(rq, scope, item));
-    if (state == REVEAL_OPEN)
+    if (state == SECRET_VALUES_OPEN)
         return reply_raw(re, plain);
     if (access_check(rq, re, RIGHT_SECRET_READ, scope->service, scope->environment, e) < 0)
         return -1;
@@ -194,7 +194,7 @@ static json_t *version_json(const struct request *rq, const struct scope *scope,
     if (v->is_deleted)
         json_object_set_new(object, "config_value", json_null());
     else
-        reveal_add(object, "config_value", rq, scope->service, scope->environment, v->value);
+        secret_values_add(object, "config_value", rq, scope->service, scope->environment, v->value);
     json_object_update(object, rest);
     json_decref(rest);
     return object;
@@ -218,8 +218,8 @@ int config_get_history(struct request *rq, struct reply *re, struct err *e)
         return err_set(e, ERR_NOT_FOUND, "%s/%s never had a key %.200s", scope.service,
                        scope.environment, request_param(rq, 2));
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++)
-        reveal_want(rq, scope.service, scope.environment, config_item_at(rows, i).value);
-    if (reveal_fetch(rq, re, e) < 0)
+        secret_values_want(rq, scope.service, scope.environment, config_item_at(rows, i).value);
+    if (secret_values_fetch(rq, re, e) < 0)
         return -1;
     versions = json_array();
     for (size_t i = 0; i < rows_count(rows) && i < (size_t)limit; i++) {

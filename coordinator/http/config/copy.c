@@ -8,15 +8,15 @@
 
 #include "common/invariant.h"
 #include "common/name.h"
-#include "coordinator/http/config/whole_part.h"
+#include "coordinator/http/config/scope_write.h"
 #include "coordinator/http/request/access.h"
-#include "coordinator/http/request/reveal.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/store/pg.h"
 
 #define PATTERNS_MAX 100
 
 struct copy {
-    struct many many; /* first: fill finds the rest from it */
+    struct scope_write many; /* first: fill finds the rest from it */
     const char *from_service, *from_environment;
     const char *revision; /* "head" or "released"; NULL: number */
     int64_t number;
@@ -139,20 +139,22 @@ static int add_secret(struct request *rq, const struct copy *c, const struct con
     const char *plain = NULL;
     const struct err *why = NULL;
 
-    reveal_want(rq, c->from_service, c->from_environment, item->value);
-    if (reveal_may(rq, c->from_service, c->from_environment) && sealing_is_wanting(rq->sealing))
+    secret_values_want(rq, c->from_service, c->from_environment, item->value);
+    if (secret_values_may(rq, c->from_service, c->from_environment) &&
+        sealing_is_wanting(rq->sealing))
         return 0;
-    switch (reveal_find(rq, c->from_service, c->from_environment, item->value, &plain, &why)) {
-    case REVEAL_PLAIN:
+    switch (
+        secret_values_find(rq, c->from_service, c->from_environment, item->value, &plain, &why)) {
+    case SECRET_VALUES_PLAIN:
         return 0;
-    case REVEAL_OPEN:
+    case SECRET_VALUES_OPEN:
         break;
-    case REVEAL_HIDDEN:
+    case SECRET_VALUES_HIDDEN:
         return err_set(e, ERR_FORBIDDEN,
                        "%.200s is a secret: to copy it takes the right secret.read for %.200s; say "
                        "keys to leave it out",
                        item->key, *item->origin ? item->origin : "where it comes from");
-    case REVEAL_AWAY:
+    case SECRET_VALUES_AWAY:
         *e = *why;
         return err_wrap(e, "%.200s", item->key);
     }
@@ -202,12 +204,12 @@ static void add_pruned(struct copy *c)
     }
 }
 
-static int fill(struct request *rq, struct many *m, struct err *e)
+static int fill(struct request *rq, struct scope_write *m, struct err *e)
 {
     struct copy *c = (struct copy *)m;
     size_t most;
 
-    many_clear(m);
+    scope_write_clear(m);
     rows_free(MOVE(c->target));
     if (c->is_pruning &&
         config_snapshot(rq->pg, m->scope.scope_id, m->scope.head, &c->target, e) < 0)
@@ -228,9 +230,9 @@ static int fill(struct request *rq, struct many *m, struct err *e)
                         "the secrets to copy were not fetched");
     if (c->target)
         add_pruned(c);
-    if (m->count > WHOLE_CHANGES_MAX)
+    if (m->count > SCOPE_WRITE_MAX)
         return err_set(e, ERR_INVALID, "%zu keys in one copy; %d are allowed: name some",
-                       m->count, WHOLE_CHANGES_MAX);
+                       m->count, SCOPE_WRITE_MAX);
     return 0;
 }
 
@@ -243,10 +245,10 @@ int copy_post(struct request *rq, struct reply *re, struct err *e)
     c->many.action = "config.copy";
     c->many.fill = fill;
     if (read_body(rq, re, c, e) == 0 && find_source(rq, re, c, e) == 0)
-        rc = many_write(rq, re, &c->many, e);
+        rc = scope_write_run(rq, re, &c->many, e);
     if (rc == 0)
-        rc = many_reply(re, &c->many);
-    many_fini(&c->many);
+        rc = scope_write_reply(re, &c->many);
+    scope_write_fini(&c->many);
     rows_free(c->source);
     rows_free(c->target);
     free(c);

@@ -9,7 +9,7 @@
 #include "coordinator/http/config/config.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/item.h"
-#include "coordinator/http/request/reveal.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/store/config/config_search.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
@@ -92,9 +92,9 @@ int lookup_search(struct request *rq, struct reply *re, struct err *e)
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct config_found found = config_found_at(rows, i);
 
-        reveal_want(rq, found.service, found.environment, found.item.value);
+        secret_values_want(rq, found.service, found.environment, found.item.value);
     }
-    if (reveal_fetch(rq, re, e) < 0)
+    if (secret_values_fetch(rq, re, e) < 0)
         return -1;
     is_more = rows_count(rows) > limit;
     items = json_array();

@@ -7,11 +7,11 @@
 
 #include "coordinator/http/config/config.h"
 #include "coordinator/http/request/access.h"
-#include "coordinator/http/request/reveal.h"
 #include "coordinator/http/request/rowjson.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/http/request/transaction.h"
-#include "coordinator/service/conform.h"
 #include "coordinator/service/release.h"
+#include "coordinator/service/conform.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/inherit_grants.h"
 #include "coordinator/store/config/schemas.h"
@@ -156,7 +156,7 @@ static int check_secrets(struct request *rq, struct reply *re, const struct nami
     for (size_t i = 0; i < rows_count(above) && *is_granted_out; i++) {
         const char *service = rows_text(above, i, 0), *environment = rows_text(above, i, 1);
 
-        if (reveal_may(rq, service, environment))
+        if (secret_values_may(rq, service, environment))
             continue;
         *is_granted_out = false;
         if (inherit_has_parent(rq->pg, n->service, n->environment, parent->scope_id, &is_there, e) <
@@ -248,7 +248,7 @@ static int name_inside(struct request *rq, struct reply *re, struct naming *n, j
         return -1;
     if (n->scope.head > n->old_head &&
         conform_check_written(rq, re, &n->scope, n->scope.head, conform_point_fixed,
-                              (void *)"/parents", e) < 0)
+                                   (void *)"/parents", e) < 0)
         return -1;
     if (append_audit(rq, n, *shown, e) < 0 ||
         (n->scope.head > n->old_head && release_if_automatic(rq, &n->scope, rollout, e) < 0) ||

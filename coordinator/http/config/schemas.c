@@ -235,8 +235,8 @@ static int check_existing(struct request *rq, struct reply *re, struct writing *
 {
     if (!w->body)
         return 0;
-    if (conform_list_existing(rq, w->service, w->key, w->schema, EXISTING_MAX, &w->existing, e) <
-        0)
+    if (conform_list_existing(rq, w->service, w->key, w->schema, EXISTING_MAX, &w->existing,
+                                   e) < 0)
         return -1;
     if (!w->is_strict || json_array_size(w->existing) == 0)
         return 0;

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/http/config/whole_part.h"
-#include "coordinator/http/request/reveal.h"
+#include "coordinator/http/config/scope_write.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/service/conform.h"
 #include "coordinator/store/config/documents.h"
 #include "coordinator/store/config/inherit.h"
@@ -17,7 +17,7 @@
 #define NO_DIGEST "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 /* One that nobody wrote yet is empty; its environment must be there, as for a write. */
-static int find_scope(struct request *rq, struct many *m, struct err *e)
+static int find_scope(struct request *rq, struct scope_write *m, struct err *e)
 {
     struct environment environment;
 
@@ -55,7 +55,8 @@ static int change(struct document *d, const char *key, const struct config_outco
 
 /* Every key that is named is judged, also one that has this value already; and the document as it
  * would be. */
-static int judge_document(struct request *rq, struct reply *re, struct many *m, struct err *e)
+static int judge_document(struct request *rq, struct reply *re, struct scope_write *m,
+                          struct err *e)
 {
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
 
@@ -67,24 +68,24 @@ static int judge_document(struct request *rq, struct reply *re, struct many *m, 
         if (change(after, m->changes[i].key, &m->result.outcomes[i], e) < 0)
             return -1;
     }
-    return conform_check_document(rq, re, &m->scope, before, after, many_point, m, e);
+    return conform_check_document(rq, re, &m->scope, before, after, scope_write_point, m, e);
 }
 
-static int judge_secrets(struct request *rq, struct reply *re, struct many *m, struct err *e)
+static int judge_secrets(struct request *rq, struct reply *re, struct scope_write *m, struct err *e)
 {
     for (size_t i = 0; i < m->count; i++) {
         const struct config_outcome *o = &m->result.outcomes[i];
         struct document_item item = { .key = m->changes[i].key, .type = o->type,
                                       .text = o->plain };
 
-        if (o->plain && conform_check_secret(rq, re, &m->scope, &item, many_point, m, e) < 0)
+        if (o->plain && conform_check_secret(rq, re, &m->scope, &item, scope_write_point, m, e) < 0)
             return -1;
     }
     return 0;
 }
 
 /* One that inherits: keys of its own stay; the others would come from here. */
-static int judge_child(struct request *rq, struct reply *re, struct many *m,
+static int judge_child(struct request *rq, struct reply *re, struct scope_write *m,
                        const struct scope *child, struct err *e)
 {
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
@@ -99,10 +100,11 @@ static int judge_child(struct request *rq, struct reply *re, struct many *m,
         if (!rows_bool(own, i, 0) &&
             change(after, m->changes[i].key, &m->result.outcomes[i], e) < 0)
             return -1;
-    return conform_check_document(rq, re, child, before, after, many_point, m, e);
+    return conform_check_document(rq, re, child, before, after, scope_write_point, m, e);
 }
 
-static int judge_children(struct request *rq, struct reply *re, struct many *m, struct err *e)
+static int judge_children(struct request *rq, struct reply *re, struct scope_write *m,
+                          struct err *e)
 {
     SCOPED(rows_free) struct rows *below = NULL;
 
@@ -122,14 +124,14 @@ static int judge_children(struct request *rq, struct reply *re, struct many *m, 
     return 0;
 }
 
-static int validate_once(struct request *rq, struct reply *re, struct many *m, struct err *e)
+static int validate_once(struct request *rq, struct reply *re, struct scope_write *m, struct err *e)
 {
     if (find_scope(rq, m, e) < 0)
         return -1;
     m->write.changes = m->changes;
     m->write.count = m->count;
     if (config_look(rq->pg, &m->scope, &m->write, &m->result, e) < 0) {
-        many_note_problems(re, m, e);
+        scope_write_note_problems(re, m, e);
         return -1;
     }
     return judge_secrets(rq, re, m, e) < 0 || judge_document(rq, re, m, e) < 0 ||
@@ -140,16 +142,16 @@ static int validate_once(struct request *rq, struct reply *re, struct many *m, s
 
 /* Needs no right to write: nothing is, and nobody is kept waiting. What is released or written at
  * the same time may be seen or not, key by key: the write itself is judged again. */
-int whole_validate(struct request *rq, struct reply *re, struct err *e)
+int scope_write_validate(struct request *rq, struct reply *re, struct err *e)
 {
-    struct many m = { 0 };
+    struct scope_write m = { 0 };
     int rc = -1;
 
     if (REQUEST_ONLY_QUERY(rq, e) == 0 &&
         config_names_of(rq, &m.service, &m.environment, e) == 0 &&
-        many_read(rq, re, &m, e) == 0) {
+        scope_write_read(rq, re, &m, e) == 0) {
         m.write.actor = rq->owner.name;
-        m.write.sealing = reveal_sealing(rq);
+        m.write.sealing = secret_values_sealing(rq);
         do
             rc = validate_once(rq, re, &m, e);
         while (rc < 0 && config_fetch_secrets(rq, &m.result, e));
@@ -158,6 +160,6 @@ int whole_validate(struct request *rq, struct reply *re, struct err *e)
         rc = reply_json(re, 200, json_pack("{s:s,s:s,s:b,s:I}", "service_name", m.service,
                                            "environment", m.environment, "valid", 1, "keys",
                                            (json_int_t)m.count));
-    many_fini(&m);
+    scope_write_fini(&m);
     return rc;
 }

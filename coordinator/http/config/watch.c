@@ -8,7 +8,7 @@
 #include "coordinator/http/config/config.h"
 #include "coordinator/http/config/render.h"
 #include "coordinator/http/live/watches.h"
-#include "coordinator/http/request/reveal.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/store/pg.h"
 
 #define TIMEOUT_PRESET_S 30
@@ -21,15 +21,15 @@ static void add_secret(const struct request *rq, const struct scope *scope, stru
 {
     const char *plain = NULL;
     const struct err *why = NULL;
-    enum reveal_state state =
-        reveal_find(rq, scope->service, scope->environment, value, &plain, &why);
+    enum secret_values_state state =
+        secret_values_find(rq, scope->service, scope->environment, value, &plain, &why);
 
-    if (state == REVEAL_OPEN) {
+    if (state == SECRET_VALUES_OPEN) {
         buffer_add_text(out, ",\"value\":");
         render_value(type, plain, out);
-    } else if (state == REVEAL_AWAY && why->kind == ERR_GONE) {
+    } else if (state == SECRET_VALUES_AWAY && why->kind == ERR_GONE) {
         buffer_add_text(out, ",\"destroyed\":true");
-    } else if (state == REVEAL_AWAY) {
+    } else if (state == SECRET_VALUES_AWAY) {
         buffer_add_text(out, ",\"unavailable\":");
         canon_quote(out, why->text);
     }
@@ -64,8 +64,8 @@ static int add_everything(struct request *rq, struct reply *re, const struct sco
     if (config_snapshot(rq->pg, scope->scope_id, scope->released, &rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++)
-        reveal_want(rq, scope->service, scope->environment, config_item_at(rows, i).value);
-    if (reveal_fetch(rq, re, e) < 0)
+        secret_values_want(rq, scope->service, scope->environment, config_item_at(rows, i).value);
+    if (secret_values_fetch(rq, re, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct config_item item = config_item_at(rows, i);
@@ -86,9 +86,9 @@ static int add_changes(struct request *rq, struct reply *re, const struct scope 
     if (config_diff(rq->pg, scope->scope_id, since, scope->released, &rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++)
-        reveal_want(rq, scope->service, scope->environment,
-                    config_difference_at(rows, i).new_value);
-    if (reveal_fetch(rq, re, e) < 0)
+        secret_values_want(rq, scope->service, scope->environment,
+                           config_difference_at(rows, i).new_value);
+    if (secret_values_fetch(rq, re, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct config_difference d = config_difference_at(rows, i);

@@ -8,8 +8,8 @@
 #include "common/document/document.h"
 #include "common/invariant.h"
 #include "coordinator/http/request/reply.h"
-#include "coordinator/http/request/reveal.h"
 #include "coordinator/http/request/rowjson.h"
+#include "coordinator/http/request/secret_values.h"
 #include "coordinator/store/config/scopes.h"
 
 struct json_t *item_json(const struct request *rq, const struct scope *scope,
@@ -27,7 +27,7 @@ struct json_t *item_json(const struct request *rq, const struct scope *scope,
                              "description", rowjson_text(item->description), "source", source);
 
     MUST(object && rest);
-    reveal_add(object, "config_value", rq, scope->service, scope->environment, item->value);
+    secret_values_add(object, "config_value", rq, scope->service, scope->environment, item->value);
     json_object_update(object, rest);
     json_decref(rest);
     return object;

@@ -15,7 +15,7 @@ struct request;
 struct rows;
 struct scope;
 
-/* Secrets as far as reveal_fetch opened them; rq NULL: unseen. */
+/* Secrets as far as secret_values_fetch opened them; rq NULL: unseen. */
 struct json_t *item_json(const struct request *rq, const struct scope *scope,
                          const struct config_item *item);
 /* A row of config_diff: {"key","change","old","new",…}. */

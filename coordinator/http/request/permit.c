@@ -5,15 +5,15 @@
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/failure.h"
 #include "coordinator/http/request/limits.h"
-#include "coordinator/http/request/passes.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
+#include "coordinator/http/request/token_cache.h"
 
 bool permit_knows(struct request *rq)
 {
     const char *token = request_token(rq->authorization);
-    uint64_t moment = passes_moment(rq->passes);
-    struct pass *pass = token ? passes_find(rq->passes, token, true) : NULL;
+    uint64_t moment = token_cache_moment(rq->passes);
+    struct pass *pass = token ? token_cache_find(rq->passes, token, true) : NULL;
 
     if (!pass)
         return false;
@@ -26,12 +26,12 @@ bool permit_knows(struct request *rq)
 /* tokens_check, remembered for whoever reads next. */
 static int ask_database(struct request *rq, const char *token, struct err *e)
 {
-    uint64_t moment = passes_moment(rq->passes);
+    uint64_t moment = token_cache_moment(rq->passes);
 
     rq->access_moment = moment;
     if (tokens_check(rq->pg, token, &rq->owner, e) < 0)
         return -1;
-    passes_keep(rq->passes, token, &rq->owner, moment);
+    token_cache_keep(rq->passes, token, &rq->owner, moment);
     return 0;
 }
 
@@ -56,7 +56,7 @@ static int check_owner(struct request *rq, struct reply *re, struct err *e)
 
 bool permit_is_good(const struct request *rq)
 {
-    return rq->access_moment == passes_moment(rq->passes) &&
+    return rq->access_moment == token_cache_moment(rq->passes) &&
            clock_monotonic_ms() < rq->owner.until_ms;
 }
 

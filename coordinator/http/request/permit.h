@@ -1,7 +1,8 @@
 /* permit.h - may the token of a request do this? Known from memory, or asked of the database.
  *
- * What was found is noted in the request: its owner, that it is permitted, and the moment of access
- * (passes.h) at which that was so. A right is judged again when anything about access has changed.
+ * What was found is noted in the request: its owner, that it is permitted, and the moment of
+ * access (token_cache.h) at which that was so. A right is judged again when anything about
+ * access has changed.
  */
 #ifndef COORDINATOR_HTTP_REQUEST_PERMIT_H
 #define COORDINATOR_HTTP_REQUEST_PERMIT_H

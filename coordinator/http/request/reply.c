@@ -10,7 +10,7 @@
 #include "common/invariant.h"
 #include "common/scoped.h"
 #include "coordinator/http/live/streams.h"
-#include "coordinator/http/request/answer.h"
+#include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/limits.h"
 
 void reply_clear(struct reply *re)
@@ -24,7 +24,7 @@ void reply_clear(struct reply *re)
     re->is_waiting = false;
     re->is_secret = false;
     re->is_private = false;
-    answer_release(MOVE(re->lent));
+    cached_reply_release(MOVE(re->lent));
     buffer_clear(&re->body);
     json_decref(re->extra);
     re->extra = NULL;

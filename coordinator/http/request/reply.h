@@ -12,7 +12,7 @@
 #define REPLY_HEADERS_MAX 6
 #define REPLY_PROBLEMS_MAX 16
 
-struct answer;
+struct cached_reply;
 struct json_t;
 struct stream;
 
@@ -20,7 +20,7 @@ struct reply {
     int status;               /* 0: nothing yet */
     const char *content_type; /* static */
     struct buffer body;
-    struct answer *lent; /* instead of headers and body; the reply is one of its holders */
+    struct cached_reply *lent; /* instead of headers and body; the reply is one of its holders */
     uint64_t revision;   /* of a released key, or its absence: where it was read; 0 anything else */
     bool is_private;     /* depends on who asks: not for others who ask the same */
     unsigned header_count;

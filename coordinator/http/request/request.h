@@ -24,7 +24,7 @@
 struct census;
 struct counters;
 struct json_t;
-struct passes;
+struct token_cache;
 struct pg;
 struct streams;
 struct reads;
@@ -60,16 +60,16 @@ struct request {
     struct streams *streams;
     struct watches *watches;
     struct reads *reads;
-    struct passes *passes;
+    struct token_cache *passes;
     struct schema_cache *schemas;
-    struct sealing *sealing; /* secrets that were opened or sealed for it (reveal.h) */
+    struct sealing *sealing; /* secrets that were opened or sealed for it (secret_values.h) */
     struct tls *tls; /* NULL: plain HTTP */
     struct counters *counters;
     struct limits *limits;
     struct census *census;
     struct log_limit *repeated; /* for what would be logged again and again; NULL: nothing is */
     bool is_from_memory; /* its answer shows nothing but what memory held */
-    uint64_t access_moment; /* passes_moment, before the token was checked */
+    uint64_t access_moment; /* token_cache_moment, before the token was checked */
     bool is_permitted; /* the token was checked, and it may do this */
     bool is_counted;   /* against what its token may ask for */
     /* A handler that has to wait (reply_wait) finds here what it left the time before. */

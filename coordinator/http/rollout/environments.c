@@ -8,7 +8,7 @@
 #include "common/name.h"
 #include "coordinator/http/request/fields.h"
 #include "coordinator/http/request/transaction.h"
-#include "coordinator/http/rollout/policies.h"
+#include "coordinator/http/rollout/strategies.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/environments.h"
 #include "coordinator/store/rollout/retention.h"

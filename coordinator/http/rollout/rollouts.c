@@ -10,10 +10,10 @@
 #include "coordinator/http/live/events.h"
 #include "coordinator/http/live/streams.h"
 #include "coordinator/http/request/access.h"
-#include "coordinator/http/request/passes.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
 #include "coordinator/http/request/rowjson.h"
+#include "coordinator/http/request/token_cache.h"
 #include "coordinator/http/rollout/rollout_json.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
@@ -220,7 +220,7 @@ static int open_stream(struct request *rq, struct reply *re, int64_t rollout_id,
     re->stream = stream_open(rq->streams, rollout_id, after, is_behind,
                              request_token(rq->authorization), &rq->owner);
     /* What changed before the stream was there has not been asked of it. */
-    if (passes_moment(rq->passes) != rq->access_moment)
+    if (token_cache_moment(rq->passes) != rq->access_moment)
         streams_access_changed(rq->streams);
     re->status = 200;
     re->content_type = "text/event-stream";

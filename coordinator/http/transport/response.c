@@ -8,7 +8,7 @@
 #include "common/invariant.h"
 #include "common/scoped.h"
 #include "coordinator/http/live/streams.h"
-#include "coordinator/http/request/answer.h"
+#include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/reply.h"
 
 #define LINE 64 /* bytes of memory that are fetched together */
@@ -24,10 +24,10 @@ static void add_common_headers(struct MHD_Response *response, const char *conten
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
 }
 
-static struct MHD_Response *make(struct answer *a)
+static struct MHD_Response *make(struct cached_reply *a)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer_with_free_callback_cls(
-        a->size, (void *)(uintptr_t)a->body, answer_text_release, answer_text_take(a));
+        a->size, (void *)(uintptr_t)a->body, cached_reply_text_release, cached_reply_text_take(a));
 
     MUST(response);
     add_common_headers(response, a->content_type, false);
@@ -41,7 +41,7 @@ static void destroy(void *form)
     MHD_destroy_response(form);
 }
 
-struct MHD_Response *response_of_answer(struct answer *a)
+struct MHD_Response *response_of_answer(struct cached_reply *a)
 {
     void *form = atomic_load_explicit(&a->form, memory_order_acquire), *mine;
 
@@ -57,7 +57,7 @@ struct MHD_Response *response_of_answer(struct answer *a)
 
 /* The library's response, its headers and their texts are small blocks, made one after the other:
  * they lie behind it, or something else does and nothing is lost. */
-void response_expect(const struct answer *a)
+void response_expect(const struct cached_reply *a)
 {
     const char *form = atomic_load_explicit(&a->form, memory_order_relaxed);
     size_t lines = a->size < BODY_LINES * LINE ? a->size / LINE + 1 : BODY_LINES;

@@ -4,11 +4,10 @@
  * wins. Inherited keys are written into the child as versions that name their origin, in the
  * transaction that changes the parent, so everything that reads revisions needs no second look.
  * That transaction releases the scope that was written, and no child: in an environment that
- * releases by itself a child's new revision is due (due.h), and the next look of any coordinator,
- * a second later at most, releases it. What is due stands in the rows, so a crash between the two
- * delays it and loses nothing.
- * Functions that write run inside the caller's transaction, under the locks of
- * scopes_lock_to_write.
+ * releases by itself a child's new revision is due (auto_release.h), and the next look of any
+ * coordinator, a second later at most, releases it. What is due stands in the rows, so a crash
+ * between the two delays it and loses nothing. Functions that write run inside the caller's
+ * transaction, under the locks of scopes_lock_to_write.
  */
 #ifndef COORDINATOR_STORE_CONFIG_INHERIT_H
 #define COORDINATOR_STORE_CONFIG_INHERIT_H

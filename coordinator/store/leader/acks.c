@@ -397,7 +397,7 @@ static int write_run(struct pg *pg, const struct counted *first, const struct co
 
 /* ---------------------------------------------------------------- the summary */
 
-struct tally {
+struct scope_stats {
     int64_t rollout_id;
     char public_id[32];
     size_t counts[ACK_COUNT];
@@ -405,12 +405,12 @@ struct tally {
 
 struct tallies {
     size_t count;
-    struct tally *items; /* room for one per number */
+    struct scope_stats *items; /* room for one per number */
 };
 
 static void tally_add(struct tallies *t, const struct counted *c, size_t changed)
 {
-    struct tally *at = t->items;
+    struct scope_stats *at = t->items;
 
     while (at < t->items + t->count && at->rollout_id != c->known->rollout_id)
         at++;

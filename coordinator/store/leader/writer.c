@@ -13,8 +13,8 @@
 #include "common/pulse.h"
 #include "coordinator/store/leader/acks.h"
 #include "coordinator/store/leader/fence.h"
-#include "coordinator/store/leader/joins.h"
 #include "coordinator/store/leader/lease.h"
+#include "coordinator/store/leader/memberships.h"
 #include "coordinator/store/leader/save.h"
 #include "coordinator/store/leader/writer_queue.h"
 #include "coordinator/store/mailbox.h"
@@ -157,7 +157,7 @@ static int write_gathered(struct writer *w, struct writing *x, struct err *e)
 {
     const struct gathering *g = x->g;
     struct acks_summary acks = { 0 };
-    struct joins_summary joined = { 0 };
+    struct memberships_summary joined = { 0 };
     SCOPED_TRAIL struct trail trail = { 0 };
     bool was_done;
     int status = 0;
@@ -166,14 +166,14 @@ static int write_gathered(struct writer *w, struct writing *x, struct err *e)
         return -1;
     if (was_done)
         return x->is_at_commit ? 0 : refuse_log(e);
-    if ((g->join_count && joins_write(w->pg, g->joins, g->join_count, &joined, e)) ||
-        (g->seen_count && joins_seen(w->pg, g->seen, g->seen_count, e)) ||
-        (g->answer_count && joins_answer(w->pg, g->answers, g->answer_count, e)) ||
+    if ((g->join_count && memberships_write(w->pg, g->joins, g->join_count, &joined, e)) ||
+        (g->seen_count && memberships_seen(w->pg, g->seen, g->seen_count, e)) ||
+        (g->answer_count && memberships_answer(w->pg, g->answers, g->answer_count, e)) ||
         (g->batch_count && acks_write(w->pg, g->batches, g->batch_count, &acks, e)) ||
         clones_write(w->pg, g->clones, g->clone_count, e) ||
         condition_write(w->pg, g->conditions, g->condition_count, &trail, e) ||
         trail_write(w->pg, &trail, e) ||
-        joins_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
+        memberships_audit(w->pg, &joined, g->answers, g->answer_count, e) ||
         acks_audit(w->pg, &acks, e)) {
         pg_rollback(w->pg);
         status = -1;
@@ -539,7 +539,7 @@ void writer_answer(struct writer *w, int64_t command_id, bool is_done, const cha
 
     MUST(text);
     writer_queue_answer(w->queue,
-                        (struct answer){ .command_id = command_id, .is_done = is_done,
+                        (struct cached_reply){ .command_id = command_id, .is_done = is_done,
                                          .text = text });
 }
 

@@ -31,7 +31,7 @@ struct item {
     struct end_request *end;
     struct ack_batch *acks;
     struct join_request *join;
-    struct answer answer;
+    struct cached_reply answer;
     struct condition_note condition;
     struct clone_note clone;
     int64_t *seen;
@@ -230,7 +230,7 @@ void writer_queue_join(struct writer_queue *q, struct join_request *request)
     append(q, (struct item){ .kind = ITEM_JOIN, .join = request });
 }
 
-void writer_queue_answer(struct writer_queue *q, struct answer answer)
+void writer_queue_answer(struct writer_queue *q, struct cached_reply answer)
 {
     append(q, (struct item){ .kind = ITEM_ANSWER, .answer = answer });
 }

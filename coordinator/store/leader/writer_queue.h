@@ -9,7 +9,7 @@
 #include "coordinator/store/leader/clones.h"
 #include "coordinator/store/leader/condition.h"
 #include "coordinator/store/leader/fence.h"
-#include "coordinator/store/leader/joins.h"
+#include "coordinator/store/leader/memberships.h"
 #include "coordinator/store/leader/writer.h"
 
 /* One transaction: a save, an end, or what was gathered. Owns everything; gathering_fini. */
@@ -22,7 +22,7 @@ struct gathering {
     struct ack_batch **batches;
     struct join_request **joins;
     int64_t *seen;
-    struct answer *answers;
+    struct cached_reply *answers;
     struct condition_note *conditions;
     struct clone_note *clones;
     size_t split_count; /* of these, in the order of gathering_split, are moved out */
@@ -64,7 +64,7 @@ void writer_queue_save(struct writer_queue *q, struct save_request *request);
 void writer_queue_end(struct writer_queue *q, struct end_request *request);
 void writer_queue_acks(struct writer_queue *q, struct ack_batch *batch);
 void writer_queue_join(struct writer_queue *q, struct join_request *request);
-void writer_queue_answer(struct writer_queue *q, struct answer answer);
+void writer_queue_answer(struct writer_queue *q, struct cached_reply answer);
 void writer_queue_condition(struct writer_queue *q, struct condition_note note);
 void writer_queue_clone(struct writer_queue *q, struct clone_note note);
 void writer_queue_seen(struct writer_queue *q, int64_t *server_ids, size_t count);

@@ -1,0 +1,14 @@
+/* intake.h - what the coordinator says becomes participant events, or is answered at once. */
+#ifndef AGENT_INTAKE_H
+#define AGENT_INTAKE_H
+
+#include "agent/tasks/agent.h"
+
+/* One event for the participant, with its effects carried out before this returns. */
+typedef void intake_event_fn(struct agent *a, const struct participant_event *ev);
+
+/* The message is lent. What is malformed, of another cluster or of an older leader is logged or
+ * answered STALE, and goes no further. */
+void intake_message(struct agent *a, const struct dealer_message *message, intake_event_fn *happen);
+
+#endif
