@@ -30,21 +30,22 @@ static bool is_recent(const struct recent *r, uint64_t id)
 
 static void add_dossier(struct leading *l, struct open_rollout *d)
 {
-    if (l->dossier_count == l->dossier_max) {
-        l->dossier_max = l->dossier_max ? 2 * l->dossier_max : 64;
-        l->dossiers = reallocarray(l->dossiers, l->dossier_max, sizeof(*l->dossiers));
-        MUST(l->dossiers);
+    if (l->open_count == l->open_max) {
+        l->open_max = l->open_max ? 2 * l->open_max : 64;
+        l->open_rollouts =
+            reallocarray(l->open_rollouts, l->open_max, sizeof(*l->open_rollouts));
+        MUST(l->open_rollouts);
     }
-    l->dossiers[l->dossier_count++] = d;
+    l->open_rollouts[l->open_count++] = d;
 }
 
 static void remove_dossier(struct leading *l, uint64_t rollout)
 {
-    for (uint32_t i = 0; i < l->dossier_count; i++) {
-        if (l->dossiers[i]->rollout != rollout)
+    for (uint32_t i = 0; i < l->open_count; i++) {
+        if (l->open_rollouts[i]->rollout != rollout)
             continue;
-        open_rollout_free(l->dossiers[i]);
-        l->dossiers[i] = l->dossiers[--l->dossier_count];
+        open_rollout_free(l->open_rollouts[i]);
+        l->open_rollouts[i] = l->open_rollouts[--l->open_count];
         return;
     }
 }
@@ -78,7 +79,7 @@ static void open_new(struct leading *l, const struct rollout_row *row)
     const struct open_rollout *d;
     const char *fault = row->fault[0] ? row->fault : NULL;
 
-    if (leading_dossier(l, (uint64_t)row->rollout_id) ||
+    if (leading_open_rollout(l, (uint64_t)row->rollout_id) ||
         edges_is_left_out(l->edges, row->rollout_id) ||
         is_recent(&l->ended, (uint64_t)row->rollout_id))
         return;
@@ -100,8 +101,8 @@ static void start_waiting(struct leading *l)
 {
     struct parcel missing[2 * ROLLOUT_SCOPES_MAX];
 
-    for (uint32_t i = 0; i < l->dossier_count; i++) {
-        struct open_rollout *d = l->dossiers[i];
+    for (uint32_t i = 0; i < l->open_count; i++) {
+        struct open_rollout *d = l->open_rollouts[i];
         struct leader_event ev = { .type = LEADER_ROLLOUT_STARTED, .load = &d->load };
 
         if (d->is_in_core || open_rollout_missing(d, l->edges->contents, missing) ||
@@ -155,7 +156,7 @@ static void refuse_command(struct leading *l, const struct pending_command *c, c
 /* true: it is dealt with. */
 static bool offer_command(struct leading *l, const struct pending_command *c)
 {
-    const struct open_rollout *d = leading_dossier(l, c->rollout);
+    const struct open_rollout *d = leading_open_rollout(l, c->rollout);
     struct leader_event ev = { .type = LEADER_COMMANDED,
                                .rollout = c->rollout,
                                .command = c->command,
@@ -208,11 +209,11 @@ void leading_end(struct leading *l)
 {
     if (!l)
         return;
-    while (l->dossier_count)
-        remove_dossier(l, l->dossiers[0]->rollout);
+    while (l->open_count)
+        remove_dossier(l, l->open_rollouts[0]->rollout);
     decision_frames_free(l->orders);
     receipts_free(l->receipts);
-    free(l->dossiers);
+    free(l->open_rollouts);
     free(l->commands);
     free(l->to_choose);
     free(l->effects.items);
@@ -238,7 +239,7 @@ static void note_saved(struct leading *l, struct open_rollout *d, const struct w
 
 void leading_saved(struct leading *l, const struct writer_result *r)
 {
-    struct open_rollout *d = leading_dossier(l, r->save.rollout);
+    struct open_rollout *d = leading_open_rollout(l, r->save.rollout);
     struct leader_event ev = { .type = LEADER_SAVED,
                                .rollout = r->save.rollout,
                                .save_kind = r->save.kind,

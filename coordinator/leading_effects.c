@@ -9,11 +9,11 @@
 #include "common/log.h"
 #include "coordinator/policy/selection.h"
 
-struct open_rollout *leading_dossier(struct leading *l, uint64_t rollout)
+struct open_rollout *leading_open_rollout(struct leading *l, uint64_t rollout)
 {
-    for (uint32_t i = 0; i < l->dossier_count; i++)
-        if (l->dossiers[i]->rollout == rollout)
-            return l->dossiers[i];
+    for (uint32_t i = 0; i < l->open_count; i++)
+        if (l->open_rollouts[i]->rollout == rollout)
+            return l->open_rollouts[i];
     return NULL;
 }
 
@@ -64,7 +64,7 @@ static void perform_save(struct leading *l, const struct save *save)
 
 static void send_prepare(struct leading *l, const struct send *send)
 {
-    struct open_rollout *d = leading_dossier(l, send->rollout);
+    struct open_rollout *d = leading_open_rollout(l, send->rollout);
 
     MUST(d && d->attempt == send->number);
     for (uint32_t i = bitset_next(send->to, 0); i != BITSET_END; i = bitset_next(send->to, i + 1)) {
@@ -94,7 +94,7 @@ static void send_decision(struct leading *l, const struct send *send)
 
 static void send_abort(struct leading *l, const struct send *send)
 {
-    struct open_rollout *d = leading_dossier(l, send->rollout);
+    struct open_rollout *d = leading_open_rollout(l, send->rollout);
     struct wire_abort abort = { .attempt = send->number };
     uint8_t body[256];
     struct router_frame *frame;
@@ -131,7 +131,7 @@ static void perform_send(struct leading *l, const struct send *send)
 
 static void perform_report(struct leading *l, const struct report *report)
 {
-    struct open_rollout *d = leading_dossier(l, report->rollout);
+    struct open_rollout *d = leading_open_rollout(l, report->rollout);
 
     log_info("transition", "rollout", d ? d->public_id : "", "from", report->from, "on", report->on,
              "to", report->to, "because", report->because);
@@ -167,7 +167,7 @@ static void choose(struct leading *l, uint64_t rollout, struct bitset *out)
 {
     const struct rollout *r = leader_rollout(l->leader, rollout);
     const struct fleet *fleet = leader_fleet(l->leader);
-    const struct open_rollout *d = leading_dossier(l, rollout);
+    const struct open_rollout *d = leading_open_rollout(l, rollout);
     uint32_t count = 0, most = bitset_count(&r->scope_members);
     struct selection_server *servers = calloc(most + 1, sizeof(*servers));
     struct candidate *candidates = calloc(most + 1, sizeof(*candidates));

@@ -249,7 +249,7 @@ static int by_dseq(const void *a, const void *b)
 /* An eventual attempt's PREPARE carries its decision. */
 static void restore_eventual(struct leading *l, const struct decision_row *row)
 {
-    struct open_rollout *d = leading_dossier(l, (uint64_t)row->rollout_id);
+    struct open_rollout *d = leading_open_rollout(l, (uint64_t)row->rollout_id);
 
     if (d && d->spec.core.is_eventual && row->attempt_number == d->attempt && row->attempt_number)
         open_rollout_set_attempt(d, d->attempt, d->stage, row->body, row->body_size);

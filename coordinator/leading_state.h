@@ -27,8 +27,8 @@ struct leading {
     struct leader *leader;
     struct leader_limits limits;
     struct effects effects;
-    struct open_rollout **dossiers;
-    uint32_t dossier_count, dossier_max;
+    struct open_rollout **open_rollouts;
+    uint32_t open_count, open_max;
     struct decision_frames *orders;
     struct receipts *receipts;
     struct pending_command *commands;
@@ -49,7 +49,7 @@ void leading_force_end(struct leading *l, const struct rollout_row *row, int64_t
 /* The sentence of a save that turns a rollout round, or ends it, with its servers and its figures;
  * malloc'ed. NULL: the core's own sentence says all. */
 char *leading_cause(struct leading *l, const struct save *save);
-struct open_rollout *leading_dossier(struct leading *l, uint64_t rollout);
+struct open_rollout *leading_open_rollout(struct leading *l, uint64_t rollout);
 uint64_t leading_chance(struct leading *l);
 /* One event and everything that follows from it at once. Time and chance are filled in. */
 enum command_verdict leading_step(struct leading *l, struct leader_event *ev);
