@@ -252,7 +252,7 @@ analyze: ## cppcheck over everything
 placed = sed 's|@PREFIX@|$(PREFIX)|g; s|/usr/local/share/lockstep|$(PREFIX)/share/lockstep|g'
 MANUALS = $(wildcard coordinator/*.[158] coordinator/cli/*.[158] agent/*.[158] agent/client/*.3)
 # The pages keep their folders, and so their links.
-PAGES = README.md coordinator/STRATEGY.md coordinator/SECRETS.md common/PROTOCOL.md common/SECURITY.md \
+PAGES = README.md coordinator/STRATEGY.md coordinator/SECRETS.md common/PROTOCOL.md common/ARCHITECTURE.md common/SECURITY.md \
         $(filter-out agent/client/%,$(wildcard agent/*.md)) agent/client/README.md
 UNITS = $(wildcard coordinator/*.service agent/*.service)
 FUNCTIONS = $$(grep -oE '\blockstep_[a-z_]+\(' agent/client/lockstep.h | tr -d '(' | sort -u)
