@@ -28,7 +28,7 @@ static bool is_recent(const struct recent *r, uint64_t id)
 
 /* ---------------------------------------------------------------- rollouts come and go */
 
-static void add_dossier(struct leading *l, struct open_rollout *d)
+static void add_open_rollout(struct leading *l, struct open_rollout *d)
 {
     if (l->open_count == l->open_max) {
         l->open_max = l->open_max ? 2 * l->open_max : 64;
@@ -39,7 +39,7 @@ static void add_dossier(struct leading *l, struct open_rollout *d)
     l->open_rollouts[l->open_count++] = d;
 }
 
-static void remove_dossier(struct leading *l, uint64_t rollout)
+static void remove_open_rollout(struct leading *l, uint64_t rollout)
 {
     for (uint32_t i = 0; i < l->open_count; i++) {
         if (l->open_rollouts[i]->rollout != rollout)
@@ -59,7 +59,7 @@ static void want_documents(struct leading *l, const struct open_rollout *d)
         loader_want_document(l->edges->loader, &missing[i], WISHES_OWN);
 }
 
-struct open_rollout *leading_open_dossier(struct leading *l, const struct rollout_row *row,
+struct open_rollout *leading_open(struct leading *l, const struct rollout_row *row,
                                           struct err *e)
 {
     struct open_rollout *d = open_rollout_new(row, l->edges->roster, e);
@@ -68,7 +68,7 @@ struct open_rollout *leading_open_dossier(struct leading *l, const struct rollou
         return NULL;
     open_rollout_entitle(d, l->edges->roster);
     want_documents(l, d);
-    add_dossier(l, d);
+    add_open_rollout(l, d);
     return d;
 }
 
@@ -83,7 +83,7 @@ static void open_new(struct leading *l, const struct rollout_row *row)
         edges_is_left_out(l->edges, row->rollout_id) ||
         is_recent(&l->ended, (uint64_t)row->rollout_id))
         return;
-    d = fault ? NULL : leading_open_dossier(l, row, &e);
+    d = fault ? NULL : leading_open(l, row, &e);
     if (d && !leader_fault(&d->load))
         return;
     if (!d && !fault && e.kind == ERR_UNAVAILABLE) {
@@ -92,7 +92,7 @@ static void open_new(struct leading *l, const struct rollout_row *row)
     }
     remember(&l->ended, (uint64_t)row->rollout_id);
     leading_force_end(l, row, 0, fault ? fault : d ? leader_fault(&d->load) : e.text);
-    remove_dossier(l, (uint64_t)row->rollout_id);
+    remove_open_rollout(l, (uint64_t)row->rollout_id);
 }
 
 /* New rollouts enter the core when their documents are at hand, so that the first PREPARE can
@@ -210,7 +210,7 @@ void leading_end(struct leading *l)
     if (!l)
         return;
     while (l->open_count)
-        remove_dossier(l, l->open_rollouts[0]->rollout);
+        remove_open_rollout(l, l->open_rollouts[0]->rollout);
     decision_frames_free(l->orders);
     receipts_free(l->receipts);
     free(l->open_rollouts);
@@ -253,7 +253,7 @@ void leading_saved(struct leading *l, const struct writer_result *r)
     leading_step(l, &ev);
     if (r->save.kind == SAVE_END) {
         remember(&l->ended, r->save.rollout);
-        remove_dossier(l, r->save.rollout);
+        remove_open_rollout(l, r->save.rollout);
         start_waiting(l);
     }
     offer_commands(l);

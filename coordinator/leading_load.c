@@ -69,7 +69,7 @@ static int load_rollout(struct leading *l, const struct snapshot *s, const struc
                         bool *is_ending_out, struct err *e)
 {
     int64_t command = end_command(s, row->rollout_id);
-    struct open_rollout *d = row->fault[0] ? NULL : leading_open_dossier(l, row, e);
+    struct open_rollout *d = row->fault[0] ? NULL : leading_open(l, row, e);
     const char *fault = row->fault[0] ? row->fault : d ? leader_fault(&d->load) : NULL;
 
     if (d && !fault) {

@@ -41,7 +41,7 @@ struct leading {
 };
 
 /* A rollout as its row says. NULL: it is here already, is over, or cannot be read (`e`). */
-struct open_rollout *leading_open_dossier(struct leading *l, const struct rollout_row *row,
+struct open_rollout *leading_open(struct leading *l, const struct rollout_row *row,
                                           struct err *e);
 /* It ends as it stands, in the name of this leadership. */
 void leading_force_end(struct leading *l, const struct rollout_row *row, int64_t command,
