@@ -24,6 +24,7 @@
 #include "coordinator/leading.h"
 #include "coordinator/link/curve_keys.h"
 #include "coordinator/link/secret_requests.h"
+#include "coordinator/store/actions.h"
 #include "coordinator/store/listener.h"
 
 #define TICK_MS 50
@@ -34,10 +35,6 @@
 #define CONTENTS_MAX ((size_t)512 << 20)
 #define CONTENTS_EACH_MAX ((size_t)4 << 20) /* read for one server; see document_cache.h */
 
-/* What commits said, written by the listener's thread: which looks are wanted. */
-#define WANT_WORK 1u
-#define WANT_ROSTER 2u
-#define WANT_DESTROYED 4u
 
 struct loop {
     struct coordinator_settings settings;
@@ -315,17 +312,17 @@ static void want(struct loop *l, int64_t now_ms)
 {
     unsigned wanted = atomic_exchange(&l->wanted, 0);
 
-    if ((wanted & WANT_WORK) || now_ms >= l->work_ms) {
+    if ((wanted & ACTION_WAKES_WORK) || now_ms >= l->work_ms) {
         l->work_ms = now_ms + WORK_MS;
         if (l->leading)
             loader_want(l->edges.loader, LOAD_WORK);
     }
-    if ((wanted & WANT_ROSTER) || now_ms >= l->roster_ms) {
+    if ((wanted & ACTION_WAKES_ROSTER) || now_ms >= l->roster_ms) {
         l->roster_ms = now_ms + ROSTER_MS;
         loader_want(l->edges.loader, LOAD_ROSTER);
-        wanted |= WANT_DESTROYED;
+        wanted |= ACTION_WAKES_DESTROYED;
     }
-    if ((wanted & WANT_DESTROYED) && l->leading)
+    if ((wanted & ACTION_WAKES_DESTROYED) && l->leading)
         secret_reader_look(l->edges.secret_reader);
 }
 
@@ -426,16 +423,10 @@ static void on_commit(void *ctx, uint64_t audit_number, const char *action)
 {
     struct loop *l = ctx;
     uint64_t one = 1;
-    unsigned wanted = 0;
+    unsigned wanted = action_wakes(action) &
+                      (ACTION_WAKES_WORK | ACTION_WAKES_ROSTER | ACTION_WAKES_DESTROYED);
 
     (void)audit_number;
-    if (strncmp(action, "server.", 7) == 0)
-        wanted |= WANT_ROSTER;
-    if (strcmp(action, "command") == 0 || strcmp(action, "rollout.create") == 0 ||
-        strcmp(action, "rollout.approve") == 0)
-        wanted |= WANT_WORK;
-    if (strstr(action, "destroy"))
-        wanted |= WANT_DESTROYED;
     if (!wanted)
         return;
     atomic_fetch_or(&l->wanted, wanted);

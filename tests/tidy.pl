@@ -244,6 +244,15 @@ rule "every thread of the coordinator has a pulse, so that the watchdog asks it 
     return $threads <= $pulses ? () : $f;
 }, @served);
 
+# The one list of the trail's actions: whoever listens is woken by it.
+my %listed = map { $_ => 1 } $text{"coordinator/store/actions.h"} =~ /X\("([a-z_.]+)"/g;
+rule "actions of the audit trail are listed in coordinator/store/actions.h", each_of(sub {
+    my ($f, $text) = @_;
+    return map { "$f: $_" } grep { !$listed{$_} }
+        $text =~ /["\x27]((?:audit|command|config|environment|freeze|leader|retention|rollout|schema|server|strategy|subscription|token)
+            \.[a-z_]+)["\x27]/xg;
+}, grep { m{\.c$} && !m{/routes\.c$} } @served);
+
 # The one list of problem codes: clients act on them, the description of the API explains them.
 my %known = map { $_ => 1 } $text{"coordinator/http/request/codes.h"} =~ /X\(([a-z_]+)\)/g;
 rule "problem codes are listed in coordinator/http/request/codes.h", each_of(sub {

@@ -16,6 +16,7 @@
 #include "coordinator/courier/retry.h"
 #include "coordinator/courier/transfer.h"
 #include "coordinator/keyring/keyring.h"
+#include "coordinator/store/actions.h"
 #include "coordinator/store/pg.h"
 
 #define TRANSFERS_MAX 32
@@ -330,7 +331,7 @@ void courier_hear(void *ctx, uint64_t audit_number, const char *action)
     struct courier *c = ctx;
 
     (void)audit_number;
-    if (strncmp(action, "rollout.", 8) != 0 || strcmp(action, "rollout.acks") == 0)
+    if (!(action_wakes(action) & ACTION_WAKES_MESSAGES))
         return;
     atomic_store(&c->is_woken, true);
     curl_multi_wakeup(c->multi);
