@@ -163,8 +163,6 @@ MUTANTS = [
         ("coordinator/core/delivery.c", "    if (kind != DECISION_ROLLBACK)\n        bitset_copy", "        bitset_copy")]),
     ("declined one way back, obeys the one before", True, [
         ("agent/core/promise.c", ": pr->closed > dseq && pr->obeyed_kind != ORDER_ACTIVATE;", ": false;")]),
-    ("a failed candidate declines its way back", True, [
-        ("agent/core/promise.c", "!promise_is_moved(pr) && !failed_candidate(pr) &&", "!promise_is_moved(pr) && (true || failed_candidate(pr)) &&")]),
     ("a refusal that a retry overtook is none", True, [
         ("coordinator/core/leader_acks.c", "    note_no(r, a);\n    r->is_touched = true;\n", "    r->is_touched = true;\n")]),
     ("back in one scope is back everywhere", True, [
