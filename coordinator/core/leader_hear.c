@@ -39,16 +39,36 @@ static bool hear_check(struct leader *l, uint32_t server, const struct heard_sco
     return bitset_has(&scope->blamed, server) != was_blamed;
 }
 
-/* A server that lost its slot (re-imaged) is asked again; not so one that runs the candidate, by an
- * attempt that a retry replaced, and needs no slot. */
+/* By an attempt that a retry replaced, perhaps. */
+static bool runs_candidate(const struct rollout *r, uint32_t server, const struct heard_scope *h)
+{
+    return bitset_has(&r->applied, server) && is_of_rollout(r, server, h) && !h->is_failed;
+}
+
+/* A server that lost its slot (re-imaged) is asked again; not so one that runs the candidate: it
+ * needs no slot. */
 static bool is_unready(struct leader *l, const struct rollout *r, uint32_t server,
                        const struct heard_scope *h)
 {
     const struct duty *activate = delivery_find_attempt_in(&l->delivery, r->round.number,
                                                            r->scopes, r->scope_count);
-    bool is_done = bitset_has(&r->applied, server) && is_of_rollout(r, server, h) && !h->is_failed;
 
-    return h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq) && !is_done;
+    return h->slot != r->round.number && !(activate && h->obeyed >= activate->dseq) &&
+           !runs_candidate(r, server, h);
+}
+
+/* Digests of one session may overtake each other: one of before it applied unseats it until the
+ * next one. Whoever was imaged anew has another session. */
+static void hear_slot(struct leader *l, struct rollout *r, uint32_t server,
+                      const struct heard_scope *h)
+{
+    if (is_unready(l, r, server, h)) {
+        bitset_remove(&r->round.ready, server);
+    } else if (runs_candidate(r, server, h) && bitset_has(&r->round.cohort, server) &&
+               !bitset_has(&r->round.ready, server)) {
+        bitset_add(&r->round.ready, server);
+        r->is_touched = true;
+    }
 }
 
 void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_scope *h)
@@ -71,8 +91,7 @@ void leader_hear_scope(struct leader *l, uint32_t server, const struct heard_sco
         if (!is_about(r, h->scope) || !bitset_has(&r->opened, server))
             continue;
         r->is_touched |= is_news;
-        if (is_unready(l, r, server, h))
-            bitset_remove(&r->round.ready, server);
+        hear_slot(l, r, server, h);
     }
 }
 

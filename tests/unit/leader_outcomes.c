@@ -120,6 +120,26 @@ START_TEST(test_who_runs_the_candidate_needs_no_slot)
 }
 END_TEST
 
+/* A digest of before it applied comes late: the next one says again that it runs the candidate. */
+START_TEST(test_a_late_digest_unseats_nobody_for_good)
+{
+    load.strategy.on_failure = ON_FAILURE_PAUSE;
+    load.strategy.stages[0].bake_ms = 60000;
+    pair = true;
+    everybody_says_hello();
+    start();
+    acks(ACK_READY, 0x03, 1);
+    tick(31000);
+    ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
+    ack(ACK_APPLIED, 0, 2);
+    pong(0, 0, false, false);
+    ck_assert_uint_eq(leader_rollout(l, 1)->round.ready.words[0], 0);
+    ack(ACK_READY, 1, number());
+    pong(0, 2, false, false);
+    ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
+}
+END_TEST
+
 START_TEST(test_who_was_imaged_anew_is_asked_again)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -171,6 +191,7 @@ int main(void)
     tcase_add_test(t, test_a_late_refusal_of_an_earlier_stage_counts);
     tcase_add_test(t, test_broken_by_an_activate_is_no_answer_to_a_rollback);
     tcase_add_test(t, test_who_runs_the_candidate_needs_no_slot);
+    tcase_add_test(t, test_a_late_digest_unseats_nobody_for_good);
     tcase_add_test(t, test_who_was_imaged_anew_is_asked_again);
     tcase_add_test(t, test_nobody_gets_silent_in_a_pause);
     suite_add_tcase(s, t);
