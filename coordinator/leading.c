@@ -9,7 +9,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/leading_state.h"
+#include "coordinator/leading_internal.h"
 
 #define SWEEP_MS 10000
 

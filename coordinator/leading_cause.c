@@ -1,5 +1,5 @@
 /* leading_cause.c - says which servers, and which rule, turned a rollout round, or will again. */
-#include "coordinator/leading_state.h"
+#include "coordinator/leading_internal.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* leading_effects.c - what the core wants done: saves, sends, cohorts, log lines. */
-#include "coordinator/leading_state.h"
+#include "coordinator/leading_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/leading_state.h"
+#include "coordinator/leading_internal.h"
 
 static struct leader_limits limits_of(const struct coordinator_settings *s)
 {

@@ -151,7 +151,7 @@ sub only {
     my @others = grep { !m{^tests/(unit|db|fuzz)/} && !m{^(?:$owners)} } @sources;
     rule "only $owners may include <$library>", in_text(qr/^#include <($library)/, @others);
 }
-only 'libpq|postgres', 'coordinator/store/pg(_part\.h|\.c)$';
+only 'libpq|postgres', 'coordinator/store/pg(_internal\.h|\.c)$';
 only 'microhttpd', 'coordinator/http/|agent/local/';
 only 'curl/', 'coordinator/courier/|coordinator/keyring/vault_|coordinator/cli/|agent/tasks/apply.*\.c$';
 only 'lmdb', 'agent/cache/|tests/bench/client/';

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
-#include "agent/cache/cache_inside.h"
+#include "agent/cache/cache_internal.h"
 
 #define DECISION_KEY "decision"
 #define FULL_BYTES (1u << 20) /* an I/O error with less than this free is a full disk */

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent/cache/cache_inside.h"
+#include "agent/cache/cache_internal.h"
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
 

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/cache/cache_inside.h"
+#include "agent/cache/cache_internal.h"
 #include "agent/disk/disk.h"
 #include "common/invariant.h"
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "agent/cache/cache_inside.h"
+#include "agent/cache/cache_internal.h"
 #include "common/crypto/base64.h"
 #include "common/crypto/digest.h"
 #include "common/document/document.h"

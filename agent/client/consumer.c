@@ -3,7 +3,7 @@
  * Nothing here waits: a connection that cannot be made at once is none, and is tried again at the
  * next occasion. The agent wakes those who watch a scope when it starts.
  */
-#include "agent/client/client_inside.h"
+#include "agent/client/client_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* get.c - typed values out of the newest revision, or out of one that is held. */
-#include "agent/client/client_inside.h"
+#include "agent/client/client_internal.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  *
  * Places are never given back to the heap: a thread that ends leaves its own to the next one.
  */
-#include "agent/client/client_inside.h"
+#include "agent/client/client_internal.h"
 
 #include <linux/membarrier.h>
 #include <stdlib.h>

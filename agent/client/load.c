@@ -1,5 +1,5 @@
 /* load.c - opening a scope, following its control file, and replacing what gets read. */
-#include "agent/client/client_inside.h"
+#include "agent/client/client_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * The agent writes to the control file after each switch, and inotify tells of it. While there is
  * no control file to watch, a timer looks for one. Both lie behind one epoll descriptor.
  */
-#include "agent/client/client_inside.h"
+#include "agent/client/client_internal.h"
 
 #include <errno.h>
 #include <poll.h>

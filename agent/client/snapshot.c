@@ -1,5 +1,5 @@
 /* snapshot.c - one published document, mapped and checked; released with its last reference. */
-#include "agent/client/client_inside.h"
+#include "agent/client/client_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -27,7 +27,7 @@ struct local {
     struct local_settings settings; /* its texts are not kept, but for the socket's path */
     struct MHD_Daemon *on_unix, *on_loopback;
     char *path;
-    struct local_house house;
+    struct local_context house;
     pthread_mutex_t status_lock;
     struct status *status;
 };
@@ -397,7 +397,7 @@ int local_start(const struct agent_settings *settings, struct local **out, struc
     MUST(l);
     *out = NULL;
     l->settings = settings->local;
-    l->house = (struct local_house){ .settings = &l->settings, .own_uid = geteuid(),
+    l->house = (struct local_context){ .settings = &l->settings, .own_uid = geteuid(),
                                      .status = hold_status, .status_ctx = l };
     pthread_mutex_init(&l->status_lock, NULL);
     l->house.peers = peers_new((unsigned)settings->local.connections);

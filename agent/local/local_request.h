@@ -34,7 +34,7 @@ struct local_answer {
 };
 
 /* What handlers may use; the same for all requests. */
-struct local_house {
+struct local_context {
     struct local_scopes *scopes;
     struct peers *peers;
     struct desk *desk;
@@ -46,7 +46,7 @@ struct local_house {
 };
 
 struct local_request {
-    const struct local_house *house;
+    const struct local_context *house;
     struct MHD_Connection *connection;
     struct peer *peer;
     char *target; /* as it came */

@@ -101,7 +101,7 @@ int local_get_watch(struct local_request *rq, struct err *e)
 /* ---- the stream ---- */
 
 struct local_stream {
-    const struct local_house *house;
+    const struct local_context *house;
     struct local_scope *scope;
     struct waiter *waiter;
     struct edition *told; /* NULL: nothing, or a revision that is not kept */

@@ -1,5 +1,5 @@
 /* schema.c - compiles schemas, and applies them to values. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

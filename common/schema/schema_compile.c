@@ -1,6 +1,6 @@
 /* schema_compile.c - a schema's tree becomes nodes, and its keywords rules with prepared operands.
  */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

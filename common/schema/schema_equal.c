@@ -1,5 +1,5 @@
 /* schema_equal.c - when two JSON values are the same: numbers by value, objects in any order. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

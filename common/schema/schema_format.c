@@ -1,5 +1,5 @@
 /* schema_format.c - what date-time, email, uri and the other formats of draft-07 look like. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

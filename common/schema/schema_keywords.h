@@ -2,7 +2,7 @@
 #ifndef COMMON_SCHEMA_SCHEMA_KEYWORDS_H
 #define COMMON_SCHEMA_SCHEMA_KEYWORDS_H
 
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 /* schema_objects.c */
 schema_check_fn schema_check_required, schema_check_dependencies, schema_check_names,

@@ -1,5 +1,5 @@
 /* schema_meta.c - the schema of schemas: draft-07's meta-schema, as the specification gives it. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #define HERE "{\"$ref\":\"#\"}"
 #define COUNT "{\"$ref\":\"#/definitions/nonNegativeInteger\"}"

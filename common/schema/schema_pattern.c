@@ -1,5 +1,5 @@
 /* schema_pattern.c - ECMA 262 patterns on PCRE2, with every step of a match counted. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

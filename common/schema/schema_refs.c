@@ -1,5 +1,5 @@
 /* schema_refs.c - which schema a $ref means: names, documents, pointers, and no way in circles. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

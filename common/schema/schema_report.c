@@ -1,5 +1,5 @@
 /* schema_report.c - says what is wrong with a value, where, and what would be right. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* schema_value.c - what documents hold, as the JSON values that schemas speak of. */
-#include "common/schema/schema_inside.h"
+#include "common/schema/schema_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

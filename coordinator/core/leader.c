@@ -1,5 +1,5 @@
 /* leader.c - one step of the leader: what happened is handed to the machines it concerns. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 /* More rules in one go than any rollout can fire: a loop in the tables is a bug. */
 #define PUMP_MAX 64

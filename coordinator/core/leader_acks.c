@@ -1,5 +1,5 @@
 /* leader_acks.c - what a recorded acknowledgement changes in a leader. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 static void note_no(struct rollout *r, const struct ack *a)
 {

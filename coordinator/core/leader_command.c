@@ -1,5 +1,5 @@
 /* leader_command.c - what people and hooks ask for, and what is possible now. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 static const enum rollout_event action_events[ROLLOUT_ACTION_COUNT] = {
     [ROLLOUT_ACTION_PAUSE] = ROLLOUT_EV_PAUSE,       [ROLLOUT_ACTION_RESUME] = ROLLOUT_EV_RESUME,

@@ -1,5 +1,5 @@
 /* leader_hear.c - what digests tell a leader, and questions: slots, decisions obeyed, checks. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 static void note(struct bitset *set, uint32_t server, bool is_in)
 {

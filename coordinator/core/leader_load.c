@@ -1,5 +1,5 @@
 /* leader_load.c - building a leader: its memory, and what the database says at a takeover. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 static size_t aligned(size_t size)
 {

@@ -1,5 +1,5 @@
 /* leader_look.c - what others may ask a leader, without changing anything. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 const struct rollout *leader_rollout(const struct leader *l, uint64_t rollout)
 {

@@ -1,5 +1,5 @@
 /* leader_members.c - servers come to a scope, leave it, and lose the right to speak. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 /* It is told at once: a server that obeyed before, and says so with its next digest, would not be
  * told any more, and its new row would never learn what it runs. */

@@ -1,5 +1,5 @@
 /* leader_room.c - what has room in the leader's tables, and which rows contradict themselves. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 /* ---------------------------------------------------------------- duties that are claimed */
 

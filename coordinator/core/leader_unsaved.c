@@ -1,5 +1,5 @@
 /* leader_unsaved.c - acknowledgements on their way into the database, and when they are there. */
-#include "coordinator/core/leader_state.h"
+#include "coordinator/core/leader_internal.h"
 
 /* What is on its way is in the rows that a decision is judged by, and where the core knows nothing
  * of it yet the rows refuse the decision, which ends the leadership. Nobody waits for ever. */

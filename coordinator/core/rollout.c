@@ -468,7 +468,7 @@ static void nothing(struct rollout *r, const struct rollout_facts *f, struct eff
 #define S(name) ROLLOUT_##name
 #define E(name) ROLLOUT_EV_##name
 #define IF(guard) guard, #guard
-#define DO(deed) deed, #deed
+#define DO(action) action, #action
 
 /* First match wins; the sentence is what the operator reads in the timeline. */
 static const struct rule {

@@ -16,7 +16,7 @@
 #include "coordinator/http/request/peer.h"
 #include "coordinator/http/request/permit.h"
 #include "coordinator/http/request/token_cache.h"
-#include "coordinator/http/server_part.h"
+#include "coordinator/http/server_internal.h"
 #include "coordinator/http/transport/deadline.h"
 #include "coordinator/http/transport/headers.h"
 #include "coordinator/http/transport/refusals.h"

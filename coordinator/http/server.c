@@ -17,7 +17,7 @@
 #include "coordinator/http/live/watches.h"
 #include "coordinator/http/request/limits.h"
 #include "coordinator/http/request/token_cache.h"
-#include "coordinator/http/server_part.h"
+#include "coordinator/http/server_internal.h"
 #include "coordinator/http/transport/acceptor.h"
 #include "coordinator/http/transport/bind.h"
 #include "coordinator/http/transport/deadline.h"

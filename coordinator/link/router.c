@@ -10,7 +10,7 @@
 #include "common/invariant.h"
 #include "common/log_limit.h"
 #include "coordinator/link/connections.h"
-#include "coordinator/link/router_inside.h"
+#include "coordinator/link/router_internal.h"
 #include "coordinator/link/zap.h"
 
 #define LOOK_MS 50

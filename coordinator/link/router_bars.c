@@ -5,7 +5,7 @@
 #include "common/invariant.h"
 #include "common/table.h"
 #include "coordinator/link/connections.h"
-#include "coordinator/link/router_inside.h"
+#include "coordinator/link/router_internal.h"
 #include "coordinator/link/zap.h"
 
 struct router_bar {

@@ -6,7 +6,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "coordinator/link/connections.h"
-#include "coordinator/link/router_inside.h"
+#include "coordinator/link/router_internal.h"
 #include "coordinator/link/router_proof.h"
 #include "coordinator/link/zap.h"
 

@@ -15,7 +15,7 @@
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "common/pulse.h"
-#include "coordinator/store/pg_part.h"
+#include "coordinator/store/pg_internal.h"
 
 /* Longer than the session's statement_timeout: normally the server speaks first. */
 #define PATIENCE_MS 60000

@@ -5,7 +5,7 @@
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/pg_part.h"
+#include "coordinator/store/pg_internal.h"
 
 void rows_free(struct rows *rows)
 {

@@ -122,7 +122,7 @@ static bool failed_before(const struct member_row *m)
     return m->is_in && m->outcome & 1;
 }
 
-/* The rule of save_part.h: somebody applied it, or nobody of it was there and failed. */
+/* The rule of save_internal.h: somebody applied it, or nobody of it was there and failed. */
 static bool stage_passed(const struct rollout_row *r, unsigned stage, uint32_t failed_max)
 {
     unsigned applied = 0, failed = database_failures(r, stage), before = 0;

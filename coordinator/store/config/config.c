@@ -1,5 +1,5 @@
 /* config.c - statements that read keys, versions and revisions. */
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 
 #include "coordinator/store/sqltime.h"
 

@@ -1,5 +1,5 @@
 /* config_back.c - statements that write old content again: going back, drafts put back on top. */
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 
 #include "common/crypto/hash.h"
 #include "coordinator/store/config/documents.h"

@@ -2,7 +2,7 @@
 #include "coordinator/store/config/config_search.h"
 
 #include "common/buffer.h"
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 #include "coordinator/store/sqltime.h"
 
 /* The columns of config_item_at, of a version v of scope s. */

@@ -1,5 +1,5 @@
 /* config_secret.c - values that become secrets: compared with what is there, and sealed. */
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

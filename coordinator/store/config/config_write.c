@@ -6,7 +6,7 @@
 #include "common/buffer.h"
 #include "common/crypto/seal.h"
 #include "common/invariant.h"
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/inherit_grants.h"
 

@@ -8,7 +8,7 @@
 #include "common/buffer.h"
 #include "common/invariant.h"
 #include "coordinator/store/advisory.h"
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 #include "coordinator/store/config/inherit_grants.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/sqltime.h"

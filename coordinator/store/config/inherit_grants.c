@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "coordinator/policy/grants.h"
-#include "coordinator/store/config/config_part.h"
+#include "coordinator/store/config/config_internal.h"
 
 /* One row per parent and scope that its secrets may come from: itself, or one above it. */
 #define WAYS                                                                                       \

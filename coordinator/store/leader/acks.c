@@ -8,7 +8,7 @@
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/store/leader/acks_part.h"
+#include "coordinator/store/leader/acks_internal.h"
 
 /* ---------------------------------------------------------------- sorting */
 

@@ -3,7 +3,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
-#include "coordinator/store/leader/acks_part.h"
+#include "coordinator/store/leader/acks_internal.h"
 
 /* The records of all batches in one row, and columns of theirs. */
 struct lineup {

@@ -5,7 +5,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
-#include "coordinator/store/leader/acks_part.h"
+#include "coordinator/store/leader/acks_internal.h"
 
 static int compare_int64(const void *a, const void *b)
 {

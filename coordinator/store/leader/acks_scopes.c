@@ -4,7 +4,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
-#include "coordinator/store/leader/acks_part.h"
+#include "coordinator/store/leader/acks_internal.h"
 
 /* One row to be written. */
 struct entry {

@@ -9,7 +9,7 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "coordinator/store/config/documents.h"
-#include "coordinator/store/leader/load_part.h"
+#include "coordinator/store/leader/load_internal.h"
 
 void *load_array(size_t count, size_t size)
 {

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/store/leader/load_part.h"
+#include "coordinator/store/leader/load_internal.h"
 
 /* Of a scope's decisions those count that were drawn since the one that settled it (FINALIZE). */
 #define LIVE                                                                                       \

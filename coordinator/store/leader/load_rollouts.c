@@ -5,7 +5,7 @@
 
 #include "common/invariant.h"
 #include "common/log.h"
-#include "coordinator/store/leader/load_part.h"
+#include "coordinator/store/leader/load_internal.h"
 
 static int phase_of(const char *text, enum phase *out, struct err *e)
 {

@@ -7,8 +7,8 @@
 #include "common/buffer.h"
 #include "common/invariant.h"
 #include "coordinator/store/config/documents.h"
-#include "coordinator/store/leader/load_part.h"
-#include "coordinator/store/leader/save_part.h"
+#include "coordinator/store/leader/load_internal.h"
+#include "coordinator/store/leader/save_internal.h"
 
 int saving_expect(const struct saving *s, const struct rows *rows, const char *what, struct err *e)
 {

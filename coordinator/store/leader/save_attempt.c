@@ -1,8 +1,8 @@
 /* save_attempt.c - C1: open an attempt at a stage, its number drawn, its members frozen. */
 #include "common/buffer.h"
 #include "common/invariant.h"
-#include "coordinator/store/leader/load_part.h"
-#include "coordinator/store/leader/save_part.h"
+#include "coordinator/store/leader/load_internal.h"
+#include "coordinator/store/leader/save_internal.h"
 
 /* The first attempt at a stage needs the stage before to have met its rule, judged here and now
  * (S11). A further attempt follows the one before it. */

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/store/leader/load_part.h"
-#include "coordinator/store/leader/save_part.h"
+#include "coordinator/store/leader/load_internal.h"
+#include "coordinator/store/leader/save_internal.h"
 
 #define BODY_MAX 8192 /* ROLLOUT_SCOPES_MAX scopes of two names and a hash fit twice */
 

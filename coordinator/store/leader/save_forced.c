@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "common/invariant.h"
-#include "coordinator/store/leader/load_part.h"
-#include "coordinator/store/leader/save_part.h"
+#include "coordinator/store/leader/load_internal.h"
+#include "coordinator/store/leader/save_internal.h"
 
 /* What its rows say of a rollout, as far as they say anything. */
 struct standing {

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
-#include "coordinator/store/leader/save_part.h"
+#include "coordinator/store/leader/save_internal.h"
 #include "coordinator/store/rollout/servers.h"
 
 /* A stage is said to have passed only while that is so (S11), whatever was recorded since the core

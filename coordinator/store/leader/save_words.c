@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/store/leader/save_part.h"
+#include "coordinator/store/leader/save_internal.h"
 
 #define NAMED 3       /* servers whose words stand in the sentence; all stand with their servers */
 #define WORDS_MAX 200 /* characters of each */

@@ -1,6 +1,6 @@
-/* acks_part.h - what the files of acks.h share: numbers looked up, and acknowledgements that count. */
-#ifndef COORDINATOR_STORE_LEADER_ACKS_PART_H
-#define COORDINATOR_STORE_LEADER_ACKS_PART_H
+/* acks_internal.h - what the files of acks.h share: numbers looked up, and acknowledgements that count. */
+#ifndef COORDINATOR_STORE_LEADER_ACKS_INTERNAL_H
+#define COORDINATOR_STORE_LEADER_ACKS_INTERNAL_H
 
 #include "coordinator/store/leader/acks.h"
 #include "coordinator/store/pg.h"

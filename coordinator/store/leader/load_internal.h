@@ -1,6 +1,6 @@
-/* load_part.h - the parts of a snapshot that have a file of their own; for load.c and the writer. */
-#ifndef COORDINATOR_STORE_LEADER_LOAD_PART_H
-#define COORDINATOR_STORE_LEADER_LOAD_PART_H
+/* load_internal.h - the parts of a snapshot that have a file of their own; for load.c and the writer. */
+#ifndef COORDINATOR_STORE_LEADER_LOAD_INTERNAL_H
+#define COORDINATOR_STORE_LEADER_LOAD_INTERNAL_H
 
 #include "coordinator/store/leader/load.h"
 #include "coordinator/store/pg.h"

@@ -1,6 +1,6 @@
-/* leading_state.h - the inside of struct leading, shared by leading*.c and nobody else. */
-#ifndef COORDINATOR_LEADING_STATE_H
-#define COORDINATOR_LEADING_STATE_H
+/* leading_internal.h - the inside of struct leading, shared by leading*.c and nobody else. */
+#ifndef COORDINATOR_LEADING_INTERNAL_H
+#define COORDINATOR_LEADING_INTERNAL_H
 
 #include "coordinator/leading.h"
 #include "coordinator/link/decision_frames.h"

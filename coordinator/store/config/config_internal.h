@@ -1,6 +1,6 @@
-/* config_part.h - what the files that append versions and revisions share. */
-#ifndef COORDINATOR_STORE_CONFIG_CONFIG_PART_H
-#define COORDINATOR_STORE_CONFIG_CONFIG_PART_H
+/* config_internal.h - what the files that append versions and revisions share. */
+#ifndef COORDINATOR_STORE_CONFIG_CONFIG_INTERNAL_H
+#define COORDINATOR_STORE_CONFIG_CONFIG_INTERNAL_H
 
 #include "coordinator/store/config/config.h"
 #include "coordinator/store/pg.h"

@@ -1,6 +1,6 @@
-/* leader_state.h - the inside of struct leader, shared by leader*.c and nobody else. */
-#ifndef COORDINATOR_CORE_LEADER_STATE_H
-#define COORDINATOR_CORE_LEADER_STATE_H
+/* leader_internal.h - the inside of struct leader, shared by leader*.c and nobody else. */
+#ifndef COORDINATOR_CORE_LEADER_INTERNAL_H
+#define COORDINATOR_CORE_LEADER_INTERNAL_H
 
 #include "coordinator/core/delivery.h"
 #include "coordinator/core/leader.h"

@@ -1,6 +1,6 @@
-/* save_part.h - what the files of a save share: the transaction under way, and the rule of S11. */
-#ifndef COORDINATOR_STORE_LEADER_SAVE_PART_H
-#define COORDINATOR_STORE_LEADER_SAVE_PART_H
+/* save_internal.h - what the files of a save share: the transaction under way, and the rule of S11. */
+#ifndef COORDINATOR_STORE_LEADER_SAVE_INTERNAL_H
+#define COORDINATOR_STORE_LEADER_SAVE_INTERNAL_H
 
 #include "common/buffer.h"
 #include "common/name.h"

@@ -1,6 +1,6 @@
-/* router_inside.h - what the files of the router share among themselves; nobody else includes it. */
-#ifndef COORDINATOR_LINK_ROUTER_INSIDE_H
-#define COORDINATOR_LINK_ROUTER_INSIDE_H
+/* router_internal.h - what the files of the router share among themselves; nobody else includes it. */
+#ifndef COORDINATOR_LINK_ROUTER_INTERNAL_H
+#define COORDINATOR_LINK_ROUTER_INTERNAL_H
 
 #include <zmq.h>
 

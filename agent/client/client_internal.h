@@ -1,4 +1,4 @@
-/* client_inside.h - what the files of liblockstep share among themselves; nobody else includes it.
+/* client_internal.h - what the files of liblockstep share among themselves; nobody else includes it.
  *
  * How reading needs no lock. `current` is an atomic pointer. A thread that borrows the snapshot
  * behind it first says so in a place of its own (its hazard), then looks whether the pointer is
@@ -11,8 +11,8 @@
  * There is one lock, client_lock(), on slow paths: one for all handles, so that fork can take it
  * and finds nothing half done.
  */
-#ifndef AGENT_CLIENT_CLIENT_INSIDE_H
-#define AGENT_CLIENT_CLIENT_INSIDE_H
+#ifndef AGENT_CLIENT_CLIENT_INTERNAL_H
+#define AGENT_CLIENT_CLIENT_INTERNAL_H
 
 #include <limits.h>
 #include <pthread.h>

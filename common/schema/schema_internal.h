@@ -1,10 +1,10 @@
-/* schema_inside.h - what the files of the schema validator share, and nobody else sees.
+/* schema_internal.h - what the files of the schema validator share, and nobody else sees.
  *
  * A schema document is a marked tree (canon.h). Every schema in it becomes a node; every keyword of
  * a node a rule, with its operand prepared. Trees and nodes live as long as the struct schema.
  */
-#ifndef COMMON_SCHEMA_SCHEMA_INSIDE_H
-#define COMMON_SCHEMA_SCHEMA_INSIDE_H
+#ifndef COMMON_SCHEMA_SCHEMA_INTERNAL_H
+#define COMMON_SCHEMA_SCHEMA_INTERNAL_H
 
 #include <jansson.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
-/* server_part.h - what server.c (start, stop) and exchange.c (requests) have in common. */
-#ifndef COORDINATOR_HTTP_SERVER_PART_H
-#define COORDINATOR_HTTP_SERVER_PART_H
+/* server_internal.h - what server.c (start, stop) and exchange.c (requests) have in common. */
+#ifndef COORDINATOR_HTTP_SERVER_INTERNAL_H
+#define COORDINATOR_HTTP_SERVER_INTERNAL_H
 
 #include "coordinator/http/connection.h"
 #include "coordinator/http/request/counters.h"

@@ -1,6 +1,6 @@
-/* cache_inside.h - what the files of the cache share among themselves; nobody else includes it. */
-#ifndef AGENT_CACHE_CACHE_INSIDE_H
-#define AGENT_CACHE_CACHE_INSIDE_H
+/* cache_internal.h - what the files of the cache share among themselves; nobody else includes it. */
+#ifndef AGENT_CACHE_CACHE_INTERNAL_H
+#define AGENT_CACHE_CACHE_INTERNAL_H
 
 #include <limits.h>
 #include <lmdb.h>
