@@ -47,6 +47,7 @@ UNIT = $(wildcard tests/unit/*.c)
 SIM = $(wildcard tests/sim/*.c)
 DB = $(filter-out tests/db/kit.c,$(wildcard tests/db/*.c))
 DB_KIT = $(wildcard tests/db/kit.c)
+TEST_MAIN = tests/test.c
 BENCH = $(wildcard tests/bench/*.c)
 BENCH_CLIENT = $(wildcard tests/bench/client/*.c)
 PEER = $(wildcard tests/peer/*.c)
@@ -158,10 +159,10 @@ $(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/
 # Each file in tests/unit and tests/db is a program of its own; it links what it names. Those with
 # this kit start the agent itself.
 $(patsubst %.c,$(BUILD)/%,$(shell grep -l '"tests/unit/agent_kit.h"' $(UNIT))): | $(BUILD)/lockstep-agent
-$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
+$(UNIT_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_MAIN)) $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
-$(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(DB_KIT)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
+$(DB_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(call obj,$(TEST_MAIN) $(DB_KIT)) $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS_CHECK) $(LIBS)
 $(BUILD)/tests/sim: $(call obj,$(SIM)) $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a

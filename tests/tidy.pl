@@ -235,6 +235,9 @@ rule "never goto, strcpy, strcat, strncpy, sprintf, gets, alloca, setjmp, strtok
 rule "never a typedef of a struct, LMDB without its sync, ROUTER_HANDOVER, PREPARE TRANSACTION",
     in_code(qr/^[ \t]*typedef (struct|union|enum)|MDB_(NOSYNC|NOMETASYNC|WRITEMAP)|ROUTER_HANDOVER|POSTPROCESSOR|PREPARE TRANSACTION/,
         @product);
+rule "a test is TEST(name) { … } and registers itself (tests/test.h): no list of tests, no main of one's own",
+    in_code(qr/\bSTART_TEST\b|\bEND_TEST\b|\b(tcase|suite|srunner)_\w+\(|\bmain\(/,
+        grep { m{^tests/(unit|db)/} } @sources);
 rule "no sleep() as synchronisation: poll with a limit", in_code(qr/\bsleep\(/, @sources);
 
 rule "every thread of the coordinator has a pulse, so that the watchdog asks it (common/pulse.h)", each_of(sub {

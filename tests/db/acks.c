@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/crypto/digest.h"
 #include "tests/db/acks_kit.h"
+#include "tests/test.h"
 
 static int64_t scope_id;
 static uint64_t attempt, activate, back; /* numbers */
@@ -24,6 +25,8 @@ static void set_up(void)
     rollout_id = kit_rollout(pg, &scope_id, 1, 2);
     attempt = save_first_attempt(cohort, 3);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static void decide(void)
 {
@@ -109,7 +112,7 @@ static const char *runs_text(uint64_t dseq, const char *rest)
 
 /* ---------------------------------------------------------------- votes */
 
-START_TEST(test_ready_once_and_again)
+TEST(ready_once_and_again)
 {
     ck_assert_uint_eq(one(ACK_READY, 1, attempt, NULL, NULL), 1);
     member_is(1, "ready", "");
@@ -120,9 +123,8 @@ START_TEST(test_ready_once_and_again)
     ck_assert_str_eq(kit_text(pg, "SELECT data -> 'rollouts' -> r.public_id ->> 'ready' FROM audit,"
                                   " rollout AS r WHERE action = 'rollout.acks'"), "1");
 }
-END_TEST
 
-START_TEST(test_refused_with_its_reason)
+TEST(refused_with_its_reason)
 {
     one(ACK_REFUSED, 1, attempt, NULL, "nginx: unknown directive");
     member_is(1, "failed", "refused");
@@ -134,9 +136,8 @@ START_TEST(test_refused_with_its_reason)
     ck_assert_uint_eq(one(ACK_REFUSED, 2, attempt, NULL, "imaged anew"), 1); /* a refusal stands */
     member_is(2, "failed", "refused");
 }
-END_TEST
 
-START_TEST(test_unknown_and_foreign_numbers_do_nothing)
+TEST(unknown_and_foreign_numbers_do_nothing)
 {
     add(ACK_READY, 1, attempt + 1000, NULL, NULL);
     add(ACK_READY, 1, UINT64_MAX, NULL, NULL);
@@ -148,10 +149,9 @@ START_TEST(test_unknown_and_foreign_numbers_do_nothing)
     member_is(1, "pending", "");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.acks'"), 0);
 }
-END_TEST
 
 /* C2: what the core may count is what the database knows; repeated or not. */
-START_TEST(test_who_asked_hears_what_was_recorded)
+TEST(who_asked_hears_what_was_recorded)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     ck_assert(recorded[0]);
@@ -168,9 +168,8 @@ START_TEST(test_who_asked_hears_what_was_recorded)
         ck_assert_msg(!recorded[i], "record %d", i);
     ck_assert(recorded[5]);
 }
-END_TEST
 
-START_TEST(test_ready_after_the_decision_is_recorded)
+TEST(ready_after_the_decision_is_recorded)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     kit_sql(pg, "UPDATE member SET detail = 'silent', reason = 'x' WHERE server_id = 2");
@@ -179,9 +178,8 @@ START_TEST(test_ready_after_the_decision_is_recorded)
     member_is(2, "ready", "");
     ck_assert_str_eq(reason(2), "");
 }
-END_TEST
 
-START_TEST(test_ready_after_the_abort_is_not)
+TEST(ready_after_the_abort_is_not)
 {
     save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL,
          0);
@@ -190,11 +188,10 @@ START_TEST(test_ready_after_the_abort_is_not)
     ck_assert_uint_eq(one(ACK_ABORTED, 1, attempt, NULL, NULL), 0);
     member_is(1, "pending", "aborted");
 }
-END_TEST
 
 /* ---------------------------------------------------------------- outcomes */
 
-START_TEST(test_applied_counts_for_its_content)
+TEST(applied_counts_for_its_content)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -207,9 +204,8 @@ START_TEST(test_applied_counts_for_its_content)
     ck_assert_str_eq(runs(1), runs_text(activate, "2 ok"));
     ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &targets[0], NULL), 0);
 }
-END_TEST
 
-START_TEST(test_failed_with_its_reason)
+TEST(failed_with_its_reason)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -220,14 +216,13 @@ START_TEST(test_failed_with_its_reason)
     ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &targets[0], NULL), 0);
     member_is(1, "failed", "activating");
 }
-END_TEST
 
 static const char *told(const char *table, const char *what)
 {
     return kit_text(pg, "SELECT %s FROM %s WHERE server_id = 1", what, table);
 }
 
-START_TEST(test_how_far_a_failed_one_came_and_where_it_went_back_to)
+TEST(how_far_a_failed_one_came_and_where_it_went_back_to)
 {
     char hex[HASH_HEX_SIZE], expected[HASH_HEX_SIZE + 64];
 
@@ -243,9 +238,8 @@ START_TEST(test_how_far_a_failed_one_came_and_where_it_went_back_to)
     ck_assert_str_eq(told("server_scope", "steps_json(steps)"),
                      "[{\"step\": \"files\", \"took_ms\": 3}]");
 }
-END_TEST
 
-START_TEST(test_order_does_not_matter)
+TEST(order_does_not_matter)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -260,9 +254,8 @@ START_TEST(test_order_does_not_matter)
     ck_assert_str_eq(runs(1), runs_text(activate, "1 failed"));
     ck_assert_str_eq(runs(2), runs_text(activate, "1 failed"));
 }
-END_TEST
 
-START_TEST(test_rolled_back_from_everywhere)
+TEST(rolled_back_from_everywhere)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -281,10 +274,9 @@ START_TEST(test_rolled_back_from_everywhere)
     member_is(1, "rolled_back", "");
     ck_assert_str_eq(runs(1), runs_text(back, "1 ok"));
 }
-END_TEST
 
 /* It never moved: the way back has nothing to take back there, and is not addressed to it. */
-START_TEST(test_who_never_moved_is_not_addressed_by_the_way_back)
+TEST(who_never_moved_is_not_addressed_by_the_way_back)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -294,9 +286,8 @@ START_TEST(test_who_never_moved_is_not_addressed_by_the_way_back)
     ck_assert_str_eq(kit_text(pg, "SELECT obeyed FROM server_scope WHERE server_id = 2"), "0");
     ck_assert(recorded[0]);
 }
-END_TEST
 
-START_TEST(test_who_cannot_go_back_is_broken)
+TEST(who_cannot_go_back_is_broken)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -305,10 +296,9 @@ START_TEST(test_who_cannot_go_back_is_broken)
     one(ACK_FAILED, 1, back, &targets[0], "disk gone");
     member_is(1, "failed", "broken");
 }
-END_TEST
 
 /* Told again, it went back after all: nothing is broken there any more. */
-START_TEST(test_a_way_back_that_was_tried_again_is_recorded)
+TEST(a_way_back_that_was_tried_again_is_recorded)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -320,7 +310,6 @@ START_TEST(test_a_way_back_that_was_tried_again_is_recorded)
     member_is(1, "rolled_back", "");
     ck_assert_str_eq(runs(1), runs_text(back, "1 ok"));
 }
-END_TEST
 
 static void ask_again(void)
 {
@@ -330,7 +319,7 @@ static void ask_again(void)
                         .attempt = 2 }, cohort, 1);
 }
 
-START_TEST(test_a_retry_outdates_what_failed_before)
+TEST(a_retry_outdates_what_failed_before)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -339,9 +328,8 @@ START_TEST(test_a_retry_outdates_what_failed_before)
     ck_assert_uint_eq(one(ACK_APPLIED, 1, activate, &targets[0], NULL), 0); /* a late repeat */
     member_is(1, "pending", "");
 }
-END_TEST
 
-START_TEST(test_a_late_failure_takes_an_applied_back)
+TEST(a_late_failure_takes_an_applied_back)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -351,9 +339,8 @@ START_TEST(test_a_late_failure_takes_an_applied_back)
     one(ACK_FAILED, 1, activate, &targets[0], "went back");
     member_is(1, "pending", "");
 }
-END_TEST
 
-START_TEST(test_who_applied_before_the_retry_belongs_to_it)
+TEST(who_applied_before_the_retry_belongs_to_it)
 {
     one(ACK_READY, 1, attempt, NULL, NULL);
     decide();
@@ -363,10 +350,9 @@ START_TEST(test_who_applied_before_the_retry_belongs_to_it)
     one(ACK_FAILED, 1, activate, &targets[0], "went back");
     member_is(1, "pending", "");
 }
-END_TEST
 
 /* It is asked again already; that it said no counts when nobody of its stage is left. */
-START_TEST(test_a_late_refusal_of_before_is_remembered)
+TEST(a_late_refusal_of_before_is_remembered)
 {
     const int64_t again[] = { 2 };
 
@@ -377,10 +363,9 @@ START_TEST(test_a_late_refusal_of_before_is_remembered)
     ck_assert_int_eq(kit_int(pg, "SELECT outcome_rank FROM member WHERE server_id = 2"),
                      (int64_t)(2 * attempt + 1));
 }
-END_TEST
 
 /* … but for members that were away: they have applied it, late. */
-START_TEST(test_finalized_concerns_what_runs_only)
+TEST(finalized_concerns_what_runs_only)
 {
     uint64_t finalize;
 
@@ -414,9 +399,8 @@ START_TEST(test_finalized_concerns_what_runs_only)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE applied_at IS NOT NULL"
                                  " AND server_id = 2"), 1);
 }
-END_TEST
 
-START_TEST(test_a_retry_ignores_the_failure_before)
+TEST(a_retry_ignores_the_failure_before)
 {
     const int64_t again[] = { 2 };
     uint64_t second;
@@ -431,10 +415,9 @@ START_TEST(test_a_retry_ignores_the_failure_before)
     member_is(2, "pending", "");
     ck_assert_uint_eq(one(ACK_READY, 2, second, NULL, NULL), 1);
 }
-END_TEST
 
 /* What an agent says it runs makes it a member of nothing. */
-START_TEST(test_no_membership_is_made)
+TEST(no_membership_is_made)
 {
     kit_sql(pg, "DELETE FROM server_scope WHERE server_id = 1");
     one(ACK_READY, 1, attempt, NULL, NULL);
@@ -445,9 +428,8 @@ START_TEST(test_no_membership_is_made)
     one(ACK_APPLIED, 2, activate, &targets[0], NULL);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope WHERE server_id = 2"), 0);
 }
-END_TEST
 
-START_TEST(test_ten_thousand_at_once)
+TEST(ten_thousand_at_once)
 {
     int64_t *all = calloc(10000, sizeof(*all)), began;
     struct save retry = { .kind = SAVE_ATTEMPT, .from = PHASE_PREPARING, .to = PHASE_PREPARING,
@@ -477,38 +459,4 @@ START_TEST(test_ten_thousand_at_once)
     ck_assert_uint_eq(write_batch(), 20000);
     printf("10000 applied: %lld ms\n", (long long)(clock_monotonic_ms() - began));
     free(all);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("acks");
-    TCase *tests = tcase_create("acks");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_ready_once_and_again);
-    tcase_add_test(tests, test_refused_with_its_reason);
-    tcase_add_test(tests, test_unknown_and_foreign_numbers_do_nothing);
-    tcase_add_test(tests, test_who_asked_hears_what_was_recorded);
-    tcase_add_test(tests, test_ready_after_the_decision_is_recorded);
-    tcase_add_test(tests, test_ready_after_the_abort_is_not);
-    tcase_add_test(tests, test_applied_counts_for_its_content);
-    tcase_add_test(tests, test_failed_with_its_reason);
-    tcase_add_test(tests, test_how_far_a_failed_one_came_and_where_it_went_back_to);
-    tcase_add_test(tests, test_order_does_not_matter);
-    tcase_add_test(tests, test_rolled_back_from_everywhere);
-    tcase_add_test(tests, test_who_never_moved_is_not_addressed_by_the_way_back);
-    tcase_add_test(tests, test_who_cannot_go_back_is_broken);
-    tcase_add_test(tests, test_a_way_back_that_was_tried_again_is_recorded);
-    tcase_add_test(tests, test_a_retry_outdates_what_failed_before);
-    tcase_add_test(tests, test_a_late_refusal_of_before_is_remembered);
-    tcase_add_test(tests, test_a_late_failure_takes_an_applied_back);
-    tcase_add_test(tests, test_who_applied_before_the_retry_belongs_to_it);
-    tcase_add_test(tests, test_finalized_concerns_what_runs_only);
-    tcase_add_test(tests, test_a_retry_ignores_the_failure_before);
-    tcase_add_test(tests, test_no_membership_is_made);
-    tcase_add_test(tests, test_ten_thousand_at_once);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "coordinator/store/leader/load.h"
 #include "tests/db/acks_kit.h"
+#include "tests/test.h"
 
 static int64_t scopes[2];
 static uint64_t back; /* the ROLLBACK */
@@ -32,6 +33,8 @@ static void set_up(void)
     back = save((struct save){ .kind = SAVE_DECISION, .from = PHASE_ACTIVATING,
                                .to = PHASE_ROLLING_BACK, .decision = DECISION_ROLLBACK }, NULL, 0);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* ---------------------------------------------------------------- batches */
 
@@ -69,7 +72,7 @@ static uint64_t number_of(const char *what, int place)
 }
 
 /* Its agent read one of them, then the other: both answers are receipted, so both are recorded. */
-START_TEST(test_two_answers_about_two_scopes_in_one_batch)
+TEST(two_answers_about_two_scopes_in_one_batch)
 {
     add(ACK_ROLLED_BACK, 0);
     add(ACK_ROLLED_BACK, 1);
@@ -77,10 +80,9 @@ START_TEST(test_two_answers_about_two_scopes_in_one_batch)
     ck_assert_uint_eq(number_of("obeyed", 0), back);
     ck_assert_uint_eq(number_of("obeyed", 1), back);
 }
-END_TEST
 
 /* The way back failed, was tried again and went well; the failure is said once more. */
-START_TEST(test_a_late_failure_undoes_no_way_back)
+TEST(a_late_failure_undoes_no_way_back)
 {
     add(ACK_ROLLED_BACK, 0);
     add(ACK_FAILED, 0);
@@ -92,10 +94,9 @@ START_TEST(test_a_late_failure_undoes_no_way_back)
     ck_assert_str_eq(of_scope("outcome", 1), "ok");
     ck_assert_str_eq(kit_text(pg, "SELECT state FROM member"), "rolled_back");
 }
-END_TEST
 
 /* In whichever order the two are told; told again, it goes back after all. */
-START_TEST(test_who_is_stuck_in_one_scope_did_not_go_back)
+TEST(who_is_stuck_in_one_scope_did_not_go_back)
 {
     add(ACK_ROLLED_BACK, 0);
     write_batch();
@@ -107,9 +108,8 @@ START_TEST(test_who_is_stuck_in_one_scope_did_not_go_back)
     write_batch();
     ck_assert_str_eq(kit_text(pg, "SELECT state FROM member"), "rolled_back");
 }
-END_TEST
 
-START_TEST(test_who_went_back_in_one_scope_is_still_stuck_in_the_other)
+TEST(who_went_back_in_one_scope_is_still_stuck_in_the_other)
 {
     add(ACK_FAILED, 1);
     write_batch();
@@ -117,10 +117,9 @@ START_TEST(test_who_went_back_in_one_scope_is_still_stuck_in_the_other)
     write_batch();
     ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || detail FROM member"), "failed broken");
 }
-END_TEST
 
 /* The next leader still addresses the other scope. */
-START_TEST(test_nothing_to_take_back_in_one_scope)
+TEST(nothing_to_take_back_in_one_scope)
 {
     SCOPED(snapshot_free) struct snapshot *s = NULL;
 
@@ -134,21 +133,4 @@ START_TEST(test_nothing_to_take_back_in_one_scope)
     ck_assert_uint_eq(s->decision_count, 2);
     ck_assert(s->decisions[1].kind == DECISION_ROLLBACK);
     ck_assert_uint_eq(s->decisions[1].addressed_count, 1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("acks_scopes");
-    TCase *tests = tcase_create("acks_scopes");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_two_answers_about_two_scopes_in_one_batch);
-    tcase_add_test(tests, test_a_late_failure_undoes_no_way_back);
-    tcase_add_test(tests, test_who_is_stuck_in_one_scope_did_not_go_back);
-    tcase_add_test(tests, test_who_went_back_in_one_scope_is_still_stuck_in_the_other);
-    tcase_add_test(tests, test_nothing_to_take_back_in_one_scope);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -7,6 +7,7 @@
 #include "common/crypto/digest.h"
 #include "coordinator/store/trail.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char *conninfo;
 static struct pg *pg;
@@ -22,6 +23,8 @@ static void tear_down(void)
 {
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static void append(const char *actor, const char *action, const char *data)
 {
@@ -56,7 +59,7 @@ static struct rows *list(struct audit_filter f)
 }
 
 /* What a client can do: hash the canonical forms and follow the chain to the head. */
-START_TEST(test_the_chain_can_be_followed_outside)
+TEST(the_chain_can_be_followed_outside)
 {
     char wanted[HASH_HEX_SIZE], quoted[HASH_HEX_SIZE + 3];
     struct audit_head head;
@@ -85,13 +88,11 @@ START_TEST(test_the_chain_can_be_followed_outside)
     ck_assert_uint_eq(head.number, 5);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit_faults()"), 0);
 }
-END_TEST
 
-START_TEST(test_an_empty_trail_is_sound)
+TEST(an_empty_trail_is_sound)
 {
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit_faults()"), 0);
 }
-END_TEST
 
 /* The fraud, and the number that is named for it. */
 static const struct fraud {
@@ -124,7 +125,7 @@ static const struct fraud {
     { "UPDATE audit_head SET hash = sha256('')", 5 },
 };
 
-START_TEST(test_every_fraud_is_found)
+TEST_EACH(every_fraud_is_found, frauds)
 {
     const struct fraud *f = &frauds[_i];
 
@@ -135,9 +136,8 @@ START_TEST(test_every_fraud_is_found)
                   "%s: found at %lld", f->sql,
                   (long long)kit_int(pg, "SELECT coalesce(min(number), 0) FROM audit_faults()"));
 }
-END_TEST
 
-START_TEST(test_rows_are_written_once)
+TEST(rows_are_written_once)
 {
     static const char *const tries[] = { "UPDATE audit SET actor = 'eve'", "DELETE FROM audit",
                                          "TRUNCATE audit", "DELETE FROM audit_head",
@@ -147,10 +147,9 @@ START_TEST(test_rows_are_written_once)
     for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++)
         ck_assert_msg(pg_exec(pg, tries[i], &err) == -1, "%s was let through", tries[i]);
 }
-END_TEST
 
 /* An ordinary owner, as the service's role is: the trigger taken away, the privilege is missing. */
-START_TEST(test_the_owner_gave_its_privilege_away)
+TEST(the_owner_gave_its_privilege_away)
 {
     kit_sql(pg, "CREATE ROLE audit_owner_%d", pg_backend_pid(pg));
     kit_sql(pg, "ALTER TABLE audit OWNER TO audit_owner_%d", pg_backend_pid(pg));
@@ -170,7 +169,6 @@ START_TEST(test_the_owner_gave_its_privilege_away)
     kit_sql(pg, "DROP OWNED BY audit_owner_%d", pg_backend_pid(pg));
     kit_sql(pg, "DROP ROLE audit_owner_%d", pg_backend_pid(pg));
 }
-END_TEST
 
 static size_t count(struct audit_filter f)
 {
@@ -181,7 +179,7 @@ static size_t count(struct audit_filter f)
     return n;
 }
 
-START_TEST(test_filters)
+TEST(filters)
 {
     append_five();
     ck_assert_uint_eq(count((struct audit_filter){ .actor = "ada" }), 3);
@@ -195,10 +193,9 @@ START_TEST(test_filters)
     ck_assert_uint_eq(count((struct audit_filter){ .service = "web" }), 0);
     ck_assert_uint_eq(count((struct audit_filter){ .rollout = "none", .server = "none" }), 0);
 }
-END_TEST
 
 /* Old and new of every key of a revision; what is large appears as its hash. */
-START_TEST(test_a_revision_tells_old_and_new)
+TEST(a_revision_tells_old_and_new)
 {
     int64_t scope = kit_scope(pg, "web", 2);
     struct audit_entry entry = { .actor = "ada", .action = "config.set", .scope_id = scope };
@@ -221,10 +218,9 @@ START_TEST(test_a_revision_tells_old_and_new)
                      64);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE data::text LIKE '%%xxxx%%'"), 0);
 }
-END_TEST
 
 /* Who gathers holds nothing: others append meanwhile. All is written in its order, at once. */
-START_TEST(test_a_trail_locks_the_head_last)
+TEST(a_trail_locks_the_head_last)
 {
     struct pg *other = kit_open(conninfo);
     struct audit_entry entry = { .actor = "ada", .data = "{\"n\":1}" };
@@ -250,24 +246,4 @@ START_TEST(test_a_trail_locks_the_head_last)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit_faults()"), 0);
     ck_assert_uint_eq(trail.count, 0);
     pg_close(other);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("audit");
-    TCase *tests = tcase_create("audit");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_the_chain_can_be_followed_outside);
-    tcase_add_test(tests, test_an_empty_trail_is_sound);
-    tcase_add_loop_test(tests, test_every_fraud_is_found, 0, sizeof(frauds) / sizeof(frauds[0]));
-    tcase_add_test(tests, test_rows_are_written_once);
-    tcase_add_test(tests, test_the_owner_gave_its_privilege_away);
-    tcase_add_test(tests, test_filters);
-    tcase_add_test(tests, test_a_revision_tells_old_and_new);
-    tcase_add_test(tests, test_a_trail_locks_the_head_last);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char *conninfo;
 static struct pg *pg, *other;
@@ -25,6 +26,8 @@ static void tear_down(void)
     pg_close(other);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static int begin(struct pg *with, const struct hash *hash)
 {
     claim_fini(&claim);
@@ -36,7 +39,7 @@ static void write_audit(struct pg *with)
     kit_sql(with, "SELECT audit_append('tests', 'config.set', NULL, NULL, NULL, '{}', '', '')");
 }
 
-START_TEST(test_the_answer_is_given_again)
+TEST(the_answer_is_given_again)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
     ck_assert_int_eq(claim.status, 0);
@@ -52,9 +55,8 @@ START_TEST(test_the_answer_is_given_again)
     ck_assert_int_eq(err.kind, ERR_INVALID);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
 }
-END_TEST
 
-START_TEST(test_one_at_a_time_until_its_connection_dies)
+TEST(one_at_a_time_until_its_connection_dies)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
     ck_assert_int_eq(begin(other, &request), -1);
@@ -65,9 +67,8 @@ START_TEST(test_one_at_a_time_until_its_connection_dies)
     ck_assert_int_eq(begin(other, &request), 0); /* nothing had happened: it is run */
     ck_assert_int_eq(claim.status, 0);
 }
-END_TEST
 
-START_TEST(test_what_was_committed_is_not_done_again)
+TEST(what_was_committed_is_not_done_again)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
     kit_sql(pg, "BEGIN");
@@ -82,9 +83,8 @@ START_TEST(test_what_was_committed_is_not_done_again)
     ck_assert_int_eq(begin(other, &request), -1);
     ck_assert_str_eq(err.code, "idempotency_answer_lost");
 }
-END_TEST
 
-START_TEST(test_a_failed_one_leaves_nothing)
+TEST(a_failed_one_leaves_nothing)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
     ck_assert_int_eq(idempotency_keys_drop(pg, &claim, &err), 0);
@@ -94,9 +94,8 @@ START_TEST(test_a_failed_one_leaves_nothing)
     ck_assert_int_eq(begin(pg, &another), 0);
     ck_assert_int_eq(claim.status, 0);
 }
-END_TEST
 
-START_TEST(test_keys_are_forgotten_after_a_day)
+TEST(keys_are_forgotten_after_a_day)
 {
     ck_assert_int_eq(begin(pg, &request), 0);
     ck_assert_int_eq(idempotency_keys_keep(pg, &claim, 201, "", "body", 4, &err), 0);
@@ -106,9 +105,8 @@ START_TEST(test_keys_are_forgotten_after_a_day)
     ck_assert_int_eq(claim.status, 0);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM claim"), 1);
 }
-END_TEST
 
-START_TEST(test_keys_belong_to_their_senders)
+TEST(keys_belong_to_their_senders)
 {
     struct claim theirs = { 0 };
 
@@ -116,22 +114,4 @@ START_TEST(test_keys_belong_to_their_senders)
     ck_assert_int_eq(idempotency_keys_begin(other, "you", "k", &another, &theirs, &err), 0);
     ck_assert_int_eq(theirs.status, 0);
     claim_fini(&theirs);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("claims");
-    TCase *tests = tcase_create("claims");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_the_answer_is_given_again);
-    tcase_add_test(tests, test_one_at_a_time_until_its_connection_dies);
-    tcase_add_test(tests, test_what_was_committed_is_not_done_again);
-    tcase_add_test(tests, test_a_failed_one_leaves_nothing);
-    tcase_add_test(tests, test_keys_are_forgotten_after_a_day);
-    tcase_add_test(tests, test_keys_belong_to_their_senders);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

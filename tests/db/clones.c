@@ -8,6 +8,7 @@
 #include "coordinator/store/places.h"
 #include "coordinator/store/rollout/servers.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 #include "tests/unit/loopback.h"
 
 #define FIVE_MINUTES_MS 300000
@@ -38,6 +39,8 @@ static void tear_down(void)
     pg_close(pg);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static enum session_news greet(uint8_t number, uint64_t nonce)
 {
     struct router_peer peer = { .id = { 0, 0xff, 0xff, 0xff, number }, .id_size = 5 };
@@ -67,16 +70,15 @@ static void await_shown(bool is_wanted)
     kit_await(pg, is_wanted, "SELECT count(*) FROM server WHERE clone_until > now()");
 }
 
-START_TEST(test_nothing_is_shown_of_one)
+TEST(nothing_is_shown_of_one)
 {
     greet(1, 71);
     greet(2, 72);
     ck_assert(!session_is_aside(&edges, &server, 73, now_ms));
     ck_assert_str_eq(shown("server-1"), "null");
 }
-END_TEST
 
-START_TEST(test_shown_from_noticed_to_over)
+TEST(shown_from_noticed_to_over)
 {
     greet(1, 71);
     /* A connection of this test would come from loopback. */
@@ -93,9 +95,8 @@ START_TEST(test_shown_from_noticed_to_over)
     await_shown(false);
     ck_assert_str_eq(shown("server-1"), "null");
 }
-END_TEST
 
-START_TEST(test_goes_on_while_both_knock)
+TEST(goes_on_while_both_knock)
 {
     static char since[40];
 
@@ -115,10 +116,9 @@ START_TEST(test_goes_on_while_both_knock)
                      since);
     ck_assert_ptr_nonnull(strstr(shown("server-1"), "\"192.0.2.1\""));
 }
-END_TEST
 
 /* A leader that stops says no more of it, and the next one may not see both. */
-START_TEST(test_ends_by_the_clock)
+TEST(ends_by_the_clock)
 {
     greet(1, 71);
     server.boots[1] = 70;
@@ -126,19 +126,4 @@ START_TEST(test_ends_by_the_clock)
     await_shown(true);
     kit_sql(pg, "UPDATE server SET clone_until = now() - interval '1 ms' WHERE server_id = 1");
     ck_assert_str_eq(shown("server-1"), "null");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("clones");
-    TCase *tests = tcase_create("clones");
-
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_nothing_is_shown_of_one);
-    tcase_add_test(tests, test_shown_from_noticed_to_over);
-    tcase_add_test(tests, test_goes_on_while_both_knock);
-    tcase_add_test(tests, test_ends_by_the_clock);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

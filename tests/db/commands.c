@@ -5,6 +5,7 @@
 
 #include "coordinator/store/rollout/rollouts.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static int64_t rollout_id;
@@ -34,6 +35,8 @@ static void tear_down(void)
     pg_close(pg);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static int write_save(void)
 {
     const struct fence fence = { .gen = 1, .epoch = 1 };
@@ -55,14 +58,13 @@ static void is_carried_out_once(void)
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
 }
 
-START_TEST(test_a_command_is_answered_in_the_same_transaction)
+TEST(a_command_is_answered_in_the_same_transaction)
 {
     is_carried_out_once();
 }
-END_TEST
 
 /* Its caller gave up while it was on its way: no conflict, which would end the leadership. */
-START_TEST(test_a_command_that_was_withdrawn_on_its_way_is_no_conflict)
+TEST(a_command_that_was_withdrawn_on_its_way_is_no_conflict)
 {
     enum command_state state;
     char answer[COMMAND_ANSWER_SIZE];
@@ -73,18 +75,4 @@ START_TEST(test_a_command_that_was_withdrawn_on_its_way_is_no_conflict)
     ck_assert_int_eq(commands_look(pg, (int64_t)save.command, &state, answer, &err), 0);
     ck_assert_int_eq(state, COMMAND_GONE);
     is_carried_out_once();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("commands");
-    TCase *tests = tcase_create("commands");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_a_command_is_answered_in_the_same_transaction);
-    tcase_add_test(tests, test_a_command_that_was_withdrawn_on_its_way_is_no_conflict);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

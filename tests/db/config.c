@@ -7,6 +7,7 @@
 
 #include "coordinator/store/config/documents.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static struct scope scope;
@@ -24,6 +25,8 @@ static void tear_down(void)
     config_result_fini(&result);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct config_change set(const char *key, const char *text)
 {
@@ -79,7 +82,7 @@ static void check_content(uint64_t revision, const char *want)
     free(bytes);
 }
 
-START_TEST(test_one_write_is_one_revision)
+TEST(one_write_is_one_revision)
 {
     MUST_WRITE(set("a", "1"), typed("b", VALUE_NUMBER, "2.50"));
     ck_assert_uint_eq(result.revision, 1);
@@ -89,9 +92,8 @@ START_TEST(test_one_write_is_one_revision)
     check_content(1, "{\"a\":{\"t\":\"string\",\"v\":\"1\"},"
                      "\"b\":{\"t\":\"number\",\"v\":\"2.50\"}}");
 }
-END_TEST
 
-START_TEST(test_the_same_again_makes_nothing)
+TEST(the_same_again_makes_nothing)
 {
     MUST_WRITE(set("a", "1"));
     MUST_WRITE(set("a", "1"), unset("never"));
@@ -99,9 +101,8 @@ START_TEST(test_the_same_again_makes_nothing)
     ck_assert(!result.outcomes[0].is_changed);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM revision"), 1);
 }
-END_TEST
 
-START_TEST(test_a_key_keeps_its_type_and_description)
+TEST(a_key_keeps_its_type_and_description)
 {
     struct config_change c = typed("a", VALUE_NUMBER, "1");
 
@@ -115,9 +116,8 @@ START_TEST(test_a_key_keeps_its_type_and_description)
     ck_assert_int_eq(err.kind, ERR_INVALID);
     ck_assert_uint_eq(result.problem_count, 1);
 }
-END_TEST
 
-START_TEST(test_all_problems_are_gathered)
+TEST(all_problems_are_gathered)
 {
     ck_assert_int_eq(WRITE(typed("a", VALUE_NUMBER, "x"), set("b", "fine"),
                            typed("c", VALUE_BOOLEAN, "maybe")),
@@ -126,9 +126,8 @@ START_TEST(test_all_problems_are_gathered)
     ck_assert_uint_eq(result.problems[1].change, 2);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM config_version"), 0);
 }
-END_TEST
 
-START_TEST(test_deleted_keys_come_back_as_new_versions)
+TEST(deleted_keys_come_back_as_new_versions)
 {
     MUST_WRITE(set("a", "1"));
     MUST_WRITE(unset("a"));
@@ -138,9 +137,8 @@ START_TEST(test_deleted_keys_come_back_as_new_versions)
     ck_assert_uint_eq(result.outcomes[0].version, 3);
     ck_assert(!result.outcomes[0].was_present);
 }
-END_TEST
 
-START_TEST(test_expected_versions_compare_with_the_head)
+TEST(expected_versions_compare_with_the_head)
 {
     struct config_change c = set("a", "1");
 
@@ -157,9 +155,8 @@ START_TEST(test_expected_versions_compare_with_the_head)
     ck_assert_int_eq(WRITE(c), -1);
     ck_assert_int_eq(err.kind, ERR_STALE);
 }
-END_TEST
 
-START_TEST(test_sizes_follow_the_canonical_bytes)
+TEST(sizes_follow_the_canonical_bytes)
 {
     MUST_WRITE(set("a", "x\"y\n"), set("b", "\xc3\xa4"), typed("c", VALUE_JSON, "[1, 2]"));
     MUST_WRITE(unset("a"), set("b", "longer than before"));
@@ -174,9 +171,8 @@ START_TEST(test_sizes_follow_the_canonical_bytes)
                          (int64_t)size + 1);
     }
 }
-END_TEST
 
-START_TEST(test_a_document_does_not_outgrow_its_limit)
+TEST(a_document_does_not_outgrow_its_limit)
 {
     static char megabyte[DOCUMENT_VALUE_MAX + 1];
     char key[8];
@@ -189,9 +185,8 @@ START_TEST(test_a_document_does_not_outgrow_its_limit)
     ck_assert_int_eq(WRITE(set("last", megabyte)), -1);
     ck_assert_int_eq(err.kind, ERR_TOO_LARGE);
 }
-END_TEST
 
-START_TEST(test_differences_between_any_two)
+TEST(differences_between_any_two)
 {
     struct rows *rows;
     struct config_difference d;
@@ -213,9 +208,8 @@ START_TEST(test_differences_between_any_two)
     ck_assert(!config_difference_at(rows, 0).is_after);
     rows_free(rows);
 }
-END_TEST
 
-START_TEST(test_going_back_is_a_revision_of_its_own)
+TEST(going_back_is_a_revision_of_its_own)
 {
     uint64_t revision;
     bool is_changed;
@@ -232,10 +226,9 @@ START_TEST(test_going_back_is_a_revision_of_its_own)
     ck_assert(!is_changed);
     ck_assert_uint_eq(scope.head, 3);
 }
-END_TEST
 
 /* 1 is the base, 2 was released and is taken back, 3 is a draft of others. */
-START_TEST(test_going_back_puts_drafts_on_top_again)
+TEST(going_back_puts_drafts_on_top_again)
 {
     uint64_t revision;
     bool is_changed;
@@ -253,9 +246,8 @@ START_TEST(test_going_back_puts_drafts_on_top_again)
     check_content(5, "{\"a\":{\"t\":\"string\",\"v\":\"old\"},"
                      "\"b\":{\"t\":\"string\",\"v\":\"draft\"}}");
 }
-END_TEST
 
-START_TEST(test_unknown_scopes_are_only_made_by_writing)
+TEST(unknown_scopes_are_only_made_by_writing)
 {
     struct scope other;
 
@@ -266,9 +258,8 @@ START_TEST(test_unknown_scopes_are_only_made_by_writing)
     ck_assert_str_eq(err.code, "unknown_environment");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM scope"), 1);
 }
-END_TEST
 
-START_TEST(test_no_more_scopes_than_a_leader_holds)
+TEST(no_more_scopes_than_a_leader_holds)
 {
     int64_t there = kit_int(pg, "SELECT count(*) FROM scope");
     struct scope one;
@@ -283,29 +274,4 @@ START_TEST(test_no_more_scopes_than_a_leader_holds)
     scopes_set_limit(there);
     ck_assert_int_eq(scopes_check_held(pg, &one, &err), -1);
     ck_assert_int_eq(scopes_lock(pg, "within", "prod", true, &one, &err), 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("config");
-    TCase *tests = tcase_create("config");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_one_write_is_one_revision);
-    tcase_add_test(tests, test_the_same_again_makes_nothing);
-    tcase_add_test(tests, test_a_key_keeps_its_type_and_description);
-    tcase_add_test(tests, test_all_problems_are_gathered);
-    tcase_add_test(tests, test_deleted_keys_come_back_as_new_versions);
-    tcase_add_test(tests, test_expected_versions_compare_with_the_head);
-    tcase_add_test(tests, test_sizes_follow_the_canonical_bytes);
-    tcase_add_test(tests, test_a_document_does_not_outgrow_its_limit);
-    tcase_add_test(tests, test_differences_between_any_two);
-    tcase_add_test(tests, test_going_back_is_a_revision_of_its_own);
-    tcase_add_test(tests, test_going_back_puts_drafts_on_top_again);
-    tcase_add_test(tests, test_unknown_scopes_are_only_made_by_writing);
-    tcase_add_test(tests, test_no_more_scopes_than_a_leader_holds);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static int64_t scope_id, rollout_id;
@@ -31,6 +32,8 @@ static void tear_down(void)
 {
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static bool is_due(void)
 {
@@ -70,24 +73,22 @@ static void seen(const char *ago)
     kit_sql(pg, "UPDATE server SET last_seen = now() - interval '%s'", ago);
 }
 
-START_TEST(test_a_head_that_nobody_tried_is_due)
+TEST(a_head_that_nobody_tried_is_due)
 {
     ck_assert(is_due());
     roll("state = 'applied'", "completed");
     ck_assert(!is_due());
     ck_assert_int_eq(taken_back(), 0);
 }
-END_TEST
 
-START_TEST(test_an_open_rollout_holds_it)
+TEST(an_open_rollout_holds_it)
 {
     kit_rollout(pg, &scope_id, 1, 1);
     ck_assert(!is_due());
 }
-END_TEST
 
 /* Its release stays, and it is tried again when somebody came and the pause is over. */
-START_TEST(test_nobody_was_there)
+TEST(nobody_was_there, .to = 2)
 {
     static const char *const silent = "detail = 'silent', reason = 'no answer within 30s'";
 
@@ -107,18 +108,16 @@ START_TEST(test_nobody_was_there)
     after("11 seconds");
     ck_assert(is_due());
 }
-END_TEST
 
 /* What a server says of the way back, when it is there again, is no verdict on the change. */
-START_TEST(test_a_late_way_back_is_no_failure)
+TEST(a_late_way_back_is_no_failure)
 {
     roll("detail = 'silent'", "rolled_back");
     kit_sql(pg, "UPDATE member SET state = 'rolled_back', reason = 'late'");
     ck_assert_int_eq(taken_back(), 0);
 }
-END_TEST
 
-START_TEST(test_what_failed_is_taken_back)
+TEST(what_failed_is_taken_back, .to = 4)
 {
     static const char *const found_wanting[] = {
         "state = 'failed'",
@@ -137,10 +136,9 @@ START_TEST(test_what_failed_is_taken_back)
     seen("1 second");
     ck_assert_msg(!is_due(), "it is tried again");
 }
-END_TEST
 
 /* Silence after READY and ACTIVATE may be what the change made of the server. */
-START_TEST(test_who_fell_silent_with_it_tried_it)
+TEST(who_fell_silent_with_it_tried_it)
 {
     kit_sql(pg, "INSERT INTO attempt (number, rollout_id, stage, attempt, epoch, outcome)"
                 " SELECT 9, %lld, 0, 1, 1, 'activate'",
@@ -149,9 +147,8 @@ START_TEST(test_who_fell_silent_with_it_tried_it)
     roll("ready_at = now(), detail = 'silent', attempt_number = 9", "rolled_back");
     ck_assert_int_eq(taken_back(), rollout_id);
 }
-END_TEST
 
-START_TEST(test_what_a_person_took_back_is_taken_back)
+TEST(what_a_person_took_back_is_taken_back)
 {
     rollout_id = kit_rollout(pg, &scope_id, 1, 1);
     kit_sql(pg, "INSERT INTO command (rollout_id, action, actor, state)"
@@ -160,10 +157,9 @@ START_TEST(test_what_a_person_took_back_is_taken_back)
     kit_sql(pg, "UPDATE rollout_change SET is_open = false");
     ck_assert_int_eq(taken_back(), rollout_id);
 }
-END_TEST
 
 /* Readers have it, so it is taken from them, whatever the policy is by now; drafts stay drafts. */
-START_TEST(test_manual_environments_take_back_what_readers_have)
+TEST(manual_environments_take_back_what_readers_have)
 {
     kit_sql(pg, "UPDATE environment SET policy = 'manual' WHERE name = 'staging'");
     ck_assert(!is_due());
@@ -173,32 +169,11 @@ START_TEST(test_manual_environments_take_back_what_readers_have)
     ck_assert_int_eq(taken_back(), 0);
     ck_assert(!is_due());
 }
-END_TEST
 
-START_TEST(test_what_readers_get_only_grows)
+TEST(what_readers_get_only_grows)
 {
     kit_sql(pg, "SELECT scope_release(%lld, 2)", (long long)scope_id);
     read_scope();
     ck_assert_uint_eq(scope.released, 3);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM revision WHERE released_at IS NOT NULL"), 2);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("due");
-    TCase *tests = tcase_create("due");
-
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_a_head_that_nobody_tried_is_due);
-    tcase_add_test(tests, test_an_open_rollout_holds_it);
-    tcase_add_loop_test(tests, test_nobody_was_there, 0, 2);
-    tcase_add_test(tests, test_a_late_way_back_is_no_failure);
-    tcase_add_loop_test(tests, test_what_failed_is_taken_back, 0, 4);
-    tcase_add_test(tests, test_who_fell_silent_with_it_tried_it);
-    tcase_add_test(tests, test_what_a_person_took_back_is_taken_back);
-    tcase_add_test(tests, test_manual_environments_take_back_what_readers_have);
-    tcase_add_test(tests, test_what_readers_get_only_grows);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "coordinator/store/leader/memberships.h"
 #include "tests/db/acks_kit.h"
+#include "tests/test.h"
 
 #define EVIL 5 /* enrolled for evil/dev alone */
 
@@ -29,6 +30,8 @@ static void set_up(void)
                                    .attempt = 1, .number = attempt, .ready_min = 1 }, NULL, 0);
     kit_sql(pg, "UPDATE member SET state = 'pending'");
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* ---------------------------------------------------------------- acknowledgements */
 
@@ -60,7 +63,7 @@ static void nothing_of_evil(void)
 }
 
 /* The attack: FAILED for every number there may be, and "I hold payments/prod". */
-START_TEST(test_no_number_makes_a_member)
+TEST(no_number_makes_a_member)
 {
     uint64_t finalize;
 
@@ -82,17 +85,15 @@ START_TEST(test_no_number_makes_a_member)
     ck_assert(said.is_recorded);
     nothing_of_evil();
 }
-END_TEST
 
 /* Server 4 reads the scope and was not asked yet: it has no say about this stage. */
-START_TEST(test_a_member_of_the_scope_is_no_member_of_the_stage)
+TEST(a_member_of_the_scope_is_no_member_of_the_stage)
 {
     ck_assert_uint_eq(ack(ACK_APPLIED, 4, activate, 2, &targets[0]), 0);
     ck_assert(said.is_foreign);
     ck_assert_uint_eq(ack(ACK_FAILED, 4, activate, 1, &bases[0]), 0);
     ck_assert_uint_eq(ack(ACK_APPLIED, 1, activate, 2, &targets[0]), 2);
 }
-END_TEST
 
 static uint64_t retry(enum phase from, unsigned count, int64_t server)
 {
@@ -101,7 +102,7 @@ static uint64_t retry(enum phase from, unsigned count, int64_t server)
 }
 
 /* A retry asked another server of the stage, and one after it this one. */
-START_TEST(test_an_attempt_between_asked_others)
+TEST(an_attempt_between_asked_others)
 {
     uint64_t second = retry(PHASE_ACTIVATING, 2, 2), third = retry(PHASE_PREPARING, 3, 1);
 
@@ -116,10 +117,9 @@ START_TEST(test_an_attempt_between_asked_others)
     ack(ACK_READY, 1, third, 2, &targets[0]);
     ck_assert(said.is_recorded);
 }
-END_TEST
 
 /* The number of an abort is that of the newest attempt, whoever holds what of the rollout. */
-START_TEST(test_an_abort_ends_what_earlier_attempts_asked)
+TEST(an_abort_ends_what_earlier_attempts_asked)
 {
     uint64_t second;
 
@@ -132,10 +132,9 @@ START_TEST(test_an_abort_ends_what_earlier_attempts_asked)
     ck_assert(said.is_recorded);
     ck_assert_str_eq(kit_text(pg, "SELECT detail FROM member WHERE server_id = 1"), "aborted");
 }
-END_TEST
 
 /* FAILED names what runs instead: something that its scope had once, with its right number. */
-START_TEST(test_a_failure_that_tells_of_another_content)
+TEST(a_failure_that_tells_of_another_content)
 {
     struct hash other = { { 9 } };
 
@@ -149,10 +148,9 @@ START_TEST(test_a_failure_that_tells_of_another_content)
     ack(ACK_FAILED, 2, activate, 1, &bases[0]);
     ck_assert(said.is_recorded);
 }
-END_TEST
 
 /* Never issued: an older database was put back, and the answer must not be thrown away. */
-START_TEST(test_numbers_to_come_are_told_apart)
+TEST(numbers_to_come_are_told_apart)
 {
     ack(ACK_APPLIED, 1, activate + 1, 2, &targets[0]);
     ck_assert(said.is_ahead && !said.is_recorded);
@@ -161,11 +159,10 @@ START_TEST(test_numbers_to_come_are_told_apart)
     ack(ACK_APPLIED, 1, activate, 2, &targets[0]);
     ck_assert(!said.is_ahead && said.is_recorded);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- memberships */
 
-START_TEST(test_the_database_refuses_what_no_glob_covers)
+TEST(the_database_refuses_what_no_glob_covers)
 {
     ck_assert_int_eq(pg_query(pg, "INSERT INTO server_scope (server_id, scope_id) VALUES (5, 1)",
                               NULL, 0, NULL, &err), -1);
@@ -178,7 +175,6 @@ START_TEST(test_the_database_refuses_what_no_glob_covers)
                                   " 40))", NULL, 0, NULL, &err), -1);
     ck_assert_int_eq(pg_query(pg, "UPDATE server SET scopes = '{}'", NULL, 0, NULL, &err), -1);
 }
-END_TEST
 
 static struct join_request *request(int64_t server)
 {
@@ -224,7 +220,7 @@ static void write_joins(struct join_request **joins, size_t count)
 }
 
 /* The loop may not know yet that the enrolment allows less: no error, and no membership. */
-START_TEST(test_a_join_asks_the_enrolment)
+TEST(a_join_asks_the_enrolment)
 {
     struct join_request *joins[] = { request(EVIL), request(EVIL) };
 
@@ -233,11 +229,10 @@ START_TEST(test_a_join_asks_the_enrolment)
     write_joins(joins, 2);
     nothing_of_evil();
 }
-END_TEST
 
 /* It was there before, under another name or with other settings, and its acknowledgement went long
  * ago: the new row says what it runs, as far as a decision about that scope bears it out. */
-START_TEST(test_a_join_brings_what_the_server_runs)
+TEST(a_join_brings_what_the_server_runs)
 {
     struct join_request *joins[] = { request(1), request(2), request(3) };
 
@@ -261,7 +256,6 @@ START_TEST(test_a_join_brings_what_the_server_runs)
                                   " WHERE server_id IN (1, 2, 3)"),
                      "1:900 1 true ok, 2:0 0 false none, 3:0 0 false none");
 }
-END_TEST
 
 static int64_t members_of_scope(void)
 {
@@ -269,7 +263,7 @@ static int64_t members_of_scope(void)
                    (long long)scope_id);
 }
 
-START_TEST(test_leaving_ends_the_membership_and_the_part_in_the_rollout)
+TEST(leaving_ends_the_membership_and_the_part_in_the_rollout)
 {
     struct join_request *joins[] = { request(1), request(4) };
 
@@ -284,10 +278,9 @@ START_TEST(test_leaving_ends_the_membership_and_the_part_in_the_rollout)
     ck_assert_int_eq(kit_int(pg, "SELECT (data ->> 'memberships')::int FROM audit"
                                  " WHERE action = 'server.leave'"), 2);
 }
-END_TEST
 
 /* Requests of one server in one gathering: each is carried out, in the order they came in. */
-START_TEST(test_of_several_tellings_nothing_is_lost)
+TEST(of_several_tellings_nothing_is_lost)
 {
     struct join_request *joins[] = { request(1), request(2), request(1), request(1) };
 
@@ -302,10 +295,9 @@ START_TEST(test_of_several_tellings_nothing_is_lost)
                                   " WHERE server_id = 1"), "a 1.2");
     ck_assert_int_eq(members_of_scope(), 3);
 }
-END_TEST
 
 /* An upgrade whose labels are as before. */
-START_TEST(test_a_version_is_recorded_on_its_own)
+TEST(a_version_is_recorded_on_its_own)
 {
     struct join_request *joins[] = { request(1) };
 
@@ -314,28 +306,4 @@ START_TEST(test_a_version_is_recorded_on_its_own)
     write_joins(joins, 1);
     ck_assert_str_eq(kit_text(pg, "SELECT labels ->> 'zone' || ' ' || agent_version FROM server"
                                   " WHERE server_id = 1"), "b 1.3");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("entitlement");
-    TCase *tests = tcase_create("entitlement");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_no_number_makes_a_member);
-    tcase_add_test(tests, test_a_member_of_the_scope_is_no_member_of_the_stage);
-    tcase_add_test(tests, test_an_attempt_between_asked_others);
-    tcase_add_test(tests, test_an_abort_ends_what_earlier_attempts_asked);
-    tcase_add_test(tests, test_a_failure_that_tells_of_another_content);
-    tcase_add_test(tests, test_numbers_to_come_are_told_apart);
-    tcase_add_test(tests, test_the_database_refuses_what_no_glob_covers);
-    tcase_add_test(tests, test_a_join_asks_the_enrolment);
-    tcase_add_test(tests, test_a_join_brings_what_the_server_runs);
-    tcase_add_test(tests, test_leaving_ends_the_membership_and_the_part_in_the_rollout);
-    tcase_add_test(tests, test_of_several_tellings_nothing_is_lost);
-    tcase_add_test(tests, test_a_version_is_recorded_on_its_own);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

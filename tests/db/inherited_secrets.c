@@ -8,6 +8,7 @@
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/inherit_grants.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static struct config_result result;
@@ -27,6 +28,8 @@ static void tear_down(void)
     config_result_fini(&result);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct scope lock(const char *service, const char *environment)
 {
@@ -113,7 +116,7 @@ static const char *withheld(int64_t scope_id)
 }
 
 /* A parent that was named while it had nothing to hide gives none of what comes later. */
-START_TEST(test_no_grant_no_secret)
+TEST(no_grant_no_secret)
 {
     int64_t child;
 
@@ -132,10 +135,9 @@ START_TEST(test_no_grant_no_secret)
     ck_assert_int_eq(secret_of(child), 'B');
     ck_assert_str_eq(withheld(child), "");
 }
-END_TEST
 
 /* The right is asked again at every revision that comes down. */
-START_TEST(test_a_grant_ends_with_its_token)
+TEST(a_grant_ends_with_its_token)
 {
     int64_t child;
 
@@ -158,11 +160,10 @@ START_TEST(test_a_grant_ends_with_its_token)
     ck_assert_int_eq(secret_of(child), 'C');
     ck_assert_ptr_nonnull(strstr(withheld(child), "has no right secret.read for base/prod"));
 }
-END_TEST
 
 /* Named again by somebody without the right, for the order of the parents, say: it stays as it is.
  */
-START_TEST(test_a_grant_is_kept_by_a_later_naming)
+TEST(a_grant_is_kept_by_a_later_naming)
 {
     int64_t child;
 
@@ -172,10 +173,9 @@ START_TEST(test_a_grant_is_kept_by_a_later_naming)
     put_secret("base", "prod", 'B');
     ck_assert_int_eq(secret_of(child), 'B');
 }
-END_TEST
 
 /* Named before there were grants: good within one environment, and not across. */
-START_TEST(test_old_edges)
+TEST(old_edges)
 {
     int64_t near, far;
 
@@ -188,10 +188,9 @@ START_TEST(test_old_edges)
     ck_assert_int_eq(secret_of(far), '-');
     ck_assert_ptr_nonnull(strstr(withheld(far), "before grants were kept"));
 }
-END_TEST
 
 /* What the parent itself inherits counts by where it was written. */
-START_TEST(test_a_grandparent_is_asked_for)
+TEST(a_grandparent_is_asked_for)
 {
     int64_t child;
 
@@ -209,10 +208,9 @@ START_TEST(test_a_grandparent_is_asked_for)
     put_secret("base", "staging", 'C'); /* its own now: that bob may read */
     ck_assert_int_eq(secret_of(child), 'C');
 }
-END_TEST
 
 /* An own value that goes uncovers what the parents have, but for what may not come down. */
-START_TEST(test_deleting_an_own_value_opens_no_way)
+TEST(deleting_an_own_value_opens_no_way)
 {
     int64_t child;
 
@@ -227,22 +225,4 @@ START_TEST(test_deleting_an_own_value_opens_no_way)
                              " AND secret IS NOT NULL",
                              (long long)child),
                      0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("inherited_secrets");
-    TCase *tests = tcase_create("inherited_secrets");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_no_grant_no_secret);
-    tcase_add_test(tests, test_a_grant_ends_with_its_token);
-    tcase_add_test(tests, test_a_grant_is_kept_by_a_later_naming);
-    tcase_add_test(tests, test_old_edges);
-    tcase_add_test(tests, test_a_grandparent_is_asked_for);
-    tcase_add_test(tests, test_deleting_an_own_value_opens_no_way);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -161,20 +161,17 @@ static void make_template(void)
     pg_close(pg);
 }
 
-int kit_main(Suite *suite)
+void test_begin(void)
 {
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
     find_programs();
     make_folder();
     start_server();
     make_template();
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+}
+
+void test_end(void)
+{
     stop_server();
-    return failed != 0;
 }
 
 /* ---------------------------------------------------------------- databases and statements */

@@ -1,8 +1,8 @@
 /* kit.h - a throwaway PostgreSQL for one test program, and small worlds inside it.
  *
- * kit_main starts the server (a child that dies with the program), runs the tests of a suite, and
- * removes everything. Every test works in a database of its own, a copy of a migrated one. All
- * functions stop the test when something fails that is not under test.
+ * The kit starts the server (a child that dies with the program) before the first test, and removes
+ * everything after the last one. Every test works in a database of its own, a copy of a migrated
+ * one. All functions stop the test when something fails that is not under test.
  */
 #ifndef TESTS_DB_KIT_H
 #define TESTS_DB_KIT_H
@@ -12,8 +12,6 @@
 #include <stdint.h>
 
 #include "coordinator/store/pg.h"
-
-int kit_main(Suite *suite);
 
 /* A fresh migrated database; the text lives until the program ends. */
 const char *kit_database(void);

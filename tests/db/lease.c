@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "coordinator/store/leader/fence.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 #define LEASE_MS 600
 
@@ -32,6 +33,8 @@ static void tear_down(void)
     lease_stop(second);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct lease *start_for(const char *holder, int64_t lease_ms)
 {
@@ -83,7 +86,7 @@ static void expect_no_loss(struct lease *l, int64_t for_ms)
     }
 }
 
-START_TEST(test_gained_with_a_snapshot)
+TEST(gained_with_a_snapshot)
 {
     struct pollfd p;
     struct lease_news n;
@@ -102,9 +105,8 @@ START_TEST(test_gained_with_a_snapshot)
                                  " lease_until > now() AND address = 'http://here'"), 1);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'leader.take'"), 1);
 }
-END_TEST
 
-START_TEST(test_the_second_follows_and_takes_over_when_the_first_goes)
+TEST(the_second_follows_and_takes_over_when_the_first_goes)
 {
     struct lease_news n;
 
@@ -118,10 +120,9 @@ START_TEST(test_the_second_follows_and_takes_over_when_the_first_goes)
     n = await_news(second, LEASE_GAINED);
     ck_assert_uint_eq(n.epoch, 2);
 }
-END_TEST
 
 /* A follower that lost its connection is no worse for it afterwards. */
-START_TEST(test_the_leader_is_named_again_after_trouble)
+TEST(the_leader_is_named_again_after_trouble)
 {
     struct lease_news n;
 
@@ -136,19 +137,17 @@ START_TEST(test_the_leader_is_named_again_after_trouble)
     n = await_news(second, LEASE_OTHER);
     ck_assert_str_eq(n.router_address, "one");
 }
-END_TEST
 
-START_TEST(test_renewed_while_it_lives)
+TEST(renewed_while_it_lives)
 {
     first = start("one");
     await_news(first, LEASE_GAINED);
     expect_no_loss(first, 3 * LEASE_MS);
     ck_assert_int_eq(kit_int(pg, "SELECT epoch FROM leader WHERE lease_until > now()"), 1);
 }
-END_TEST
 
 /* A large fleet, a slow disk: what a leader must know takes longer to read than the lease. */
-START_TEST(test_renewed_while_the_snapshot_is_read)
+TEST(renewed_while_the_snapshot_is_read)
 {
     struct pg *slow = kit_open(conninfo);
     int64_t until;
@@ -166,9 +165,8 @@ START_TEST(test_renewed_while_the_snapshot_is_read)
     ck_assert_uint_eq(await_news(first, LEASE_GAINED).epoch, 1);
     pg_close(slow);
 }
-END_TEST
 
-START_TEST(test_renewing_does_not_wait_for_a_fenced_transaction)
+TEST(renewing_does_not_wait_for_a_fenced_transaction)
 {
     const struct fence fence = { .gen = 1, .epoch = 1 };
     struct pg *writer = kit_open(conninfo);
@@ -181,9 +179,8 @@ START_TEST(test_renewing_does_not_wait_for_a_fenced_transaction)
     ck_assert_msg(pg_exec(writer, "COMMIT", &e) == 0, "%s", e.text);
     pg_close(writer);
 }
-END_TEST
 
-START_TEST(test_given_up_and_taken_again)
+TEST(given_up_and_taken_again)
 {
     struct lease_news n;
 
@@ -196,9 +193,8 @@ START_TEST(test_given_up_and_taken_again)
     n = await_news(first, LEASE_GAINED);
     ck_assert_uint_eq(n.epoch, 2);
 }
-END_TEST
 
-START_TEST(test_lost_with_its_connection)
+TEST(lost_with_its_connection)
 {
     first = start("one");
     await_news(first, LEASE_GAINED);
@@ -207,9 +203,8 @@ START_TEST(test_lost_with_its_connection)
     await_news(first, LEASE_LOST);
     ck_assert_uint_eq(await_news(first, LEASE_GAINED).epoch, 2);
 }
-END_TEST
 
-START_TEST(test_lost_when_somebody_else_has_the_row)
+TEST(lost_when_somebody_else_has_the_row)
 {
     struct lease_news n;
 
@@ -221,9 +216,8 @@ START_TEST(test_lost_when_somebody_else_has_the_row)
     ck_assert_int_eq(n.reason.kind, ERR_FENCED);
     ck_assert_str_eq(await_news(first, LEASE_OTHER).router_address, "there");
 }
-END_TEST
 
-START_TEST(test_lost_when_the_server_stops_answering)
+TEST(lost_when_the_server_stops_answering)
 {
     pid_t backend;
 
@@ -236,7 +230,6 @@ START_TEST(test_lost_when_the_server_stops_answering)
     kill(backend, SIGCONT);
     await_news(first, LEASE_GAINED);
 }
-END_TEST
 
 /* A leader in a process of its own, stopped inside a fenced transaction. When its connection is
  * named in the row no other limit helps: only the taker's ending it. */
@@ -279,7 +272,7 @@ static void wake_and_expect_nothing_written(pid_t child)
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3);
 }
 
-START_TEST(test_taken_from_a_stopped_leader_that_named_its_connections)
+TEST(taken_from_a_stopped_leader_that_named_its_connections)
 {
     pid_t child = stopped_leader(true);
 
@@ -287,9 +280,8 @@ START_TEST(test_taken_from_a_stopped_leader_that_named_its_connections)
     ck_assert_uint_eq(await_news(first, LEASE_GAINED).epoch, 6);
     wake_and_expect_nothing_written(child);
 }
-END_TEST
 
-START_TEST(test_taken_from_a_stopped_leader_in_any_case)
+TEST(taken_from_a_stopped_leader_in_any_case)
 {
     pid_t child = stopped_leader(false);
 
@@ -297,10 +289,9 @@ START_TEST(test_taken_from_a_stopped_leader_in_any_case)
     ck_assert_uint_ge(await_news(first, LEASE_GAINED).epoch, 6); /* a slow machine loses it once */
     wake_and_expect_nothing_written(child);
 }
-END_TEST
 
 /* The session's process is stopped: it hears of its end when it goes on. */
-START_TEST(test_who_holds_the_row_and_does_not_end_is_named)
+TEST(who_holds_the_row_and_does_not_end_is_named)
 {
     struct pg *other = kit_open(conninfo);
     int pid = pg_backend_pid(other);
@@ -321,9 +312,8 @@ START_TEST(test_who_holds_the_row_and_does_not_end_is_named)
     await_news(first, LEASE_GAINED);
     pg_close(other);
 }
-END_TEST
 
-START_TEST(test_of_two_that_try_at_once_one_wins)
+TEST(of_two_that_try_at_once_one_wins)
 {
     first = start("one");
     second = start("two");
@@ -331,9 +321,8 @@ START_TEST(test_of_two_that_try_at_once_one_wins)
     usleep(LEASE_MS * 1000);
     ck_assert_int_eq(kit_int(pg, "SELECT epoch FROM leader"), 1);
 }
-END_TEST
 
-START_TEST(test_connections_are_named_in_the_row)
+TEST(connections_are_named_in_the_row)
 {
     first = start("one");
     await_news(first, LEASE_GAINED);
@@ -341,10 +330,9 @@ START_TEST(test_connections_are_named_in_the_row)
     kit_await(pg, 1, "SELECT count(*) FROM leader WHERE 12345 = ANY (backend_pids)"
                      " AND cardinality(backend_pids) = 2");
 }
-END_TEST
 
 /* The observed clock goes on with the renewals and stands still while nobody leads. */
-START_TEST(test_time_counts_while_somebody_leads)
+TEST(time_counts_while_somebody_leads)
 {
     int64_t seen_ms;
 
@@ -363,9 +351,8 @@ START_TEST(test_time_counts_while_somebody_leads)
     expect_no_loss(first, LEASE_MS);
     ck_assert_int_lt(kit_int(pg, "SELECT observed_now_ms()"), seen_ms + 60000);
 }
-END_TEST
 
-START_TEST(test_without_a_database_it_says_so_and_waits)
+TEST(without_a_database_it_says_so_and_waits)
 {
     struct lease_news n;
 
@@ -376,33 +363,4 @@ START_TEST(test_without_a_database_it_says_so_and_waits)
     ck_assert_int_eq(n.reason.kind, ERR_UNAVAILABLE);
     ck_assert_ptr_nonnull(strstr(n.reason.text, "/nowhere"));
     ck_assert_ptr_null(strstr(n.reason.text, "secret"));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("lease");
-    TCase *tests = tcase_create("lease");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_gained_with_a_snapshot);
-    tcase_add_test(tests, test_the_second_follows_and_takes_over_when_the_first_goes);
-    tcase_add_test(tests, test_the_leader_is_named_again_after_trouble);
-    tcase_add_test(tests, test_renewed_while_it_lives);
-    tcase_add_test(tests, test_renewed_while_the_snapshot_is_read);
-    tcase_add_test(tests, test_renewing_does_not_wait_for_a_fenced_transaction);
-    tcase_add_test(tests, test_given_up_and_taken_again);
-    tcase_add_test(tests, test_lost_with_its_connection);
-    tcase_add_test(tests, test_lost_when_somebody_else_has_the_row);
-    tcase_add_test(tests, test_lost_when_the_server_stops_answering);
-    tcase_add_test(tests, test_taken_from_a_stopped_leader_that_named_its_connections);
-    tcase_add_test(tests, test_taken_from_a_stopped_leader_in_any_case);
-    tcase_add_test(tests, test_who_holds_the_row_and_does_not_end_is_named);
-    tcase_add_test(tests, test_of_two_that_try_at_once_one_wins);
-    tcase_add_test(tests, test_connections_are_named_in_the_row);
-    tcase_add_test(tests, test_without_a_database_it_says_so_and_waits);
-    tcase_add_test(tests, test_time_counts_while_somebody_leads);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -7,6 +7,7 @@
 #include "coordinator/store/config/scopes.h"
 #include "coordinator/store/leader/memberships.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *first, *second;
 static int64_t scope_id;
@@ -30,6 +31,8 @@ static void tear_down(void)
     pg_close(second);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static int make_scope(struct pg *pg, const char *service)
 {
     struct scope scope;
@@ -42,7 +45,7 @@ static void leave_one_place(void)
     scopes_set_limit(kit_int(first, "SELECT count(*) FROM scope") + 1);
 }
 
-START_TEST(test_the_last_scope_is_made_once)
+TEST(the_last_scope_is_made_once)
 {
     leave_one_place();
     kit_sql(first, "BEGIN");
@@ -56,7 +59,6 @@ START_TEST(test_the_last_scope_is_made_once)
     ck_assert_str_eq(err_problem_code(&err), "limit_reached");
     ck_assert_int_eq(make_scope(second, "one"), 0);
 }
-END_TEST
 
 static size_t join(struct pg *pg, const char *service)
 {
@@ -72,7 +74,7 @@ static size_t join(struct pg *pg, const char *service)
 }
 
 /* What servers say waits for nobody: a new scope is left out meanwhile, and joined later. */
-START_TEST(test_a_server_does_not_make_one_scope_too_many)
+TEST(a_server_does_not_make_one_scope_too_many)
 {
     leave_one_place();
     kit_sql(first, "DELETE FROM server_scope");
@@ -88,10 +90,9 @@ START_TEST(test_a_server_does_not_make_one_scope_too_many)
     leave_one_place();
     ck_assert_uint_eq(join(second, "two"), 1);
 }
-END_TEST
 
 /* The other way round it is the server that holds the place. */
-START_TEST(test_a_write_waits_for_the_scope_that_a_server_makes)
+TEST(a_write_waits_for_the_scope_that_a_server_makes)
 {
     leave_one_place();
     kit_sql(first, "BEGIN");
@@ -104,7 +105,6 @@ START_TEST(test_a_write_waits_for_the_scope_that_a_server_makes)
     ck_assert_int_eq(make_scope(second, "two"), -1);
     ck_assert_str_eq(err_problem_code(&err), "limit_reached");
 }
-END_TEST
 
 static int subscribe(struct pg *pg, const char *owner)
 {
@@ -119,7 +119,7 @@ static int subscribe(struct pg *pg, const char *owner)
     return subscriptions_create(pg, &s, id, secret, &err);
 }
 
-START_TEST(test_the_last_subscription_is_made_once)
+TEST(the_last_subscription_is_made_once)
 {
     for (int i = 1; i < SUBSCRIPTIONS_OF_OWNER_MAX; i++)
         ck_assert_int_eq(subscribe(first, "maria"), 0);
@@ -133,20 +133,4 @@ START_TEST(test_the_last_subscription_is_made_once)
     kit_sql(first, "COMMIT");
     ck_assert_int_eq(subscribe(second, "maria"), -1);
     ck_assert_str_eq(err_problem_code(&err), "limit_reached");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("limits");
-    TCase *tests = tcase_create("limits");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_the_last_scope_is_made_once);
-    tcase_add_test(tests, test_a_server_does_not_make_one_scope_too_many);
-    tcase_add_test(tests, test_a_write_waits_for_the_scope_that_a_server_makes);
-    tcase_add_test(tests, test_the_last_subscription_is_made_once);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -9,6 +9,7 @@
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/rolled_back.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static struct config_result result;
@@ -24,6 +25,8 @@ static void tear_down(void)
     config_result_fini(&result);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct scope lock(const char *service, const char *environment)
 {
@@ -123,7 +126,7 @@ static void check_sizes(void)
 
 /* ---------------------------------------------------------------- on the released revision */
 
-START_TEST(test_a_fix_leaves_drafts_behind)
+TEST(a_fix_leaves_drafts_behind)
 {
     must_write("web", "a=1,b=1,c=1");
     release("web", 1);
@@ -139,9 +142,8 @@ START_TEST(test_a_fix_leaves_drafts_behind)
                                  "revision = 5"), 2);
     check_sizes();
 }
-END_TEST
 
-START_TEST(test_a_fix_of_a_draft_drops_it)
+TEST(a_fix_of_a_draft_drops_it)
 {
     must_write("web", "a=1,b=1");
     release("web", 1);
@@ -152,9 +154,8 @@ START_TEST(test_a_fix_of_a_draft_drops_it)
     check_content("web", "prod", 3, "a=3 b=1");
     check_content("web", "prod", 4, "a=3 b=2");
 }
-END_TEST
 
-START_TEST(test_a_fix_without_drafts_is_a_write)
+TEST(a_fix_without_drafts_is_a_write)
 {
     must_write("web", "a=1");
     release("web", 1);
@@ -162,9 +163,8 @@ START_TEST(test_a_fix_without_drafts_is_a_write)
     ck_assert_uint_eq(result.revision, 2);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM revision"), 2);
 }
-END_TEST
 
-START_TEST(test_a_fix_that_is_released_already_changes_nothing)
+TEST(a_fix_that_is_released_already_changes_nothing)
 {
     must_write("web", "a=1");
     release("web", 1);
@@ -173,9 +173,8 @@ START_TEST(test_a_fix_that_is_released_already_changes_nothing)
     ck_assert_uint_eq(result.revision, 0);
     check_content("web", "prod", 0, "a=2");
 }
-END_TEST
 
-START_TEST(test_a_fix_may_delete_and_compare_with_the_head)
+TEST(a_fix_may_delete_and_compare_with_the_head)
 {
     must_write("web", "a=1,b=1");
     release("web", 1);
@@ -185,7 +184,6 @@ START_TEST(test_a_fix_may_delete_and_compare_with_the_head)
     check_content("web", "prod", 4, "b=2");
     ck_assert_int_eq(kit_int(pg, "SELECT max(version) FROM config_version WHERE key = 'b'"), 4);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- rolled back */
 
@@ -216,7 +214,7 @@ static size_t count_rolled_back(uint64_t from, uint64_t to)
     return count;
 }
 
-START_TEST(test_what_was_rolled_back_is_known)
+TEST(what_was_rolled_back_is_known)
 {
     must_write("web", "a=1,b=1");
     release("web", 1);
@@ -231,9 +229,8 @@ START_TEST(test_what_was_rolled_back_is_known)
     must_write("web", "b=1");
     ck_assert_uint_eq(count_rolled_back(1, 4), 0); /* as it is released */
 }
-END_TEST
 
-START_TEST(test_a_copy_is_what_it_is_a_copy_of)
+TEST(a_copy_is_what_it_is_a_copy_of)
 {
     must_write("web", "a=1,b=1");
     release("web", 1);
@@ -243,9 +240,8 @@ START_TEST(test_a_copy_is_what_it_is_a_copy_of)
     ck_assert_uint_eq(count_rolled_back(1, 3), 0);
     ck_assert_uint_eq(count_rolled_back(1, 4), 1);
 }
-END_TEST
 
-START_TEST(test_only_what_a_rollout_carried)
+TEST(only_what_a_rollout_carried)
 {
     must_write("web", "a=1");
     release("web", 1);
@@ -255,9 +251,8 @@ START_TEST(test_only_what_a_rollout_carried)
     ck_assert_uint_eq(count_rolled_back(1, 2), 0); /* a=2 never ran */
     ck_assert_uint_eq(count_rolled_back(1, 3), 1);
 }
-END_TEST
 
-START_TEST(test_taking_back_keeps_later_drafts)
+TEST(taking_back_keeps_later_drafts)
 {
     uint64_t revision;
     bool is_changed;
@@ -276,9 +271,8 @@ START_TEST(test_taking_back_keeps_later_drafts)
     check_content("web", "prod", 5, "a=1 b=later");
     check_sizes();
 }
-END_TEST
 
-START_TEST(test_due_is_what_nobody_did_yet)
+TEST(due_is_what_nobody_did_yet)
 {
     struct auto_release_back back;
     struct scope s;
@@ -307,7 +301,6 @@ START_TEST(test_due_is_what_nobody_did_yet)
     ck_assert_int_eq(auto_release_find_back(pg, &s, &back, &err), 0);
     ck_assert_int_eq(back.rollout_id, 0);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- inheritance */
 
@@ -328,7 +321,7 @@ static int set_parents(const char *child, const char *parents)
     return rc;
 }
 
-START_TEST(test_a_child_has_its_parents_keys_under_its_own)
+TEST(a_child_has_its_parents_keys_under_its_own)
 {
     must_write("global", "a=g,b=g,c=g");
     must_write("region", "b=r");
@@ -342,9 +335,8 @@ START_TEST(test_a_child_has_its_parents_keys_under_its_own)
     check_content("web", "prod", 0, "c=w");
     check_sizes();
 }
-END_TEST
 
-START_TEST(test_a_parents_change_is_a_revision_of_every_child)
+TEST(a_parents_change_is_a_revision_of_every_child)
 {
     must_write("global", "a=1,b=1");
     must_write("web", "b=own");
@@ -361,9 +353,8 @@ START_TEST(test_a_parents_change_is_a_revision_of_every_child)
     check_content("deep", "prod", 0, "b=own@web/prod");
     check_sizes();
 }
-END_TEST
 
-START_TEST(test_only_children_that_change_get_a_revision)
+TEST(only_children_that_change_get_a_revision)
 {
     must_write("global", "a=1");
     must_write("web", "a=own");
@@ -372,9 +363,8 @@ START_TEST(test_only_children_that_change_get_a_revision)
     must_write("global", "a=2");
     ck_assert_int_eq(kit_int(pg, "SELECT head FROM scope WHERE service = 'web'"), 1);
 }
-END_TEST
 
-START_TEST(test_deleting_an_own_key_uncovers_the_parents)
+TEST(deleting_an_own_key_uncovers_the_parents)
 {
     must_write("global", "a=1");
     ck_assert_int_eq(set_parents("web", "global"), 0);
@@ -388,10 +378,9 @@ START_TEST(test_deleting_an_own_key_uncovers_the_parents)
     check_content("web", "prod", 0, "a=2@global/prod");
     check_sizes();
 }
-END_TEST
 
 /* The same value, written, is the scope's own from then on: its parents' moves pass it by. */
-START_TEST(test_writing_an_inherited_value_makes_it_own)
+TEST(writing_an_inherited_value_makes_it_own)
 {
     uint64_t revision;
     bool is_changed;
@@ -414,9 +403,8 @@ START_TEST(test_writing_an_inherited_value_makes_it_own)
     check_content("web", "prod", 0, "a=1@global/prod b=1@global/prod");
     check_sizes();
 }
-END_TEST
 
-START_TEST(test_going_back_spreads_too)
+TEST(going_back_spreads_too)
 {
     uint64_t revision;
     bool is_changed;
@@ -430,9 +418,8 @@ START_TEST(test_going_back_spreads_too)
                      0);
     check_content("web", "prod", 0, "a=1@global/prod");
 }
-END_TEST
 
-START_TEST(test_cycles_and_towers_are_refused)
+TEST(cycles_and_towers_are_refused)
 {
     char name[8], below[8];
 
@@ -454,9 +441,8 @@ START_TEST(test_cycles_and_towers_are_refused)
     ck_assert_str_eq(err.code, "inheritance_depth");
     check_content("s7", "prod", 0, "a=1@s0/prod");
 }
-END_TEST
 
-START_TEST(test_a_diamond_takes_every_change_once)
+TEST(a_diamond_takes_every_change_once)
 {
     must_write("base", "a=1");
     ck_assert_int_eq(set_parents("left", "base"), 0);
@@ -467,34 +453,4 @@ START_TEST(test_a_diamond_takes_every_change_once)
     must_write("base", "a=2,b=2");
     check_content("web", "prod", 0, "a=right@right/prod b=2@base/prod");
     ck_assert_int_eq(kit_int(pg, "SELECT head FROM scope WHERE service = 'web'"), 3);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("lineage");
-    TCase *tests = tcase_create("lineage");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_a_fix_leaves_drafts_behind);
-    tcase_add_test(tests, test_a_fix_of_a_draft_drops_it);
-    tcase_add_test(tests, test_a_fix_without_drafts_is_a_write);
-    tcase_add_test(tests, test_a_fix_that_is_released_already_changes_nothing);
-    tcase_add_test(tests, test_a_fix_may_delete_and_compare_with_the_head);
-    tcase_add_test(tests, test_what_was_rolled_back_is_known);
-    tcase_add_test(tests, test_a_copy_is_what_it_is_a_copy_of);
-    tcase_add_test(tests, test_only_what_a_rollout_carried);
-    tcase_add_test(tests, test_taking_back_keeps_later_drafts);
-    tcase_add_test(tests, test_due_is_what_nobody_did_yet);
-    tcase_add_test(tests, test_a_child_has_its_parents_keys_under_its_own);
-    tcase_add_test(tests, test_a_parents_change_is_a_revision_of_every_child);
-    tcase_add_test(tests, test_only_children_that_change_get_a_revision);
-    tcase_add_test(tests, test_deleting_an_own_key_uncovers_the_parents);
-    tcase_add_test(tests, test_writing_an_inherited_value_makes_it_own);
-    tcase_add_test(tests, test_going_back_spreads_too);
-    tcase_add_test(tests, test_cycles_and_towers_are_refused);
-    tcase_add_test(tests, test_a_diamond_takes_every_change_once);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

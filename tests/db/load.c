@@ -8,6 +8,7 @@
 #include "coordinator/store/leader/fence.h"
 #include "coordinator/store/leader/save.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static int64_t scope_id, rollout_id;
@@ -30,6 +31,8 @@ static void tear_down(void)
     s = NULL;
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static void save(struct save what, const int64_t *cohort, size_t count)
 {
@@ -85,7 +88,7 @@ static void finalize(void)
                         .decision = DECISION_FINALIZE }, NULL, 0);
 }
 
-START_TEST(test_the_roster)
+TEST(the_roster)
 {
     kit_sql(pg, "UPDATE server SET state = 'revoked', scopes = '{a/*,payments/*}',"
                 " labels = '{\"zone\":\"a\"}' WHERE server_id = 2;"
@@ -110,9 +113,8 @@ START_TEST(test_the_roster)
     ck_assert(!s->memberships[2].is_failed);
     ck_assert_int_eq(s->servers[2].retries, 2);
 }
-END_TEST
 
-START_TEST(test_parts_of_it)
+TEST(parts_of_it)
 {
     struct err e;
 
@@ -133,9 +135,8 @@ START_TEST(test_parts_of_it)
     ck_assert_int_eq(load_snapshot(pg, LOAD_WORK, &s, &e), 0);
     ck_assert_uint_eq(s->rollout_count, 0); /* opened: the leader has it */
 }
-END_TEST
 
-START_TEST(test_a_rollout_that_waits)
+TEST(a_rollout_that_waits)
 {
     const struct rollout_row *r = load();
 
@@ -147,10 +148,9 @@ START_TEST(test_a_rollout_that_waits)
     kit_sql(pg, "UPDATE rollout SET state = 'awaiting_approval'");
     ck_assert_ptr_null(load());
 }
-END_TEST
 
 /* What cannot be read says so and holds up nobody but itself. */
-START_TEST(test_a_row_that_makes_no_sense_is_told_apart)
+TEST(a_row_that_makes_no_sense_is_told_apart)
 {
     for (int i = 0; i <= ROLLOUT_SCOPES_MAX; i++) {
         char name[32];
@@ -171,9 +171,8 @@ START_TEST(test_a_row_that_makes_no_sense_is_told_apart)
     ck_assert_str_eq(s->rollouts[1].fault,
                      "a rollout changes 17 scopes; at most 16 are possible");
 }
-END_TEST
 
-START_TEST(test_preparing)
+TEST(preparing)
 {
     const struct rollout_row *r;
 
@@ -191,9 +190,8 @@ START_TEST(test_preparing)
     ck_assert_uint_eq(r->load.first_number, number);
     ck_assert_uint_eq(s->decision_count, 0);
 }
-END_TEST
 
-START_TEST(test_activating_and_baking)
+TEST(activating_and_baking)
 {
     const struct rollout_row *r;
 
@@ -226,9 +224,8 @@ START_TEST(test_activating_and_baking)
     ck_assert_uint_eq(r->load.first_number, r->members[0].load.attempt_number);
     ck_assert(r->member_count == 3 && r->members[2].load.stage == 1);
 }
-END_TEST
 
-START_TEST(test_finalizing_and_over)
+TEST(finalizing_and_over)
 {
     const struct rollout_row *r;
     uint64_t finalized;
@@ -248,9 +245,8 @@ START_TEST(test_finalizing_and_over)
     ck_assert_uint_eq(s->decision_count, 1); /* still an obligation of the scope */
     ck_assert_uint_eq(s->decisions[0].dseq, finalized);
 }
-END_TEST
 
-START_TEST(test_rolling_back)
+TEST(rolling_back)
 {
     const struct rollout_row *r;
 
@@ -270,9 +266,8 @@ START_TEST(test_rolling_back)
     ck_assert_uint_eq(s->decision_count, 2);
     ck_assert(s->decisions[1].kind == DECISION_ROLLBACK && s->decisions[1].addressed_count == 2);
 }
-END_TEST
 
-START_TEST(test_aborting)
+TEST(aborting)
 {
     open_stage(0, PHASE_PREPARING);
     save((struct save){ .kind = SAVE_MOVE, .from = PHASE_PREPARING, .to = PHASE_ABORTING }, NULL,
@@ -281,10 +276,9 @@ START_TEST(test_aborting)
     ck_assert_int_eq(load()->load.phase, PHASE_ABORTING);
     ck_assert(s->rollouts[0].members[1].load.is_aborted);
 }
-END_TEST
 
 /* Leaders saw a second, then two; the three between them nobody saw. */
-START_TEST(test_time_that_leaders_saw)
+TEST(time_that_leaders_saw)
 {
     open_stage(0, PHASE_PREPARING);
     activate(0);
@@ -303,10 +297,9 @@ START_TEST(test_time_that_leaders_saw)
     kit_sql(pg, "UPDATE leader SET observed_ms = 0, seen_at = now()"); /* never below nothing */
     ck_assert_int_eq(load()->load.elapsed_ms, 0);
 }
-END_TEST
 
 /* Where answers are waited for, resuming begins anew, and so does each attempt. */
-START_TEST(test_time_that_begins_anew)
+TEST(time_that_begins_anew)
 {
     open_stage(0, PHASE_PREPARING);
     kit_sql(pg, "UPDATE leader SET observed_ms = observed_ms + 5000");
@@ -326,9 +319,8 @@ START_TEST(test_time_that_begins_anew)
         (const int64_t[]){ 1, 2 }, 2);
     ck_assert_int_lt(load()->load.elapsed_ms, 4000);
 }
-END_TEST
 
-START_TEST(test_documents)
+TEST(documents)
 {
     struct hash hash = load()->changes[0].to_hash, other = { { 1 } };
     uint8_t *bytes;
@@ -341,28 +333,4 @@ START_TEST(test_documents)
     free(bytes);
     ck_assert_int_eq(load_document(pg, &other, &bytes, &size, &e), -1);
     ck_assert_int_eq(e.kind, ERR_NOT_FOUND);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("load");
-    TCase *tests = tcase_create("load");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_the_roster);
-    tcase_add_test(tests, test_parts_of_it);
-    tcase_add_test(tests, test_a_rollout_that_waits);
-    tcase_add_test(tests, test_a_row_that_makes_no_sense_is_told_apart);
-    tcase_add_test(tests, test_preparing);
-    tcase_add_test(tests, test_activating_and_baking);
-    tcase_add_test(tests, test_finalizing_and_over);
-    tcase_add_test(tests, test_rolling_back);
-    tcase_add_test(tests, test_aborting);
-    tcase_add_test(tests, test_time_that_leaders_saw);
-    tcase_add_test(tests, test_time_that_begins_anew);
-    tcase_add_test(tests, test_documents);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char one[] = "CREATE TABLE a (n integer)";
 static const char one_changed[] = "CREATE TABLE a (n bigint)";
@@ -14,7 +15,7 @@ static const char two[] = "CREATE TABLE b (n integer); INSERT INTO b VALUES (1)"
 static const char two_broken[] = "CREATE TABLE b (n integer); INSERT INTO nowhere VALUES (1)";
 #define TEXT(name, text) { name, text, text + sizeof(text) - 1 }
 
-START_TEST(test_twice_is_once)
+TEST(twice_is_once)
 {
     struct pg *pg = kit_open(kit_empty_database());
     struct err e;
@@ -28,7 +29,6 @@ START_TEST(test_twice_is_once)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM migration WHERE number = 1"), 1);
     pg_close(pg);
 }
-END_TEST
 
 /* name_cluster needs its table. */
 static void add_cluster(struct pg *pg)
@@ -37,7 +37,7 @@ static void add_cluster(struct pg *pg)
                 " cluster_id bytea)");
 }
 
-START_TEST(test_changed_bytes_are_refused)
+TEST(changed_bytes_are_refused)
 {
     const struct migration_text before[] = { TEXT("001_one", one), { 0 } };
     const struct migration_text after[] = { TEXT("001_one", one_changed), { 0 } };
@@ -51,9 +51,8 @@ START_TEST(test_changed_bytes_are_refused)
     ck_assert_ptr_nonnull(strstr(e.text, "001_one"));
     pg_close(pg);
 }
-END_TEST
 
-START_TEST(test_an_older_program_keeps_away)
+TEST(an_older_program_keeps_away)
 {
     const struct migration_text newer[] = { TEXT("001_one", one), TEXT("002_two", two), { 0 } };
     const struct migration_text older[] = { TEXT("001_one", one), { 0 } };
@@ -66,9 +65,8 @@ START_TEST(test_an_older_program_keeps_away)
     ck_assert_int_eq(e.kind, ERR_CORRUPT);
     pg_close(pg);
 }
-END_TEST
 
-START_TEST(test_a_broken_file_leaves_nothing)
+TEST(a_broken_file_leaves_nothing)
 {
     const struct migration_text broken[] = { TEXT("001_one", one), TEXT("002_two", two_broken),
                                              { 0 } };
@@ -85,7 +83,6 @@ START_TEST(test_a_broken_file_leaves_nothing)
     ck_assert_int_eq(kit_int(pg, "SELECT n FROM b"), 1);
     pg_close(pg);
 }
-END_TEST
 
 static void *migrate_one(void *conninfo)
 {
@@ -98,7 +95,7 @@ static void *migrate_one(void *conninfo)
     return NULL;
 }
 
-START_TEST(test_several_start_at_once)
+TEST(several_start_at_once)
 {
     const char *conninfo = kit_empty_database();
     pthread_t threads[4];
@@ -111,20 +108,4 @@ START_TEST(test_several_start_at_once)
         pthread_join(threads[i], &failed);
         ck_assert_ptr_null(failed);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("migrate");
-    TCase *tests = tcase_create("migrate");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test_twice_is_once);
-    tcase_add_test(tests, test_changed_bytes_are_refused);
-    tcase_add_test(tests, test_an_older_program_keeps_away);
-    tcase_add_test(tests, test_a_broken_file_leaves_nothing);
-    tcase_add_test(tests, test_several_start_at_once);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

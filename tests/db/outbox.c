@@ -12,6 +12,7 @@
 #include "coordinator/store/access/subscriptions.h"
 #include "coordinator/store/config/secrets.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 #define CLAIM_MS 60000
 
@@ -55,6 +56,8 @@ static void tear_down(void)
     pg_close(other);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static void release(int from, int to)
 {
     kit_sql(pg, "SELECT outbox_config_changed(%lld, %d, %d)", (long long)scope_id, from, to);
@@ -66,16 +69,15 @@ static const char *changes(void)
                         " FROM outbox");
 }
 
-START_TEST(test_secrets_are_made)
+TEST(secrets_are_made)
 {
     subscribe("*", NULL);
     ck_assert_uint_eq(strlen(id), SUBSCRIPTION_ID_SIZE - 1);
     ck_assert_uint_eq(strlen(secret), SUBSCRIPTION_SECRET_SIZE - 1);
     ck_assert_str_eq(kit_text(pg, "SELECT secret FROM subscription"), secret);
 }
-END_TEST
 
-START_TEST(test_keys_that_changed_are_told_without_values)
+TEST(keys_that_changed_are_told_without_values)
 {
     subscribe("*", "db.*");
     release(2, 4);
@@ -89,9 +91,8 @@ START_TEST(test_keys_that_changed_are_told_without_values)
                                   "FROM outbox, LATERAL (SELECT body::json AS j) AS x"),
                      "config.changed payments prod 4 false t 0");
 }
-END_TEST
 
-START_TEST(test_what_was_put_back_did_not_change)
+TEST(what_was_put_back_did_not_change)
 {
     subscribe("*", NULL);
     kit_sql(pg, "UPDATE config_version SET value = 'hush1' WHERE key = 'db.url' AND version = 3");
@@ -101,9 +102,8 @@ START_TEST(test_what_was_put_back_did_not_change)
                                 "{\"key\" : \"db.url\", \"version\" : 3}] "
                                 "[{\"key\" : \"a%b\\\\c\", \"version\" : 1}]");
 }
-END_TEST
 
-START_TEST(test_globs_choose)
+TEST(globs_choose)
 {
     subscribe("db.*", NULL);
     subscribe("db_????", NULL);
@@ -117,9 +117,8 @@ START_TEST(test_globs_choose)
                                   "FROM outbox"),
                      "a%b\\c db.url db_pool");
 }
-END_TEST
 
-START_TEST(test_nothing_changed_nothing_told)
+TEST(nothing_changed_nothing_told)
 {
     subscribe("db_pool", NULL);
     release(3, 4);
@@ -128,9 +127,8 @@ START_TEST(test_nothing_changed_nothing_told)
     release(1, 3);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM outbox"), 0);
 }
-END_TEST
 
-START_TEST(test_many_keys_are_cut)
+TEST(many_keys_are_cut)
 {
     subscribe("n*", NULL);
     kit_sql(pg,
@@ -143,7 +141,6 @@ START_TEST(test_many_keys_are_cut)
                                  "FROM outbox WHERE body::json #>> '{data,has_more}' = 'true'"),
                      1000);
 }
-END_TEST
 
 static const struct outbox_wish anything = { 10, CLAIM_MS, true, 0, NULL, NULL };
 static const struct outbox_wish clear_ones = { 10, CLAIM_MS, false, 0, NULL, NULL };
@@ -169,7 +166,7 @@ static size_t claim(struct pg *by, struct outbox_attempt *out)
     return rows_count(rows);
 }
 
-START_TEST(test_a_claim_is_one_attempt_of_one_coordinator)
+TEST(a_claim_is_one_attempt_of_one_coordinator)
 {
     struct outbox_attempt first, again;
 
@@ -189,7 +186,6 @@ START_TEST(test_a_claim_is_one_attempt_of_one_coordinator)
     ck_assert_int_eq(outbox_deliver(other, &again, &err), 0);
     ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || attempts FROM outbox"), "delivered 2");
 }
-END_TEST
 
 static void subscribe_to(const char *url, const char *owner)
 {
@@ -217,7 +213,7 @@ static unsigned of(const struct rows *rows, const char *receiver, const char *ow
     return count;
 }
 
-START_TEST(test_receivers_and_owners_take_turns)
+TEST(receivers_and_owners_take_turns)
 {
     static const char *const busy[] = { "tar.example:8080", "tar.example:8080",
                                         "tar.example:8080" };
@@ -243,9 +239,8 @@ START_TEST(test_receivers_and_owners_take_turns)
     ck_assert_uint_le(of(rows, "tar.example:8080", NULL), OUTBOX_OF_RECEIVER_MAX - 3);
     ck_assert_uint_eq(of(rows, NULL, "evil"), OUTBOX_OF_OWNER_MAX - 3);
 }
-END_TEST
 
-START_TEST(test_an_owner_has_so_many)
+TEST(an_owner_has_so_many)
 {
     const char *const keys[] = { "*" };
     struct subscription_new s = { .scope_id = scope_id,
@@ -261,9 +256,8 @@ START_TEST(test_an_owner_has_so_many)
     ck_assert_str_eq(err.code, "limit_reached");
     subscribe_to("https://example.com/hook", "tests");
 }
-END_TEST
 
-START_TEST(test_attempts_end_in_many_ways)
+TEST(attempts_end_in_many_ways)
 {
     struct outbox_attempt a;
 
@@ -287,9 +281,8 @@ START_TEST(test_attempts_end_in_many_ways)
     ck_assert_int_eq(outbox_sweep(pg, 60000, &err), 0);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM outbox"), 0);
 }
-END_TEST
 
-START_TEST(test_a_receiver_that_is_gone_gets_nothing_more)
+TEST(a_receiver_that_is_gone_gets_nothing_more)
 {
     struct outbox_attempt a;
 
@@ -312,7 +305,6 @@ START_TEST(test_a_receiver_that_is_gone_gets_nothing_more)
     ck_assert_int_eq(subscriptions_delete(pg, id, &err), -1);
     ck_assert_str_eq(err.code, "unknown_subscription");
 }
-END_TEST
 
 /* ---------------------------------------------------------------- sealed */
 
@@ -337,6 +329,8 @@ static void tear_down_keyring(void)
     unlink(path);
     rmdir(folder);
 }
+
+#define KEYRING .set_up = set_up_keyring, .tear_down = tear_down_keyring
 
 static void subscribe_sealed(void)
 {
@@ -384,7 +378,7 @@ static void check_opens(void)
     seal_free(opened, size);
 }
 
-START_TEST(test_sealed_ones_open_where_they_belong)
+TEST(sealed_ones_open_where_they_belong, KEYRING)
 {
     char *opened;
     size_t size;
@@ -399,9 +393,8 @@ START_TEST(test_sealed_ones_open_where_they_belong)
     ck_assert_int_eq(err.kind, ERR_CORRUPT);
     ck_assert_ptr_null(strstr(err.text, secret));
 }
-END_TEST
 
-START_TEST(test_what_waits_for_the_keyring_is_no_attempt)
+TEST(what_waits_for_the_keyring_is_no_attempt, KEYRING)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
@@ -420,9 +413,8 @@ START_TEST(test_what_waits_for_the_keyring_is_no_attempt)
     ck_assert_uint_eq(rows_count(rows), 1);
     ck_assert(!outbox_at(rows, 0).is_sealed);
 }
-END_TEST
 
-START_TEST(test_clear_ones_are_sealed_once)
+TEST(clear_ones_are_sealed_once, KEYRING)
 {
     SCOPED(rows_free) struct rows *rows = NULL, *left = NULL;
     SCOPED_SEAL_KEY struct seal_key key;
@@ -449,9 +441,8 @@ START_TEST(test_clear_ones_are_sealed_once)
     ck_assert_uint_eq(rows_count(left), 0);
     check_opens();
 }
-END_TEST
 
-START_TEST(test_their_data_keys_are_rewrapped_with_all_others)
+TEST(their_data_keys_are_rewrapped_with_all_others, KEYRING)
 {
     SCOPED(rows_free) struct rows *rows = NULL, *left = NULL;
     char newest[ENVELOPE_KEY_ID_SIZE], added[KEY_FILE_ID_SIZE];
@@ -483,42 +474,4 @@ START_TEST(test_their_data_keys_are_rewrapped_with_all_others)
     ck_assert_int_eq(secret_keys_due(pg, newest, "", 10, &left, &err), 0);
     ck_assert_uint_eq(rows_count(left), 0);
     check_opens();
-}
-END_TEST
-
-static TCase *sealed_tests(void)
-{
-    TCase *tests = tcase_create("sealed");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_checked_fixture(tests, set_up_keyring, tear_down_keyring);
-    tcase_add_test(tests, test_sealed_ones_open_where_they_belong);
-    tcase_add_test(tests, test_what_waits_for_the_keyring_is_no_attempt);
-    tcase_add_test(tests, test_clear_ones_are_sealed_once);
-    tcase_add_test(tests, test_their_data_keys_are_rewrapped_with_all_others);
-    return tests;
-}
-
-int main(void)
-{
-    Suite *suite = suite_create("outbox");
-    TCase *tests = tcase_create("outbox");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_secrets_are_made);
-    tcase_add_test(tests, test_keys_that_changed_are_told_without_values);
-    tcase_add_test(tests, test_what_was_put_back_did_not_change);
-    tcase_add_test(tests, test_globs_choose);
-    tcase_add_test(tests, test_nothing_changed_nothing_told);
-    tcase_add_test(tests, test_many_keys_are_cut);
-    tcase_add_test(tests, test_a_claim_is_one_attempt_of_one_coordinator);
-    tcase_add_test(tests, test_receivers_and_owners_take_turns);
-    tcase_add_test(tests, test_an_owner_has_so_many);
-    tcase_add_test(tests, test_attempts_end_in_many_ways);
-    tcase_add_test(tests, test_a_receiver_that_is_gone_gets_nothing_more);
-    suite_add_tcase(suite, tests);
-    suite_add_tcase(suite, sealed_tests());
-    return kit_main(suite);
 }

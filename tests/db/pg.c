@@ -12,6 +12,7 @@
 #include "coordinator/store/config/documents.h"
 #include "coordinator/store/listener.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char *conninfo;
 static struct pg *pg;
@@ -28,6 +29,8 @@ static void tear_down(void)
     pg_close(pg);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static void end_others(void)
 {
     kit_sql(pg, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -36,7 +39,7 @@ static void end_others(void)
                      " AND backend_type = 'client backend'");
 }
 
-START_TEST(test_parameters_and_rows)
+TEST(parameters_and_rows)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     struct hash hash = { { 1, 2, 255 } }, zero = { 0 }, back;
@@ -61,9 +64,8 @@ START_TEST(test_parameters_and_rows)
     back = rows_hash(rows, 0, 6);
     ck_assert(hash_is_zero(&back));
 }
-END_TEST
 
-START_TEST(test_arrays)
+TEST(arrays)
 {
     struct buffer memory[4] = { 0 };
     const int64_t big[] = { INT64_MIN, 0, INT64_MAX };
@@ -89,9 +91,8 @@ START_TEST(test_arrays)
     for (int i = 0; i < 4; i++)
         buffer_fini(&memory[i]);
 }
-END_TEST
 
-START_TEST(test_errors_have_kinds)
+TEST(errors_have_kinds)
 {
     kit_sql(pg, "CREATE TABLE t (n integer CONSTRAINT one_of_each UNIQUE);"
                 "INSERT INTO t VALUES (1)");
@@ -106,9 +107,8 @@ START_TEST(test_errors_have_kinds)
     ck_assert(!pg_is_broken(pg));
     kit_sql(pg, "SELECT 1");
 }
-END_TEST
 
-START_TEST(test_a_failed_transaction_is_rolled_back)
+TEST(a_failed_transaction_is_rolled_back)
 {
     kit_sql(pg, "BEGIN");
     ck_assert(pg_is_in_transaction(pg));
@@ -118,9 +118,8 @@ START_TEST(test_a_failed_transaction_is_rolled_back)
     ck_assert(!pg_is_in_transaction(pg));
     ck_assert_int_eq(PG_QUERY(pg, "SELECT $1::integer", NULL, &err, PARAM_INT(1)), 0);
 }
-END_TEST
 
-START_TEST(test_large_parameters)
+TEST(large_parameters)
 {
     char *text = malloc(4000001);
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -131,9 +130,8 @@ START_TEST(test_large_parameters)
     ck_assert_uint_eq(rows_size(rows, 0, 0), 8000000);
     free(text);
 }
-END_TEST
 
-START_TEST(test_a_lost_connection_is_broken)
+TEST(a_lost_connection_is_broken)
 {
     struct pg *other = kit_open(conninfo);
 
@@ -144,18 +142,16 @@ START_TEST(test_a_lost_connection_is_broken)
     ck_assert_int_eq(pg_exec(other, "SELECT 1", &err), -1);
     pg_close(other);
 }
-END_TEST
 
-START_TEST(test_patience_ends)
+TEST(patience_ends)
 {
     pg_set_patience(pg, 100);
     ck_assert_int_eq(pg_exec(pg, "SELECT pg_sleep(20)", &err), -1);
     ck_assert_int_eq(err.kind, ERR_UNAVAILABLE);
     ck_assert(pg_is_broken(pg));
 }
-END_TEST
 
-START_TEST(test_a_bad_connection_string_is_not_quoted)
+TEST(a_bad_connection_string_is_not_quoted)
 {
     struct pg *none = NULL;
 
@@ -169,11 +165,10 @@ START_TEST(test_a_bad_connection_string_is_not_quoted)
     ck_assert_ptr_null(strstr(err.text, "secret"));
     ck_assert_ptr_null(none);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- the pool */
 
-START_TEST(test_the_pool_reuses_and_limits)
+TEST(the_pool_reuses_and_limits)
 {
     struct pg_pool *pool = pg_pool_new(conninfo, "pool", 2);
     struct pg *a, *b, *c;
@@ -200,7 +195,6 @@ START_TEST(test_the_pool_reuses_and_limits)
     pg_pool_give(pool, &a);
     pg_pool_free(pool);
 }
-END_TEST
 
 struct taker {
     struct pg_pool *pool;
@@ -218,7 +212,7 @@ static void *take_one(void *arg)
     return NULL;
 }
 
-START_TEST(test_the_pool_waits_for_a_connection_given_back)
+TEST(the_pool_waits_for_a_connection_given_back)
 {
     struct taker t = { .pool = pg_pool_new(conninfo, "pool", 1), .status = 1 };
     struct pg *only;
@@ -232,7 +226,6 @@ START_TEST(test_the_pool_waits_for_a_connection_given_back)
     ck_assert_int_eq(t.status, 0);
     pg_pool_free(t.pool);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- the listener */
 
@@ -261,7 +254,7 @@ static void append(void)
     kit_sql(pg, "SELECT audit_append('kit', 'config.set', NULL, NULL, NULL, '{}')");
 }
 
-START_TEST(test_the_listener_hears_and_listens_again)
+TEST(the_listener_hears_and_listens_again)
 {
     struct listener *l = listener_start(conninfo);
     uint64_t before;
@@ -284,11 +277,10 @@ START_TEST(test_the_listener_hears_and_listens_again)
     ck_assert_uint_gt(atomic_load(&calls), before); /* also for what was lost meanwhile */
     listener_stop(l);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- documents */
 
-START_TEST(test_a_revision_becomes_a_document_once)
+TEST(a_revision_becomes_a_document_once)
 {
     int64_t scope = kit_scope(pg, "payments", 2);
     struct hash first, again, deleted;
@@ -312,28 +304,4 @@ START_TEST(test_a_revision_becomes_a_document_once)
     ck_assert(hash_is_zero(&first) && !bytes && size == 0);
     ck_assert_int_eq(revision_document(pg, scope, 9, &first, NULL, NULL, &err), -1);
     ck_assert_int_eq(err.kind, ERR_NOT_FOUND);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("pg");
-    TCase *tests = tcase_create("pg");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_parameters_and_rows);
-    tcase_add_test(tests, test_arrays);
-    tcase_add_test(tests, test_errors_have_kinds);
-    tcase_add_test(tests, test_a_failed_transaction_is_rolled_back);
-    tcase_add_test(tests, test_large_parameters);
-    tcase_add_test(tests, test_a_lost_connection_is_broken);
-    tcase_add_test(tests, test_patience_ends);
-    tcase_add_test(tests, test_a_bad_connection_string_is_not_quoted);
-    tcase_add_test(tests, test_the_pool_reuses_and_limits);
-    tcase_add_test(tests, test_the_pool_waits_for_a_connection_given_back);
-    tcase_add_test(tests, test_the_listener_hears_and_listens_again);
-    tcase_add_test(tests, test_a_revision_becomes_a_document_once);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

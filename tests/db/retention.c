@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static const char *database;
@@ -22,6 +23,8 @@ static void tear_down(void)
 {
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* ---------------------------------------------------------------- history */
 
@@ -52,7 +55,7 @@ static long long drop_history(long long id, int days, int limit)
                    id, days, limit);
 }
 
-START_TEST(test_what_is_left_is_whole)
+TEST(what_is_left_is_whole)
 {
     long long id = ten_days();
     char before[11][40];
@@ -73,9 +76,8 @@ START_TEST(test_what_is_left_is_whole)
     ck_assert_int_eq(drop_history(id, 8, 100), 0);
     ck_assert_int_eq(kit_int(pg, "SELECT oldest FROM scope WHERE scope_id = %lld", id), 7);
 }
-END_TEST
 
-START_TEST(test_lots)
+TEST(lots)
 {
     long long id = ten_days(), all = 0, n;
 
@@ -85,10 +87,9 @@ START_TEST(test_lots)
     }
     ck_assert_int_eq(all, 13);
 }
-END_TEST
 
 /* A server, an open rollout, the last rollout, the released revision: the lowest wins. */
-START_TEST(test_what_is_needed_stays)
+TEST(what_is_needed_stays)
 {
     long long id = ten_days(), rollout;
     const int64_t scope = id;
@@ -120,9 +121,8 @@ START_TEST(test_what_is_needed_stays)
     drop_history(id, -1, 100);
     ck_assert_int_eq(kit_int(pg, "SELECT oldest FROM scope WHERE scope_id = %lld", id), 10);
 }
-END_TEST
 
-START_TEST(test_documents_go_with_their_last_revision)
+TEST(documents_go_with_their_last_revision)
 {
     long long id = ten_days();
     static const char hash[] = "'\\x" "%064d'";
@@ -137,7 +137,6 @@ START_TEST(test_documents_go_with_their_last_revision)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM document WHERE hash = %s", one), 0);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM document WHERE hash = %s", two), 1);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- acknowledgements */
 
@@ -161,7 +160,7 @@ static long long drop_acknowledgements(const char *environment, int days, int li
                        "ARRAY[now() - interval '%d days'], %d)", environment, days, limit);
 }
 
-START_TEST(test_acknowledgements)
+TEST(acknowledgements)
 {
     long long web = kit_scope(pg, "web", 1), dev, mixed;
 
@@ -184,7 +183,6 @@ START_TEST(test_acknowledgements)
                   "the other environment keeps everything");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member"), 12);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- the trail */
 
@@ -208,7 +206,7 @@ static long long cut(const char *before)
     return kit_int(pg, "SELECT audit_cut_before(now() + interval '%s')", before);
 }
 
-START_TEST(test_a_recorded_cut_verifies)
+TEST(a_recorded_cut_verifies)
 {
     cross_a_border();
     ck_assert_int_eq(cut("-1 day"), 0);
@@ -222,9 +220,8 @@ START_TEST(test_a_recorded_cut_verifies)
     kit_sql(pg, "SELECT audit_append('ada', 'config.set', NULL, NULL, NULL, '{}')");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit_faults()"), 0);
 }
-END_TEST
 
-START_TEST(test_an_open_rollout_keeps_its_events)
+TEST(an_open_rollout_keeps_its_events)
 {
     const int64_t scope = kit_scope(pg, "web", 1);
     long long rollout = kit_rollout(pg, &scope, 1, 1);
@@ -236,7 +233,6 @@ START_TEST(test_an_open_rollout_keeps_its_events)
     kit_sql(pg, "UPDATE rollout SET state = 'completed'");
     ck_assert_int_eq(cut("1 day"), 2);
 }
-END_TEST
 
 static const struct {
     const char *what, *sql;
@@ -259,16 +255,15 @@ static const struct {
       "SELECT audit_cut_before(now() + interval '1 day'); DELETE FROM audit WHERE number > 10004" },
 };
 
-START_TEST(test_every_other_cut_is_found)
+TEST_EACH(every_other_cut_is_found, frauds)
 {
     cross_a_border();
     kit_sql(pg, "ALTER TABLE audit DISABLE TRIGGER ALL");
     kit_sql(pg, "%s", frauds[_i].sql);
     ck_assert_msg(kit_int(pg, "SELECT count(*) FROM audit_faults()") > 0, "%s", frauds[_i].what);
 }
-END_TEST
 
-START_TEST(test_partitions_refuse_changes)
+TEST(partitions_refuse_changes)
 {
     static const char *const wishes[] = { "DELETE FROM audit_10000", "UPDATE audit_0 SET note = ''",
                                           "TRUNCATE audit_20000", "DELETE FROM audit_cut" };
@@ -279,7 +274,6 @@ START_TEST(test_partitions_refuse_changes)
         ck_assert_ptr_nonnull(strstr(err.text, "never changed or removed"));
     }
 }
-END_TEST
 
 /* ---------------------------------------------------------------- the whole */
 
@@ -303,7 +297,7 @@ static void want(const char *environment, const char *retention)
                 "WHERE name LIKE '%s'", retention, environment);
 }
 
-START_TEST(test_run)
+TEST(run)
 {
     long long id = ten_days();
     struct retention_dropped d;
@@ -325,9 +319,8 @@ START_TEST(test_run)
     ck_assert_uint_eq(d.rows[RETENTION_HISTORY] + d.rows[RETENTION_ACKNOWLEDGEMENTS], 0);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit_faults()"), 0);
 }
-END_TEST
 
-START_TEST(test_the_trail_is_cut_when_all_environments_allow_it)
+TEST(the_trail_is_cut_when_all_environments_allow_it)
 {
     cross_a_border();
     kit_sql(pg, "CREATE OR REPLACE FUNCTION audit_cut_before(p_before timestamptz) "
@@ -341,9 +334,8 @@ START_TEST(test_the_trail_is_cut_when_all_environments_allow_it)
     run();
     ck_assert_str_eq(kit_text(pg, "SELECT action FROM audit WHERE actor = 'x'"), "07");
 }
-END_TEST
 
-START_TEST(test_one_at_a_time)
+TEST(one_at_a_time)
 {
     struct pg *other = kit_open(database);
 
@@ -355,37 +347,11 @@ START_TEST(test_one_at_a_time)
     kit_await(pg, 0, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted");
     ck_assert_uint_eq(run().rows[RETENTION_HISTORY], 13);
 }
-END_TEST
 
-START_TEST(test_stopping)
+TEST(stopping)
 {
     ten_days();
     want("prod", "{\"history\":\"3d12h\"}");
     is_stopping = true;
     ck_assert_uint_eq(run().rows[RETENTION_HISTORY], 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("retention");
-    TCase *tests = tcase_create("retention");
-
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_what_is_left_is_whole);
-    tcase_add_test(tests, test_lots);
-    tcase_add_test(tests, test_what_is_needed_stays);
-    tcase_add_test(tests, test_documents_go_with_their_last_revision);
-    tcase_add_test(tests, test_acknowledgements);
-    tcase_add_test(tests, test_a_recorded_cut_verifies);
-    tcase_add_test(tests, test_an_open_rollout_keeps_its_events);
-    tcase_add_loop_test(tests, test_every_other_cut_is_found, 0,
-                        sizeof(frauds) / sizeof(frauds[0]));
-    tcase_add_test(tests, test_partitions_refuse_changes);
-    tcase_add_test(tests, test_run);
-    tcase_add_test(tests, test_the_trail_is_cut_when_all_environments_allow_it);
-    tcase_add_test(tests, test_one_at_a_time);
-    tcase_add_test(tests, test_stopping);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

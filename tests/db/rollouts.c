@@ -12,6 +12,7 @@
 #include "coordinator/store/rollout/servers.h"
 #include "coordinator/store/rollout/strategies.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char *database;
 static struct pg *pg;
@@ -28,6 +29,8 @@ static void tear_down(void)
     pg_close(pg);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static struct rollout_new rollout_of(int64_t scope_id)
 {
     return (struct rollout_new){ .kind = "change",
@@ -41,7 +44,7 @@ static struct rollout_new rollout_of(int64_t scope_id)
                                  .changes = { { .scope_id = scope_id, .to_revision = 1 } } };
 }
 
-START_TEST(test_one_open_rollout_per_scope)
+TEST(one_open_rollout_per_scope)
 {
     int64_t scope = kit_scope(pg, "web", 1), other = kit_scope(pg, "search", 1), id;
     struct rollout_new r = rollout_of(scope);
@@ -58,9 +61,8 @@ START_TEST(test_one_open_rollout_per_scope)
     ck_assert_int_eq(rollouts_insert(pg, &r, "def", &id, &err), -1);
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
 }
-END_TEST
 
-START_TEST(test_ids_are_random_and_plain)
+TEST(ids_are_random_and_plain)
 {
     char a[ROLLOUT_PUBLIC_ID_SIZE], b[ROLLOUT_PUBLIC_ID_SIZE];
 
@@ -69,7 +71,6 @@ START_TEST(test_ids_are_random_and_plain)
     ck_assert_str_ne(a, b);
     ck_assert_uint_eq(strspn(a, "0123456789abcdefghjkmnpqrstvwxyz"), ROLLOUT_PUBLIC_ID_SIZE - 1);
 }
-END_TEST
 
 static size_t list(const char *states, const char *service, int64_t before)
 {
@@ -92,7 +93,7 @@ static size_t list(const char *states, const char *service, int64_t before)
     return count;
 }
 
-START_TEST(test_lists_by_state_scope_and_cursor)
+TEST(lists_by_state_scope_and_cursor)
 {
     int64_t web = kit_scope(pg, "web", 1), search = kit_scope(pg, "search", 1);
     int64_t first = kit_rollout(pg, &web, 1, 1), second = kit_rollout(pg, &search, 1, 1);
@@ -109,9 +110,8 @@ START_TEST(test_lists_by_state_scope_and_cursor)
     ck_assert_uint_eq(list("open", "web", 0), 0);
     ck_assert_uint_eq(list("", "", second), 1);
 }
-END_TEST
 
-START_TEST(test_counts_contain_stages_to_come)
+TEST(counts_contain_stages_to_come)
 {
     int64_t scope = kit_scope(pg, "web", 1), id;
     struct rollout_view_fleet fleet;
@@ -144,9 +144,8 @@ START_TEST(test_counts_contain_stages_to_come)
     ck_assert_int_eq(rollout_view_server_at(rows, 0).stage, -1);
     rows_free(rows);
 }
-END_TEST
 
-START_TEST(test_commands_are_taken_back_once)
+TEST(commands_are_taken_back_once)
 {
     int64_t scope = kit_scope(pg, "web", 1), id = kit_rollout(pg, &scope, 1, 1), command;
     enum command_state state;
@@ -169,7 +168,6 @@ START_TEST(test_commands_are_taken_back_once)
     ck_assert_int_eq(commands_look(pg, command, &state, answer, &err), 0);
     ck_assert_int_eq(state, COMMAND_GONE);
 }
-END_TEST
 
 /* A completed way back from a rollout. */
 static void take_back(int64_t rollout)
@@ -183,7 +181,7 @@ static void take_back(int64_t rollout)
             (long long)rollout, (long long)rollout);
 }
 
-START_TEST(test_later_completed_rollouts_stand_on_earlier_ones)
+TEST(later_completed_rollouts_stand_on_earlier_ones)
 {
     int64_t scope = kit_scope(pg, "web", 3), first = kit_rollout(pg, &scope, 1, 1), second;
     struct rows *rows;
@@ -210,9 +208,8 @@ START_TEST(test_later_completed_rollouts_stand_on_earlier_ones)
     ck_assert_uint_eq(rows_count(rows), 1);
     rows_free(rows);
 }
-END_TEST
 
-START_TEST(test_no_more_servers_than_a_leader_holds)
+TEST(no_more_servers_than_a_leader_holds)
 {
     static const char key[] = "0123456789012345678901234567890123456789";
     static const char other[] = "9876543210987654321098765432109876543210";
@@ -228,9 +225,8 @@ START_TEST(test_no_more_servers_than_a_leader_holds)
     ck_assert_int_eq(servers_forget(pg, "within", &id, &err), 0);
     ck_assert_int_eq(servers_enroll(pg, "beyond", other, all, 1, &id, &err), 0);
 }
-END_TEST
 
-START_TEST(test_servers_are_enrolled_once_and_revoked_for_good)
+TEST(servers_are_enrolled_once_and_revoked_for_good)
 {
     static const char key[] = "0123456789012345678901234567890123456789";
     static const char other[] = "9876543210987654321098765432109876543210";
@@ -253,9 +249,8 @@ START_TEST(test_servers_are_enrolled_once_and_revoked_for_good)
     ck_assert_int_eq(servers_forget(pg, "one", &id, &err), -1);
     ck_assert_str_eq(err.code, "unknown_server");
 }
-END_TEST
 
-START_TEST(test_built_in_strategies_stay)
+TEST(built_in_strategies_stay)
 {
     bool is_new;
 
@@ -270,7 +265,6 @@ START_TEST(test_built_in_strategies_stay)
     ck_assert_int_eq(strategies_delete(pg, "urgent", &err), -1);
     ck_assert_str_eq(err.code, "built_in");
 }
-END_TEST
 
 static void must_refuse(const char *token)
 {
@@ -289,17 +283,16 @@ static size_t revoke(const char *id, bool is_with_issued)
     return rows_count(rows);
 }
 
-START_TEST(test_unknown_tokens_are_not_revoked)
+TEST(unknown_tokens_are_not_revoked)
 {
     struct rows *rows = NULL;
 
     ck_assert_int_eq(tokens_revoke(pg, "nobody", false, &rows, &err), -1);
     ck_assert_str_eq(err.code, "unknown_token");
 }
-END_TEST
 
 /* Only what a server's retry takes is named: what failed with an open rollout is that one's. */
-START_TEST(test_who_may_try_again)
+TEST(who_may_try_again)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     int64_t scope = kit_scope(pg, "payments", 2), done = kit_rollout(pg, &scope, 1, 1), open;
@@ -319,9 +312,8 @@ START_TEST(test_who_may_try_again)
     ck_assert_str_eq(rows_text(rows, 0, 0), "server-3");
     ck_assert_int_eq(rows_int(rows, 0, 1), 7);
 }
-END_TEST
 
-START_TEST(test_tokens)
+TEST(tokens)
 {
     struct token_new robot = { .name = "first", .subject = "robot", .grants = TOKEN_FIRST_GRANTS,
                                .created_by = "" };
@@ -355,7 +347,6 @@ START_TEST(test_tokens)
     must_refuse(token);
     ck_assert_uint_eq(revoke(id, false), 0);
 }
-END_TEST
 
 /* A token of `subject` that the token `maker` makes. */
 static void make(const char *subject, const char *maker, char id[TOKEN_ID_SIZE])
@@ -376,7 +367,7 @@ static bool is_of(const char *id, const char *subject)
 }
 
 /* ann made hers, and one for bob, who made his own: what is hers ends with hers. */
-START_TEST(test_tokens_end_with_their_maker)
+TEST(tokens_end_with_their_maker)
 {
     char ann[TOKEN_ID_SIZE], hers[TOKEN_ID_SIZE], bob[TOKEN_ID_SIZE], his[TOKEN_ID_SIZE];
     char late[TOKEN_ID_SIZE], text[TOKEN_TEXT_SIZE];
@@ -396,7 +387,6 @@ START_TEST(test_tokens_end_with_their_maker)
     ck_assert_uint_eq(revoke(ann, true), 2);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), 0);
 }
-END_TEST
 
 static void *revoke_beside(void *id)
 {
@@ -411,7 +401,7 @@ static void *revoke_beside(void *id)
 }
 
 /* A child is just making a grandchild when the first of the family ends. */
-START_TEST(test_no_token_is_made_beside_the_end_of_its_line)
+TEST(no_token_is_made_beside_the_end_of_its_line)
 {
     char first[TOKEN_ID_SIZE], child[TOKEN_ID_SIZE], late[TOKEN_ID_SIZE];
     struct pg *watch = kit_open(database);
@@ -429,9 +419,8 @@ START_TEST(test_no_token_is_made_beside_the_end_of_its_line)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE revoked_at IS NULL"), 0);
     pg_close(watch);
 }
-END_TEST
 
-START_TEST(test_last_use_is_written_once_a_minute)
+TEST(last_use_is_written_once_a_minute)
 {
     struct token_new robot = { .name = "first", .subject = "robot", .grants = TOKEN_FIRST_GRANTS,
                                .created_by = "" };
@@ -449,31 +438,4 @@ START_TEST(test_last_use_is_written_once_a_minute)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM token WHERE last_used_at > now() "
                                  "- interval '10 s'"),
                      1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("rollouts");
-    TCase *tests = tcase_create("rollouts");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_one_open_rollout_per_scope);
-    tcase_add_test(tests, test_ids_are_random_and_plain);
-    tcase_add_test(tests, test_lists_by_state_scope_and_cursor);
-    tcase_add_test(tests, test_counts_contain_stages_to_come);
-    tcase_add_test(tests, test_commands_are_taken_back_once);
-    tcase_add_test(tests, test_later_completed_rollouts_stand_on_earlier_ones);
-    tcase_add_test(tests, test_servers_are_enrolled_once_and_revoked_for_good);
-    tcase_add_test(tests, test_no_more_servers_than_a_leader_holds);
-    tcase_add_test(tests, test_built_in_strategies_stay);
-    tcase_add_test(tests, test_who_may_try_again);
-    tcase_add_test(tests, test_tokens);
-    tcase_add_test(tests, test_unknown_tokens_are_not_revoked);
-    tcase_add_test(tests, test_tokens_end_with_their_maker);
-    tcase_add_test(tests, test_no_token_is_made_beside_the_end_of_its_line);
-    tcase_add_test(tests, test_last_use_is_written_once_a_minute);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "common/bitset.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static int64_t scope_id, other_id, rollout_id;
@@ -30,6 +31,8 @@ static void tear_down(void)
     free(result.body);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* Writes with the sets given; the result lies in `result`. */
 static int write_with(struct save save, const int64_t *cohort, size_t cohort_count,
@@ -120,7 +123,7 @@ static const char *column(const char *name)
 
 /* ---------------------------------------------------------------- C1 */
 
-START_TEST(test_the_first_attempt_fixes_the_base)
+TEST(the_first_attempt_fixes_the_base)
 {
     open_first();
     ck_assert_uint_gt(number, 0);
@@ -140,9 +143,8 @@ START_TEST(test_the_first_attempt_fixes_the_base)
     ck_assert_str_eq(kit_text(pg, "SELECT action || ' ' || (data ->> 'members') FROM audit"),
                      "rollout.attempt 2");
 }
-END_TEST
 
-START_TEST(test_an_attempt_is_opened_once)
+TEST(an_attempt_is_opened_once)
 {
     open_first();
     members("state = 'failed'", "1");
@@ -151,18 +153,16 @@ START_TEST(test_an_attempt_is_opened_once)
     must_refuse(ATTEMPT(0, 3, PHASE_PREPARING));
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM attempt"), 1);
 }
-END_TEST
 
-START_TEST(test_no_attempt_while_paused)
+TEST(no_attempt_while_paused)
 {
     must_write(PAUSE(PHASE_PREPARING, true));
     must_refuse(ATTEMPT(0, 1, PHASE_PREPARING));
     must_write(PAUSE(PHASE_PREPARING, false));
     open_first();
 }
-END_TEST
 
-START_TEST(test_the_next_stage_needs_the_one_before)
+TEST(the_next_stage_needs_the_one_before)
 {
     const int64_t rest[] = { 3, 4 };
     struct save deserted = ATTEMPT(1, 1, PHASE_BAKING);
@@ -185,10 +185,9 @@ START_TEST(test_the_next_stage_needs_the_one_before)
     ck_assert_msg(write_with(ATTEMPT(1, 1, PHASE_BAKING), rest, 2, NULL, 0) == 0, "%s", err.text);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE stage = 1"), 2);
 }
-END_TEST
 
 /* Its members are gone or away, and none of them said anything. */
-START_TEST(test_a_stage_with_nobody_there_is_passed_over)
+TEST(a_stage_with_nobody_there_is_passed_over)
 {
     const int64_t rest[] = { 3, 4 };
 
@@ -207,18 +206,16 @@ START_TEST(test_a_stage_with_nobody_there_is_passed_over)
     must_write(FINALIZE(PHASE_PREPARING)); /* nor is anybody of the last one */
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM attempt WHERE outcome = 'abort'"), 2);
 }
-END_TEST
 
-START_TEST(test_an_undecided_stage_is_no_stage_before)
+TEST(an_undecided_stage_is_no_stage_before)
 {
     open_first();
     members("state = 'applied'", "1, 2");
     kit_sql(pg, "UPDATE rollout SET phase = 'baking'");
     must_refuse(ATTEMPT(1, 1, PHASE_BAKING));
 }
-END_TEST
 
-START_TEST(test_a_retry_asks_the_failed_again)
+TEST(a_retry_asks_the_failed_again)
 {
     const int64_t both[] = { 1, 2 };
     uint64_t first;
@@ -238,9 +235,8 @@ START_TEST(test_a_retry_asks_the_failed_again)
     must_refuse(ACTIVATE(0, 1, 1, 0)); /* the attempt before is decided and over */
     must_write(ACTIVATE(0, 2, 1, 0));
 }
-END_TEST
 
-START_TEST(test_eventual_decides_with_the_attempt)
+TEST(eventual_decides_with_the_attempt)
 {
     const int64_t cohort[] = { 1, 2, 3 };
     struct save save = ATTEMPT(0, 1, PHASE_PREPARING);
@@ -256,11 +252,10 @@ START_TEST(test_eventual_decides_with_the_attempt)
     ck_assert_str_eq(kit_text(pg, "SELECT outcome FROM attempt"), "activate");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit"), 1);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- C3 */
 
-START_TEST(test_activate_stores_the_bytes_it_returns)
+TEST(activate_stores_the_bytes_it_returns)
 {
     struct wire_decision body;
 
@@ -275,9 +270,8 @@ START_TEST(test_activate_stores_the_bytes_it_returns)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision_scope WHERE revision IN (1, 3)"),
                      2);
 }
-END_TEST
 
-START_TEST(test_activate_is_judged_again)
+TEST(activate_is_judged_again)
 {
     open_first();
     must_refuse(ACTIVATE(0, 1, 0, 9)); /* nobody is ready, whatever was asked for */
@@ -294,9 +288,8 @@ START_TEST(test_activate_is_judged_again)
     must_refuse(ACTIVATE(0, 1, 1, 1)); /* S1 */
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision"), 1);
 }
-END_TEST
 
-START_TEST(test_what_is_aborted_is_never_activated)
+TEST(what_is_aborted_is_never_activated)
 {
     open_first();
     members("state = 'ready'", "1, 2");
@@ -304,9 +297,8 @@ START_TEST(test_what_is_aborted_is_never_activated)
     must_refuse(ACTIVATE(0, 1, 2, 0));
     ck_assert_str_eq(kit_text(pg, "SELECT outcome FROM attempt"), "abort");
 }
-END_TEST
 
-START_TEST(test_silent_members_are_marked_and_counted)
+TEST(silent_members_are_marked_and_counted)
 {
     const int64_t silent[] = { 2 };
 
@@ -319,9 +311,8 @@ START_TEST(test_silent_members_are_marked_and_counted)
     ck_assert_ptr_nonnull(strstr(kit_text(pg, "SELECT reason FROM member WHERE server_id = 2"),
                                  "no answer within"));
 }
-END_TEST
 
-START_TEST(test_unfit_members_are_remembered)
+TEST(unfit_members_are_remembered)
 {
     int64_t cohort[] = { 1, 2 }, unfit[] = { 2 };
     struct save_request q = { .save = { .kind = SAVE_ATTEMPT, .rollout = (uint64_t)rollout_id,
@@ -335,9 +326,8 @@ START_TEST(test_unfit_members_are_remembered)
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(server_id::text, ',') FROM member"
                                   " WHERE is_unfit"), "2");
 }
-END_TEST
 
-START_TEST(test_rollback_needs_an_activation_and_ignores_pauses)
+TEST(rollback_needs_an_activation_and_ignores_pauses)
 {
     struct wire_decision body;
 
@@ -359,9 +349,8 @@ START_TEST(test_rollback_needs_an_activation_and_ignores_pauses)
     must_write(END(PHASE_ROLLING_BACK, PHASE_ROLLED_BACK));
     ck_assert_str_eq(column("reason"), "because of the test; why: because of the test");
 }
-END_TEST
 
-START_TEST(test_rollback_closes_the_undecided_attempt)
+TEST(rollback_closes_the_undecided_attempt)
 {
     const int64_t failed[] = { 2 };
 
@@ -373,10 +362,9 @@ START_TEST(test_rollback_closes_the_undecided_attempt)
     ck_assert_str_eq(kit_text(pg, "SELECT string_agg(outcome, ' ' ORDER BY number) FROM attempt"),
                      "activate abort");
 }
-END_TEST
 
 /* Where a write is released by itself, readers are ahead of servers: they are not taken back. */
-START_TEST(test_finalize_settles_what_readers_have_left_behind)
+TEST(finalize_settles_what_readers_have_left_behind)
 {
     kit_sql(pg, "INSERT INTO revision (scope_id, revision, created_by) VALUES (%lld, 4, 'tests')",
             (long long)scope_id);
@@ -390,9 +378,8 @@ START_TEST(test_finalize_settles_what_readers_have_left_behind)
     ck_assert_int_eq(kit_int(pg, "SELECT count(released_at) FROM revision WHERE scope_id = %lld"
                                  " AND revision = 3", (long long)scope_id), 1);
 }
-END_TEST
 
-START_TEST(test_finalize_releases)
+TEST(finalize_releases)
 {
     bake_first();
     must_write(PAUSE(PHASE_BAKING, true));
@@ -413,28 +400,25 @@ START_TEST(test_finalize_releases)
                      "completed completed true");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM rollout_change WHERE is_open"), 0);
 }
-END_TEST
 
-START_TEST(test_a_scope_without_servers_completes_at_once)
+TEST(a_scope_without_servers_completes_at_once)
 {
     must_write(FINALIZE(PHASE_PREPARING));
     ck_assert_int_eq(kit_int(pg, "SELECT from_revision FROM rollout_change WHERE scope_id = %lld",
                              (long long)scope_id), 2);
     must_write(END(PHASE_FINALIZING, PHASE_COMPLETED));
 }
-END_TEST
 
-START_TEST(test_with_members_nothing_completes_at_once)
+TEST(with_members_nothing_completes_at_once)
 {
     open_first();
     members("state = 'failed'", "1");
     must_refuse(FINALIZE(PHASE_PREPARING));
 }
-END_TEST
 
 /* ---------------------------------------------------------------- moves, pauses, the end */
 
-START_TEST(test_abort_before_any_activation)
+TEST(abort_before_any_activation)
 {
     open_first();
     must_write(MOVE_TO(PHASE_PREPARING, PHASE_ABORTING, 0));
@@ -450,32 +434,28 @@ START_TEST(test_abort_before_any_activation)
                      " it keeps what it runs");
     must_refuse(END(PHASE_ABORTING, PHASE_ABORTED));
 }
-END_TEST
 
-START_TEST(test_no_abort_after_an_activation)
+TEST(no_abort_after_an_activation)
 {
     activate_first();
     must_refuse(MOVE_TO(PHASE_PREPARING, PHASE_ABORTING, 0));
     kit_sql(pg, "UPDATE rollout SET phase = 'preparing'");
     must_refuse(MOVE_TO(PHASE_PREPARING, PHASE_ABORTING, 0));
 }
-END_TEST
 
-START_TEST(test_an_unopened_rollout_ends_at_once)
+TEST(an_unopened_rollout_ends_at_once)
 {
     must_write(END(PHASE_PREPARING, PHASE_ABORTED));
     ck_assert_str_eq(column("state"), "aborted");
 }
-END_TEST
 
-START_TEST(test_an_opened_rollout_does_not_end_in_preparing)
+TEST(an_opened_rollout_does_not_end_in_preparing)
 {
     open_first();
     must_refuse(END(PHASE_PREPARING, PHASE_ABORTED));
 }
-END_TEST
 
-START_TEST(test_resuming_forgives_silence)
+TEST(resuming_forgives_silence)
 {
     open_first();
     members("detail = 'silent', reason = 'no answer'", "2");
@@ -484,11 +464,10 @@ START_TEST(test_resuming_forgives_silence)
     must_write(PAUSE(PHASE_PREPARING, false));
     ck_assert_str_eq(kit_text(pg, "SELECT detail FROM member WHERE server_id = 2"), "");
 }
-END_TEST
 
 /* ---------------------------------------------------------------- fence and compare-and-set */
 
-START_TEST(test_the_fence_alone_stops_an_old_leader)
+TEST(the_fence_alone_stops_an_old_leader)
 {
     kit_lead(pg, 2);
     ck_assert_int_eq(write_save(ATTEMPT(0, 1, PHASE_PREPARING)), -1);
@@ -496,9 +475,8 @@ START_TEST(test_the_fence_alone_stops_an_old_leader)
     ck_assert_str_eq(column("is_opened"), "f");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit"), 0);
 }
-END_TEST
 
-START_TEST(test_the_compare_and_set_alone_stops_an_old_leader)
+TEST(the_compare_and_set_alone_stops_an_old_leader)
 {
     uint64_t old;
 
@@ -513,9 +491,8 @@ START_TEST(test_the_compare_and_set_alone_stops_an_old_leader)
     fence.is_off = false;
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM decision"), 0);
 }
-END_TEST
 
-START_TEST(test_without_both_an_old_leader_would_get_through)
+TEST(without_both_an_old_leader_would_get_through)
 {
     open_first();
     members("state = 'ready'", "1, 2");
@@ -524,9 +501,8 @@ START_TEST(test_without_both_an_old_leader_would_get_through)
     must_write(ACTIVATE(0, 1, 2, 0));
     fence.is_off = false;
 }
-END_TEST
 
-START_TEST(test_one_open_rollout_per_scope)
+TEST(one_open_rollout_per_scope)
 {
     kit_sql(pg, "INSERT INTO rollout (public_id, stage_count, salt, strategy, created_by)"
                 " VALUES ('second', 1, 's', '{}', 'kit')");
@@ -535,44 +511,4 @@ START_TEST(test_one_open_rollout_per_scope)
                                  " FROM rollout, scope WHERE public_id = 'second'", &err), -1);
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
     ck_assert_str_eq(pg_constraint(pg), "rollout_change_one_open");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("saves");
-    TCase *tests = tcase_create("saves");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_the_first_attempt_fixes_the_base);
-    tcase_add_test(tests, test_an_attempt_is_opened_once);
-    tcase_add_test(tests, test_no_attempt_while_paused);
-    tcase_add_test(tests, test_the_next_stage_needs_the_one_before);
-    tcase_add_test(tests, test_a_stage_with_nobody_there_is_passed_over);
-    tcase_add_test(tests, test_an_undecided_stage_is_no_stage_before);
-    tcase_add_test(tests, test_a_retry_asks_the_failed_again);
-    tcase_add_test(tests, test_eventual_decides_with_the_attempt);
-    tcase_add_test(tests, test_activate_stores_the_bytes_it_returns);
-    tcase_add_test(tests, test_activate_is_judged_again);
-    tcase_add_test(tests, test_what_is_aborted_is_never_activated);
-    tcase_add_test(tests, test_silent_members_are_marked_and_counted);
-    tcase_add_test(tests, test_unfit_members_are_remembered);
-    tcase_add_test(tests, test_rollback_needs_an_activation_and_ignores_pauses);
-    tcase_add_test(tests, test_rollback_closes_the_undecided_attempt);
-    tcase_add_test(tests, test_finalize_releases);
-    tcase_add_test(tests, test_finalize_settles_what_readers_have_left_behind);
-    tcase_add_test(tests, test_a_scope_without_servers_completes_at_once);
-    tcase_add_test(tests, test_with_members_nothing_completes_at_once);
-    tcase_add_test(tests, test_abort_before_any_activation);
-    tcase_add_test(tests, test_no_abort_after_an_activation);
-    tcase_add_test(tests, test_an_unopened_rollout_ends_at_once);
-    tcase_add_test(tests, test_an_opened_rollout_does_not_end_in_preparing);
-    tcase_add_test(tests, test_resuming_forgives_silence);
-    tcase_add_test(tests, test_the_fence_alone_stops_an_old_leader);
-    tcase_add_test(tests, test_the_compare_and_set_alone_stops_an_old_leader);
-    tcase_add_test(tests, test_without_both_an_old_leader_would_get_through);
-    tcase_add_test(tests, test_one_open_rollout_per_scope);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

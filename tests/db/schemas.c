@@ -11,6 +11,7 @@
 #include "coordinator/store/config/schema_cache.h"
 #include "coordinator/store/places.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static struct pg *pg;
 static const char *database;
@@ -26,6 +27,8 @@ static void tear_down(void)
 {
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 #define OK(call) ck_assert_msg((call) == 0, "%s", err.text)
 
@@ -54,7 +57,7 @@ static char *set_of(const char *service)
     return bytes;
 }
 
-START_TEST(test_a_set_is_what_is_there_now)
+TEST(a_set_is_what_is_there_now)
 {
     char *bytes = set_of("web");
 
@@ -73,9 +76,8 @@ START_TEST(test_a_set_is_what_is_there_now)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM schema_version WHERE service = 'web'"), 5);
     ck_assert_int_eq(kit_int(pg, "SELECT max(number) FROM schema_set WHERE service = 'web'"), 5);
 }
-END_TEST
 
-START_TEST(test_versions_are_not_written_twice)
+TEST(versions_are_not_written_twice)
 {
     struct schema_new n = { .service = "web", .key = "a", .version = 1, .body = "{}",
                             .actor = "tests", .change_description = "" };
@@ -84,9 +86,8 @@ START_TEST(test_versions_are_not_written_twice)
     ck_assert_int_eq(schemas_append(pg, &n, &err), -1);
     ck_assert_int_eq(err.kind, ERR_CONFLICT);
 }
-END_TEST
 
-START_TEST(test_reading)
+TEST(reading)
 {
     SCOPED(rows_free) struct rows *rows = NULL, *list = NULL, *history = NULL;
     struct grants all = { 1, { { "*", "*", RIGHT_BIT(RIGHT_SCHEMA_READ), 0 } } };
@@ -113,7 +114,6 @@ START_TEST(test_reading)
     ck_assert_uint_eq(rows_count(some), 1);
     ck_assert_str_eq(schema_row_at(some, 0).service, "xyz");
 }
-END_TEST
 
 static void check_case(const struct rows *rows, size_t row, const char *key, const char *value)
 {
@@ -124,7 +124,7 @@ static void check_case(const struct rows *rows, size_t row, const char *key, con
     ck_assert(!hash_is_zero(&c.schema));
 }
 
-START_TEST(test_only_what_a_revision_wrote_is_judged)
+TEST(only_what_a_revision_wrote_is_judged)
 {
     SCOPED(rows_free) struct rows *before = NULL, *rows = NULL;
     int64_t scope_id = kit_scope(pg, "web", 3);
@@ -144,9 +144,8 @@ START_TEST(test_only_what_a_revision_wrote_is_judged)
     check_case(rows, 0, key, "7");
     check_case(rows, 1, "*", "");
 }
-END_TEST
 
-START_TEST(test_the_cache_keeps_what_is_in_use)
+TEST(the_cache_keeps_what_is_in_use)
 {
     struct schema_cache *cache = schema_cache_new(1, 1000);
     SCOPED(rows_free) struct rows *rows = NULL;
@@ -172,9 +171,8 @@ START_TEST(test_the_cache_keeps_what_is_in_use)
     schema_held_give(b);
     schema_cache_free(cache);
 }
-END_TEST
 
-START_TEST(test_writers_and_schemas_wait_for_each_other)
+TEST(writers_and_schemas_wait_for_each_other)
 {
     struct pg *other = kit_open(database);
 
@@ -188,21 +186,4 @@ START_TEST(test_writers_and_schemas_wait_for_each_other)
     ck_assert_int_eq(schemas_lock(other, "web", &err), -1);
     ck_assert_int_eq(err.kind, ERR_UNAVAILABLE);
     pg_close(other);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("schemas");
-    TCase *t = tcase_create("schemas");
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_a_set_is_what_is_there_now);
-    tcase_add_test(t, test_versions_are_not_written_twice);
-    tcase_add_test(t, test_reading);
-    tcase_add_test(t, test_only_what_a_revision_wrote_is_judged);
-    tcase_add_test(t, test_the_cache_keeps_what_is_in_use);
-    tcase_add_test(t, test_writers_and_schemas_wait_for_each_other);
-    suite_add_tcase(suite, t);
-    return kit_main(suite);
 }

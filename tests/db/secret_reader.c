@@ -14,6 +14,7 @@
 #include "coordinator/store/config/documents.h"
 #include "coordinator/store/config/secrets.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 #define VALUE "correct horse battery staple"
 #define SERVER 3
@@ -53,6 +54,8 @@ static void tear_down(void)
     rmdir(folder);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 struct world {
     char digest[ENVELOPE_DIGEST_SIZE];
@@ -148,7 +151,7 @@ static void expect_no(enum wire_secret_state state, const char *why)
     ck_assert_uint_eq(got.content.size, 0);
 }
 
-START_TEST(test_a_secret_that_its_document_names_is_given)
+TEST(a_secret_that_its_document_names_is_given)
 {
     struct world w = seal("web", VALUE, strlen(VALUE));
 
@@ -156,10 +159,9 @@ START_TEST(test_a_secret_that_its_document_names_is_given)
     expect(WIRE_SECRET);
     check_opens(VALUE);
 }
-END_TEST
 
 /* The key goes with the first piece alone. */
-START_TEST(test_a_long_secret_comes_in_pieces)
+TEST(a_long_secret_comes_in_pieces)
 {
     static char value[WIRE_CHUNK_MAX + 1000];
     struct world w;
@@ -177,10 +179,9 @@ START_TEST(test_a_long_secret_comes_in_pieces)
     ck_assert_uint_eq(got.content.size, 1000);
     ck_assert_uint_eq(got.data_key.size, 0);
 }
-END_TEST
 
 /* S16: who may have one document gets nothing of another one. */
-START_TEST(test_what_the_document_does_not_name_is_refused)
+TEST(what_the_document_does_not_name_is_refused)
 {
     struct world web = seal("web", VALUE, strlen(VALUE)), shop = seal("shop", "other", 5);
     struct hash nothing = { { 1 } };
@@ -192,9 +193,8 @@ START_TEST(test_what_the_document_does_not_name_is_refused)
     want(&web.document, &nothing, 0);
     expect_no(WIRE_SECRET_REFUSED, "does not name it");
 }
-END_TEST
 
-START_TEST(test_a_key_that_is_gone_may_come_back)
+TEST(a_key_that_is_gone_may_come_back)
 {
     struct world w = seal("web", VALUE, strlen(VALUE));
 
@@ -206,9 +206,8 @@ START_TEST(test_a_key_that_is_gone_may_come_back)
     expect(WIRE_SECRET);
     check_opens(VALUE);
 }
-END_TEST
 
-START_TEST(test_a_destroyed_secret_is_told)
+TEST(a_destroyed_secret_is_told)
 {
     struct world w = seal("web", VALUE, strlen(VALUE)), other = seal("shop", "other", 5);
     const char *digest = w.digest;
@@ -232,7 +231,6 @@ START_TEST(test_a_destroyed_secret_is_told)
     want(&other.document, &other.secret, 0);
     expect(WIRE_SECRET);
 }
-END_TEST
 
 static void expect_any(void)
 {
@@ -245,7 +243,7 @@ static void expect_any(void)
 }
 
 /* More wishes than answers may lie about: all are answered as the loop takes them. */
-START_TEST(test_many_ask_at_once)
+TEST(many_ask_at_once)
 {
     struct world w = seal("web", VALUE, strlen(VALUE));
 
@@ -255,11 +253,10 @@ START_TEST(test_many_ask_at_once)
         expect_any();
     check_opens(VALUE);
 }
-END_TEST
 
 /* Proven by the order of the answers: whoever asks behind a flood comes after the few that are in
  * work and those of one more turn, not after all of it. */
-START_TEST(test_who_asks_behind_a_flood_has_a_turn)
+TEST(who_asks_behind_a_flood_has_a_turn)
 {
     struct world w = seal("web", VALUE, strlen(VALUE));
     unsigned before = 0;
@@ -274,23 +271,4 @@ START_TEST(test_who_asks_behind_a_flood_has_a_turn)
         before++;
     ck_assert_msg(before <= 2 * SECRET_WISHES_ROUNDS, "%u of the flood came before", before);
     check_opens(VALUE);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("secret_reader");
-    TCase *t = tcase_create("secret_reader");
-
-    tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_a_secret_that_its_document_names_is_given);
-    tcase_add_test(t, test_a_long_secret_comes_in_pieces);
-    tcase_add_test(t, test_what_the_document_does_not_name_is_refused);
-    tcase_add_test(t, test_a_key_that_is_gone_may_come_back);
-    tcase_add_test(t, test_a_destroyed_secret_is_told);
-    tcase_add_test(t, test_many_ask_at_once);
-    tcase_add_test(t, test_who_asks_behind_a_flood_has_a_turn);
-    suite_add_tcase(s, t);
-    return kit_main(s);
 }

@@ -10,6 +10,7 @@
 #include "coordinator/keyring/key_file.h"
 #include "coordinator/keyring/keyring.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static char folder[64], path[96], key_id[KEY_FILE_ID_SIZE];
 static struct pg *pg;
@@ -37,6 +38,8 @@ static void tear_down(void)
     rmdir(folder);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* Version `version` of web's key "pass", and the row that refers to it in revision `revision`. */
 static const char *seal(const char *value, int version, int revision)
@@ -73,7 +76,7 @@ static void check_opens(const char *digest, const char *want)
     seal_free(value, size);
 }
 
-START_TEST(test_a_secret_is_found_where_it_belongs)
+TEST(a_secret_is_found_where_it_belongs)
 {
     const char *digests[] = { seal("hunter2", 1, 1),
                               "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" };
@@ -87,9 +90,8 @@ START_TEST(test_a_secret_is_found_where_it_belongs)
     ck_assert_uint_eq(found.items[0].version, 1);
     check_opens(digests[0], "hunter2");
 }
-END_TEST
 
-START_TEST(test_what_is_moved_does_not_open)
+TEST(what_is_moved_does_not_open)
 {
     const char *digest = seal("hunter2", 1, 1);
     SCOPED_SECRETS struct secrets found = { 0 };
@@ -102,9 +104,8 @@ START_TEST(test_what_is_moved_does_not_open)
     ck_assert_int_eq(err.kind, ERR_CORRUPT);
     ck_assert_ptr_null(strstr(err.text, "hunter2"));
 }
-END_TEST
 
-START_TEST(test_data_keys_are_rewrapped_apart_from_values)
+TEST(data_keys_are_rewrapped_apart_from_values)
 {
     const char *digests[] = { seal("one", 1, 1), seal("two", 2, 2) };
     SCOPED(rows_free) struct rows *rows = NULL, *left = NULL;
@@ -134,9 +135,8 @@ START_TEST(test_data_keys_are_rewrapped_apart_from_values)
     ck_assert_uint_eq(rows_count(left), 1);
     check_opens(old[0].of, strcmp(old[0].of, digests[0]) == 0 ? "one" : "two");
 }
-END_TEST
 
-START_TEST(test_what_is_needed_is_named)
+TEST(what_is_needed_is_named)
 {
     const char *digest = seal("one", 1, 1);
     SCOPED(rows_free) struct rows *free_one = NULL, *needed = NULL;
@@ -153,9 +153,8 @@ START_TEST(test_what_is_needed_is_named)
     ck_assert_str_eq(rows_text(needed, 0, 1), "web/prod");
     ck_assert_str_eq(rows_text(needed, 0, 2), "is what 1 server runs");
 }
-END_TEST
 
-START_TEST(test_a_destroyed_secret_stays_so)
+TEST(a_destroyed_secret_stays_so)
 {
     const char *digest = seal("one", 1, 1);
     SCOPED_SECRETS struct secrets found = { 0 };
@@ -181,21 +180,4 @@ START_TEST(test_a_destroyed_secret_stays_so)
                               "VALUES ($1, 'k', 'x')",
                               NULL, &err, PARAM_TEXT(digest)),
                      -1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("secrets");
-    TCase *tc = tcase_create("secrets");
-
-    tcase_add_checked_fixture(tc, set_up, tear_down);
-    tcase_set_timeout(tc, 30);
-    tcase_add_test(tc, test_a_secret_is_found_where_it_belongs);
-    tcase_add_test(tc, test_what_is_moved_does_not_open);
-    tcase_add_test(tc, test_data_keys_are_rewrapped_apart_from_values);
-    tcase_add_test(tc, test_what_is_needed_is_named);
-    tcase_add_test(tc, test_a_destroyed_secret_stays_so);
-    suite_add_tcase(suite, tc);
-    return kit_main(suite);
 }

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "coordinator/store/leader/fence.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char *conninfo;
 static struct pg *pg;
@@ -31,6 +32,8 @@ static void tear_down(void)
     writer_stop(writer);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct writer_result *next(void)
 {
@@ -119,7 +122,7 @@ static void unblock(struct pg *other)
 
 /* ---------------------------------------------------------------- */
 
-START_TEST(test_results_come_in_order)
+TEST(results_come_in_order)
 {
     struct writer_result *r;
 
@@ -145,9 +148,8 @@ START_TEST(test_results_come_in_order)
     writer_result_free(r);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM member WHERE state = 'ready'"), 1);
 }
-END_TEST
 
-START_TEST(test_batches_are_gathered_while_one_is_written)
+TEST(batches_are_gathered_while_one_is_written)
 {
     struct pg *blocker;
     struct writer_result *r;
@@ -174,9 +176,8 @@ START_TEST(test_batches_are_gathered_while_one_is_written)
     ck_assert_int_eq(kit_int(pg, "SELECT sum((data #>> ARRAY['rollouts', public_id, 'ready'])::int)"
                                  " FROM audit, rollout WHERE action = 'rollout.acks'"), 50);
 }
-END_TEST
 
-START_TEST(test_a_failure_is_said_once_and_ends_it)
+TEST(a_failure_is_said_once_and_ends_it)
 {
     struct writer_result *r;
 
@@ -201,9 +202,8 @@ START_TEST(test_a_failure_is_said_once_and_ends_it)
     ck_assert(r->kind == WRITER_SAVED && r->epoch == 2);
     writer_result_free(r);
 }
-END_TEST
 
-START_TEST(test_a_newer_leader_fences_it)
+TEST(a_newer_leader_fences_it)
 {
     struct writer_result *r;
 
@@ -214,18 +214,16 @@ START_TEST(test_a_newer_leader_fences_it)
     ck_assert(r->kind == WRITER_FAILED && r->reason.kind == ERR_FENCED);
     writer_result_free(r);
 }
-END_TEST
 
-START_TEST(test_without_leadership_nothing_is_written)
+TEST(without_leadership_nothing_is_written)
 {
     submit_pause(true);
     expect_nothing();
     ck_assert_str_eq(kit_text(pg, "SELECT is_paused FROM rollout"), "f");
 }
-END_TEST
 
 /* A dead connection is no reason to give the leadership up. */
-START_TEST(test_a_lost_connection_heals)
+TEST(a_lost_connection_heals)
 {
     struct writer_result *r;
 
@@ -243,10 +241,9 @@ START_TEST(test_a_lost_connection_heals)
     ck_assert_uint_eq(r->epoch, 1);
     writer_result_free(r);
 }
-END_TEST
 
 /* Longer than its lock time-out, which is 2 s. */
-START_TEST(test_a_long_wait_for_a_lock_is_waited_out)
+TEST(a_long_wait_for_a_lock_is_waited_out)
 {
     struct pg *other = kit_open(conninfo);
     struct writer_result *r;
@@ -267,14 +264,13 @@ START_TEST(test_a_long_wait_for_a_lock_is_waited_out)
     ck_assert_str_eq(kit_text(pg, "SELECT is_paused FROM rollout"), "t");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.pause'"), 1);
 }
-END_TEST
 
 #define WAITING_COMMIT                                                                             \
     " FROM pg_stat_activity WHERE application_name = 'lockstepd writer'"                           \
     " AND wait_event = 'SyncRep'"
 
 /* COMMIT waits for a standby that is not there: it is done, and its answer never comes. */
-START_TEST(test_a_commit_whose_answer_is_lost_is_known_to_have_happened)
+TEST(a_commit_whose_answer_is_lost_is_known_to_have_happened)
 {
     struct writer_result *r;
 
@@ -295,7 +291,6 @@ START_TEST(test_a_commit_whose_answer_is_lost_is_known_to_have_happened)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.attempt'"), 1);
     writer_result_free(r);
 }
-END_TEST
 
 #define WAITING_LOCK                                                                               \
     " FROM pg_stat_activity WHERE application_name = 'lockstepd writer'"                           \
@@ -303,7 +298,7 @@ END_TEST
 
 /* COMMIT waits longer than the writer's patience, and holds the leader's log meanwhile: the tries
  * after it do not even begin. What the first one drew is what counts. */
-START_TEST(test_a_commit_that_hangs_is_handed_back_whole)
+TEST(a_commit_that_hangs_is_handed_back_whole)
 {
     struct writer_result *r;
 
@@ -326,10 +321,9 @@ START_TEST(test_a_commit_that_hangs_is_handed_back_whole)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM attempt"), 1);
     writer_result_free(r);
 }
-END_TEST
 
 /* Refused again by the next leader, too: it stops its own rollout, with the reason. */
-START_TEST(test_what_is_refused_twice_stops_its_rollout)
+TEST(what_is_refused_twice_stops_its_rollout)
 {
     static const struct save wrong = { .kind = SAVE_ATTEMPT, .from = PHASE_BAKING,
                                        .to = PHASE_PREPARING, .stage = 1, .attempt = 1 };
@@ -351,10 +345,9 @@ START_TEST(test_what_is_refused_twice_stops_its_rollout)
                                  " WHERE reason LIKE 'the database refused its next step%%'"), 1);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM rollout_change WHERE is_open"), 0);
 }
-END_TEST
 
 /* What an open rollout activated goes back, though nobody can lead it any more. */
-START_TEST(test_a_rollout_that_cannot_be_read_is_ended_as_it_stands)
+TEST(a_rollout_that_cannot_be_read_is_ended_as_it_stands)
 {
     struct end_request request = { .rollout_id = rollout_id, .why = "made no sense" };
     struct writer_result *r;
@@ -379,9 +372,8 @@ START_TEST(test_a_rollout_that_cannot_be_read_is_ended_as_it_stands)
     writer_result_free(r);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.end'"), 1);
 }
-END_TEST
 
-START_TEST(test_joins_answers_and_sightings)
+TEST(joins_answers_and_sightings)
 {
     int64_t other = kit_scope(pg, "search", 1), *seen = calloc(2, sizeof(*seen));
     struct writer_result *r;
@@ -420,11 +412,10 @@ START_TEST(test_joins_answers_and_sightings)
     ck_assert_int_eq(kit_int(pg, "SELECT sum((data ->> 'memberships')::int) FROM audit"
                                  " WHERE action = 'server.join'"), 3);
 }
-END_TEST
 
 /* Another writer (somebody sets keys) appends at the same time: whoever sees a number has seen all
  * before it. */
-START_TEST(test_event_numbers_appear_in_the_order_of_commits)
+TEST(event_numbers_appear_in_the_order_of_commits)
 {
     struct pg *other = kit_open(conninfo), *reader = kit_open(conninfo);
     int64_t last = 0;
@@ -449,29 +440,4 @@ START_TEST(test_event_numbers_appear_in_the_order_of_commits)
     ck_assert_int_eq(kit_int(pg, "SELECT max(number) FROM audit"), 200);
     pg_close(other);
     pg_close(reader);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("writer");
-    TCase *tests = tcase_create("writer");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_results_come_in_order);
-    tcase_add_test(tests, test_batches_are_gathered_while_one_is_written);
-    tcase_add_test(tests, test_a_failure_is_said_once_and_ends_it);
-    tcase_add_test(tests, test_a_newer_leader_fences_it);
-    tcase_add_test(tests, test_without_leadership_nothing_is_written);
-    tcase_add_test(tests, test_a_lost_connection_heals);
-    tcase_add_test(tests, test_a_long_wait_for_a_lock_is_waited_out);
-    tcase_add_test(tests, test_a_commit_whose_answer_is_lost_is_known_to_have_happened);
-    tcase_add_test(tests, test_a_commit_that_hangs_is_handed_back_whole);
-    tcase_add_test(tests, test_what_is_refused_twice_stops_its_rollout);
-    tcase_add_test(tests, test_a_rollout_that_cannot_be_read_is_ended_as_it_stands);
-    tcase_add_test(tests, test_joins_answers_and_sightings);
-    tcase_add_test(tests, test_event_numbers_appear_in_the_order_of_commits);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/pulse.h"
 #include "tests/db/kit.h"
+#include "tests/test.h"
 
 static const char *conninfo;
 static struct pg *pg;
@@ -31,6 +32,8 @@ static void tear_down(void)
     writer_stop(writer);
     pg_close(pg);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct writer_result *next(enum writer_result_kind kind)
 {
@@ -99,7 +102,7 @@ static void let_go(struct pg *other)
 
 /* Memory is to be what the rows are: a join that was not written is handed back without what it
  * told, so that its server is done with it and may tell it again. */
-START_TEST(test_a_refused_join_is_handed_back_empty)
+TEST(a_refused_join_is_handed_back_empty)
 {
     struct pg *holder = hold();
 
@@ -123,10 +126,9 @@ START_TEST(test_a_refused_join_is_handed_back_empty)
                      "2 4");
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM server_scope WHERE server_id = 3"), 1);
 }
-END_TEST
 
 /* The newest of what a server told is what stays, though each was written by itself. */
-START_TEST(test_what_is_written_apart_keeps_its_order)
+TEST(what_is_written_apart_keeps_its_order)
 {
     struct pg *holder = hold();
 
@@ -151,7 +153,6 @@ START_TEST(test_what_is_written_apart_keeps_its_order)
                      "app.conf differs,");
     ck_assert_str_eq(kit_text(pg, "SELECT labels ->> 'zone' FROM server WHERE server_id = 7"), "b");
 }
-END_TEST
 
 static void submit_ready(uint64_t number)
 {
@@ -173,7 +174,7 @@ static void submit_ready(uint64_t number)
 }
 
 /* Nine servers do not wait for the tenth, though all were heard in the same moment. */
-START_TEST(test_one_refused_acknowledgement_is_left_out)
+TEST(one_refused_acknowledgement_is_left_out)
 {
     int64_t rollout_id = kit_rollout(pg, &scope_id, 1, 1);
     size_t back = 0;
@@ -207,7 +208,6 @@ START_TEST(test_one_refused_acknowledgement_is_left_out)
                                   " FROM member WHERE state = 'ready'"),
                      "1 2 4 5 6 7 8 9 10");
 }
-END_TEST
 
 static int64_t end_refused(const char *on, bool is_left_out)
 {
@@ -233,7 +233,7 @@ static int64_t end_refused(const char *on, bool is_left_out)
 }
 
 /* The decision of its way back is refused: it is over all the same, and says what that means. */
-START_TEST(test_an_end_without_a_way_back)
+TEST(an_end_without_a_way_back)
 {
     end_refused("INSERT ON decision", false);
     ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || (reason LIKE 'made no sense; what its"
@@ -241,20 +241,18 @@ START_TEST(test_an_end_without_a_way_back)
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM rollout_change WHERE is_open"), 0);
     ck_assert_int_eq(kit_int(pg, "SELECT count(*) FROM audit WHERE action = 'rollout.end'"), 1);
 }
-END_TEST
 
 /* Its row does not move at all: nobody else waits for it. */
-START_TEST(test_a_rollout_that_cannot_be_ended_is_left_out)
+TEST(a_rollout_that_cannot_be_ended_is_left_out)
 {
     end_refused("UPDATE OF state ON rollout", true);
     ck_assert_str_eq(kit_text(pg, "SELECT state || ' ' || (reason LIKE 'nobody leads it: %%not"
                                   " this%%') FROM rollout"), "running true");
 }
-END_TEST
 
 /* A database that is not there refuses at once. A thread that tries again and again is no thread
  * that hangs. */
-START_TEST(test_a_writer_that_waits_for_the_database_is_alive)
+TEST(a_writer_that_waits_for_the_database_is_alive)
 {
     const struct timespec while_it_tries = { .tv_sec = 3 };
     struct writer *away = writer_start("host=/nonexistent dbname=none user=nobody", NULL);
@@ -267,10 +265,9 @@ START_TEST(test_a_writer_that_waits_for_the_database_is_alive)
                   late.name);
     writer_stop(away);
 }
-END_TEST
 
 /* It says of what was never sent that it is done: nothing of that may be receipted. */
-START_TEST(test_a_log_that_is_ahead_is_not_believed)
+TEST(a_log_that_is_ahead_is_not_believed)
 {
     struct ack_batch *b = ack_batch_new();
     struct ack_record record = { .ack = { .kind = ACK_READY, .number = 1 },
@@ -296,23 +293,4 @@ START_TEST(test_a_log_that_is_ahead_is_not_believed)
     r = next(WRITER_FAILED);
     ck_assert_int_eq(r->reason.kind, ERR_CORRUPT);
     writer_result_free(r);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("writer_apart");
-    TCase *tests = tcase_create("writer_apart");
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_a_refused_join_is_handed_back_empty);
-    tcase_add_test(tests, test_what_is_written_apart_keeps_its_order);
-    tcase_add_test(tests, test_one_refused_acknowledgement_is_left_out);
-    tcase_add_test(tests, test_a_log_that_is_ahead_is_not_believed);
-    tcase_add_test(tests, test_an_end_without_a_way_back);
-    tcase_add_test(tests, test_a_rollout_that_cannot_be_ended_is_left_out);
-    tcase_add_test(tests, test_a_writer_that_waits_for_the_database_is_alive);
-    suite_add_tcase(suite, tests);
-    return kit_main(suite);
 }

@@ -1,6 +1,7 @@
 /* agent_adopted.c - tests of candidates that somebody else made, or that the settings have left behind. */
 #include <fcntl.h>
 
+#include "tests/test.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
 
@@ -108,7 +109,7 @@ static void adopt(mode_t where_mode, uid_t where_owner, uid_t owner, mode_t mode
     end_files();
 }
 
-START_TEST(test_candidates_of_others_are_not_taken)
+TEST(candidates_of_others_are_not_taken)
 {
     if (!is_root("candidates that others made"))
         return;
@@ -118,10 +119,9 @@ START_TEST(test_candidates_of_others_are_not_taken)
         adopt(0755, NOBODY, 0, 0666, is_back); /* root's own, which others may write */
     }
 }
-END_TEST
 
 /* The same at the destinations themselves, with nothing to be rewhered but the owner. */
-START_TEST(test_destinations_of_others_are_not_taken)
+TEST(destinations_of_others_are_not_taken)
 {
     int fds[2];
 
@@ -138,12 +138,11 @@ START_TEST(test_destinations_of_others_are_not_taken)
     check_applied();
     end_files();
 }
-END_TEST
 
 /* ---- left behind ---- */
 
 /* Laid out under other settings, the way back has the mode of today. */
-START_TEST(test_the_way_back_has_the_access_of_today)
+TEST(the_way_back_has_the_access_of_today)
 {
     struct render_source back;
 
@@ -161,10 +160,9 @@ START_TEST(test_the_way_back_has_the_access_of_today)
     ck_assert_uint_eq(temp_mode(member), 0600);
     end_files();
 }
-END_TEST
 
 /* To lay out the way back changes nothing of what is there. */
-START_TEST(test_the_way_back_leaves_what_is_there)
+TEST(the_way_back_leaves_what_is_there)
 {
     struct render_source back;
 
@@ -178,24 +176,4 @@ START_TEST(test_the_way_back_leaves_what_is_there)
     ck_assert_uint_eq(temp_mode(single), 0644);
     ck_assert_uint_eq(temp_mode(member), 0644);
     end_files();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_adopted");
-    TCase *t = tcase_create("adopted");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_candidates_of_others_are_not_taken);
-    tcase_add_test(t, test_destinations_of_others_are_not_taken);
-    tcase_add_test(t, test_the_way_back_has_the_access_of_today);
-    tcase_add_test(t, test_the_way_back_leaves_what_is_there);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

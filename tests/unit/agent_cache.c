@@ -9,6 +9,7 @@
 
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -65,7 +66,7 @@ static bool has(struct hash hash)
     return cache_has_document(cache, &hash);
 }
 
-START_TEST(test_promise_comes_back_whole)
+TEST(promise_comes_back_whole)
 {
     struct promise p, back;
 
@@ -108,9 +109,8 @@ START_TEST(test_promise_comes_back_whole)
     ck_assert_mem_eq(&back.slot_base, &p.slot_base, sizeof(p.slot_base));
     end();
 }
-END_TEST
 
-START_TEST(test_facts_come_back)
+TEST(facts_come_back)
 {
     struct agent_facts facts = { .gen = 2, .epoch = 77, .cluster_id = "somewhere" };
 
@@ -122,7 +122,6 @@ START_TEST(test_facts_come_back)
     ck_assert_mem_eq(cache_facts(cache)->cluster_id, facts.cluster_id, WIRE_CLUSTER_ID_SIZE);
     end();
 }
-END_TEST
 
 struct seen {
     unsigned count;
@@ -149,7 +148,7 @@ static struct seen outbox(void)
     return s;
 }
 
-START_TEST(test_outbox_ids_grow_and_receipts_remove)
+TEST(outbox_ids_grow_and_receipts_remove)
 {
     struct promise p = { .obeyed = 1 };
     const uint64_t ids[] = { 1, 2, 99 };
@@ -167,9 +166,8 @@ START_TEST(test_outbox_ids_grow_and_receipts_remove)
     ck_assert_uint_eq(cache_facts(cache)->next_outbox_id, 301);
     end();
 }
-END_TEST
 
-START_TEST(test_answer_and_decision_are_kept)
+TEST(answer_and_decision_are_kept)
 {
     SCOPED_BUFFER struct buffer answer = { 0 }, decision = { 0 }, none = { 0 };
     struct promise p = { .obeyed = 1 };
@@ -188,9 +186,8 @@ START_TEST(test_answer_and_decision_are_kept)
     ck_assert_str_eq(decision.data, "decided");
     end();
 }
-END_TEST
 
-START_TEST(test_documents_live_while_named)
+TEST(documents_live_while_named)
 {
     struct promise p = { .obeyed = 1 };
     struct hash a, b, c, d, x;
@@ -216,9 +213,8 @@ START_TEST(test_documents_live_while_named)
     ck_assert_msg(has(a), "the one before the active one stays warm");
     end();
 }
-END_TEST
 
-START_TEST(test_pinned_documents_stay)
+TEST(pinned_documents_stay)
 {
     struct promise p = { .obeyed = 1 };
     struct cache_save s = { .scope_count = 1, .scopes = { SCOPE }, .promises = { &p } };
@@ -232,9 +228,8 @@ START_TEST(test_pinned_documents_stay)
     ck_assert(has(staged));
     end();
 }
-END_TEST
 
-START_TEST(test_full_map_refuses_before_a_promise)
+TEST(full_map_refuses_before_a_promise)
 {
     static char large[1 << 20];
     struct cache_document d = { .data = large, .size = sizeof(large) };
@@ -258,7 +253,6 @@ START_TEST(test_full_map_refuses_before_a_promise)
     ck_assert_msg(rc == 0, "%s", e.text);
     end();
 }
-END_TEST
 
 /* A small file system of this test's own; false where that is not allowed. */
 static bool mount_small(const char *size)
@@ -280,7 +274,7 @@ static void unmount_small(void)
     temp_remove(folder);
 }
 
-START_TEST(test_full_disk_refuses_before_a_promise)
+TEST(full_disk_refuses_before_a_promise)
 {
     struct cache_document d = { .data = "x", .size = 1 };
 
@@ -292,9 +286,8 @@ START_TEST(test_full_disk_refuses_before_a_promise)
     ck_assert_str_eq(e.code, "nospace");
     unmount_small();
 }
-END_TEST
 
-START_TEST(test_reserved_space_lets_a_promise_be_obeyed)
+TEST(reserved_space_lets_a_promise_be_obeyed)
 {
     static char filler[1 << 16];
     char path[TEMP_PATH];
@@ -318,9 +311,8 @@ START_TEST(test_reserved_space_lets_a_promise_be_obeyed)
     }
     unmount_small();
 }
-END_TEST
 
-START_TEST(test_second_agent_is_refused)
+TEST(second_agent_is_refused)
 {
     struct cache *other = NULL;
 
@@ -331,9 +323,8 @@ START_TEST(test_second_agent_is_refused)
     cache_close(other);
     end();
 }
-END_TEST
 
-START_TEST(test_folder_is_private)
+TEST(folder_is_private)
 {
     char path[TEMP_PATH];
 
@@ -343,7 +334,6 @@ START_TEST(test_folder_is_private)
     ck_assert_uint_eq(temp_mode(path) & 077, 0);
     end();
 }
-END_TEST
 
 /* ---- kills ---- */
 
@@ -366,7 +356,7 @@ static _Noreturn void save_for_ever(int pipe)
     }
 }
 
-START_TEST(test_killed_writer_loses_nothing)
+TEST(killed_writer_loses_nothing)
 {
     uint64_t said = 0, n;
 
@@ -402,7 +392,6 @@ START_TEST(test_killed_writer_loses_nothing)
     }
     temp_remove(folder);
 }
-END_TEST
 
 /* ---- corruption ---- */
 
@@ -430,7 +419,7 @@ static int damage(const char *text)
     return count;
 }
 
-START_TEST(test_corrupt_document_is_dropped_and_counted)
+TEST(corrupt_document_is_dropped_and_counted)
 {
     SCOPED_BUFFER struct buffer document = { 0 };
     struct promise p = { .obeyed = 1 };
@@ -449,9 +438,8 @@ START_TEST(test_corrupt_document_is_dropped_and_counted)
     ck_assert_int_eq(e.kind, ERR_NOT_FOUND);
     end();
 }
-END_TEST
 
-START_TEST(test_corrupt_outbox_is_an_error_with_the_remedy)
+TEST(corrupt_outbox_is_an_error_with_the_remedy)
 {
     struct promise p = { .obeyed = 1 };
 
@@ -466,7 +454,6 @@ START_TEST(test_corrupt_outbox_is_an_error_with_the_remedy)
     ck_assert_ptr_nonnull(strstr(e.text, "move the folder away"));
     temp_remove(folder);
 }
-END_TEST
 
 static void fill(void)
 {
@@ -480,7 +467,7 @@ static void fill(void)
     cache = NULL;
 }
 
-START_TEST(test_truncated_file_is_an_error)
+TEST(truncated_file_is_an_error)
 {
     char path[TEMP_PATH];
 
@@ -492,9 +479,8 @@ START_TEST(test_truncated_file_is_an_error)
     ck_assert_msg(e.kind == ERR_CORRUPT, "%s", e.text);
     temp_remove(folder);
 }
-END_TEST
 
-START_TEST(test_garbage_file_is_an_error)
+TEST(garbage_file_is_an_error)
 {
     char path[TEMP_PATH], garbage[16384];
     int fd;
@@ -509,36 +495,4 @@ START_TEST(test_garbage_file_is_an_error)
     ck_assert_int_eq(cache_open(folder, 0, &cache, &e), -1);
     ck_assert_msg(e.kind == ERR_CORRUPT, "%s", e.text);
     temp_remove(folder);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_cache");
-    TCase *t = tcase_create("cache");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_promise_comes_back_whole);
-    tcase_add_test(t, test_facts_come_back);
-    tcase_add_test(t, test_outbox_ids_grow_and_receipts_remove);
-    tcase_add_test(t, test_answer_and_decision_are_kept);
-    tcase_add_test(t, test_documents_live_while_named);
-    tcase_add_test(t, test_pinned_documents_stay);
-    tcase_add_test(t, test_full_map_refuses_before_a_promise);
-    tcase_add_test(t, test_full_disk_refuses_before_a_promise);
-    tcase_add_test(t, test_reserved_space_lets_a_promise_be_obeyed);
-    tcase_add_test(t, test_second_agent_is_refused);
-    tcase_add_test(t, test_folder_is_private);
-    tcase_add_test(t, test_killed_writer_loses_nothing);
-    tcase_add_test(t, test_corrupt_document_is_dropped_and_counted);
-    tcase_add_test(t, test_corrupt_outbox_is_an_error_with_the_remedy);
-    tcase_add_test(t, test_truncated_file_is_an_error);
-    tcase_add_test(t, test_garbage_file_is_an_error);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

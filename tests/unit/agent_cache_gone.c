@@ -2,6 +2,7 @@
 #include "agent/cache/cache.h"
 
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 #define SCOPE "payments/prod"
@@ -39,7 +40,7 @@ static void check_lost(void)
 }
 
 /* What is promised then would be on no disk. */
-START_TEST(test_a_folder_that_is_gone_takes_no_promise)
+TEST(a_folder_that_is_gone_takes_no_promise)
 {
     struct promise p = { .gen = 1 };
     char aside[2 * TEMP_PATH];
@@ -62,20 +63,4 @@ START_TEST(test_a_folder_that_is_gone_takes_no_promise)
     ck_assert_uint_eq(p.gen, 2);
     cache_close(cache);
     temp_remove(folder);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_cache_gone");
-    TCase *t = tcase_create("agent_cache_gone");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    suite_add_tcase(s, t);
-    tcase_add_test(t, test_a_folder_that_is_gone_takes_no_promise);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

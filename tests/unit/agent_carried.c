@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 
 #include "agent/disk/file_tree.h"
+#include "tests/test.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
 
@@ -113,7 +114,7 @@ static void go_back(void)
 }
 
 /* The group's own entry has no rights; the group bits of the mode, which are the mask, have. */
-START_TEST(test_access_lists_are_kept_and_put_back)
+TEST(access_lists_are_kept_and_put_back)
 {
     const char *files[] = { single, member };
 
@@ -139,10 +140,9 @@ START_TEST(test_access_lists_are_kept_and_put_back)
     }
     end_files();
 }
-END_TEST
 
 /* What is new in a where is what the where gives, and no wider. */
-START_TEST(test_a_default_list_holds_for_what_is_new)
+TEST(a_default_list_holds_for_what_is_new)
 {
     begin();
     ck_assert_int_eq(unlink(single), 0);
@@ -157,9 +157,8 @@ START_TEST(test_a_default_list_holds_for_what_is_new)
     ck_assert_int_eq(bob_may(single), 4); /* 06 of the list, and 04 of the mode */
     end_files();
 }
-END_TEST
 
-START_TEST(test_a_secret_lets_nobody_in)
+TEST(a_secret_lets_nobody_in)
 {
     const char *files[] = { single, member, fresh };
 
@@ -177,9 +176,8 @@ START_TEST(test_a_secret_lets_nobody_in)
     ck_assert_int_eq(bob_may(member), 6);
     end_files();
 }
-END_TEST
 
-START_TEST(test_a_mode_of_the_settings_is_the_mask)
+TEST(a_mode_of_the_settings_is_the_mask)
 {
     begin();
     give_list(single, ACCESS, 6, 6, 0, 6, 4);
@@ -190,9 +188,8 @@ START_TEST(test_a_mode_of_the_settings_is_the_mask)
     ck_assert_int_eq(permissions_of(single, ACCESS, 0x04), 0);
     end_files();
 }
-END_TEST
 
-START_TEST(test_attributes_are_kept_and_put_back)
+TEST(attributes_are_kept_and_put_back)
 {
     begin();
     ck_assert_int_eq(setxattr(single, "user.team", "pay", 3, 0), 0);
@@ -216,10 +213,9 @@ START_TEST(test_attributes_are_kept_and_put_back)
     }
     end_files();
 }
-END_TEST
 
 /* Like set-id bits: the contents come from elsewhere now. */
-START_TEST(test_capabilities_are_not_taken_over)
+TEST(capabilities_are_not_taken_over)
 {
     static const unsigned char bind[] = { 1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                           0 };
@@ -232,10 +228,9 @@ START_TEST(test_capabilities_are_not_taken_over)
     }
     end_files();
 }
-END_TEST
 
 /* Somebody takes the list away by hand: the original has one, so it is not what lies there. */
-START_TEST(test_trees_differ_by_what_they_carry)
+TEST(trees_differ_by_what_they_carry)
 {
     char copy[TEMP_PATH];
 
@@ -255,7 +250,6 @@ START_TEST(test_trees_differ_by_what_they_carry)
     ck_assert(!file_tree_equal(copy, group));
     end_files();
 }
-END_TEST
 
 static int flags_of(const char *path)
 {
@@ -266,7 +260,7 @@ static int flags_of(const char *path)
     return is_known ? flags : -1;
 }
 
-START_TEST(test_flags_are_kept_where_there_are_any)
+TEST(flags_are_kept_where_there_are_any)
 {
     int fd, flags;
 
@@ -284,27 +278,4 @@ START_TEST(test_flags_are_kept_where_there_are_any)
         ck_assert(flags_of(single) & FS_NODUMP_FL);
     }
     end_files();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_carried");
-    TCase *t = tcase_create("carried");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_access_lists_are_kept_and_put_back);
-    tcase_add_test(t, test_a_default_list_holds_for_what_is_new);
-    tcase_add_test(t, test_a_secret_lets_nobody_in);
-    tcase_add_test(t, test_a_mode_of_the_settings_is_the_mask);
-    tcase_add_test(t, test_attributes_are_kept_and_put_back);
-    tcase_add_test(t, test_capabilities_are_not_taken_over);
-    tcase_add_test(t, test_trees_differ_by_what_they_carry);
-    tcase_add_test(t, test_flags_are_kept_where_there_are_any);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -10,6 +10,7 @@
 #include "agent/process/cgroup.h"
 #include "common/clock.h"
 #include "common/name.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -66,7 +67,7 @@ static bool run(const char *text, int64_t limit_ms)
     return is_ok;
 }
 
-START_TEST(test_success_and_failure)
+TEST(success_and_failure)
 {
     ck_assert(run("true", 5000));
     ck_assert(!run("exit 3", 5000));
@@ -78,10 +79,9 @@ START_TEST(test_success_and_failure)
     ck_assert(!run("nosuchprogram", 5000));
     ck_assert_ptr_nonnull(strstr(reason, "nosuchprogram"));
 }
-END_TEST
 
 /* What is the agent's own stays its own, whoever runs the command. */
-START_TEST(test_environment_is_given_by_name)
+TEST(environment_is_given_by_name)
 {
     static const char *const hidden[] = { "LOCKSTEP_AGENT_SECRET", "HTTP_PROXY", "PGPASSWORD",
                                           "CREDENTIALS_DIRECTORY", "LD_LIBRARY_PATH", "ORDINARY" };
@@ -103,9 +103,8 @@ START_TEST(test_environment_is_given_by_name)
     ck_assert_str_eq(reason, "check ended with 1: passed on/absent/with blanks, and = signs/C");
     environment_fini(&named);
 }
-END_TEST
 
-START_TEST(test_environment_lines_that_are_refused)
+TEST(environment_lines_that_are_refused)
 {
     struct environment env = { 0 };
 
@@ -118,14 +117,12 @@ START_TEST(test_environment_lines_that_are_refused)
     ck_assert_int_eq(environment_add(&env, "=x", &e), -1);
     environment_fini(&env);
 }
-END_TEST
 
-START_TEST(test_a_path_is_there_without_the_agents)
+TEST(a_path_is_there_without_the_agents)
 {
     unsetenv("PATH");
     ck_assert_msg(run("command -v env >/dev/null", 5000), "%s", reason);
 }
-END_TEST
 
 /* The pid that the command wrote down. */
 static pid_t noted_pid(const char *path)
@@ -170,7 +167,7 @@ static void expect_timed_out(const char *limit, const char *output)
     ck_assert_msg(strcmp(reason + strlen(reason) - strlen(output), output) == 0, "%s", reason);
 }
 
-START_TEST(test_time_limit_ends_the_group)
+TEST(time_limit_ends_the_group)
 {
     char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
 
@@ -184,7 +181,6 @@ START_TEST(test_time_limit_ends_the_group)
     expect_gone(noted_pid(path));
     temp_remove(folder);
 }
-END_TEST
 
 /* In sessions and with parents of their own, and deaf to whatever can be ignored. */
 static void escape(char *text, size_t size, const char *path, const char *then)
@@ -194,7 +190,7 @@ static void escape(char *text, size_t size, const char *path, const char *then)
              "sleep 3000; sleep 3000\" &) ; sleep 3000; sleep 3000' & %s", path, then);
 }
 
-START_TEST(test_time_limit_ends_other_sessions)
+TEST(time_limit_ends_other_sessions)
 {
     char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
 
@@ -206,10 +202,9 @@ START_TEST(test_time_limit_ends_other_sessions)
     expect_gone(noted_pid(path));
     temp_remove(folder);
 }
-END_TEST
 
 /* Who may not write the tree of cgroups has the supervisor alone. */
-START_TEST(test_without_a_cgroup_too)
+TEST(without_a_cgroup_too)
 {
     char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
     int status;
@@ -230,11 +225,10 @@ START_TEST(test_without_a_cgroup_too)
     expect_gone(noted_pid(path));
     temp_remove(folder);
 }
-END_TEST
 
 /* Folders of what commands left running are swept now and then; that of a command whose shell has
  * not entered yet is as empty as they are. */
-START_TEST(test_a_cgroup_in_use_is_not_swept)
+TEST(a_cgroup_in_use_is_not_swept)
 {
     struct cgroup first, other;
     bool is_there = cgroup_open(&first);
@@ -254,10 +248,9 @@ START_TEST(test_a_cgroup_in_use_is_not_swept)
     }
     ck_assert(!is_there || access(path, F_OK) != 0);
 }
-END_TEST
 
 /* Supervisors that are stopped cannot end anything; once they go on, none stays a zombie. */
-START_TEST(test_all_that_are_late_are_reaped)
+TEST(all_that_are_late_are_reaped)
 {
     static int fds[LATE];
 
@@ -284,9 +277,8 @@ START_TEST(test_all_that_are_late_are_reaped)
     ck_assert(run("true", 60000));
     ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
 }
-END_TEST
 
-START_TEST(test_free_ends_other_sessions)
+TEST(free_ends_other_sessions)
 {
     char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH];
     struct command *c;
@@ -302,10 +294,9 @@ START_TEST(test_free_ends_other_sessions)
     expect_gone(pid);
     temp_remove(folder);
 }
-END_TEST
 
 /* A program that was started on purpose: it is nobody's when the command ended in time. */
-START_TEST(test_in_time_other_sessions_stay)
+TEST(in_time_other_sessions_stay)
 {
     char folder[TEMP_PATH / 2], text[3 * TEMP_PATH], path[TEMP_PATH], then[200];
     pid_t pid;
@@ -322,17 +313,15 @@ START_TEST(test_in_time_other_sessions_stay)
     kill(pid, SIGKILL);
     temp_remove(folder);
 }
-END_TEST
 
 /* A command that ends its own process group ends itself, and nobody else. */
-START_TEST(test_kill_of_its_own_group)
+TEST(kill_of_its_own_group)
 {
     ck_assert(!run("kill -9 0", 5000));
     ck_assert_str_eq(reason, "check was ended by signal 9 (Killed)");
 }
-END_TEST
 
-START_TEST(test_output_is_bounded_and_clean)
+TEST(output_is_bounded_and_clean)
 {
     ck_assert(!run("i=0; while [ $i -lt 20000 ]; do echo \"line $i ä\"; i=$((i+1)); done; "
                    "printf 'bad \\377\\001 end'; exit 1", 30000));
@@ -342,18 +331,16 @@ START_TEST(test_output_is_bounded_and_clean)
     ck_assert_ptr_nonnull(strstr(reason, "line 19999 ä\nbad ?? end"));
     ck_assert_ptr_nonnull(strstr(reason, "check ended with 1: …"));
 }
-END_TEST
 
-START_TEST(test_background_process_is_no_reason_to_wait)
+TEST(background_process_is_no_reason_to_wait)
 {
     int64_t began_ms = clock_monotonic_ms();
 
     ck_assert(run("sleep 30 & echo started", 60000)); /* it keeps the pipe open */
     ck_assert_int_lt(clock_monotonic_ms() - began_ms, 20000);
 }
-END_TEST
 
-START_TEST(test_endless_output_does_not_hold_the_caller)
+TEST(endless_output_does_not_hold_the_caller)
 {
     struct command *c = start("yes", 60000);
     int64_t began_ms = clock_monotonic_ms();
@@ -363,9 +350,8 @@ START_TEST(test_endless_output_does_not_hold_the_caller)
     ck_assert_int_lt(clock_monotonic_ms() - began_ms, 20000);
     command_free(c);
 }
-END_TEST
 
-START_TEST(test_free_ends_it)
+TEST(free_ends_it)
 {
     char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
     struct command *c;
@@ -380,9 +366,8 @@ START_TEST(test_free_ends_it)
     expect_gone(pid);
     temp_remove(folder);
 }
-END_TEST
 
-START_TEST(test_group_dies_with_its_parent)
+TEST(group_dies_with_its_parent)
 {
     char folder[TEMP_PATH / 2], text[2 * TEMP_PATH], path[TEMP_PATH];
     pid_t agent, inner;
@@ -405,10 +390,9 @@ START_TEST(test_group_dies_with_its_parent)
     expect_gone(inner);
     temp_remove(folder);
 }
-END_TEST
 
 /* His rights, his groups, his home; and killed like all others. */
-START_TEST(test_as_another_user)
+TEST(as_another_user)
 {
     struct user *user;
     struct command *c;
@@ -429,38 +413,4 @@ START_TEST(test_as_another_user)
     ck_assert(!command_succeeded(c));
     command_free(c);
     user_free(user);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_command");
-    TCase *t = tcase_create("command");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_success_and_failure);
-    tcase_add_test(t, test_environment_is_given_by_name);
-    tcase_add_test(t, test_environment_lines_that_are_refused);
-    tcase_add_test(t, test_a_path_is_there_without_the_agents);
-    tcase_add_test(t, test_time_limit_ends_the_group);
-    tcase_add_test(t, test_time_limit_ends_other_sessions);
-    tcase_add_test(t, test_without_a_cgroup_too);
-    tcase_add_test(t, test_a_cgroup_in_use_is_not_swept);
-    tcase_add_test(t, test_all_that_are_late_are_reaped);
-    tcase_add_test(t, test_free_ends_other_sessions);
-    tcase_add_test(t, test_in_time_other_sessions_stay);
-    tcase_add_test(t, test_kill_of_its_own_group);
-    tcase_add_test(t, test_output_is_bounded_and_clean);
-    tcase_add_test(t, test_background_process_is_no_reason_to_wait);
-    tcase_add_test(t, test_endless_output_does_not_hold_the_caller);
-    tcase_add_test(t, test_free_ends_it);
-    tcase_add_test(t, test_group_dies_with_its_parent);
-    tcase_add_test(t, test_as_another_user);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

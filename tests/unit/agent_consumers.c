@@ -11,6 +11,7 @@
 #include "agent/client/report.h"
 #include "agent/publish/consumers.h"
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/rights.h"
 
@@ -132,7 +133,7 @@ static void expect_text(const struct wire_ack *ack, const char *part)
     ck_assert_msg(strstr(text, part) != NULL, "\"%s\" does not say %s", text, part);
 }
 
-START_TEST(test_all_confirm)
+TEST(all_confirm)
 {
     struct application one, two;
     struct wire_ack ack;
@@ -154,9 +155,8 @@ START_TEST(test_all_confirm)
     lockstep_close(two.config);
     end();
 }
-END_TEST
 
-START_TEST(test_one_cannot)
+TEST(one_cannot)
 {
     struct application one, two;
     struct wire_ack ack;
@@ -181,9 +181,8 @@ START_TEST(test_one_cannot)
     lockstep_close(two.config);
     end();
 }
-END_TEST
 
-START_TEST(test_one_keeps_silent)
+TEST(one_keeps_silent)
 {
     struct application one, two;
     struct wire_ack ack;
@@ -201,9 +200,8 @@ START_TEST(test_one_keeps_silent)
     lockstep_close(two.config);
     end();
 }
-END_TEST
 
-START_TEST(test_the_dead_are_not_waited_for)
+TEST(the_dead_are_not_waited_for)
 {
     struct application one, two;
 
@@ -221,9 +219,8 @@ START_TEST(test_the_dead_are_not_waited_for)
     lockstep_close(one.config);
     end();
 }
-END_TEST
 
-START_TEST(test_a_part_is_enough)
+TEST(a_part_is_enough)
 {
     struct application one, two;
 
@@ -236,9 +233,8 @@ START_TEST(test_a_part_is_enough)
     lockstep_close(two.config);
     end();
 }
-END_TEST
 
-START_TEST(test_so_many_are_needed)
+TEST(so_many_are_needed)
 {
     struct application one;
     struct wire_ack ack;
@@ -250,9 +246,8 @@ START_TEST(test_so_many_are_needed)
     lockstep_close(one.config);
     end();
 }
-END_TEST
 
-START_TEST(test_none_is_asked)
+TEST(none_is_asked)
 {
     struct application one;
 
@@ -263,10 +258,9 @@ START_TEST(test_none_is_asked)
     lockstep_close(one.config);
     end();
 }
-END_TEST
 
 /* A killed agent comes back while it waits; so do its consumers, whose word it needs. */
-START_TEST(test_agent_is_killed_while_it_waits)
+TEST(agent_is_killed_while_it_waits)
 {
     struct application one, two;
 
@@ -290,10 +284,9 @@ START_TEST(test_agent_is_killed_while_it_waits)
     lockstep_close(two.config);
     end();
 }
-END_TEST
 
 /* What they read does not change when the agent dies, and follows it when it is back. */
-START_TEST(test_readers_without_an_agent)
+TEST(readers_without_an_agent)
 {
     struct lockstep *early, *late;
     char text[16];
@@ -318,10 +311,9 @@ START_TEST(test_readers_without_an_agent)
     lockstep_close(late);
     end();
 }
-END_TEST
 
 /* What was damaged or removed below a running agent is put back. */
-START_TEST(test_files_are_put_back)
+TEST(files_are_put_back)
 {
     char path[KIT_PATH * 2], hex[HASH_HEX_SIZE];
     struct lockstep *ls;
@@ -339,7 +331,6 @@ START_TEST(test_files_are_put_back)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
 static int knock_as_nobody(void)
 {
@@ -358,7 +349,7 @@ static int knock_as_nobody(void)
 }
 
 /* More than there are places, all of them silent; then one who has something to say. */
-START_TEST(test_crowd_at_the_door)
+TEST(crowd_at_the_door)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     struct application one;
@@ -379,9 +370,8 @@ START_TEST(test_crowd_at_the_door)
     lockstep_close(one.config);
     end();
 }
-END_TEST
 
-START_TEST(test_strangers_are_rejected)
+TEST(strangers_are_rejected)
 {
     int status;
     pid_t child;
@@ -398,7 +388,6 @@ START_TEST(test_strangers_are_rejected)
     settle_first(); /* and nobody waits for it */
     end();
 }
-END_TEST
 
 /* A child of another user that registers, says nothing, and lives until it is ended. Its status of
  * the registration comes over the pipe: 0, or the error of a confirmation. */
@@ -438,7 +427,7 @@ static void dismiss(pid_t child)
 }
 
 /* To read is no right to hold up a change: who may is named. */
-START_TEST(test_readers_are_no_consumers)
+TEST(readers_are_no_consumers)
 {
     const struct group *group = getgrgid(65534);
     struct wire_ack ack;
@@ -472,7 +461,6 @@ START_TEST(test_readers_are_no_consumers)
     dismiss(child);
     end();
 }
-END_TEST
 
 /* Registered, and as silent afterwards as those at the door. */
 static int register_silently(void)
@@ -490,7 +478,7 @@ static int register_silently(void)
 }
 
 /* One user's processes do not take the places of another's. */
-START_TEST(test_a_user_has_half_of_the_places)
+TEST(a_user_has_half_of_the_places)
 {
     struct pollfd all[AGENT_CONSUMERS_MAX + 40];
     unsigned count = sizeof(all) / sizeof(all[0]), kept = count;
@@ -517,34 +505,4 @@ START_TEST(test_a_user_has_half_of_the_places)
         close(all[i].fd);
     ck_assert_uint_eq(kept, AGENT_CONSUMERS_MAX / 2);
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("agent_consumers");
-    TCase *c = tcase_create("consumers");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, c);
-    tcase_set_timeout(c, 60);
-    tcase_add_test(c, test_all_confirm);
-    tcase_add_test(c, test_one_cannot);
-    tcase_add_test(c, test_one_keeps_silent);
-    tcase_add_test(c, test_the_dead_are_not_waited_for);
-    tcase_add_test(c, test_a_part_is_enough);
-    tcase_add_test(c, test_so_many_are_needed);
-    tcase_add_test(c, test_none_is_asked);
-    tcase_add_test(c, test_agent_is_killed_while_it_waits);
-    tcase_add_test(c, test_readers_without_an_agent);
-    tcase_add_test(c, test_files_are_put_back);
-    tcase_add_test(c, test_crowd_at_the_door);
-    tcase_add_test(c, test_strangers_are_rejected);
-    tcase_add_test(c, test_readers_are_no_consumers);
-    tcase_add_test(c, test_a_user_has_half_of_the_places);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

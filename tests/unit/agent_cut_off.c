@@ -1,4 +1,5 @@
 /* agent_cut_off.c - tests of an agent that loses every coordinator while it runs a candidate. */
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 
 static struct kit kit;
@@ -61,7 +62,7 @@ static int64_t reject_all(int64_t ms)
 }
 
 /* Connections come and go, and none of them leads to a coordinator of the cluster. */
-START_TEST(test_a_connection_is_no_coordinator)
+TEST(a_connection_is_no_coordinator)
 {
     int64_t last_ms;
 
@@ -73,10 +74,9 @@ START_TEST(test_a_connection_is_no_coordinator)
     ck_assert_int_lt(clock_monotonic_ms() - last_ms, 4000); /* none of them began the time anew */
     end();
 }
-END_TEST
 
 /* A machine that is paused hears nobody, and nobody is to blame. What went by before counts on. */
-START_TEST(test_a_stopped_agent_is_not_cut_off)
+TEST(a_stopped_agent_is_not_cut_off)
 {
     int64_t woken_ms;
 
@@ -95,33 +95,13 @@ START_TEST(test_a_stopped_agent_is_not_cut_off)
     }
     end();
 }
-END_TEST
 
 /* Without a leader nothing is decided; but the change did not cut the network. */
-START_TEST(test_who_is_sent_away_is_not_cut_off)
+TEST(who_is_sent_away_is_not_cut_off)
 {
     begin();
     bake(3000);
     (void)reject_all(4500);
     ck_assert(temp_holds(kit.file, "two\n"));
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("agent_cut_off");
-    TCase *c = tcase_create("cut_off");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, c);
-    tcase_set_timeout(c, 60);
-    tcase_add_test(c, test_a_connection_is_no_coordinator);
-    tcase_add_test(c, test_a_stopped_agent_is_not_cut_off);
-    tcase_add_test(c, test_who_is_sent_away_is_not_cut_off);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

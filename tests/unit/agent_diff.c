@@ -3,6 +3,7 @@
 
 #include "agent/files/files.h"
 #include "common/linediff.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 static struct buffer out;
@@ -16,6 +17,8 @@ static void tear_down(void)
     buffer_fini(&out);
 }
 
+struct test_frame test_frame = { .tear_down = tear_down };
+
 static const char *lines(const char *before, const char *after, size_t max)
 {
     buffer_clear(&out);
@@ -24,7 +27,7 @@ static const char *lines(const char *before, const char *after, size_t max)
     return out.data;
 }
 
-START_TEST(test_lines)
+TEST(lines)
 {
     ck_assert_str_eq(lines("a\nb\n", "a\nb\n", 999), "");
     ck_assert_str_eq(lines("", "", 999), "");
@@ -39,9 +42,8 @@ START_TEST(test_lines)
                      "@@ -1,3 +1,3 @@\n-a\n b\n c\n+d\n");
     ck_assert_str_eq(lines("\033[2J\n", "\r\n", 999), "@@ -1,1 +1,1 @@\n-?[2J\n+?\n");
 }
-END_TEST
 
-START_TEST(test_long_ones_are_cut)
+TEST(long_ones_are_cut)
 {
     SCOPED_BUFFER struct buffer a = { 0 }, b = { 0 };
 
@@ -59,7 +61,6 @@ START_TEST(test_long_ones_are_cut)
     ck_assert_uint_lt(out.size, 300);
     ck_assert(name_is_utf8(out.data, out.size));
 }
-END_TEST
 
 /* ---- files ---- */
 
@@ -91,7 +92,7 @@ static int diff(enum files_diff_shown shown)
     return files_diff(&source, state, shown, 4000, &out, &e);
 }
 
-START_TEST(test_a_file_against_the_document)
+TEST(a_file_against_the_document)
 {
     char expected[4 * TEMP_PATH];
 
@@ -117,9 +118,8 @@ START_TEST(test_a_file_against_the_document)
     ck_assert_msg(strstr(out.data, "mode 0644") && strstr(out.data, "mode 0600"), "%s", out.data);
     end();
 }
-END_TEST
 
-START_TEST(test_what_few_may_read_is_not_told_to_all)
+TEST(what_few_may_read_is_not_told_to_all)
 {
     char reference[VALUE_REFERENCE_SIZE];
 
@@ -145,9 +145,8 @@ START_TEST(test_what_few_may_read_is_not_told_to_all)
     ck_assert(!strstr(out.data, "hush") && !strstr(out.data, "private"));
     end();
 }
-END_TEST
 
-START_TEST(test_strangers_and_originals)
+TEST(strangers_and_originals)
 {
     struct render_source back = { .scope = &scope };
 
@@ -164,10 +163,9 @@ START_TEST(test_strangers_and_originals)
     ck_assert_msg(strstr(out.data, "/state: does not belong there") != NULL, "%s", out.data);
     end();
 }
-END_TEST
 
 /* Whoever may write in a group's folder does not choose how long a look at it takes. */
-START_TEST(test_any_number_of_strangers)
+TEST(any_number_of_strangers)
 {
     SCOPED_BUFFER struct buffer last = { 0 };
     char inner[TEMP_PATH], name[TEMP_PATH + 16];
@@ -187,26 +185,4 @@ START_TEST(test_any_number_of_strangers)
     ck_assert_str_eq(last.data, "…\n");
     scope.group_count = 0;
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_diff");
-    TCase *t = tcase_create("diff");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, NULL, tear_down);
-    tcase_add_test(t, test_lines);
-    tcase_add_test(t, test_long_ones_are_cut);
-    tcase_add_test(t, test_a_file_against_the_document);
-    tcase_add_test(t, test_what_few_may_read_is_not_told_to_all);
-    tcase_add_test(t, test_strangers_and_originals);
-    tcase_add_test(t, test_any_number_of_strangers);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 /* agent_empty.c - tests of changes to and from a revision without keys: reload and check run, too. */
 #include "common/buffer.h"
 
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 
 static struct kit kit;
@@ -75,7 +76,7 @@ static void activate(uint64_t number, const struct version *base, const struct v
     kit_decide(&kit, WIRE_ACTIVATE, number + 1, number, to);
 }
 
-START_TEST(test_to_no_keys_is_reloaded_and_checked)
+TEST(to_no_keys_is_reloaded_and_checked)
 {
     struct wire_ack ack;
 
@@ -90,9 +91,8 @@ START_TEST(test_to_no_keys_is_reloaded_and_checked)
     ck_assert_uint_ge(times_run("check 2"), 1);
     end();
 }
-END_TEST
 
-START_TEST(test_no_keys_that_fail_the_check_go_back)
+TEST(no_keys_that_fail_the_check_go_back)
 {
     char text[WIRE_TEXT_MAX + 1];
     struct wire_ack ack;
@@ -108,10 +108,9 @@ START_TEST(test_no_keys_that_fail_the_check_go_back)
     ck_assert(temp_holds(kit.file, "one\n"));
     end();
 }
-END_TEST
 
 /* What a bake is for: the check of a candidate without keys goes on. */
-START_TEST(test_no_keys_are_observed)
+TEST(no_keys_are_observed)
 {
     char path[KIT_PATH];
     struct wire_check check;
@@ -135,9 +134,8 @@ START_TEST(test_no_keys_are_observed)
     } while (check.is_failing); /* said again meanwhile */
     end();
 }
-END_TEST
 
-START_TEST(test_from_no_keys_is_reloaded_and_checked)
+TEST(from_no_keys_is_reloaded_and_checked)
 {
     struct wire_ack ack;
 
@@ -154,11 +152,10 @@ START_TEST(test_from_no_keys_is_reloaded_and_checked)
     ck_assert_uint_eq(times_run("reload 2"), 1);
     end();
 }
-END_TEST
 
 /* The way back of a scope's first rollout, where nothing lay before: nobody said what the check is
  * to find there, and no later change may be excused by what it finds. */
-START_TEST(test_revision_0_of_nothing_is_reloaded_only)
+TEST(revision_0_of_nothing_is_reloaded_only)
 {
     struct wire_ack ack;
 
@@ -173,10 +170,9 @@ START_TEST(test_revision_0_of_nothing_is_reloaded_only)
     ck_assert_uint_eq(times_run("check 0"), 0);
     end();
 }
-END_TEST
 
 /* A program that needs its file refuses to reload without it, as before the first rollout. */
-START_TEST(test_revision_0_of_nothing_is_back_though_reload_fails)
+TEST(revision_0_of_nothing_is_back_though_reload_fails)
 {
     begin(NULL);
     activate(10, &(struct version){ 0 }, &one);
@@ -188,9 +184,8 @@ START_TEST(test_revision_0_of_nothing_is_back_though_reload_fails)
     ck_assert(temp_holds(kit.file, NULL));
     end();
 }
-END_TEST
 
-START_TEST(test_revision_0_of_an_original_is_checked)
+TEST(revision_0_of_an_original_is_checked)
 {
     struct wire_ack ack;
 
@@ -202,27 +197,4 @@ START_TEST(test_revision_0_of_an_original_is_checked)
     ck_assert(took_step(&ack, WIRE_STEP_RELOAD) && took_step(&ack, WIRE_STEP_CHECK));
     ck_assert(temp_holds(kit.file, "mine\n"));
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_empty");
-    TCase *t = tcase_create("agent_empty");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_to_no_keys_is_reloaded_and_checked);
-    tcase_add_test(t, test_no_keys_that_fail_the_check_go_back);
-    tcase_add_test(t, test_no_keys_are_observed);
-    tcase_add_test(t, test_from_no_keys_is_reloaded_and_checked);
-    tcase_add_test(t, test_revision_0_of_nothing_is_reloaded_only);
-    tcase_add_test(t, test_revision_0_of_nothing_is_back_though_reload_fails);
-    tcase_add_test(t, test_revision_0_of_an_original_is_checked);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

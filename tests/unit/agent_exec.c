@@ -6,6 +6,7 @@
 
 #include "agent/publish/publish.h"
 #include "common/clock.h"
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/temp_folder.h"
 
@@ -101,7 +102,7 @@ static void end(void)
 }
 
 /* Below nohup a shell inherits that SIGHUP is ignored, and its trap would never run. */
-START_TEST(test_a_change_is_told_where_its_signal_was_ignored)
+TEST(a_change_is_told_where_its_signal_was_ignored)
 {
     begin();
     launch("signal:HUP", "trap 'echo hup >>$0' HUP; trap 'exit 3' TERM; echo up >>$0; " FOLLOW,
@@ -113,9 +114,8 @@ START_TEST(test_a_change_is_told_where_its_signal_was_ignored)
     expect_end(3);
     end();
 }
-END_TEST
 
-START_TEST(test_a_restart_is_asked_for_where_its_signal_was_ignored)
+TEST(a_restart_is_asked_for_where_its_signal_was_ignored)
 {
     begin();
     launch("restart", "trap 'echo bye >>$0; exit 0' TERM; echo up $NOTE >>$0; " FOLLOW, SIGTERM);
@@ -126,20 +126,18 @@ START_TEST(test_a_restart_is_asked_for_where_its_signal_was_ignored)
     expect_end(0);
     end();
 }
-END_TEST
 
 /* Where SIGCHLD is ignored children vanish with their status. */
-START_TEST(test_the_end_is_seen_where_ends_were_ignored)
+TEST(the_end_is_seen_where_ends_were_ignored)
 {
     begin();
     launch("restart", "exit 7", SIGCHLD);
     expect_end(7);
     end();
 }
-END_TEST
 
 /* A change in the middle of the start would have ended it. */
-START_TEST(test_a_command_that_starts_hears_when_it_is_ready)
+TEST(a_command_that_starts_hears_when_it_is_ready)
 {
     begin();
     launch("signal:HUP", "echo begun >>$0; while ! test -e $0.go; do sleep 0.02; done; "
@@ -154,10 +152,9 @@ START_TEST(test_a_command_that_starts_hears_when_it_is_ready)
     expect_end(3);
     end();
 }
-END_TEST
 
 /* One that never arranges for it may mean to be ended. */
-START_TEST(test_a_command_that_never_is_ready_hears_too)
+TEST(a_command_that_never_is_ready_hears_too)
 {
     begin();
     launch("signal:TERM", "echo up >>$0; exec sleep 120", 0);
@@ -165,25 +162,4 @@ START_TEST(test_a_command_that_never_is_ready_hears_too)
     publish(2, "second");
     expect_end(128 + SIGTERM);
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("agent_exec");
-    TCase *t = tcase_create("agent_exec");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_a_change_is_told_where_its_signal_was_ignored);
-    tcase_add_test(t, test_a_restart_is_asked_for_where_its_signal_was_ignored);
-    tcase_add_test(t, test_the_end_is_seen_where_ends_were_ignored);
-    tcase_add_test(t, test_a_command_that_starts_hears_when_it_is_ready);
-    tcase_add_test(t, test_a_command_that_never_is_ready_hears_too);
-    suite_add_tcase(suite, t);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

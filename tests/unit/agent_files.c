@@ -7,6 +7,7 @@
 #include "agent/files/originals.h"
 #include "agent/files/placeholder.h"
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -86,7 +87,7 @@ static int count(const char *prefix)
     return n;
 }
 
-START_TEST(test_stage_touches_nothing_and_apply_replaces)
+TEST(stage_touches_nothing_and_apply_replaces)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -109,9 +110,8 @@ START_TEST(test_stage_touches_nothing_and_apply_replaces)
     ck_assert_uint_eq(temp_mode(paths[0]), 0644);
     end();
 }
-END_TEST
 
-START_TEST(test_damaged_or_lost_candidate_is_written_anew)
+TEST(damaged_or_lost_candidate_is_written_anew)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -128,9 +128,8 @@ START_TEST(test_damaged_or_lost_candidate_is_written_anew)
     ck_assert(temp_holds(paths[0], "one") && temp_holds(paths[1], "two"));
     end();
 }
-END_TEST
 
-START_TEST(test_mode_is_kept_or_configured)
+TEST(mode_is_kept_or_configured)
 {
     begin();
     temp_write(paths[0], "mine", 0600);
@@ -144,9 +143,8 @@ START_TEST(test_mode_is_kept_or_configured)
     ck_assert_uint_eq(temp_mode(paths[1]), 0440);
     end();
 }
-END_TEST
 
-START_TEST(test_owner_is_kept)
+TEST(owner_is_kept)
 {
     struct stat st;
 
@@ -161,9 +159,8 @@ START_TEST(test_owner_is_kept)
     }
     end();
 }
-END_TEST
 
-START_TEST(test_link_stays_a_link)
+TEST(link_stays_a_link)
 {
     char real[TEMP_PATH], sub[TEMP_PATH - 8];
     struct stat st;
@@ -182,10 +179,9 @@ START_TEST(test_link_stays_a_link)
     ck_assert(temp_holds(real, "mine"));
     end();
 }
-END_TEST
 
 /* Whoever may write a folder could lead an agent that is root anywhere. */
-START_TEST(test_links_of_strangers_are_not_followed)
+TEST(links_of_strangers_are_not_followed)
 {
     char real[TEMP_PATH], sub[TEMP_PATH - 8], theirs[TEMP_PATH];
 
@@ -216,9 +212,8 @@ START_TEST(test_links_of_strangers_are_not_followed)
     }
     end();
 }
-END_TEST
 
-START_TEST(test_set_id_bits_are_not_taken_over)
+TEST(set_id_bits_are_not_taken_over)
 {
     begin();
     temp_write(paths[0], "mine", 0644);
@@ -227,9 +222,8 @@ START_TEST(test_set_id_bits_are_not_taken_over)
     ck_assert_uint_eq(temp_mode(paths[0]), 0755);
     end();
 }
-END_TEST
 
-START_TEST(test_missing_key_is_refused_and_leaves_nothing)
+TEST(missing_key_is_refused_and_leaves_nothing)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -242,9 +236,8 @@ START_TEST(test_missing_key_is_refused_and_leaves_nothing)
     ck_assert_int_eq(count(".lockstep-"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_optional_key_brings_the_original_back)
+TEST(optional_key_brings_the_original_back)
 {
     begin();
     scope->files[1].is_optional = true;
@@ -255,9 +248,8 @@ START_TEST(test_optional_key_brings_the_original_back)
     ck_assert(temp_holds(paths[1], "mine"));
     end();
 }
-END_TEST
 
-START_TEST(test_revision_0_restores_or_removes)
+TEST(revision_0_restores_or_removes)
 {
     const struct hash zero = { { 0 } };
 
@@ -280,9 +272,8 @@ START_TEST(test_revision_0_restores_or_removes)
     ck_assert(temp_holds(paths[0], "mine, and newer"));
     end();
 }
-END_TEST
 
-START_TEST(test_unknown_originals_are_left_alone)
+TEST(unknown_originals_are_left_alone)
 {
     begin();
     temp_write(paths[0], "mine", 0644);
@@ -291,9 +282,8 @@ START_TEST(test_unknown_originals_are_left_alone)
     ck_assert(temp_holds(paths[0], "mine"));
     end();
 }
-END_TEST
 
-START_TEST(test_all_fail_before_the_first_rename)
+TEST(all_fail_before_the_first_rename)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -308,9 +298,8 @@ START_TEST(test_all_fail_before_the_first_rename)
     ck_assert(temp_holds(paths[0], "1"));
     end();
 }
-END_TEST
 
-START_TEST(test_sweep_keeps_what_is_promised)
+TEST(sweep_keeps_what_is_promised)
 {
     struct hash first, second;
     SCOPED(document_free) struct document *a = NULL;
@@ -328,10 +317,9 @@ START_TEST(test_sweep_keeps_what_is_promised)
     ck_assert_int_eq(count(".lockstep-"), 0);
     end();
 }
-END_TEST
 
 /* Both lie in one folder, and the name of one is the beginning of the other's. */
-START_TEST(test_sweep_leaves_the_neighbour_alone)
+TEST(sweep_leaves_the_neighbour_alone)
 {
     struct agent_scope neighbour = { .file_count = 1 };
     struct hash hash;
@@ -351,9 +339,8 @@ START_TEST(test_sweep_leaves_the_neighbour_alone)
     ck_assert(temp_holds(candidate, NULL));
     end();
 }
-END_TEST
 
-START_TEST(test_placeholders_and_links)
+TEST(placeholders_and_links)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     char expected[4 * PATH_MAX], a[PATH_MAX], b[PATH_MAX], links[TEMP_PATH], link[TEMP_PATH + 8];
@@ -377,10 +364,9 @@ START_TEST(test_placeholders_and_links)
     ck_assert(temp_holds(links, NULL));
     end();
 }
-END_TEST
 
 /* Whoever judges the folder has both before him: none hides behind the other's name. */
-START_TEST(test_two_destinations_with_one_name)
+TEST(two_destinations_with_one_name)
 {
     char links[TEMP_PATH], sub[TEMP_PATH - 16], path[3 * TEMP_PATH];
     struct hash hash;
@@ -413,7 +399,6 @@ START_TEST(test_two_destinations_with_one_name)
     ck_assert(temp_holds(links, NULL));
     end();
 }
-END_TEST
 
 /* Names beside a destination that are the same file as it. */
 static bool is_same_file(const char *a, const char *b)
@@ -423,7 +408,7 @@ static bool is_same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
 
-START_TEST(test_the_way_back_takes_no_space)
+TEST(the_way_back_takes_no_space)
 {
     struct hash first, second;
     SCOPED(document_free) struct document *a = NULL;
@@ -447,9 +432,8 @@ START_TEST(test_the_way_back_takes_no_space)
     ck_assert_int_eq(count(".lockstep-"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_the_way_back_to_the_original_takes_no_space)
+TEST(the_way_back_to_the_original_takes_no_space)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -475,9 +459,8 @@ START_TEST(test_the_way_back_to_the_original_takes_no_space)
     ck_assert_int_eq(count(".lockstep-"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_a_folder_that_is_not_there_is_named)
+TEST(a_folder_that_is_not_there_is_named)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -492,9 +475,8 @@ START_TEST(test_a_folder_that_is_not_there_is_named)
     ck_assert_int_eq(count(".lockstep-"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_backups_hold_what_was_there)
+TEST(backups_hold_what_was_there)
 {
     char path[4 * TEMP_PATH];
 
@@ -522,39 +504,4 @@ START_TEST(test_backups_hold_what_was_there)
     snprintf(path, sizeof(path), "%s/backups/pay/prod/1", state);
     ck_assert(temp_holds(path, NULL));
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_files");
-    TCase *t = tcase_create("files");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_stage_touches_nothing_and_apply_replaces);
-    tcase_add_test(t, test_damaged_or_lost_candidate_is_written_anew);
-    tcase_add_test(t, test_mode_is_kept_or_configured);
-    tcase_add_test(t, test_owner_is_kept);
-    tcase_add_test(t, test_link_stays_a_link);
-    tcase_add_test(t, test_links_of_strangers_are_not_followed);
-    tcase_add_test(t, test_set_id_bits_are_not_taken_over);
-    tcase_add_test(t, test_missing_key_is_refused_and_leaves_nothing);
-    tcase_add_test(t, test_optional_key_brings_the_original_back);
-    tcase_add_test(t, test_revision_0_restores_or_removes);
-    tcase_add_test(t, test_unknown_originals_are_left_alone);
-    tcase_add_test(t, test_all_fail_before_the_first_rename);
-    tcase_add_test(t, test_sweep_keeps_what_is_promised);
-    tcase_add_test(t, test_sweep_leaves_the_neighbour_alone);
-    tcase_add_test(t, test_placeholders_and_links);
-    tcase_add_test(t, test_two_destinations_with_one_name);
-    tcase_add_test(t, test_the_way_back_takes_no_space);
-    tcase_add_test(t, test_the_way_back_to_the_original_takes_no_space);
-    tcase_add_test(t, test_a_folder_that_is_not_there_is_named);
-    tcase_add_test(t, test_backups_hold_what_was_there);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -6,6 +6,7 @@
 #include "agent/disk/file_tree.h"
 #include "agent/disk/mark.h"
 #include "common/buffer.h"
+#include "tests/test.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
 
@@ -107,7 +108,7 @@ static void sweep_as(const char *name)
 }
 
 /* Whoever may write in a folder of root's may put any attribute on it, that of another one too. */
-START_TEST(test_a_mark_cannot_be_forged)
+TEST(a_mark_cannot_be_forged)
 {
     struct hash hash = { { 1 } };
     char candidate[PATH_MAX], mark[64];
@@ -128,10 +129,9 @@ START_TEST(test_a_mark_cannot_be_forged)
     ck_assert(temp_holds(candidate, NULL)); /* made here, it went with the first sweep */
     end();
 }
-END_TEST
 
 /* Into a folder of the agent's that he may write he can move one of root's. */
-START_TEST(test_what_is_in_a_marked_folder_stays)
+TEST(what_is_in_a_marked_folder_stays)
 {
     char candidate[PATH_MAX];
 
@@ -148,10 +148,9 @@ START_TEST(test_what_is_in_a_marked_folder_stays)
                   e.text);
     end();
 }
-END_TEST
 
 /* In a folder that a group may write, a member of it names folders of root's and of its owner's. */
-START_TEST(test_a_group_may_not_more_than_its_members)
+TEST(a_group_may_not_more_than_its_members)
 {
     if (!begin(0775, 0))
         return;
@@ -160,13 +159,12 @@ START_TEST(test_a_group_may_not_more_than_its_members)
     sweep_as(".lockstep-conf.d.spent");
     end();
 }
-END_TEST
 
 /* ---- the destination ---- */
 
 /* Lockstep's folder at the destination is exchanged for one of root's: that is replaced, and
  * stays. */
-START_TEST(test_what_was_put_at_a_destination_stays)
+TEST(what_was_put_at_a_destination_stays)
 {
     if (!begin(0755, NOBODY))
         return;
@@ -183,11 +181,10 @@ START_TEST(test_what_was_put_at_a_destination_stays)
     ck_assert(temp_holds(group, NULL));
     end();
 }
-END_TEST
 
 /* A folder of root's with folders in it is taken over, set aside and brought back; what is left
  * over on the way goes. */
-START_TEST(test_originals_of_root_come_and_go)
+TEST(originals_of_root_come_and_go)
 {
     struct stat st;
     char value[8];
@@ -217,12 +214,11 @@ START_TEST(test_originals_of_root_come_and_go)
     ck_assert(temp_holds(in(in(in(where, ".lockstep-conf.d.spent"), "sub"), "mine"), "before"));
     end();
 }
-END_TEST
 
 /* ---- copying ---- */
 
 /* What is in the way of a copy was not made by it. */
-START_TEST(test_a_copy_that_fails_removes_what_it_made)
+TEST(a_copy_that_fails_removes_what_it_made)
 {
     char other[TEMP_PATH], fifo[2 * TEMP_PATH];
     struct file_tree_right right = { .has_owner = true, .owner = NOBODY };
@@ -246,12 +242,11 @@ START_TEST(test_a_copy_that_fails_removes_what_it_made)
     ck_assert(temp_holds(in(where, "copy"), NULL));
     end();
 }
-END_TEST
 
 /* ---- how much ---- */
 
 /* A sweep removes so much and no more, and the next one goes on. */
-START_TEST(test_any_number_of_files_is_swept_in_turns)
+TEST(any_number_of_files_is_swept_in_turns)
 {
     char spent[TEMP_PATH], name[TEMP_PATH + 16];
     unsigned turns = 0;
@@ -273,11 +268,10 @@ START_TEST(test_any_number_of_files_is_swept_in_turns)
     ck_assert_uint_eq(turns, 3);
     end();
 }
-END_TEST
 
 /* ---- the key ---- */
 
-START_TEST(test_a_mark_outlives_the_agent)
+TEST(a_mark_outlives_the_agent)
 {
     char path[TEMP_PATH + 16];
     int fd;
@@ -300,28 +294,4 @@ START_TEST(test_a_mark_outlives_the_agent)
     ck_assert(!mark_is_set(fd));
     close(fd);
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_foreign_folders");
-    TCase *t = tcase_create("foreign");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_a_mark_cannot_be_forged);
-    tcase_add_test(t, test_what_is_in_a_marked_folder_stays);
-    tcase_add_test(t, test_a_group_may_not_more_than_its_members);
-    tcase_add_test(t, test_what_was_put_at_a_destination_stays);
-    tcase_add_test(t, test_originals_of_root_come_and_go);
-    tcase_add_test(t, test_a_copy_that_fails_removes_what_it_made);
-    tcase_add_test(t, test_any_number_of_files_is_swept_in_turns);
-    tcase_add_test(t, test_a_mark_outlives_the_agent);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

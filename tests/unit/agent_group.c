@@ -13,6 +13,7 @@
 #include "agent/files/files.h"
 #include "agent/files/placeholder.h"
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -102,7 +103,10 @@ static bool holds(int file, const char *content)
     return temp_holds(scope->files[file].path, content);
 }
 
-START_TEST(test_a_group_replaces_what_was_there_and_puts_it_back)
+/* A kill at each system call takes a while on a busy machine. */
+struct test_frame test_frame = { .timeout_s = 300 };
+
+TEST(a_group_replaces_what_was_there_and_puts_it_back)
 {
     char mine[2 * TEMP_PATH], sub[2 * TEMP_PATH], deep[3 * TEMP_PATH], link[2 * TEMP_PATH];
 
@@ -134,9 +138,8 @@ START_TEST(test_a_group_replaces_what_was_there_and_puts_it_back)
     ck_assert_int_eq(count(folder, ".lockstep"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_a_group_that_was_not_there_goes_away_again)
+TEST(a_group_that_was_not_there_goes_away_again)
 {
     begin();
     apply("1");
@@ -146,9 +149,8 @@ START_TEST(test_a_group_that_was_not_there_goes_away_again)
     ck_assert_int_eq(count(folder, ".lockstep"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_optional_files_and_strangers)
+TEST(optional_files_and_strangers)
 {
     struct hash hash;
     SCOPED(document_free) struct document *d = NULL;
@@ -171,9 +173,8 @@ START_TEST(test_optional_files_and_strangers)
     ck_assert(temp_holds(stranger, NULL));
     end();
 }
-END_TEST
 
-START_TEST(test_the_way_back_is_laid_out)
+TEST(the_way_back_is_laid_out)
 {
     struct hash first, second;
     SCOPED(document_free) struct document *a = NULL;
@@ -199,9 +200,8 @@ START_TEST(test_the_way_back_is_laid_out)
     ck_assert_int_eq(count(folder, ".lockstep"), 0);
     end();
 }
-END_TEST
 
-START_TEST(test_the_group_may_be_a_link)
+TEST(the_group_may_be_a_link)
 {
     char real[TEMP_PATH + 8];
     struct stat st;
@@ -219,10 +219,9 @@ START_TEST(test_the_group_may_be_a_link)
     ck_assert_uint_eq(temp_mode(real), 0710);
     end();
 }
-END_TEST
 
 /* As in sites-enabled: it is set aside with the folder, and what it names stays. */
-START_TEST(test_a_link_in_a_group_is_set_aside)
+TEST(a_link_in_a_group_is_set_aside)
 {
     char real[TEMP_PATH + 8];
     struct stat st;
@@ -242,9 +241,8 @@ START_TEST(test_a_link_in_a_group_is_set_aside)
     ck_assert(holds(0, "mine"));
     end();
 }
-END_TEST
 
-START_TEST(test_a_secret_in_a_group_is_closed_again)
+TEST(a_secret_in_a_group_is_closed_again)
 {
     char reference[VALUE_REFERENCE_SIZE];
     SCOPED(document_free) struct document *d = NULL;
@@ -263,9 +261,8 @@ START_TEST(test_a_secret_in_a_group_is_closed_again)
     ck_assert_uint_eq(temp_mode(scope->files[0].path), 0600);
     end();
 }
-END_TEST
 
-START_TEST(test_validate_sees_the_whole_group)
+TEST(validate_sees_the_whole_group)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     char links[TEMP_PATH + 8], link[TEMP_PATH + 32], candidate[PATH_MAX], expected[3 * PATH_MAX];
@@ -286,7 +283,6 @@ START_TEST(test_validate_sees_the_whole_group)
     ck_assert_str_eq(text.data, expected);
     end();
 }
-END_TEST
 
 /* ---- a disk that fills up ---- */
 
@@ -310,7 +306,7 @@ static void fill_up(void)
     }
 }
 
-START_TEST(test_forth_and_back_on_a_full_disk)
+TEST(forth_and_back_on_a_full_disk)
 {
     struct hash first, second;
     SCOPED(document_free) struct document *a = NULL;
@@ -345,7 +341,6 @@ START_TEST(test_forth_and_back_on_a_full_disk)
     ck_assert_int_eq(umount2(mounted, MNT_DETACH), 0);
     end();
 }
-END_TEST
 
 /* ---- never half a group ---- */
 
@@ -386,7 +381,7 @@ static void *change(void *unused)
 
 /* Names under which files of two versions could be seen together do not exist: every folder that
  * ever has the group's name is whole. */
-START_TEST(test_readers_see_one_group_or_the_other)
+TEST(readers_see_one_group_or_the_other)
 {
     pthread_t writer;
     int wholes = 0;
@@ -403,7 +398,6 @@ START_TEST(test_readers_see_one_group_or_the_other)
     ck_assert(look_once() != 0);
     end();
 }
-END_TEST
 
 static _Noreturn void activate(const struct render_source *to, const struct render_source *from)
 {
@@ -440,7 +434,7 @@ static bool kill_at(int n, const struct render_source *to, const struct render_s
 
 /* Then the folder is the old or the new one, whoever comes after finishes the job, in either
  * direction, and nothing is left over. */
-START_TEST(test_killed_at_every_system_call)
+TEST(killed_at_every_system_call)
 {
     struct hash first, second;
     SCOPED(document_free) struct document *a = NULL;
@@ -467,31 +461,4 @@ START_TEST(test_killed_at_every_system_call)
     }
     ck_assert_int_gt(n, 100);
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_group");
-    TCase *t = tcase_create("group");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 300); /* a kill at each system call takes a while on a busy machine */
-    tcase_add_test(t, test_a_group_replaces_what_was_there_and_puts_it_back);
-    tcase_add_test(t, test_a_group_that_was_not_there_goes_away_again);
-    tcase_add_test(t, test_optional_files_and_strangers);
-    tcase_add_test(t, test_the_way_back_is_laid_out);
-    tcase_add_test(t, test_the_group_may_be_a_link);
-    tcase_add_test(t, test_a_link_in_a_group_is_set_aside);
-    tcase_add_test(t, test_a_secret_in_a_group_is_closed_again);
-    tcase_add_test(t, test_validate_sees_the_whole_group);
-    tcase_add_test(t, test_forth_and_back_on_a_full_disk);
-    tcase_add_test(t, test_readers_see_one_group_or_the_other);
-    tcase_add_test(t, test_killed_at_every_system_call);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

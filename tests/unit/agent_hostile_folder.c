@@ -10,6 +10,7 @@
 #include "agent/files/files_diff.h"
 #include "agent/files/placeholder.h"
 #include "common/clock.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -218,7 +219,9 @@ static int roll_out(const struct agent_scope *scope, unsigned i)
     return rc;
 }
 
-START_TEST(test_nothing_is_written_outside)
+struct test_frame test_frame = { .timeout_s = 100 };
+
+TEST(nothing_is_written_outside)
 {
     unsigned done = 0;
 
@@ -233,7 +236,6 @@ START_TEST(test_nothing_is_written_outside)
     printf("%u of %u rollouts went through under attack\n", done, ROLLOUTS);
     end();
 }
-END_TEST
 
 /* The folder of the group itself, and whole folders on the way, change places with links. */
 static void attack_way(int at, unsigned *kind)
@@ -249,7 +251,7 @@ static void attack_way(int at, unsigned *kind)
     (void)renameat2(at, "way", at, "link", RENAME_EXCHANGE);
 }
 
-START_TEST(test_the_way_is_not_turned)
+TEST(the_way_is_not_turned)
 {
     char way[TEMP_PATH - 64 + 8];
 
@@ -267,10 +269,9 @@ START_TEST(test_the_way_is_not_turned)
     }
     end();
 }
-END_TEST
 
 /* When the attack ends, rollouts work again, whatever it left behind. */
-START_TEST(test_peace_brings_rollouts_back)
+TEST(peace_brings_rollouts_back)
 {
     char path[TEMP_PATH];
     struct stat st;
@@ -291,7 +292,6 @@ START_TEST(test_peace_brings_rollouts_back)
     check_ours();
     end();
 }
-END_TEST
 
 /* ---- looking ---- */
 
@@ -341,22 +341,20 @@ static void look_at_what_changes(unsigned kind)
     end();
 }
 
-START_TEST(test_nothing_is_read_outside)
+TEST(nothing_is_read_outside)
 {
     look_at_what_changes(1);
 }
-END_TEST
 
-START_TEST(test_a_pipe_does_not_stop_the_look)
+TEST(a_pipe_does_not_stop_the_look)
 {
     look_at_what_changes(2);
 }
-END_TEST
 
 /* ---- what is not ours ---- */
 
 /* The folder's owner gives the name of a candidate to a folder in it that he could not remove. */
-START_TEST(test_folders_of_others_are_not_swept)
+TEST(folders_of_others_are_not_swept)
 {
     char his[TEMP_PATH], roots[TEMP_PATH], file[TEMP_PATH + 8];
 
@@ -377,10 +375,9 @@ START_TEST(test_folders_of_others_are_not_swept)
     }
     end();
 }
-END_TEST
 
 /* Their content may be guessed; what is given away is the new file. */
-START_TEST(test_second_names_are_given_to_nobody)
+TEST(second_names_are_given_to_nobody)
 {
     char victim[TEMP_PATH];
     struct hash hash;
@@ -413,10 +410,9 @@ START_TEST(test_second_names_are_given_to_nobody)
     }
     end();
 }
-END_TEST
 
 /* A program that judges the candidates as root reads copies where their names are not safe. */
-START_TEST(test_validate_is_shown_copies)
+TEST(validate_is_shown_copies)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     char shown[TEMP_PATH + 8], expected[4 * TEMP_PATH];
@@ -438,28 +434,4 @@ START_TEST(test_validate_is_shown_copies)
         ck_assert(temp_holds(expected, "value 1"));
     }
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_hostile_folder");
-    TCase *t = tcase_create("hostile");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 100);
-    tcase_add_test(t, test_nothing_is_written_outside);
-    tcase_add_test(t, test_the_way_is_not_turned);
-    tcase_add_test(t, test_peace_brings_rollouts_back);
-    tcase_add_test(t, test_nothing_is_read_outside);
-    tcase_add_test(t, test_a_pipe_does_not_stop_the_look);
-    tcase_add_test(t, test_folders_of_others_are_not_swept);
-    tcase_add_test(t, test_second_names_are_given_to_nobody);
-    tcase_add_test(t, test_validate_is_shown_copies);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -12,6 +12,7 @@
 
 #include "agent/cache/cache.h"
 #include "agent/client/lockstep.h"
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 
 #define KILLS 60
@@ -363,7 +364,9 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text && *text ? strtoull(text, NULL, 10) : otherwise;
 }
 
-START_TEST(test_killed_at_any_moment)
+struct test_frame test_frame = { .timeout_s = 3600 };
+
+TEST(killed_at_any_moment)
 {
     unsigned kills = (unsigned)number_of("KILLS", KILLS);
 
@@ -388,7 +391,6 @@ START_TEST(test_killed_at_any_moment)
     ck_assert(kills < KILLS || rolled_back_count > 0);
     kit_close(&kit);
 }
-END_TEST
 
 /* ---- one activation, ended at every call ---- */
 
@@ -509,7 +511,7 @@ static void interfere_at_each(enum drive phase, const char *calls, const char *w
 #define NAMES                                                                                      \
     "openat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,fsetxattr"
 
-START_TEST(test_ended_at_every_call)
+TEST(ended_at_every_call, .needs = "CALLS")
 {
     chance = 4;
     open_all();
@@ -526,23 +528,4 @@ START_TEST(test_ended_at_every_call)
     interfere_at_each(PREPARING, NAMES, "error=ENOSPC", "+");
     ready_for(PREPARING);
     kit_close(&kit);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_kills");
-    TCase *tc = tcase_create("kills");
-    SRunner *runner = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(tc, 3600);
-    tcase_add_test(tc, test_killed_at_any_moment);
-    if (getenv("CALLS"))
-        tcase_add_test(tc, test_ended_at_every_call);
-    suite_add_tcase(s, tc);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,6 +1,7 @@
 /* agent_life.c - tests of what newer settings take over from the state of an agent. */
 #include "agent/lifecycle.h"
 
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 
 static struct kit kit;
@@ -16,7 +17,7 @@ static struct agent_settings *read_settings(void)
 
 /* The time that it takes to follow newer settings is this agent's absence, not the coordinator's
  * silence (PROTOCOL section 6): the turn of the loop before it is known afterwards. */
-START_TEST(test_clocks_of_silence_are_taken_over)
+TEST(clocks_of_silence_are_taken_over)
 {
     struct agent_settings *before, *after;
     struct lifecycle_keys keys = { kit.agent.public_key, kit.agent.secret_key };
@@ -41,20 +42,4 @@ START_TEST(test_clocks_of_silence_are_taken_over)
     agent_settings_free(before);
     agent_settings_free(after);
     kit_close(&kit);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("agent_life");
-    TCase *c = tcase_create("life");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, c);
-    tcase_add_test(c, test_clocks_of_silence_are_taken_over);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

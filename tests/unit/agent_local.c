@@ -8,6 +8,7 @@
 
 #include "agent/tasks/scope_stats.h"
 #include "common/document/env_render.h"
+#include "tests/test.h"
 
 static struct err e;
 
@@ -17,7 +18,7 @@ static int parse(struct local_request *rq, const char *target)
     return local_request_parse(rq, &e);
 }
 
-START_TEST(test_addresses)
+TEST(addresses)
 {
     struct local_request rq;
 
@@ -31,9 +32,8 @@ START_TEST(test_addresses)
     ck_assert_int_eq(LOCAL_QUERY_ONLY(&rq, &e, "raw", "x"), 0);
     local_request_fini(&rq);
 }
-END_TEST
 
-START_TEST(test_addresses_that_are_none)
+TEST(addresses_that_are_none)
 {
     static const char *const bad[] = {
         "",     "*",       "/a%",     "/a%2",         "/a%zz", "/a%00",
@@ -46,9 +46,8 @@ START_TEST(test_addresses_that_are_none)
         local_request_fini(&rq);
     }
 }
-END_TEST
 
-START_TEST(test_numbers)
+TEST(numbers)
 {
     static const char *const bad[] = { "", "-1", "+1", "x", "1x", "301", "99999999999999999999" };
     struct local_request rq;
@@ -68,14 +67,13 @@ START_TEST(test_numbers)
         local_request_fini(&rq);
     }
 }
-END_TEST
 
 static struct local_settings local_of(const char *mode, const char *listen)
 {
     return (struct local_settings){ .mode_text = (char *)mode, .listen_text = (char *)listen };
 }
 
-START_TEST(test_local_settings)
+TEST(local_settings)
 {
     static const char *const listens[] = { "0.0.0.0:1", "10.0.0.1:80", "[::]:1", "127.0.0.1",
                                            "127.0.0.1:0", "127.0.0.1:x", "127.0.0.1:70000" };
@@ -100,9 +98,8 @@ START_TEST(test_local_settings)
     ck_assert_ptr_nonnull(strstr(e.text, "nobody-at-all"));
     free(s.socket);
 }
-END_TEST
 
-START_TEST(test_a_long_path_is_no_socket)
+TEST(a_long_path_is_no_socket)
 {
     struct local_settings s = local_of("0660", NULL);
     char folder[200];
@@ -116,9 +113,8 @@ START_TEST(test_a_long_path_is_no_socket)
     s.socket = folder;
     ck_assert_int_eq(local_settings_check(&s, "/d", &e), -1);
 }
-END_TEST
 
-START_TEST(test_what_is_counted)
+TEST(what_is_counted)
 {
     struct promise before = { 0 }, after = { .slot_attempt = 5 };
     struct scope_stats t = { 0 };
@@ -143,9 +139,8 @@ START_TEST(test_what_is_counted)
     ck_assert(t.refused == 1 && t.failed == 1);
     ck_assert_str_eq(t.reason, "validate");
 }
-END_TEST
 
-START_TEST(test_names_of_variables)
+TEST(names_of_variables)
 {
     char name[ENV_NAME_SIZE];
 
@@ -155,26 +150,4 @@ START_TEST(test_names_of_variables)
     ck_assert_str_eq(name, "_2ND_KEY");
     env_name("limits.rps", "APP_", name);
     ck_assert_str_eq(name, "APP_LIMITS_RPS");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_local");
-    TCase *t = tcase_create("local");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_addresses);
-    tcase_add_test(t, test_addresses_that_are_none);
-    tcase_add_test(t, test_numbers);
-    tcase_add_test(t, test_local_settings);
-    tcase_add_test(t, test_a_long_path_is_no_socket);
-    tcase_add_test(t, test_what_is_counted);
-    tcase_add_test(t, test_names_of_variables);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 
 static struct kit kit;
@@ -45,7 +46,7 @@ static struct wire_hello begin(const char *scope_lines)
     return kit_welcome(&kit);
 }
 
-START_TEST(test_round_ends_with_the_file)
+TEST(round_ends_with_the_file)
 {
     struct wire_hello hello = begin("check_interval = 0");
     struct wire_ack ack;
@@ -75,9 +76,8 @@ START_TEST(test_round_ends_with_the_file)
     kit_expect(&kit, WIRE_BYE);
     close_all();
 }
-END_TEST
 
-START_TEST(test_large_document_is_fetched_in_chunks)
+TEST(large_document_is_fetched_in_chunks)
 {
     struct version large;
     char *value = malloc(300001);
@@ -96,7 +96,6 @@ START_TEST(test_large_document_is_fetched_in_chunks)
     free(value);
     close_all();
 }
-END_TEST
 
 /* Two versions too large to be asked for as they are, which differ a little. */
 static void open_large(struct version *one, struct version *two)
@@ -111,7 +110,7 @@ static void open_large(struct version *one, struct version *two)
     *two = version_of(2, value);
 }
 
-START_TEST(test_what_differs_is_fetched)
+TEST(what_differs_is_fetched)
 {
     struct version one, two;
 
@@ -125,9 +124,8 @@ START_TEST(test_what_differs_is_fetched)
     version_free(&two);
     close_all();
 }
-END_TEST
 
-START_TEST(test_packings_that_are_not_to_be_had)
+TEST(packings_that_are_not_to_be_had)
 {
     struct version one, two;
 
@@ -143,10 +141,9 @@ START_TEST(test_packings_that_are_not_to_be_had)
     version_free(&two);
     close_all();
 }
-END_TEST
 
 /* The base that the coordinator packed on is another one: nothing is lost but a moment. */
-START_TEST(test_delta_on_another_base_is_asked_for_again)
+TEST(delta_on_another_base_is_asked_for_again)
 {
     struct version one, two;
 
@@ -161,9 +158,8 @@ START_TEST(test_delta_on_another_base_is_asked_for_again)
     version_free(&two);
     close_all();
 }
-END_TEST
 
-START_TEST(test_delta_comes_inside_the_prepare)
+TEST(delta_comes_inside_the_prepare)
 {
     SCOPED_BUFFER struct buffer packed = { 0 };
     struct version one, two;
@@ -180,9 +176,8 @@ START_TEST(test_delta_comes_inside_the_prepare)
     version_free(&two);
     close_all();
 }
-END_TEST
 
-START_TEST(test_inlined_delta_that_does_not_open_is_fetched)
+TEST(inlined_delta_that_does_not_open_is_fetched)
 {
     SCOPED_BUFFER struct buffer packed = { 0 };
     struct version one, two;
@@ -199,9 +194,8 @@ START_TEST(test_inlined_delta_that_does_not_open_is_fetched)
     version_free(&two);
     close_all();
 }
-END_TEST
 
-START_TEST(test_fetch_without_document_is_refused)
+TEST(fetch_without_document_is_refused)
 {
     struct wire_ack ack;
 
@@ -212,9 +206,8 @@ START_TEST(test_fetch_without_document_is_refused)
     ck_assert_int_eq(ack.reason, WIRE_REASON_FETCH);
     close_all();
 }
-END_TEST
 
-START_TEST(test_validate_refuses_with_its_output)
+TEST(validate_refuses_with_its_output)
 {
     char text[WIRE_TEXT_MAX + 1];
     struct wire_ack ack;
@@ -234,9 +227,8 @@ START_TEST(test_validate_refuses_with_its_output)
     kit_expect_ack(&kit, WIRE_READY);
     close_all();
 }
-END_TEST
 
-START_TEST(test_failed_check_goes_back)
+TEST(failed_check_goes_back)
 {
     char text[WIRE_TEXT_MAX + 1];
     struct wire_ack ack;
@@ -257,9 +249,8 @@ START_TEST(test_failed_check_goes_back)
     ck_assert(temp_holds(kit.file, "one\n"));
     close_all();
 }
-END_TEST
 
-START_TEST(test_revision_0_brings_the_original_back)
+TEST(revision_0_brings_the_original_back)
 {
     struct stat st;
 
@@ -280,9 +271,8 @@ START_TEST(test_revision_0_brings_the_original_back)
     ck_assert(temp_holds(kit.file, "mine\n"));
     close_all();
 }
-END_TEST
 
-START_TEST(test_killed_agent_keeps_promise_and_outbox)
+TEST(killed_agent_keeps_promise_and_outbox)
 {
     struct wire_hello hello;
     struct wire_ack ack;
@@ -305,9 +295,8 @@ START_TEST(test_killed_agent_keeps_promise_and_outbox)
     ck_assert(temp_holds(kit.file, "one\n"));
     close_all();
 }
-END_TEST
 
-START_TEST(test_killed_while_applying_applies_again)
+TEST(killed_while_applying_applies_again)
 {
     char path[KIT_PATH], gate[KIT_PATH];
 
@@ -327,9 +316,8 @@ START_TEST(test_killed_while_applying_applies_again)
     ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_APPLIED).number, 11);
     close_all();
 }
-END_TEST
 
-START_TEST(test_rollback_ends_a_running_reload)
+TEST(rollback_ends_a_running_reload)
 {
     char path[KIT_PATH];
     int64_t began_ms;
@@ -352,9 +340,8 @@ START_TEST(test_rollback_ends_a_running_reload)
     kit_expect_none(&kit, WIRE_APPLIED, 300);
     close_all();
 }
-END_TEST
 
-START_TEST(test_loop_answers_while_a_command_runs)
+TEST(loop_answers_while_a_command_runs)
 {
     begin("check_interval = 0\nvalidate = sleep 3000\nvalidate_timeout = 1h");
     kit_prepare(&kit, 10, NULL, &v1, true);
@@ -364,9 +351,8 @@ START_TEST(test_loop_answers_while_a_command_runs)
     kit_expect_ack(&kit, WIRE_ROLLED_BACK);
     close_all();
 }
-END_TEST
 
-START_TEST(test_slow_validate_is_ended)
+TEST(slow_validate_is_ended)
 {
     char text[WIRE_TEXT_MAX + 1];
     struct wire_ack ack;
@@ -380,9 +366,8 @@ START_TEST(test_slow_validate_is_ended)
     ck_assert_ptr_nonnull(strstr(text, ": waiting")); /* and the load, of a busy machine */
     close_all();
 }
-END_TEST
 
-START_TEST(test_old_leader_is_told_so)
+TEST(old_leader_is_told_so)
 {
     struct wire_stale stale;
     struct err e;
@@ -401,9 +386,8 @@ START_TEST(test_old_leader_is_told_so)
     kit_expect_ack(&kit, WIRE_READY);
     close_all();
 }
-END_TEST
 
-START_TEST(test_seen_epoch_survives_a_kill)
+TEST(seen_epoch_survives_a_kill)
 {
     begin("check_interval = 0");
     kit.epoch = 9;
@@ -418,9 +402,8 @@ START_TEST(test_seen_epoch_survives_a_kill)
     kit_expect(&kit, WIRE_STALE);
     close_all();
 }
-END_TEST
 
-START_TEST(test_other_cluster_is_not_obeyed)
+TEST(other_cluster_is_not_obeyed)
 {
     begin("check_interval = 0");
     memset(kit.cluster, 'x', sizeof(kit.cluster));
@@ -428,9 +411,8 @@ START_TEST(test_other_cluster_is_not_obeyed)
     kit_expect_none(&kit, WIRE_READY, 300);
     close_all();
 }
-END_TEST
 
-START_TEST(test_check_verdict_is_told_when_it_changes)
+TEST(check_verdict_is_told_when_it_changes)
 {
     struct wire_check check;
     struct wire_pong pong;
@@ -458,9 +440,8 @@ START_TEST(test_check_verdict_is_told_when_it_changes)
     ck_assert_uint_eq(check.is_failing, 0);
     close_all();
 }
-END_TEST
 
-START_TEST(test_lost_document_is_fetched_again)
+TEST(lost_document_is_fetched_again)
 {
     char path[KIT_PATH];
     struct stat st;
@@ -488,7 +469,6 @@ START_TEST(test_lost_document_is_fetched_again)
     kit_expect_ack(&kit, WIRE_READY);
     close_all();
 }
-END_TEST
 
 /* PREPARE of v1 with a decision inside. */
 static void prepare_eventually(uint64_t attempt, const struct wire_decision *decision)
@@ -508,7 +488,7 @@ static void prepare_eventually(uint64_t attempt, const struct wire_decision *dec
     kit_send(&kit, WIRE_PREPARE, kit.out, wire_encode_prepare(&prepare, kit.out, sizeof(kit.out)));
 }
 
-START_TEST(test_eventual_prepare_is_obeyed_at_once)
+TEST(eventual_prepare_is_obeyed_at_once)
 {
     struct wire_decision decision;
     struct wire_ack ack;
@@ -523,9 +503,8 @@ START_TEST(test_eventual_prepare_is_obeyed_at_once)
     ck_assert_uint_eq(kit_expect_ack(&kit, WIRE_APPLIED).outbox_id, ack.outbox_id);
     close_all();
 }
-END_TEST
 
-START_TEST(test_decision_about_something_else_is_not_obeyed)
+TEST(decision_about_something_else_is_not_obeyed)
 {
     struct wire_decision decision;
 
@@ -540,9 +519,8 @@ START_TEST(test_decision_about_something_else_is_not_obeyed)
     ck_assert(temp_holds(kit.file, NULL));
     close_all();
 }
-END_TEST
 
-START_TEST(test_scope_of_others_is_refused)
+TEST(scope_of_others_is_refused)
 {
     struct wire_prepare prepare = { .attempt = 5, .rollout = wire_text_of("r1"),
                                     .target_count = 1 };
@@ -555,44 +533,4 @@ START_TEST(test_scope_of_others_is_refused)
     kit_send(&kit, WIRE_PREPARE, kit.out, wire_encode_prepare(&prepare, kit.out, sizeof(kit.out)));
     ck_assert_int_eq(kit_expect_ack(&kit, WIRE_REFUSED).reason, WIRE_REASON_POLICY);
     close_all();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_loop");
-    TCase *t = tcase_create("agent");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_test(t, test_round_ends_with_the_file);
-    tcase_add_test(t, test_large_document_is_fetched_in_chunks);
-    tcase_add_test(t, test_what_differs_is_fetched);
-    tcase_add_test(t, test_packings_that_are_not_to_be_had);
-    tcase_add_test(t, test_delta_on_another_base_is_asked_for_again);
-    tcase_add_test(t, test_delta_comes_inside_the_prepare);
-    tcase_add_test(t, test_inlined_delta_that_does_not_open_is_fetched);
-    tcase_add_test(t, test_fetch_without_document_is_refused);
-    tcase_add_test(t, test_validate_refuses_with_its_output);
-    tcase_add_test(t, test_failed_check_goes_back);
-    tcase_add_test(t, test_revision_0_brings_the_original_back);
-    tcase_add_test(t, test_killed_agent_keeps_promise_and_outbox);
-    tcase_add_test(t, test_killed_while_applying_applies_again);
-    tcase_add_test(t, test_rollback_ends_a_running_reload);
-    tcase_add_test(t, test_loop_answers_while_a_command_runs);
-    tcase_add_test(t, test_slow_validate_is_ended);
-    tcase_add_test(t, test_old_leader_is_told_so);
-    tcase_add_test(t, test_seen_epoch_survives_a_kill);
-    tcase_add_test(t, test_other_cluster_is_not_obeyed);
-    tcase_add_test(t, test_check_verdict_is_told_when_it_changes);
-    tcase_add_test(t, test_lost_document_is_fetched_again);
-    tcase_add_test(t, test_eventual_prepare_is_obeyed_at_once);
-    tcase_add_test(t, test_decision_about_something_else_is_not_obeyed);
-    tcase_add_test(t, test_scope_of_others_is_refused);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

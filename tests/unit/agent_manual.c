@@ -8,8 +8,23 @@
 #include <string.h>
 
 #include "common/buffer.h"
+#include "tests/test.h"
 
 static struct buffer page;
+
+static void set_up(void)
+{
+    struct err e;
+
+    ck_assert_msg(buffer_read_file(&page, "agent/README.md", 1 << 20, &e) == 0, "%s", e.text);
+}
+
+static void tear_down(void)
+{
+    buffer_fini(&page);
+}
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* The part of the page under the heading that begins like this, up to the next. */
 static char *part(const char *heading)
@@ -29,7 +44,7 @@ static bool has_row(const char *text, const char *name)
     return strstr(text, row) != NULL;
 }
 
-START_TEST(test_every_key_has_a_row)
+TEST(every_key_has_a_row)
 {
     const char *section, *key;
 
@@ -45,9 +60,8 @@ START_TEST(test_every_key_has_a_row)
         free(text);
     }
 }
-END_TEST
 
-START_TEST(test_every_word_has_a_row)
+TEST(every_word_has_a_row)
 {
     char *text = part("\n## Files");
     const char *word;
@@ -59,27 +73,4 @@ START_TEST(test_every_word_has_a_row)
     AGENT_FILE_FORMATS(X)
 #undef X
     free(text);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_manual");
-    TCase *t = tcase_create("manual");
-    SRunner *r = srunner_create(s);
-    struct err e;
-    int failed;
-
-    if (buffer_read_file(&page, "agent/README.md", 1 << 20, &e)) {
-        fprintf(stderr, "%s\n", e.text);
-        return 1;
-    }
-    tcase_add_test(t, test_every_key_has_a_row);
-    tcase_add_test(t, test_every_word_has_a_row);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    buffer_fini(&page);
-    return failed ? 1 : 0;
 }

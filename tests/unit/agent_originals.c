@@ -1,6 +1,7 @@
 /* agent_originals.c - tests that what Lockstep wrote is no original, and no secret lies among them. */
 #include "agent/files/originals.h"
 
+#include "tests/test.h"
 #include "tests/unit/files_kit.h"
 
 #define SECRET "hunter2"
@@ -19,7 +20,7 @@ static int take_over(const struct document *d, struct hash hash)
 }
 
 /* A destination that is new in the settings of an agent whose document is active. */
-START_TEST(test_what_is_written_at_a_new_place_is_no_original)
+TEST(what_is_written_at_a_new_place_is_no_original, .to = 2)
 {
     bool is_group = _i;
     const char *path = is_group ? group : single;
@@ -40,10 +41,9 @@ START_TEST(test_what_is_written_at_a_new_place_is_no_original)
     ck_assert_int_ne(access(path, F_OK), 0);
     end_files();
 }
-END_TEST
 
 /* Somebody moved it there, or an agent of before wrote it. */
-START_TEST(test_what_shows_the_active_secret_is_no_original)
+TEST(what_shows_the_active_secret_is_no_original, .to = 2)
 {
     bool is_group = _i;
     const char *path = is_group ? group : single, *file = is_group ? member : single;
@@ -62,9 +62,8 @@ START_TEST(test_what_shows_the_active_secret_is_no_original)
     ck_assert_int_eq(originals_look(state, path), ORIGINAL_ABSENT);
     end_files();
 }
-END_TEST
 
-START_TEST(test_what_is_not_lockstep_s_stays_an_original)
+TEST(what_is_not_lockstep_s_stays_an_original, .to = 2)
 {
     bool is_secret = _i;
     SCOPED(document_free) struct document *d = NULL;
@@ -84,22 +83,4 @@ START_TEST(test_what_is_not_lockstep_s_stays_an_original)
     ck_assert_int_eq(files_mark_own(FROM(d, hash), state, &e), 0);
     ck_assert_int_eq(originals_look(state, single), ORIGINAL_FILE);
     end_files();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_originals");
-    TCase *t = tcase_create("agent_originals");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    suite_add_tcase(s, t);
-    tcase_add_loop_test(t, test_what_is_written_at_a_new_place_is_no_original, 0, 2);
-    tcase_add_loop_test(t, test_what_shows_the_active_secret_is_no_original, 0, 2);
-    tcase_add_loop_test(t, test_what_is_not_lockstep_s_stays_an_original, 0, 2);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -3,6 +3,7 @@
 
 #include "agent/files/files.h"
 #include "common/log.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 static char folder[TEMP_PATH / 2], state[TEMP_PATH], one[TEMP_PATH], two[TEMP_PATH];
@@ -43,7 +44,12 @@ static void forget(void)
     ck_assert_msg(places_forget(&settings, &e) == 0, "%s", e.text);
 }
 
-START_TEST(test_a_former_place_is_swept)
+void test_begin(void)
+{
+    log_set_level(LOG_ERROR_);
+}
+
+TEST(a_former_place_is_swept)
 {
     char candidate[PATH_MAX], now[PATH_MAX], stranger[TEMP_PATH], neighbour[TEMP_PATH];
 
@@ -69,9 +75,8 @@ START_TEST(test_a_former_place_is_swept)
     ck_assert(temp_holds(candidate, "of another agent"));
     temp_remove(folder);
 }
-END_TEST
 
-START_TEST(test_a_link_that_is_turned)
+TEST(a_link_that_is_turned)
 {
     char link[TEMP_PATH], candidate[PATH_MAX], now[PATH_MAX];
 
@@ -91,10 +96,9 @@ START_TEST(test_a_link_that_is_turned)
     ck_assert(temp_holds(now, "value") && temp_holds(one, "1"));
     temp_remove(folder);
 }
-END_TEST
 
 /* A disk that is not mounted at this start is swept at a later one. */
-START_TEST(test_a_place_that_cannot_be_reached)
+TEST(a_place_that_cannot_be_reached)
 {
     char away[TEMP_PATH], back[TEMP_PATH], path[2 * TEMP_PATH], candidate[PATH_MAX];
 
@@ -114,7 +118,6 @@ START_TEST(test_a_place_that_cannot_be_reached)
     ck_assert(temp_holds(candidate, NULL));
     temp_remove(folder);
 }
-END_TEST
 
 /* Turned 400 times, to a folder that stays or to one that is gone a moment later. */
 static void turn_over_and_over(bool is_gone)
@@ -146,20 +149,18 @@ static void turn_over_and_over(bool is_gone)
     temp_remove(folder);
 }
 
-START_TEST(test_a_link_that_is_turned_over_and_over)
+TEST(a_link_that_is_turned_over_and_over)
 {
     turn_over_and_over(false);
 }
-END_TEST
 
-START_TEST(test_a_link_that_is_turned_to_what_is_gone)
+TEST(a_link_that_is_turned_to_what_is_gone)
 {
     turn_over_and_over(true);
 }
-END_TEST
 
 /* It is not taken for an empty one, which would lose the places in it. */
-START_TEST(test_a_list_too_large_is_an_error)
+TEST(a_list_too_large_is_an_error)
 {
     char places[2 * TEMP_PATH];
 
@@ -171,27 +172,4 @@ START_TEST(test_a_list_too_large_is_an_error)
     ck_assert_msg(strstr(e.text, "larger than the agent writes it") != NULL, "%s", e.text);
     ck_assert_int_ne(places_forget(&settings, &e), 0);
     temp_remove(folder);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_places");
-    TCase *t = tcase_create("places");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    log_set_level(LOG_ERROR_);
-    tcase_add_test(t, test_a_former_place_is_swept);
-    tcase_add_test(t, test_a_link_that_is_turned);
-    tcase_add_test(t, test_a_place_that_cannot_be_reached);
-    tcase_add_test(t, test_a_link_that_is_turned_over_and_over);
-    tcase_add_test(t, test_a_link_that_is_turned_to_what_is_gone);
-    tcase_add_test(t, test_a_list_too_large_is_an_error);
-    tcase_set_timeout(t, 60);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

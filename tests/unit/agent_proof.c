@@ -8,6 +8,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "tests/test.h"
 #include "tests/unit/files_kit.h"
 #include "tests/unit/rights.h"
 
@@ -60,7 +61,7 @@ static void bind_at(const char *from, const char *to)
     ck_assert_msg(mount(from, to, NULL, MS_BIND, NULL) == 0, "%s: %s", to, strerror(errno));
 }
 
-START_TEST(test_what_can_be_kept_is_promised)
+TEST(what_can_be_kept_is_promised)
 {
     for (int is_group = 0; is_group < 2; is_group++) {
         begin_files();
@@ -69,9 +70,8 @@ START_TEST(test_what_can_be_kept_is_promised)
         end_files();
     }
 }
-END_TEST
 
-START_TEST(test_a_file_that_is_mounted)
+TEST(a_file_that_is_mounted)
 {
     char other[TEMP_PATH];
 
@@ -87,7 +87,6 @@ START_TEST(test_a_file_that_is_mounted)
     check_kept();
     end_files();
 }
-END_TEST
 
 /* Wherever it went with the folder that it lies in. */
 static void unmount_all(void)
@@ -107,7 +106,7 @@ static void unmount_all(void)
 }
 
 /* Also below the group: the folder would take it along, and its files would be removed. */
-START_TEST(test_a_group_with_a_mount_in_it)
+TEST(a_group_with_a_mount_in_it)
 {
     char other[TEMP_PATH], sub[2 * TEMP_PATH], theirs[TEMP_PATH + 16];
 
@@ -132,9 +131,8 @@ START_TEST(test_a_group_with_a_mount_in_it)
     ck_assert(temp_holds(theirs, "theirs"));
     end_files();
 }
-END_TEST
 
-START_TEST(test_a_file_system_that_is_read_only)
+TEST(a_file_system_that_is_read_only)
 {
     if (!own_mounts("a file system that is read-only"))
         return;
@@ -148,10 +146,9 @@ START_TEST(test_a_file_system_that_is_read_only)
     check_kept();
     end_files();
 }
-END_TEST
 
 /* A folder of a container's image cannot be moved: its layer is below. */
-START_TEST(test_a_folder_of_a_lower_layer)
+TEST(a_folder_of_a_lower_layer)
 {
     char upper[TEMP_PATH], work[TEMP_PATH], merged[TEMP_PATH], options[4 * TEMP_PATH];
 
@@ -180,7 +177,6 @@ START_TEST(test_a_folder_of_a_lower_layer)
     ck_assert_int_eq(umount2(merged, MNT_DETACH), 0);
     end_files();
 }
-END_TEST
 
 /* ---- flags ---- */
 
@@ -198,7 +194,7 @@ static bool set_flags(const char *path, unsigned flags, bool is_on)
 }
 
 /* On the file or the folder that is replaced, and on the folder it lies in. */
-START_TEST(test_files_that_are_nailed_down)
+TEST(files_that_are_nailed_down)
 {
     static const unsigned flags[] = { FS_IMMUTABLE_FL, FS_APPEND_FL };
 
@@ -214,10 +210,9 @@ START_TEST(test_files_that_are_nailed_down)
             end_files();
         }
 }
-END_TEST
 
 /* What will not be replaced need not be replaceable. */
-START_TEST(test_what_is_so_already_may_be_nailed_down)
+TEST(what_is_so_already_may_be_nailed_down)
 {
     for (int is_group = 0; is_group < 2; is_group++) {
         begin_files();
@@ -235,9 +230,8 @@ START_TEST(test_what_is_so_already_may_be_nailed_down)
         end_files();
     }
 }
-END_TEST
 
-START_TEST(test_a_folder_that_only_grows)
+TEST(a_folder_that_only_grows)
 {
     char left[TEMP_PATH];
 
@@ -256,11 +250,10 @@ START_TEST(test_a_folder_that_only_grows)
         end_files();
     }
 }
-END_TEST
 
 /* ---- other users ---- */
 
-START_TEST(test_a_file_of_another_in_a_sticky_folder)
+TEST(a_file_of_another_in_a_sticky_folder)
 {
     begin_files();
     settle(false);
@@ -282,9 +275,8 @@ START_TEST(test_a_file_of_another_in_a_sticky_folder)
     }
     end_files();
 }
-END_TEST
 
-START_TEST(test_a_folder_where_a_file_should_be)
+TEST(a_folder_where_a_file_should_be)
 {
     begin_files();
     settle(false);
@@ -294,10 +286,9 @@ START_TEST(test_a_folder_where_a_file_should_be)
     ck_assert_msg(strstr(e.text, "is not a regular file") != NULL, "%s", e.text);
     end_files();
 }
-END_TEST
 
 /* Back to the originals is a rename or a removal, too. */
-START_TEST(test_the_way_back_is_asked_for)
+TEST(the_way_back_is_asked_for)
 {
     begin_files();
     settle(false);
@@ -309,30 +300,4 @@ START_TEST(test_the_way_back_is_asked_for)
     }
     ck_assert_int_eq(files_reserve(FROM(NULL, nothing), state, &e), 0);
     end_files();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_proof");
-    TCase *t = tcase_create("proof");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_what_can_be_kept_is_promised);
-    tcase_add_test(t, test_a_file_that_is_mounted);
-    tcase_add_test(t, test_a_group_with_a_mount_in_it);
-    tcase_add_test(t, test_a_file_system_that_is_read_only);
-    tcase_add_test(t, test_a_folder_of_a_lower_layer);
-    tcase_add_test(t, test_files_that_are_nailed_down);
-    tcase_add_test(t, test_what_is_so_already_may_be_nailed_down);
-    tcase_add_test(t, test_a_folder_that_only_grows);
-    tcase_add_test(t, test_a_file_of_another_in_a_sticky_folder);
-    tcase_add_test(t, test_a_folder_where_a_file_should_be);
-    tcase_add_test(t, test_the_way_back_is_asked_for);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

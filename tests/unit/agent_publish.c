@@ -12,6 +12,7 @@
 #include "agent/publish/image.h"
 #include "common/clock.h"
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 #define SCOPE "payments/prod"
@@ -125,7 +126,7 @@ static const struct pair samples[] = {
 };
 #define SAMPLES (sizeof(samples) / sizeof(samples[0]))
 
-START_TEST(test_numbers)
+TEST(numbers)
 {
     struct lockstep *ls;
 
@@ -150,9 +151,8 @@ START_TEST(test_numbers)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
-START_TEST(test_bools)
+TEST(bools)
 {
     struct lockstep *ls;
 
@@ -170,9 +170,8 @@ START_TEST(test_bools)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
-START_TEST(test_texts)
+TEST(texts)
 {
     struct lockstep *ls;
     char text[8];
@@ -197,9 +196,8 @@ START_TEST(test_texts)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
-START_TEST(test_all_keys)
+TEST(all_keys)
 {
     const struct lockstep_snapshot *s;
     struct lockstep_item item;
@@ -227,7 +225,6 @@ START_TEST(test_all_keys)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
 static void lay_out_many(unsigned count, struct document *d)
 {
@@ -241,7 +238,7 @@ static void lay_out_many(unsigned count, struct document *d)
 }
 
 /* Every key is found again, and none that is not there. */
-START_TEST(test_many_keys)
+TEST(many_keys)
 {
     static const unsigned counts[] = { 0, 1, 2, 3, 7, 100, 20000 };
     struct hash hash = { { 7 } };
@@ -267,11 +264,10 @@ START_TEST(test_many_keys)
         ck_assert_ptr_null(lookup_key(image.data, ""));
     }
 }
-END_TEST
 
 /* ---- revisions ---- */
 
-START_TEST(test_switching)
+TEST(switching)
 {
     const struct lockstep_snapshot *old, *current;
     char hex[HASH_HEX_SIZE];
@@ -301,9 +297,8 @@ START_TEST(test_switching)
     lockstep_release(old);
     end();
 }
-END_TEST
 
-START_TEST(test_no_configuration)
+TEST(no_configuration)
 {
     struct content nothing = { 0 };
     struct lockstep *ls;
@@ -319,10 +314,9 @@ START_TEST(test_no_configuration)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
 /* The control file goes on where it was: readers of before the restart follow. */
-START_TEST(test_agent_restarts)
+TEST(agent_restarts)
 {
     struct lockstep *ls;
 
@@ -338,7 +332,6 @@ START_TEST(test_agent_restarts)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
 /* ---- damage ---- */
 
@@ -351,7 +344,7 @@ static void damage(const char *path, off_t at, const void *bytes, size_t size)
     close(fd);
 }
 
-START_TEST(test_truncated_document)
+TEST(truncated_document)
 {
     char path[TEMP_PATH * 2], trouble[300];
     struct hash hash;
@@ -375,10 +368,9 @@ START_TEST(test_truncated_document)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
 /* Whatever byte is wrong, the document is refused. */
-START_TEST(test_damaged_document)
+TEST(damaged_document)
 {
     SCOPED_BUFFER struct buffer image = { 0 };
     struct hash hash;
@@ -403,10 +395,9 @@ START_TEST(test_damaged_document)
     }
     end();
 }
-END_TEST
 
 /* The checksum may be right and the places wrong all the same. */
-START_TEST(test_wrong_places)
+TEST(wrong_places)
 {
     SCOPED_BUFFER struct buffer image = { 0 };
     struct hash hash;
@@ -433,9 +424,8 @@ START_TEST(test_wrong_places)
     }
     end();
 }
-END_TEST
 
-START_TEST(test_damaged_control)
+TEST(damaged_control)
 {
     char path[TEMP_PATH * 2], trouble[300];
     struct lockstep *ls;
@@ -465,7 +455,6 @@ START_TEST(test_damaged_control)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
 /* A process that only gets, and never asks for news, finds the new file as well. */
 static void get_until(struct lockstep *ls, int64_t expected)
@@ -475,7 +464,7 @@ static void get_until(struct lockstep *ls, int64_t expected)
     ck_assert_int_eq(lockstep_int(ls, "limit", 0), expected);
 }
 
-START_TEST(test_lost_control)
+TEST(lost_control)
 {
     char path[TEMP_PATH * 2];
     struct lockstep *ls;
@@ -497,9 +486,8 @@ START_TEST(test_lost_control)
     lockstep_close(ls);
     end();
 }
-END_TEST
 
-START_TEST(test_bad_names)
+TEST(bad_names)
 {
     static const char *const names[] = { "", "payments", "/prod", "payments/", "a/b/c", "../prod",
                                          "payments/..", "Payments/prod", "a/.b", ".consumers/a" };
@@ -512,9 +500,8 @@ START_TEST(test_bad_names)
     }
     end();
 }
-END_TEST
 
-START_TEST(test_modes)
+TEST(modes)
 {
     char path[TEMP_PATH * 2];
     struct hash hash;
@@ -527,34 +514,4 @@ START_TEST(test_modes)
     snprintf(path, sizeof(path), "%s/current", scope_folder);
     ck_assert_int_eq(temp_mode(path), 0640);
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("agent_publish");
-    TCase *c = tcase_create("publish");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, c);
-    tcase_add_test(c, test_numbers);
-    tcase_add_test(c, test_bools);
-    tcase_add_test(c, test_texts);
-    tcase_add_test(c, test_all_keys);
-    tcase_add_test(c, test_many_keys);
-    tcase_add_test(c, test_switching);
-    tcase_add_test(c, test_no_configuration);
-    tcase_add_test(c, test_agent_restarts);
-    tcase_add_test(c, test_truncated_document);
-    tcase_add_test(c, test_damaged_document);
-    tcase_add_test(c, test_wrong_places);
-    tcase_add_test(c, test_damaged_control);
-    tcase_add_test(c, test_lost_control);
-    tcase_add_test(c, test_bad_names);
-    tcase_add_test(c, test_modes);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

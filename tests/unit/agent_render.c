@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
+
 static struct document *d;
 static struct rendering out;
 static struct agent_file file;
@@ -22,6 +24,8 @@ static void tear_down(void)
     document_free(d);
     rendering_fini(&out);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static void put(const char *key, enum value_type type, const char *text)
 {
@@ -49,7 +53,7 @@ static void refused(enum agent_file_kind kind, const char *said)
     ck_assert_msg(strstr(e.text, said) != NULL, "%s lacks %s", e.text, said);
 }
 
-START_TEST(test_whole_documents)
+TEST(whole_documents)
 {
     put("db.url", VALUE_STRING, "it's \"x\"");
     put("limit", VALUE_NUMBER, "1.50");
@@ -69,10 +73,9 @@ START_TEST(test_whole_documents)
     put("db-url", VALUE_STRING, "y");
     refused(AGENT_FILE_ENV, "DB_URL");
 }
-END_TEST
 
 /* Readers of ini files drop, cut and unpack in different ways: nothing is left to that. */
-START_TEST(test_ini_values_that_readers_take_differently)
+TEST(ini_values_that_readers_take_differently)
 {
     static const char *const texts[] = { " x", "x ", "\tx", "x\t", "a;b", "; a", "#x", "a # b",
                                          "\"x\"", "it's", "'x'", "C:\\", "a\\tb" };
@@ -95,10 +98,9 @@ START_TEST(test_ini_values_that_readers_take_differently)
         refused(AGENT_FILE_INI, "several lines");
     }
 }
-END_TEST
 
 /* A program that gets the word null for a password uses it. */
-START_TEST(test_null_is_nothing_where_there_is_no_null)
+TEST(null_is_nothing_where_there_is_no_null)
 {
     put("db.password", VALUE_JSON, "null");
     put("db.url", VALUE_STRING, "null");
@@ -114,9 +116,8 @@ START_TEST(test_null_is_nothing_where_there_is_no_null)
     ck_assert_int_eq(render(AGENT_FILE_KEY), 0);
     ck_assert(out.is_absent);
 }
-END_TEST
 
-START_TEST(test_variables_that_are_obeyed)
+TEST(variables_that_are_obeyed)
 {
     put("bash.env", VALUE_STRING, "/tmp/x");
     put("db.url", VALUE_STRING, "pg://");
@@ -134,9 +135,8 @@ START_TEST(test_variables_that_are_obeyed)
     file.strip = (char[]){ "bash." };
     refused(AGENT_FILE_ENV, "variable ENV");
 }
-END_TEST
 
-START_TEST(test_nothing_to_write)
+TEST(nothing_to_write)
 {
     ck_assert_str_eq(rendered(AGENT_FILE_JSON), "{\n}\n");
     ck_assert_str_eq(rendered(AGENT_FILE_YAML), "{}\n");
@@ -145,9 +145,8 @@ START_TEST(test_nothing_to_write)
     ck_assert_str_eq(rendered(AGENT_FILE_RAW), "");
     ck_assert(!out.is_absent);
 }
-END_TEST
 
-START_TEST(test_ini_sections)
+TEST(ini_sections)
 {
     put("a.b.c", VALUE_NUMBER, "1");
     put("a.x", VALUE_NUMBER, "2");
@@ -166,9 +165,8 @@ START_TEST(test_ini_sections)
     put("a.;b", VALUE_STRING, "1");
     refused(AGENT_FILE_INI, "\"a.;b\"");
 }
-END_TEST
 
-START_TEST(test_keys_are_chosen_and_stripped)
+TEST(keys_are_chosen_and_stripped)
 {
     put("upstream.a", VALUE_STRING, "1");
     put("upstream.b", VALUE_STRING, "2");
@@ -190,9 +188,8 @@ START_TEST(test_keys_are_chosen_and_stripped)
     put("upstream.", VALUE_STRING, "4");
     refused(AGENT_FILE_JSON, "nothing but the prefix");
 }
-END_TEST
 
-START_TEST(test_filling)
+TEST(filling)
 {
     put("conf", VALUE_STRING, "id {lockstep.hash}; {lockstep.scope}{x} { }");
     file.key = "conf";
@@ -206,9 +203,8 @@ START_TEST(test_filling)
     put("conf", VALUE_STRING, "cut {lockstep.ha");
     refused(AGENT_FILE_KEY, "{lockstep.ha");
 }
-END_TEST
 
-START_TEST(test_a_key_that_is_not_there)
+TEST(a_key_that_is_not_there)
 {
     file.key = "gone";
     refused(AGENT_FILE_KEY, "\"gone\"");
@@ -216,10 +212,9 @@ START_TEST(test_a_key_that_is_not_there)
     ck_assert_int_eq(render(AGENT_FILE_KEY), 0);
     ck_assert(out.is_absent);
 }
-END_TEST
 
 /* Under whatever name: marked, so that the file is 0600, and wiped. */
-START_TEST(test_secrets_stay_secrets)
+TEST(secrets_stay_secrets)
 {
     char reference[VALUE_REFERENCE_SIZE];
 
@@ -238,30 +233,4 @@ START_TEST(test_secrets_stay_secrets)
     file.key = "db.word";
     ck_assert_str_eq(rendered(AGENT_FILE_KEY), "hush");
     ck_assert(out.is_secret && out.content.is_secret);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_render");
-    TCase *t = tcase_create("render");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_whole_documents);
-    tcase_add_test(t, test_ini_values_that_readers_take_differently);
-    tcase_add_test(t, test_null_is_nothing_where_there_is_no_null);
-    tcase_add_test(t, test_variables_that_are_obeyed);
-    tcase_add_test(t, test_nothing_to_write);
-    tcase_add_test(t, test_ini_sections);
-    tcase_add_test(t, test_keys_are_chosen_and_stripped);
-    tcase_add_test(t, test_filling);
-    tcase_add_test(t, test_a_key_that_is_not_there);
-    tcase_add_test(t, test_secrets_stay_secrets);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

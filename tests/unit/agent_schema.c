@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/secret_kit.h"
 
@@ -40,6 +41,8 @@ static void tear_down(void)
     kit_close(&kit);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static void prepare(uint64_t attempt, const struct version *base, const struct version *to,
                     bool is_inlined)
 {
@@ -76,32 +79,29 @@ static void expect_refusal(const char *sentence)
     kit_receipt(&kit, ack.outbox_id);
 }
 
-START_TEST(test_what_does_not_fit_is_refused)
+TEST(what_does_not_fit_is_refused)
 {
     prepare(10, NULL, &v1, true);
     expect_refusal("value: must match");
     prepare(20, NULL, &v2, true);
     kit_receipt(&kit, kit_expect_ack(&kit, WIRE_READY).outbox_id);
 }
-END_TEST
 
-START_TEST(test_schemas_are_fetched)
+TEST(schemas_are_fetched)
 {
     prepare(10, NULL, &v1, false);
     kit_serve(&kit, &schemas, NULL, 7);
     expect_refusal("value: must match");
 }
-END_TEST
 
-START_TEST(test_schemas_that_are_not_to_be_had)
+TEST(schemas_that_are_not_to_be_had)
 {
     prepare(10, NULL, &v2, false);
     kit_deny(&kit, &schemas);
     ck_assert_int_eq(kit_expect_ack(&kit, WIRE_REFUSED).reason, WIRE_REASON_FETCH);
 }
-END_TEST
 
-START_TEST(test_forged_schemas_are_fetched_instead)
+TEST(forged_schemas_are_fetched_instead)
 {
     char *bytes = schemas.bytes, *forged = strdup(bytes);
 
@@ -113,9 +113,8 @@ START_TEST(test_forged_schemas_are_fetched_instead)
     expect_refusal("value: must match");
     free(forged);
 }
-END_TEST
 
-START_TEST(test_going_back_and_decisions_are_not_judged)
+TEST(going_back_and_decisions_are_not_judged)
 {
     kit_roll(&kit, 10, NULL, &v1);  /* a PREPARE without schemas */
     prepare(20, &v1, &v1, true);    /* nothing differs */
@@ -127,10 +126,9 @@ START_TEST(test_going_back_and_decisions_are_not_judged)
     kit_decide(&kit, WIRE_ROLLBACK, 32, 0, &v1);
     kit_receipt(&kit, kit_expect_ack(&kit, WIRE_ROLLED_BACK).outbox_id);
 }
-END_TEST
 
 /* `<<` merges maps; whoever reads the value as a schema does stops at it. */
-START_TEST(test_a_secret_that_cannot_be_judged_is_refused)
+TEST(a_secret_that_cannot_be_judged_is_refused)
 {
     struct sealed s = seal(1, "<<: hush\n");
     struct document *d = document_new();
@@ -154,27 +152,4 @@ START_TEST(test_a_secret_that_cannot_be_judged_is_refused)
     document_free(d);
     version_free(&v);
     envelope_fini(&s.envelope);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_schema");
-    TCase *t = tcase_create("agent");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 60);
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_what_does_not_fit_is_refused);
-    tcase_add_test(t, test_schemas_are_fetched);
-    tcase_add_test(t, test_schemas_that_are_not_to_be_had);
-    tcase_add_test(t, test_forged_schemas_are_fetched_instead);
-    tcase_add_test(t, test_going_back_and_decisions_are_not_judged);
-    tcase_add_test(t, test_a_secret_that_cannot_be_judged_is_refused);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

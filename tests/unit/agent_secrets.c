@@ -2,6 +2,7 @@
 #include <check.h>
 
 #include "agent/cache/own_key.h"
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/secret_kit.h"
 
@@ -20,6 +21,8 @@ static void kit_finish(void)
 {
     kit_close(&kit);
 }
+
+struct test_frame test_frame = { .set_up = kit_begin, .tear_down = kit_finish };
 
 static struct wire_ask expect_ask(void)
 {
@@ -81,7 +84,7 @@ static bool lies_around(const char *bytes)
     return has_bytes("state/data.mdb", bytes) || has_bytes("log", bytes);
 }
 
-START_TEST(test_a_secret_is_written_for_its_reader_alone)
+TEST(a_secret_is_written_for_its_reader_alone)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
@@ -103,9 +106,8 @@ START_TEST(test_a_secret_is_written_for_its_reader_alone)
     version_free(&v);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
-START_TEST(test_a_refused_secret_refuses_the_prepare)
+TEST(a_refused_secret_refuses_the_prepare)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
@@ -123,10 +125,9 @@ START_TEST(test_a_refused_secret_refuses_the_prepare)
     version_free(&v);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
 /* A crash between a new own key and the end of the old one: both are there, and that is ended. */
-START_TEST(test_a_change_of_key_that_never_ended_is_ended)
+TEST(a_change_of_key_that_never_ended_is_ended)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
@@ -149,10 +150,9 @@ START_TEST(test_a_change_of_key_that_never_ended_is_ended)
     version_free(&v);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
 /* The own key gone: said, and everything is asked for again. */
-START_TEST(test_without_its_key_the_agent_asks_again)
+TEST(without_its_key_the_agent_asks_again)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
@@ -174,10 +174,9 @@ START_TEST(test_without_its_key_the_agent_asks_again)
     version_free(&v);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
 /* What runs goes on; the way back is closed, with the reason; and nothing opens it any more. */
-START_TEST(test_a_destroyed_secret_is_not_applied_again)
+TEST(a_destroyed_secret_is_not_applied_again)
 {
     struct sealed old = seal(1, "the first password"), new = seal(2, VALUE);
     struct version first = version_of(1, old.reference), second = version_of(2, new.reference);
@@ -213,9 +212,8 @@ START_TEST(test_a_destroyed_secret_is_not_applied_again)
     envelope_fini(&old.envelope);
     envelope_fini(&new.envelope);
 }
-END_TEST
 
-START_TEST(test_a_file_marked_tmpfs_never_lies_on_a_disk)
+TEST(a_file_marked_tmpfs_never_lies_on_a_disk)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
@@ -234,10 +232,9 @@ START_TEST(test_a_file_marked_tmpfs_never_lies_on_a_disk)
     version_free(&v);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
 /* What a command prints travels without the values of its scope. */
-START_TEST(test_the_output_of_commands_is_redacted)
+TEST(the_output_of_commands_is_redacted)
 {
     struct sealed s = seal(1, VALUE);
     struct version v = version_of(1, s.reference);
@@ -255,29 +252,4 @@ START_TEST(test_the_output_of_commands_is_redacted)
     ck_assert(!lies_around(VALUE));
     version_free(&v);
     envelope_fini(&s.envelope);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("agent_secrets");
-    TCase *agent = tcase_create("agent");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(agent, kit_begin, kit_finish);
-    tcase_set_timeout(agent, 60);
-    tcase_add_test(agent, test_a_secret_is_written_for_its_reader_alone);
-    tcase_add_test(agent, test_a_refused_secret_refuses_the_prepare);
-    tcase_add_test(agent, test_a_change_of_key_that_never_ended_is_ended);
-    tcase_add_test(agent, test_without_its_key_the_agent_asks_again);
-    tcase_add_test(agent, test_a_destroyed_secret_is_not_applied_again);
-    tcase_add_test(agent, test_a_file_marked_tmpfs_never_lies_on_a_disk);
-    tcase_add_test(agent, test_the_output_of_commands_is_redacted);
-    suite_add_tcase(suite, agent);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
 }

@@ -2,6 +2,7 @@
 #include "agent/settings/settings.h"
 
 #include "agent/cache/own_key.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 #define KEY "0123456789abcdefghijABCDEFGHIJ0123456789"
@@ -34,7 +35,7 @@ static void refused(const char *text, int line, const char *said)
     ck_assert_msg(strstr(e.text, said) != NULL, "%s lacks %s", e.text, said);
 }
 
-START_TEST(test_everything_is_read)
+TEST(everything_is_read)
 {
     const struct agent_scope *s;
 
@@ -75,9 +76,8 @@ START_TEST(test_everything_is_read)
     ck_assert_int_eq(agent_settings_find(&settings, "demo", "prod"), -1);
     agent_settings_fini(&settings);
 }
-END_TEST
 
-START_TEST(test_mistakes_are_named_with_their_line)
+TEST(mistakes_are_named_with_their_line)
 {
     static const struct {
         const char *lines, *said;
@@ -120,10 +120,9 @@ START_TEST(test_mistakes_are_named_with_their_line)
     refused(AGENT "[scopes a/b]\nreload = x\n", 5, "unknown section");
     refused(AGENT "typo = x\n[scope a/b]\nreload = x\n", 4, "typo");
 }
-END_TEST
 
 /* The private half of the coordinators' key has no business on a server. */
-START_TEST(test_the_coordinators_own_key_file_is_refused)
+TEST(the_coordinators_own_key_file_is_refused)
 {
     char own[TEMP_PATH / 2], file[TEMP_PATH], text[2 * TEMP_PATH];
 
@@ -141,10 +140,9 @@ START_TEST(test_the_coordinators_own_key_file_is_refused)
     agent_settings_fini(&settings);
     temp_remove(own);
 }
-END_TEST
 
 /* What ends the start is found by check-settings before. */
-START_TEST(test_the_outer_key_is_checked)
+TEST(the_outer_key_is_checked)
 {
     char own[TEMP_PATH / 2], file[TEMP_PATH];
 
@@ -162,9 +160,8 @@ START_TEST(test_the_outer_key_is_checked)
     ck_assert_int_eq(own_keys_check_outer(file, &e), 0);
     temp_remove(own);
 }
-END_TEST
 
-START_TEST(test_the_whole_must_fit)
+TEST(the_whole_must_fit)
 {
     refused(AGENT, 0, "nothing to do");
     refused("[agent]\nserver_key = " KEY "\n[scope a/b]\nreload = x\n", 0, "coordinators");
@@ -184,10 +181,9 @@ START_TEST(test_the_whole_must_fit)
     refused(AGENT "state_dir = here\n[scope a/b]\nreload = x\n", 0, "state_dir");
     refused(AGENT "[scope a/b]\nfile = x -> /same\n[scope c/d]\nfile = y -> /same\n", 7, "/same");
 }
-END_TEST
 
 /* Two lines about one place, whatever they call it. */
-START_TEST(test_places_are_written_by_one_line)
+TEST(places_are_written_by_one_line)
 {
     char text[4 * TEMP_PATH], real[TEMP_PATH], link[TEMP_PATH], other[TEMP_PATH / 2];
 
@@ -220,9 +216,8 @@ START_TEST(test_places_are_written_by_one_line)
     refused(AGENT "[scope a/b]\nfile = x -> /f\nvalidate = y {dir}\nrun_as = nobody\n", 0,
             geteuid() == 0 ? "{dir}" : "root");
 }
-END_TEST
 
-START_TEST(test_words_of_documents)
+TEST(words_of_documents)
 {
     const struct agent_scope *s;
 
@@ -243,26 +238,4 @@ START_TEST(test_words_of_documents)
     ck_assert(s->groups[0].access.has_owner);
     ck_assert_int_eq(s->backup_count, 3);
     agent_settings_fini(&settings);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_settings");
-    TCase *t = tcase_create("settings");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_everything_is_read);
-    tcase_add_test(t, test_mistakes_are_named_with_their_line);
-    tcase_add_test(t, test_the_coordinators_own_key_file_is_refused);
-    tcase_add_test(t, test_the_outer_key_is_checked);
-    tcase_add_test(t, test_the_whole_must_fit);
-    tcase_add_test(t, test_places_are_written_by_one_line);
-    tcase_add_test(t, test_words_of_documents);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -6,6 +6,7 @@
 #include "agent/files/files.h"
 #include "agent/files/placeholder.h"
 #include "agent/files/staging.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -92,7 +93,7 @@ static mode_t kind_of(const char *where, const char *name)
 }
 
 /* What a tmpfs holds for few is linked from a disk, a group for one of its files too. */
-START_TEST(test_nothing_comes_to_a_disk)
+TEST(nothing_comes_to_a_disk)
 {
     if (!begin())
         return;
@@ -102,10 +103,9 @@ START_TEST(test_nothing_comes_to_a_disk)
     ck_assert_uint_eq(kind_of(disk, "conf.d"), S_IFLNK);
     end();
 }
-END_TEST
 
 /* In memory it is copied, as all the rest is. */
-START_TEST(test_in_memory_all_is_copied)
+TEST(in_memory_all_is_copied)
 {
     char path[TEMP_PATH + 16];
 
@@ -121,10 +121,9 @@ START_TEST(test_in_memory_all_is_copied)
     ck_assert_uint_eq(temp_mode(shown), 0700);
     end();
 }
-END_TEST
 
 /* Where others may turn names into links a program of root's reads copies, or nothing at all. */
-START_TEST(test_root_follows_no_link_of_others)
+TEST(root_follows_no_link_of_others)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     char expected[6 * TEMP_PATH];
@@ -143,10 +142,9 @@ START_TEST(test_root_follows_no_link_of_others)
     ck_assert_str_eq(text.data, expected);
     end();
 }
-END_TEST
 
 /* Another user cannot read them: he reads the candidates. */
-START_TEST(test_nothing_is_copied_for_others)
+TEST(nothing_is_copied_for_others)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     char expected[2 * TEMP_PATH];
@@ -162,7 +160,6 @@ START_TEST(test_nothing_is_copied_for_others)
     ck_assert_str_eq(text.data, expected);
     end();
 }
-END_TEST
 
 static void check_folder(const char *runtime, const char *begins_with)
 {
@@ -175,7 +172,7 @@ static void check_folder(const char *runtime, const char *begins_with)
     ck_assert_str_eq(out + strlen(out) - 2, "/3");
 }
 
-START_TEST(test_it_lies_in_memory_where_that_can_be)
+TEST(it_lies_in_memory_where_that_can_be)
 {
     char several[2 * TEMP_PATH], one[PATH_MAX], two[PATH_MAX];
 
@@ -195,10 +192,9 @@ START_TEST(test_it_lies_in_memory_where_that_can_be)
     check_folder(memory, "/state/staging/3");
     end();
 }
-END_TEST
 
 /* What an end without warning left behind goes, on the disk too. */
-START_TEST(test_both_places_are_cleaned)
+TEST(both_places_are_cleaned)
 {
     char out[PATH_MAX], old[TEMP_PATH + 32];
 
@@ -216,25 +212,4 @@ START_TEST(test_both_places_are_cleaned)
     ck_assert(temp_holds(out, NULL));
     ck_assert(temp_holds(old, NULL));
     end();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_shown");
-    TCase *t = tcase_create("shown");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_nothing_comes_to_a_disk);
-    tcase_add_test(t, test_in_memory_all_is_copied);
-    tcase_add_test(t, test_root_follows_no_link_of_others);
-    tcase_add_test(t, test_nothing_is_copied_for_others);
-    tcase_add_test(t, test_it_lies_in_memory_where_that_can_be);
-    tcase_add_test(t, test_both_places_are_cleaned);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

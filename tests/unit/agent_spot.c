@@ -1,12 +1,13 @@
 /* agent_spot.c - tests of what is told of a file that is read by its name in a folder. */
 #include "agent/disk/spot.h"
 
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 static struct err e;
 
 /* Files of the kernel are 0 bytes long until they are read, as if each grew meanwhile. */
-START_TEST(test_a_file_that_grows_is_not_empty)
+TEST(a_file_that_grows_is_not_empty)
 {
     SCOPED_BUFFER struct buffer out = { 0 };
     struct stat st;
@@ -18,9 +19,8 @@ START_TEST(test_a_file_that_grows_is_not_empty)
     ck_assert_uint_gt(out.size, 10);
     ck_assert_uint_eq(out.size, (size_t)st.st_size);
 }
-END_TEST
 
-START_TEST(test_a_file_of_just_that_size)
+TEST(a_file_of_just_that_size)
 {
     SCOPED_BUFFER struct buffer out = { 0 };
     char folder[TEMP_PATH / 2], path[TEMP_PATH];
@@ -36,21 +36,4 @@ START_TEST(test_a_file_of_just_that_size)
     ck_assert_uint_eq(out.size, 0);
     ck_assert_int_eq(st.st_size, 10);
     temp_remove(folder);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_spot");
-    TCase *t = tcase_create("spot");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_a_file_that_grows_is_not_empty);
-    tcase_add_test(t, test_a_file_of_just_that_size);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 static char folder[TEMP_PATH / 2];
@@ -26,7 +27,7 @@ static void *turn(void *arg)
 }
 
 /* Neither copied from nor removed in: the place that a link leads to. */
-START_TEST(test_trees_that_change_lead_nowhere_else)
+TEST(trees_that_change_lead_nowhere_else)
 {
     struct turning t = { .is_over = false };
     char tree[TEMP_PATH - 16], copy[TEMP_PATH - 16], victim[TEMP_PATH], copied[TEMP_PATH];
@@ -58,7 +59,6 @@ START_TEST(test_trees_that_change_lead_nowhere_else)
     ck_assert(temp_holds(victim, "theirs"));
     temp_remove(folder);
 }
-END_TEST
 
 static void fill(const char *path, unsigned files)
 {
@@ -71,7 +71,7 @@ static void fill(const char *path, unsigned files)
     }
 }
 
-START_TEST(test_removing_follows_nothing)
+TEST(removing_follows_nothing)
 {
     struct turning t = { .is_over = false };
     char tree[TEMP_PATH - 16], victims[TEMP_PATH - 16];
@@ -100,22 +100,4 @@ START_TEST(test_removing_follows_nothing)
         ck_assert(temp_holds(t.here, ""));
     }
     temp_remove(folder);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("agent_tree");
-    TCase *t = tcase_create("tree");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_trees_that_change_lead_nowhere_else);
-    tcase_add_test(t, test_removing_follows_nothing);
-    tcase_set_timeout(t, 60);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 
 #define ROWS 4
 
@@ -33,6 +34,8 @@ static void set_up(void)
     }
 }
 
+struct test_frame test_frame = { .set_up = set_up };
+
 /* Rows newest first, "" leaves one out; 0 when all is sound. */
 static int follow(const char *anchor)
 {
@@ -46,7 +49,7 @@ static int follow(const char *anchor)
     return chain_end(&c, &err);
 }
 
-START_TEST(test_a_sound_chain)
+TEST(a_sound_chain)
 {
     char anchor[100];
 
@@ -56,9 +59,8 @@ START_TEST(test_a_sound_chain)
         ck_assert_int_eq(follow(anchor), 0);
     }
 }
-END_TEST
 
-START_TEST(test_an_empty_chain)
+TEST(an_empty_chain)
 {
     struct chain c;
 
@@ -67,7 +69,6 @@ START_TEST(test_an_empty_chain)
     ck_assert_int_eq(chain_begin(&c, 0, hashes[1], NULL, &err), 0);
     ck_assert_int_eq(chain_end(&c, &err), -1);
 }
-END_TEST
 
 static void must_find(const char *number)
 {
@@ -76,21 +77,19 @@ static void must_find(const char *number)
     ck_assert_msg(strstr(err.text, number), "%s", err.text);
 }
 
-START_TEST(test_a_changed_row)
+TEST(a_changed_row, .to = ROWS)
 {
     rows[_i][10]++;
     must_find((char[]){ (char)('1' + _i), '\0' });
 }
-END_TEST
 
-START_TEST(test_a_removed_row)
+TEST(a_removed_row, .to = ROWS)
 {
     rows[_i][0] = '\0';
     must_find((char[]){ (char)('1' + _i), '\0' });
 }
-END_TEST
 
-START_TEST(test_exchanged_rows)
+TEST(exchanged_rows)
 {
     char kept[480];
 
@@ -99,9 +98,8 @@ START_TEST(test_exchanged_rows)
     memcpy(rows[2], kept, sizeof(kept));
     must_find("3");
 }
-END_TEST
 
-START_TEST(test_a_chain_written_anew)
+TEST(a_chain_written_anew)
 {
     char anchor[100];
 
@@ -112,7 +110,6 @@ START_TEST(test_a_chain_written_anew)
     ck_assert_int_eq(follow(anchor), -1);
     ck_assert_int_eq(err.kind, ERR_CORRUPT);
 }
-END_TEST
 
 /* Row 4 says that the trail was cut after row `number`; what was cut is left out. */
 static void cut_after(int number, const char *hash)
@@ -125,7 +122,7 @@ static void cut_after(int number, const char *hash)
     rows[0][0] = rows[1][0] = '\0';
 }
 
-START_TEST(test_a_recorded_cut)
+TEST(a_recorded_cut)
 {
     char anchor[100];
 
@@ -141,9 +138,8 @@ START_TEST(test_a_recorded_cut)
     cut_after(1, hashes[1]);
     must_find("2");
 }
-END_TEST
 
-START_TEST(test_what_is_no_anchor)
+TEST(what_is_no_anchor)
 {
     static const char *const bad[] = { "", "4", "4:", "4:abc", ":abc", "x:y", "0:00", "4 :00" };
 
@@ -152,9 +148,8 @@ START_TEST(test_what_is_no_anchor)
         ck_assert_int_eq(err.kind, ERR_MALFORMED);
     }
 }
-END_TEST
 
-START_TEST(test_what_is_no_row)
+TEST(what_is_no_row)
 {
     static const char *const bad[] = { "x", "[]", "{}", "[4]", "[\"4\",1,1,1,1,1,1,1,1,1,\"00\"]",
                                        "[4,1,1,1,1,1,1,1,1,1,7]" };
@@ -163,30 +158,4 @@ START_TEST(test_what_is_no_row)
         snprintf(rows[3], sizeof(rows[3]), "%s", bad[i]);
         must_find("4");
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("cli_chain");
-    TCase *tests = tcase_create("cli_chain");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(tests, set_up, NULL);
-    tcase_add_test(tests, test_a_sound_chain);
-    tcase_add_test(tests, test_an_empty_chain);
-    tcase_add_loop_test(tests, test_a_changed_row, 0, ROWS);
-    tcase_add_loop_test(tests, test_a_removed_row, 0, ROWS);
-    tcase_add_test(tests, test_exchanged_rows);
-    tcase_add_test(tests, test_a_chain_written_anew);
-    tcase_add_test(tests, test_a_recorded_cut);
-    tcase_add_test(tests, test_what_is_no_anchor);
-    tcase_add_test(tests, test_what_is_no_row);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

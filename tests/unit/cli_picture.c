@@ -3,6 +3,7 @@
 #include "coordinator/cli/output.h"
 #include "coordinator/cli/picture.h"
 #include "coordinator/cli/table.h"
+#include "tests/test.h"
 
 #include <check.h>
 #include <jansson.h>
@@ -20,7 +21,7 @@ static size_t share(struct bar b, size_t cells, enum bar_state state)
     return shares[state];
 }
 
-START_TEST(test_a_bar_shows_everybody_who_is_there)
+TEST(a_bar_shows_everybody_who_is_there)
 {
     ck_assert_uint_eq(share((struct bar){ { 9999, 0, 0, 0, 1, 0 } }, 20, BAR_FAILED), 1);
     ck_assert_uint_eq(share((struct bar){ { 9999, 0, 0, 0, 1, 0 } }, 20, BAR_APPLIED), 19);
@@ -31,10 +32,9 @@ START_TEST(test_a_bar_shows_everybody_who_is_there)
     ck_assert_uint_eq(share((struct bar){ { 0 } }, 30, BAR_PENDING), 30);
     ck_assert_uint_eq(share((struct bar){ { 3, 2, 0, 0, 0, 0 } }, 0, BAR_APPLIED), 0);
 }
-END_TEST
 
 /* Every mixture of small counts, at every width: the sum is exact and the present are seen. */
-START_TEST(test_shares_always_add_up)
+TEST(shares_always_add_up)
 {
     for (size_t n = 0; n < 3125; n++) {
         struct bar b = { { n % 5, n / 5 % 5, n / 25 % 5, n % 3, n / 125 % 5 * 1000, n / 625 } };
@@ -53,9 +53,8 @@ START_TEST(test_shares_always_add_up)
         }
     }
 }
-END_TEST
 
-START_TEST(test_a_bar_is_as_wide_as_asked)
+TEST(a_bar_is_as_wide_as_asked)
 {
     struct bar b = { { 3, 2, 1, 0, 1, 9 } };
     SCOPED_BUFFER struct buffer plain = { 0 }, fine = { 0 }, legend = { 0 };
@@ -67,9 +66,8 @@ START_TEST(test_a_bar_is_as_wide_as_asked)
     ck_assert_uint_eq(bar_legend(&b, &legend, false), strlen(legend.data));
     ck_assert_str_eq(legend.data, "3 applied, 2 ready, 1 rolled back, 1 failed, 9 pending");
 }
-END_TEST
 
-START_TEST(test_failing_checks_are_no_good_news)
+TEST(failing_checks_are_no_good_news)
 {
     json_t *stage = json_pack("{s:{s:i,s:i},s:i}", "counts", "applied", 3, "pending", 1,
                               "check_failing", 2);
@@ -83,9 +81,8 @@ START_TEST(test_failing_checks_are_no_good_news)
     ck_assert_str_eq(legend.data, "1 applied, 2 check failing, 1 pending");
     json_decref(stage);
 }
-END_TEST
 
-START_TEST(test_text_is_measured_in_cells)
+TEST(text_is_measured_in_cells)
 {
     ck_assert_uint_eq(table_text_width("abc"), 3);
     ck_assert_uint_eq(table_text_width("é→…"), 3);
@@ -95,7 +92,6 @@ START_TEST(test_text_is_measured_in_cells)
     ck_assert_uint_eq(table_text_fit("日本", 3), 3);
     ck_assert_uint_eq(table_text_fit("abc", 10), 3);
 }
-END_TEST
 
 static const struct {
     const char *text, *wanted;
@@ -114,7 +110,7 @@ static const struct {
     { "", "", 4, true },
 };
 
-START_TEST(test_foreign_text_is_tamed_and_cut)
+TEST_EACH(foreign_text_is_tamed_and_cut, cuts)
 {
     SCOPED_BUFFER struct buffer out = { 0 };
 
@@ -122,9 +118,8 @@ START_TEST(test_foreign_text_is_tamed_and_cut)
     table_text_add(&out, cuts[_i].text, cuts[_i].cells, cuts[_i].is_utf8);
     ck_assert_str_eq(out.data, cuts[_i].wanted);
 }
-END_TEST
 
-START_TEST(test_columns_are_aligned)
+TEST(columns_are_aligned)
 {
     static const char *const headings[] = { "NAME", ">COUNT", "WHY", NULL };
     SCOPED_BUFFER struct buffer out = { 0 };
@@ -143,7 +138,6 @@ START_TEST(test_columns_are_aligned)
     ck_assert_uint_eq(table_rows(t), 2);
     table_free(t);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- the picture */
 
@@ -171,7 +165,7 @@ static json_t *rollout_of(const char *state)
 
 static const size_t widths[] = { 20, 40, 60, 80, 100, 200 };
 
-START_TEST(test_no_line_of_the_picture_is_too_wide)
+TEST_EACH(no_line_of_the_picture_is_too_wide, widths)
 {
     json_t *rollout = rollout_of("running");
     json_t *failures =
@@ -194,9 +188,8 @@ START_TEST(test_no_line_of_the_picture_is_too_wide)
     json_decref(rollout);
     json_decref(failures);
 }
-END_TEST
 
-START_TEST(test_the_picture_says_what_matters)
+TEST(the_picture_says_what_matters)
 {
     json_t *rollout = rollout_of("running");
     struct picture_style style = { .width = 100, .now_ms = 1795219262500 };
@@ -218,9 +211,8 @@ START_TEST(test_the_picture_says_what_matters)
     ck_assert_ptr_null(strstr(out.data, "applied  half"));
     json_decref(rollout);
 }
-END_TEST
 
-START_TEST(test_ids_are_never_cut)
+TEST(ids_are_never_cut)
 {
     static const char *const headings[] = { "SCOPE", "!OPEN ROLLOUT", NULL };
     struct table *t = table_new(headings);
@@ -237,9 +229,8 @@ START_TEST(test_ids_are_never_cut)
     ck_assert_ptr_nonnull(strstr(picture.data, "rollout 7f3a2c\n"));
     json_decref(rollout);
 }
-END_TEST
 
-START_TEST(test_a_low_terminal_shows_fewer_failures)
+TEST(a_low_terminal_shows_fewer_failures)
 {
     json_t *rollout = rollout_of("rolling_back"), *failures = json_array();
     struct picture_style style = { .width = 100, .height = 14 };
@@ -257,9 +248,8 @@ START_TEST(test_a_low_terminal_shows_fewer_failures)
     json_decref(rollout);
     json_decref(failures);
 }
-END_TEST
 
-START_TEST(test_states_of_a_rollout)
+TEST(states_of_a_rollout)
 {
     json_t *r = rollout_of("running");
 
@@ -272,9 +262,8 @@ START_TEST(test_states_of_a_rollout)
     ck_assert(picture_is_final(r));
     json_decref(r);
 }
-END_TEST
 
-START_TEST(test_times_are_short)
+TEST(times_are_short)
 {
     char out[32];
 
@@ -289,9 +278,8 @@ START_TEST(test_times_are_short)
     picture_latency(2500, out);
     ck_assert_str_eq(out, "2.5 s");
 }
-END_TEST
 
-START_TEST(test_yaml_keeps_types_apart)
+TEST(yaml_keeps_types_apart)
 {
     json_t *value =
         json_pack("{s:s, s:i, s:b, s:n, s:[s,s], s:s, s:{}}", "text", "true", "number", 3, "flag",
@@ -303,34 +291,5 @@ START_TEST(test_yaml_keeps_types_apart)
                                "- \"0644\"\n- plain words\nlines: |\n  a\n  b\nempty: {}\n");
     json_decref(value);
 }
-END_TEST
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
-
-int main(void)
-{
-    Suite *s = suite_create("cli_picture");
-    TCase *t = tcase_create("cli_picture");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    suite_add_tcase(s, t);
-    tcase_add_test(t, test_a_bar_shows_everybody_who_is_there);
-    tcase_add_test(t, test_shares_always_add_up);
-    tcase_add_test(t, test_a_bar_is_as_wide_as_asked);
-    tcase_add_test(t, test_failing_checks_are_no_good_news);
-    tcase_add_test(t, test_text_is_measured_in_cells);
-    tcase_add_loop_test(t, test_foreign_text_is_tamed_and_cut, 0, COUNT(cuts));
-    tcase_add_test(t, test_columns_are_aligned);
-    tcase_add_loop_test(t, test_no_line_of_the_picture_is_too_wide, 0, COUNT(widths));
-    tcase_add_test(t, test_the_picture_says_what_matters);
-    tcase_add_test(t, test_ids_are_never_cut);
-    tcase_add_test(t, test_a_low_terminal_shows_fewer_failures);
-    tcase_add_test(t, test_states_of_a_rollout);
-    tcase_add_test(t, test_times_are_short);
-    tcase_add_test(t, test_yaml_keeps_types_apart);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
-}

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/test.h"
+
 static json_t *names;
 
 static void there_are(const char *text)
@@ -30,7 +32,7 @@ static void meant(const char *given, const char *want)
         ck_assert_msg(!found, "%s: %s", given, found ? found : "");
 }
 
-START_TEST(distances)
+TEST(distances)
 {
     ck_assert_uint_eq(suggest_distance("prod", "prod"), 0);
     ck_assert_uint_eq(suggest_distance("prdo", "prod"), 1); /* two letters that changed places */
@@ -42,9 +44,8 @@ START_TEST(distances)
     ck_assert_uint_eq(suggest_distance("prod", ""), 4);
     ck_assert_uint_eq(suggest_distance("", ""), 0);
 }
-END_TEST
 
-START_TEST(long_names)
+TEST(long_names)
 {
     char a[1000], b[1000];
 
@@ -58,9 +59,8 @@ START_TEST(long_names)
     a[500] = 'x'; /* behind what is compared: the same name as far as this goes */
     ck_assert_ptr_null(suggest_nearest(names, a, true));
 }
-END_TEST
 
-START_TEST(near_names)
+TEST(near_names)
 {
     there_are("payments/prod payments/dev web/prod");
     meant("payment/prod", "payments/prod");
@@ -73,9 +73,8 @@ START_TEST(near_names)
     there_are("");
     meant("prod", NULL);
 }
-END_TEST
 
-START_TEST(none_of_many)
+TEST(none_of_many)
 {
     there_are("server-1 server-2 server-3");
     meant("server-x", NULL);
@@ -85,9 +84,8 @@ START_TEST(none_of_many)
     meant("ap/prod", NULL);
     meant("appp/prod", "app/prod");
 }
-END_TEST
 
-START_TEST(beginnings)
+TEST(beginnings)
 {
     there_are("qw9vhx3k a6k9tt2b");
     ck_assert_str_eq(suggest_nearest(names, "qv9v", true), "qw9vhx3k");
@@ -95,7 +93,6 @@ START_TEST(beginnings)
     ck_assert_ptr_null(suggest_nearest(names, "qv9v", false));
     ck_assert_ptr_null(suggest_nearest(names, "zzzz", true));
 }
-END_TEST
 
 static void forget(void)
 {
@@ -103,22 +100,4 @@ static void forget(void)
     names = NULL;
 }
 
-int main(void)
-{
-    Suite *suite = suite_create("cli_suggest");
-    TCase *all = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_add_checked_fixture(all, NULL, forget);
-    tcase_add_test(all, distances);
-    tcase_add_test(all, long_names);
-    tcase_add_test(all, near_names);
-    tcase_add_test(all, none_of_many);
-    tcase_add_test(all, beginnings);
-    suite_add_tcase(suite, all);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
-}
+struct test_frame test_frame = { .tear_down = forget };

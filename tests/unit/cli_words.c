@@ -3,6 +3,7 @@
 #include "coordinator/cli/help.h"
 #include "coordinator/cli/nouns.h"
 #include "coordinator/cli/ref.h"
+#include "tests/test.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static int parse(const char *text)
     return command_parse(commands, command_count, argc, argv, &line, &e);
 }
 
-START_TEST(test_moments)
+TEST(moments)
 {
     char text[CLOCK_TEXT_SIZE];
 
@@ -42,7 +43,6 @@ START_TEST(test_moments)
     ck_assert_str_eq(e.text, "--until: \"soon\" is neither a duration (30s, 5m, 1h30m, 2d) nor a "
                              "time (2026-12-27T06:00:00Z)");
 }
-END_TEST
 
 static void must_parse(const char *text, const char *noun, const char *verb)
 {
@@ -53,7 +53,7 @@ static void must_parse(const char *text, const char *noun, const char *verb)
         ck_assert_str_eq(line.command->verb, verb);
 }
 
-START_TEST(test_options_stand_anywhere_behind_the_words)
+TEST(options_stand_anywhere_behind_the_words)
 {
     must_parse("lockstep rollout start a/prod --wait b/prod -s canary", "rollout", "start");
     ck_assert_int_eq(line.arg_count, 2);
@@ -65,9 +65,8 @@ START_TEST(test_options_stand_anywhere_behind_the_words)
     ck_assert_str_eq(command_option(&line, "output"), "json");
     must_parse("lockstep --addr=http://x version", "version", NULL);
 }
-END_TEST
 
-START_TEST(test_repeated_options_are_all_there_and_the_last_counts)
+TEST(repeated_options_are_all_there_and_the_last_counts)
 {
     const char *values[4];
 
@@ -77,9 +76,8 @@ START_TEST(test_repeated_options_are_all_there_and_the_last_counts)
     ck_assert_str_eq(command_option(&line, "agents"), "5");
     ck_assert_ptr_null(command_option(&line, "http"));
 }
-END_TEST
 
-START_TEST(test_two_dashes_end_the_options)
+TEST(two_dashes_end_the_options)
 {
     must_parse("lockstep config set a/prod offset -- -5", "config", "set");
     ck_assert_int_eq(line.arg_count, 3);
@@ -87,7 +85,6 @@ START_TEST(test_two_dashes_end_the_options)
     ck_assert_int_eq(parse("lockstep config set a/prod offset -5"), -1);
     ck_assert_ptr_nonnull(strstr(e.text, "behind --"));
 }
-END_TEST
 
 static const char *const wrong[] = {
     "lockstep rollout start",
@@ -103,14 +100,13 @@ static const char *const wrong[] = {
     "lockstep rollout start a/prod --wai",
 };
 
-START_TEST(test_what_makes_no_sense_is_refused)
+TEST_EACH(what_makes_no_sense_is_refused, wrong)
 {
     ck_assert_int_eq(parse(wrong[_i]), -1);
     ck_assert_uint_gt(strlen(e.text), 0);
 }
-END_TEST
 
-START_TEST(test_a_bare_noun_is_no_error)
+TEST(a_bare_noun_is_no_error)
 {
     ck_assert_int_eq(parse("lockstep rollout"), 0);
     ck_assert_ptr_null(line.command);
@@ -118,9 +114,8 @@ START_TEST(test_a_bare_noun_is_no_error)
     ck_assert_int_eq(parse("lockstep"), 0);
     ck_assert_int_eq(line.arg_count, 0);
 }
-END_TEST
 
-START_TEST(test_every_command_is_whole)
+TEST(every_command_is_whole)
 {
     for (size_t i = 0; i < command_count; i++) {
         SCOPED_BUFFER struct buffer text = { 0 };
@@ -134,9 +129,8 @@ START_TEST(test_every_command_is_whole)
         ck_assert_ptr_nonnull(strstr(text.data, commands[i].summary));
     }
 }
-END_TEST
 
-START_TEST(test_scopes_and_revisions)
+TEST(scopes_and_revisions)
 {
     struct ref_scope s;
 
@@ -152,7 +146,6 @@ START_TEST(test_scopes_and_revisions)
     ck_assert_int_eq(s.revision, 0);
     ck_assert_int_eq(ref_scope_parse_plain("a/b@1", &s, &e), -1);
 }
-END_TEST
 
 static const char *const no_scopes[] = {
     "",      "a",     "a/",     "/b",     "A/b",
@@ -160,7 +153,7 @@ static const char *const no_scopes[] = {
     "a b/c", "a/b@+1"
 };
 
-START_TEST(test_broken_scopes_are_usage_errors)
+TEST_EACH(broken_scopes_are_usage_errors, no_scopes)
 {
     struct ref_scope s;
 
@@ -168,9 +161,8 @@ START_TEST(test_broken_scopes_are_usage_errors)
     ck_assert_int_eq(ref_scope_parse(no_scopes[_i], &s, &e), -1);
     ck_assert_int_eq(e.kind, ERR_MALFORMED);
 }
-END_TEST
 
-START_TEST(test_a_long_scope_is_refused)
+TEST(a_long_scope_is_refused)
 {
     char text[2000];
     struct ref_scope s;
@@ -179,9 +171,8 @@ START_TEST(test_a_long_scope_is_refused)
     text[sizeof(text) - 1] = 0;
     ck_assert_int_eq(ref_scope_parse(text, &s, &e), -1);
 }
-END_TEST
 
-START_TEST(test_numbers_of_documents)
+TEST(numbers_of_documents)
 {
     uint64_t bits;
 
@@ -194,9 +185,8 @@ START_TEST(test_numbers_of_documents)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         ck_assert_int_eq(ref_numbers_parse(bad[i], &bits, &e), -1);
 }
-END_TEST
 
-START_TEST(test_an_option_that_counts_takes_numbers_alone)
+TEST(an_option_that_counts_takes_numbers_alone)
 {
     static const char *const bad[] = { "",   "x",  "1x", " 1", "+1", "-1",
                                        "1 ", "65", "0x1", "99999999999999999999" };
@@ -213,9 +203,8 @@ START_TEST(test_an_option_that_counts_takes_numbers_alone)
     ck_assert_int_eq(n, 64);
     ck_assert_int_eq(ref_number_parse("stage", "0", 1, 64, &n, &e), -1);
 }
-END_TEST
 
-START_TEST(test_ids_may_stand_in_a_path)
+TEST(ids_may_stand_in_a_path)
 {
     ck_assert(ref_is_id("7f3a-B_9"));
     ck_assert(!ref_is_id(""));
@@ -224,33 +213,5 @@ START_TEST(test_ids_may_stand_in_a_path)
     ck_assert(!ref_is_id("a%2F"));
     ck_assert(ref_is_scope("a/b"));
 }
-END_TEST
 
 #define COUNT(a) ((int)(sizeof(a) / sizeof((a)[0])))
-
-int main(void)
-{
-    Suite *s = suite_create("cli_words");
-    TCase *t = tcase_create("cli_words");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    suite_add_tcase(s, t);
-    tcase_add_test(t, test_moments);
-    tcase_add_test(t, test_options_stand_anywhere_behind_the_words);
-    tcase_add_test(t, test_repeated_options_are_all_there_and_the_last_counts);
-    tcase_add_test(t, test_two_dashes_end_the_options);
-    tcase_add_loop_test(t, test_what_makes_no_sense_is_refused, 0, COUNT(wrong));
-    tcase_add_test(t, test_a_bare_noun_is_no_error);
-    tcase_add_test(t, test_every_command_is_whole);
-    tcase_add_test(t, test_scopes_and_revisions);
-    tcase_add_loop_test(t, test_broken_scopes_are_usage_errors, 0, COUNT(no_scopes));
-    tcase_add_test(t, test_a_long_scope_is_refused);
-    tcase_add_test(t, test_numbers_of_documents);
-    tcase_add_test(t, test_an_option_that_counts_takes_numbers_alone);
-    tcase_add_test(t, test_ids_may_stand_in_a_path);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
-}

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/document/document.h"
 #include "common/invariant.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 #define READERS 8
@@ -208,7 +209,9 @@ static void fork_now_and_then(void)
     }
 }
 
-START_TEST(test_swaps)
+struct test_frame test_frame = { .timeout_s = 300 };
+
+TEST(swaps)
 {
     pthread_t readers[READERS], writer, visitor;
     struct publisher *p;
@@ -238,21 +241,4 @@ START_TEST(test_swaps)
     lockstep_close(config);
     publish_close(p);
     temp_remove(folder);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("client_swaps");
-    TCase *c = tcase_create("swaps");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    suite_add_tcase(suite, c);
-    tcase_set_timeout(c, 300);
-    tcase_add_test(c, test_swaps);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,6 +7,7 @@
 
 #include "common/crypto/digest.h"
 #include "coordinator/core/budget.h"
+#include "tests/test.h"
 
 #define SERVERS 400
 #define WORDS ((SERVERS + 63) / 64)
@@ -48,7 +49,7 @@ static struct stage_size percent(uint32_t thousandths)
     return (struct stage_size){ SIZE_PERCENT, thousandths };
 }
 
-START_TEST(test_percentages_round_up)
+TEST(percentages_round_up)
 {
     struct stage_size tenth = percent(10000), tiny = percent(1);
 
@@ -57,18 +58,16 @@ START_TEST(test_percentages_round_up)
     ck_assert_uint_eq(cohort_target(&tiny, 3), 1);
     ck_assert_uint_eq(cohort_target(&tenth, 0), 0);
 }
-END_TEST
 
-START_TEST(test_a_count_is_at_most_everyone)
+TEST(a_count_is_at_most_everyone)
 {
     struct stage_size five = { SIZE_COUNT, 5 };
 
     ck_assert_uint_eq(cohort_target(&five, 3), 3);
     ck_assert_uint_eq(cohort_target(&five, 30), 5);
 }
-END_TEST
 
-START_TEST(test_ten_percent_is_part_of_twenty_five)
+TEST(ten_percent_is_part_of_twenty_five)
 {
     uint64_t first_words[WORDS];
     struct bitset first = { first_words, WORDS };
@@ -86,9 +85,8 @@ START_TEST(test_ten_percent_is_part_of_twenty_five)
     ck_assert_uint_eq(take(200, percent(25000), false), 50);
     ck_assert_uint_eq(bitset_count_both(&out, &first), 20);
 }
-END_TEST
 
-START_TEST(test_newcomers_do_not_move_anybody)
+TEST(newcomers_do_not_move_anybody)
 {
     reset();
     make(100, 1);
@@ -99,10 +97,9 @@ START_TEST(test_newcomers_do_not_move_anybody)
     bitset_unite(&placed, &out);
     ck_assert_uint_eq(bitset_count(&placed), 20);
 }
-END_TEST
 
 /* Whoever cannot be reached is taken last, and in the same order. */
-START_TEST(test_who_is_there_comes_first)
+TEST(who_is_there_comes_first)
 {
     reset();
     make(20, 1);
@@ -118,10 +115,9 @@ START_TEST(test_who_is_there_comes_first)
     for (uint32_t i = 0; i < 20; i += 4)
         ck_assert(bitset_has(&out, i));
 }
-END_TEST
 
 /* Also where its domain would have its turn: the share of a domain that is away goes to others. */
-START_TEST(test_a_domain_that_is_away_has_no_share)
+TEST(a_domain_that_is_away_has_no_share)
 {
     reset();
     make(12, 3);
@@ -135,9 +131,8 @@ START_TEST(test_a_domain_that_is_away_has_no_share)
         candidates[i].is_away = true;
     ck_assert_uint_eq(take(12, (struct stage_size){ SIZE_COUNT, 3 }, false), 3);
 }
-END_TEST
 
-START_TEST(test_another_salt_takes_others)
+TEST(another_salt_takes_others)
 {
     uint64_t first_words[WORDS];
     struct bitset first = { first_words, WORDS };
@@ -155,9 +150,8 @@ START_TEST(test_another_salt_takes_others)
     take(200, percent(10000), false);
     ck_assert_uint_lt(bitset_count_both(&out, &first), 20);
 }
-END_TEST
 
-START_TEST(test_spreading_follows_the_domains_sizes)
+TEST(spreading_follows_the_domains_sizes)
 {
     uint32_t per_domain[3] = { 0 };
 
@@ -169,9 +163,8 @@ START_TEST(test_spreading_follows_the_domains_sizes)
     for (int d = 0; d < 3; d++)
         ck_assert_uint_eq(per_domain[d], 3);
 }
-END_TEST
 
-START_TEST(test_largest_remainder_shares_what_is_left)
+TEST(largest_remainder_shares_what_is_left)
 {
     uint32_t per_domain[3] = { 0 };
 
@@ -184,9 +177,8 @@ START_TEST(test_largest_remainder_shares_what_is_left)
     ck_assert_uint_eq(per_domain[0], 2);
     ck_assert_uint_eq(per_domain[1] + per_domain[2], 3);
 }
-END_TEST
 
-START_TEST(test_spread_stages_grow_to_their_target)
+TEST(spread_stages_grow_to_their_target)
 {
     /* Whatever was placed before, a cumulative target is met exactly. */
     for (uint32_t seed = 0; seed < 50; seed++) {
@@ -206,9 +198,8 @@ START_TEST(test_spread_stages_grow_to_their_target)
         ck_assert_uint_eq(take(count, percent(100000), true), count - before);
     }
 }
-END_TEST
 
-START_TEST(test_a_selector_takes_its_servers_only)
+TEST(a_selector_takes_its_servers_only)
 {
     reset();
     make(20, 1);
@@ -218,9 +209,8 @@ START_TEST(test_a_selector_takes_its_servers_only)
     for (uint32_t i = bitset_next(&out, 0); i != BITSET_END; i = bitset_next(&out, i + 1))
         ck_assert_uint_eq(i % 4, 0);
 }
-END_TEST
 
-START_TEST(test_the_last_stage_takes_everyone_left)
+TEST(the_last_stage_takes_everyone_left)
 {
     reset();
     make(20, 4);
@@ -231,9 +221,8 @@ START_TEST(test_the_last_stage_takes_everyone_left)
     ck_assert_uint_eq(take(20, percent(100000), true), 0);
     ck_assert_uint_eq(take(0, percent(100000), true), 0);
 }
-END_TEST
 
-START_TEST(test_budgets_round_down_and_both_limits_hold)
+TEST(budgets_round_down_and_both_limits_hold)
 {
     struct budget none = { 0, BUDGET_UNLIMITED, BUDGET_OF_MEMBERS };
     struct budget five_percent = { BUDGET_UNLIMITED, 5000, BUDGET_OF_MEMBERS };
@@ -246,33 +235,4 @@ START_TEST(test_budgets_round_down_and_both_limits_hold)
     ck_assert_uint_eq(budget_allows(&both, 100, 100), 2);
     ck_assert_uint_eq(budget_allows(&both, 3, 3), 1);
     ck_assert_uint_eq(budget_allows(&reachable, 10, 6), 3);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("cohort");
-    TCase *t = tcase_create("stages");
-    SRunner *r;
-    int failed;
-
-    tcase_add_test(t, test_percentages_round_up);
-    tcase_add_test(t, test_a_count_is_at_most_everyone);
-    tcase_add_test(t, test_ten_percent_is_part_of_twenty_five);
-    tcase_add_test(t, test_newcomers_do_not_move_anybody);
-    tcase_add_test(t, test_who_is_there_comes_first);
-    tcase_add_test(t, test_a_domain_that_is_away_has_no_share);
-    tcase_add_test(t, test_another_salt_takes_others);
-    tcase_add_test(t, test_spreading_follows_the_domains_sizes);
-    tcase_add_test(t, test_largest_remainder_shares_what_is_left);
-    tcase_add_test(t, test_spread_stages_grow_to_their_target);
-    tcase_add_test(t, test_a_selector_takes_its_servers_only);
-    tcase_add_test(t, test_the_last_stage_takes_everyone_left);
-    tcase_add_test(t, test_budgets_round_down_and_both_limits_hold);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "tests/test.h"
 
 #define SERVERS 12
 #define OF_ONE_MAX 16
@@ -49,6 +50,8 @@ static void tear_down(void)
     roster_free(edges.roster);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 /* Was it written down? */
 static bool tell(uint32_t server, const char *check, uint64_t sequence, bool is_failing)
 {
@@ -77,15 +80,14 @@ static unsigned flood(uint32_t server, const char *check)
     return written;
 }
 
-START_TEST(test_one_server_uses_up_its_own_allowance)
+TEST(one_server_uses_up_its_own_allowance)
 {
     ck_assert_uint_eq(flood(0, WIRE_CHECK_DRIFT), OF_ONE_MAX);
     ck_assert(!tell(0, "check", 5000, true)); /* one allowance for all that it tells */
     ck_assert_uint_eq(flood(1, WIRE_CHECK_DRIFT), OF_ONE_MAX);
 }
-END_TEST
 
-START_TEST(test_it_comes_back_with_time)
+TEST(it_comes_back_with_time)
 {
     struct roster_server *s = roster_server(edges.roster, 0);
 
@@ -96,9 +98,8 @@ START_TEST(test_it_comes_back_with_time)
     s->told_ms -= 1000 * OF_ONE_EVERY_MS; /* what was not used for long does not add up */
     ck_assert_uint_eq(flood(0, WIRE_CHECK_DRIFT), OF_ONE_MAX);
 }
-END_TEST
 
-START_TEST(test_all_together_have_one)
+TEST(all_together_have_one)
 {
     unsigned written = 0;
 
@@ -109,9 +110,8 @@ START_TEST(test_all_together_have_one)
     roster_server(edges.roster, SERVERS - 1)->told_ms = 0;
     ck_assert(tell(SERVERS - 1, "check", 5000, true));
 }
-END_TEST
 
-START_TEST(test_said_again_costs_nothing)
+TEST(said_again_costs_nothing)
 {
     struct roster_server *s = roster_server(edges.roster, 0);
     int64_t told_ms;
@@ -121,24 +121,4 @@ START_TEST(test_said_again_costs_nothing)
     for (int i = 0; i < 100; i++)
         ck_assert(!tell(0, WIRE_CHECK_DRIFT, 1, true));
     ck_assert_int_eq(s->told_ms, told_ms);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("conditions");
-    TCase *t = tcase_create("allowance");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_one_server_uses_up_its_own_allowance);
-    tcase_add_test(t, test_it_comes_back_with_time);
-    tcase_add_test(t, test_all_together_have_one);
-    tcase_add_test(t, test_said_again_costs_nothing);
-    suite_add_tcase(suite, t);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

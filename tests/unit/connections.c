@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/test.h"
+
 #define MANY 1200 /* pairs of descriptors, more than one address may have unheard */
 
 struct pair {
@@ -59,6 +61,8 @@ static void tear_down(void)
     }
     close(listener);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 /* Connected from 127.0.0.HOST, and not yet told. */
 static struct pair *dial(uint8_t host)
@@ -128,7 +132,7 @@ static unsigned count_shut(unsigned from, unsigned to)
 
 /* ---------------------------------------------------------------- counts and ends */
 
-START_TEST(test_counted_while_they_live)
+TEST(counted_while_they_live)
 {
     struct pair *a = come(1), *b = come(1);
 
@@ -143,10 +147,9 @@ START_TEST(test_counted_while_they_live)
     ck_assert_uint_eq(connections_shut_count(connections), 0);
     ck_assert_uint_eq(count_shut(0, 2), 0);
 }
-END_TEST
 
 /* A descriptor may be over, and belong to a file or to another port, when its turn comes. */
-START_TEST(test_others_descriptors_are_left_alone)
+TEST(others_descriptors_are_left_alone)
 {
     uint16_t other_port;
     int other = listen_on(&other_port), ends[2];
@@ -168,9 +171,8 @@ START_TEST(test_others_descriptors_are_left_alone)
     close(ends[1]);
     close(other);
 }
-END_TEST
 
-START_TEST(test_named_by_what_they_say)
+TEST(named_by_what_they_say)
 {
     struct pair *a = come(1);
     struct router_peer peer = peer_of(1, 'a'), gone;
@@ -191,10 +193,9 @@ START_TEST(test_named_by_what_they_say)
     connections_address(connections, &peer, address, sizeof(address));
     ck_assert_str_eq(address, "");
 }
-END_TEST
 
 /* The library's words about connections and their messages come by different ways. */
-START_TEST(test_a_message_before_the_connection)
+TEST(a_message_before_the_connection)
 {
     struct pair *a = dial(1);
 
@@ -209,9 +210,8 @@ START_TEST(test_a_message_before_the_connection)
     a->ours = dup(a->theirs);
     connections_ended(connections, a->ours);
 }
-END_TEST
 
-START_TEST(test_shut_by_name)
+TEST(shut_by_name)
 {
     struct pair *a = come(1), *b = come(1);
     struct router_peer peer = peer_of(1, 'a'), gone;
@@ -232,9 +232,8 @@ START_TEST(test_shut_by_name)
     connections_ended(connections, a->ours);
     ck_assert_uint_eq(connections_count(connections), 1);
 }
-END_TEST
 
-START_TEST(test_revoked_keys_end)
+TEST(revoked_keys_end)
 {
     struct pair *a = come(1), *b = come(1), *c = come(1), *silent = come(1);
     char keys[1][ROUTER_KEY_SIZE] = { { 0 } };
@@ -250,11 +249,10 @@ START_TEST(test_revoked_keys_end)
     ck_assert(is_shut(b));
     ck_assert_uint_eq(connections_shut_count(connections), 3);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- allowances */
 
-START_TEST(test_one_key_has_four)
+TEST(one_key_has_four)
 {
     struct router_peer gone;
 
@@ -272,9 +270,8 @@ START_TEST(test_one_key_has_four)
     speak(come(1), 102, 'a', 10);
     ck_assert_uint_eq(count_shut(0, pair_count), 1);
 }
-END_TEST
 
-START_TEST(test_one_address_has_so_many_unheard)
+TEST(one_address_has_so_many_unheard)
 {
     struct pair *other = come(2), *spoke = come(1), *late;
 
@@ -295,9 +292,8 @@ START_TEST(test_one_address_has_so_many_unheard)
     ck_assert(!is_shut(come(1)));
     ck_assert_uint_eq(connections_shut_count(connections), 2);
 }
-END_TEST
 
-START_TEST(test_all_together_have_so_many)
+TEST(all_together_have_so_many)
 {
     connections_free(connections);
     connections = connections_new(10, port, NULL);
@@ -312,9 +308,8 @@ START_TEST(test_all_together_have_so_many)
     ck_assert(is_shut(&pairs[3]));
     ck_assert_uint_eq(count_shut(0, pair_count), 1);
 }
-END_TEST
 
-START_TEST(test_who_says_nothing_ends)
+TEST(who_says_nothing_ends)
 {
     struct pair *silent = come(1), *spoke = come(1);
 
@@ -326,7 +321,6 @@ START_TEST(test_who_says_nothing_ends)
     connections_look(connections, now_ms + 3600000);
     ck_assert(!is_shut(spoke));
 }
-END_TEST
 
 /* As the library does: bytes are read from the kernel, and become messages or not. */
 static void pass_on(const struct pair *p, size_t bytes)
@@ -342,7 +336,7 @@ static void pass_on(const struct pair *p, size_t bytes)
     }
 }
 
-START_TEST(test_a_message_that_does_not_end)
+TEST(a_message_that_does_not_end)
 {
     struct pair *honest = come(1), *endless = come(1), *waits = come(1);
     static char some[100000];
@@ -369,9 +363,8 @@ START_TEST(test_a_message_that_does_not_end)
     ck_assert(!is_shut(waits) && !is_shut(honest));
     ck_assert_uint_eq(connections_shut_count(connections), 1);
 }
-END_TEST
 
-START_TEST(test_all_have_too_much_on_its_way)
+TEST(all_have_too_much_on_its_way)
 {
     const unsigned most = CONNECTIONS_UNDELIVERED_ALL / (CONNECTIONS_UNDELIVERED / 2);
 
@@ -387,38 +380,4 @@ START_TEST(test_all_have_too_much_on_its_way)
     connections_look(connections, now_ms); /* whoever has the most goes first, and that is enough */
     ck_assert(is_shut(&pairs[5]));
     ck_assert_uint_eq(count_shut(0, most), 1);
-}
-END_TEST
-
-static void add(TCase *t)
-{
-    tcase_add_test(t, test_counted_while_they_live);
-    tcase_add_test(t, test_others_descriptors_are_left_alone);
-    tcase_add_test(t, test_named_by_what_they_say);
-    tcase_add_test(t, test_a_message_before_the_connection);
-    tcase_add_test(t, test_shut_by_name);
-    tcase_add_test(t, test_revoked_keys_end);
-    tcase_add_test(t, test_one_key_has_four);
-    tcase_add_test(t, test_one_address_has_so_many_unheard);
-    tcase_add_test(t, test_all_together_have_so_many);
-    tcase_add_test(t, test_who_says_nothing_ends);
-    tcase_add_test(t, test_a_message_that_does_not_end);
-    tcase_add_test(t, test_all_have_too_much_on_its_way);
-}
-
-int main(void)
-{
-    Suite *suite = suite_create("connections");
-    TCase *t = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_set_timeout(t, 20);
-    add(t);
-    suite_add_tcase(suite, t);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

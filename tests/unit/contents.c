@@ -4,6 +4,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "tests/test.h"
+
 #define KIB ((size_t)1024)
 #define ALL (1024 * KIB)
 #define EACH (64 * KIB)
@@ -23,6 +25,8 @@ static void tear_down(void)
 {
     document_cache_free(contents);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct parcel numbered(uint32_t number)
 {
@@ -58,7 +62,7 @@ static unsigned count(uint32_t from, uint32_t until)
     return found;
 }
 
-START_TEST(test_one_server_fills_its_share_alone)
+TEST(one_server_fills_its_share_alone)
 {
     for (uint32_t i = 100; i < 110; i++)
         put(i, WISHES_OWN);
@@ -73,10 +77,9 @@ START_TEST(test_one_server_fills_its_share_alone)
     ck_assert_uint_eq(count(100, 110), 10);
     ck_assert(is_there(200));
 }
-END_TEST
 
 /* Else whoever reads several large ones at once would have each read again for every piece. */
-START_TEST(test_what_is_being_read_stays)
+TEST(what_is_being_read_stays)
 {
     for (uint32_t i = 0; i < 4; i++)
         put(i, 7);
@@ -93,9 +96,8 @@ START_TEST(test_what_is_being_read_stays)
     ck_assert(is_there(0) && is_there(4));
     ck_assert(!is_there(1));
 }
-END_TEST
 
-START_TEST(test_what_the_leader_needs_is_its_own)
+TEST(what_the_leader_needs_is_its_own)
 {
     struct parcel first = numbered(0);
 
@@ -114,32 +116,11 @@ START_TEST(test_what_the_leader_needs_is_its_own)
     }
     ck_assert(is_there(0));
 }
-END_TEST
 
-START_TEST(test_all_together_are_bounded)
+TEST(all_together_are_bounded)
 {
     for (uint32_t i = 0; i < 1000; i++)
         put(i, i % 3 ? i : WISHES_OWN);
     ck_assert_uint_eq(count(0, 1000), 63);
     ck_assert_uint_eq(count(937, 1000), 63); /* the newest */
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("contents");
-    TCase *t = tcase_create("contents");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_one_server_fills_its_share_alone);
-    tcase_add_test(t, test_what_is_being_read_stays);
-    tcase_add_test(t, test_what_the_leader_needs_is_its_own);
-    tcase_add_test(t, test_all_together_are_bounded);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -6,7 +6,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-START_TEST(test_nothing_is_dumped)
+#include "tests/test.h"
+
+TEST(nothing_is_dumped)
 {
     struct rlimit limit = { 0 }, before;
 
@@ -21,29 +23,11 @@ START_TEST(test_nothing_is_dumped)
     ck_assert_int_eq(getrlimit(RLIMIT_CORE, &limit), 0);
     ck_assert_uint_eq(limit.rlim_cur, before.rlim_cur);
 }
-END_TEST
 
-START_TEST(test_who_looks_for_a_fault_may)
+TEST(who_looks_for_a_fault_may)
 {
     ck_assert_int_eq(setenv("LOCKSTEP_CORE_DUMPS", "1", 1), 0);
     core_dump_forbid();
     ck_assert_int_eq(prctl(PR_GET_DUMPABLE), 1);
     ck_assert_ptr_null(getenv("LOCKSTEP_CORE_DUMPS"));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("core_dump");
-    TCase *t = tcase_create("core_dump");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_test(t, test_nothing_is_dumped);
-    tcase_add_test(t, test_who_looks_for_a_fault_may);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

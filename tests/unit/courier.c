@@ -5,13 +5,14 @@
 #include "coordinator/courier/address.h"
 #include "coordinator/courier/retry.h"
 #include "coordinator/courier/signature.h"
+#include "tests/test.h"
 
 /* The vector that the libraries of Standard Webhooks test themselves with. */
 static const struct signature_input vector = { "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
                                                "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330,
                                                "{\"test\": 2432232314}" };
 
-START_TEST(test_signatures_are_those_of_the_standard)
+TEST(signatures_are_those_of_the_standard)
 {
     struct signature_input other = vector;
     char text[SIGNATURE_SIZE], again[SIGNATURE_SIZE];
@@ -22,9 +23,8 @@ START_TEST(test_signatures_are_those_of_the_standard)
     ck_assert_int_eq(signature_make(&other, again), 0);
     ck_assert_str_ne(again, text);
 }
-END_TEST
 
-START_TEST(test_secrets_have_their_form)
+TEST(secrets_have_their_form)
 {
     static const char *const wrong[] = { "", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_",
                                          "whsec_AAAA", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS" };
@@ -36,14 +36,13 @@ START_TEST(test_secrets_have_their_form)
         ck_assert_msg(signature_make(&in, text) == -1, "%s", wrong[i]);
     }
 }
-END_TEST
 
 static struct retry after(int64_t status, int64_t number, int64_t asked_ms, uint16_t chance)
 {
     return retry_after(&(struct retry_attempt){ status, number, asked_ms, chance });
 }
 
-START_TEST(test_statuses_decide)
+TEST(statuses_decide)
 {
     ck_assert_int_eq(after(200, 1, 0, 0).outcome, RETRY_DELIVERED);
     ck_assert_int_eq(after(299, 50, 0, 0).outcome, RETRY_DELIVERED);
@@ -54,9 +53,8 @@ START_TEST(test_statuses_decide)
     ck_assert_int_eq(after(500, 9, 0, 0).outcome, RETRY_LATER);
     ck_assert_int_eq(after(500, 10, 0, 0).outcome, RETRY_GIVEN_UP);
 }
-END_TEST
 
-START_TEST(test_waits_grow_and_are_spread)
+TEST(waits_grow_and_are_spread)
 {
     static const int64_t seconds[] = { 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400 };
 
@@ -68,20 +66,18 @@ START_TEST(test_waits_grow_and_are_spread)
         ck_assert_int_lt(after(500, i + 1, 0, 10000).wait_ms, after(500, i + 1, 0, 50000).wait_ms);
     }
 }
-END_TEST
 
-START_TEST(test_a_receiver_may_ask_for_more_time)
+TEST(a_receiver_may_ask_for_more_time)
 {
     ck_assert_int_eq(after(429, 1, 60000, 0).wait_ms, 60000);
     ck_assert_int_eq(after(503, 1, 1, 0).wait_ms, 4500);
     ck_assert_int_eq(after(503, 1, INT64_C(86400000) * 365, 0).wait_ms, 86400000);
 }
-END_TEST
 
 static struct address_list list;
 static struct err err;
 
-START_TEST(test_private_addresses_are_refused)
+TEST(private_addresses_are_refused)
 {
     static const char *const closed[] = {
         "0.0.0.0", "10.1.2.3", "100.127.255.255", "127.0.0.1", "127.255.255.255",
@@ -102,9 +98,8 @@ START_TEST(test_private_addresses_are_refused)
     for (size_t i = 0; i < sizeof(open) / sizeof(open[0]); i++)
         ck_assert_msg(address_is_allowed(&list, open[i]), "%s", open[i]);
 }
-END_TEST
 
-START_TEST(test_the_list_makes_exceptions)
+TEST(the_list_makes_exceptions)
 {
     ck_assert_int_eq(address_list_read("127.0.0.1, 10.0.0.0/9  fd00::/8 ::1", &list, &err), 0);
     ck_assert_uint_eq(list.count, 4);
@@ -120,9 +115,8 @@ START_TEST(test_the_list_makes_exceptions)
     ck_assert(address_is_allowed(&list, "192.168.0.1"));
     ck_assert(!address_is_allowed(&list, "::1"));
 }
-END_TEST
 
-START_TEST(test_wrong_lists_are_refused)
+TEST(wrong_lists_are_refused)
 {
     static const char *const wrong[] = { "localhost", "10.0.0.0/33", "::/129", "10.0.0.0/",
                                          "10.0.0.0/8x", "10.0.0.0/-1", "/8", "10.0.0/8",
@@ -133,28 +127,4 @@ START_TEST(test_wrong_lists_are_refused)
         ck_assert_msg(address_list_read(wrong[i], &list, &err) == -1, "%s", wrong[i]);
         ck_assert_int_eq(err.kind, ERR_INVALID);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("courier");
-    TCase *tc = tcase_create("courier");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_signatures_are_those_of_the_standard);
-    tcase_add_test(tc, test_secrets_have_their_form);
-    tcase_add_test(tc, test_statuses_decide);
-    tcase_add_test(tc, test_waits_grow_and_are_spread);
-    tcase_add_test(tc, test_a_receiver_may_ask_for_more_time);
-    tcase_add_test(tc, test_private_addresses_are_refused);
-    tcase_add_test(tc, test_the_list_makes_exceptions);
-    tcase_add_test(tc, test_wrong_lists_are_refused);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/test.h"
 #include "tests/unit/loopback.h"
 
 #define ANY_PORT "tcp://127.0.0.1:*"
@@ -25,6 +26,8 @@ static void close_all(void)
 {
     zmq_ctx_term(context);
 }
+
+struct test_frame test_frame = { .set_up = open_all, .tear_down = close_all };
 
 static struct dealer_settings settings_for(unsigned count, const char *const *addresses)
 {
@@ -118,7 +121,7 @@ static void greet(struct dealer *d, struct router *r)
     dealer_welcomed(d);
 }
 
-START_TEST(test_connects_and_speaks)
+TEST(connects_and_speaks)
 {
     struct router *r = router_on(ANY_PORT, &server);
     struct wire_envelope hello = envelope_of(WIRE_HELLO, 1);
@@ -139,9 +142,8 @@ START_TEST(test_connects_and_speaks)
     dealer_close(d);
     router_close(r);
 }
-END_TEST
 
-START_TEST(test_refused_key_is_told_what_to_do)
+TEST(refused_key_is_told_what_to_do)
 {
     struct router *r = router_on(ANY_PORT, &server);
     struct dealer *d = dealer_to(router_address(r));
@@ -160,9 +162,8 @@ START_TEST(test_refused_key_is_told_what_to_do)
     dealer_close(d);
     router_close(r);
 }
-END_TEST
 
-START_TEST(test_wrong_coordinator_key_is_said)
+TEST(wrong_coordinator_key_is_said)
 {
     struct curve_keys other = keys_new();
     struct router *r = router_on(ANY_PORT, &other);
@@ -177,7 +178,6 @@ START_TEST(test_wrong_coordinator_key_is_said)
     dealer_close(d);
     router_close(r);
 }
-END_TEST
 
 /* An address where nobody listens: bound once, and let go. */
 static void free_address(char out[64])
@@ -199,7 +199,7 @@ static int64_t failed_attempt(struct dealer *d, int64_t *now)
     return *now - began;
 }
 
-START_TEST(test_back_off_doubles_to_its_limit)
+TEST(back_off_doubles_to_its_limit)
 {
     char address[64];
     int64_t now = 5000, most = 250;
@@ -220,11 +220,10 @@ START_TEST(test_back_off_doubles_to_its_limit)
     ck_assert_int_le(failed_attempt(d, &now), 250);
     dealer_close(d);
 }
-END_TEST
 
 /* However many addresses are dead, all are tried within a leader's session grace: whoever is late
  * counts as unreachable. */
-START_TEST(test_a_whole_cycle_is_shorter_than_the_grace)
+TEST(a_whole_cycle_is_shorter_than_the_grace)
 {
     char addresses[DEALER_COORDINATORS_MAX][64];
     struct dealer_settings settings = { .server_key = server.public_key,
@@ -252,7 +251,6 @@ START_TEST(test_a_whole_cycle_is_shorter_than_the_grace)
         dealer_close(d);
     }
 }
-END_TEST
 
 /* A port that takes connections and says nothing; its number. */
 static int mute_port(int *fd_out)
@@ -268,7 +266,7 @@ static int mute_port(int *fd_out)
 }
 
 /* As above, of coordinators that take the connection and do not finish the handshake. */
-START_TEST(test_a_cycle_of_mute_ones_is_as_short)
+TEST(a_cycle_of_mute_ones_is_as_short)
 {
     char addresses[DEALER_COORDINATORS_MAX][64];
     struct dealer_settings settings = { .server_key = server.public_key,
@@ -297,9 +295,8 @@ START_TEST(test_a_cycle_of_mute_ones_is_as_short)
     }
     close(fd);
 }
-END_TEST
 
-START_TEST(test_back_off_is_jittered)
+TEST(back_off_is_jittered)
 {
     char address[64];
     int64_t now = 0, first;
@@ -316,9 +313,8 @@ START_TEST(test_back_off_is_jittered)
     ck_assert(differs);
     dealer_close(d);
 }
-END_TEST
 
-START_TEST(test_silent_host_is_given_up)
+TEST(silent_host_is_given_up)
 {
     char address[64];
     struct dealer *d;
@@ -335,9 +331,8 @@ START_TEST(test_silent_host_is_given_up)
     dealer_close(d);
     close(fd);
 }
-END_TEST
 
-START_TEST(test_reconnects_after_a_restart)
+TEST(reconnects_after_a_restart)
 {
     struct router *r = router_on(ANY_PORT, &server);
     char address[64];
@@ -358,9 +353,8 @@ START_TEST(test_reconnects_after_a_restart)
     dealer_close(d);
     router_close(r);
 }
-END_TEST
 
-START_TEST(test_every_coordinator_is_tried)
+TEST(every_coordinator_is_tried)
 {
     char addresses[4][64];
     const char *list[4];
@@ -384,9 +378,8 @@ START_TEST(test_every_coordinator_is_tried)
     ck_assert(tried[0] && tried[1] && tried[2] && tried[3]);
     dealer_close(d);
 }
-END_TEST
 
-START_TEST(test_redirect_is_followed)
+TEST(redirect_is_followed)
 {
     struct router *standby = router_on(ANY_PORT, &server), *leader = router_on(ANY_PORT, &server);
     struct dealer *d;
@@ -406,10 +399,9 @@ START_TEST(test_redirect_is_followed)
     router_close(standby);
     router_close(leader);
 }
-END_TEST
 
 /* Two standbys that name each other must not make an agent spin. */
-START_TEST(test_redirects_without_welcome_back_off)
+TEST(redirects_without_welcome_back_off)
 {
     struct router *r = router_on(ANY_PORT, &server);
     struct dealer *d;
@@ -428,9 +420,8 @@ START_TEST(test_redirects_without_welcome_back_off)
     dealer_close(d);
     router_close(r);
 }
-END_TEST
 
-START_TEST(test_wait_of_a_rejection_is_kept)
+TEST(wait_of_a_rejection_is_kept)
 {
     struct router *r = router_on(ANY_PORT, &server);
     struct dealer *d;
@@ -447,7 +438,6 @@ START_TEST(test_wait_of_a_rejection_is_kept)
     dealer_close(d);
     router_close(r);
 }
-END_TEST
 
 /* A coordinator that has the right key and sends nonsense: raw ROUTER, everybody may come in. */
 static void *raw_router(char address[64])
@@ -465,7 +455,7 @@ static void *raw_router(char address[64])
     return s;
 }
 
-START_TEST(test_garbage_is_counted_and_skipped)
+TEST(garbage_is_counted_and_skipped)
 {
     struct wire_envelope hello = envelope_of(WIRE_HELLO, 1);
     char address[64], id[8], rest[256];
@@ -496,7 +486,6 @@ START_TEST(test_garbage_is_counted_and_skipped)
     dealer_close(d);
     zmq_close(s);
 }
-END_TEST
 
 static void expect_error(struct dealer_settings s, const char *part)
 {
@@ -509,7 +498,7 @@ static void expect_error(struct dealer_settings s, const char *part)
     ck_assert_ptr_null(strstr(e.text, agent.secret_key));
 }
 
-START_TEST(test_errors_name_the_field)
+TEST(errors_name_the_field)
 {
     const char *wrong[] = { "127.0.0.1:7781", "tcp://host", "tcp://:7781", "tcp://host:port", "" };
     const char *right = "tcp://host.example:7781";
@@ -530,36 +519,4 @@ START_TEST(test_errors_name_the_field)
     s = settings_for(1, &right);
     s.public_key = server.public_key;
     expect_error(s, agent.public_key);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("dealer");
-    TCase *tests = tcase_create("dealer");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, open_all, close_all);
-    tcase_add_test(tests, test_connects_and_speaks);
-    tcase_add_test(tests, test_refused_key_is_told_what_to_do);
-    tcase_add_test(tests, test_wrong_coordinator_key_is_said);
-    tcase_add_test(tests, test_back_off_doubles_to_its_limit);
-    tcase_add_test(tests, test_a_whole_cycle_is_shorter_than_the_grace);
-    tcase_add_test(tests, test_a_cycle_of_mute_ones_is_as_short);
-    tcase_add_test(tests, test_back_off_is_jittered);
-    tcase_add_test(tests, test_silent_host_is_given_up);
-    tcase_add_test(tests, test_reconnects_after_a_restart);
-    tcase_add_test(tests, test_every_coordinator_is_tried);
-    tcase_add_test(tests, test_redirect_is_followed);
-    tcase_add_test(tests, test_redirects_without_welcome_back_off);
-    tcase_add_test(tests, test_wait_of_a_rejection_is_kept);
-    tcase_add_test(tests, test_garbage_is_counted_and_skipped);
-    tcase_add_test(tests, test_errors_name_the_field);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "coordinator/core/fleet.h"
+#include "tests/test.h"
 
 #define DUTIES 8
 #define EFFECTS 32
@@ -35,6 +36,8 @@ static void setup(void)
     out = (struct effects){ .max = EFFECTS, .items = items };
 }
 
+struct test_frame test_frame = { .set_up = setup };
+
 static struct duty *add(uint64_t dseq, enum decision_kind kind, uint64_t attempt, uint64_t servers)
 {
     uint64_t word = servers;
@@ -43,7 +46,7 @@ static struct duty *add(uint64_t dseq, enum decision_kind kind, uint64_t attempt
     return delivery_add(&d, dseq, kind, 1, attempt, 0, &set, &all);
 }
 
-START_TEST(test_finalize_supersedes_everything_older)
+TEST(finalize_supersedes_everything_older)
 {
     add(5, DECISION_FINALIZE, 0, 0xff);
     add(7, DECISION_ACTIVATE, 6, 0x0f);
@@ -54,9 +57,8 @@ START_TEST(test_finalize_supersedes_everything_older)
     ck_assert_ptr_null(delivery_find(&d, 8));
     ck_assert_uint_eq(delivery_due(&d, 0, 0), 9);
 }
-END_TEST
 
-START_TEST(test_activate_leaves_the_base_to_be_caught_up)
+TEST(activate_leaves_the_base_to_be_caught_up)
 {
     add(5, DECISION_FINALIZE, 0, 0xff);
     add(7, DECISION_ACTIVATE, 6, 0x01);
@@ -68,11 +70,10 @@ START_TEST(test_activate_leaves_the_base_to_be_caught_up)
     delivery_heard(&d, 0, 0, 5, 6); /* caught up and prepared again */
     ck_assert(bitset_has(&delivery_find(&d, 7)->owed, 0));
 }
-END_TEST
 
 /* A row may be written from what the server said before: how its newest decision ended is asked
  * for until that is recorded. Of older ones nothing is owed any more. */
-START_TEST(test_a_digest_is_no_record)
+TEST(a_digest_is_no_record)
 {
     add(5, DECISION_FINALIZE, 0, 0xff);
     delivery_heard(&d, 0, 0, 5, 0);
@@ -83,9 +84,8 @@ START_TEST(test_a_digest_is_no_record)
     delivery_heard(&d, 1, 0, 9, 0);
     ck_assert(!bitset_has(&delivery_find(&d, 5)->owed, 1));
 }
-END_TEST
 
-START_TEST(test_rollback_ends_the_activation_for_its_members)
+TEST(rollback_ends_the_activation_for_its_members)
 {
     add(5, DECISION_FINALIZE, 0, 0xff);
     add(7, DECISION_ACTIVATE, 6, 0x03);
@@ -95,11 +95,10 @@ START_TEST(test_rollback_ends_the_activation_for_its_members)
     ck_assert_uint_eq(delivery_due(&d, 2, 0), 5);
     ck_assert(!bitset_has(&delivery_find(&d, 5)->owed, 1));
 }
-END_TEST
 
 /* Who confirmed it may lose its disk and fail it the second time, and whoever failed may not have
  * been heard: what is released settles it. */
-START_TEST(test_a_settled_rollback_stays_until_a_release)
+TEST(a_settled_rollback_stays_until_a_release)
 {
     add(5, DECISION_FINALIZE, 0, 0xff);
     add(8, DECISION_ROLLBACK, 0, 0x03);
@@ -113,9 +112,8 @@ START_TEST(test_a_settled_rollback_stays_until_a_release)
     add(9, DECISION_FINALIZE, 0, 0xff);
     ck_assert_ptr_null(delivery_find(&d, 8));
 }
-END_TEST
 
-START_TEST(test_repeats_go_to_connected_servers_that_owe)
+TEST(repeats_go_to_connected_servers_that_owe)
 {
     struct duty *duty = add(5, DECISION_FINALIZE, 0, 0xff);
 
@@ -130,9 +128,8 @@ START_TEST(test_repeats_go_to_connected_servers_that_owe)
     delivery_tick(&d, &connected, duty->repeat_ms, 0, &out);
     ck_assert_uint_eq(out.count, 1);
 }
-END_TEST
 
-START_TEST(test_repeats_double_to_a_minute_jittered_by_half)
+TEST(repeats_double_to_a_minute_jittered_by_half)
 {
     int64_t wait = 0;
 
@@ -144,9 +141,8 @@ START_TEST(test_repeats_double_to_a_minute_jittered_by_half)
         expected = expected * 2 < 60000 ? expected * 2 : 60000;
     }
 }
-END_TEST
 
-START_TEST(test_two_scopes_of_one_decision_go_out_once)
+TEST(two_scopes_of_one_decision_go_out_once)
 {
     uint64_t a = 0x03, b = 0x06;
     struct bitset first = { &a, 1 }, second = { &b, 1 };
@@ -160,9 +156,8 @@ START_TEST(test_two_scopes_of_one_decision_go_out_once)
     ck_assert(bitset_has(&duties[0].owed, 1));
     ck_assert(!bitset_has(&duties[1].owed, 1));
 }
-END_TEST
 
-START_TEST(test_what_one_server_is_owed_comes_in_order)
+TEST(what_one_server_is_owed_comes_in_order)
 {
     uint64_t word = 0x01;
     struct bitset one = { &word, 1 };
@@ -174,20 +169,18 @@ START_TEST(test_what_one_server_is_owed_comes_in_order)
     ck_assert_uint_eq(out.items[0].send.number, 8);
     ck_assert_uint_eq(out.items[1].send.number, 9);
 }
-END_TEST
 
-START_TEST(test_newcomers_are_addressed_by_the_newest_finalize)
+TEST(newcomers_are_addressed_by_the_newest_finalize)
 {
     add(5, DECISION_FINALIZE, 0, 0x01);
     delivery_join(&d, 6, 0);
     ck_assert_uint_eq(delivery_due(&d, 6, 0), 5);
     ck_assert(bitset_has(&delivery_find(&d, 5)->owed, 6));
 }
-END_TEST
 
 /* Who leaves the scope is owed nothing while it is away; its first digest after it came back says
  * what it still has to hear, a way back that everybody else answered among it. */
-START_TEST(test_who_leaves_is_owed_again_when_it_is_back)
+TEST(who_leaves_is_owed_again_when_it_is_back)
 {
     add(5, DECISION_FINALIZE, 0, 0x07);
     add(7, DECISION_ACTIVATE, 6, 0x07);
@@ -206,10 +199,9 @@ START_TEST(test_who_leaves_is_owed_again_when_it_is_back)
     add(9, DECISION_FINALIZE, 0, 0x07);
     ck_assert_ptr_null(delivery_find(&d, 8)); /* and no longer than the next release */
 }
-END_TEST
 
 /* Nor is a way back lost on who left with the candidate before it was decided. */
-START_TEST(test_a_way_back_waits_for_who_left_before_it)
+TEST(a_way_back_waits_for_who_left_before_it)
 {
     uint64_t word = 0x07, here = 0x03;
     struct bitset asked = { &word, 1 }, members = { &here, 1 };
@@ -231,10 +223,9 @@ START_TEST(test_a_way_back_waits_for_who_left_before_it)
     delivery_excuse(&d, 8, 2, 0);
     ck_assert(!bitset_has(&delivery_find(&d, 8)->addressed, 2));
 }
-END_TEST
 
 /* The newer way back finds nothing to take back there: what failed before is due again. */
-START_TEST(test_a_way_back_that_failed_outlives_one_that_is_not_needed)
+TEST(a_way_back_that_failed_outlives_one_that_is_not_needed)
 {
     uint64_t word = 0x01;
     struct bitset one = { &word, 1 };
@@ -248,10 +239,9 @@ START_TEST(test_a_way_back_that_failed_outlives_one_that_is_not_needed)
     delivery_again(&d, 0, 0);
     ck_assert(bitset_has(&delivery_find(&d, 8)->owed, 0));
 }
-END_TEST
 
 /* Asked again while it reads other scopes, a server is due the older attempt no more. */
-START_TEST(test_who_left_leaves_no_attempt_behind)
+TEST(who_left_leaves_no_attempt_behind)
 {
     uint64_t word = 0x03, here = 0x01;
     struct bitset asked = { &word, 1 }, members = { &here, 1 };
@@ -261,9 +251,8 @@ START_TEST(test_who_left_leaves_no_attempt_behind)
     ck_assert_ptr_null(delivery_find(&d, 7));
     ck_assert_uint_eq(delivery_find(&d, 9)->addressed.words[0], 0x01);
 }
-END_TEST
 
-START_TEST(test_who_is_asked_again_is_owed_the_newest_attempt_alone)
+TEST(who_is_asked_again_is_owed_the_newest_attempt_alone)
 {
     add(5, DECISION_FINALIZE, 0, 0xff);
     add(7, DECISION_ACTIVATE, 6, 0x0f);
@@ -276,9 +265,8 @@ START_TEST(test_who_is_asked_again_is_owed_the_newest_attempt_alone)
     ck_assert_ptr_nonnull(delivery_find(&d, 5));
     ck_assert_uint_eq(delivery_find(&d, 5)->addressed.words[0], 0xff);
 }
-END_TEST
 
-START_TEST(test_a_full_table_drops_what_only_the_ended_owe)
+TEST(a_full_table_drops_what_only_the_ended_owe)
 {
     for (uint64_t i = 0; i < DUTIES; i++)
         ck_assert_ptr_nonnull(add(10 + i, DECISION_ACTIVATE, 100 + i, UINT64_C(1) << i));
@@ -289,9 +277,8 @@ START_TEST(test_a_full_table_drops_what_only_the_ended_owe)
     ck_assert_ptr_null(delivery_find(&d, 12));
     ck_assert_ptr_nonnull(delivery_find(&d, 14));
 }
-END_TEST
 
-START_TEST(test_nobody_is_unreachable_during_the_grace)
+TEST(nobody_is_unreachable_during_the_grace)
 {
     uint64_t memory[64 * 4] = { 0 };
     struct fleet f;
@@ -318,38 +305,4 @@ START_TEST(test_nobody_is_unreachable_during_the_grace)
     ck_assert(!bitset_has(&f.unreachable, 3));
     fleet_tick(&f, 90700); /* the leader itself was stopped for a minute */
     ck_assert(bitset_has(&f.connected, 4));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("delivery");
-    TCase *t = tcase_create("duties");
-    SRunner *r;
-    int failed;
-
-    tcase_add_checked_fixture(t, setup, NULL);
-    tcase_add_test(t, test_finalize_supersedes_everything_older);
-    tcase_add_test(t, test_activate_leaves_the_base_to_be_caught_up);
-    tcase_add_test(t, test_a_digest_is_no_record);
-    tcase_add_test(t, test_rollback_ends_the_activation_for_its_members);
-    tcase_add_test(t, test_a_settled_rollback_stays_until_a_release);
-    tcase_add_test(t, test_repeats_go_to_connected_servers_that_owe);
-    tcase_add_test(t, test_repeats_double_to_a_minute_jittered_by_half);
-    tcase_add_test(t, test_two_scopes_of_one_decision_go_out_once);
-    tcase_add_test(t, test_a_way_back_that_failed_outlives_one_that_is_not_needed);
-    tcase_add_test(t, test_what_one_server_is_owed_comes_in_order);
-    tcase_add_test(t, test_newcomers_are_addressed_by_the_newest_finalize);
-    tcase_add_test(t, test_who_is_asked_again_is_owed_the_newest_attempt_alone);
-    tcase_add_test(t, test_a_full_table_drops_what_only_the_ended_owe);
-    tcase_add_test(t, test_who_leaves_is_owed_again_when_it_is_back);
-    tcase_add_test(t, test_a_way_back_waits_for_who_left_before_it);
-    tcase_add_test(t, test_who_left_leaves_no_attempt_behind);
-    tcase_add_test(t, test_nobody_is_unreachable_during_the_grace);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

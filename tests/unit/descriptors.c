@@ -4,9 +4,11 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "tests/test.h"
+
 #define OWN 128 /* what a coordinator uses beside its workers' and others' connections */
 
-START_TEST(test_some_are_left)
+TEST(some_are_left)
 {
     static const uint64_t limits[] = { 512, 1024, 4096, 20000, 65536, 1u << 20, UINT64_MAX };
     static const uint64_t servers[] = { 1, 1000, 10000, 1000000 }, workers[] = { 1, 8, 256 };
@@ -20,9 +22,8 @@ START_TEST(test_some_are_left)
                 ck_assert_uint_le(d.agents + d.http + workers[w] + OWN, limits[l]);
             }
 }
-END_TEST
 
-START_TEST(test_each_has_its_share)
+TEST(each_has_its_share)
 {
     struct descriptors d;
 
@@ -36,22 +37,4 @@ START_TEST(test_each_has_its_share)
     ck_assert(d.agents == 16 && d.http == 16);
     descriptors_deal(0, 100, 256, &d); /* nothing works with so few */
     ck_assert(d.agents == 1 && d.http == 1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("descriptors");
-    TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(all, test_some_are_left);
-    tcase_add_test(all, test_each_has_its_share);
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -10,6 +10,7 @@
 #include "common/buffer.h"
 #include "common/crypto/digest.h"
 #include "common/document/yamltext.h"
+#include "tests/test.h"
 
 static uint64_t seed, state;
 
@@ -42,7 +43,17 @@ static const char *refusal(enum value_type type, const char *text, size_t size)
 #define ck_assert_refused(type, text) ck_assert_ptr_null(normal(type, text))
 #define ck_assert_says(sentence, part) ck_assert_ptr_nonnull(strstr(sentence, part))
 
-START_TEST(test_types_have_names_and_aliases)
+struct test_frame test_frame = { .timeout_s = 120 };
+
+void test_begin(void)
+{
+    const char *given = getenv("SEED");
+
+    seed = given && *given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    state = seed;
+}
+
+TEST(types_have_names_and_aliases)
 {
     enum value_type type;
     struct err e;
@@ -57,9 +68,8 @@ START_TEST(test_types_have_names_and_aliases)
     ck_assert_int_eq(value_type_parse("text", &type, &e), -1);
     ck_assert_says(e.text, "string, number, boolean, json or yaml");
 }
-END_TEST
 
-START_TEST(test_numbers_keep_their_written_text)
+TEST(numbers_keep_their_written_text)
 {
     static const char *const good[] = { "0",      "-0",    "3600", "1.50",   "-1.5e3",
                                         "1E+999", "0e0",   "10",   "0.1",
@@ -73,9 +83,8 @@ START_TEST(test_numbers_keep_their_written_text)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         ck_assert_msg(!normal(VALUE_NUMBER, bad[i]), "accepted %s", bad[i]);
 }
-END_TEST
 
-START_TEST(test_booleans_are_true_or_false)
+TEST(booleans_are_true_or_false)
 {
     ck_assert_str_eq(normal(VALUE_BOOLEAN, "true"), "true");
     ck_assert_str_eq(normal(VALUE_BOOLEAN, "false"), "false");
@@ -83,9 +92,8 @@ START_TEST(test_booleans_are_true_or_false)
     ck_assert_refused(VALUE_BOOLEAN, "1");
     ck_assert_refused(VALUE_BOOLEAN, "");
 }
-END_TEST
 
-START_TEST(test_strings_are_any_text)
+TEST(strings_are_any_text)
 {
     ck_assert_str_eq(normal(VALUE_STRING, ""), "");
     ck_assert_str_eq(normal(VALUE_STRING, " a\n\t\"\x01 "), " a\n\t\"\x01 ");
@@ -93,9 +101,8 @@ START_TEST(test_strings_are_any_text)
     ck_assert_refused(VALUE_STRING, "\xED\xA0\x80");
     ck_assert_says(refusal(VALUE_STRING, "a\0b", 3), "UTF-8");
 }
-END_TEST
 
-START_TEST(test_values_are_limited)
+TEST(values_are_limited)
 {
     char *text = malloc(DOCUMENT_VALUE_MAX + 1);
     char *out;
@@ -108,9 +115,8 @@ START_TEST(test_values_are_limited)
     ck_assert_int_eq(e.kind, ERR_TOO_LARGE);
     free(text);
 }
-END_TEST
 
-START_TEST(test_json_is_sorted_compact_and_keeps_numbers)
+TEST(json_is_sorted_compact_and_keeps_numbers)
 {
     static const char *const pairs[][2] = {
         { " { \"b\" : 1.10 , \"a\" : [ 1e5 , -0 , true , null ] } ",
@@ -135,9 +141,8 @@ START_TEST(test_json_is_sorted_compact_and_keeps_numbers)
         ck_assert_str_eq(got, pairs[i][1]);
     }
 }
-END_TEST
 
-START_TEST(test_broken_json_is_refused)
+TEST(broken_json_is_refused)
 {
     static const char *const bad[] = {
         "",      "{",          "{]",        "[1,]",       "{\"a\":1,}",  "[1 2]",     "01",
@@ -153,7 +158,6 @@ START_TEST(test_broken_json_is_refused)
     ck_assert_says(refusal(VALUE_JSON, "{\"a\": 1,\"a\": 2}", 15), "twice");
     ck_assert_says(refusal(VALUE_JSON, "{\"a\":\n1,}", 9), "line 2");
 }
-END_TEST
 
 static char *nested(const char *open, const char *close, int levels)
 {
@@ -166,7 +170,7 @@ static char *nested(const char *open, const char *close, int levels)
     return buffer_take(&b);
 }
 
-START_TEST(test_nesting_is_bounded)
+TEST(nesting_is_bounded)
 {
     static const char *const forms[][2] = { { "[", "]" }, { "{\"a\":", "}" } };
 
@@ -186,9 +190,8 @@ START_TEST(test_nesting_is_bounded)
     free(most);
     free(more);
 }
-END_TEST
 
-START_TEST(test_yaml_is_kept_as_it_is)
+TEST(yaml_is_kept_as_it_is)
 {
     static const char *const good[] = { "", "a: 1\nb: [x, y]\n", "# only a comment\n", "- a\n- b\n",
                                         "a: &x {b: 1}\nc: *x\n", "--- 1\n--- 2\n",
@@ -210,10 +213,9 @@ START_TEST(test_yaml_is_kept_as_it_is)
         ck_assert_msg(!normal(VALUE_YAML, bad[i]), "accepted %s", bad[i]);
     ck_assert_says(refusal(VALUE_YAML, "a: 1\nb: [2\nc: 3\n", 16), "line 3");
 }
-END_TEST
 
 /* "Billion laughs": nine lines stand for a thousand million nodes. */
-START_TEST(test_yaml_that_explodes_is_refused)
+TEST(yaml_that_explodes_is_refused)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
     SCOPED_BUFFER struct buffer many = { 0 };
@@ -235,9 +237,8 @@ START_TEST(test_yaml_that_explodes_is_refused)
     buffer_add_text(&many, "--- a\n");
     ck_assert_says(refusal(VALUE_YAML, many.data, many.size), "%TAG");
 }
-END_TEST
 
-START_TEST(test_keys_are_checked)
+TEST(keys_are_checked)
 {
     char longest[DOCUMENT_KEY_MAX + 2];
     struct err e;
@@ -254,7 +255,6 @@ START_TEST(test_keys_are_checked)
     ck_assert_int_eq(document_check_key("a\0b", 3, &e), -1);
     ck_assert_int_eq(document_check_key("\xC3", 1, &e), -1);
 }
-END_TEST
 
 static void must_set(struct document *d, const char *key, enum value_type type, const char *text)
 {
@@ -274,7 +274,7 @@ static char *encoded(const struct document *d, struct hash *hash)
     return bytes;
 }
 
-START_TEST(test_bytes_are_canonical)
+TEST(bytes_are_canonical)
 {
     SCOPED(document_free) struct document *d = document_new();
     struct hash hash;
@@ -302,9 +302,8 @@ START_TEST(test_bytes_are_canonical)
                             "\"y\":{\"t\":\"yaml\",\"v\":\"a: 1\\n\"}}");
     free(bytes);
 }
-END_TEST
 
-START_TEST(test_other_spellings_are_no_documents)
+TEST(other_spellings_are_no_documents)
 {
     static const char *const bad[] = {
         "",
@@ -355,12 +354,11 @@ START_TEST(test_other_spellings_are_no_documents)
     ck_assert_int_eq(document_decode("{\"a\":{\"t\":\"number\",\"v\":\"x\"}}", 28, &d, &e), -1);
     ck_assert_says(e.text, "key a");
 }
-END_TEST
 
 #define DIGEST "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
 #define REFERENCE "{\"$secret\":\"" DIGEST "\"}"
 
-START_TEST(test_a_secret_is_a_reference_of_any_type)
+TEST(a_secret_is_a_reference_of_any_type)
 {
     SCOPED(document_free) struct document *d = document_new(), *read = NULL;
     char digest[VALUE_DIGEST_SIZE], reference[VALUE_REFERENCE_SIZE];
@@ -386,9 +384,8 @@ START_TEST(test_a_secret_is_a_reference_of_any_type)
     ck_assert_str_eq(item.text, REFERENCE);
     ck_assert(document_get(read, "p", &item) && !item.is_secret);
 }
-END_TEST
 
-START_TEST(test_no_plain_value_looks_like_a_secret)
+TEST(no_plain_value_looks_like_a_secret)
 {
     static const char *const plain[] = {
         "", "{\"$secret\":\"\"}", "{\"$secret\":\"" DIGEST "\",\"a\":1}", "[" REFERENCE "]",
@@ -405,7 +402,6 @@ START_TEST(test_no_plain_value_looks_like_a_secret)
     ck_assert_refused(VALUE_YAML, REFERENCE);
     ck_assert_says(refusal(VALUE_JSON, spaced, strlen(spaced)), "encrypt");
 }
-END_TEST
 
 static struct document *random_document(void)
 {
@@ -431,7 +427,7 @@ static struct document *random_document(void)
     return d;
 }
 
-START_TEST(test_random_documents_come_back)
+TEST(random_documents_come_back)
 {
     for (int i = 0; i < 500; i++) {
         struct document *d = random_document(), *back, *shuffled = document_new();
@@ -462,7 +458,6 @@ START_TEST(test_random_documents_come_back)
         document_free(shuffled);
     }
 }
-END_TEST
 
 /* A difference, applied to `before`, makes `after`. */
 static void apply(void *ctx, const char *key, const struct document_item *before,
@@ -481,7 +476,7 @@ static void apply(void *ctx, const char *key, const struct document_item *before
         document_unset(d, key);
 }
 
-START_TEST(test_a_difference_leads_from_one_to_the_other)
+TEST(a_difference_leads_from_one_to_the_other)
 {
     for (int i = 0; i < 300; i++) {
         struct document *a = random_document(), *b = random_document(), *way = document_new();
@@ -499,9 +494,8 @@ START_TEST(test_a_difference_leads_from_one_to_the_other)
         document_free(none);
     }
 }
-END_TEST
 
-START_TEST(test_documents_are_limited_and_large_ones_are_quick)
+TEST(documents_are_limited_and_large_ones_are_quick)
 {
     SCOPED(document_free) struct document *d = document_new();
     char *text = malloc(DOCUMENT_VALUE_MAX);
@@ -528,42 +522,4 @@ START_TEST(test_documents_are_limited_and_large_ones_are_quick)
     must_set(d, key, VALUE_STRING, text);
     free(encoded(d, &hash));
     free(text);
-}
-END_TEST
-
-int main(void)
-{
-    const char *given = getenv("SEED");
-    Suite *s = suite_create("document");
-    TCase *tc = tcase_create("document");
-    SRunner *runner;
-    int failed;
-
-    seed = given && *given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    state = seed;
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, test_types_have_names_and_aliases);
-    tcase_add_test(tc, test_numbers_keep_their_written_text);
-    tcase_add_test(tc, test_booleans_are_true_or_false);
-    tcase_add_test(tc, test_strings_are_any_text);
-    tcase_add_test(tc, test_values_are_limited);
-    tcase_add_test(tc, test_json_is_sorted_compact_and_keeps_numbers);
-    tcase_add_test(tc, test_broken_json_is_refused);
-    tcase_add_test(tc, test_nesting_is_bounded);
-    tcase_add_test(tc, test_yaml_is_kept_as_it_is);
-    tcase_add_test(tc, test_yaml_that_explodes_is_refused);
-    tcase_add_test(tc, test_keys_are_checked);
-    tcase_add_test(tc, test_bytes_are_canonical);
-    tcase_add_test(tc, test_other_spellings_are_no_documents);
-    tcase_add_test(tc, test_a_secret_is_a_reference_of_any_type);
-    tcase_add_test(tc, test_no_plain_value_looks_like_a_secret);
-    tcase_add_test(tc, test_random_documents_come_back);
-    tcase_add_test(tc, test_a_difference_leads_from_one_to_the_other);
-    tcase_add_test(tc, test_documents_are_limited_and_large_ones_are_quick);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

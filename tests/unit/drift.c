@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/temp_folder.h"
 
@@ -23,7 +24,7 @@ static void close_all(void)
     kit_close(&kit);
 }
 
-START_TEST(test_it_asks_for_what_it_may_have_missed)
+TEST(it_asks_for_what_it_may_have_missed)
 {
     struct wire_poll poll;
     struct err e;
@@ -36,9 +37,8 @@ START_TEST(test_it_asks_for_what_it_may_have_missed)
     }
     close_all();
 }
-END_TEST
 
-START_TEST(test_drift_is_told_with_its_line)
+TEST(drift_is_told_with_its_line)
 {
     char text[WIRE_TEXT_MAX + 1];
     struct wire_check check;
@@ -54,22 +54,4 @@ START_TEST(test_drift_is_told_with_its_line)
     wire_text_copy(check.detail, text, sizeof(text));
     ck_assert_ptr_nonnull(strstr(text, "\n-by hand\n+one\n"));
     close_all();
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("drift");
-    TCase *tests = tcase_create("told");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tests, test_it_asks_for_what_it_may_have_missed);
-    tcase_add_test(tests, test_drift_is_told_with_its_line);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

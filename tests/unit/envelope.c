@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/crypto/base64.h"
+#include "tests/test.h"
 
 static const struct envelope_place place = { "payments", "prod", "database.password", 3 };
 static const char value[] = "correct horse";
@@ -54,7 +55,7 @@ static void check_base64(const char *plain, const char *text)
         ck_assert_int_eq(base64_decode(text, strlen(text), back, size - 1, &size), -1);
 }
 
-START_TEST(test_base64_as_in_its_rfc)
+TEST(base64_as_in_its_rfc)
 {
     check_base64("", "");
     check_base64("f", "Zg==");
@@ -64,9 +65,8 @@ START_TEST(test_base64_as_in_its_rfc)
     check_base64("fooba", "Zm9vYmE=");
     check_base64("foobar", "Zm9vYmFy");
 }
-END_TEST
 
-START_TEST(test_base64_has_one_text_for_the_same_bytes)
+TEST(base64_has_one_text_for_the_same_bytes)
 {
     static const char *const wrong[] = { "Z",     "Zg",    "Zg=",      "Zh==",     "Zm9=",
                                          "Zg==\n", " Zg==", "Zg= =",    "Z===",     "====",
@@ -80,9 +80,8 @@ START_TEST(test_base64_has_one_text_for_the_same_bytes)
     ck_assert_int_eq(base64_decode("Zg=\0", 4, out, 16, &size), -1);
     ck_assert_int_eq(base64_decode("Zg\0=", 4, out, 16, &size), -1);
 }
-END_TEST
 
-START_TEST(test_base64_of_every_length)
+TEST(base64_of_every_length)
 {
     static uint8_t bytes[10000], back[10000];
     size_t size;
@@ -98,7 +97,6 @@ START_TEST(test_base64_of_every_length)
         ck_assert(size == n && memcmp(bytes, back, n) == 0);
     }
 }
-END_TEST
 
 /* Test cases 13 to 16 of the GCM specification that NIST SP 800-38D adopted. */
 static const struct {
@@ -125,7 +123,7 @@ static const struct {
       "76fc6ece0f4e1768cddf8853bb2d551b" },
 };
 
-START_TEST(test_known_answers_open)
+TEST_EACH(known_answers_open, vectors)
 {
     struct seal_key key;
     struct seal seal;
@@ -147,9 +145,8 @@ START_TEST(test_known_answers_open)
         seal.tag[15] ^= 1;
     }
 }
-END_TEST
 
-START_TEST(test_sealing_draws_a_fresh_iv)
+TEST(sealing_draws_a_fresh_iv)
 {
     struct seal_key key = key_from(1);
     struct seal one, two;
@@ -168,9 +165,8 @@ START_TEST(test_sealing_draws_a_fresh_iv)
     ck_assert_int_eq(seal_open(&key, "aad", 3, &two, second, VALUE_SIZE, second), 0);
     ck_assert_msg(memcmp(second, value, VALUE_SIZE) == 0, "it may be opened where it lies");
 }
-END_TEST
 
-START_TEST(test_keys_are_drawn_and_wiped)
+TEST(keys_are_drawn_and_wiped)
 {
     struct seal_key one, two, zero = { { 0 } };
 
@@ -181,7 +177,6 @@ START_TEST(test_keys_are_drawn_and_wiped)
     ck_assert(memcmp(&one, &zero, sizeof(one)) == 0);
     seal_free(NULL, 10);
 }
-END_TEST
 
 /* The context of a thread goes from key to key, from sealing to opening and back. */
 static void *seal_and_open(void *failed)
@@ -201,7 +196,7 @@ static void *seal_and_open(void *failed)
     return NULL;
 }
 
-START_TEST(test_threads_do_not_disturb_each_other)
+TEST(threads_do_not_disturb_each_other)
 {
     pthread_t threads[4];
     bool failed[4] = { false };
@@ -213,7 +208,6 @@ START_TEST(test_threads_do_not_disturb_each_other)
         ck_assert(!failed[i]);
     }
 }
-END_TEST
 
 /* Made by another implementation (Python's cryptography): what is stored today opens tomorrow. */
 static const char stored[] =
@@ -233,7 +227,7 @@ static int read_value(const struct envelope *v, const struct seal_key *key, char
     return envelope_open(v, &data_key, &place, out, size_out, &e);
 }
 
-START_TEST(test_a_stored_envelope_opens)
+TEST(a_stored_envelope_opens)
 {
     struct seal_key key = key_from(0);
     SCOPED_ENVELOPE struct envelope v = { 0 };
@@ -251,11 +245,10 @@ START_TEST(test_a_stored_envelope_opens)
     envelope_format(&v, &b);
     ck_assert_str_eq(b.data, stored);
 }
-END_TEST
 
 /* Every bit of the stored text counts: a changed one is refused while reading, unwrapping or
  * opening. */
-START_TEST(test_no_bit_may_change)
+TEST(no_bit_may_change)
 {
     struct seal_key key = key_from(0);
     char text[sizeof(stored)];
@@ -273,7 +266,6 @@ START_TEST(test_no_bit_may_change)
         ck_assert_ptr_null(strstr(e.text, value));
     }
 }
-END_TEST
 
 static void flip_all(struct envelope *v, uint8_t *bytes, size_t size)
 {
@@ -289,7 +281,7 @@ static void flip_all(struct envelope *v, uint8_t *bytes, size_t size)
     }
 }
 
-START_TEST(test_no_bit_of_any_field_may_change)
+TEST(no_bit_of_any_field_may_change)
 {
     struct seal_key key = key_from(0);
     SCOPED_ENVELOPE struct envelope v = { 0 };
@@ -313,9 +305,8 @@ START_TEST(test_no_bit_of_any_field_may_change)
     v.size--;
     ck_assert_int_eq(read_value(&v, &key, &out, &size), -1);
 }
-END_TEST
 
-START_TEST(test_an_envelope_opens_in_its_place_alone)
+TEST(an_envelope_opens_in_its_place_alone)
 {
     static const struct envelope_place others[] = {
         { "payments", "prod", "database.password", 4 },
@@ -346,9 +337,8 @@ START_TEST(test_an_envelope_opens_in_its_place_alone)
     ck_assert_str_eq(out, value);
     seal_free(out, size);
 }
-END_TEST
 
-START_TEST(test_wrapping_anew_changes_no_digest)
+TEST(wrapping_anew_changes_no_digest)
 {
     struct seal_key old_key = key_from(0), new_key = key_from(9), data_key, back;
     struct envelope_wrapped wrapped;
@@ -369,9 +359,8 @@ START_TEST(test_wrapping_anew_changes_no_digest)
     ck_assert_str_eq(out, value);
     seal_free(out, size);
 }
-END_TEST
 
-START_TEST(test_values_of_any_size)
+TEST(values_of_any_size)
 {
     static const size_t sizes[] = { 0, 1, 15, 16, 17, 4096, ENVELOPE_VALUE_MAX };
     struct envelope_wrapped wrapped;
@@ -396,7 +385,6 @@ START_TEST(test_values_of_any_size)
     }
     free(text);
 }
-END_TEST
 
 /* The stored text with `from` replaced is refused in words that contain `part`. */
 static void check_refused(const char *from, const char *to, const char *part)
@@ -414,7 +402,7 @@ static void check_refused(const char *from, const char *to, const char *part)
     ck_assert_ptr_null(v.ciphertext);
 }
 
-START_TEST(test_other_texts_are_refused)
+TEST(other_texts_are_refused)
 {
     char long_id[140];
 
@@ -439,35 +427,4 @@ START_TEST(test_other_texts_are_refused)
     check_refused("MjM0NTY3ODk6Ozw9", "MjM0NTY3ODk6Ozw=", "iv is too short");
     check_refused("uzuVw==", "uzuVw=", "tag is not base64");
     check_refused("SuNA==", "SuNB==", "ciphertext is not base64");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("envelope");
-    TCase *tc = tcase_create("envelope");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, test_base64_as_in_its_rfc);
-    tcase_add_test(tc, test_base64_has_one_text_for_the_same_bytes);
-    tcase_add_test(tc, test_base64_of_every_length);
-    tcase_add_loop_test(tc, test_known_answers_open, 0, sizeof(vectors) / sizeof(vectors[0]));
-    tcase_add_test(tc, test_sealing_draws_a_fresh_iv);
-    tcase_add_test(tc, test_keys_are_drawn_and_wiped);
-    tcase_add_test(tc, test_threads_do_not_disturb_each_other);
-    tcase_add_test(tc, test_a_stored_envelope_opens);
-    tcase_add_test(tc, test_no_bit_may_change);
-    tcase_add_test(tc, test_no_bit_of_any_field_may_change);
-    tcase_add_test(tc, test_an_envelope_opens_in_its_place_alone);
-    tcase_add_test(tc, test_wrapping_anew_changes_no_digest);
-    tcase_add_test(tc, test_values_of_any_size);
-    tcase_add_test(tc, test_other_texts_are_refused);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

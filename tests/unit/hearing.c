@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/link/joining.h"
+#include "tests/test.h"
 #include "tests/unit/loopback.h"
 
 #define KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
@@ -52,6 +53,8 @@ static void tear_down(void)
     roster_free(edges.roster);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static void say_ready_in(uint64_t session, uint64_t outbox_id)
 {
     const struct wire_ack ack = { .type = WIRE_READY, .outbox_id = outbox_id, .number = 5 };
@@ -77,7 +80,7 @@ static uint32_t unsaved(void)
     return roster_server(edges.roster, 0)->unsaved_acks;
 }
 
-START_TEST(test_one_server_has_little_waiting)
+TEST(one_server_has_little_waiting)
 {
     for (uint64_t i = 1; i <= FLOOD; i++) {
         say_ready(i);
@@ -87,10 +90,9 @@ START_TEST(test_one_server_has_little_waiting)
     ck_assert_uint_gt(unsaved(), 0);
     ck_assert_uint_lt(unsaved(), 100);
 }
-END_TEST
 
 /* Whoever never said HELLO has no session, and none is not the one that it names. */
-START_TEST(test_before_hello_nothing_counts)
+TEST(before_hello_nothing_counts)
 {
     roster_server(edges.roster, 0)->session = 0;
     say_ready_in(0, 1);
@@ -102,9 +104,8 @@ START_TEST(test_before_hello_nothing_counts)
     say_ready_in(7, 1);
     ck_assert_uint_eq(unsaved(), 1);
 }
-END_TEST
 
-START_TEST(test_a_new_leadership_starts_over)
+TEST(a_new_leadership_starts_over)
 {
     for (uint64_t i = 1; i <= FLOOD / 10; i++)
         say_ready(i);
@@ -114,7 +115,6 @@ START_TEST(test_a_new_leadership_starts_over)
     say_ready(1);
     ck_assert_uint_eq(unsaved(), 1);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- what agents tell of themselves
  */
@@ -130,7 +130,7 @@ static void tell(const char *version, const char *zone)
 }
 
 /* An upgrade is recorded whatever the labels; and nothing is asked for twice once it is there. */
-START_TEST(test_versions_are_told_on_their_own)
+TEST(versions_are_told_on_their_own)
 {
     struct roster_server *s = roster_server(edges.roster, 0);
 
@@ -143,10 +143,9 @@ START_TEST(test_versions_are_told_on_their_own)
     joining_hear(&edges, s, NULL, 0);
     ck_assert_uint_eq(s->unsaved_joins, 1);
 }
-END_TEST
 
 /* The database was busy when HELLO came: the next digest tells it again. */
-START_TEST(test_what_a_busy_writer_left_out_is_told_again)
+TEST(what_a_busy_writer_left_out_is_told_again)
 {
     struct roster_server *s = roster_server(edges.roster, 0);
 
@@ -157,10 +156,9 @@ START_TEST(test_what_a_busy_writer_left_out_is_told_again)
     joining_hear(&edges, s, NULL, 0);
     ck_assert_uint_eq(s->unsaved_joins, 1);
 }
-END_TEST
 
 /* What an agent never does costs the reading alone, but that costs others, too. */
-START_TEST(test_who_floods_is_kept_out_for_a_while)
+TEST(who_floods_is_kept_out_for_a_while)
 {
     uint64_t i = 1;
 
@@ -170,26 +168,4 @@ START_TEST(test_who_floods_is_kept_out_for_a_while)
     for (; i <= 100 * FLOOD && !router_is_barred(edges.router, KEY); i++)
         say_ready(i);
     ck_assert(router_is_barred(edges.router, KEY));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("hearing");
-    TCase *t = tcase_create("hearing");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_one_server_has_little_waiting);
-    tcase_add_test(t, test_before_hello_nothing_counts);
-    tcase_add_test(t, test_a_new_leadership_starts_over);
-    tcase_add_test(t, test_who_floods_is_kept_out_for_a_while);
-    tcase_add_test(t, test_versions_are_told_on_their_own);
-    tcase_add_test(t, test_what_a_busy_writer_left_out_is_told_again);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -9,6 +9,7 @@
 
 #include "coordinator/http/request/cached_reply.h"
 #include "coordinator/http/request/reply.h"
+#include "tests/test.h"
 
 static struct reply_cache *answers;
 static struct reply_cache_name name;
@@ -86,7 +87,7 @@ static void drop(const char *service, const char *key)
     reply_cache_drop(answers, &name);
 }
 
-START_TEST(test_what_landed_is_found)
+TEST(what_landed_is_found)
 {
     struct reply_cache_counts c;
 
@@ -102,9 +103,8 @@ START_TEST(test_what_landed_is_found)
     ck_assert_uint_gt(c.bytes, 3);
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_a_found_answer_outlives_its_drop)
+TEST(a_found_answer_outlives_its_drop)
 {
     struct reply re = { 0 };
     struct cached_reply *mine;
@@ -126,9 +126,8 @@ START_TEST(test_a_found_answer_outlives_its_drop)
     cached_reply_release(mine);
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_the_least_used_go_first)
+TEST(the_least_used_go_first)
 {
     struct reply_cache_counts c;
     char key[16];
@@ -148,9 +147,8 @@ START_TEST(test_the_least_used_go_first)
     must_miss("web", "k0");
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_bytes_are_bounded)
+TEST(bytes_are_bounded)
 {
     static char big[10000];
     struct reply_cache_counts c;
@@ -171,9 +169,8 @@ START_TEST(test_bytes_are_bounded)
     must_miss("web", "too big for a shard");
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_who_comes_second_joins)
+TEST(who_comes_second_joins)
 {
     struct cached_reply *a = answer(200, "one");
     struct flight *leading;
@@ -190,7 +187,6 @@ START_TEST(test_who_comes_second_joins)
     must_find("web", "a", "one");
     reply_cache_free(answers);
 }
-END_TEST
 
 /* The read began before the commit: it may have seen what was before. */
 static void ground_by(void (*drop_it)(void), int status, bool is_kept)
@@ -243,7 +239,7 @@ static void drop_others(void)
     reply_cache_drop_scope(answers, "web:dev");
 }
 
-START_TEST(test_a_drop_grounds_flights)
+TEST(a_drop_grounds_flights)
 {
     ground_by(drop_key, 200, false);
     ground_by(drop_scope, 200, false);
@@ -251,9 +247,8 @@ START_TEST(test_a_drop_grounds_flights)
     ground_by(drop_all, 200, false);
     ground_by(drop_others, 200, true);
 }
-END_TEST
 
-START_TEST(test_drops)
+TEST(drops)
 {
     open_with(1000, 1 << 20);
     keep("web", "a", 200, "a");
@@ -272,9 +267,8 @@ START_TEST(test_drops)
     must_miss("shop", "a");
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_what_is_put_was_read_after_the_last_drop)
+TEST(what_is_put_was_read_after_the_last_drop)
 {
     struct cached_reply *a = answer(200, "one");
     uint64_t drops;
@@ -291,9 +285,8 @@ START_TEST(test_what_is_put_was_read_after_the_last_drop)
     cached_reply_release(a);
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_taken_together)
+TEST(taken_together)
 {
     struct reply_cache_counts c;
     struct cached_reply *taken;
@@ -316,9 +309,8 @@ START_TEST(test_taken_together)
     ck_assert_uint_eq(c.misses, 5);
     reply_cache_free(answers);
 }
-END_TEST
 
-START_TEST(test_names)
+TEST(names)
 {
     char key[700];
 
@@ -331,7 +323,6 @@ START_TEST(test_names)
     ck_assert(reply_cache_name(&name, "web", "prod", key));
     ck_assert(!reply_cache_name(&name, "payments-and-more", "prod", key));
 }
-END_TEST
 
 /* The state that a hash without a key has after "w:prod:k" and one block of eight bytes, and a
  * second block that leads from it to nought: whoever knows the hash makes names that meet in one
@@ -364,7 +355,7 @@ static bool make_colliding(uint64_t number, char key[18])
     return strlen(key) == 17;
 }
 
-START_TEST(test_names_cannot_be_chosen_to_meet)
+TEST(names_cannot_be_chosen_to_meet)
 {
     char key[18];
     unsigned count = 0, by_chance;
@@ -386,7 +377,6 @@ START_TEST(test_names_cannot_be_chosen_to_meet)
     ck_assert_uint_le(reply_cache_longest_chain(answers), 16);
     reply_cache_free(answers);
 }
-END_TEST
 
 /* A value that only grows: nobody may read a smaller one than the drop before promised. */
 #define WRITES 20000
@@ -449,7 +439,7 @@ static void *read_on(void *arg)
     return is_wrong ? arg : NULL;
 }
 
-START_TEST(test_nothing_stale_under_a_stream_of_drops)
+TEST(nothing_stale_under_a_stream_of_drops)
 {
     pthread_t threads[3];
     void *wrong;
@@ -464,32 +454,4 @@ START_TEST(test_nothing_stale_under_a_stream_of_drops)
         ck_assert_ptr_null(wrong);
     }
     reply_cache_free(answers);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http_answers");
-    TCase *tests = tcase_create("http_answers");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tests, test_what_landed_is_found);
-    tcase_add_test(tests, test_a_found_answer_outlives_its_drop);
-    tcase_add_test(tests, test_the_least_used_go_first);
-    tcase_add_test(tests, test_bytes_are_bounded);
-    tcase_add_test(tests, test_who_comes_second_joins);
-    tcase_add_test(tests, test_a_drop_grounds_flights);
-    tcase_add_test(tests, test_drops);
-    tcase_add_test(tests, test_what_is_put_was_read_after_the_last_drop);
-    tcase_add_test(tests, test_taken_together);
-    tcase_add_test(tests, test_names);
-    tcase_add_test(tests, test_names_cannot_be_chosen_to_meet);
-    tcase_add_test(tests, test_nothing_stale_under_a_stream_of_drops);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -4,7 +4,9 @@
 #include <check.h>
 #include <stdlib.h>
 
-START_TEST(test_conditions)
+#include "tests/test.h"
+
+TEST(conditions)
 {
     static const struct {
         const char *condition;
@@ -25,21 +27,4 @@ START_TEST(test_conditions)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         ck_assert_msg(etag_is_known(cases[i].condition, "\"7\"") == cases[i].is_known, "%s",
                       cases[i].condition ? cases[i].condition : "none");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http etag");
-    TCase *tc = tcase_create("etag");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_conditions);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

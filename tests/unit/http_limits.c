@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
+
 #define SECOND INT64_C(1000000)
 
 static struct err err;
@@ -20,7 +22,7 @@ static int taken(struct limits *l, const char *address, int tries, int64_t now)
     return count;
 }
 
-START_TEST(test_depth_and_rate)
+TEST(depth_and_rate)
 {
     struct limits *l = limits_new(0, 10);
 
@@ -33,9 +35,8 @@ START_TEST(test_depth_and_rate)
     ck_assert_int_eq(taken(l, "192.0.2.1", 100, 5 + 100 * SECOND), 20); /* no more than that */
     limits_free(l);
 }
-END_TEST
 
-START_TEST(test_who_shares_a_bucket)
+TEST(who_shares_a_bucket)
 {
     struct limits *l = limits_new(1, 1);
 
@@ -52,9 +53,8 @@ START_TEST(test_who_shares_a_bucket)
     ck_assert_ptr_nonnull(strstr(err.text, "token_rate"));
     limits_free(l);
 }
-END_TEST
 
-START_TEST(test_nothing_is_limited_by_zero)
+TEST(nothing_is_limited_by_zero)
 {
     struct limits *l = limits_new(0, 0);
 
@@ -62,10 +62,9 @@ START_TEST(test_nothing_is_limited_by_zero)
     ck_assert_int_eq(limits_take_token(l, "abcdefgh", 0, &err), 0);
     limits_free(l);
 }
-END_TEST
 
 /* Many addresses do not make room for one that asks too much, while full buckets can go. */
-START_TEST(test_a_full_table)
+TEST(a_full_table)
 {
     struct limits *l = limits_new(0, 1);
     char address[32];
@@ -78,25 +77,4 @@ START_TEST(test_a_full_table)
     }
     ck_assert_int_le(taken(l, "192.0.2.1", 5, 300000 * 100), 1); /* a forgotten one would have 2 */
     limits_free(l);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http_limits");
-    TCase *tests = tcase_create("http_limits");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_test(tests, test_depth_and_rate);
-    tcase_add_test(tests, test_who_shares_a_bucket);
-    tcase_add_test(tests, test_nothing_is_limited_by_zero);
-    tcase_add_test(tests, test_a_full_table);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -12,6 +12,7 @@
 #include "common/err.h"
 #include "coordinator/http/request/codes.h"
 #include "coordinator/http/request/route.h"
+#include "tests/test.h"
 
 static json_t *doc;
 
@@ -28,6 +29,8 @@ static void drop_doc(void)
 {
     json_decref(doc);
 }
+
+struct test_frame test_frame = { .set_up = read_doc, .tear_down = drop_doc };
 
 /* The description's object for one route; NULL: none. */
 static json_t *operation_of(const struct route *r)
@@ -58,7 +61,7 @@ static json_t *followed(json_t *value)
     return value;
 }
 
-START_TEST(test_every_route_is_described)
+TEST(every_route_is_described)
 {
     for (size_t i = 0; i < route_count; i++) {
         const struct route *r = &routes[i];
@@ -69,7 +72,6 @@ START_TEST(test_every_route_is_described)
                       "%s %s: requestBody", r->method, r->pattern);
     }
 }
-END_TEST
 
 static bool is_route(const char *method, const char *path)
 {
@@ -79,7 +81,7 @@ static bool is_route(const char *method, const char *path)
     return false;
 }
 
-START_TEST(test_nothing_else_is_described)
+TEST(nothing_else_is_described)
 {
     const char *path, *method;
     json_t *operations, *operation;
@@ -88,9 +90,8 @@ START_TEST(test_nothing_else_is_described)
         json_object_foreach(operations, method, operation)
             ck_assert_msg(is_route(method, path), "routes.c has no %s %s", method, path);
 }
-END_TEST
 
-START_TEST(test_rights_are_those_of_the_routes)
+TEST(rights_are_those_of_the_routes)
 {
     for (size_t i = 0; i < route_count; i++) {
         const struct route *r = &routes[i];
@@ -109,7 +110,6 @@ START_TEST(test_rights_are_those_of_the_routes)
                       r->right);
     }
 }
-END_TEST
 
 static bool has_parameter(json_t *operation, const char *name, size_t size)
 {
@@ -127,14 +127,13 @@ static bool has_parameter(json_t *operation, const char *name, size_t size)
     return false;
 }
 
-START_TEST(test_parameters_of_paths_are_described)
+TEST(parameters_of_paths_are_described)
 {
     for (size_t i = 0; i < route_count; i++)
         for (const char *at = routes[i].pattern; (at = strchr(at, '{')); at++)
             ck_assert_msg(has_parameter(operation_of(&routes[i]), at + 1, strcspn(at + 1, "}")),
                           "%s %s: %s", routes[i].method, routes[i].pattern, at);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- codes */
 
@@ -167,7 +166,7 @@ static int described(const char *code)
     return 0;
 }
 
-START_TEST(test_every_code_is_described)
+TEST(every_code_is_described)
 {
     for (size_t i = 0; i < KIND_COUNT; i++)
         ck_assert_msg(described(kinds[i].code) == kinds[i].status, "%s", kinds[i].code);
@@ -176,7 +175,6 @@ START_TEST(test_every_code_is_described)
     ck_assert_uint_eq(json_array_size(json_object_get(member("schemas", "Code"), "oneOf")),
                       KIND_COUNT + CODE_COUNT);
 }
-END_TEST
 
 static void mark_codes(json_t *operation, const char *where, bool seen[CODE_COUNT])
 {
@@ -208,7 +206,7 @@ static bool is_of_any(const char *code)
            strcmp(code, "unsupported_media_type") == 0;
 }
 
-START_TEST(test_every_code_belongs_to_an_operation)
+TEST(every_code_belongs_to_an_operation)
 {
     bool seen[CODE_COUNT] = { false };
 
@@ -217,7 +215,6 @@ START_TEST(test_every_code_belongs_to_an_operation)
     for (size_t c = 0; c < CODE_COUNT; c++)
         ck_assert_msg(seen[c] != is_of_any(codes[c]), "%s", codes[c]);
 }
-END_TEST
 
 static void follow_all(json_t *value)
 {
@@ -232,31 +229,7 @@ static void follow_all(json_t *value)
         follow_all(one);
 }
 
-START_TEST(test_every_reference_leads_somewhere)
+TEST(every_reference_leads_somewhere)
 {
     follow_all(doc);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http_openapi");
-    TCase *tests = tcase_create("http_openapi");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(tests, read_doc, drop_doc);
-    tcase_add_test(tests, test_every_route_is_described);
-    tcase_add_test(tests, test_nothing_else_is_described);
-    tcase_add_test(tests, test_rights_are_those_of_the_routes);
-    tcase_add_test(tests, test_parameters_of_paths_are_described);
-    tcase_add_test(tests, test_every_code_is_described);
-    tcase_add_test(tests, test_every_code_belongs_to_an_operation);
-    tcase_add_test(tests, test_every_reference_leads_somewhere);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "tests/test.h"
 
 #define TOKEN "lst_one"
 
@@ -19,6 +20,8 @@ static void close_passes(void)
 {
     token_cache_free(passes);
 }
+
+struct test_frame test_frame = { .set_up = open_passes, .tear_down = close_passes };
 
 static void keep(int64_t left_ms)
 {
@@ -38,7 +41,7 @@ static bool finds(bool is_asking)
     return pass != NULL;
 }
 
-START_TEST(test_good_until_dropped)
+TEST(good_until_dropped)
 {
     uint64_t moment = token_cache_moment(passes);
     struct token_owner owner = { .until_ms = INT64_MAX };
@@ -51,9 +54,8 @@ START_TEST(test_good_until_dropped)
     token_cache_keep(passes, TOKEN, &owner, moment); /* asked before the drop */
     ck_assert(!finds(false) && !finds(true));
 }
-END_TEST
 
-START_TEST(test_one_renews)
+TEST(one_renews)
 {
     struct pass *held;
 
@@ -68,9 +70,8 @@ START_TEST(test_one_renews)
     keep(INT64_MAX);
     ck_assert(finds(true) && finds(false));
 }
-END_TEST
 
-START_TEST(test_known)
+TEST(known)
 {
     char id[TOKEN_ID_SIZE] = "";
 
@@ -84,31 +85,9 @@ START_TEST(test_known)
     keep(0);
     ck_assert(!token_cache_know(passes, TOKEN, id));
 }
-END_TEST
 
-START_TEST(test_expired)
+TEST(expired)
 {
     keep(0);
     ck_assert(!finds(true) && !finds(true) && !finds(false));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http_passes");
-    TCase *all = tcase_create("all");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(all, open_passes, close_passes);
-    tcase_add_test(all, test_good_until_dropped);
-    tcase_add_test(all, test_one_renews);
-    tcase_add_test(all, test_known);
-    tcase_add_test(all, test_expired);
-    suite_add_tcase(suite, all);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -9,6 +9,7 @@
 
 #include "common/document/env_render.h"
 #include "common/document/yaml_render.h"
+#include "tests/test.h"
 
 static struct document *doc;
 static struct buffer out;
@@ -24,6 +25,8 @@ static void tear_down(void)
     document_free(doc);
     buffer_fini(&out);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static void put(const char *key, enum value_type type, const char *text)
 {
@@ -41,7 +44,7 @@ static const char *yaml(void)
     return out.data;
 }
 
-START_TEST(test_json_keeps_numbers_as_written)
+TEST(json_keeps_numbers_as_written)
 {
     put("b", VALUE_NUMBER, "1.50");
     put("a", VALUE_STRING, "x\"y");
@@ -52,9 +55,8 @@ START_TEST(test_json_keeps_numbers_as_written)
     ck_assert_str_eq(out.data, "{\"a\":\"x\\\"y\",\"b\":1.50,\"c\":{\"z\":[1.0,true]},\"d\":false,"
                                "\"e\":{\"k\":[\"v\",16,1.50,\"yes\",null]}}\n");
 }
-END_TEST
 
-START_TEST(test_yaml_nests_at_dots)
+TEST(yaml_nests_at_dots)
 {
     put("database.pool.size", VALUE_NUMBER, "10");
     put("database.url", VALUE_STRING, "postgres://x");
@@ -67,27 +69,24 @@ START_TEST(test_yaml_nests_at_dots)
                              "  url: \"postgres://x\"\n"
                              "top: true\n");
 }
-END_TEST
 
-START_TEST(test_yaml_keeps_a_key_that_is_also_a_beginning)
+TEST(yaml_keeps_a_key_that_is_also_a_beginning)
 {
     put("a", VALUE_NUMBER, "1");
     put("a.b", VALUE_NUMBER, "2");
     put("a.b.c", VALUE_NUMBER, "3");
     ck_assert_str_eq(yaml(), "a: 1\na.b: 2\na.b.c: 3\n");
 }
-END_TEST
 
-START_TEST(test_yaml_keeps_empty_words_in_one_piece)
+TEST(yaml_keeps_empty_words_in_one_piece)
 {
     put(".a", VALUE_NUMBER, "1");
     put("a.", VALUE_NUMBER, "2");
     put("b..c", VALUE_NUMBER, "3");
     ck_assert_str_eq(yaml(), "\".a\": 1\na.: 2\nb..c: 3\n");
 }
-END_TEST
 
-START_TEST(test_yaml_quotes_what_would_change_its_type)
+TEST(yaml_quotes_what_would_change_its_type)
 {
     put("on", VALUE_STRING, "off");
     put("12", VALUE_STRING, "12");
@@ -100,25 +99,22 @@ START_TEST(test_yaml_quotes_what_would_change_its_type)
                              "\"on\": \"off\"\n"
                              "\"x y: z\": |\n  a\n  b\n");
 }
-END_TEST
 
-START_TEST(test_yaml_of_nothing_is_a_map)
+TEST(yaml_of_nothing_is_a_map)
 {
     ck_assert_str_eq(yaml(), "{}\n");
 }
-END_TEST
 
-START_TEST(test_env_is_quoted_for_a_shell)
+TEST(env_is_quoted_for_a_shell)
 {
     put("database.url", VALUE_STRING, "it's $HOME `x` \\ \"q\"");
     put("2nd-try", VALUE_NUMBER, "1");
     ck_assert_int_eq(env_render(doc, NULL, &out, &err), 0);
     ck_assert_str_eq(out.data, "DATABASE_URL='it'\\''s $HOME `x` \\ \"q\"'\n_2ND_TRY='1'\n");
 }
-END_TEST
 
 /* 1.1 wants a point and a sign, 1.2 takes them. */
-START_TEST(test_yaml_spells_exponents_for_old_readers_too)
+TEST(yaml_spells_exponents_for_old_readers_too)
 {
     put("a", VALUE_NUMBER, "1e3");
     put("b", VALUE_NUMBER, "-2.5E-7");
@@ -128,7 +124,6 @@ START_TEST(test_yaml_spells_exponents_for_old_readers_too)
     ck_assert_str_eq(yaml(), "a: 1.0e+3\nb: -2.5E-7\nc: 1.0E+21\nd: [1.0e+5, {x: 12}]\n"
                              "e: \"1e3\"\n");
 }
-END_TEST
 
 static int run_shell(const char *shell, const char *script)
 {
@@ -144,7 +139,7 @@ static int run_shell(const char *shell, const char *script)
 }
 
 /* A shell that reads the lines sets variables, and executes nothing. */
-START_TEST(test_env_is_only_read_by_a_shell)
+TEST(env_is_only_read_by_a_shell)
 {
     SCOPED_BUFFER struct buffer script = { 0 };
 
@@ -159,9 +154,8 @@ START_TEST(test_env_is_only_read_by_a_shell)
     ck_assert_int_eq(run_shell("sh", script.data), 0);
     ck_assert_int_eq(run_shell("bash", script.data), 0);
 }
-END_TEST
 
-START_TEST(test_env_refuses_names_that_are_obeyed)
+TEST(env_refuses_names_that_are_obeyed)
 {
     static const char *const keys[] = { "path", "PATH", "ld.preload", "LD-LIBRARY-PATH", "bash.env",
         "env", "ifs", "prompt.command", "pythonpath", "python.startup", "perl5opt", "rubyopt",
@@ -192,9 +186,8 @@ START_TEST(test_env_refuses_names_that_are_obeyed)
     ck_assert_ptr_null(variable_obeyed_by("PATHS"));
     ck_assert_ptr_nonnull(variable_obeyed_by("http_proxy"));
 }
-END_TEST
 
-START_TEST(test_prefixes_and_lists)
+TEST(prefixes_and_lists)
 {
     static const char *const prefixes[] = { "", "9", "A-", "A=", "A B", "é", "A\n" };
 
@@ -205,9 +198,8 @@ START_TEST(test_prefixes_and_lists)
     ck_assert_int_eq(variable_check_list("PATH=/bin", &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "PATH=/bin"));
 }
-END_TEST
 
-START_TEST(test_env_names_both_keys_of_a_collision)
+TEST(env_names_both_keys_of_a_collision)
 {
     put("a.b", VALUE_STRING, "1");
     put("a_b", VALUE_STRING, "2");
@@ -217,33 +209,4 @@ START_TEST(test_env_names_both_keys_of_a_collision)
     ck_assert_str_eq(err.code, "env_collision");
     ck_assert_ptr_nonnull(strstr(err.text, "a.b"));
     ck_assert_ptr_nonnull(strstr(err.text, "a_b"));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http_render");
-    TCase *tests = tcase_create("http_render");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_test(tests, test_json_keeps_numbers_as_written);
-    tcase_add_test(tests, test_yaml_nests_at_dots);
-    tcase_add_test(tests, test_yaml_keeps_a_key_that_is_also_a_beginning);
-    tcase_add_test(tests, test_yaml_keeps_empty_words_in_one_piece);
-    tcase_add_test(tests, test_yaml_quotes_what_would_change_its_type);
-    tcase_add_test(tests, test_yaml_of_nothing_is_a_map);
-    tcase_add_test(tests, test_env_is_quoted_for_a_shell);
-    tcase_add_test(tests, test_yaml_spells_exponents_for_old_readers_too);
-    tcase_add_test(tests, test_env_is_only_read_by_a_shell);
-    tcase_add_test(tests, test_env_refuses_names_that_are_obeyed);
-    tcase_add_test(tests, test_prefixes_and_lists);
-    tcase_add_test(tests, test_env_names_both_keys_of_a_collision);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

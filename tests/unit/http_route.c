@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
+
 static int nothing(struct request *rq, struct reply *re, struct err *e)
 {
     (void)rq;
@@ -42,7 +44,7 @@ static void must_find(const char *method, const char *path, int row, const char 
     route_match_fini(&match);
 }
 
-START_TEST(test_segments_are_matched_as_sent_and_decoded_afterwards)
+TEST(segments_are_matched_as_sent_and_decoded_afterwards)
 {
     must_find("GET", "/a", 0, NULL, NULL);
     must_find("GET", "/a/b/c", 2, "b", "c");
@@ -52,9 +54,8 @@ START_TEST(test_segments_are_matched_as_sent_and_decoded_afterwards)
     must_find("GET", "/a/b/go", 2, "b", "go"); /* another method: go is a value there */
     must_find("HEAD", "/a", 0, NULL, NULL);
 }
-END_TEST
 
-START_TEST(test_what_is_not_there)
+TEST(what_is_not_there)
 {
     static const char *const paths[] = { "",   "/",     "a",      "/b",     "/a/",
                                          "/A", "/a//c", "/a/b/",  "/a/b/c/", "//a",
@@ -66,9 +67,8 @@ START_TEST(test_what_is_not_there)
         ck_assert_ptr_null(err.code);
     }
 }
-END_TEST
 
-START_TEST(test_other_methods_are_named)
+TEST(other_methods_are_named)
 {
     ck_assert_int_eq(find("DELETE", "/a/b/c"), -1);
     ck_assert_str_eq(err.code, "method_not_allowed");
@@ -76,9 +76,8 @@ START_TEST(test_other_methods_are_named)
     ck_assert_int_eq(find("GE", "/a"), -1);
     ck_assert_str_eq(match.allow, "GET, HEAD");
 }
-END_TEST
 
-START_TEST(test_broken_escapes_are_malformed)
+TEST(broken_escapes_are_malformed)
 {
     static const char *const values[] = { "%", "%4", "%zz", "%00", "x%00y", "%ff%fe", "%C0%AF",
                                           "%ED%A0%80" };
@@ -91,9 +90,8 @@ START_TEST(test_broken_escapes_are_malformed)
         ck_assert_uint_eq(match.param_count, 0);
     }
 }
-END_TEST
 
-START_TEST(test_a_plus_is_a_blank_in_queries_only)
+TEST(a_plus_is_a_blank_in_queries_only)
 {
     char *query = route_decode("a+b%2B", 6, true), *path = route_decode("a+b", 3, false);
 
@@ -102,10 +100,9 @@ START_TEST(test_a_plus_is_a_blank_in_queries_only)
     free(query);
     free(path);
 }
-END_TEST
 
 /* Every row can be reached by its own pattern: no row hides behind an earlier one. */
-START_TEST(test_every_route_of_the_api_is_reachable)
+TEST(every_route_of_the_api_is_reachable)
 {
     char path[256];
 
@@ -126,10 +123,9 @@ START_TEST(test_every_route_of_the_api_is_reachable)
         route_match_fini(&match);
     }
 }
-END_TEST
 
 /* Whoever adds a route says what it needs: only the four machine pages are open. */
-START_TEST(test_the_api_needs_rights)
+TEST(the_api_needs_rights)
 {
     for (size_t i = 0; i < route_count; i++) {
         bool is_api = strncmp(routes[i].pattern, "/api/", 5) == 0;
@@ -138,27 +134,4 @@ START_TEST(test_the_api_needs_rights)
         ck_assert_msg(!is_api || routes[i].way != ROUTE_QUICK, "%s checks no token",
                       routes[i].pattern);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http_route");
-    TCase *tests = tcase_create("http_route");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tests, test_segments_are_matched_as_sent_and_decoded_afterwards);
-    tcase_add_test(tests, test_what_is_not_there);
-    tcase_add_test(tests, test_other_methods_are_named);
-    tcase_add_test(tests, test_broken_escapes_are_malformed);
-    tcase_add_test(tests, test_a_plus_is_a_blank_in_queries_only);
-    tcase_add_test(tests, test_every_route_of_the_api_is_reachable);
-    tcase_add_test(tests, test_the_api_needs_rights);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "tests/test.h"
+
 static const struct seats_bounds bounds = { 10, 3, 1000, 400 };
 
 static enum seats_outcome take(struct seats *s, int fd, const char *address)
@@ -19,7 +21,7 @@ static enum seats_outcome take(struct seats *s, int fd, const char *address)
     return seats_take(s, fd, (struct sockaddr *)&six);
 }
 
-START_TEST(test_bounds_of_connections)
+TEST(bounds_of_connections)
 {
     struct seats *s = seats_new(&bounds);
 
@@ -45,10 +47,9 @@ START_TEST(test_bounds_of_connections)
     ck_assert_int_eq(take(s, 40, "192.0.2.1"), SEATS_TAKEN);
     seats_free(s);
 }
-END_TEST
 
 /* A connection that the library dropped without a word: its number comes again. */
-START_TEST(test_a_number_that_comes_again)
+TEST(a_number_that_comes_again)
 {
     struct seats *s = seats_new(&bounds);
 
@@ -59,9 +60,8 @@ START_TEST(test_a_number_that_comes_again)
     ck_assert_uint_eq(seats_count(s), 0);
     seats_free(s);
 }
-END_TEST
 
-START_TEST(test_bytes)
+TEST(bytes)
 {
     struct seats *s = seats_new(&bounds);
 
@@ -83,23 +83,4 @@ START_TEST(test_bytes)
     seats_drop(s, 12, 1000); /* never more than it has */
     ck_assert(seats_hold(s, 12, 399));
     seats_free(s);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http seats");
-    TCase *tc = tcase_create("seats");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_bounds_of_connections);
-    tcase_add_test(tc, test_a_number_that_comes_again);
-    tcase_add_test(tc, test_bytes);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "coordinator/http/exchange.h"
-
+#include "tests/test.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -50,7 +50,7 @@ static void wait_for(const unsigned *count, unsigned least)
 }
 
 /* Of two workers one is left to others, and one of three and of four. */
-START_TEST(test_one_who_asks_for_much)
+TEST(one_who_asks_for_much, .from = 2, .to = 5)
 {
     static struct exchange greedy[40], others[40];
     unsigned count = (unsigned)_i;
@@ -79,9 +79,8 @@ START_TEST(test_one_who_asks_for_much)
     workers_stop(w);
     workers_free(w);
 }
-END_TEST
 
-START_TEST(test_the_end_serves_who_waits_in_line)
+TEST(the_end_serves_who_waits_in_line)
 {
     static struct exchange all[100];
     struct workers *w;
@@ -94,22 +93,4 @@ START_TEST(test_the_end_serves_who_waits_in_line)
     ck_assert_uint_eq(done, 100);
     ck_assert(!workers_submit(w, &all[0], nothing));
     workers_free(w);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("http workers");
-    TCase *tc = tcase_create("workers");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_loop_test(tc, test_one_who_asks_for_much, 2, 5);
-    tcase_add_test(tc, test_the_end_serves_who_waits_in_line);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/document/yaml_render.h"
+#include "tests/test.h"
 
 static struct import im;
 static struct err e;
@@ -38,7 +39,7 @@ static void must_have(const char *key, enum value_type type, const char *text)
     ck_assert_str_eq(value_type_name(item->type), value_type_name(type));
 }
 
-START_TEST(test_nested_keys_are_joined_with_dots)
+TEST(nested_keys_are_joined_with_dots)
 {
     must_read("database:\n  url: postgres://a\n  pool:\n    size: 10\nplain.dotted: x\n");
     ck_assert_uint_eq(im.count, 3);
@@ -47,7 +48,6 @@ START_TEST(test_nested_keys_are_joined_with_dots)
     must_have("plain.dotted", VALUE_STRING, "x");
     import_fini(&im);
 }
-END_TEST
 
 static const struct {
     const char *written, *text;
@@ -88,7 +88,7 @@ static const struct {
     { "\"\\u00e9\"", "\xC3\xA9", VALUE_STRING },
 };
 
-START_TEST(test_scalars_have_the_types_of_the_core_schema)
+TEST_EACH(scalars_have_the_types_of_the_core_schema, scalars)
 {
     char text[200];
 
@@ -101,9 +101,8 @@ START_TEST(test_scalars_have_the_types_of_the_core_schema)
     must_have("k", scalars[_i].type, scalars[_i].text);
     import_fini(&im);
 }
-END_TEST
 
-START_TEST(test_doubtful_words_are_warned_of)
+TEST(doubtful_words_are_warned_of)
 {
     must_read("a: yes\nb: 0644\nc: 'off'\nd: [on]\n");
     ck_assert_ptr_nonnull(strstr(im.warnings.data, "f.yaml:1: yes is taken as a string"));
@@ -112,9 +111,8 @@ START_TEST(test_doubtful_words_are_warned_of)
     ck_assert_ptr_nonnull(strstr(im.warnings.data, "f.yaml:4: on"));
     import_fini(&im);
 }
-END_TEST
 
-START_TEST(test_json_is_read_by_the_same_rules)
+TEST(json_is_read_by_the_same_rules)
 {
     must_read(
         "{\"a\": {\"b\": 1.50, \"c\": [true, null]}, \"s\": \"\\ud83d\\ude00 \\/ \\\\ud83d\",\n"
@@ -125,9 +123,8 @@ START_TEST(test_json_is_read_by_the_same_rules)
     must_have("n", VALUE_JSON, "null");
     import_fini(&im);
 }
-END_TEST
 
-START_TEST(test_marks_are_skipped_and_utf16_is_named)
+TEST(marks_are_skipped_and_utf16_is_named)
 {
     must_read("\xEF\xBB\xBF"
               "a: 1\n---\n\xEF\xBB\xBF"
@@ -146,9 +143,8 @@ START_TEST(test_marks_are_skipped_and_utf16_is_named)
     ck_assert_ptr_nonnull(strstr(e.text, "f.yaml:1:2: byte 0x00"));
     must_refuse("a: 1\nb: \xC3\x28\n", "f.yaml:2:4: byte 0xC3");
 }
-END_TEST
 
-START_TEST(test_documents_are_overlaid_with_one_warning_per_key)
+TEST(documents_are_overlaid_with_one_warning_per_key)
 {
     const char *text = "a: 1\nb: 1\n---\na: 2\n---\na: 3\nc: 3\n";
     const char *first;
@@ -170,18 +166,16 @@ START_TEST(test_documents_are_overlaid_with_one_warning_per_key)
     ck_assert_int_eq(read_text(text, 8), -1);
     ck_assert_ptr_nonnull(strstr(e.text, "has 3 documents"));
 }
-END_TEST
 
-START_TEST(test_one_key_twice_names_both_lines)
+TEST(one_key_twice_names_both_lines)
 {
     must_refuse("a.b: 1\na:\n  b: 2\n", "f.yaml:3:6: key \"a.b\" is there already, in line 1");
     must_refuse("a: 1\n\na: 1\n", "f.yaml:3:4: key \"a\" is there already, in line 1");
     must_refuse("a:\n  b: 1\na:\n  c: 1\n", "f.yaml:3:1: key \"a\" is there already, in line 1");
     must_refuse("a: [{x: 1, x: 2}]\n", "\"x\" is there already");
 }
-END_TEST
 
-START_TEST(test_numbers_that_were_words_are_warned_of)
+TEST(numbers_that_were_words_are_warned_of)
 {
     must_read("tag: 72044e0\ncommits: [5319e7]\nmode: 0o17\nfine: 1.5e+3\n");
     must_have("tag", VALUE_NUMBER, "72044e0");
@@ -191,9 +185,8 @@ START_TEST(test_numbers_that_were_words_are_warned_of)
     ck_assert_ptr_null(strstr(im.warnings.data, "1.5e+3"));
     import_fini(&im);
 }
-END_TEST
 
-START_TEST(test_tags_of_lists_and_maps)
+TEST(tags_of_lists_and_maps)
 {
     must_refuse("a: !GetAtt [b, c]\n", "f.yaml:1:4: tag !GetAtt is not known here for a list");
     must_refuse("a: !!set {b, c}\n", "not known here for a map");
@@ -205,9 +198,8 @@ START_TEST(test_tags_of_lists_and_maps)
     must_have("b.c", VALUE_NUMBER, "1");
     import_fini(&im);
 }
-END_TEST
 
-START_TEST(test_what_holds_outside_of_lists_holds_inside)
+TEST(what_holds_outside_of_lists_holds_inside)
 {
     must_read("base: &b {host: h, port: 1}\nall: [{<<: *b, port: 2}, {x: {<<: [*b]}}]\n");
     must_have("all", VALUE_JSON,
@@ -216,9 +208,8 @@ START_TEST(test_what_holds_outside_of_lists_holds_inside)
     must_refuse("a: [{<<: 5}]\n", "merges a map");
     must_refuse("a: [{b: 1, b: 2}]\n", "is there already");
 }
-END_TEST
 
-START_TEST(test_aliases_and_merges)
+TEST(aliases_and_merges)
 {
     must_read("base: &b {host: h, port: 1}\nprod:\n  <<: *b\n  port: 2\nmany:\n"
               "  <<: [{port: 9}, *b]\ncopy: *b\n");
@@ -232,9 +223,8 @@ START_TEST(test_aliases_and_merges)
     must_refuse("a: *nobody\n", "has no anchor");
     must_refuse("a: 1\n<<: 5\n", "merges a map");
 }
-END_TEST
 
-START_TEST(test_anchors_that_explode_are_refused)
+TEST(anchors_that_explode_are_refused)
 {
     char text[2000] = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
 
@@ -252,9 +242,8 @@ START_TEST(test_anchors_that_explode_are_refused)
             *p = '{';
     ck_assert_int_eq(read_text(text, 0), -1);
 }
-END_TEST
 
-START_TEST(test_deep_nesting_is_refused)
+TEST(deep_nesting_is_refused)
 {
     char text[3000];
 
@@ -263,7 +252,6 @@ START_TEST(test_deep_nesting_is_refused)
     text[2000] = 0;
     must_refuse(text, "nested deeper than 100");
 }
-END_TEST
 
 static const struct {
     const char *text, *with;
@@ -283,13 +271,12 @@ static const struct {
     { "a: [!secret 3]\n", "!secret stands for a whole value" },
 };
 
-START_TEST(test_broken_files_are_named_with_their_place)
+TEST_EACH(broken_files_are_named_with_their_place, broken)
 {
     must_refuse(broken[_i].text, broken[_i].with);
 }
-END_TEST
 
-START_TEST(test_nothing_is_no_keys)
+TEST(nothing_is_no_keys)
 {
     static const char *const empty[] = { "", "\n", "# only words\n", "---\n", "---\n...\n", "{}" };
 
@@ -299,18 +286,16 @@ START_TEST(test_nothing_is_no_keys)
         import_fini(&im);
     }
 }
-END_TEST
 
-START_TEST(test_secrets_are_left_alone)
+TEST(secrets_are_left_alone)
 {
     must_read("a: !secret 3\nb: 1\n");
     ck_assert(import_find(&im, "a")->is_secret);
     ck_assert(!import_find(&im, "b")->is_secret);
     import_fini(&im);
 }
-END_TEST
 
-START_TEST(test_limits_of_keys_and_values)
+TEST(limits_of_keys_and_values)
 {
     char *text = malloc(DOCUMENT_VALUE_MAX + 100);
 
@@ -325,7 +310,6 @@ START_TEST(test_limits_of_keys_and_values)
     ck_assert_int_eq(e.kind, ERR_TOO_LARGE);
     free(text);
 }
-END_TEST
 
 static struct document *deep_document(void)
 {
@@ -343,7 +327,7 @@ static struct document *deep_document(void)
     return d;
 }
 
-START_TEST(test_what_is_written_deep_is_read_again)
+TEST(what_is_written_deep_is_read_again)
 {
     struct document *d = deep_document();
     SCOPED_BUFFER struct buffer text = { 0 };
@@ -357,39 +341,4 @@ START_TEST(test_what_is_written_deep_is_read_again)
     }
     import_fini(&im);
     document_free(d);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("import");
-    TCase *t = tcase_create("import");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    suite_add_tcase(s, t);
-    tcase_add_test(t, test_nested_keys_are_joined_with_dots);
-    tcase_add_loop_test(t, test_scalars_have_the_types_of_the_core_schema, 0,
-                        (int)(sizeof(scalars) / sizeof(scalars[0])));
-    tcase_add_test(t, test_doubtful_words_are_warned_of);
-    tcase_add_test(t, test_json_is_read_by_the_same_rules);
-    tcase_add_test(t, test_marks_are_skipped_and_utf16_is_named);
-    tcase_add_test(t, test_documents_are_overlaid_with_one_warning_per_key);
-    tcase_add_test(t, test_one_key_twice_names_both_lines);
-    tcase_add_test(t, test_aliases_and_merges);
-    tcase_add_test(t, test_numbers_that_were_words_are_warned_of);
-    tcase_add_test(t, test_tags_of_lists_and_maps);
-    tcase_add_test(t, test_what_holds_outside_of_lists_holds_inside);
-    tcase_add_test(t, test_anchors_that_explode_are_refused);
-    tcase_add_test(t, test_deep_nesting_is_refused);
-    tcase_add_loop_test(t, test_broken_files_are_named_with_their_place, 0,
-                        (int)(sizeof(broken) / sizeof(broken[0])));
-    tcase_add_test(t, test_nothing_is_no_keys);
-    tcase_add_test(t, test_secrets_are_left_alone);
-    tcase_add_test(t, test_limits_of_keys_and_values);
-    tcase_add_test(t, test_what_is_written_deep_is_read_again);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? 1 : 0;
 }

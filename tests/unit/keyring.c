@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "coordinator/keyring/key_file.h"
+#include "tests/test.h"
 #include "tests/unit/rights.h"
 #include "tests/unit/temp_folder.h"
 
@@ -33,6 +34,8 @@ static void teardown(void)
     keyring_close(k);
     temp_remove(folder);
 }
+
+struct test_frame test_frame = { .set_up = setup, .tear_down = teardown };
 
 static void open_keyring(void)
 {
@@ -66,7 +69,7 @@ static void check_unavailable(const char *part)
     check_text(path);
 }
 
-START_TEST(test_a_key_file_is_made_once)
+TEST(a_key_file_is_made_once)
 {
     char id[KEY_FILE_ID_SIZE], other[KEY_FILE_ID_SIZE];
     struct key_file f;
@@ -86,9 +89,8 @@ START_TEST(test_a_key_file_is_made_once)
     ck_assert_int_eq(key_file_create(path, id, &e), -1);
     check_text("No such file");
 }
-END_TEST
 
-START_TEST(test_a_new_key_becomes_the_newest)
+TEST(a_new_key_becomes_the_newest)
 {
     char first[KEY_FILE_ID_SIZE], second[KEY_FILE_ID_SIZE];
     struct key_file before, after;
@@ -113,10 +115,9 @@ START_TEST(test_a_new_key_becomes_the_newest)
     check_text("64 keys");
     ck_assert_int_eq(key_file_load(path, &after, &e), 0);
 }
-END_TEST
 
 /* A lost key is a lost secret: of programs that add one at the same time each keeps its own. */
-START_TEST(test_keys_added_at_once_are_all_kept)
+TEST(keys_added_at_once_are_all_kept)
 {
     char id[KEY_FILE_ID_SIZE];
     struct key_file f;
@@ -137,7 +138,6 @@ START_TEST(test_keys_added_at_once_are_all_kept)
     ck_assert_int_eq(key_file_load(path, &f, &e), 0);
     ck_assert_uint_eq(f.count, 17);
 }
-END_TEST
 
 static void check_line(const char *text, unsigned line, const char *part)
 {
@@ -152,7 +152,7 @@ static void check_line(const char *text, unsigned line, const char *part)
     check_text(part);
 }
 
-START_TEST(test_mistakes_have_their_line)
+TEST(mistakes_have_their_line)
 {
     struct key_file f;
 
@@ -175,9 +175,8 @@ START_TEST(test_mistakes_have_their_line)
     ck_assert_str_eq(f.keys[0].id, "a-1.x_");
     ck_assert_int_eq(f.keys[1].key.bytes[31], 'B');
 }
-END_TEST
 
-START_TEST(test_a_large_file_is_refused)
+TEST(a_large_file_is_refused)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
     struct key_file f;
@@ -190,9 +189,8 @@ START_TEST(test_a_large_file_is_refused)
     ck_assert_int_eq(key_file_load(folder, &f, &e), -1);
     check_text("not a file");
 }
-END_TEST
 
-START_TEST(test_only_the_owner_may_read)
+TEST(only_the_owner_may_read)
 {
     static const mode_t wrong[] = { 0600, 0440, 0404, 0444, 0500, 0644, 04400, 0000 };
     struct key_file f;
@@ -211,9 +209,8 @@ START_TEST(test_only_the_owner_may_read)
         check_text("belongs to user 12345");
     }
 }
-END_TEST
 
-START_TEST(test_data_keys_come_back)
+TEST(data_keys_come_back)
 {
     struct envelope_wrapped one, two;
     struct seal_key first, second, back;
@@ -234,9 +231,8 @@ START_TEST(test_data_keys_come_back)
     ck_assert_int_eq(keyring_unwrap(k, &one, &back, &e), -1);
     ck_assert_int_eq(e.kind, ERR_CORRUPT);
 }
-END_TEST
 
-START_TEST(test_a_rotation_needs_no_restart)
+TEST(a_rotation_needs_no_restart)
 {
     struct envelope_wrapped old, anew;
     struct seal_key key, back;
@@ -266,9 +262,8 @@ START_TEST(test_a_rotation_needs_no_restart)
     ck_assert_int_eq(keyring_unwrap(k, &old, &back, &e), -1);
     ck_assert_int_eq(e.kind, ERR_CORRUPT);
 }
-END_TEST
 
-START_TEST(test_a_key_that_is_gone_is_missed_and_comes_back)
+TEST(a_key_that_is_gone_is_missed_and_comes_back)
 {
     struct envelope_wrapped wrapped;
     struct seal_key key, back;
@@ -293,7 +288,6 @@ START_TEST(test_a_key_that_is_gone_is_missed_and_comes_back)
     ck_assert_int_eq(keyring_unwrap(k, &wrapped, &back, &e), -1);
     check_text("lacks the key vault:lockstep:v1");
 }
-END_TEST
 
 static void *use_keys(void *failed)
 {
@@ -310,7 +304,7 @@ static void *use_keys(void *failed)
     return NULL;
 }
 
-START_TEST(test_rotation_under_load)
+TEST(rotation_under_load)
 {
     bool failed[4] = { false };
     pthread_t threads[4];
@@ -327,9 +321,8 @@ START_TEST(test_rotation_under_load)
         ck_assert(!failed[i]);
     }
 }
-END_TEST
 
-START_TEST(test_secrets_may_be_switched_off)
+TEST(secrets_may_be_switched_off)
 {
     const struct keyring_settings none = { .provider = "none" }, unset = { 0 };
     struct keyring_settings wrong = { .provider = "flie" };
@@ -352,33 +345,4 @@ START_TEST(test_secrets_may_be_switched_off)
     wrong.provider = "file";
     ck_assert_int_eq(keyring_open(&wrong, &other, &e), -1);
     check_text("[secrets] key_file is missing");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("keyring");
-    TCase *tc = tcase_create("keyring");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_a_key_file_is_made_once);
-    tcase_add_test(tc, test_a_new_key_becomes_the_newest);
-    tcase_add_test(tc, test_keys_added_at_once_are_all_kept);
-    tcase_add_test(tc, test_mistakes_have_their_line);
-    tcase_add_test(tc, test_a_large_file_is_refused);
-    tcase_add_test(tc, test_only_the_owner_may_read);
-    tcase_add_test(tc, test_data_keys_come_back);
-    tcase_add_test(tc, test_a_rotation_needs_no_restart);
-    tcase_add_test(tc, test_a_key_that_is_gone_is_missed_and_comes_back);
-    tcase_add_test(tc, test_rotation_under_load);
-    tcase_add_test(tc, test_secrets_may_be_switched_off);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/pulse.h"
+#include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
 #define TOKEN "hvs.unit-test-token"
@@ -67,7 +68,7 @@ static int run(const char *const *argv)
     return waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
 }
 
-static void start(void)
+void test_begin(void)
 {
     const char *const make_cert[] = { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                                       "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
@@ -83,7 +84,7 @@ static void start(void)
     servers[1] = start_server("https", tls_url, true);
 }
 
-static void stop(void)
+void test_end(void)
 {
     for (unsigned i = 0; i < 2; i++) {
         kill(servers[i], SIGKILL);
@@ -103,6 +104,8 @@ static void teardown(void)
     keyring_close(k);
     k = NULL;
 }
+
+struct test_frame test_frame = { .set_up = setup, .tear_down = teardown, .timeout_s = 120 };
 
 /* The name of the key picks the server's mood. */
 static struct keyring_settings settings(const char *key, int64_t timeout_ms)
@@ -141,7 +144,7 @@ static void check_unavailable(const char *part)
     check_text(part);
 }
 
-START_TEST(test_data_keys_come_back)
+TEST(data_keys_come_back)
 {
     struct envelope_wrapped one, two;
     struct seal_key first, second, back;
@@ -160,7 +163,6 @@ START_TEST(test_data_keys_come_back)
     ck_assert_int_eq(keyring_check(k, newest, &e), 0);
     ck_assert_str_eq(newest, "vault:lockstep:v1");
 }
-END_TEST
 
 static size_t take_bytes(char *data, size_t one, size_t count, void *into)
 {
@@ -199,7 +201,7 @@ static void rotate(const char *key)
     ask("POST", path, &b);
 }
 
-START_TEST(test_a_secret_survives_the_rotation)
+TEST(a_secret_survives_the_rotation)
 {
     static const struct envelope_place place = { "payments", "prod", "database.password", 3 };
     SCOPED_ENVELOPE struct envelope v = { 0 };
@@ -223,9 +225,8 @@ START_TEST(test_a_secret_survives_the_rotation)
     ck_assert_str_eq(value, "hunter2");
     seal_free(value, size);
 }
-END_TEST
 
-START_TEST(test_changed_data_keys_are_corrupt)
+TEST(changed_data_keys_are_corrupt)
 {
     struct envelope_wrapped wrapped, changed;
     struct seal_key key, back;
@@ -256,7 +257,6 @@ START_TEST(test_changed_data_keys_are_corrupt)
     ck_assert_int_eq(keyring_unwrap(k, &wrapped, &back, &e), -1);
     check_text("written under vault:lockstep:v1");
 }
-END_TEST
 
 /* Key, what the sentence says. */
 static const struct {
@@ -290,12 +290,11 @@ static const struct {
     { "echo", "HTTP 400" },
 };
 
-START_TEST(test_bad_days_have_their_sentence)
+TEST_EACH(bad_days_have_their_sentence, bad_days)
 {
     use(bad_days[_i].key);
     check_unavailable(bad_days[_i].part);
 }
-END_TEST
 
 /* How many requests the server has seen for this key. */
 static unsigned requests_for(const char *key)
@@ -310,7 +309,7 @@ static unsigned requests_for(const char *key)
     return at ? (unsigned)strtoul(at + strlen(name), NULL, 10) : 0;
 }
 
-START_TEST(test_retries_help_and_are_bounded)
+TEST(retries_help_and_are_bounded)
 {
     struct envelope_wrapped wrapped;
     struct seal_key key;
@@ -328,11 +327,10 @@ START_TEST(test_retries_help_and_are_bounded)
     check_unavailable("not found");
     ck_assert_msg(requests_for("missing") - before == 1, "a refusal is final");
 }
-END_TEST
 
 /* Silence, and answers that never end: after the time-out the caller has its reason. The upper
  * limit is far from the time-out, since it says only that there is one. */
-START_TEST(test_slow_answers_end)
+TEST(slow_answers_end)
 {
     static const char *const keys[] = { "slow", "trickle" };
 
@@ -347,10 +345,9 @@ START_TEST(test_slow_answers_end)
         ck_assert_msg(requests_for(keys[i]) == 1, "the time-out is that of the whole call");
     }
 }
-END_TEST
 
 /* As long as the Vault may take, the thread that waits for it is not missed. */
-START_TEST(test_who_waits_is_alive)
+TEST(who_waits_is_alive)
 {
     struct keyring_settings s = settings("lockstep", 60000);
     struct pulse_late late;
@@ -365,9 +362,8 @@ START_TEST(test_who_waits_is_alive)
     ck_assert_msg(!pulse_find_late(clock_monotonic_ms() + s.vault_timeout_ms, &late),
                   "%s is late by %lld ms", late.name, (long long)late.late_ms);
 }
-END_TEST
 
-START_TEST(test_nobody_there)
+TEST(nobody_there)
 {
     struct keyring_settings s = settings("lockstep", 20000);
 
@@ -375,9 +371,8 @@ START_TEST(test_nobody_there)
     ck_assert_int_eq(keyring_open(&s, &k, &e), 0);
     check_unavailable("the Vault at http://127.0.0.1:9 gives no answer");
 }
-END_TEST
 
-START_TEST(test_what_cannot_be_unwrapped_is_noticed)
+TEST(what_cannot_be_unwrapped_is_noticed)
 {
     char newest[ENVELOPE_KEY_ID_SIZE];
 
@@ -388,7 +383,6 @@ START_TEST(test_what_cannot_be_unwrapped_is_noticed)
     ck_assert_int_eq(keyring_check(k, newest, &e), -1);
     check_text("update transit/decrypt/old (HTTP 403: permission denied)");
 }
-END_TEST
 
 static void check_token_file(const char *text, mode_t mode, const char *part)
 {
@@ -400,7 +394,7 @@ static void check_token_file(const char *text, mode_t mode, const char *part)
     ck_assert_ptr_null(strstr(e.text, "hvs."));
 }
 
-START_TEST(test_tokens)
+TEST(tokens)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
     struct envelope_wrapped wrapped;
@@ -422,9 +416,8 @@ START_TEST(test_tokens)
     temp_write(token_file, TOKEN "\r\n\n", 0640);
     ck_assert_msg(keyring_new_key(k, &key, &wrapped, &e) == 0, "a renewed token needs no restart");
 }
-END_TEST
 
-START_TEST(test_tls_is_verified)
+TEST(tls_is_verified)
 {
     struct keyring_settings s = settings("lockstep", 20000);
     struct envelope_wrapped wrapped;
@@ -449,7 +442,6 @@ START_TEST(test_tls_is_verified)
     ck_assert_int_eq(keyring_open(&s, &k, &e), 0);
     check_unavailable("vault_ca_file");
 }
-END_TEST
 
 static void check_settings(const struct keyring_settings *s, const char *part)
 {
@@ -460,7 +452,7 @@ static void check_settings(const struct keyring_settings *s, const char *part)
     check_text(part);
 }
 
-START_TEST(test_wrong_settings_are_named)
+TEST(wrong_settings_are_named)
 {
     static const char *const urls[] = { "", "vault", "ftp://127.0.0.1", "http://vault.example:8200",
                                         "http://127.0.0.1.evil.example", "https://",
@@ -487,7 +479,6 @@ START_TEST(test_wrong_settings_are_named)
     s = settings("lockstep", 0);
     check_settings(&s, "vault_timeout");
 }
-END_TEST
 
 static void *use_keys(void *failed)
 {
@@ -504,7 +495,7 @@ static void *use_keys(void *failed)
     return NULL;
 }
 
-START_TEST(test_rotation_under_load)
+TEST(rotation_under_load)
 {
     bool failed[20] = { false };
     pthread_t threads[20];
@@ -518,37 +509,4 @@ START_TEST(test_rotation_under_load)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
         ck_assert(!failed[i]);
     }
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("keyring_vault");
-    TCase *tc = tcase_create("keyring_vault");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_unchecked_fixture(tc, start, stop);
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_data_keys_come_back);
-    tcase_add_test(tc, test_a_secret_survives_the_rotation);
-    tcase_add_test(tc, test_changed_data_keys_are_corrupt);
-    tcase_add_loop_test(tc, test_bad_days_have_their_sentence, 0,
-                        sizeof(bad_days) / sizeof(bad_days[0]));
-    tcase_add_test(tc, test_retries_help_and_are_bounded);
-    tcase_add_test(tc, test_slow_answers_end);
-    tcase_add_test(tc, test_who_waits_is_alive);
-    tcase_add_test(tc, test_nobody_there);
-    tcase_add_test(tc, test_what_cannot_be_unwrapped_is_noticed);
-    tcase_add_test(tc, test_tokens);
-    tcase_add_test(tc, test_tls_is_verified);
-    tcase_add_test(tc, test_wrong_settings_are_named);
-    tcase_add_test(tc, test_rotation_under_load);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,7 +1,7 @@
 /* leader.c - a leader's rules one by one: stages, budgets, bakes, what operators ask for. */
 #include "tests/unit/leader_kit.h"
 
-START_TEST(test_two_stages_to_the_end)
+TEST(two_stages_to_the_end)
 {
     everybody_says_hello();
     start();
@@ -22,9 +22,8 @@ START_TEST(test_two_stages_to_the_end)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_uint_eq(leader_due(l, 3, 0), 5);
 }
-END_TEST
 
-START_TEST(test_a_refusal_over_the_budget_aborts)
+TEST(a_refusal_over_the_budget_aborts)
 {
     everybody_says_hello();
     start();
@@ -35,9 +34,8 @@ START_TEST(test_a_refusal_over_the_budget_aborts)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_uint_eq(sends[SEND_DECISION], 0);
 }
-END_TEST
 
-START_TEST(test_a_failure_after_activation_takes_everybody_back)
+TEST(a_failure_after_activation_takes_everybody_back)
 {
     pass_the_first_stage();
     acks(ACK_READY, 0xfe, 3);
@@ -51,18 +49,16 @@ START_TEST(test_a_failure_after_activation_takes_everybody_back)
     ack(ACK_ROLLED_BACK, 7, 5);
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
-START_TEST(test_a_refusal_in_a_later_stage_rolls_back)
+TEST(a_refusal_in_a_later_stage_rolls_back)
 {
     pass_the_first_stage();
     ack(ACK_REFUSED, 3, 3);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
     ck_assert_uint_eq(sends[SEND_ABORT], 0);
 }
-END_TEST
 
-START_TEST(test_failures_within_the_budget_are_tolerated)
+TEST(failures_within_the_budget_are_tolerated)
 {
     load.strategy.stages[1].max_failed.count = 2;
     pass_the_first_stage();
@@ -74,9 +70,8 @@ START_TEST(test_failures_within_the_budget_are_tolerated)
     acks(ACK_APPLIED, 0xf8, 4);
     ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
 }
-END_TEST
 
-START_TEST(test_the_deadline_counts_the_silent)
+TEST(the_deadline_counts_the_silent)
 {
     everybody_says_hello();
     start();
@@ -91,9 +86,8 @@ START_TEST(test_the_deadline_counts_the_silent)
     ck_assert(bitset_has(&leader_rollout(l, 1)->silent, 0));
     ck_assert_str_eq(turned_because, "too few servers were ready in time; nothing was activated");
 }
-END_TEST
 
-START_TEST(test_unreachable_servers_are_skipped)
+TEST(unreachable_servers_are_skipped)
 {
     load.strategy.stage_count = 1;
     for (uint32_t i = 0; i < 4; i++)
@@ -108,9 +102,8 @@ START_TEST(test_unreachable_servers_are_skipped)
     acks(ACK_APPLIED, 0x0f, 2);
     ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
 }
-END_TEST
 
-START_TEST(test_unreachable_servers_are_waited_for)
+TEST(unreachable_servers_are_waited_for)
 {
     load.strategy.stage_count = 1;
     load.strategy.unreachable = UNREACHABLE_WAIT;
@@ -128,9 +121,8 @@ START_TEST(test_unreachable_servers_are_waited_for)
     ack(ACK_READY, 7, 1);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_unreachable_servers_fail)
+TEST(unreachable_servers_fail)
 {
     load.strategy.stage_count = 1;
     load.strategy.unreachable = UNREACHABLE_FAIL;
@@ -149,9 +141,8 @@ START_TEST(test_unreachable_servers_fail)
     ck_assert_int_eq(state(), ROLLOUT_ABORTING);
     ck_assert(bitset_has(&leader_rollout(l, 1)->silent, 7));
 }
-END_TEST
 
-START_TEST(test_a_pause_stops_decisions_and_deadlines)
+TEST(a_pause_stops_decisions_and_deadlines)
 {
     everybody_says_hello();
     start();
@@ -164,9 +155,8 @@ START_TEST(test_a_pause_stops_decisions_and_deadlines)
     ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_a_hold_waits_for_promote)
+TEST(a_hold_waits_for_promote)
 {
     load.strategy.stages[0].is_hold = true;
     pass_the_first_stage();
@@ -177,9 +167,8 @@ START_TEST(test_a_hold_waits_for_promote)
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
     ck_assert_uint_eq(saved_stage, 1);
 }
-END_TEST
 
-START_TEST(test_a_bake_is_observed_before_the_next_stage)
+TEST(a_bake_is_observed_before_the_next_stage)
 {
     load.strategy.stages[0].bake_ms = 10000;
     pass_the_first_stage();
@@ -189,10 +178,9 @@ START_TEST(test_a_bake_is_observed_before_the_next_stage)
     tick(1);
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
 }
-END_TEST
 
 /* A push that got lost: whoever asks is told what it is owed, at once and by the same rules. */
-START_TEST(test_a_poll_brings_what_was_lost)
+TEST(a_poll_brings_what_was_lost)
 {
     struct heard_scope heard = { .scope = 0 };
     struct leader_event ev = event(LEADER_POLLED);
@@ -219,9 +207,8 @@ START_TEST(test_a_poll_brings_what_was_lost)
     step(ev);
     ck_assert_uint_eq(sends[SEND_PREPARE] + sends[SEND_DECISION], 0); /* nothing is owed */
 }
-END_TEST
 
-START_TEST(test_a_failing_check_ends_the_bake)
+TEST(a_failing_check_ends_the_bake)
 {
     struct heard_scope heard = { .scope = 0, .obeyed = 2, .is_check_failing = true };
     struct leader_event ev = event(LEADER_PONG_RECEIVED);
@@ -238,9 +225,8 @@ START_TEST(test_a_failing_check_ends_the_bake)
     step(ev);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
-START_TEST(test_abort_is_only_before_activation)
+TEST(abort_is_only_before_activation)
 {
     everybody_says_hello();
     start();
@@ -250,9 +236,8 @@ START_TEST(test_abort_is_only_before_activation)
     ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_REPEATED);
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_REFUSED);
 }
-END_TEST
 
-START_TEST(test_after_activation_only_rollback_leads_back)
+TEST(after_activation_only_rollback_leads_back)
 {
     load.strategy.stages[0].bake_ms = 10000;
     pass_the_first_stage();
@@ -263,9 +248,8 @@ START_TEST(test_after_activation_only_rollback_leads_back)
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
 }
-END_TEST
 
-START_TEST(test_rollback_while_finalizing_ends_it)
+TEST(rollback_while_finalizing_ends_it)
 {
     load.strategy.stage_count = 1;
     everybody_says_hello();
@@ -277,18 +261,16 @@ START_TEST(test_rollback_while_finalizing_ends_it)
     ck_assert_int_eq(state(), ROLLOUT_ENDED); /* completed: a rollout of its own takes it back */
     ck_assert_uint_eq(leader_due(l, 0, 0), 3);
 }
-END_TEST
 
-START_TEST(test_rollback_before_activation_aborts)
+TEST(rollback_before_activation_aborts)
 {
     everybody_says_hello();
     start();
     ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
     ck_assert_int_eq(state(), ROLLOUT_ABORTING);
 }
-END_TEST
 
-START_TEST(test_on_failure_pause_waits_for_a_person_and_retries)
+TEST(on_failure_pause_waits_for_a_person_and_retries)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     everybody_says_hello();
@@ -305,10 +287,9 @@ START_TEST(test_on_failure_pause_waits_for_a_person_and_retries)
     ack(ACK_READY, 0, number());
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
 /* Nobody failed: a person who is to decide must not look for failures. */
-START_TEST(test_a_pause_for_the_late_says_so)
+TEST(a_pause_for_the_late_says_so)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     everybody_says_hello();
@@ -322,9 +303,8 @@ START_TEST(test_a_pause_for_the_late_says_so)
     ck_assert_str_eq(turned_because,
                      "too few servers answered in time: paused for a person to decide");
 }
-END_TEST
 
-START_TEST(test_a_retry_while_baking_asks_the_failed_again)
+TEST(a_retry_while_baking_asks_the_failed_again)
 {
     load.strategy.stages[1].max_failed.count = 1;
     load.strategy.stages[1].bake_ms = 60000;
@@ -341,9 +321,8 @@ START_TEST(test_a_retry_while_baking_asks_the_failed_again)
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
     ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_REFUSED); /* nobody is left */
 }
-END_TEST
 
-START_TEST(test_an_eventual_round_waits_for_nobody)
+TEST(an_eventual_round_waits_for_nobody)
 {
     load.strategy.is_eventual = true;
     load.strategy.stage_count = 1;
@@ -354,35 +333,4 @@ START_TEST(test_an_eventual_round_waits_for_nobody)
     ck_assert_uint_eq(sends[SEND_DECISION], 0);
     acks(ACK_APPLIED, 0xff, 2);
     ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_two_stages_to_the_end,
-        test_a_refusal_over_the_budget_aborts,
-        test_a_failure_after_activation_takes_everybody_back,
-        test_a_refusal_in_a_later_stage_rolls_back,
-        test_failures_within_the_budget_are_tolerated,
-        test_the_deadline_counts_the_silent,
-        test_unreachable_servers_are_skipped,
-        test_unreachable_servers_are_waited_for,
-        test_unreachable_servers_fail,
-        test_a_pause_stops_decisions_and_deadlines,
-        test_a_hold_waits_for_promote,
-        test_a_bake_is_observed_before_the_next_stage,
-        test_a_poll_brings_what_was_lost,
-        test_a_failing_check_ends_the_bake,
-        test_abort_is_only_before_activation,
-        test_after_activation_only_rollback_leads_back,
-        test_rollback_while_finalizing_ends_it,
-        test_rollback_before_activation_aborts,
-        test_on_failure_pause_waits_for_a_person_and_retries,
-        test_a_pause_for_the_late_says_so,
-        test_a_retry_while_baking_asks_the_failed_again,
-        test_an_eventual_round_waits_for_nobody,
-    };
-
-    return run_all("leader", all, sizeof(all) / sizeof(all[0]));
 }

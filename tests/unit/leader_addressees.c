@@ -28,7 +28,7 @@ static void turn_back(void)
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
 
-START_TEST(test_a_strangers_failure_spoils_no_rollback)
+TEST(a_strangers_failure_spoils_no_rollback)
 {
     add_stranger();
     turn_back();
@@ -39,9 +39,8 @@ START_TEST(test_a_strangers_failure_spoils_no_rollback)
     ck_assert_int_eq(saved_kind, SAVE_END);
     ck_assert_str_eq(ended_because, "every reachable server went back");
 }
-END_TEST
 
-START_TEST(test_a_strangers_words_are_not_counted)
+TEST(a_strangers_words_are_not_counted)
 {
     const struct rollout *r;
 
@@ -64,10 +63,9 @@ START_TEST(test_a_strangers_words_are_not_counted)
     acks(ACK_FINALIZED, 0xff, 5);
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
 /* What it says of a scope that is not its own moves nobody's verdict. */
-START_TEST(test_a_strangers_digest_concerns_nobody)
+TEST(a_strangers_digest_concerns_nobody)
 {
     struct heard_scope heard = { .scope = 0, .obeyed = 99, .slot = 3, .is_check_failing = true };
     struct leader_event ev = event(LEADER_PONG_RECEIVED);
@@ -82,11 +80,10 @@ START_TEST(test_a_strangers_digest_concerns_nobody)
     ck_assert_uint_eq(sends[SEND_DECISION], 0);
     ck_assert(!bitset_has(&leader_rollout(l, 1)->failing, STRANGER));
 }
-END_TEST
 
 /* Its agent stopped reading the scope in the middle of a stage: the others are enough, and the
  * budget is not touched. */
-START_TEST(test_who_withdrew_is_passed_over)
+TEST(who_withdrew_is_passed_over)
 {
     load.strategy.stage_count = 1;
     everybody_says_hello();
@@ -104,9 +101,8 @@ START_TEST(test_who_withdrew_is_passed_over)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_uint_eq(leader_due(l, 7, 0), 0);
 }
-END_TEST
 
-START_TEST(test_a_way_back_does_not_wait_for_who_withdrew)
+TEST(a_way_back_does_not_wait_for_who_withdrew)
 {
     turn_back();
     acks(ACK_ROLLED_BACK, 0x7f, 5);
@@ -117,10 +113,9 @@ START_TEST(test_a_way_back_does_not_wait_for_who_withdrew)
     tick(70000);
     ck_assert_uint_eq(sends[SEND_DECISION], 0);
 }
-END_TEST
 
 /* It reads the scope again: whatever it ran when it left, it hears the way back. */
-START_TEST(test_who_comes_back_hears_what_it_missed)
+TEST(who_comes_back_hears_what_it_missed)
 {
     struct leader_event ev = event(LEADER_JOINED);
 
@@ -136,7 +131,6 @@ START_TEST(test_who_comes_back_hears_what_it_missed)
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x80);
     ck_assert_uint_eq(leader_due(l, 7, 0), 5);
 }
-END_TEST
 
 static void answer_in(enum ack_kind kind, uint32_t server, uint64_t number, uint32_t scope)
 {
@@ -150,7 +144,7 @@ static void answer_in(enum ack_kind kind, uint32_t server, uint64_t number, uint
 }
 
 /* The agent went back in the scope that it read then; it is still a member of the other. */
-START_TEST(test_a_way_back_is_answered_scope_by_scope)
+TEST(a_way_back_is_answered_scope_by_scope)
 {
     widen_to_two_scopes();
     turn_back();
@@ -163,11 +157,10 @@ START_TEST(test_a_way_back_is_answered_scope_by_scope)
     ck_assert(!leader_owes(l, 5, 7, 1));
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
 /* Its membership ends after its answer was recorded: it hears of the other scope when it is back,
  * although the rollout is over. */
-START_TEST(test_a_scope_that_was_not_read_hears_the_way_back_later)
+TEST(a_scope_that_was_not_read_hears_the_way_back_later)
 {
     struct leader_event ev = event(LEADER_JOINED);
     struct heard_scope heard = { .scope = 1, .obeyed = 4 };
@@ -192,9 +185,8 @@ START_TEST(test_a_scope_that_was_not_read_hears_the_way_back_later)
     ck_assert_uint_eq(leader_due(l, 7, 1), 5);
     answer_in(ACK_ROLLED_BACK, 7, 5, 1);
 }
-END_TEST
 
-START_TEST(test_nothing_to_take_back_in_one_scope_is_not_everything)
+TEST(nothing_to_take_back_in_one_scope_is_not_everything)
 {
     widen_to_two_scopes();
     turn_back();
@@ -206,10 +198,9 @@ START_TEST(test_nothing_to_take_back_in_one_scope_is_not_everything)
     answer_in(ACK_ABORTED, 7, 5, 1);
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
 /* In whichever order the two are told. */
-START_TEST(test_who_is_stuck_in_one_scope_did_not_go_back)
+TEST(who_is_stuck_in_one_scope_did_not_go_back)
 {
     widen_to_two_scopes();
     turn_back();
@@ -221,10 +212,9 @@ START_TEST(test_who_is_stuck_in_one_scope_did_not_go_back)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_str_eq(ended_because, "some servers did not go back");
 }
-END_TEST
 
 /* It was tried again and went well; the failure is said once more. */
-START_TEST(test_a_late_failure_undoes_no_way_back)
+TEST(a_late_failure_undoes_no_way_back)
 {
     turn_back();
     acks(ACK_ROLLED_BACK, 0x7e, 5);
@@ -235,10 +225,9 @@ START_TEST(test_a_late_failure_undoes_no_way_back)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_str_eq(ended_because, "every reachable server went back");
 }
-END_TEST
 
 /* The next leader finds it in the rows, scope by scope. */
-START_TEST(test_what_was_kept_in_one_scope_is_loaded_for_that_one)
+TEST(what_was_kept_in_one_scope_is_loaded_for_that_one)
 {
     uint64_t word = 0x80, none = 0;
     struct bitset one = { &word, 1 }, nobody = { &none, 1 };
@@ -250,10 +239,9 @@ START_TEST(test_what_was_kept_in_one_scope_is_loaded_for_that_one)
     ck_assert_uint_eq(leader_due(l, 7, 0), 0);
     ck_assert_uint_eq(leader_due(l, 7, 1), 9);
 }
-END_TEST
 
 /* Who is excluded for a while is owed what was decided before and meanwhile. */
-START_TEST(test_who_is_included_again_is_served)
+TEST(who_is_included_again_is_served)
 {
     struct leader_event ev = event(LEADER_REVOKED);
 
@@ -278,9 +266,8 @@ START_TEST(test_who_is_included_again_is_served)
     hello(7, 3, 0);
     ck_assert_uint_eq(sends[SEND_DECISION], 1);
 }
-END_TEST
 
-START_TEST(test_who_was_told_before_it_was_excluded_is_told_again)
+TEST(who_was_told_before_it_was_excluded_is_told_again)
 {
     uint64_t none = 0;
     struct bitset nobody = { &none, 1 };
@@ -296,27 +283,4 @@ START_TEST(test_who_was_told_before_it_was_excluded_is_told_again)
     sends[SEND_DECISION] = 0;
     hello(7, 0, 0);
     ck_assert_uint_eq(sends[SEND_DECISION], 1);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_a_strangers_failure_spoils_no_rollback,
-        test_a_strangers_words_are_not_counted,
-        test_a_strangers_digest_concerns_nobody,
-        test_who_withdrew_is_passed_over,
-        test_a_way_back_does_not_wait_for_who_withdrew,
-        test_who_comes_back_hears_what_it_missed,
-        test_a_way_back_is_answered_scope_by_scope,
-        test_a_scope_that_was_not_read_hears_the_way_back_later,
-        test_nothing_to_take_back_in_one_scope_is_not_everything,
-        test_who_is_stuck_in_one_scope_did_not_go_back,
-        test_a_late_failure_undoes_no_way_back,
-        test_what_was_kept_in_one_scope_is_loaded_for_that_one,
-        test_who_is_included_again_is_served,
-        test_who_was_told_before_it_was_excluded_is_told_again,
-    };
-
-    return run_all("leader_addressees", all, sizeof(all) / sizeof(all[0]));
 }

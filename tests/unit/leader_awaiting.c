@@ -23,7 +23,7 @@ static void await_one_more(void)
 }
 
 /* It may be a refusal, which the rows would hold against the decision. */
-START_TEST(test_a_decision_waits_for_what_is_on_its_way)
+TEST(a_decision_waits_for_what_is_on_its_way)
 {
     await_one_more();
     tick(ACKS_PATIENCE_MS - 1);
@@ -31,25 +31,22 @@ START_TEST(test_a_decision_waits_for_what_is_on_its_way)
     ack(ACK_READY, 1, 1);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_what_is_on_its_way_may_change_the_decision)
+TEST(what_is_on_its_way_may_change_the_decision)
 {
     await_one_more();
     ack(ACK_REFUSED, 1, 1);
     ck_assert_int_eq(state(), ROLLOUT_ABORTING);
 }
-END_TEST
 
-START_TEST(test_nobody_waits_for_ever)
+TEST(nobody_waits_for_ever)
 {
     await_one_more();
     tick(ACKS_PATIENCE_MS);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_what_the_database_does_not_take_counts_for_nothing)
+TEST(what_the_database_does_not_take_counts_for_nothing)
 {
     struct ack a = { .kind = ACK_REFUSED, .server = 1, .number = 1, .is_void = true };
     struct leader_event ev;
@@ -62,9 +59,8 @@ START_TEST(test_what_the_database_does_not_take_counts_for_nothing)
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
     ck_assert_uint_eq(leader_rollout(l, 1)->failed.words[0], 0);
 }
-END_TEST
 
-START_TEST(test_words_of_others_hold_nobody_up)
+TEST(words_of_others_hold_nobody_up)
 {
     everybody_says_hello();
     start();
@@ -72,10 +68,9 @@ START_TEST(test_words_of_others_hold_nobody_up)
     ack(ACK_READY, 0, 1);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
 /* No row stands against it, and every moment counts. */
-START_TEST(test_going_back_waits_for_nobody)
+TEST(going_back_waits_for_nobody)
 {
     pair = true;
     everybody_says_hello();
@@ -85,10 +80,9 @@ START_TEST(test_going_back_waits_for_nobody)
     ack(ACK_FAILED, 0, 2);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 /* To call it done is no hurry: somebody may be about to say that it could not. */
-START_TEST(test_a_way_back_is_done_when_everything_told_is_there)
+TEST(a_way_back_is_done_when_everything_told_is_there)
 {
     load.strategy.stages[0].bake_ms = 60000;
     pair = true;
@@ -105,11 +99,10 @@ START_TEST(test_a_way_back_is_done_when_everything_told_is_there)
     ack(ACK_ROLLED_BACK, 1, 3);
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
 /* A retry asks a server of each stage again, and that of the first one says nothing in time: its
  * own stage tolerates nobody, whatever the open one does. */
-START_TEST(test_who_is_late_counts_for_its_own_stage)
+TEST(who_is_late_counts_for_its_own_stage)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stages[1].max_failed.count = 7;
@@ -137,10 +130,9 @@ START_TEST(test_who_is_late_counts_for_its_own_stage)
     ck_assert_ptr_null(activated_because);
     ck_assert(leader_rollout(l, 1)->is_paused);
 }
-END_TEST
 
 /* Other words come and go for longer than anybody waits, before there is anything to decide. */
-START_TEST(test_patience_is_for_the_decision_that_is_held_up)
+TEST(patience_is_for_the_decision_that_is_held_up)
 {
     pair = true;
     everybody_says_hello();
@@ -160,10 +152,9 @@ START_TEST(test_patience_is_for_the_decision_that_is_held_up)
     tick(1);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
 /* Words that are still on their way when a decision is made hold the next one up as well. */
-START_TEST(test_every_decision_has_its_own_patience)
+TEST(every_decision_has_its_own_patience)
 {
     load.strategy.stages[0].bake_ms = 5000;
     await_one_more();
@@ -177,7 +168,6 @@ START_TEST(test_every_decision_has_its_own_patience)
     tick(ACKS_PATIENCE_MS);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
 }
-END_TEST
 
 /* Stage one is applied, and everybody of stage two is ready; another word of server 3 is on its
  * way. */
@@ -194,26 +184,24 @@ static void await_one_more_of_stage_two(void)
 
 /* The rows judge an ACTIVATE by its own stage alone: that another one failed is for the leader to
  * know. */
-START_TEST(test_nothing_is_activated_once_the_check_of_a_stage_before_fails)
+TEST(nothing_is_activated_once_the_check_of_a_stage_before_fails)
 {
     await_one_more_of_stage_two();
     pong(0, 2, true, false);
     ck_assert_ptr_null(activated_because);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
-START_TEST(test_nothing_is_activated_once_a_stage_before_failed)
+TEST(nothing_is_activated_once_a_stage_before_failed)
 {
     await_one_more_of_stage_two();
     ack(ACK_FAILED, 0, 2);
     ck_assert_ptr_null(activated_because);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 /* The time to get ready is up in the same moment: nobody of the stage is called late for that. */
-START_TEST(test_nothing_is_activated_in_time_once_a_stage_before_failed)
+TEST(nothing_is_activated_in_time_once_a_stage_before_failed)
 {
     load.strategy.stages[1].max_failed.count = 7;
     pass_the_first_stage();
@@ -228,9 +216,8 @@ START_TEST(test_nothing_is_activated_in_time_once_a_stage_before_failed)
                      "over the failure budget after activation: everyone goes back");
     ck_assert_uint_eq(leader_rollout(l, 1)->silent.words[0], 0);
 }
-END_TEST
 
-START_TEST(test_a_pause_over_a_stage_before_decides_nothing)
+TEST(a_pause_over_a_stage_before_decides_nothing)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     await_one_more_of_stage_two();
@@ -242,7 +229,6 @@ START_TEST(test_a_pause_over_a_stage_before_decides_nothing)
     ck_assert_ptr_null(activated_because);
     ck_assert(leader_rollout(l, 1)->is_paused);
 }
-END_TEST
 
 /* Stage one bakes for long, and another word of its server is on its way. */
 static void bake_while_one_more_comes(void)
@@ -253,7 +239,7 @@ static void bake_while_one_more_comes(void)
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
 }
 
-START_TEST(test_a_promotion_waits_for_what_is_on_its_way)
+TEST(a_promotion_waits_for_what_is_on_its_way)
 {
     bake_while_one_more_comes();
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
@@ -264,9 +250,8 @@ START_TEST(test_a_promotion_waits_for_what_is_on_its_way)
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_TAKEN);
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
 }
-END_TEST
 
-START_TEST(test_what_is_on_its_way_may_stand_against_a_promotion)
+TEST(what_is_on_its_way_may_stand_against_a_promotion)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     bake_while_one_more_comes();
@@ -274,9 +259,8 @@ START_TEST(test_what_is_on_its_way_may_stand_against_a_promotion)
     ack(ACK_FAILED, 0, 2);
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_REFUSED);
 }
-END_TEST
 
-START_TEST(test_a_release_that_is_asked_for_waits_as_well)
+TEST(a_release_that_is_asked_for_waits_as_well)
 {
     load.strategy.stage_count = 1;
     load.strategy.stages[0].bake_ms = 60000;
@@ -288,11 +272,10 @@ START_TEST(test_a_release_that_is_asked_for_waits_as_well)
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
 }
-END_TEST
 
 /* Offered with every tick while words come and go, it waits no longer than a decision does; and
  * what is asked for much later has a wait of its own. */
-START_TEST(test_a_promotion_does_not_wait_for_ever)
+TEST(a_promotion_does_not_wait_for_ever)
 {
     bake_while_one_more_comes();
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_LATER);
@@ -305,10 +288,9 @@ START_TEST(test_a_promotion_does_not_wait_for_ever)
     }
     ck_assert_int_eq(command(ROLLOUT_ACTION_PROMOTE), COMMAND_TAKEN);
 }
-END_TEST
 
 /* A retry is judged by no outcome, and going back by none either. */
-START_TEST(test_other_commands_wait_for_nobody)
+TEST(other_commands_wait_for_nobody)
 {
     bake_while_one_more_comes();
     ck_assert_int_eq(command(ROLLOUT_ACTION_PAUSE), COMMAND_TAKEN);
@@ -316,11 +298,10 @@ START_TEST(test_other_commands_wait_for_nobody)
     ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
     ck_assert_int_eq(command(ROLLOUT_ACTION_ROLLBACK), COMMAND_TAKEN);
 }
-END_TEST
 
 /* An agent that cannot obey yet answers with a digest: it is told again, not as fast as it says so.
  */
-START_TEST(test_a_digest_does_not_go_round)
+TEST(a_digest_does_not_go_round)
 {
     struct heard_scope heard = { .scope = 0, .slot = 1 };
     struct leader_event ev;
@@ -346,7 +327,6 @@ START_TEST(test_a_digest_does_not_go_round)
     hello(0, 0, 1);
     ck_assert_uint_eq(sends[SEND_DECISION], 3);
 }
-END_TEST
 
 static void ask(uint32_t server, uint64_t attempt)
 {
@@ -358,7 +338,7 @@ static void ask(uint32_t server, uint64_t attempt)
 }
 
 /* "Decided (the decision follows)": that is said with every answer, however often is asked. */
-START_TEST(test_a_question_is_answered_with_the_decision)
+TEST(a_question_is_answered_with_the_decision)
 {
     everybody_says_hello();
     start();
@@ -380,10 +360,9 @@ START_TEST(test_a_question_is_answered_with_the_decision)
     ask(0, 1);
     ck_assert_uint_eq(sends[SEND_DECISION], 0);
 }
-END_TEST
 
 /* It obeyed in one scope of two. */
-START_TEST(test_a_question_reaches_every_scope_of_the_attempt)
+TEST(a_question_reaches_every_scope_of_the_attempt)
 {
     static const uint32_t first = 0;
     struct ack a = { .kind = ACK_APPLIED, .number = 2, .scopes = &first, .scope_count = 1 };
@@ -400,35 +379,4 @@ START_TEST(test_a_question_reaches_every_scope_of_the_attempt)
     sends[SEND_DECISION] = 0;
     ask(0, 1);
     ck_assert_uint_eq(sends[SEND_DECISION], 1);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_a_decision_waits_for_what_is_on_its_way,
-        test_what_is_on_its_way_may_change_the_decision,
-        test_nobody_waits_for_ever,
-        test_what_the_database_does_not_take_counts_for_nothing,
-        test_words_of_others_hold_nobody_up,
-        test_going_back_waits_for_nobody,
-        test_a_way_back_is_done_when_everything_told_is_there,
-        test_who_is_late_counts_for_its_own_stage,
-        test_patience_is_for_the_decision_that_is_held_up,
-        test_every_decision_has_its_own_patience,
-        test_nothing_is_activated_once_the_check_of_a_stage_before_fails,
-        test_nothing_is_activated_once_a_stage_before_failed,
-        test_nothing_is_activated_in_time_once_a_stage_before_failed,
-        test_a_pause_over_a_stage_before_decides_nothing,
-        test_a_promotion_waits_for_what_is_on_its_way,
-        test_what_is_on_its_way_may_stand_against_a_promotion,
-        test_a_release_that_is_asked_for_waits_as_well,
-        test_a_promotion_does_not_wait_for_ever,
-        test_other_commands_wait_for_nobody,
-        test_a_digest_does_not_go_round,
-        test_a_question_is_answered_with_the_decision,
-        test_a_question_reaches_every_scope_of_the_attempt,
-    };
-
-    return run_all("leader_awaiting", all, sizeof(all) / sizeof(all[0]));
 }

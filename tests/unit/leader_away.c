@@ -40,7 +40,7 @@ static void expect_pause_for_a_test(void)
     ck_assert_int_eq(round_state(), ROUND_VACANT);
 }
 
-START_TEST(test_a_stage_with_nobody_there_is_passed_over_when_a_person_says_so)
+TEST(a_stage_with_nobody_there_is_passed_over_when_a_person_says_so)
 {
     only(0xfe);
     start();
@@ -57,10 +57,9 @@ START_TEST(test_a_stage_with_nobody_there_is_passed_over_when_a_person_says_so)
     acks(ACK_APPLIED, 0xfe, dseq);
     ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
 }
-END_TEST
 
 /* Whoever was away and is back when the rollout goes on takes part. */
-START_TEST(test_a_canary_that_is_back_is_asked)
+TEST(a_canary_that_is_back_is_asked)
 {
     only(0xfe);
     start();
@@ -73,10 +72,9 @@ START_TEST(test_a_canary_that_is_back_is_asked)
     ack(ACK_READY, 0, 1);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
 /* The resume asked it, and let nobody be passed over. */
-START_TEST(test_a_canary_that_came_back_and_left_is_no_test)
+TEST(a_canary_that_came_back_and_left_is_no_test)
 {
     only(0xfe);
     start();
@@ -86,10 +84,9 @@ START_TEST(test_a_canary_that_came_back_and_left_is_no_test)
     wait_out(0xfe, 61000);
     expect_pause_for_a_test();
 }
-END_TEST
 
 /* A resume is about the stage that is passed over, not about the next one. */
-START_TEST(test_each_stage_that_nobody_tested_is_asked_about)
+TEST(each_stage_that_nobody_tested_is_asked_about)
 {
     load.strategy.stage_count = 3;
     load.strategy.stages[2] = load.strategy.stages[1];
@@ -103,7 +100,6 @@ START_TEST(test_each_stage_that_nobody_tested_is_asked_about)
     ck_assert_int_eq(command(ROLLOUT_ACTION_RESUME), COMMAND_TAKEN);
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 2);
 }
-END_TEST
 
 /* The next leader finds a rollout that is paused, and its stage with nobody there. */
 static void take_over_the_pause(enum phase phase, const struct member_load *member)
@@ -120,7 +116,7 @@ static void take_over_the_pause(enum phase phase, const struct member_load *memb
     ck_assert(leader_load_rollout(l, &load, now));
 }
 
-START_TEST(test_a_resume_after_a_takeover_is_taken_at_its_word)
+TEST(a_resume_after_a_takeover_is_taken_at_its_word)
 {
     const struct member_load member = { .attempt_number = 1 };
 
@@ -134,10 +130,9 @@ START_TEST(test_a_resume_after_a_takeover_is_taken_at_its_word)
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
     ck_assert(!leader_rollout(l, 1)->is_paused);
 }
-END_TEST
 
 /* Whoever paused it was told nothing of the kind. */
-START_TEST(test_a_pause_that_a_person_asked_for_says_nothing_of_a_test)
+TEST(a_pause_that_a_person_asked_for_says_nothing_of_a_test)
 {
     only(0xfe);
     start();
@@ -147,10 +142,9 @@ START_TEST(test_a_pause_that_a_person_asked_for_says_nothing_of_a_test)
     wait_out(0xfe, 31000);
     expect_pause_for_a_test();
 }
-END_TEST
 
 /* Ready, decided, and gone before it applied: nobody ran the change. */
-START_TEST(test_a_decided_stage_whose_members_left_tested_nothing)
+TEST(a_decided_stage_whose_members_left_tested_nothing)
 {
     everybody_says_hello();
     start();
@@ -166,10 +160,9 @@ START_TEST(test_a_decided_stage_whose_members_left_tested_nothing)
     tick(100);
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
 }
-END_TEST
 
 /* A retry that would be refused is not advised. */
-START_TEST(test_a_pause_advises_what_is_possible)
+TEST(a_pause_advises_what_is_possible)
 {
     everybody_says_hello();
     start();
@@ -185,9 +178,8 @@ START_TEST(test_a_pause_advises_what_is_possible)
     ck_assert_ptr_nonnull(strstr(turned_because, "retry asks its servers again"));
     ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
 }
-END_TEST
 
-START_TEST(test_an_untested_change_is_asked_again_or_taken_back)
+TEST(an_untested_change_is_asked_again_or_taken_back)
 {
     only(0xfe);
     start();
@@ -200,10 +192,9 @@ START_TEST(test_an_untested_change_is_asked_again_or_taken_back)
     wait_out(0xfe, 2000);
     ck_assert_str_eq(ended_because, "nothing was activated anywhere");
 }
-END_TEST
 
 /* Nobody would be spared anything by waiting. */
-START_TEST(test_stages_of_which_nobody_at_all_is_there_are_passed_over)
+TEST(stages_of_which_nobody_at_all_is_there_are_passed_over)
 {
     only(0);
     start();
@@ -211,9 +202,8 @@ START_TEST(test_stages_of_which_nobody_at_all_is_there_are_passed_over)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_str_eq(ended_because, "the revision is released");
 }
-END_TEST
 
-START_TEST(test_a_tested_change_passes_over_who_is_away)
+TEST(a_tested_change_passes_over_who_is_away)
 {
     load.strategy.stage_count = 3;
     load.strategy.stages[2] = load.strategy.stages[1];
@@ -228,9 +218,8 @@ START_TEST(test_a_tested_change_passes_over_who_is_away)
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 2);
     ck_assert(!leader_rollout(l, 1)->is_paused);
 }
-END_TEST
 
-START_TEST(test_a_stage_whose_members_were_revoked_tested_nothing)
+TEST(a_stage_whose_members_were_revoked_tested_nothing)
 {
     everybody_says_hello();
     start();
@@ -240,10 +229,9 @@ START_TEST(test_a_stage_whose_members_were_revoked_tested_nothing)
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
     ck_assert_int_eq(round_state(), ROUND_PREPARING);
 }
-END_TEST
 
 /* The release stays, and whoever is away is owed it. */
-START_TEST(test_the_last_stage_with_nobody_there_is_released)
+TEST(the_last_stage_with_nobody_there_is_released)
 {
     load.strategy.stage_count = 1;
     only(0);
@@ -253,9 +241,8 @@ START_TEST(test_the_last_stage_with_nobody_there_is_released)
     ck_assert_str_eq(ended_because, "the revision is released");
     ck_assert_uint_eq(leader_due(l, 3, 0), dseq);
 }
-END_TEST
 
-START_TEST(test_a_strategy_that_waits_for_the_unreachable_waits)
+TEST(a_strategy_that_waits_for_the_unreachable_waits)
 {
     load.strategy.unreachable = UNREACHABLE_WAIT;
     only(0xfe);
@@ -263,11 +250,10 @@ START_TEST(test_a_strategy_that_waits_for_the_unreachable_waits)
     wait_out(0xfe, 90000);
     ck_assert_int_eq(round_state(), ROUND_PREPARING);
 }
-END_TEST
 
 /* All that were ready fell silent after the decision: nobody says that it failed, nobody that it is
  * well. */
-START_TEST(test_members_that_vanish_after_the_decision_are_waited_for)
+TEST(members_that_vanish_after_the_decision_are_waited_for)
 {
     load.strategy.stages[1].ready_timeout_ms = 30000;
     everybody_says_hello();
@@ -281,11 +267,10 @@ START_TEST(test_members_that_vanish_after_the_decision_are_waited_for)
     ack(ACK_APPLIED, 0, 2);
     ck_assert_uint_eq(leader_rollout(l, 1)->stage, 1);
 }
-END_TEST
 
 /* It applied, its stage passed, and then it went back by itself: nothing is left that was seen to
  * be well, whatever the budget says. */
-START_TEST(test_a_deserted_stage_is_lost)
+TEST(a_deserted_stage_is_lost)
 {
     load.strategy.stages[0].max_failed.count = 1;
     load.strategy.stages[0].bake_ms = 10000;
@@ -294,11 +279,10 @@ START_TEST(test_a_deserted_stage_is_lost)
     ack(ACK_FAILED, 0, 2);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 /* One of the two refused and is gone by now, the other is away when it is asked again: what was
  * tried of the stage failed, and passing it over would only come back here. */
-START_TEST(test_a_vacant_stage_that_failed_before_is_lost)
+TEST(a_vacant_stage_that_failed_before_is_lost)
 {
     load.strategy.stages[0].max_failed.count = 1;
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -316,7 +300,6 @@ START_TEST(test_a_vacant_stage_that_failed_before_is_lost)
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
     ck_assert(leader_rollout(l, 1)->is_paused);
 }
-END_TEST
 
 /* A retry took the failure back, and then everybody of the stage left: nothing is known of it but
  * that it failed. A person decides. */
@@ -331,7 +314,7 @@ static void lose_its_only_server(void)
     ck_assert(leader_rollout(l, 1)->is_paused);
 }
 
-START_TEST(test_a_stage_that_failed_is_not_passed_over)
+TEST(a_stage_that_failed_is_not_passed_over)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     everybody_says_hello();
@@ -340,9 +323,8 @@ START_TEST(test_a_stage_that_failed_is_not_passed_over)
     ack(ACK_FAILED, 0, 2);
     lose_its_only_server();
 }
-END_TEST
 
-START_TEST(test_a_stage_that_refused_is_not_passed_over)
+TEST(a_stage_that_refused_is_not_passed_over)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     everybody_says_hello();
@@ -350,10 +332,9 @@ START_TEST(test_a_stage_that_refused_is_not_passed_over)
     ack(ACK_REFUSED, 0, 1);
     lose_its_only_server();
 }
-END_TEST
 
 /* Its refusal came after the retry: it said no all the same. */
-START_TEST(test_a_stage_that_refused_before_is_not_passed_over)
+TEST(a_stage_that_refused_before_is_not_passed_over)
 {
     const struct ack refusal = { .kind = ACK_REFUSED, .number = 1, .rollout = 1 };
     struct leader_event ev;
@@ -373,11 +354,10 @@ START_TEST(test_a_stage_that_refused_before_is_not_passed_over)
     wait_out(0xfe, 31000);
     ck_assert_int_eq(round_state(), ROUND_LOST);
 }
-END_TEST
 
 /* A failure of an attempt before the retry is told while the stage bakes that nobody applied: the
  * database opens no further stage, and no leader asks for one. */
-START_TEST(test_a_bake_of_nothing_but_a_failure_is_lost)
+TEST(a_bake_of_nothing_but_a_failure_is_lost)
 {
     const struct member_load member = { .attempt_number = 3, .is_ready = true,
                                         .outcome = outcome_rank(1, true) };
@@ -395,9 +375,8 @@ START_TEST(test_a_bake_of_nothing_but_a_failure_is_lost)
     wait_out(0xff, 12000);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
-START_TEST(test_a_deserted_stage_pauses_where_that_is_asked_for)
+TEST(a_deserted_stage_pauses_where_that_is_asked_for)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stages[0].max_failed.count = 1;
@@ -407,35 +386,4 @@ START_TEST(test_a_deserted_stage_pauses_where_that_is_asked_for)
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
     ck_assert(leader_rollout(l, 1)->is_paused);
     ck_assert_int_eq(command(ROLLOUT_ACTION_RETRY), COMMAND_TAKEN);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_a_stage_with_nobody_there_is_passed_over_when_a_person_says_so,
-        test_a_canary_that_is_back_is_asked,
-        test_a_canary_that_came_back_and_left_is_no_test,
-        test_each_stage_that_nobody_tested_is_asked_about,
-        test_a_resume_after_a_takeover_is_taken_at_its_word,
-        test_a_pause_that_a_person_asked_for_says_nothing_of_a_test,
-        test_a_decided_stage_whose_members_left_tested_nothing,
-        test_a_pause_advises_what_is_possible,
-        test_an_untested_change_is_asked_again_or_taken_back,
-        test_stages_of_which_nobody_at_all_is_there_are_passed_over,
-        test_a_tested_change_passes_over_who_is_away,
-        test_a_stage_whose_members_were_revoked_tested_nothing,
-        test_the_last_stage_with_nobody_there_is_released,
-        test_a_strategy_that_waits_for_the_unreachable_waits,
-        test_members_that_vanish_after_the_decision_are_waited_for,
-        test_a_deserted_stage_is_lost,
-        test_a_vacant_stage_that_failed_before_is_lost,
-        test_a_stage_that_failed_is_not_passed_over,
-        test_a_stage_that_refused_is_not_passed_over,
-        test_a_stage_that_refused_before_is_not_passed_over,
-        test_a_bake_of_nothing_but_a_failure_is_lost,
-        test_a_deserted_stage_pauses_where_that_is_asked_for,
-    };
-
-    return run_all("leader_away", all, sizeof(all) / sizeof(all[0]));
 }

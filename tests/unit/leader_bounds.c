@@ -23,7 +23,7 @@ static void begin_one_stage_that_fails(void)
     ck_assert(leader_rollout(l, 1)->is_paused);
 }
 
-START_TEST(test_retries_have_an_end_and_leave_no_duties)
+TEST(retries_have_an_end_and_leave_no_duties)
 {
     enum command_verdict verdict = COMMAND_TAKEN;
     unsigned taken = 0;
@@ -44,7 +44,6 @@ START_TEST(test_retries_have_an_end_and_leave_no_duties)
     acks(ACK_ROLLED_BACK, 0xff, dseq);
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
 /* As large as it may be: 2 stages of 1 scope claim 3 duties each. */
 static void fill_with(unsigned rollouts)
@@ -60,7 +59,7 @@ static void fill_with(unsigned rollouts)
     }
 }
 
-START_TEST(test_what_has_no_room_waits)
+TEST(what_has_no_room_waits)
 {
     static struct leader_limits tight;
 
@@ -76,10 +75,9 @@ START_TEST(test_what_has_no_room_waits)
     load.strategy.stage_count = 32;
     ck_assert(!leader_has_room(l, &load));
 }
-END_TEST
 
 /* Opened by a coordinator with more room: this one says that it cannot lead. */
-START_TEST(test_what_others_opened_may_not_fit)
+TEST(what_others_opened_may_not_fit)
 {
     static struct leader_limits tight;
 
@@ -93,9 +91,8 @@ START_TEST(test_what_others_opened_may_not_fit)
     ck_assert(leader_load_rollout(l, &load, now));
     ck_assert(!leader_fits(l));
 }
-END_TEST
 
-START_TEST(test_the_largest_rollout_fits_the_smallest_tables)
+TEST(the_largest_rollout_fits_the_smallest_tables)
 {
     struct rollout_load largest = { .id = 1, .scope_count = ROLLOUT_SCOPES_MAX };
     struct leader_limits smallest = limits;
@@ -107,7 +104,6 @@ START_TEST(test_the_largest_rollout_fits_the_smallest_tables)
     found(&smallest);
     ck_assert(leader_has_room(l, &largest));
 }
-END_TEST
 
 static const struct nonsense {
     enum phase phase;
@@ -139,7 +135,7 @@ static const struct nonsense {
     { PHASE_FAILED, false, false, false, 0, 0, 0, 0, 0, false },
 };
 
-START_TEST(test_rows_without_sense_are_told_and_the_others_begin)
+TEST_EACH(rows_without_sense_are_told_and_the_others_begin, nonsense)
 {
     const struct nonsense *n = &nonsense[_i];
     struct member_load member = { .server = 1, .stage = n->member_stage,
@@ -162,9 +158,8 @@ START_TEST(test_rows_without_sense_are_told_and_the_others_begin)
     leader_begin(l, now, 1, &out);
     tick(1000);
 }
-END_TEST
 
-START_TEST(test_a_rollout_of_no_scope_or_no_stage_has_no_sense)
+TEST(a_rollout_of_no_scope_or_no_stage_has_no_sense)
 {
     load.scope_count = 0;
     ck_assert_ptr_nonnull(leader_fault(&load));
@@ -175,28 +170,4 @@ START_TEST(test_a_rollout_of_no_scope_or_no_stage_has_no_sense)
     ck_assert_ptr_nonnull(leader_fault(&load));
     load.strategy.stage_count = ROLLOUT_STAGES_MAX + 1;
     ck_assert_ptr_nonnull(leader_fault(&load));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("leader_bounds");
-    TCase *t = tcase_create("bounds");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_test(t, test_retries_have_an_end_and_leave_no_duties);
-    tcase_add_test(t, test_what_has_no_room_waits);
-    tcase_add_test(t, test_what_others_opened_may_not_fit);
-    tcase_add_test(t, test_the_largest_rollout_fits_the_smallest_tables);
-    tcase_add_loop_test(t, test_rows_without_sense_are_told_and_the_others_begin, 0,
-                        (int)(sizeof(nonsense) / sizeof(nonsense[0])));
-    tcase_add_test(t, test_a_rollout_of_no_scope_or_no_stage_has_no_sense);
-    suite_add_tcase(s, t);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

@@ -10,23 +10,21 @@ static void setup_two_scopes(void)
 }
 
 /* What the last scope of a digest says does not hide what another one said before it. */
-START_TEST(test_a_check_that_fails_in_the_first_scope_counts)
+TEST(a_check_that_fails_in_the_first_scope_counts)
 {
     setup_two_scopes();
     pong(0, 2, true, false);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
-START_TEST(test_a_check_that_fails_in_the_last_scope_counts)
+TEST(a_check_that_fails_in_the_last_scope_counts)
 {
     setup_two_scopes();
     pong(0, 2, false, true);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
-START_TEST(test_a_check_that_recovers_in_every_scope_is_forgiven)
+TEST(a_check_that_recovers_in_every_scope_is_forgiven)
 {
     load.strategy.stages[0].max_failed.count = 1;
     setup_two_scopes();
@@ -38,10 +36,9 @@ START_TEST(test_a_check_that_recovers_in_every_scope_is_forgiven)
     ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
 }
-END_TEST
 
 /* The digest was quicker than the recording of APPLIED: the next stage does not open over it. */
-START_TEST(test_a_check_heard_before_applied_is_recorded_counts)
+TEST(a_check_heard_before_applied_is_recorded_counts)
 {
     everybody_says_hello();
     start();
@@ -51,7 +48,6 @@ START_TEST(test_a_check_heard_before_applied_is_recorded_counts)
     ack(ACK_APPLIED, 0, 2);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 static void fail_meanwhile(void)
 {
@@ -60,17 +56,16 @@ static void fail_meanwhile(void)
 }
 
 /* Servers are chosen outside the core, which takes a moment: what was heard in it counts. */
-START_TEST(test_a_check_that_fails_while_servers_are_chosen_counts)
+TEST(a_check_that_fails_while_servers_are_chosen_counts)
 {
     on_choosing(fail_meanwhile);
     pass_the_first_stage();
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
 }
-END_TEST
 
 /* Of what ran before: it says nothing about the candidate. */
-START_TEST(test_a_check_of_the_old_content_does_not_count)
+TEST(a_check_of_the_old_content_does_not_count)
 {
     load.strategy.stages[0].bake_ms = 10000;
     everybody_says_hello();
@@ -80,11 +75,10 @@ START_TEST(test_a_check_of_the_old_content_does_not_count)
     ack(ACK_APPLIED, 0, 2);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
 }
-END_TEST
 
 /* A server that the change broke fails its check by then; being asked again does not make that its
  * own fault. */
-START_TEST(test_a_retry_excuses_nobody)
+TEST(a_retry_excuses_nobody)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stage_count = 1;
@@ -102,7 +96,6 @@ START_TEST(test_a_retry_excuses_nobody)
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
     ck_assert(leader_rollout(l, 1)->is_paused);
 }
-END_TEST
 
 static void move(enum leader_event_type type, uint32_t server)
 {
@@ -128,7 +121,7 @@ static void leave_while_baking(void)
 
 /* The digest that brings it back to the scope is heard before its row is durable: what it says of
  * the candidate counts as soon as it belongs to the scope, and no earlier. */
-START_TEST(test_a_check_told_on_coming_back_counts)
+TEST(a_check_told_on_coming_back_counts)
 {
     leave_while_baking();
     pong(0, 2, true, false);
@@ -137,10 +130,9 @@ START_TEST(test_a_check_told_on_coming_back_counts)
     move(LEADER_JOINED, 0);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 /* Neither its row in the scope nor its APPLIED was durable when it told. */
-START_TEST(test_a_check_told_before_row_and_applied_counts)
+TEST(a_check_told_before_row_and_applied_counts)
 {
     pair = true;
     everybody_says_hello();
@@ -154,7 +146,6 @@ START_TEST(test_a_check_told_before_row_and_applied_counts)
     ack(ACK_APPLIED, 0, 2);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 /* The number of the attempt is 1 and of its ACTIVATE 2; a retry asks as 3, its ACTIVATE is 4. */
 static void retry_who_was_silent(void)
@@ -182,7 +173,7 @@ static void ack_of_the_first(enum ack_kind kind)
 }
 
 /* It runs the candidate of the attempt before: its APPLIED counts, and so does its check. */
-START_TEST(test_a_check_of_a_replaced_attempt_counts)
+TEST(a_check_of_a_replaced_attempt_counts)
 {
     retry_who_was_silent();
     pong(0, 2, true, false);
@@ -191,9 +182,8 @@ START_TEST(test_a_check_of_a_replaced_attempt_counts)
     ck_assert(leader_rollout(l, 1)->is_paused);
     ck_assert_uint_eq(leader_rollout(l, 1)->opened.words[0], 0x01);
 }
-END_TEST
 
-START_TEST(test_a_check_told_before_the_retry_counts)
+TEST(a_check_told_before_the_retry_counts)
 {
     load.strategy.is_eventual = true;
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -206,10 +196,9 @@ START_TEST(test_a_check_told_before_the_retry_counts)
     ack_of_the_first(ACK_APPLIED);
     ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0x01);
 }
-END_TEST
 
 /* Where the attempt before failed the last known good runs, and the check speaks of that. */
-START_TEST(test_a_check_after_going_back_does_not_count)
+TEST(a_check_after_going_back_does_not_count)
 {
     struct heard_scope heard = { .scope = 0, .obeyed = 2, .is_check_failing = true,
                                  .is_failed = true };
@@ -226,9 +215,8 @@ START_TEST(test_a_check_after_going_back_does_not_count)
     ck_assert_uint_eq(leader_rollout(l, 1)->applied.words[0], 0x01);
     ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
 }
-END_TEST
 
-START_TEST(test_a_check_is_over_where_the_candidate_failed)
+TEST(a_check_is_over_where_the_candidate_failed)
 {
     retry_who_was_silent();
     pong(0, 2, true, false);
@@ -237,10 +225,9 @@ START_TEST(test_a_check_is_over_where_the_candidate_failed)
     ck_assert_uint_eq(leader_rollout(l, 1)->applied.words[0], 0x01);
     ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
 }
-END_TEST
 
 /* All of its members were asked again: a new leader knows what is of the rollout all the same. */
-START_TEST(test_a_check_of_a_replaced_attempt_counts_after_a_takeover)
+TEST(a_check_of_a_replaced_attempt_counts_after_a_takeover)
 {
     const struct member_load member = { .attempt_number = 3, .is_ready = true, .is_applied = true,
                                         .outcome = outcome_rank(1, false) };
@@ -262,10 +249,9 @@ START_TEST(test_a_check_of_a_replaced_attempt_counts_after_a_takeover)
     pong(0, 2, true, false);
     ck_assert_int_eq(state(), ROLLOUT_ROLLING_BACK);
 }
-END_TEST
 
 /* What a check said under the rollout before this one is about other content. */
-START_TEST(test_a_check_of_another_rollout_does_not_count)
+TEST(a_check_of_another_rollout_does_not_count)
 {
     load.strategy.stage_count = 1;
     load.strategy.stages[0].max_failed.count = 8;
@@ -285,9 +271,8 @@ START_TEST(test_a_check_of_another_rollout_does_not_count)
     ck_assert_int_eq(leader_rollout(l, 2)->state, ROLLOUT_BAKING);
     ck_assert_uint_eq(leader_rollout(l, 2)->failing.words[0], 0);
 }
-END_TEST
 
-START_TEST(test_a_check_is_over_for_who_left)
+TEST(a_check_is_over_for_who_left)
 {
     load.strategy.stages[0].max_failed.count = 1;
     pair = true;
@@ -305,40 +290,13 @@ START_TEST(test_a_check_is_over_for_who_left)
     tick(100);
     ck_assert_uint_eq(leader_rollout(l, 1)->failing.words[0], 0);
 }
-END_TEST
 
 /* Of what ran before, told on coming back. */
-START_TEST(test_an_old_check_told_on_coming_back_does_not_count)
+TEST(an_old_check_told_on_coming_back_does_not_count)
 {
     leave_while_baking();
     pong(0, 0, true, false);
     move(LEADER_JOINED, 0);
     tick(100);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_a_check_that_fails_in_the_first_scope_counts,
-        test_a_check_that_fails_in_the_last_scope_counts,
-        test_a_check_that_recovers_in_every_scope_is_forgiven,
-        test_a_check_heard_before_applied_is_recorded_counts,
-        test_a_check_that_fails_while_servers_are_chosen_counts,
-        test_a_check_of_the_old_content_does_not_count,
-        test_a_retry_excuses_nobody,
-        test_a_check_told_on_coming_back_counts,
-        test_a_check_told_before_row_and_applied_counts,
-        test_a_check_of_a_replaced_attempt_counts,
-        test_a_check_told_before_the_retry_counts,
-        test_a_check_after_going_back_does_not_count,
-        test_a_check_is_over_where_the_candidate_failed,
-        test_a_check_of_a_replaced_attempt_counts_after_a_takeover,
-        test_a_check_of_another_rollout_does_not_count,
-        test_a_check_is_over_for_who_left,
-        test_an_old_check_told_on_coming_back_does_not_count,
-    };
-
-    return run_all("leader_checks", all, sizeof(all) / sizeof(all[0]));
 }

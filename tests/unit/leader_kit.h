@@ -2,12 +2,12 @@
 #ifndef TESTS_UNIT_LEADER_KIT_H
 #define TESTS_UNIT_LEADER_KIT_H
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/core/leader.h"
+#include "tests/test.h"
 
 #define SERVERS 8
 #define EFFECTS 256
@@ -154,6 +154,8 @@ static inline void teardown(void)
     memory = NULL;
 }
 
+struct test_frame test_frame = { .set_up = setup, .tear_down = teardown };
+
 static inline void hello(uint32_t server, uint64_t obeyed, uint64_t slot)
 {
     struct heard_scope heard = { .scope = 0, .obeyed = obeyed, .slot = slot };
@@ -264,24 +266,6 @@ static inline void widen_to_two_scopes(void)
         leader_load_member(l, i, 1);
     load.scope_count = 2;
     load.scopes[1] = 1;
-}
-
-static inline int run_all(const char *name, const TTest *const *all, size_t count)
-{
-    Suite *s = suite_create(name);
-    TCase *t = tcase_create("rules");
-    SRunner *r;
-    int failed;
-
-    tcase_add_checked_fixture(t, setup, teardown);
-    for (size_t i = 0; i < count; i++)
-        tcase_add_test(t, all[i]);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

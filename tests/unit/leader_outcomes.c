@@ -22,7 +22,7 @@ static bool has(const struct bitset *set, uint32_t server)
     return bitset_has(set, server);
 }
 
-START_TEST(test_a_late_applied_of_what_failed_is_no_news)
+TEST(a_late_applied_of_what_failed_is_no_news, .to = 2)
 {
     fail_and_retry(_i);
     ack(ACK_APPLIED, 0, 2);
@@ -34,10 +34,9 @@ START_TEST(test_a_late_applied_of_what_failed_is_no_news)
     ack(ACK_APPLIED, 0, 4);
     ck_assert_int_eq(state(), ROLLOUT_BAKING);
 }
-END_TEST
 
 /* The first word of the attempt before is APPLIED, so that it counts; FAILED takes it back. */
-START_TEST(test_a_late_failed_takes_the_applied_back)
+TEST(a_late_failed_takes_the_applied_back)
 {
     load.strategy.stages[0].bake_ms = 60000;
     load.strategy.on_failure = ON_FAILURE_PAUSE;
@@ -57,9 +56,8 @@ START_TEST(test_a_late_failed_takes_the_applied_back)
     ck_assert(!has(&leader_rollout(l, 1)->round.ready, 0));
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
 }
-END_TEST
 
-START_TEST(test_a_late_refusal_of_an_earlier_stage_counts)
+TEST(a_late_refusal_of_an_earlier_stage_counts)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stages[0].max_failed.count = 1;
@@ -76,10 +74,9 @@ START_TEST(test_a_late_refusal_of_an_earlier_stage_counts)
     ck_assert(has(&leader_rollout(l, 1)->failed, 1));
     ck_assert(!has(&leader_rollout(l, 1)->silent, 1));
 }
-END_TEST
 
 /* What it cannot take back by itself, the ROLLBACK may. */
-START_TEST(test_broken_by_an_activate_is_no_answer_to_a_rollback)
+TEST(broken_by_an_activate_is_no_answer_to_a_rollback)
 {
     struct ack a = { .kind = ACK_FAILED, .server = 0, .number = 2, .is_broken = true };
     struct leader_event ev;
@@ -97,11 +94,10 @@ START_TEST(test_broken_by_an_activate_is_no_answer_to_a_rollback)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_str_eq(ended_because, "every reachable server went back");
 }
-END_TEST
 
 /* What runs by an attempt that a retry replaced is well: no slot is wanted of it, whatever its next
  * digest says. One that was imaged anew is asked. */
-START_TEST(test_who_runs_the_candidate_needs_no_slot)
+TEST(who_runs_the_candidate_needs_no_slot)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stages[0].bake_ms = 60000;
@@ -118,10 +114,9 @@ START_TEST(test_who_runs_the_candidate_needs_no_slot)
     ack(ACK_READY, 1, number());
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
 /* A digest of before it applied comes late: the next one says again that it runs the candidate. */
-START_TEST(test_a_late_digest_unseats_nobody_for_good)
+TEST(a_late_digest_unseats_nobody_for_good)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.stages[0].bake_ms = 60000;
@@ -138,9 +133,8 @@ START_TEST(test_a_late_digest_unseats_nobody_for_good)
     pong(0, 2, false, false);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_who_was_imaged_anew_is_asked_again)
+TEST(who_was_imaged_anew_is_asked_again)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     pair = true;
@@ -159,10 +153,9 @@ START_TEST(test_who_was_imaged_anew_is_asked_again)
     ck_assert(leader_rollout(l, 1)->is_paused);
     ck_assert_uint_eq(leader_rollout(l, 1)->silent.words[0], 0); /* its row says that it applied */
 }
-END_TEST
 
 /* A deadline that passes in a pause makes nobody silent: no row would say so. */
-START_TEST(test_nobody_gets_silent_in_a_pause)
+TEST(nobody_gets_silent_in_a_pause)
 {
     load.strategy.on_failure = ON_FAILURE_PAUSE;
     load.strategy.is_eventual = true;
@@ -175,29 +168,4 @@ START_TEST(test_nobody_gets_silent_in_a_pause)
     ack(ACK_FAILED, 1, 2);
     ck_assert_int_eq(round_state(), ROUND_LOST);
     ck_assert_uint_eq(leader_rollout(l, 1)->silent.words[0], 0);
-}
-END_TEST
-
-int main(void)
-{
-    SRunner *r;
-    Suite *s = suite_create("leader_outcomes");
-    TCase *t = tcase_create("rules");
-    int failed;
-
-    tcase_add_checked_fixture(t, setup, teardown);
-    tcase_add_loop_test(t, test_a_late_applied_of_what_failed_is_no_news, 0, 2);
-    tcase_add_test(t, test_a_late_failed_takes_the_applied_back);
-    tcase_add_test(t, test_a_late_refusal_of_an_earlier_stage_counts);
-    tcase_add_test(t, test_broken_by_an_activate_is_no_answer_to_a_rollback);
-    tcase_add_test(t, test_who_runs_the_candidate_needs_no_slot);
-    tcase_add_test(t, test_a_late_digest_unseats_nobody_for_good);
-    tcase_add_test(t, test_who_was_imaged_anew_is_asked_again);
-    tcase_add_test(t, test_nobody_gets_silent_in_a_pause);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,7 +1,7 @@
 /* leader_servers.c - servers that are late, new, unfit or gone, and what a restarted leader does. */
 #include "tests/unit/leader_kit.h"
 
-START_TEST(test_a_ready_after_the_decision_is_told_at_once)
+TEST(a_ready_after_the_decision_is_told_at_once)
 {
     load.strategy.stage_count = 1;
     load.strategy.stages[0].max_failed.count = 8;
@@ -16,9 +16,8 @@ START_TEST(test_a_ready_after_the_decision_is_told_at_once)
     ack(ACK_READY, 7, 1);
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x80);
 }
-END_TEST
 
-START_TEST(test_a_server_off_its_base_is_caught_up_first)
+TEST(a_server_off_its_base_is_caught_up_first)
 {
     uint64_t none = 0;
     struct bitset nobody = { &none, 1 };
@@ -40,9 +39,8 @@ START_TEST(test_a_server_off_its_base_is_caught_up_first)
     ack(ACK_READY, 0, number());
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_a_reimaged_server_is_asked_again)
+TEST(a_reimaged_server_is_asked_again)
 {
     load.strategy.stage_count = 1;
     everybody_says_hello();
@@ -56,9 +54,8 @@ START_TEST(test_a_reimaged_server_is_asked_again)
     ack(ACK_READY, 3, 1);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
-START_TEST(test_a_revoked_server_is_waited_for_no_more)
+TEST(a_revoked_server_is_waited_for_no_more)
 {
     struct leader_event ev;
 
@@ -74,7 +71,6 @@ START_TEST(test_a_revoked_server_is_waited_for_no_more)
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
     ck_assert_uint_eq(sent_to[SEND_DECISION] & 0x80, 0);
 }
-END_TEST
 
 static void retry(uint32_t server)
 {
@@ -86,7 +82,7 @@ static void retry(uint32_t server)
 }
 
 /* It failed within the budget: the release is told it once more, and nobody else. */
-START_TEST(test_who_failed_is_told_the_release_again_when_asked_for)
+TEST(who_failed_is_told_the_release_again_when_asked_for)
 {
     pass_the_first_stage();
     acks(ACK_READY, 0xfe, 3);
@@ -103,7 +99,6 @@ START_TEST(test_who_failed_is_told_the_release_again_when_asked_for)
     retry(40); /* nobody */
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0);
 }
-END_TEST
 
 /* Seconds in which this server is heard and its newest decision is said to it, or not. */
 static unsigned told_within(unsigned seconds, uint32_t server, uint64_t obeyed, bool is_failed)
@@ -126,7 +121,7 @@ static unsigned told_within(unsigned seconds, uint32_t server, uint64_t obeyed, 
 }
 
 /* Its program was not up yet: told by itself, ever more slowly, and no more once well. */
-START_TEST(test_who_failed_is_told_again_by_and_by)
+TEST(who_failed_is_told_again_by_and_by)
 {
     unsigned early, late;
 
@@ -141,10 +136,9 @@ START_TEST(test_who_failed_is_told_again_by_and_by)
     ck_assert_uint_lt(late, early);
     ck_assert_uint_eq(told_within(1000, 3, 5, false), 0);
 }
-END_TEST
 
 /* Its rollout is long over, and everybody else is back. */
-START_TEST(test_a_way_back_that_failed_is_told_again_when_asked_for)
+TEST(a_way_back_that_failed_is_told_again_when_asked_for)
 {
     uint64_t back;
 
@@ -161,10 +155,9 @@ START_TEST(test_a_way_back_that_failed_is_told_again_when_asked_for)
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
     ack(ACK_ROLLED_BACK, 0, back);
 }
-END_TEST
 
 /* Its digest says so before the word of the failure is recorded. */
-START_TEST(test_a_way_back_is_kept_by_the_digest_that_says_it_failed)
+TEST(a_way_back_is_kept_by_the_digest_that_says_it_failed)
 {
     uint64_t back;
 
@@ -179,10 +172,9 @@ START_TEST(test_a_way_back_is_kept_by_the_digest_that_says_it_failed)
     ack(ACK_FAILED, 0, back);
     ck_assert_uint_ge(told_within(240, 0, back, true), 2);
 }
-END_TEST
 
 /* It is on its way when the rollout ends without it, and fails after that. */
-START_TEST(test_a_way_back_that_is_underway_outlives_its_rollout)
+TEST(a_way_back_that_is_underway_outlives_its_rollout)
 {
     uint64_t back;
 
@@ -198,10 +190,9 @@ START_TEST(test_a_way_back_that_is_underway_outlives_its_rollout)
     ack(ACK_ROLLED_BACK, 0, back);
     ck_assert_uint_eq(told_within(1000, 0, back, false), 0);
 }
-END_TEST
 
 /* A leader that finds it in the database keeps it as well. */
-START_TEST(test_a_way_back_that_failed_outlives_its_leader)
+TEST(a_way_back_that_failed_outlives_its_leader)
 {
     uint64_t word = 0x01;
     struct bitset one = { &word, 1 };
@@ -215,10 +206,9 @@ START_TEST(test_a_way_back_that_failed_outlives_its_leader)
     retry(0);
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
 }
-END_TEST
 
 /* It confirmed, lost its disk, obeyed it anew, and it failed: rows tell of the first time alone. */
-START_TEST(test_a_way_back_that_fails_anew_is_tried_again)
+TEST(a_way_back_that_fails_anew_is_tried_again)
 {
     uint64_t word = 0x01;
     struct bitset one = { &word, 1 };
@@ -230,18 +220,16 @@ START_TEST(test_a_way_back_that_fails_anew_is_tried_again)
     hello(0, 9, 0);
     ck_assert_uint_ge(told_within(240, 0, 9, true), 2);
 }
-END_TEST
 
-START_TEST(test_a_scope_without_servers_completes_at_once)
+TEST(a_scope_without_servers_completes_at_once)
 {
     load.scopes[0] = 1;
     start();
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_uint_eq(save_total, 2); /* FINALIZE and the end */
 }
-END_TEST
 
-START_TEST(test_a_newcomer_gets_the_released_revision)
+TEST(a_newcomer_gets_the_released_revision)
 {
     struct leader_event ev;
 
@@ -258,9 +246,8 @@ START_TEST(test_a_newcomer_gets_the_released_revision)
     ck_assert_uint_eq(sent_to[SEND_DECISION], UINT64_C(1) << 20);
     ck_assert_uint_eq(leader_due(l, 20, 0), 5);
 }
-END_TEST
 
-START_TEST(test_a_server_that_cannot_go_back_fails_the_rollout)
+TEST(a_server_that_cannot_go_back_fails_the_rollout)
 {
     load.strategy.stages[0].bake_ms = 10000;
     pass_the_first_stage();
@@ -269,11 +256,10 @@ START_TEST(test_a_server_that_cannot_go_back_fails_the_rollout)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_int_eq(saved_kind, SAVE_END);
 }
-END_TEST
 
 /* It was a member and never moved: it keeps what it runs, and stays due what was released before.
  */
-START_TEST(test_who_has_nothing_to_take_back_is_done)
+TEST(who_has_nothing_to_take_back_is_done)
 {
     uint64_t none = 0;
     struct bitset nobody = { &none, 1 };
@@ -294,9 +280,8 @@ START_TEST(test_who_has_nothing_to_take_back_is_done)
     ck_assert_str_eq(leader_rollout(l, 1) ? "" : ended_because, "every reachable server went back");
     ck_assert_uint_eq(leader_due(l, 0, 0), 9);
 }
-END_TEST
 
-START_TEST(test_a_rollback_that_is_not_confirmed_ends_in_time)
+TEST(a_rollback_that_is_not_confirmed_ends_in_time)
 {
     load.strategy.stages[0].bake_ms = 10000;
     pass_the_first_stage();
@@ -309,11 +294,10 @@ START_TEST(test_a_rollback_that_is_not_confirmed_ends_in_time)
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
     ck_assert_uint_eq(leader_due(l, 0, 0), 3); /* the way back stays an obligation */
 }
-END_TEST
 
 /* A server whose check failed before the rollout may fail it again without costing budget, and one
  * that the change repairs counts as applied. */
-START_TEST(test_unfit_servers_are_counted_apart)
+TEST(unfit_servers_are_counted_apart)
 {
     load.strategy.stage_count = 1;
     everybody_says_hello();
@@ -335,9 +319,8 @@ START_TEST(test_unfit_servers_are_counted_apart)
     acks(ACK_APPLIED, 0x3f, 2);
     ck_assert_int_eq(state(), ROLLOUT_FINALIZING);
 }
-END_TEST
 
-START_TEST(test_fates_of_attempts)
+TEST(fates_of_attempts)
 {
     everybody_says_hello();
     start();
@@ -346,7 +329,6 @@ START_TEST(test_fates_of_attempts)
     ack(ACK_READY, 0, 1);
     ck_assert_int_eq(leader_fate(l, 1), ATTEMPT_DECIDED);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- after a restart */
 
@@ -362,7 +344,7 @@ static void restart(const struct member_load *members, uint32_t count)
     ck_assert(leader_load_rollout(l, &load, now));
 }
 
-START_TEST(test_a_restart_keeps_votes_and_asks_the_rest)
+TEST(a_restart_keeps_votes_and_asks_the_rest)
 {
     struct member_load members[] = { { .server = 0, .attempt_number = 7, .is_ready = true },
                                      { .server = 1, .attempt_number = 7 } };
@@ -377,10 +359,9 @@ START_TEST(test_a_restart_keeps_votes_and_asks_the_rest)
     ack(ACK_READY, 1, 7);
     ck_assert_int_eq(round_state(), ROUND_ACTIVATING);
 }
-END_TEST
 
 /* Who promoted everything does not have to say it again to the next leader. */
-START_TEST(test_a_restart_passes_over_holds_that_were_promoted)
+TEST(a_restart_passes_over_holds_that_were_promoted)
 {
     struct member_load members[] = {
         { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
@@ -394,9 +375,8 @@ START_TEST(test_a_restart_passes_over_holds_that_were_promoted)
     leader_begin(l, now, 1, &out);
     ck_assert_int_eq(state(), ROLLOUT_CHOOSING);
 }
-END_TEST
 
-START_TEST(test_a_restart_after_the_decision_tells_it_again)
+TEST(a_restart_after_the_decision_tells_it_again)
 {
     struct member_load members[] = { { .server = 0, .attempt_number = 7, .is_ready = true } };
     uint64_t word = 1, none = 0;
@@ -415,9 +395,8 @@ START_TEST(test_a_restart_after_the_decision_tells_it_again)
     ack(ACK_APPLIED, 0, 8);
     ck_assert_int_eq(state(), ROLLOUT_STAGING); /* the second stage */
 }
-END_TEST
 
-START_TEST(test_a_restart_while_rolling_back_goes_on)
+TEST(a_restart_while_rolling_back_goes_on)
 {
     struct member_load members[] = {
         { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
@@ -439,10 +418,9 @@ START_TEST(test_a_restart_while_rolling_back_goes_on)
     ack(ACK_ROLLED_BACK, 0, 9);
     ck_assert_int_eq(state(), ROLLOUT_ENDED);
 }
-END_TEST
 
 /* A bake goes on where the leader before left it, and ends when its server is back. */
-START_TEST(test_a_restart_goes_on_with_the_bake)
+TEST(a_restart_goes_on_with_the_bake)
 {
     struct member_load members[] = {
         { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
@@ -461,9 +439,8 @@ START_TEST(test_a_restart_goes_on_with_the_bake)
     tick(100);
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
 }
-END_TEST
 
-START_TEST(test_a_bake_that_is_over_waits_for_its_server)
+TEST(a_bake_that_is_over_waits_for_its_server)
 {
     struct member_load members[] = {
         { .server = 0, .attempt_number = 7, .is_ready = true, .is_applied = true }
@@ -482,10 +459,9 @@ START_TEST(test_a_bake_that_is_over_waits_for_its_server)
     tick(1);
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
 }
-END_TEST
 
 /* What was not answered before stays late, but not before the grace gave time to say it. */
-START_TEST(test_a_restart_goes_on_with_a_timeout)
+TEST(a_restart_goes_on_with_a_timeout)
 {
     struct member_load members[] = { { .server = 0, .attempt_number = 7 } };
 
@@ -502,38 +478,4 @@ START_TEST(test_a_restart_goes_on_with_a_timeout)
     ck_assert_int_eq(state(), ROLLOUT_STAGING);
     tick(2000);
     ck_assert_int_eq(state(), ROLLOUT_ABORTING);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_a_ready_after_the_decision_is_told_at_once,
-        test_a_restart_goes_on_with_the_bake,
-        test_a_bake_that_is_over_waits_for_its_server,
-        test_a_restart_goes_on_with_a_timeout,
-        test_a_server_off_its_base_is_caught_up_first,
-        test_a_reimaged_server_is_asked_again,
-        test_a_revoked_server_is_waited_for_no_more,
-        test_who_failed_is_told_the_release_again_when_asked_for,
-        test_who_failed_is_told_again_by_and_by,
-        test_a_way_back_that_failed_is_told_again_when_asked_for,
-        test_a_way_back_is_kept_by_the_digest_that_says_it_failed,
-        test_a_way_back_that_is_underway_outlives_its_rollout,
-        test_a_way_back_that_failed_outlives_its_leader,
-        test_a_way_back_that_fails_anew_is_tried_again,
-        test_a_scope_without_servers_completes_at_once,
-        test_a_newcomer_gets_the_released_revision,
-        test_a_server_that_cannot_go_back_fails_the_rollout,
-        test_who_has_nothing_to_take_back_is_done,
-        test_a_rollback_that_is_not_confirmed_ends_in_time,
-        test_unfit_servers_are_counted_apart,
-        test_fates_of_attempts,
-        test_a_restart_keeps_votes_and_asks_the_rest,
-        test_a_restart_passes_over_holds_that_were_promoted,
-        test_a_restart_after_the_decision_tells_it_again,
-        test_a_restart_while_rolling_back_goes_on,
-    };
-
-    return run_all("leader_servers", all, sizeof(all) / sizeof(all[0]));
 }

@@ -68,7 +68,7 @@ static void expect_no_walk(int64_t few_ns, int64_t many_ns)
                   (long long)few_ns, (long long)many_ns);
 }
 
-START_TEST(test_a_tick_costs_no_more_with_higher_limits)
+TEST(a_tick_costs_no_more_with_higher_limits)
 {
     int64_t few_ns;
 
@@ -77,9 +77,8 @@ START_TEST(test_a_tick_costs_no_more_with_higher_limits)
     lead_with(4 * MANY, 4);
     expect_no_walk(few_ns, cost_of_ticks());
 }
-END_TEST
 
-START_TEST(test_a_digest_costs_no_more_with_more_scopes)
+TEST(a_digest_costs_no_more_with_more_scopes)
 {
     int64_t few_ns;
 
@@ -88,10 +87,9 @@ START_TEST(test_a_digest_costs_no_more_with_more_scopes)
     lead_with(MANY, MANY);
     expect_no_walk(few_ns, cost_of_digests());
 }
-END_TEST
 
 /* What failed in one of many scopes is tried again. */
-START_TEST(test_what_failed_is_found_among_many)
+TEST(what_failed_is_found_among_many)
 {
     struct heard_scope heard = { .scope = MANY - 1, .obeyed = MANY, .is_failed = true };
     struct leader_event ev;
@@ -111,16 +109,4 @@ START_TEST(test_what_failed_is_found_among_many)
     }
     ck_assert_uint_gt(sends[SEND_DECISION], 0);
     ck_assert_uint_eq(sent_to[SEND_DECISION], 0x01);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_a_tick_costs_no_more_with_higher_limits,
-        test_a_digest_costs_no_more_with_more_scopes,
-        test_what_failed_is_found_among_many,
-    };
-
-    return run_all("leader_work", all, sizeof(all) / sizeof(all[0]));
 }

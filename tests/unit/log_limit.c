@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "tests/test.h"
 
 #define MINUTE_MS 60000
 
@@ -33,6 +34,8 @@ static void tear_down(void)
     fclose(lines);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 /* What was written so far: the number of lines, and the last of them. */
 static unsigned written(char last[512])
 {
@@ -44,7 +47,7 @@ static unsigned written(char last[512])
     return count;
 }
 
-START_TEST(test_a_flood_is_two_lines_a_minute)
+TEST(a_flood_is_two_lines_a_minute)
 {
     char last[512];
 
@@ -62,9 +65,8 @@ START_TEST(test_a_flood_is_two_lines_a_minute)
     log_limit_warn(limit, 2 * MINUTE_MS, "it went wrong", "server-1", "once more");
     ck_assert_uint_eq(written(last), 3);
 }
-END_TEST
 
-START_TEST(test_causes_and_peers_are_apart)
+TEST(causes_and_peers_are_apart)
 {
     static const char *const one = "one thing", *const other = "another thing";
     char last[512];
@@ -74,9 +76,8 @@ START_TEST(test_causes_and_peers_are_apart)
     log_limit_warn(limit, 0, other, "server-1", "");
     ck_assert_uint_eq(written(last), 3);
 }
-END_TEST
 
-START_TEST(test_many_peers_share_a_line)
+TEST(many_peers_share_a_line)
 {
     char last[512], peer[32];
 
@@ -87,9 +88,8 @@ START_TEST(test_many_peers_share_a_line)
     ck_assert_uint_lt(written(last), 4100);
     ck_assert_ptr_nonnull(strstr(last, "peer=others"));
 }
-END_TEST
 
-START_TEST(test_what_was_counted_is_said_at_the_end)
+TEST(what_was_counted_is_said_at_the_end)
 {
     char last[512];
 
@@ -99,24 +99,4 @@ START_TEST(test_what_was_counted_is_said_at_the_end)
     limit = NULL;
     ck_assert_uint_eq(written(last), 2);
     ck_assert_ptr_nonnull(strstr(last, "second"));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("log_limit");
-    TCase *t = tcase_create("log_limit");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_a_flood_is_two_lines_a_minute);
-    tcase_add_test(t, test_causes_and_peers_are_apart);
-    tcase_add_test(t, test_many_peers_share_a_line);
-    tcase_add_test(t, test_what_was_counted_is_said_at_the_end);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

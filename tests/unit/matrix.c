@@ -10,6 +10,7 @@
 
 #include "agent/core/participant.h"
 #include "coordinator/core/rollout.h"
+#include "tests/test.h"
 
 /* One table in a common shape. */
 struct row {
@@ -156,7 +157,7 @@ static void compare(const struct table *t, FILE *now)
     fclose(expected);
 }
 
-START_TEST(test_table_is_as_expected)
+TEST_EACH(table_is_as_expected, tables)
 {
     const struct table *t = &tables[_i];
     FILE *now = tmpfile();
@@ -166,10 +167,9 @@ START_TEST(test_table_is_as_expected)
     compare(t, now);
     fclose(now);
 }
-END_TEST
 
 /* First match wins: nothing may stand behind a row that always matches. */
-START_TEST(test_no_rule_is_hidden)
+TEST_EACH(no_rule_is_hidden, tables)
 {
     const struct table *t = &tables[_i];
     struct row above, below;
@@ -181,7 +181,6 @@ START_TEST(test_no_rule_is_hidden)
                           "%s: '%s' can never fire behind '%s'", t->name, below.because,
                           above.because);
 }
-END_TEST
 
 static int renew(void)
 {
@@ -207,23 +206,4 @@ static int print(void)
     return EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
-{
-    Suite *suite = suite_create("matrix");
-    TCase *golden = tcase_create("golden");
-    SRunner *runner;
-    int failed, count = (int)(sizeof(tables) / sizeof(tables[0]));
-
-    if (argc == 2 && !strcmp(argv[1], "--print"))
-        return print();
-    if (argc == 2 && !strcmp(argv[1], "--renew"))
-        return renew();
-    tcase_add_loop_test(golden, test_table_is_as_expected, 0, count);
-    tcase_add_loop_test(golden, test_no_rule_is_hidden, 0, count);
-    suite_add_tcase(suite, golden);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+struct test_frame test_frame = { .words = { { "--print", print }, { "--renew", renew } } };

@@ -8,6 +8,7 @@
 
 #include "common/document/document.h"
 #include "common/scoped.h"
+#include "tests/test.h"
 
 /* The canonical bytes of a document of some 64 KiB; key `at` has `value`. */
 static void document_of(unsigned at, const char *value, struct buffer *out)
@@ -35,7 +36,7 @@ static void same(const struct buffer *a, const struct buffer *b)
     ck_assert_mem_eq(a->data, b->data, a->size);
 }
 
-START_TEST(test_small_change_is_a_small_delta)
+TEST(small_change_is_a_small_delta)
 {
     SCOPED_BUFFER struct buffer base = { 0 }, next = { 0 }, packed = { 0 }, back = { 0 };
     struct err e;
@@ -49,9 +50,8 @@ START_TEST(test_small_change_is_a_small_delta)
                                     DOCUMENT_SIZE_MAX, &back, &e), 0);
     same(&back, &next);
 }
-END_TEST
 
-START_TEST(test_delta_needs_its_base)
+TEST(delta_needs_its_base)
 {
     SCOPED_BUFFER struct buffer base = { 0 }, other = { 0 }, next = { 0 }, packed = { 0 };
     SCOPED_BUFFER struct buffer back = { 0 };
@@ -70,9 +70,8 @@ START_TEST(test_delta_needs_its_base)
     ck_assert_int_eq(e.kind, ERR_CORRUPT);
     ck_assert_uint_eq(back.size, 0);
 }
-END_TEST
 
-START_TEST(test_without_base_it_is_compressed)
+TEST(without_base_it_is_compressed)
 {
     SCOPED_BUFFER struct buffer next = { 0 }, packed = { 0 }, back = { 0 };
     struct err e;
@@ -86,9 +85,8 @@ START_TEST(test_without_base_it_is_compressed)
                      -1);
     same(&back, &next); /* nothing was added */
 }
-END_TEST
 
-START_TEST(test_largest_document_on_a_base_as_large)
+TEST(largest_document_on_a_base_as_large)
 {
     SCOPED_BUFFER struct buffer base = { 0 }, next = { 0 }, packed = { 0 }, back = { 0 };
     uint32_t bits = 1;
@@ -110,9 +108,8 @@ START_TEST(test_largest_document_on_a_base_as_large)
                                     DOCUMENT_SIZE_MAX, &back, &e), 0);
     same(&back, &next);
 }
-END_TEST
 
-START_TEST(test_what_is_no_frame_is_an_error)
+TEST(what_is_no_frame_is_an_error)
 {
     SCOPED_BUFFER struct buffer next = { 0 }, packed = { 0 }, back = { 0 };
     struct err e;
@@ -127,9 +124,8 @@ START_TEST(test_what_is_no_frame_is_an_error)
                          -1);
     ck_assert_uint_eq(back.size, 0);
 }
-END_TEST
 
-START_TEST(test_names_compare_byte_by_byte)
+TEST(names_compare_byte_by_byte)
 {
     struct hash a = { { 1 } }, b = { { 2 } };
     struct parcel p = parcel_delta(&a, &b), q = parcel_delta(&a, &b), r = parcel_zstd(&a);
@@ -138,27 +134,4 @@ START_TEST(test_names_compare_byte_by_byte)
     ck_assert(memcmp(&p, &r, sizeof(p)) != 0);
     ck_assert(hash_is_zero(&r.base));
     ck_assert_str_eq(packing_name(PACKING_DELTA), "delta");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("packing");
-    TCase *tc = tcase_create("packing");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, test_small_change_is_a_small_delta);
-    tcase_add_test(tc, test_delta_needs_its_base);
-    tcase_add_test(tc, test_without_base_it_is_compressed);
-    tcase_add_test(tc, test_largest_document_on_a_base_as_large);
-    tcase_add_test(tc, test_what_is_no_frame_is_an_error);
-    tcase_add_test(tc, test_names_compare_byte_by_byte);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,7 +3,7 @@
 
 /* ---- PREPARE ---- */
 
-START_TEST(test_ready_is_promised_on_disk_first)
+TEST(ready_is_promised_on_disk_first)
 {
     start();
     prepare(5, 1, 0);
@@ -15,9 +15,8 @@ START_TEST(test_ready_is_promised_on_disk_first)
     saved();
     ck_assert_uint_eq(out.count, 0);
 }
-END_TEST
 
-START_TEST(test_repeated_prepare_is_answered_alike)
+TEST(repeated_prepare_is_answered_alike)
 {
     start();
     prepare(5, 1, 0);
@@ -30,9 +29,8 @@ START_TEST(test_repeated_prepare_is_answered_alike)
     prepare(5, 1, 0);
     expect_said(ACK_WORD_READY, 5);
 }
-END_TEST
 
-START_TEST(test_refusal_is_durable_and_repeated)
+TEST(refusal_is_durable_and_repeated)
 {
     start();
     prepare(5, 1, 0);
@@ -52,9 +50,8 @@ START_TEST(test_refusal_is_durable_and_repeated)
     prepare(6, 2, 0);
     must(PARTICIPANT_STAGE);
 }
-END_TEST
 
-START_TEST(test_off_base_is_said_and_not_kept)
+TEST(off_base_is_said_and_not_kept)
 {
     start();
     prepare(5, 2, 1);
@@ -65,9 +62,8 @@ START_TEST(test_off_base_is_said_and_not_kept)
     prepare(5, 2, 0);
     must(PARTICIPANT_STAGE); /* caught up meanwhile: asked again, it prepares */
 }
-END_TEST
 
-START_TEST(test_half_applied_is_no_base)
+TEST(half_applied_is_no_base)
 {
     start();
     promised(5, 1, 0);
@@ -75,9 +71,8 @@ START_TEST(test_half_applied_is_no_base)
     prepare(7, 2, 1);
     ck_assert_int_eq(must(PARTICIPANT_SAY)->refusal, REFUSAL_BASE);
 }
-END_TEST
 
-START_TEST(test_base_is_looked_at_again_when_staged)
+TEST(base_is_looked_at_again_when_staged)
 {
     start();
     prepare(9, 2, 0);
@@ -89,9 +84,8 @@ START_TEST(test_base_is_looked_at_again_when_staged)
     ck_assert_int_eq(must(PARTICIPANT_SAY)->refusal, REFUSAL_BASE);
     ck_assert_uint_eq(promise(A)->slot_attempt, 0);
 }
-END_TEST
 
-START_TEST(test_newer_prepare_replaces_staging_and_slot)
+TEST(newer_prepare_replaces_staging_and_slot)
 {
     start();
     prepare(5, 1, 0);
@@ -110,9 +104,8 @@ START_TEST(test_newer_prepare_replaces_staging_and_slot)
     prepare(7, 2, 0);
     ck_assert_uint_eq(out.count, 0);
 }
-END_TEST
 
-START_TEST(test_failed_staging_of_a_retry_keeps_the_old_promise)
+TEST(failed_staging_of_a_retry_keeps_the_old_promise)
 {
     start();
     promised(5, 1, 0);
@@ -120,9 +113,8 @@ START_TEST(test_failed_staging_of_a_retry_keeps_the_old_promise)
     staged(false);
     ck_assert_uint_eq(promise(A)->slot_attempt, 5);
 }
-END_TEST
 
-START_TEST(test_one_promise_covers_all_its_scopes)
+TEST(one_promise_covers_all_its_scopes)
 {
     start();
     prepare_both(5, 1);
@@ -130,11 +122,10 @@ START_TEST(test_one_promise_covers_all_its_scopes)
     ck_assert_uint_eq(must(PARTICIPANT_SAVE)->scopes, BIT(A) | BIT(B));
     ck_assert_uint_eq(promise(B)->slot_attempt, 5);
 }
-END_TEST
 
 /* A scope that the agent reads only since its promise: asked again it promises that one too, and
  * the decision about both finds both. */
-START_TEST(test_a_scope_that_is_added_joins_the_promise)
+TEST(a_scope_that_is_added_joins_the_promise)
 {
     start();
     promised(5, 1, 0);
@@ -148,18 +139,16 @@ START_TEST(test_a_scope_that_is_added_joins_the_promise)
     order_scopes(ORDER_ACTIVATE, 6, 5, 1, A, 2);
     ck_assert_uint_eq(must(PARTICIPANT_SAVE)->scopes, BIT(A) | BIT(B));
 }
-END_TEST
 
-START_TEST(test_prepare_without_scopes_is_ignored)
+TEST(prepare_without_scopes_is_ignored)
 {
     start();
     step((struct participant_event){ .type = PARTICIPANT_PREPARE, .number = 3 });
     ck_assert_uint_eq(out.count, 0);
     ck_assert_ptr_nonnull(because);
 }
-END_TEST
 
-START_TEST(test_full_table_says_busy)
+TEST(full_table_says_busy)
 {
     static struct participant full;
     struct promise loaded[PARTICIPANT_SCOPES_MAX] = { { 0 } };
@@ -203,11 +192,10 @@ START_TEST(test_full_table_says_busy)
         ck_assert_uint_eq(full.promises[0].slot_attempt, 77);
     }
 }
-END_TEST
 
 /* ---- ABORT, STATUS ---- */
 
-START_TEST(test_abort_clears_the_slot_then_says_so)
+TEST(abort_clears_the_slot_then_says_so)
 {
     start();
     promised(5, 1, 0);
@@ -222,9 +210,8 @@ START_TEST(test_abort_clears_the_slot_then_says_so)
     prepare(5, 1, 0);
     ck_assert_uint_eq(out.count, 0);
 }
-END_TEST
 
-START_TEST(test_abort_ends_staging)
+TEST(abort_ends_staging)
 {
     start();
     prepare(5, 1, 0);
@@ -232,9 +219,8 @@ START_TEST(test_abort_ends_staging)
     must(PARTICIPANT_CANCEL);
     ck_assert_uint_eq(promise(A)->closed, 5);
 }
-END_TEST
 
-START_TEST(test_old_abort_leaves_the_new_promise)
+TEST(old_abort_leaves_the_new_promise)
 {
     start();
     promised(5, 1, 0);
@@ -243,9 +229,8 @@ START_TEST(test_old_abort_leaves_the_new_promise)
     expect_said(ACK_WORD_ABORTED, 5);
     ck_assert_uint_eq(promise(A)->slot_attempt, 8);
 }
-END_TEST
 
-START_TEST(test_abort_before_its_prepare)
+TEST(abort_before_its_prepare)
 {
     start();
     tell(PARTICIPANT_ABORT, 5, false);
@@ -255,10 +240,9 @@ START_TEST(test_abort_before_its_prepare)
     prepare(6, 1, 0);
     must(PARTICIPANT_STAGE);
 }
-END_TEST
 
 /* Newer settings make another participant on the same connection, for other scopes perhaps. */
-START_TEST(test_abort_before_its_prepare_and_newer_settings)
+TEST(abort_before_its_prepare_and_newer_settings)
 {
     struct participant_closed closed;
 
@@ -272,9 +256,8 @@ START_TEST(test_abort_before_its_prepare_and_newer_settings)
     prepare(6, 1, 0);
     must(PARTICIPANT_STAGE);
 }
-END_TEST
 
-START_TEST(test_abort_of_an_obeyed_attempt_is_ignored)
+TEST(abort_of_an_obeyed_attempt_is_ignored)
 {
     start();
     promised(5, 1, 0);
@@ -283,9 +266,8 @@ START_TEST(test_abort_of_an_obeyed_attempt_is_ignored)
     ck_assert_uint_eq(out.count, 0);
     ck_assert_uint_eq(promise(A)->active.revision, 1);
 }
-END_TEST
 
-START_TEST(test_doubt_asks_and_never_drops_by_itself)
+TEST(doubt_asks_and_never_drops_by_itself)
 {
     unsigned asked = 0;
 
@@ -307,9 +289,8 @@ START_TEST(test_doubt_asks_and_never_drops_by_itself)
     ck_assert(!must(PARTICIPANT_SAVE)->has_ack);
     ck_assert_uint_eq(promise(A)->slot_attempt, 0);
 }
-END_TEST
 
-START_TEST(test_new_session_asks_once_per_attempt)
+TEST(new_session_asks_once_per_attempt)
 {
     start();
     prepare_both(5, 1);
@@ -319,11 +300,10 @@ START_TEST(test_new_session_asks_once_per_attempt)
     ck_assert_uint_eq(out.count, 1);
     ck_assert_uint_eq(must(PARTICIPANT_ASK)->number, 5);
 }
-END_TEST
 
 /* ---- eventual mode ---- */
 
-START_TEST(test_eventual_prepare_goes_on_by_itself)
+TEST(eventual_prepare_goes_on_by_itself)
 {
     start();
     prepare_eventual(5, 6, 1, 0);
@@ -342,9 +322,8 @@ START_TEST(test_eventual_prepare_goes_on_by_itself)
     prepare_eventual(5, 6, 1, 0);
     expect_said(ACK_WORD_APPLIED, 6);
 }
-END_TEST
 
-START_TEST(test_eventual_promise_is_finished_after_a_crash)
+TEST(eventual_promise_is_finished_after_a_crash)
 {
     start();
     prepare_eventual(5, 6, 1, 0);
@@ -354,9 +333,8 @@ START_TEST(test_eventual_promise_is_finished_after_a_crash)
     must(PARTICIPANT_SAVE);
     ck_assert_uint_eq(promise(A)->obeyed, 6);
 }
-END_TEST
 
-START_TEST(test_eventual_promise_aborted_before_it_is_durable)
+TEST(eventual_promise_aborted_before_it_is_durable)
 {
     start();
     prepare_eventual(5, 6, 1, 0);
@@ -365,36 +343,4 @@ START_TEST(test_eventual_promise_aborted_before_it_is_durable)
     saved();
     ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
     ck_assert_uint_eq(promise(A)->obeyed, 0);
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const tests[] = {
-        test_ready_is_promised_on_disk_first,
-        test_repeated_prepare_is_answered_alike,
-        test_refusal_is_durable_and_repeated,
-        test_off_base_is_said_and_not_kept,
-        test_half_applied_is_no_base,
-        test_base_is_looked_at_again_when_staged,
-        test_newer_prepare_replaces_staging_and_slot,
-        test_failed_staging_of_a_retry_keeps_the_old_promise,
-        test_one_promise_covers_all_its_scopes,
-        test_a_scope_that_is_added_joins_the_promise,
-        test_prepare_without_scopes_is_ignored,
-        test_full_table_says_busy,
-        test_abort_clears_the_slot_then_says_so,
-        test_abort_ends_staging,
-        test_old_abort_leaves_the_new_promise,
-        test_abort_before_its_prepare,
-        test_abort_before_its_prepare_and_newer_settings,
-        test_abort_of_an_obeyed_attempt_is_ignored,
-        test_doubt_asks_and_never_drops_by_itself,
-        test_new_session_asks_once_per_attempt,
-        test_eventual_prepare_goes_on_by_itself,
-        test_eventual_promise_is_finished_after_a_crash,
-        test_eventual_promise_aborted_before_it_is_durable,
-    };
-
-    return run_tests("participant", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -36,7 +36,7 @@ static void expect_way_back(unsigned to)
     applied(true);
 }
 
-START_TEST(test_candidate_is_given_up)
+TEST(candidate_is_given_up)
 {
     start();
     released(1, 0);
@@ -51,9 +51,8 @@ START_TEST(test_candidate_is_given_up)
     silent_for(10 * LIMIT);
     ck_assert_ptr_null(because);
 }
-END_TEST
 
-START_TEST(test_nobody_asked_for_it)
+TEST(nobody_asked_for_it)
 {
     start();
     released(1, 0);
@@ -62,9 +61,8 @@ START_TEST(test_nobody_asked_for_it)
     ck_assert_ptr_null(because);
     ck_assert_uint_eq(promise(A)->active.revision, 2);
 }
-END_TEST
 
-START_TEST(test_what_is_finalized_stays)
+TEST(what_is_finalized_stays)
 {
     start();
     released(1, 0);
@@ -75,9 +73,8 @@ START_TEST(test_what_is_finalized_stays)
     ck_assert_ptr_null(because);
     ck_assert_uint_eq(promise(A)->active.revision, 2);
 }
-END_TEST
 
-START_TEST(test_first_revision_goes_back_to_none)
+TEST(first_revision_goes_back_to_none)
 {
     start();
     activated(1, 0, LIMIT);
@@ -85,9 +82,8 @@ START_TEST(test_first_revision_goes_back_to_none)
     expect_way_back(0);
     expect_save(ACK_WORD_FAILED, 11);
 }
-END_TEST
 
-START_TEST(test_repeated_activate_hears_of_the_failure)
+TEST(repeated_activate_hears_of_the_failure)
 {
     start();
     released(1, 0);
@@ -98,9 +94,8 @@ START_TEST(test_repeated_activate_hears_of_the_failure)
     order(ORDER_ACTIVATE, 21, 20, 2);
     expect_said(ACK_WORD_FAILED, 21);
 }
-END_TEST
 
-START_TEST(test_a_newer_decision_brings_it_again)
+TEST(a_newer_decision_brings_it_again)
 {
     start();
     released(1, 0);
@@ -116,9 +111,8 @@ START_TEST(test_a_newer_decision_brings_it_again)
     expect_save(ACK_WORD_FINALIZED, 22);
     ck_assert_uint_eq(promise(A)->active.revision, 2);
 }
-END_TEST
 
-START_TEST(test_way_back_goes_on_after_a_crash)
+TEST(way_back_goes_on_after_a_crash)
 {
     start();
     released(1, 0);
@@ -130,9 +124,8 @@ START_TEST(test_way_back_goes_on_after_a_crash)
     applied(true);
     expect_save(ACK_WORD_FAILED, 21);
 }
-END_TEST
 
-START_TEST(test_limit_outlives_a_restart)
+TEST(limit_outlives_a_restart)
 {
     start();
     released(1, 0);
@@ -141,9 +134,8 @@ START_TEST(test_limit_outlives_a_restart)
     silent_for(LIMIT);
     expect_way_back(1);
 }
-END_TEST
 
-START_TEST(test_scopes_of_one_decision_go_back_together)
+TEST(scopes_of_one_decision_go_back_together)
 {
     struct target t[2] = { { .scope = A, .content = content(1) },
                            { .scope = B, .content = content(1) } };
@@ -162,22 +154,4 @@ START_TEST(test_scopes_of_one_decision_go_back_together)
     saved();
     silent_for(LIMIT);
     ck_assert_uint_eq(must(PARTICIPANT_SAVE)->scopes, BIT(A) | BIT(B));
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const tests[] = {
-        test_candidate_is_given_up,
-        test_nobody_asked_for_it,
-        test_what_is_finalized_stays,
-        test_first_revision_goes_back_to_none,
-        test_repeated_activate_hears_of_the_failure,
-        test_a_newer_decision_brings_it_again,
-        test_way_back_goes_on_after_a_crash,
-        test_limit_outlives_a_restart,
-        test_scopes_of_one_decision_go_back_together,
-    };
-
-    return run_tests("participant_isolation", tests, sizeof(tests) / sizeof(tests[0]));
 }

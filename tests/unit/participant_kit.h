@@ -3,10 +3,10 @@
 #ifndef TESTS_UNIT_PARTICIPANT_KIT_H
 #define TESTS_UNIT_PARTICIPANT_KIT_H
 
-#include <check.h>
 #include <stdlib.h>
 
 #include "agent/core/participant.h"
+#include "tests/test.h"
 
 #define A 0
 #define B 1
@@ -181,23 +181,6 @@ static inline void expect_said(enum ack_word word, uint64_t number)
 
     ck_assert_int_eq(e->word, word);
     ck_assert_uint_eq(e->number, number);
-}
-
-/* Runs the tests of one file and says the exit status. */
-static inline int run_tests(const char *name, const TTest *const *tests, size_t count)
-{
-    Suite *suite = suite_create(name);
-    TCase *rules = tcase_create("rules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    for (size_t i = 0; i < count; i++)
-        tcase_add_test(rules, tests[i]);
-    suite_add_tcase(suite, rules);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 #endif

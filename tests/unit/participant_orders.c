@@ -4,7 +4,7 @@
 
 /* ---- ACTIVATE ---- */
 
-START_TEST(test_pointer_is_durable_before_applying)
+TEST(pointer_is_durable_before_applying)
 {
     start();
     promised(5, 1, 0);
@@ -20,9 +20,8 @@ START_TEST(test_pointer_is_durable_before_applying)
     ck_assert_ptr_null(effect(PARTICIPANT_SAY));
     ck_assert(!promise(A)->is_finalized);
 }
-END_TEST
 
-START_TEST(test_repeated_decision_repeats_its_durable_outcome)
+TEST(repeated_decision_repeats_its_durable_outcome)
 {
     start();
     promised(5, 1, 0);
@@ -37,9 +36,8 @@ START_TEST(test_repeated_decision_repeats_its_durable_outcome)
     order(ORDER_ACTIVATE, 6, 5, 1);
     expect_said(ACK_WORD_APPLIED, 6);
 }
-END_TEST
 
-START_TEST(test_activate_without_slot_is_ignored)
+TEST(activate_without_slot_is_ignored)
 {
     start();
     order(ORDER_ACTIVATE, 6, 5, 1);
@@ -50,9 +48,8 @@ START_TEST(test_activate_without_slot_is_ignored)
     must(PARTICIPANT_DIGEST);
     ck_assert_uint_eq(promise(A)->obeyed, 0);
 }
-END_TEST
 
-START_TEST(test_activation_keeps_what_was_good)
+TEST(activation_keeps_what_was_good)
 {
     start();
     released(1, 0);
@@ -61,10 +58,9 @@ START_TEST(test_activation_keeps_what_was_good)
     ck_assert_uint_eq(promise(A)->lkg.revision, 1);
     ck_assert_uint_eq(promise(A)->active.revision, 2);
 }
-END_TEST
 
 /* The FINALIZE of revision 1 never came, but it is the base of the next rollout. */
-START_TEST(test_base_of_a_slot_is_good)
+TEST(base_of_a_slot_is_good)
 {
     start();
     promised(5, 1, 0);
@@ -76,9 +72,8 @@ START_TEST(test_base_of_a_slot_is_good)
     order(ORDER_ACTIVATE, 9, 8, 2);
     ck_assert_uint_eq(promise(A)->lkg.revision, 1);
 }
-END_TEST
 
-START_TEST(test_failed_apply_reverts_and_says_failed)
+TEST(failed_apply_reverts_and_says_failed)
 {
     start();
     released(1, 0);
@@ -99,9 +94,8 @@ START_TEST(test_failed_apply_reverts_and_says_failed)
     order(ORDER_ACTIVATE, 21, 20, 2);
     expect_said(ACK_WORD_FAILED, 21);
 }
-END_TEST
 
-START_TEST(test_failed_revert_is_broken)
+TEST(failed_revert_is_broken)
 {
     start();
     promised(5, 1, 0);
@@ -114,11 +108,10 @@ START_TEST(test_failed_revert_is_broken)
     ck_assert(must(PARTICIPANT_SAVE)->is_broken);
     ck_assert_int_eq(promise(A)->outcome, OUTCOME_BROKEN);
 }
-END_TEST
 
 /* ---- ROLLBACK and FINALIZE ---- */
 
-START_TEST(test_rollback_needs_no_slot_and_beats_a_late_activate)
+TEST(rollback_needs_no_slot_and_beats_a_late_activate)
 {
     start();
     promised(5, 1, 0);
@@ -130,9 +123,8 @@ START_TEST(test_rollback_needs_no_slot_and_beats_a_late_activate)
     ck_assert_uint_eq(out.count, 0);
     ck_assert_uint_eq(promise(A)->active.revision, 0);
 }
-END_TEST
 
-START_TEST(test_rollback_of_a_candidate_is_applied)
+TEST(rollback_of_a_candidate_is_applied)
 {
     start();
     released(1, 0);
@@ -148,9 +140,8 @@ START_TEST(test_rollback_of_a_candidate_is_applied)
     expect_save(ACK_WORD_ROLLED_BACK, 22);
     ck_assert(promise(A)->is_finalized);
 }
-END_TEST
 
-START_TEST(test_rollback_that_cannot_be_applied_is_broken)
+TEST(rollback_that_cannot_be_applied_is_broken)
 {
     start();
     promised(5, 1, 0);
@@ -164,9 +155,8 @@ START_TEST(test_rollback_that_cannot_be_applied_is_broken)
     expect_save(ACK_WORD_FAILED, 7);
     ck_assert(must(PARTICIPANT_SAVE)->is_broken);
 }
-END_TEST
 
-START_TEST(test_newer_decision_overtakes_an_apply)
+TEST(newer_decision_overtakes_an_apply)
 {
     start();
     promised(5, 1, 0);
@@ -179,9 +169,8 @@ START_TEST(test_newer_decision_overtakes_an_apply)
     applied(true); /* an answer of the old work that slipped through changes nothing */
     ck_assert_uint_eq(promise(A)->obeyed, 7);
 }
-END_TEST
 
-START_TEST(test_newer_decision_overtakes_a_switch_on_its_way)
+TEST(newer_decision_overtakes_a_switch_on_its_way)
 {
     start();
     promised(5, 1, 0);
@@ -192,11 +181,10 @@ START_TEST(test_newer_decision_overtakes_a_switch_on_its_way)
     ended(PARTICIPANT_SAVED, 1, true);
     ck_assert_uint_eq(must(PARTICIPANT_APPLY)->number, 7);
 }
-END_TEST
 
 /* The newer decision is about one of two scopes: the older goes on with the other, from the start.
  */
-START_TEST(test_newer_decision_takes_its_scopes_out)
+TEST(newer_decision_takes_its_scopes_out)
 {
     start();
     prepare_both(5, 1);
@@ -214,9 +202,8 @@ START_TEST(test_newer_decision_takes_its_scopes_out)
     ck_assert_uint_eq(promise(A)->obeyed, 7);
     ck_assert_uint_eq(promise(B)->obeyed, 6);
 }
-END_TEST
 
-START_TEST(test_each_scope_is_judged_by_its_own_number)
+TEST(each_scope_is_judged_by_its_own_number)
 {
     start();
     prepare_both(5, 1);
@@ -228,9 +215,8 @@ START_TEST(test_each_scope_is_judged_by_its_own_number)
     ck_assert_uint_eq(must(PARTICIPANT_SAVE)->scopes, BIT(A));
     ck_assert_uint_eq(promise(B)->obeyed, 8);
 }
-END_TEST
 
-START_TEST(test_finalize_of_what_runs_only_marks_it)
+TEST(finalize_of_what_runs_only_marks_it)
 {
     start();
     promised(5, 1, 0);
@@ -244,9 +230,8 @@ START_TEST(test_finalize_of_what_runs_only_marks_it)
     ck_assert(promise(A)->is_finalized);
     ck_assert_uint_eq(promise(A)->lkg.revision, 0); /* until the next activation */
 }
-END_TEST
 
-START_TEST(test_finalize_needs_no_base)
+TEST(finalize_needs_no_base)
 {
     start();
     order(ORDER_FINALIZE, 7, 0, 3);
@@ -262,9 +247,8 @@ START_TEST(test_finalize_needs_no_base)
     expect_save(ACK_WORD_FINALIZED, 7);
     ck_assert(promise(A)->is_finalized);
 }
-END_TEST
 
-START_TEST(test_finalize_that_cannot_be_staged_keeps_what_runs)
+TEST(finalize_that_cannot_be_staged_keeps_what_runs)
 {
     start();
     released(1, 0);
@@ -275,9 +259,8 @@ START_TEST(test_finalize_that_cannot_be_staged_keeps_what_runs)
     ck_assert_uint_eq(promise(A)->obeyed, 30);
     ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
 }
-END_TEST
 
-START_TEST(test_late_finalize_leaves_the_next_promise)
+TEST(late_finalize_leaves_the_next_promise)
 {
     start();
     promised(5, 1, 0);
@@ -292,9 +275,8 @@ START_TEST(test_late_finalize_leaves_the_next_promise)
     order(ORDER_ACTIVATE, 9, 8, 2);
     ck_assert_uint_eq(promise(A)->active.revision, 2);
 }
-END_TEST
 
-START_TEST(test_unstaged_decision_over_half_applied_goes_back)
+TEST(unstaged_decision_over_half_applied_goes_back)
 {
     start();
     released(1, 0);
@@ -310,9 +292,8 @@ START_TEST(test_unstaged_decision_over_half_applied_goes_back)
     ended(PARTICIPANT_APPLIED, 1, true);
     expect_save(ACK_WORD_FAILED, 30);
 }
-END_TEST
 
-START_TEST(test_higher_generation_wins)
+TEST(higher_generation_wins)
 {
     struct target t = { .scope = A, .content = content(0) };
 
@@ -328,11 +309,10 @@ START_TEST(test_higher_generation_wins)
     expect_save(ACK_WORD_FINALIZED, 40);
     ck_assert_uint_eq(promise(A)->gen, 2);
 }
-END_TEST
 
 /* ---- starts ---- */
 
-START_TEST(test_start_applies_again_and_then_reverts)
+TEST(start_applies_again_and_then_reverts)
 {
     start();
     released(1, 0);
@@ -352,9 +332,8 @@ START_TEST(test_start_applies_again_and_then_reverts)
     applied(true);
     expect_save(ACK_WORD_FAILED, 21);
 }
-END_TEST
 
-START_TEST(test_stop_on_purpose_does_not_count)
+TEST(stop_on_purpose_does_not_count)
 {
     start();
     promised(5, 1, 0);
@@ -367,9 +346,8 @@ START_TEST(test_stop_on_purpose_does_not_count)
     }
     ck_assert(!promise(A)->is_reverting);
 }
-END_TEST
 
-START_TEST(test_way_back_is_continued_after_a_crash)
+TEST(way_back_is_continued_after_a_crash)
 {
     start();
     released(1, 0);
@@ -385,9 +363,8 @@ START_TEST(test_way_back_is_continued_after_a_crash)
     expect_save(ACK_WORD_FAILED, 21);
     ck_assert(must(PARTICIPANT_SAVE)->is_broken);
 }
-END_TEST
 
-START_TEST(test_scopes_of_one_decision_are_applied_again_together)
+TEST(scopes_of_one_decision_are_applied_again_together)
 {
     start();
     prepare_both(5, 1);
@@ -397,37 +374,4 @@ START_TEST(test_scopes_of_one_decision_are_applied_again_together)
     restart();
     saved();
     ck_assert_uint_eq(must(PARTICIPANT_APPLY)->scopes, BIT(A) | BIT(B));
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const tests[] = {
-        test_pointer_is_durable_before_applying,
-        test_repeated_decision_repeats_its_durable_outcome,
-        test_activate_without_slot_is_ignored,
-        test_activation_keeps_what_was_good,
-        test_base_of_a_slot_is_good,
-        test_failed_apply_reverts_and_says_failed,
-        test_failed_revert_is_broken,
-        test_rollback_needs_no_slot_and_beats_a_late_activate,
-        test_rollback_of_a_candidate_is_applied,
-        test_rollback_that_cannot_be_applied_is_broken,
-        test_newer_decision_overtakes_an_apply,
-        test_newer_decision_overtakes_a_switch_on_its_way,
-        test_newer_decision_takes_its_scopes_out,
-        test_each_scope_is_judged_by_its_own_number,
-        test_finalize_of_what_runs_only_marks_it,
-        test_finalize_needs_no_base,
-        test_finalize_that_cannot_be_staged_keeps_what_runs,
-        test_late_finalize_leaves_the_next_promise,
-        test_unstaged_decision_over_half_applied_goes_back,
-        test_higher_generation_wins,
-        test_start_applies_again_and_then_reverts,
-        test_stop_on_purpose_does_not_count,
-        test_way_back_is_continued_after_a_crash,
-        test_scopes_of_one_decision_are_applied_again_together,
-    };
-
-    return run_tests("participant_orders", tests, sizeof(tests) / sizeof(tests[0]));
 }

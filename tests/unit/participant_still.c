@@ -25,7 +25,7 @@ static void failed_the_release(void)
 }
 
 /* The rollout to content 3 never moved it: its way back names the very content it cannot run. */
-START_TEST(test_who_never_moved_goes_nowhere)
+TEST(who_never_moved_goes_nowhere)
 {
     failed_the_release();
     prepare(30, 3, 2);
@@ -43,9 +43,8 @@ START_TEST(test_who_never_moved_goes_nowhere)
     ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
     ck_assert_uint_eq(promise(A)->obeyed, 22);
 }
-END_TEST
 
-START_TEST(test_that_nothing_was_taken_back_is_said_again)
+TEST(that_nothing_was_taken_back_is_said_again)
 {
     failed_the_release();
     order(ORDER_ROLLBACK, 33, 0, 2);
@@ -55,10 +54,9 @@ START_TEST(test_that_nothing_was_taken_back_is_said_again)
     expect_said(ACK_WORD_ABORTED, 33);
     ck_assert_ptr_null(effect(PARTICIPANT_SAVE));
 }
-END_TEST
 
 /* What comes late of the rollout that was taken back finds nothing to open. */
-START_TEST(test_late_words_of_the_rollout_find_nothing)
+TEST(late_words_of_the_rollout_find_nothing)
 {
     failed_the_release();
     order(ORDER_ROLLBACK, 33, 0, 2);
@@ -70,7 +68,6 @@ START_TEST(test_late_words_of_the_rollout_find_nothing)
     order(ORDER_FINALIZE, 22, 0, 2); /* what is released is tried again when it is said again */
     must(PARTICIPANT_STAGE);
 }
-END_TEST
 
 /* It comes while the release is applied once more. */
 static void expect_a_late_copy_to_change_nothing(void)
@@ -90,7 +87,7 @@ static void expect_a_late_copy_to_change_nothing(void)
 
 /* The release is tried again meanwhile, and is half applied when the way back is said once more.
  * The coordinator counts on the first answer, and would not say it again if it failed. */
-START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
+TEST(a_way_back_that_was_declined_is_never_obeyed)
 {
     failed_the_release();
     order(ORDER_ROLLBACK, 33, 0, 4);
@@ -98,11 +95,10 @@ START_TEST(test_a_way_back_that_was_declined_is_never_obeyed)
     expect_said(ACK_WORD_ABORTED, 33);
     expect_a_late_copy_to_change_nothing();
 }
-END_TEST
 
 /* The way back of the next rollout was declined meanwhile, and a late copy of the one before comes.
  */
-START_TEST(test_an_older_way_back_that_was_declined_is_never_obeyed)
+TEST(an_older_way_back_that_was_declined_is_never_obeyed)
 {
     failed_the_release();
     order(ORDER_ROLLBACK, 33, 0, 4);
@@ -112,11 +108,10 @@ START_TEST(test_an_older_way_back_that_was_declined_is_never_obeyed)
     expect_said(ACK_WORD_ABORTED, 43);
     expect_a_late_copy_to_change_nothing();
 }
-END_TEST
 
 /* The release failed while the slot was held, and the candidate as well: what runs is older than
  * both. The release is below the ACTIVATE and would not be obeyed: the way back is. */
-START_TEST(test_a_way_back_is_for_whom_the_candidate_failed)
+TEST(a_way_back_is_for_whom_the_candidate_failed)
 {
     start();
     released(1, 0);
@@ -145,7 +140,6 @@ START_TEST(test_a_way_back_is_for_whom_the_candidate_failed)
     expect_save(ACK_WORD_ROLLED_BACK, 33);
     ck_assert(runs(2));
 }
-END_TEST
 
 /* It was obeyed, failed, and what was good before runs. */
 static void failed_the_way_back(void)
@@ -167,7 +161,7 @@ static void failed_the_way_back(void)
 }
 
 /* It was obeyed, and failed: told again it is staged and applied again, not called kept. */
-START_TEST(test_a_way_back_that_failed_is_taken_up_again)
+TEST(a_way_back_that_failed_is_taken_up_again)
 {
     failed_the_way_back();
     order(ORDER_ROLLBACK, 33, 0, 4);
@@ -179,10 +173,9 @@ START_TEST(test_a_way_back_that_failed_is_taken_up_again)
     expect_save(ACK_WORD_ROLLED_BACK, 33);
     ck_assert(runs(4));
 }
-END_TEST
 
 /* Nothing is half applied: that its content cannot be had now makes it no worse. */
-START_TEST(test_a_way_back_that_cannot_be_tried_again_is_no_worse)
+TEST(a_way_back_that_cannot_be_tried_again_is_no_worse)
 {
     failed_the_way_back();
     order(ORDER_ROLLBACK, 33, 0, 4);
@@ -190,11 +183,10 @@ START_TEST(test_a_way_back_that_cannot_be_tried_again_is_no_worse)
     expect_save(ACK_WORD_FAILED, 33);
     ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
 }
-END_TEST
 
 /* In A there is something to take back, which fails; in B nothing of the rollout was activated. The
  * answer about B comes before A is tried again, and with every further try. */
-START_TEST(test_what_fails_in_one_scope_hides_no_answer_of_another)
+TEST(what_fails_in_one_scope_hides_no_answer_of_another)
 {
     failed_the_release();
     order_scopes(ORDER_FINALIZE, 23, 0, 1, B, 1); /* something else than the base runs there */
@@ -230,11 +222,10 @@ START_TEST(test_what_fails_in_one_scope_hides_no_answer_of_another)
         expect_said(ACK_WORD_ABORTED, 43);
     }
 }
-END_TEST
 
 /* It is in the middle of the release when the way back overtakes it, and fails: it had something
  * good before, and has it again. */
-START_TEST(test_a_way_back_that_fails_leaves_what_was_good)
+TEST(a_way_back_that_fails_leaves_what_was_good)
 {
     start();
     released(1, 0);
@@ -253,10 +244,9 @@ START_TEST(test_a_way_back_that_fails_leaves_what_was_good)
     ck_assert(!must(PARTICIPANT_SAVE)->is_broken);
     ck_assert(runs(1));
 }
-END_TEST
 
 /* What it overtook ended while its content was fetched: by then there is nothing to take back. */
-START_TEST(test_a_way_back_is_looked_at_again_when_it_is_staged)
+TEST(a_way_back_is_looked_at_again_when_it_is_staged)
 {
     start();
     released(1, 0);
@@ -275,10 +265,9 @@ START_TEST(test_a_way_back_is_looked_at_again_when_it_is_staged)
     expect_said(ACK_WORD_ABORTED, 33);
     ck_assert(runs(1));
 }
-END_TEST
 
 /* A candidate never stays where a way back was decided. */
-START_TEST(test_a_candidate_leaves_even_when_the_base_cannot_be_had)
+TEST(a_candidate_leaves_even_when_the_base_cannot_be_had)
 {
     start();
     released(1, 0);
@@ -295,11 +284,10 @@ START_TEST(test_a_candidate_leaves_even_when_the_base_cannot_be_had)
     expect_save(ACK_WORD_FAILED, 33);
     ck_assert(runs(1));
 }
-END_TEST
 
 /* The coordinator did not record what B said, and owes the decision there: it is said again, though
  * what fails in A is told alone. */
-START_TEST(test_what_fails_in_one_scope_hides_no_outcome_of_another)
+TEST(what_fails_in_one_scope_hides_no_outcome_of_another)
 {
     failed_the_release();
     order_scopes(ORDER_FINALIZE, 22, 0, 2, B, 1);
@@ -312,26 +300,4 @@ START_TEST(test_what_fails_in_one_scope_hides_no_outcome_of_another)
     ck_assert_uint_eq(must(PARTICIPANT_STAGE)->scopes, BIT(A));
     expect_said(ACK_WORD_FINALIZED, 22);
     ck_assert_uint_eq(must(PARTICIPANT_SAY)->scopes, BIT(B));
-}
-END_TEST
-
-int main(void)
-{
-    const TTest *const all[] = {
-        test_who_never_moved_goes_nowhere,
-        test_that_nothing_was_taken_back_is_said_again,
-        test_late_words_of_the_rollout_find_nothing,
-        test_a_way_back_that_was_declined_is_never_obeyed,
-        test_a_way_back_is_for_whom_the_candidate_failed,
-        test_an_older_way_back_that_was_declined_is_never_obeyed,
-        test_a_way_back_that_failed_is_taken_up_again,
-        test_a_way_back_that_cannot_be_tried_again_is_no_worse,
-        test_what_fails_in_one_scope_hides_no_answer_of_another,
-        test_what_fails_in_one_scope_hides_no_outcome_of_another,
-        test_a_way_back_that_fails_leaves_what_was_good,
-        test_a_way_back_is_looked_at_again_when_it_is_staged,
-        test_a_candidate_leaves_even_when_the_base_cannot_be_had,
-    };
-
-    return run_tests("participant_still", all, sizeof(all) / sizeof(all[0]));
 }

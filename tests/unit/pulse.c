@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "tests/test.h"
 
 static pthread_barrier_t barrier;
 
@@ -39,7 +40,7 @@ static bool is_late_after(int64_t ms, struct pulse_late *late)
     return pulse_find_late(clock_monotonic_ms() + ms, late);
 }
 
-START_TEST(test_who_is_late_is_named)
+TEST(who_is_late_is_named)
 {
     const int64_t idle = PULSE_IDLE_MS;
     struct pulse_late late;
@@ -69,7 +70,6 @@ START_TEST(test_who_is_late_is_named)
     ck_assert_msg(!is_late_after(100 * idle, &late), "who has ended is late for nothing");
     pthread_barrier_destroy(&barrier);
 }
-END_TEST
 
 struct sleeper {
     pthread_mutex_t lock;
@@ -89,7 +89,7 @@ static void *sleep_on(void *arg)
     return NULL;
 }
 
-START_TEST(test_a_wait_ends_to_beat)
+TEST(a_wait_ends_to_beat)
 {
     struct sleeper s = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
     pthread_t thread;
@@ -97,22 +97,4 @@ START_TEST(test_a_wait_ends_to_beat)
     ck_assert_int_eq(pthread_create(&thread, NULL, sleep_on, &s), 0);
     s.is_over = true; /* and nobody says so */
     ck_assert_int_eq(pthread_join(thread, NULL), 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("pulse");
-    TCase *tc = tcase_create("pulse");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_who_is_late_is_named);
-    tcase_add_test(tc, test_a_wait_ends_to_beat);
-    suite_add_tcase(suite, tc);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/crypto/digest.h"
+#include "tests/test.h"
 
 static struct kept_promise some_promise(void)
 {
@@ -30,7 +31,7 @@ static void same(const struct kept_promise *a, const struct kept_promise *b)
     ck_assert_uint_eq(a->previous.revision, b->previous.revision);
 }
 
-START_TEST(test_what_was_put_reads_back)
+TEST(what_was_put_reads_back)
 {
     SCOPED_BUFFER struct buffer bytes = { 0 };
     struct kept_promise kept = some_promise(), read;
@@ -44,10 +45,9 @@ START_TEST(test_what_was_put_reads_back)
         bytes.data[i] ^= 4;
     }
 }
-END_TEST
 
 /* As an agent of before wrote it: version 1, without the two limits at the end. */
-START_TEST(test_older_records_are_read)
+TEST(older_records_are_read)
 {
     SCOPED_BUFFER struct buffer bytes = { 0 }, old = { 0 };
     struct kept_promise kept = some_promise(), read;
@@ -61,22 +61,4 @@ START_TEST(test_older_records_are_read)
     ck_assert_int_eq(record_get_promise(old.data, old.size, &read), 0);
     kept.promise.isolation_ms = kept.promise.slot_isolation_ms = 0;
     same(&kept, &read);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("record");
-    TCase *tc = tcase_create("record");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_what_was_put_reads_back);
-    tcase_add_test(tc, test_older_records_are_read);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

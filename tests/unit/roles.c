@@ -13,6 +13,7 @@
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
 #include "coordinator/policy/grants.h"
+#include "tests/test.h"
 
 static struct grants kit_grants(const char *text)
 {
@@ -47,7 +48,7 @@ static const char *const agreed[] = {
 
 static const char letters[] = "VERADH";
 
-START_TEST(test_rights_of_roles)
+TEST(rights_of_roles)
 {
     static const char *const reaches[] = { [REACH_SCOPE] = "scope",
                                            [REACH_SERVICE] = "service",
@@ -65,7 +66,6 @@ START_TEST(test_rights_of_roles)
         ck_assert_str_eq(line, agreed[r]);
     }
 }
-END_TEST
 
 /* ---------------------------------------------------------------- routes */
 
@@ -117,7 +117,7 @@ static bool is_in(const char *pattern, const char *param)
 }
 
 /* Role by role: everywhere, at the scope, beside it by environment, beside it by service. */
-START_TEST(test_every_route_with_every_role)
+TEST(every_route_with_every_role, .to = 6)
 {
     const char *role = role_names[_i];
     char grants[200];
@@ -156,7 +156,6 @@ START_TEST(test_every_route_with_every_role)
         CASE("\"environment\":\"*\",\"until\":\"2020-01-01T00:00:00Z\"", false);
     }
 }
-END_TEST
 
 /* ---------------------------------------------------------------- grants */
 
@@ -185,7 +184,7 @@ static const struct bad {
     { "[{\"environment\":\"prod\",\"role\":\"admin\"},{\"environment\":\"dev\"}]", "/1" },
 };
 
-START_TEST(test_bad_grants_are_refused)
+TEST_EACH(bad_grants_are_refused, bad_grants)
 {
     json_t *list = json_loads(bad_grants[_i].text, 0, NULL);
     struct grants g;
@@ -198,10 +197,9 @@ START_TEST(test_bad_grants_are_refused)
     ck_assert_int_eq(e.kind, ERR_INVALID);
     json_decref(list);
 }
-END_TEST
 
 /* What a newer version wrote: the part that is not understood gives nothing, the rest holds. */
-START_TEST(test_unknown_stored_grants_give_nothing)
+TEST(unknown_stored_grants_give_nothing)
 {
     struct grants g;
 
@@ -213,9 +211,8 @@ START_TEST(test_unknown_stored_grants_give_nothing)
     grants_load("nonsense", &g);
     ck_assert_uint_eq(g.count, 0);
 }
-END_TEST
 
-START_TEST(test_nobody_gives_away_what_they_do_not_hold)
+TEST(nobody_gives_away_what_they_do_not_hold)
 {
     static const struct {
         const char *outer, *inner;
@@ -249,7 +246,6 @@ START_TEST(test_nobody_gives_away_what_they_do_not_hold)
                       "%s from %s", cases[i].inner, cases[i].outer);
     }
 }
-END_TEST
 
 /* 2100-01-01 is 4102444800000. */
 static const struct {
@@ -273,7 +269,7 @@ static const struct {
     { "[" VIEWER_UNTIL("2100") "," VIEWER "]", 0, "[" VIEWER "]", 0, 0 },
 };
 
-START_TEST(test_nothing_is_given_for_longer)
+TEST_EACH(nothing_is_given_for_longer, ends)
 {
     struct grants outer = kit_grants(ends[_i].outer), inner = kit_grants(ends[_i].inner);
     int64_t until = 0;
@@ -284,7 +280,6 @@ START_TEST(test_nothing_is_given_for_longer)
     if (right != RIGHT_COUNT)
         ck_assert_int_eq(until, ends[_i].until);
 }
-END_TEST
 
 static int print(void)
 {
@@ -299,27 +294,4 @@ static int print(void)
     return 0;
 }
 
-int main(int argc, char **argv)
-{
-    Suite *suite = suite_create("roles");
-    TCase *tests = tcase_create("roles");
-    SRunner *runner;
-    int failed;
-
-    if (argc == 2 && strcmp(argv[1], "--print") == 0)
-        return print();
-    tcase_add_test(tests, test_rights_of_roles);
-    tcase_add_loop_test(tests, test_every_route_with_every_role, 0, 6);
-    tcase_add_loop_test(tests, test_bad_grants_are_refused, 0,
-                        sizeof(bad_grants) / sizeof(bad_grants[0]));
-    tcase_add_test(tests, test_unknown_stored_grants_give_nothing);
-    tcase_add_test(tests, test_nobody_gives_away_what_they_do_not_hold);
-    tcase_add_loop_test(tests, test_nothing_is_given_for_longer, 0,
-                        (int)(sizeof(ends) / sizeof(ends[0])));
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+struct test_frame test_frame = { .words = { { "--print", print } } };

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "tests/test.h"
 
 #define KEY_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define KEY_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
@@ -25,6 +26,8 @@ static void tear_down(void)
 {
     roster_free(roster);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static void on_revoked(void *ctx, uint32_t server)
 {
@@ -67,7 +70,7 @@ static bool allows(const char *service, const char *environment)
 }
 
 /* The database refuses other names, and what it refuses ends a leadership. */
-START_TEST(test_only_names_are_allowed)
+TEST(only_names_are_allowed)
 {
     struct server_row row = row_of(1, KEY_A);
 
@@ -79,9 +82,8 @@ START_TEST(test_only_names_are_allowed)
     ck_assert(!allows("payments", "pro\"d"));
     ck_assert(!allows("", "prod"));
 }
-END_TEST
 
-START_TEST(test_a_forgotten_key_may_be_enrolled_anew)
+TEST(a_forgotten_key_may_be_enrolled_anew)
 {
     struct server_row row = row_of(1, KEY_A);
 
@@ -92,10 +94,9 @@ START_TEST(test_a_forgotten_key_may_be_enrolled_anew)
     ck_assert_int_eq(roster_by_key(roster, KEY_A)->server_id, 2);
     ck_assert(roster_by_id(roster, 1)->is_gone);
 }
-END_TEST
 
 /* A snapshot that was read before the enrolment may come after one that was read later. */
-START_TEST(test_a_server_that_is_missed_once_is_found_again)
+TEST(a_server_that_is_missed_once_is_found_again)
 {
     struct server_row rows[] = { row_of(1, KEY_A), row_of(2, KEY_B) };
     uint32_t index;
@@ -112,7 +113,6 @@ START_TEST(test_a_server_that_is_missed_once_is_found_again)
     ck_assert_uint_eq(enrolled_count, 3);
     ck_assert_uint_eq(roster_server_count(roster), 2);
 }
-END_TEST
 
 static struct hash hash_of(unsigned n)
 {
@@ -122,7 +122,7 @@ static struct hash hash_of(unsigned n)
 }
 
 /* The released content is the base of every rollout: many that fail must not push it out. */
-START_TEST(test_the_base_stays_servable)
+TEST(the_base_stays_servable)
 {
     struct server_row row = row_of(1, KEY_A);
     struct scope_row scope_row = { .scope_id = 5, .service = "payments", .environment = "prod" };
@@ -142,7 +142,6 @@ START_TEST(test_the_base_stays_servable)
     ck_assert(roster_may_fetch(roster, roster_server(roster, 0), &last));
     ck_assert(!roster_may_fetch(roster, roster_server(roster, 0), &first));
 }
-END_TEST
 
 /* ---------------------------------------------------------------- entitlement */
 
@@ -199,7 +198,7 @@ static bool is_entitled(unsigned scope)
 }
 
 /* Rows that are there and a content that is servable do not help against the enrolment. */
-START_TEST(test_the_enrolment_is_asked)
+TEST(the_enrolment_is_asked)
 {
     struct hash content = hash_of(1);
 
@@ -215,9 +214,8 @@ START_TEST(test_the_enrolment_is_asked)
     ck_assert(!is_entitled(1));
     ck_assert(!roster_may_fetch(roster, roster_server(roster, 0), &content));
 }
-END_TEST
 
-START_TEST(test_an_enrolment_that_allows_less)
+TEST(an_enrolment_that_allows_less)
 {
     take_over(globs, false, 3, true);
     ck_assert(is_entitled(0) && is_entitled(1) && is_entitled(2));
@@ -228,11 +226,10 @@ START_TEST(test_an_enrolment_that_allows_less)
     ck_assert(roster_is_bad(roster_server(roster, 0), CONDITION_DRIFT, 1));
     ck_assert_uint_eq(roster_bad_count(roster, CONDITION_DRIFT), 1);
 }
-END_TEST
 
 /* Of a leader the memberships only come with a snapshot: it may be older than what was written
  * since. Where nobody leads they are exactly those of the snapshot. */
-START_TEST(test_memberships_that_another_leader_ended)
+TEST(memberships_that_another_leader_ended)
 {
     take_over(globs, false, 3, false);
     take_over(globs, false, 1, true);
@@ -241,9 +238,8 @@ START_TEST(test_memberships_that_another_leader_ended)
     ck_assert(is_entitled(0) && !is_entitled(1) && !is_entitled(2));
     ck_assert_uint_eq(roster_bad_count(roster, CONDITION_DRIFT), 0);
 }
-END_TEST
 
-START_TEST(test_each_scope_has_its_own_telling)
+TEST(each_scope_has_its_own_telling)
 {
     struct roster_server *s;
 
@@ -260,10 +256,9 @@ START_TEST(test_each_scope_has_its_own_telling)
     ck_assert(roster_remove_member(roster, s, 2) && roster_add_member(roster, s, 2));
     ck_assert_uint_eq(roster_said(s, CONDITION_CHECK, 2), 0);
 }
-END_TEST
 
 /* A leader's snapshot that was taken before a membership ended does not bring it back. */
-START_TEST(test_an_older_snapshot_revives_no_membership)
+TEST(an_older_snapshot_revives_no_membership)
 {
     const struct roster_news news = { .joined = on_member, .left = on_left };
     struct server_row row = row_of(1, KEY_A);
@@ -279,10 +274,9 @@ START_TEST(test_an_older_snapshot_revives_no_membership)
     ck_assert(roster_update(roster, &s, &news));
     ck_assert(is_entitled(1));
 }
-END_TEST
 
 /* Who found no room is known by id, and only as long as that is so. */
-START_TEST(test_who_is_left_out_is_known)
+TEST(who_is_left_out_is_known)
 {
     struct server_row rows[10];
     struct snapshot s = { .servers = rows, .server_count = 10 };
@@ -300,9 +294,8 @@ START_TEST(test_who_is_left_out_is_known)
     ck_assert(roster_update(roster, &s, NULL));
     ck_assert(!roster_has_left_out_server(roster, 9));
 }
-END_TEST
 
-START_TEST(test_a_mark_of_drift_stays_with_its_scope)
+TEST(a_mark_of_drift_stays_with_its_scope)
 {
     struct roster_server *s;
 
@@ -316,31 +309,4 @@ START_TEST(test_a_mark_of_drift_stays_with_its_scope)
     ck_assert(roster_remove_member(roster, s, 2));
     ck_assert_uint_eq(roster_bad_count(roster, CONDITION_DRIFT), 0);
     ck_assert(roster_is_member(s, 1) && !roster_is_bad(s, CONDITION_DRIFT, 1));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("roster");
-    TCase *t = tcase_create("roster");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_only_names_are_allowed);
-    tcase_add_test(t, test_a_forgotten_key_may_be_enrolled_anew);
-    tcase_add_test(t, test_a_server_that_is_missed_once_is_found_again);
-    tcase_add_test(t, test_the_base_stays_servable);
-    tcase_add_test(t, test_the_enrolment_is_asked);
-    tcase_add_test(t, test_an_enrolment_that_allows_less);
-    tcase_add_test(t, test_memberships_that_another_leader_ended);
-    tcase_add_test(t, test_a_mark_of_drift_stays_with_its_scope);
-    tcase_add_test(t, test_each_scope_has_its_own_telling);
-    tcase_add_test(t, test_an_older_snapshot_revives_no_membership);
-    tcase_add_test(t, test_who_is_left_out_is_known);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,9 +7,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/test.h"
 #include "tests/unit/router_kit.h"
 
-START_TEST(test_enrolled_key_speaks_and_is_answered)
+struct test_frame test_frame = { .set_up = open_all, .tear_down = close_all };
+
+TEST(enrolled_key_speaks_and_is_answered)
 {
     void *a = agent(0);
     struct wire_envelope answer = envelope_of(WIRE_WELCOME, 5);
@@ -28,9 +31,8 @@ START_TEST(test_enrolled_key_speaks_and_is_answered)
     ck_assert_mem_eq(got, "hello", 5);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_empty_body_keeps_the_identity)
+TEST(empty_body_keeps_the_identity)
 {
     void *a = agent(1);
     struct router_message m;
@@ -41,18 +43,16 @@ START_TEST(test_empty_body_keeps_the_identity)
     ck_assert_uint_eq(m.body_size, 0);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_random_key_is_refused)
+TEST(random_key_is_refused)
 {
     struct curve_keys stranger = keys_new();
 
     ck_assert_int_eq(knock(&stranger), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
     ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
 }
-END_TEST
 
-START_TEST(test_new_set_counts_for_the_next_connection)
+TEST(new_set_counts_for_the_next_connection)
 {
     struct curve_keys newcomer = keys_new();
 
@@ -62,16 +62,14 @@ START_TEST(test_new_set_counts_for_the_next_connection)
                          i % 2 ? ZMQ_EVENT_HANDSHAKE_FAILED_AUTH : ZMQ_EVENT_HANDSHAKE_SUCCEEDED);
     }
 }
-END_TEST
 
-START_TEST(test_no_keys_means_nobody)
+TEST(no_keys_means_nobody)
 {
     router_allow(router, NULL, 0);
     ck_assert_int_eq(knock(&agents[0]), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH);
 }
-END_TEST
 
-START_TEST(test_client_without_curve_is_not_heard)
+TEST(client_without_curve_is_not_heard)
 {
     void *stranger = raw_dealer(context, router_address(router), NULL, NULL, NULL);
     void *a = agent(0);
@@ -86,9 +84,8 @@ START_TEST(test_client_without_curve_is_not_heard)
     zmq_close(stranger);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_two_clients_with_one_key_are_two_peers)
+TEST(two_clients_with_one_key_are_two_peers)
 {
     void *a = agent(0), *b = agent(0);
     struct wire_envelope answer = envelope_of(WIRE_WELCOME, 5);
@@ -113,9 +110,8 @@ START_TEST(test_two_clients_with_one_key_are_two_peers)
     zmq_close(a);
     zmq_close(b);
 }
-END_TEST
 
-START_TEST(test_garbage_frames_are_counted_and_skipped)
+TEST(garbage_frames_are_counted_and_skipped)
 {
     void *a = agent(0);
     uint8_t bytes[WIRE_ENVELOPE_SIZE];
@@ -138,9 +134,8 @@ START_TEST(test_garbage_frames_are_counted_and_skipped)
     ck_assert_uint_eq(router_garbage_count(router), 4);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_another_version_is_told_apart_from_garbage)
+TEST(another_version_is_told_apart_from_garbage)
 {
     void *a = agent(0);
     uint8_t bytes[WIRE_ENVELOPE_SIZE];
@@ -158,7 +153,6 @@ START_TEST(test_another_version_is_told_apart_from_garbage)
     ck_assert_uint_eq(router_garbage_count(router), 0);
     zmq_close(a);
 }
-END_TEST
 
 static int tcp_to(const char *address)
 {
@@ -171,7 +165,7 @@ static int tcp_to(const char *address)
     return fd;
 }
 
-START_TEST(test_raw_bytes_do_not_disturb)
+TEST(raw_bytes_do_not_disturb)
 {
     void *a = agent(0);
     struct router_message m;
@@ -195,9 +189,8 @@ START_TEST(test_raw_bytes_do_not_disturb)
     ck_assert_uint_eq(router_garbage_count(router), 0);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_oversized_message_ends_its_connection_only)
+TEST(oversized_message_ends_its_connection_only)
 {
     void *a = agent(0), *b = agent(1);
     struct router_message m;
@@ -212,9 +205,8 @@ START_TEST(test_oversized_message_ends_its_connection_only)
     zmq_close(a);
     zmq_close(b);
 }
-END_TEST
 
-START_TEST(test_send_to_vanished_peer_is_dropped)
+TEST(send_to_vanished_peer_is_dropped)
 {
     void *a = agent(0);
     struct wire_envelope answer = envelope_of(WIRE_PING, 5);
@@ -235,9 +227,8 @@ START_TEST(test_send_to_vanished_peer_is_dropped)
     ck_assert_int_eq(router_send_bytes(router, &m.peer, &answer, "x", 1), 0);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_send_to_unknown_peer_is_dropped)
+TEST(send_to_unknown_peer_is_dropped)
 {
     struct wire_envelope answer = envelope_of(WIRE_PING, 5);
     struct router_frame *frame = router_frame_new("x", 1);
@@ -247,10 +238,9 @@ START_TEST(test_send_to_unknown_peer_is_dropped)
     ck_assert_int_eq(router_send_bytes(router, &nobody, &answer, NULL, 0), -1);
     router_frame_free(frame);
 }
-END_TEST
 
 /* The agent does not read: its queues fill, and then the router must not wait. */
-START_TEST(test_full_queue_is_dropped_and_others_are_served)
+TEST(full_queue_is_dropped_and_others_are_served)
 {
     void *slow = agent(0), *b = agent(1);
     struct wire_envelope answer = envelope_of(WIRE_CHUNK, 5);
@@ -270,11 +260,10 @@ START_TEST(test_full_queue_is_dropped_and_others_are_served)
     zmq_close(slow);
     zmq_close(b);
 }
-END_TEST
 
 /* Two hundred plain peers, of which some leave at once: sanitizers see a frame freed twice or
  * never. */
-START_TEST(test_frame_is_shared_by_many)
+TEST(frame_is_shared_by_many)
 {
     struct router *plain = router_on(ANY_PORT, NULL);
     struct router_peer peers[PEERS];
@@ -309,9 +298,8 @@ START_TEST(test_frame_is_shared_by_many)
     }
     router_close(plain);
 }
-END_TEST
 
-START_TEST(test_plain_id_must_be_a_key)
+TEST(plain_id_must_be_a_key)
 {
     struct router *plain = router_on(ANY_PORT, NULL);
     void *a = raw_dealer(context, router_address(plain), NULL, NULL, "short");
@@ -325,7 +313,6 @@ START_TEST(test_plain_id_must_be_a_key)
     zmq_close(b);
     router_close(plain);
 }
-END_TEST
 
 static void expect_error(struct router_settings s, const char *part)
 {
@@ -338,7 +325,7 @@ static void expect_error(struct router_settings s, const char *part)
     ck_assert_ptr_null(strstr(e.text, server.secret_key));
 }
 
-START_TEST(test_errors_name_the_field)
+TEST(errors_name_the_field)
 {
     struct router_settings good = { .bind = ANY_PORT,
                                     .secret_key = server.secret_key,
@@ -361,47 +348,11 @@ START_TEST(test_errors_name_the_field)
     s = (struct router_settings){ .bind = "tcp://0.0.0.0:*", .is_plain = true };
     expect_error(s, "loopback");
 }
-END_TEST
 
-START_TEST(test_wildcard_address_can_be_proved)
+TEST(wildcard_address_can_be_proved)
 {
     struct router *r = router_on("tcp://*:*", &server);
 
     ck_assert_ptr_nonnull(strstr(router_address(r), "tcp://0.0.0.0:"));
     router_close(r);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("router");
-    TCase *tests = tcase_create("router");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, open_all, close_all);
-    tcase_add_test(tests, test_enrolled_key_speaks_and_is_answered);
-    tcase_add_test(tests, test_empty_body_keeps_the_identity);
-    tcase_add_test(tests, test_random_key_is_refused);
-    tcase_add_test(tests, test_new_set_counts_for_the_next_connection);
-    tcase_add_test(tests, test_no_keys_means_nobody);
-    tcase_add_test(tests, test_client_without_curve_is_not_heard);
-    tcase_add_test(tests, test_two_clients_with_one_key_are_two_peers);
-    tcase_add_test(tests, test_garbage_frames_are_counted_and_skipped);
-    tcase_add_test(tests, test_another_version_is_told_apart_from_garbage);
-    tcase_add_test(tests, test_raw_bytes_do_not_disturb);
-    tcase_add_test(tests, test_oversized_message_ends_its_connection_only);
-    tcase_add_test(tests, test_send_to_vanished_peer_is_dropped);
-    tcase_add_test(tests, test_send_to_unknown_peer_is_dropped);
-    tcase_add_test(tests, test_full_queue_is_dropped_and_others_are_served);
-    tcase_add_test(tests, test_frame_is_shared_by_many);
-    tcase_add_test(tests, test_plain_id_must_be_a_key);
-    tcase_add_test(tests, test_errors_name_the_field);
-    tcase_add_test(tests, test_wildcard_address_can_be_proved);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
 }

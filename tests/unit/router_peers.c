@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/test.h"
 #include "tests/unit/router_kit.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -29,7 +30,9 @@ static void expect_gone(struct router_peer *out)
     }
 }
 
-START_TEST(test_revoked_key_is_cut_off)
+struct test_frame test_frame = { .set_up = open_all, .tear_down = close_all };
+
+TEST(revoked_key_is_cut_off)
 {
     void *a = agent(0), *b = agent(1);
     struct wire_envelope answer = envelope_of(WIRE_PING, 5);
@@ -52,7 +55,6 @@ START_TEST(test_revoked_key_is_cut_off)
     zmq_close(a);
     zmq_close(b);
 }
-END_TEST
 
 static void *claimer(unsigned i, const void *id, size_t size)
 {
@@ -66,7 +68,7 @@ static void expect_own_id(const struct router_message *m, const void *claim, siz
     ck_assert(size != 5 || memcmp(m->peer.id, claim, size) != 0);
 }
 
-START_TEST(test_no_peer_chooses_its_routing_id)
+TEST(no_peer_chooses_its_routing_id)
 {
     static const size_t sizes[] = { 1, 5, 8, 40, 255 };
     struct wire_envelope answer = envelope_of(WIRE_PING, 5);
@@ -86,7 +88,6 @@ START_TEST(test_no_peer_chooses_its_routing_id)
         zmq_close(a);
     }
 }
-END_TEST
 
 static uint32_t number_of(const struct router_peer *peer)
 {
@@ -98,7 +99,7 @@ static uint32_t number_of(const struct router_peer *peer)
 
 /* The next ids that the socket will give out, claimed before: a library that takes claims aborts
  * the process with the next connection. Two of them share a key each, as more would be ended. */
-START_TEST(test_claims_of_ids_to_come_harm_nobody)
+TEST(claims_of_ids_to_come_harm_nobody)
 {
     enum { CLAIMS = 40 };
     void *claimers[CLAIMS], *honest;
@@ -139,9 +140,8 @@ START_TEST(test_claims_of_ids_to_come_harm_nobody)
         zmq_close(claimers[i]);
     zmq_close(honest);
 }
-END_TEST
 
-START_TEST(test_id_of_one_who_left_leads_nowhere)
+TEST(id_of_one_who_left_leads_nowhere)
 {
     void *victim = agent(0), *evil;
     struct wire_envelope answer = envelope_of(WIRE_PREPARE, 5);
@@ -163,9 +163,8 @@ START_TEST(test_id_of_one_who_left_leads_nowhere)
     ck_assert_int_eq(zmq_recv(evil, got, sizeof(got), 0), -1);
     zmq_close(evil);
 }
-END_TEST
 
-START_TEST(test_an_id_leads_to_its_own_key_only)
+TEST(an_id_leads_to_its_own_key_only)
 {
     void *a = agent(0);
     struct wire_envelope answer = envelope_of(WIRE_PREPARE, 5);
@@ -178,7 +177,6 @@ START_TEST(test_an_id_leads_to_its_own_key_only)
     ck_assert_int_eq(router_send_bytes(router, &m.peer, &answer, "x", 1), -1);
     zmq_close(a);
 }
-END_TEST
 
 /* Pages of memory that this process has, in MiB. */
 static long resident_mib(void)
@@ -212,7 +210,7 @@ static void send_huge(const struct curve_keys *keys)
 }
 
 /* 6 GB in one message; another agent speaks all the time. */
-START_TEST(test_message_without_end_costs_little)
+TEST(message_without_end_costs_little)
 {
     void *b = agent(1);
     struct router_message m;
@@ -239,10 +237,9 @@ START_TEST(test_message_without_end_costs_little)
     waitpid(child, NULL, 0);
     zmq_close(b);
 }
-END_TEST
 
 /* What an agent says may add up to anything: only what became no message counts. */
-START_TEST(test_long_talks_are_not_cut)
+TEST(long_talks_are_not_cut)
 {
     void *a = agent(0);
     struct router_message m;
@@ -254,9 +251,8 @@ START_TEST(test_long_talks_are_not_cut)
     ck_assert_uint_eq(router_shut_count(router), 0);
     zmq_close(a);
 }
-END_TEST
 
-START_TEST(test_one_key_has_few_connections)
+TEST(one_key_has_few_connections)
 {
     enum { MANY = 12 };
     void *all[MANY];
@@ -274,10 +270,9 @@ START_TEST(test_one_key_has_few_connections)
     for (unsigned i = 0; i < MANY; i++)
         zmq_close(all[i]);
 }
-END_TEST
 
 /* For a while: then its agent is let in again, and nobody else noticed. */
-START_TEST(test_a_barred_key_is_kept_out_for_a_while)
+TEST(a_barred_key_is_kept_out_for_a_while)
 {
     void *a = agent(0), *b = agent(1);
     struct router_message first, m;
@@ -305,10 +300,9 @@ START_TEST(test_a_barred_key_is_kept_out_for_a_while)
     zmq_close(a);
     zmq_close(b);
 }
-END_TEST
 
 /* Reading a thousand small parts costs as much as reading a thousand messages. */
-START_TEST(test_who_sends_many_parts_is_barred)
+TEST(who_sends_many_parts_is_barred)
 {
     void *a = agent(0);
     struct router_peer gone;
@@ -323,31 +317,4 @@ START_TEST(test_who_sends_many_parts_is_barred)
     expect_gone(&gone);
     ck_assert_str_eq(gone.key, agents[0].public_key);
     zmq_close(a);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("router_peers");
-    TCase *tests = tcase_create("router_peers");
-    SRunner *runner = srunner_create(suite);
-    int failed;
-
-    tcase_set_timeout(tests, 60);
-    tcase_add_checked_fixture(tests, open_all, close_all);
-    tcase_add_test(tests, test_revoked_key_is_cut_off);
-    tcase_add_test(tests, test_no_peer_chooses_its_routing_id);
-    tcase_add_test(tests, test_claims_of_ids_to_come_harm_nobody);
-    tcase_add_test(tests, test_id_of_one_who_left_leads_nowhere);
-    tcase_add_test(tests, test_an_id_leads_to_its_own_key_only);
-    tcase_add_test(tests, test_message_without_end_costs_little);
-    tcase_add_test(tests, test_long_talks_are_not_cut);
-    tcase_add_test(tests, test_one_key_has_few_connections);
-    tcase_add_test(tests, test_a_barred_key_is_kept_out_for_a_while);
-    tcase_add_test(tests, test_who_sends_many_parts_is_barred);
-    suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
 }

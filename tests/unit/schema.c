@@ -9,6 +9,7 @@
 
 #include "common/document/decimal.h"
 #include "common/schema/uri.h"
+#include "tests/test.h"
 
 static struct schema_problems problems;
 static struct err e;
@@ -82,7 +83,9 @@ static bool is_multiple(const char *a, const char *b)
     return decimal_is_multiple(&x, &y);
 }
 
-START_TEST(test_numbers_are_compared_as_written)
+struct test_frame test_frame = { .timeout_s = 120 };
+
+TEST(numbers_are_compared_as_written)
 {
     static const char *const rising[] = { "-1e400",
                                           "-18446744073709551617",
@@ -115,9 +118,8 @@ START_TEST(test_numbers_are_compared_as_written)
     ck_assert_int_eq(compare("0.0010", "10e-4"), 0);
     ck_assert_int_eq(compare("-0.0", "0e5"), 0);
 }
-END_TEST
 
-START_TEST(test_multiples_are_exact)
+TEST(multiples_are_exact)
 {
     ck_assert(is_multiple("0.07", "0.01") && is_multiple("4.02", "0.01"));
     ck_assert(!is_multiple("0.075", "0.01") && is_multiple("0.075", "0.0001"));
@@ -130,10 +132,9 @@ START_TEST(test_multiples_are_exact)
     ck_assert(is_multiple("1e1000000", "256") && !is_multiple("1e1000000", "3"));
     ck_assert(is_multiple("999999999999999999000", "999999999999999999"));
 }
-END_TEST
 
 /* The examples of RFC 3986 section 5.4. */
-START_TEST(test_references_are_resolved)
+TEST(references_are_resolved)
 {
     static const char *const cases[][2] = {
         { "g:h", "g:h" },
@@ -170,9 +171,8 @@ START_TEST(test_references_are_resolved)
         ck_assert_str_eq(out.data, cases[i][1]);
     }
 }
-END_TEST
 
-START_TEST(test_addresses)
+TEST(addresses)
 {
     static const char *const good[] = { "::",
                                         "::1",
@@ -206,7 +206,6 @@ START_TEST(test_addresses)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         ck_assert_msg(!uri_is_ipv6(bad[i], strlen(bad[i])), "%s", bad[i]);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- sentences */
 
@@ -216,7 +215,7 @@ END_TEST
     "\"port\":{\"$ref\":\"#/definitions/port\"},\"mode\":{\"enum\":[\"fast\",\"safe\"]}},"         \
     "\"definitions\":{\"port\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":65535}}}"
 
-START_TEST(test_problems_say_where_and_what_would_be_right)
+TEST(problems_say_where_and_what_would_be_right)
 {
     ck_assert_fits(SERVER, "{\"host\":\"a\",\"port\":65535.0,\"mode\":\"fast\"}");
     ck_assert_str_eq(said(SERVER, "{\"host\":\"\",\"port\":65536,\"mode\":\"slow\",\"prot\":1}"),
@@ -238,9 +237,8 @@ START_TEST(test_problems_say_where_and_what_would_be_right)
     ck_assert_str_eq(said("{\"type\":\"integer\"}", "1.5"), "|#/type|type|must be a whole number");
     ck_assert_str_eq(said("false", "1"), "|#||must not be here");
 }
-END_TEST
 
-START_TEST(test_choices_explain_the_branch_that_was_meant)
+TEST(choices_explain_the_branch_that_was_meant)
 {
     const char *choice =
         "{\"anyOf\":[{\"type\":\"null\"},{\"properties\":{\"port\":{\"maximum\":9}},"
@@ -261,9 +259,8 @@ START_TEST(test_choices_explain_the_branch_that_was_meant)
     ck_assert_part(said("{\"propertyNames\":{\"pattern\":\"^a\"}}", "{\"b\":1}"),
                    "/b|#/propertyNames");
 }
-END_TEST
 
-START_TEST(test_the_value_itself_is_never_told)
+TEST(the_value_itself_is_never_told)
 {
     static const char *const schemas[] = {
         "false",
@@ -291,9 +288,8 @@ START_TEST(test_the_value_itself_is_never_told)
     ck_assert_ptr_null(strstr(e.text, "hunter2"));
     schema_free(s);
 }
-END_TEST
 
-START_TEST(test_problems_are_bounded)
+TEST(problems_are_bounded)
 {
     struct buffer value = { 0 };
     struct buffer key = { 0 };
@@ -315,11 +311,10 @@ START_TEST(test_problems_are_bounded)
     buffer_fini(&key);
     buffer_fini(&value);
 }
-END_TEST
 
 /* ---------------------------------------------------------------- what is a schema */
 
-START_TEST(test_what_is_no_schema_is_refused)
+TEST(what_is_no_schema_is_refused)
 {
     static const char *const cases[][2] = {
         { "1", "must be true or false or an object" },
@@ -353,9 +348,8 @@ START_TEST(test_what_is_no_schema_is_refused)
     ck_assert_str_ne(refusal("{\"type\":7,\"minimum\":\"x\"}"), "");
     ck_assert_uint_eq(problems.count, 2);
 }
-END_TEST
 
-START_TEST(test_references_find_their_schema)
+TEST(references_find_their_schema)
 {
     ck_assert_unfit(
         "{\"$ref\":\"http://json-schema.org/draft-07/schema#/definitions/stringArray\"}", "[1]");
@@ -377,9 +371,8 @@ START_TEST(test_references_find_their_schema)
         "/n/n/m|#/additionalProperties|additionalProperties|must not be here: the "
         "members are n");
 }
-END_TEST
 
-START_TEST(test_circles_are_refused)
+TEST(circles_are_refused)
 {
     static const char *const circles[] = {
         "{\"$ref\":\"#\"}",
@@ -396,9 +389,8 @@ START_TEST(test_circles_are_refused)
     ck_assert_str_eq(refusal("{\"items\":{\"$ref\":\"#\"},\"not\":{\"items\":{\"$ref\":\"#\"}}}"),
                      "");
 }
-END_TEST
 
-START_TEST(test_patterns_are_those_of_ecma)
+TEST(patterns_are_those_of_ecma)
 {
     static const struct {
         const char *pattern, *value;
@@ -441,9 +433,8 @@ START_TEST(test_patterns_are_those_of_ecma)
         ck_assert_msg(*refusal(schema), "%s", schema);
     }
 }
-END_TEST
 
-START_TEST(test_formats_have_edges)
+TEST(formats_have_edges)
 {
     static const struct {
         const char *format, *value;
@@ -500,7 +491,6 @@ START_TEST(test_formats_have_edges)
         ck_assert_fits(schema, "12");
     }
 }
-END_TEST
 
 /* ---------------------------------------------------------------- values of documents */
 
@@ -513,7 +503,7 @@ static int check_typed(const char *schema, enum value_type type, const char *tex
     return result;
 }
 
-START_TEST(test_values_are_checked_as_their_type)
+TEST(values_are_checked_as_their_type)
 {
     ck_assert_int_eq(check_typed("{\"type\":\"string\"}", VALUE_STRING, "12"), 0);
     ck_assert_int_eq(check_typed("{\"type\":\"string\"}", VALUE_NUMBER, "12"), -1);
@@ -525,9 +515,8 @@ START_TEST(test_values_are_checked_as_their_type)
     ck_assert_int_eq(check_typed("{\"const\":{\"a\":[1]}}", VALUE_JSON, "{\"a\":[1.0]}"), 0);
     ck_assert_int_eq(check_typed("{\"maxLength\":2}", VALUE_STRING, "n\"1"), -1);
 }
-END_TEST
 
-START_TEST(test_yaml_is_read_by_its_core_schema)
+TEST(yaml_is_read_by_its_core_schema)
 {
     ck_assert_int_eq(check_typed("{\"const\":{\"a\":[1,0.5,\"yes\",null,true,\"1\"],\"b\":{}}}",
                                  VALUE_YAML, "a: [0x1, .5, yes, ~, True, \"1\"]\nb: {}\n"),
@@ -545,9 +534,8 @@ START_TEST(test_yaml_is_read_by_its_core_schema)
     ck_assert_int_eq(check_typed("true", VALUE_YAML, "? [a]\n: 1\n"), -1);
     ck_assert_int_eq(check_typed("true", VALUE_YAML, "<<: 1\n"), -1);
 }
-END_TEST
 
-START_TEST(test_a_document_is_an_object_of_its_keys)
+TEST(a_document_is_an_object_of_its_keys)
 {
     struct schema *s = compiled("{\"required\":[\"db.port\"],\"properties\":{\"db.port\":{\"type\":"
                                 "\"integer\"},\"list\":{\"items\":{\"maxLength\":1}}}}");
@@ -563,37 +551,4 @@ START_TEST(test_a_document_is_an_object_of_its_keys)
     ck_assert_int_eq(schema_check_document(s, d, NULL, &e), 0);
     document_free(d);
     schema_free(s);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("schema");
-    TCase *tc = tcase_create("schema");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, test_numbers_are_compared_as_written);
-    tcase_add_test(tc, test_multiples_are_exact);
-    tcase_add_test(tc, test_references_are_resolved);
-    tcase_add_test(tc, test_addresses);
-    tcase_add_test(tc, test_problems_say_where_and_what_would_be_right);
-    tcase_add_test(tc, test_choices_explain_the_branch_that_was_meant);
-    tcase_add_test(tc, test_the_value_itself_is_never_told);
-    tcase_add_test(tc, test_problems_are_bounded);
-    tcase_add_test(tc, test_what_is_no_schema_is_refused);
-    tcase_add_test(tc, test_references_find_their_schema);
-    tcase_add_test(tc, test_circles_are_refused);
-    tcase_add_test(tc, test_patterns_are_those_of_ecma);
-    tcase_add_test(tc, test_formats_have_edges);
-    tcase_add_test(tc, test_values_are_checked_as_their_type);
-    tcase_add_test(tc, test_yaml_is_read_by_its_core_schema);
-    tcase_add_test(tc, test_a_document_is_an_object_of_its_keys);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

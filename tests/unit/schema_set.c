@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
+
 static struct schema_findings findings;
 static struct err e;
 
@@ -12,6 +14,8 @@ static void tear_down(void)
 {
     schema_findings_fini(&findings);
 }
+
+struct test_frame test_frame = { .tear_down = tear_down };
 
 static struct document *decoded(const char *text)
 {
@@ -36,7 +40,7 @@ static int judge(const char *schemas, const char *before, const char *after)
 #define SMALL SET("n", "{\"maximum\":5}")
 #define N(text) "{\"n\":{\"t\":\"number\",\"v\":\"" text "\"}}"
 
-START_TEST(test_what_does_not_fit_is_said_whole)
+TEST(what_does_not_fit_is_said_whole)
 {
     char text[1000];
 
@@ -53,9 +57,8 @@ START_TEST(test_what_does_not_fit_is_said_whole)
     ck_assert_ptr_nonnull(strstr(text, "j at /a: "));
     ck_assert_ptr_nonnull(strstr(text, "(type, #/properties/a/type)"));
 }
-END_TEST
 
-START_TEST(test_what_was_there_is_left_alone)
+TEST(what_was_there_is_left_alone)
 {
     ck_assert_int_eq(judge(SMALL, N("6"), N("6")), 0);
     ck_assert_uint_eq(findings.count, 0);
@@ -66,13 +69,12 @@ START_TEST(test_what_was_there_is_left_alone)
     ck_assert_int_eq(judge(SMALL, N("5"), "{\"n\":{\"t\":\"string\",\"v\":\"x\"}}"), 0);
     ck_assert_uint_eq(findings.count, 0); /* maximum says nothing about texts */
 }
-END_TEST
 
 #define SECRET                                                                                     \
     "{\"n\":{\"t\":\"number\",\"v\":"                                                                 \
     "{\"$secret\":\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"}}}"
 
-START_TEST(test_of_a_secret_it_is_known_that_it_is_there)
+TEST(of_a_secret_it_is_known_that_it_is_there)
 {
     ck_assert_int_eq(judge(SMALL, NULL, SECRET), 0);
     ck_assert_uint_eq(findings.count, 0);
@@ -84,9 +86,8 @@ START_TEST(test_of_a_secret_it_is_known_that_it_is_there)
     ck_assert_int_eq(judge(SET("*", "{\"additionalProperties\":false}"), NULL, SECRET), 0);
     ck_assert_uint_eq(findings.count, 1);
 }
-END_TEST
 
-START_TEST(test_the_whole_is_judged_whole)
+TEST(the_whole_is_judged_whole)
 {
     ck_assert_int_eq(judge(SET("*", "{\"required\":[\"a\"]}"), N("6"), N("6")), 0);
     ck_assert_uint_eq(findings.count, 1);
@@ -98,9 +99,8 @@ START_TEST(test_the_whole_is_judged_whole)
                      0);
     ck_assert_uint_eq(findings.count, 0);
 }
-END_TEST
 
-START_TEST(test_many_findings_are_cut)
+TEST(many_findings_are_cut)
 {
     SCOPED_BUFFER struct buffer set = { 0 }, document = { 0 };
 
@@ -114,9 +114,8 @@ START_TEST(test_many_findings_are_cut)
     ck_assert_uint_eq(findings.count, SCHEMA_PROBLEMS_MAX);
     ck_assert(findings.is_cut);
 }
-END_TEST
 
-START_TEST(test_what_cannot_be_told_names_the_key)
+TEST(what_cannot_be_told_names_the_key)
 {
     struct schema_set *set;
 
@@ -124,7 +123,6 @@ START_TEST(test_what_cannot_be_told_names_the_key)
     ck_assert_ptr_nonnull(strstr(e.text, "the schema of n"));
     ck_assert_int_eq(schema_set_open("{", 1, &set, &e), -1);
 }
-END_TEST
 
 #define MERGE "hush: 1\n<<: hush\n" /* a YAML value that no schema can be asked about */
 
@@ -138,7 +136,7 @@ static int judge_secret(enum value_type type, const char *schemas, const char *t
     return schema_set_check_secret(set, &item, &findings, &e);
 }
 
-START_TEST(test_what_cannot_be_judged_does_not_pass)
+TEST(what_cannot_be_judged_does_not_pass)
 {
     SCOPED(document_free) struct document *d = document_new();
     SCOPED_BUFFER struct buffer bytes = { 0 };
@@ -156,9 +154,8 @@ START_TEST(test_what_cannot_be_judged_does_not_pass)
     ck_assert_int_eq(judge_secret(VALUE_YAML, SET("n", "{}"), MERGE), -1);
     ck_assert_int_eq(e.kind, ERR_INVALID);
 }
-END_TEST
 
-START_TEST(test_nothing_quotes_a_secret)
+TEST(nothing_quotes_a_secret)
 {
     static const char *const broken[] = { "a: *hush", "a: &hush [*hush]", "!hush!x 1", MERGE };
     char text[1000];
@@ -175,29 +172,4 @@ START_TEST(test_nothing_quotes_a_secret)
     ck_assert_msg(!strstr(text, "hush"), "%s", text);
     ck_assert_int_eq(judge_secret(VALUE_NUMBER, SMALL, "5"), 0);
     ck_assert_uint_eq(findings.count, 0);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("schema_set");
-    TCase *t = tcase_create("schema_set");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(t, NULL, tear_down);
-    tcase_add_test(t, test_what_does_not_fit_is_said_whole);
-    tcase_add_test(t, test_what_was_there_is_left_alone);
-    tcase_add_test(t, test_of_a_secret_it_is_known_that_it_is_there);
-    tcase_add_test(t, test_the_whole_is_judged_whole);
-    tcase_add_test(t, test_many_findings_are_cut);
-    tcase_add_test(t, test_what_cannot_be_told_names_the_key);
-    tcase_add_test(t, test_what_cannot_be_judged_does_not_pass);
-    tcase_add_test(t, test_nothing_quotes_a_secret);
-    suite_add_tcase(suite, t);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
 }

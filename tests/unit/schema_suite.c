@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/document/canon.h"
+#include "tests/test.h"
 
 #define SUITE "/usr/share/json-schema-test-suite"
 #define REQUIRED_CASES 423
@@ -115,16 +116,17 @@ static struct scope_stats run_folder(const char *folder)
     return tally;
 }
 
-START_TEST(test_every_required_case)
+struct test_frame test_frame = { .timeout_s = 120 };
+
+TEST(every_required_case)
 {
     struct scope_stats tally = run_folder(SUITE "/tests/draft7");
 
     ck_assert_int_eq(tally.failed, 0);
     ck_assert_int_ge(tally.passed, REQUIRED_CASES);
 }
-END_TEST
 
-START_TEST(test_optional_numbers_patterns_and_contents)
+TEST(optional_numbers_patterns_and_contents)
 {
     /* content.json asks that contentEncoding and contentMediaType are asserted; they only tell. */
     struct scope_stats tally = run_folder(SUITE "/tests/draft7/optional");
@@ -132,33 +134,12 @@ START_TEST(test_optional_numbers_patterns_and_contents)
     ck_assert_int_ge(tally.passed, 17);
     ck_assert_int_le(tally.failed, 4);
 }
-END_TEST
 
-START_TEST(test_formats)
+TEST(formats)
 {
     /* IDNA's tables know that U+302E may not stand in a host name; we do not. */
     struct scope_stats tally = run_folder(SUITE "/tests/draft7/optional/format");
 
     ck_assert_int_ge(tally.passed, 118);
     ck_assert_int_le(tally.failed, 2);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("schema_suite");
-    TCase *tc = tcase_create("draft 7");
-    SRunner *runner;
-    int failed;
-
-    tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, test_every_required_case);
-    tcase_add_test(tc, test_optional_numbers_patterns_and_contents);
-    tcase_add_test(tc, test_formats);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/test.h"
+
 static struct schema_problems problems;
 static struct err e;
 
@@ -63,7 +65,10 @@ static void number(struct buffer *b, const char *before, const char *text, int t
     buffer_add_text(b, behind);
 }
 
-START_TEST(test_patterns_end)
+/* A limit that fails lets a case run for years, not for a minute; VERBOSE=1 tells the times. */
+struct test_frame test_frame = { .timeout_s = 300 };
+
+TEST(patterns_end)
 {
     static const struct {
         const char *pattern;
@@ -104,9 +109,8 @@ START_TEST(test_patterns_end)
     buffer_fini(&schema);
     buffer_fini(&value);
 }
-END_TEST
 
-START_TEST(test_many_patterns_end)
+TEST(many_patterns_end)
 {
     struct buffer schema = { 0 }, value = { 0 };
 
@@ -125,9 +129,8 @@ START_TEST(test_many_patterns_end)
     buffer_fini(&schema);
     buffer_fini(&value);
 }
-END_TEST
 
-START_TEST(test_lists_end)
+TEST(lists_end)
 {
     struct buffer schema = { 0 }, value = { 0 };
 
@@ -154,7 +157,6 @@ START_TEST(test_lists_end)
     buffer_fini(&schema);
     buffer_fini(&value);
 }
-END_TEST
 
 /* {"allOf":[A,A]} with A = {"allOf":[B,B]} and so on. */
 static void double_up(struct buffer *b, const char *keyword, int levels)
@@ -168,7 +170,7 @@ static void double_up(struct buffer *b, const char *keyword, int levels)
     buffer_printf(b, "\"%d\":{\"type\":\"null\"}}}", levels);
 }
 
-START_TEST(test_trees_end)
+TEST(trees_end)
 {
     struct buffer schema = { 0 }, value = { 0 };
 
@@ -200,9 +202,8 @@ START_TEST(test_trees_end)
     buffer_fini(&schema);
     buffer_fini(&value);
 }
-END_TEST
 
-START_TEST(test_large_words_end)
+TEST(large_words_end)
 {
     struct buffer schema = { 0 }, value = { 0 };
 
@@ -226,27 +227,4 @@ START_TEST(test_large_words_end)
     ck_assert_int_eq(e.kind, ERR_TOO_LARGE);
     buffer_fini(&schema);
     buffer_fini(&value);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("schema_torture");
-    TCase *tc = tcase_create("torture");
-    SRunner *runner;
-    int failed;
-
-    /* A limit that fails lets a case run for years, not for a minute; VERBOSE=1 tells the times. */
-    tcase_set_timeout(tc, 300);
-    tcase_add_test(tc, test_patterns_end);
-    tcase_add_test(tc, test_many_patterns_end);
-    tcase_add_test(tc, test_lists_end);
-    tcase_add_test(tc, test_trees_end);
-    tcase_add_test(tc, test_large_words_end);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

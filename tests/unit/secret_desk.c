@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/crypto/seal.h"
+#include "tests/test.h"
 #include "tests/unit/loopback.h"
 
 #define SESSION 7
@@ -64,6 +65,8 @@ static void tear_down(void)
     roster_free(edges.roster);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static void ask(uint64_t session, const struct hash *of)
 {
     const struct wire_ask body = { .document = *of, .digest = digest };
@@ -100,16 +103,15 @@ static void drain(void)
     secret_requests_drain(&edges);
 }
 
-START_TEST(test_the_entitled_are_answered_by_the_reader)
+TEST(the_entitled_are_answered_by_the_reader)
 {
     ask(SESSION, &document);
     drain();
     expect(WIRE_SECRET_AWAY, "database");
 }
-END_TEST
 
 /* S16 */
-START_TEST(test_a_document_of_others_is_refused)
+TEST(a_document_of_others_is_refused)
 {
     struct hash other = { { 9 } };
 
@@ -120,18 +122,16 @@ START_TEST(test_a_document_of_others_is_refused)
     ask(SESSION, &document);
     expect(WIRE_SECRET_REFUSED, "not for this server");
 }
-END_TEST
 
-START_TEST(test_without_curve_there_are_no_secrets)
+TEST(without_curve_there_are_no_secrets)
 {
     settings.is_plain = true;
     ask(SESSION, &document);
     expect(WIRE_SECRET_REFUSED, "without CURVE");
 }
-END_TEST
 
 /* Neither an old session's question nor an answer to it. */
-START_TEST(test_a_session_that_is_over_gets_nothing)
+TEST(a_session_that_is_over_gets_nothing)
 {
     ask(SESSION - 1, &document);
     ask(SESSION, &document);
@@ -141,25 +141,4 @@ START_TEST(test_a_session_that_is_over_gets_nothing)
     drain();
     expect(WIRE_SECRET_AWAY, "database");
     ck_assert_int_eq(zmq_recv(dealer, &got, sizeof(got), ZMQ_DONTWAIT), -1);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("secret_desk");
-    TCase *t = tcase_create("secret_desk");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_set_timeout(t, 30);
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_the_entitled_are_answered_by_the_reader);
-    tcase_add_test(t, test_a_document_of_others_is_refused);
-    tcase_add_test(t, test_without_curve_there_are_no_secrets);
-    tcase_add_test(t, test_a_session_that_is_over_gets_nothing);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

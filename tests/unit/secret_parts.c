@@ -5,6 +5,7 @@
 #include "agent/cache/own_key.h"
 #include "agent/link/secret_fetch.h"
 #include "agent/tasks/redact.h"
+#include "tests/test.h"
 #include "tests/unit/agent_kit.h"
 #include "tests/unit/secret_kit.h"
 
@@ -24,6 +25,8 @@ static void end(void)
     temp_remove(folder);
 }
 
+struct test_frame test_frame = { .set_up = begin, .tear_down = end };
+
 static struct own_keys open_keys(const char *outer)
 {
     struct own_keys keys;
@@ -35,7 +38,7 @@ static struct own_keys open_keys(const char *outer)
 
 /* ---- the own key ---- */
 
-START_TEST(test_own_key_is_made_once_and_changes)
+TEST(own_key_is_made_once_and_changes)
 {
     struct own_keys keys = open_keys(NULL), again = open_keys(NULL);
     struct envelope_wrapped old, fresh;
@@ -60,9 +63,8 @@ START_TEST(test_own_key_is_made_once_and_changes)
     ck_assert_int_eq(own_keys_unwrap(&again, &fresh, &back), 0);
     ck_assert_uint_eq(temp_mode(key_path), 0400);
 }
-END_TEST
 
-START_TEST(test_an_outer_key_belongs_to_it)
+TEST(an_outer_key_belongs_to_it)
 {
     char outer[TEMP_PATH], other[TEMP_PATH];
     struct own_keys with, without, wrong;
@@ -92,9 +94,8 @@ START_TEST(test_an_outer_key_belongs_to_it)
     ck_assert_int_eq(own_keys_open(key_path, other, &with, &is_new, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.text, "others may read it"));
 }
-END_TEST
 
-START_TEST(test_a_damaged_own_key_says_what_to_do)
+TEST(a_damaged_own_key_says_what_to_do)
 {
     struct own_keys keys = open_keys(NULL);
     bool is_new;
@@ -105,7 +106,6 @@ START_TEST(test_a_damaged_own_key_says_what_to_do)
     ck_assert_ptr_nonnull(strstr(e.text, "move the file away"));
     ck_assert_ptr_null(strstr(e.text, "AAAA"));
 }
-END_TEST
 
 /* ---- the cache ---- */
 
@@ -126,7 +126,7 @@ static void keep(struct cache *cache, const struct own_keys *keys, const struct 
     ck_assert_msg(cache_put_secret(cache, &s->digest, &kept, &e) == 0, "%s", e.text);
 }
 
-START_TEST(test_a_secret_stays_while_a_document_names_it)
+TEST(a_secret_stays_while_a_document_names_it)
 {
     struct own_keys keys = open_keys(NULL);
     struct cache *cache = open_cache();
@@ -154,11 +154,10 @@ START_TEST(test_a_secret_stays_while_a_document_names_it)
     envelope_fini(&named.envelope);
     envelope_fini(&unnamed.envelope);
 }
-END_TEST
 
 /* ---- fetching ---- */
 
-START_TEST(test_pieces_become_a_proven_secret)
+TEST(pieces_become_a_proven_secret)
 {
     struct own_keys keys = open_keys(NULL);
     struct sealed s = seal(7, VALUE);
@@ -181,7 +180,6 @@ START_TEST(test_pieces_become_a_proven_secret)
     secret_fetch_end(&f);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
 static void expect_failure(const struct sealed *s, const struct wire_secret *piece,
                            const char *sentence)
@@ -196,7 +194,7 @@ static void expect_failure(const struct sealed *s, const struct wire_secret *pie
     secret_fetch_end(&f);
 }
 
-START_TEST(test_what_does_not_fit_is_refused)
+TEST(what_does_not_fit_is_refused)
 {
     struct sealed s = seal(7, VALUE), other = seal(8, VALUE);
     struct wire_secret piece = piece_of(&s, 0, 1000);
@@ -219,9 +217,8 @@ START_TEST(test_what_does_not_fit_is_refused)
     envelope_fini(&s.envelope);
     envelope_fini(&other.envelope);
 }
-END_TEST
 
-START_TEST(test_a_coordinator_without_its_key_is_given_time)
+TEST(a_coordinator_without_its_key_is_given_time)
 {
     struct own_keys keys = open_keys(NULL);
     struct sealed s = seal(7, "");
@@ -243,7 +240,6 @@ START_TEST(test_a_coordinator_without_its_key_is_given_time)
     secret_fetch_end(&f);
     envelope_fini(&s.envelope);
 }
-END_TEST
 
 /* ---- redacting ---- */
 
@@ -256,7 +252,7 @@ static void expect_redacted(const char *text, const char *value, const char *exp
     ck_assert_str_eq(room, expected);
 }
 
-START_TEST(test_values_are_taken_out_of_texts)
+TEST(values_are_taken_out_of_texts)
 {
     expect_redacted("no such user hunter22: hunter22", "hunter22",
                     "no such user [secret]: [secret]");
@@ -268,38 +264,11 @@ START_TEST(test_values_are_taken_out_of_texts)
                     "check ended with 1: …[secret] is wrong");
     expect_redacted("1 of 10", "1", "1 of 10"); /* too short to say anything about */
 }
-END_TEST
 
-START_TEST(test_a_text_that_grows_is_cut)
+TEST(a_text_that_grows_is_cut)
 {
     char room[12] = "abcd abcd a";
 
     redact_text(room, sizeof(room), "abcd");
     ck_assert_str_eq(room, "[secret] [s");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("secret_parts");
-    TCase *parts = tcase_create("parts");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(parts, begin, end);
-    tcase_add_test(parts, test_own_key_is_made_once_and_changes);
-    tcase_add_test(parts, test_an_outer_key_belongs_to_it);
-    tcase_add_test(parts, test_a_damaged_own_key_says_what_to_do);
-    tcase_add_test(parts, test_a_secret_stays_while_a_document_names_it);
-    tcase_add_test(parts, test_pieces_become_a_proven_secret);
-    tcase_add_test(parts, test_what_does_not_fit_is_refused);
-    tcase_add_test(parts, test_a_coordinator_without_its_key_is_given_time);
-    tcase_add_test(parts, test_values_are_taken_out_of_texts);
-    tcase_add_test(parts, test_a_text_that_grows_is_cut);
-    suite_add_tcase(suite, parts);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
 }

@@ -4,6 +4,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "tests/test.h"
+
 #define ALL 4096
 #define BATCH 64
 
@@ -20,6 +22,8 @@ static void tear_down(void)
     secret_wishes_fini(&wishes);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 static bool add(uint32_t server, uint32_t offset)
 {
     const struct secret_wish wish = { .server = server, .session = 1, .offset = offset };
@@ -27,7 +31,7 @@ static bool add(uint32_t server, uint32_t offset)
     return secret_wishes_add(&wishes, &wish);
 }
 
-START_TEST(test_a_flood_of_one_server_is_its_own)
+TEST(a_flood_of_one_server_is_its_own)
 {
     unsigned taken = 0;
 
@@ -44,9 +48,8 @@ START_TEST(test_a_flood_of_one_server_is_its_own)
         ck_assert_uint_eq(got[i].server, 7);
     ck_assert(add(7, 20000)); /* there is room again */
 }
-END_TEST
 
-START_TEST(test_each_server_has_its_order)
+TEST(each_server_has_its_order)
 {
     for (uint32_t i = 0; i < 3; i++)
         for (uint32_t server = 0; server < 3; server++)
@@ -62,9 +65,8 @@ START_TEST(test_each_server_has_its_order)
     ck_assert_uint_eq(wishes.count, 0);
     ck_assert_uint_eq(secret_wishes_take(&wishes, got, BATCH), 0);
 }
-END_TEST
 
-START_TEST(test_a_wish_said_twice_is_one)
+TEST(a_wish_said_twice_is_one)
 {
     struct secret_wish wish = { .server = 7, .session = 1 };
 
@@ -81,33 +83,12 @@ START_TEST(test_a_wish_said_twice_is_one)
     ck_assert(secret_wishes_add(&wishes, &wish));
     ck_assert_uint_eq(wishes.count, 5);
 }
-END_TEST
 
-START_TEST(test_places_are_bounded)
+TEST(places_are_bounded)
 {
     for (uint32_t i = 0; i < ALL; i++)
         ck_assert(add(i, 0));
     ck_assert(!add(ALL, 0));
     ck_assert_uint_eq(secret_wishes_take(&wishes, got, BATCH), BATCH);
     ck_assert(add(ALL, 0));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("secret_wishes");
-    TCase *t = tcase_create("secret_wishes");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_a_flood_of_one_server_is_its_own);
-    tcase_add_test(t, test_each_server_has_its_order);
-    tcase_add_test(t, test_a_wish_said_twice_is_one);
-    tcase_add_test(t, test_places_are_bounded);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "tests/test.h"
 #include "tests/unit/loopback.h"
 
 #define FIVE_MINUTES_MS 300000
@@ -26,6 +27,8 @@ static void tear_down(void)
     writer_stop(edges.writer);
 }
 
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
+
 /* The connection with this number, as ROUTER counts them. */
 static struct router_peer connection(uint8_t number)
 {
@@ -40,7 +43,7 @@ static enum session_news greet(uint8_t number, uint64_t nonce)
     return session_greet(&edges, &server, &peer, nonce, now_ms);
 }
 
-START_TEST(test_the_same_process_keeps_its_session)
+TEST(the_same_process_keeps_its_session)
 {
     uint64_t session;
 
@@ -52,16 +55,14 @@ START_TEST(test_the_same_process_keeps_its_session)
     ck_assert_uint_eq(server.session, session);
     ck_assert(server.has_peer);
 }
-END_TEST
 
-START_TEST(test_restarts_are_no_clones)
+TEST(restarts_are_no_clones)
 {
     for (uint8_t i = 1; i < 50; i++)
         ck_assert_int_eq(greet(i, 100 + i), SESSION_NEW);
 }
-END_TEST
 
-START_TEST(test_a_nonce_that_comes_back_is_a_clone)
+TEST(a_nonce_that_comes_back_is_a_clone)
 {
     ck_assert_int_eq(greet(1, 71), SESSION_NEW);
     ck_assert_int_eq(greet(2, 72), SESSION_NEW);
@@ -70,18 +71,16 @@ START_TEST(test_a_nonce_that_comes_back_is_a_clone)
     ck_assert(session_is_aside(&edges, &server, 0, now_ms));
     ck_assert(session_is_aside(&edges, &server, 72, now_ms));
 }
-END_TEST
 
-START_TEST(test_eight_machines_in_turn_are_noticed)
+TEST(eight_machines_in_turn_are_noticed)
 {
     for (uint8_t i = 1; i <= 8; i++)
         ck_assert_int_eq(greet(i, 70 + i), SESSION_NEW);
     ck_assert_int_eq(greet(9, 71), SESSION_CLONE);
 }
-END_TEST
 
 /* What a process said before it ended may come in late, after the one that follows it. */
-START_TEST(test_a_late_word_puts_nobody_aside)
+TEST(a_late_word_puts_nobody_aside)
 {
     struct router_peer newer = connection(2);
 
@@ -95,9 +94,8 @@ START_TEST(test_a_late_word_puts_nobody_aside)
     ck_assert_int_eq(greet(1, 71), SESSION_LATE);
     ck_assert_int_eq(greet(3, 72), SESSION_SAME);
 }
-END_TEST
 
-START_TEST(test_aside_lasts_while_both_knock)
+TEST(aside_lasts_while_both_knock)
 {
     greet(1, 71);
     greet(2, 72);
@@ -109,9 +107,8 @@ START_TEST(test_aside_lasts_while_both_knock)
     now_ms += FIVE_MINUTES_MS - 1;
     ck_assert(session_is_aside(&edges, &server, 71, now_ms));
 }
-END_TEST
 
-START_TEST(test_one_alone_is_taken_back)
+TEST(one_alone_is_taken_back)
 {
     greet(1, 71);
     greet(2, 72);
@@ -123,9 +120,8 @@ START_TEST(test_one_alone_is_taken_back)
     ck_assert_int_eq(greet(10, 72), SESSION_NEW);
     ck_assert_int_eq(greet(11, 71), SESSION_CLONE);
 }
-END_TEST
 
-START_TEST(test_another_connection_that_ends_is_not_missed)
+TEST(another_connection_that_ends_is_not_missed)
 {
     struct router_peer older = connection(1);
 
@@ -133,28 +129,4 @@ START_TEST(test_another_connection_that_ends_is_not_missed)
     greet(2, 71);
     session_lost(&server, &older);
     ck_assert(server.has_peer);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("sessions");
-    TCase *t = tcase_create("sessions");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_the_same_process_keeps_its_session);
-    tcase_add_test(t, test_restarts_are_no_clones);
-    tcase_add_test(t, test_a_nonce_that_comes_back_is_a_clone);
-    tcase_add_test(t, test_eight_machines_in_turn_are_noticed);
-    tcase_add_test(t, test_a_late_word_puts_nobody_aside);
-    tcase_add_test(t, test_aside_lasts_while_both_knock);
-    tcase_add_test(t, test_one_alone_is_taken_back);
-    tcase_add_test(t, test_another_connection_that_ends_is_not_missed);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

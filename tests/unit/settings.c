@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "tests/test.h"
 
 struct program {
     char *listen, *command, *secret;
@@ -60,6 +61,8 @@ static void teardown(void)
     unlink(path);
 }
 
+struct test_frame test_frame = { .set_up = setup, .tear_down = teardown };
+
 static int on_other(void *into, const char *section, const char *name, const char *key,
                     const char *value, struct err *err)
 {
@@ -92,7 +95,7 @@ static void check_refused(const char *text, int line, const char *part)
     ck_assert(!got.listen && !got.command && !got.secret);
 }
 
-START_TEST(test_presets_hold_without_a_file)
+TEST(presets_hold_without_a_file)
 {
     ck_assert_int_eq(settings_load(NULL, keys, KEY_COUNT, &got, NULL, &e), 0);
     ck_assert_str_eq(got.listen, "127.0.0.1:7780");
@@ -100,9 +103,8 @@ START_TEST(test_presets_hold_without_a_file)
     ck_assert_int_eq(got.timeout_ms, 30000);
     ck_assert(!got.is_quiet && !got.command && !got.secret);
 }
-END_TEST
 
-START_TEST(test_a_value_is_the_rest_of_its_line)
+TEST(a_value_is_the_rest_of_its_line)
 {
     ck_assert_int_eq(load("\xEF\xBB\xBF[run]\r\n"
                           "; a comment\n"
@@ -119,9 +121,8 @@ START_TEST(test_a_value_is_the_rest_of_its_line)
     ck_assert(got.is_quiet);
     ck_assert_str_eq(got.listen, "tcp://[::1]:80=x:y");
 }
-END_TEST
 
-START_TEST(test_long_lines_and_names_arrive_whole)
+TEST(long_lines_and_names_arrive_whole)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
     char service[101], value[7901];
@@ -140,9 +141,8 @@ START_TEST(test_long_lines_and_names_arrive_whole)
     buffer_printf(&b, "[run]\n\npre-check = %s%s\n", value, value);
     check_refused(b.data, 3, "longer than 8000 bytes");
 }
-END_TEST
 
-START_TEST(test_named_sections_are_handed_on)
+TEST(named_sections_are_handed_on)
 {
     ck_assert_int_eq(load("[scope payments/prod]\nreload = nginx -s reload\n"
                           "[ scope \t search/prod ]\nreload =\n[labels]\nzone = a\n"),
@@ -151,9 +151,8 @@ START_TEST(test_named_sections_are_handed_on)
                                  "scope|search/prod|reload|\nlabels||zone|a\n");
     check_refused("[scope a/b]\nx = 1\nbad = 2\n", 3, "bad is not wanted");
 }
-END_TEST
 
-START_TEST(test_mistakes_have_their_line)
+TEST(mistakes_have_their_line)
 {
     check_refused("[http]\nlisten = a\nthreds = 3\n", 3, "known are listen, threads");
     check_refused("[http]\nthreads = many\n", 2, "\"many\" is not a whole number");
@@ -178,9 +177,8 @@ START_TEST(test_mistakes_have_their_line)
     check_refused("[http]\nlisten = \xFF\n", 2, "UTF-8");
     check_refused("[http]\nlisten = a\n  and more\n", 3, "neither KEY = VALUE");
 }
-END_TEST
 
-START_TEST(test_unknown_sections_are_mistakes_when_nobody_takes_them)
+TEST(unknown_sections_are_mistakes_when_nobody_takes_them)
 {
     write_file(path, "[http]\nlisten = a\n[htpt]\nlisten = b\n");
     ck_assert_int_eq(settings_load(path, keys, KEY_COUNT, &got, NULL, &e), -1);
@@ -189,9 +187,8 @@ START_TEST(test_unknown_sections_are_mistakes_when_nobody_takes_them)
     ck_assert_ptr_nonnull(strstr(e.text, "/nowhere/x.ini"));
     ck_assert_int_eq(settings_load("/", keys, KEY_COUNT, &got, NULL, &e), -1);
 }
-END_TEST
 
-START_TEST(test_all_mistakes_are_told)
+TEST(all_mistakes_are_told)
 {
     struct settings_report report;
 
@@ -211,9 +208,8 @@ START_TEST(test_all_mistakes_are_told)
     settings_report_fini(&report);
     settings_fini(keys, KEY_COUNT, &got);
 }
-END_TEST
 
-START_TEST(test_the_environment_wins)
+TEST(the_environment_wins)
 {
     setenv("LOCKSTEP_HTTP_THREADS", "9", 1);
     setenv("LOCKSTEP_RUN_PRE_CHECK", "true", 1);
@@ -226,9 +222,8 @@ START_TEST(test_the_environment_wins)
     ck_assert_int_eq(load(""), -1);
     ck_assert_str_eq(e.text, "LOCKSTEP_HTTP_THREADS: it must be 1 to 64");
 }
-END_TEST
 
-START_TEST(test_secrets_may_come_from_a_file)
+TEST(secrets_may_come_from_a_file)
 {
     char secret[80];
 
@@ -248,30 +243,4 @@ START_TEST(test_secrets_may_come_from_a_file)
     unsetenv("LOCKSTEP_STORE_PASSWORD_FILE");
     setenv("LOCKSTEP_HTTP_LISTEN_FILE", "/nowhere", 1);
     ck_assert_msg(load("") == 0, "only secrets have a file variable");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("settings");
-    TCase *tc = tcase_create("settings");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_test(tc, test_presets_hold_without_a_file);
-    tcase_add_test(tc, test_a_value_is_the_rest_of_its_line);
-    tcase_add_test(tc, test_long_lines_and_names_arrive_whole);
-    tcase_add_test(tc, test_named_sections_are_handed_on);
-    tcase_add_test(tc, test_mistakes_have_their_line);
-    tcase_add_test(tc, test_unknown_sections_are_mistakes_when_nobody_takes_them);
-    tcase_add_test(tc, test_all_mistakes_are_told);
-    tcase_add_test(tc, test_the_environment_wins);
-    tcase_add_test(tc, test_secrets_may_come_from_a_file);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

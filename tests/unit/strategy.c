@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/test.h"
+
 static struct strategy_spec spec;
 static struct strategy_problems problems;
 static struct err err;
@@ -25,7 +27,7 @@ static void refused(const char *json, const char *pointer, const char *words)
     ck_assert_msg(strstr(problems.items[0].detail, words), "%s", problems.items[0].detail);
 }
 
-START_TEST(test_defaults_of_the_empty_strategy)
+TEST(defaults_of_the_empty_strategy)
 {
     const struct stage_rule *stage = &spec.core.stages[0];
 
@@ -43,9 +45,8 @@ START_TEST(test_defaults_of_the_empty_strategy)
     ck_assert_int_eq(stage->bake_ms, 0);
     ck_assert(!stage->is_hold);
 }
-END_TEST
 
-START_TEST(test_every_field_is_read)
+TEST(every_field_is_read)
 {
     ck_assert_int_eq(
         parse("{\"mode\":\"eventual\",\"unreachable\":\"wait\",\"on_failure\":\"pause\","
@@ -72,9 +73,8 @@ START_TEST(test_every_field_is_read)
     ck_assert_uint_eq(spec.core.stages[2].max_failed.percent, 5000);
     ck_assert_uint_eq(spec.core.stages[2].max_failed.count, BUDGET_UNLIMITED);
 }
-END_TEST
 
-START_TEST(test_written_out_and_read_again_it_is_the_same)
+TEST(written_out_and_read_again_it_is_the_same)
 {
     for (const char *const *name = strategy_built_in_names(); *name; name++) {
         char *first, *second;
@@ -89,9 +89,8 @@ START_TEST(test_written_out_and_read_again_it_is_the_same)
     }
     ck_assert_ptr_null(strategy_built_in("bogus"));
 }
-END_TEST
 
-START_TEST(test_fractions_survive_writing)
+TEST(fractions_survive_writing)
 {
     char *text;
 
@@ -104,9 +103,8 @@ START_TEST(test_fractions_survive_writing)
     ck_assert_uint_eq(spec.core.stages[0].max_failed.percent, 125);
     free(text);
 }
-END_TEST
 
-START_TEST(test_urgent_is_what_the_manual_says)
+TEST(urgent_is_what_the_manual_says)
 {
     ck_assert_int_eq(parse(strategy_built_in("urgent")), 0);
     ck_assert_uint_eq(spec.core.stage_count, 1);
@@ -114,7 +112,6 @@ START_TEST(test_urgent_is_what_the_manual_says)
     ck_assert_uint_eq(spec.core.stages[0].max_failed.percent, 5000);
     ck_assert_int_eq(spec.core.on_failure, ON_FAILURE_PAUSE);
 }
-END_TEST
 
 static const struct {
     const char *json, *pointer, *words;
@@ -166,20 +163,18 @@ static const struct {
     { "{\"on_failure\":null}", "/on_failure", "\"rollback\"" },
 };
 
-START_TEST(test_each_mistake_is_named_where_it_is)
+TEST_EACH(each_mistake_is_named_where_it_is, mistakes)
 {
     refused(mistakes[_i].json, mistakes[_i].pointer, mistakes[_i].words);
 }
-END_TEST
 
-START_TEST(test_all_problems_are_said_at_once)
+TEST(all_problems_are_said_at_once)
 {
     ck_assert_int_eq(parse("{\"mode\":1,\"x\":1,\"stages\":[{\"percent\":200},{\"bake\":1}]}"), -1);
     ck_assert_uint_eq(problems.count, 5);
 }
-END_TEST
 
-START_TEST(test_more_problems_than_there_is_room_for)
+TEST(more_problems_than_there_is_room_for)
 {
     char text[2048] = "{";
 
@@ -189,39 +184,12 @@ START_TEST(test_more_problems_than_there_is_room_for)
     ck_assert_int_eq(parse(text), -1);
     ck_assert_uint_eq(problems.count, STRATEGY_PROBLEMS_MAX);
 }
-END_TEST
 
-START_TEST(test_no_json_is_malformed_with_its_line)
+TEST(no_json_is_malformed_with_its_line)
 {
     ck_assert_int_eq(parse("{\n\"stages\": [,]}"), -1);
     ck_assert_int_eq(err.kind, ERR_MALFORMED);
     ck_assert_ptr_nonnull(strstr(err.text, "line 2"));
     ck_assert_int_eq(parse("{\"mode\":\"eventual\",\"mode\":\"eventual\"}"), -1);
     ck_assert_int_eq(err.kind, ERR_MALFORMED);
-}
-END_TEST
-
-int main(void)
-{
-    Suite *suite = suite_create("strategy");
-    TCase *tests = tcase_create("strategy");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tests, test_defaults_of_the_empty_strategy);
-    tcase_add_test(tests, test_every_field_is_read);
-    tcase_add_test(tests, test_written_out_and_read_again_it_is_the_same);
-    tcase_add_test(tests, test_fractions_survive_writing);
-    tcase_add_test(tests, test_urgent_is_what_the_manual_says);
-    tcase_add_loop_test(tests, test_each_mistake_is_named_where_it_is, 0,
-                        (int)(sizeof(mistakes) / sizeof(mistakes[0])));
-    tcase_add_test(tests, test_all_problems_are_said_at_once);
-    tcase_add_test(tests, test_more_problems_than_there_is_room_for);
-    tcase_add_test(tests, test_no_json_is_malformed_with_its_line);
-    suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }

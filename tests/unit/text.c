@@ -14,12 +14,13 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/name.h"
+#include "tests/test.h"
 
 #define LENGTH(list) (sizeof(list) / sizeof((list)[0]))
 
 static struct err e;
 
-START_TEST(test_names)
+TEST(names)
 {
     static const char *const good[] = { "a", "0", "web-1", "a.b_c-d", "prod" };
     static const char *const bad[] = { "",    "A",   "-a",           ".a", "_a",
@@ -36,9 +37,8 @@ START_TEST(test_names)
     ck_assert_str_eq(e.text, "the service is 101 bytes long, at most 100 are allowed");
     ck_assert_int_eq(name_check("the service", longest + 1, &e), 0);
 }
-END_TEST
 
-START_TEST(test_scopes)
+TEST(scopes)
 {
     static const char *const bad[] = { "", "a", "/", "a/", "/b", "a/b/c", "A/b", "a/B", "a /b" };
     char service[NAME_BUFFER], environment[NAME_BUFFER], text[400];
@@ -59,10 +59,9 @@ START_TEST(test_scopes)
     ck_assert_int_eq(name_split_scope(text, service, environment, &e), -1);
     ck_assert_str_eq(environment, "dev");
 }
-END_TEST
 
 /* The boundaries of RFC 3629, and what lies just beyond them. */
-START_TEST(test_utf8)
+TEST(utf8)
 {
     static const char *const good[] = { "", "a", "\x7F", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80",
                                         "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF",
@@ -81,9 +80,8 @@ START_TEST(test_utf8)
     name_clean_utf8(text, strlen(text));
     ck_assert_str_eq(text, "ok \xC3\xA9 ?? ??");
 }
-END_TEST
 
-START_TEST(test_globs)
+TEST(globs)
 {
     static const struct {
         const char *pattern, *text;
@@ -113,9 +111,8 @@ START_TEST(test_globs)
     pattern[59] = 'b';
     ck_assert(!name_matches(pattern, text));
 }
-END_TEST
 
-START_TEST(test_durations)
+TEST(durations)
 {
     static const struct {
         const char *text;
@@ -146,9 +143,8 @@ START_TEST(test_durations)
         ck_assert_msg(duration_parse(bad[i], &ms, &e) == -1, "accepted %s", bad[i]);
     ck_assert_int_eq(ms, 7);
 }
-END_TEST
 
-START_TEST(test_times)
+TEST(times)
 {
     static const struct {
         int64_t ms;
@@ -172,9 +168,8 @@ START_TEST(test_times)
     ck_assert_int_gt(clock_wall_ms(), 1700000000000);
     ck_assert_int_ge(clock_monotonic_us(), clock_monotonic_ms());
 }
-END_TEST
 
-START_TEST(test_times_are_read)
+TEST(times_are_read)
 {
     static const struct {
         const char *text;
@@ -204,7 +199,6 @@ START_TEST(test_times_are_read)
     for (size_t i = 0; i < LENGTH(bad); i++)
         ck_assert_msg(clock_parse(bad[i], &ms) == -1, "%s was taken", bad[i]);
 }
-END_TEST
 
 static void *hash_in_thread(void *out)
 {
@@ -213,7 +207,7 @@ static void *hash_in_thread(void *out)
     return NULL;
 }
 
-START_TEST(test_hashes)
+TEST(hashes)
 {
     struct hash hash, other, in_threads[4];
     pthread_t threads[4];
@@ -240,9 +234,8 @@ START_TEST(test_hashes)
         ck_assert(hash_equal(&hash, &in_threads[i]));
     }
 }
-END_TEST
 
-START_TEST(test_errors)
+TEST(errors)
 {
     char text[2 * sizeof(e.text)];
 
@@ -267,9 +260,8 @@ START_TEST(test_errors)
         ck_assert_uint_lt(strlen(e.text), sizeof(e.text));
     }
 }
-END_TEST
 
-START_TEST(test_buffers)
+TEST(buffers)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
     struct buffer none = { 0 };
@@ -290,9 +282,8 @@ START_TEST(test_buffers)
     ck_assert_ptr_null(b.data);
     free(taken);
 }
-END_TEST
 
-START_TEST(test_files_are_read_whole_or_not_at_all)
+TEST(files_are_read_whole_or_not_at_all)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
     char path[] = "/tmp/lockstep-text.XXXXXX";
@@ -312,7 +303,6 @@ START_TEST(test_files_are_read_whole_or_not_at_all)
     ck_assert_int_eq(buffer_read_file(&b, "/tmp", 10, &e), -1);
     ck_assert_int_eq(e.kind, ERR_SYSTEM);
 }
-END_TEST
 
 /* What log_write says on stderr, with the time cut off. */
 static const char *logged(bool is_json)
@@ -340,7 +330,7 @@ static const char *logged(bool is_json)
     return rest;
 }
 
-START_TEST(test_log_lines_are_logfmt_or_json)
+TEST(log_lines_are_logfmt_or_json)
 {
     ck_assert_str_eq(logged(false),
                      "level=warn program=tester message=\"two words\" plain=a-b number=-5 "
@@ -350,32 +340,4 @@ START_TEST(test_log_lines_are_logfmt_or_json)
                      "level\":\"warn\",\"program\":\"tester\",\"message\":\"two words\","
                      "\"plain\":\"a-b\",\"number\":\"-5\",\"odd\":\"x\\n\\\"\\\\=\\u0001\","
                      "\"empty\":\"\",\"latin\":\"\\u00e9\",\"wide\":\"\xC3\xA9\"}\n");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("text");
-    TCase *tc = tcase_create("text");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_names);
-    tcase_add_test(tc, test_scopes);
-    tcase_add_test(tc, test_utf8);
-    tcase_add_test(tc, test_globs);
-    tcase_add_test(tc, test_durations);
-    tcase_add_test(tc, test_times);
-    tcase_add_test(tc, test_times_are_read);
-    tcase_add_test(tc, test_hashes);
-    tcase_add_test(tc, test_errors);
-    tcase_add_test(tc, test_buffers);
-    tcase_add_test(tc, test_files_are_read_whole_or_not_at_all);
-    tcase_add_test(tc, test_log_lines_are_logfmt_or_json);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/test.h"
 #include "tests/unit/wire_visit.h"
 
 #define BODY_MAX (WIRE_MESSAGE_MAX - WIRE_ENVELOPE_SIZE)
@@ -96,17 +97,26 @@ static void check_round_trip(const struct body *body, uint8_t *frame, uint8_t *a
     free(read);
 }
 
-START_TEST(test_every_body_comes_back_as_it_went)
+struct test_frame test_frame = { .timeout_s = 120 };
+
+void test_begin(void)
+{
+    const char *given = getenv("SEED");
+
+    seed = given && *given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+    state = seed;
+}
+
+TEST(every_body_comes_back_as_it_went, .to = BODY_COUNT)
 {
     static uint8_t frame[BODY_MAX], again[BODY_MAX];
 
     for (int i = 0; i < 400; i++)
         check_round_trip(&bodies[_i], frame, again);
 }
-END_TEST
 
 /* Every list and text at its limit still makes a message (a PREPARE without its documents). */
-START_TEST(test_the_largest_bodies_fit)
+TEST(the_largest_bodies_fit, .to = BODY_COUNT)
 {
     static uint8_t frame[BODY_MAX], again[BODY_MAX];
 
@@ -115,9 +125,8 @@ START_TEST(test_the_largest_bodies_fit)
         check_round_trip(&bodies[_i], frame, again);
     visit.is_largest = false;
 }
-END_TEST
 
-START_TEST(test_every_cut_and_every_extra_byte_fails)
+TEST(every_cut_and_every_extra_byte_fails, .to = BODY_COUNT)
 {
     static uint8_t frame[WIRE_MESSAGE_MAX];
     const struct body *body = &bodies[_i];
@@ -136,7 +145,6 @@ START_TEST(test_every_cut_and_every_extra_byte_fails)
     }
     free(made);
 }
-END_TEST
 
 /* What a decoder accepts is exactly what the encoder makes of it. */
 static void check_accepted(const struct body *body, const uint8_t *frame, size_t size, void *room)
@@ -150,7 +158,7 @@ static void check_accepted(const struct body *body, const uint8_t *frame, size_t
     SURE(body->encode(room, again, BODY_MAX) == size && memcmp(frame, again, size) == 0);
 }
 
-START_TEST(test_spoiled_and_random_bytes_do_no_harm)
+TEST(spoiled_and_random_bytes_do_no_harm, .to = BODY_COUNT)
 {
     static uint8_t frame[WIRE_MESSAGE_MAX];
     const struct body *body = &bodies[_i];
@@ -169,9 +177,8 @@ START_TEST(test_spoiled_and_random_bytes_do_no_harm)
     }
     free(room);
 }
-END_TEST
 
-START_TEST(test_a_frame_larger_than_a_message_is_refused)
+TEST(a_frame_larger_than_a_message_is_refused, .to = BODY_COUNT)
 {
     static uint8_t frame[WIRE_MESSAGE_MAX + 1];
     void *room = malloc(bodies[_i].size);
@@ -179,29 +186,4 @@ START_TEST(test_a_frame_larger_than_a_message_is_refused)
     SURE(decode_copy(&bodies[_i], frame, BODY_MAX + 1, room) == -1);
     SURE(decode_copy(&bodies[_i], frame, sizeof(frame), room) == -1);
     free(room);
-}
-END_TEST
-
-int main(void)
-{
-    const char *given = getenv("SEED");
-    Suite *s = suite_create("wire");
-    TCase *tc = tcase_create("wire");
-    SRunner *runner;
-    int failed;
-
-    seed = given && *given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
-    state = seed;
-    tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, test_every_body_comes_back_as_it_went, 0, BODY_COUNT);
-    tcase_add_loop_test(tc, test_the_largest_bodies_fit, 0, BODY_COUNT);
-    tcase_add_loop_test(tc, test_every_cut_and_every_extra_byte_fails, 0, BODY_COUNT);
-    tcase_add_loop_test(tc, test_spoiled_and_random_bytes_do_no_harm, 0, BODY_COUNT);
-    tcase_add_loop_test(tc, test_a_frame_larger_than_a_message_is_refused, 0, BODY_COUNT);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-START_TEST(test_the_envelope_has_a_fixed_layout)
+#include "tests/test.h"
+
+TEST(the_envelope_has_a_fixed_layout)
 {
     struct wire_envelope sent = { .version = WIRE_VERSION,
                                   .type = WIRE_READY,
@@ -38,10 +40,9 @@ START_TEST(test_the_envelope_has_a_fixed_layout)
     ck_assert_int_eq(wire_decode_envelope(frame, sizeof(frame), &got, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.text, "version"));
 }
-END_TEST
 
 /* Decisions are stored as bytes and sent for ever: their layout may never change. */
-START_TEST(test_a_decision_has_a_fixed_layout)
+TEST(a_decision_has_a_fixed_layout)
 {
     struct wire_decision d = { .type = WIRE_ROLLBACK, .gen = 1, .dseq = 2, .rollout = { "r1", 2 },
                                .at_ms = -1, .scope_count = 1 };
@@ -58,9 +59,8 @@ START_TEST(test_a_decision_has_a_fixed_layout)
     ck_assert_uint_eq(wire_encode_decision(&d, frame, sizeof(frame)), sizeof(expected));
     ck_assert_mem_eq(frame, expected, sizeof(expected));
 }
-END_TEST
 
-START_TEST(test_the_largest_decision_can_be_stored)
+TEST(the_largest_decision_can_be_stored)
 {
     static struct wire_decision d = { .type = WIRE_FINALIZE, .scope_count = WIRE_SCOPES_MAX };
     static uint8_t frame[WIRE_DECISION_MAX];
@@ -73,10 +73,9 @@ START_TEST(test_the_largest_decision_can_be_stored)
     ck_assert_uint_gt(wire_encode_decision(&d, frame, sizeof(frame)), 16000);
     ck_assert_int_eq(WIRE_BYE, 25);
 }
-END_TEST
 
 /* The longest piece of a secret, with every text at its limit, is one message. */
-START_TEST(test_a_piece_of_a_secret_fits_and_its_key_has_one_size)
+TEST(a_piece_of_a_secret_fits_and_its_key_has_one_size)
 {
     static uint8_t out[WIRE_MESSAGE_MAX - WIRE_ENVELOPE_SIZE], content[WIRE_CHUNK_MAX];
     static char longest[WIRE_REFUSAL_MAX];
@@ -98,9 +97,8 @@ START_TEST(test_a_piece_of_a_secret_fits_and_its_key_has_one_size)
     ck_assert_int_eq(WIRE_DESTROYED, 29);
     ck_assert_str_eq(wire_secret_state_name(WIRE_SECRET_AWAY), "away");
 }
-END_TEST
 
-START_TEST(test_limits_hold_for_encoders)
+TEST(limits_hold_for_encoders)
 {
     static struct wire_receipt receipt = { .id_count = WIRE_IDS_MAX + 1 };
     static uint8_t out[WIRE_MESSAGE_MAX], content[WIRE_CHUNK_MAX + 1];
@@ -127,9 +125,8 @@ START_TEST(test_limits_hold_for_encoders)
     ck_assert_uint_eq(wire_encode_decision(&decision, out, sizeof(out)), 0);
     ck_assert_uint_eq(wire_encode_ack(&ack, out, sizeof(out)), 0);
 }
-END_TEST
 
-START_TEST(test_documents_in_messages_are_limited)
+TEST(documents_in_messages_are_limited)
 {
     static uint8_t out[WIRE_MESSAGE_MAX], content[WIRE_INLINE_MAX];
     static struct wire_prepare prepare = { .target_count = 2 };
@@ -152,9 +149,8 @@ START_TEST(test_documents_in_messages_are_limited)
     chunk.total++;
     ck_assert_uint_eq(wire_encode_chunk(&chunk, out, sizeof(out)), 0);
 }
-END_TEST
 
-START_TEST(test_a_broken_body_names_message_and_field)
+TEST(a_broken_body_names_message_and_field)
 {
     static struct wire_hello hello;
     static uint8_t frame[WIRE_MESSAGE_MAX];
@@ -165,9 +161,8 @@ START_TEST(test_a_broken_body_names_message_and_field)
     ck_assert_int_eq(wire_decode_hello(frame, 19, &hello, &e), -1);
     ck_assert_str_eq(e.text, "HELLO: labels[0].value is cut off (byte 18)");
 }
-END_TEST
 
-START_TEST(test_texts_are_cut_at_characters)
+TEST(texts_are_cut_at_characters)
 {
     struct wire_text t = wire_text_of("caf\xC3\xA9");
     char out[8];
@@ -181,28 +176,4 @@ START_TEST(test_texts_are_cut_at_characters)
     ck_assert(wire_text_is(t, "caf\xC3\xA9") && !wire_text_is(t, "caf"));
     ck_assert_str_eq(wire_type_name(WIRE_BYE), "BYE");
     ck_assert_str_eq(wire_reason_name(WIRE_REASON_FETCH), "fetch");
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("wire_layout");
-    TCase *tc = tcase_create("wire_layout");
-    SRunner *runner;
-    int failed;
-
-    tcase_add_test(tc, test_the_envelope_has_a_fixed_layout);
-    tcase_add_test(tc, test_a_decision_has_a_fixed_layout);
-    tcase_add_test(tc, test_the_largest_decision_can_be_stored);
-    tcase_add_test(tc, test_a_piece_of_a_secret_fits_and_its_key_has_one_size);
-    tcase_add_test(tc, test_limits_hold_for_encoders);
-    tcase_add_test(tc, test_documents_in_messages_are_limited);
-    tcase_add_test(tc, test_a_broken_body_names_message_and_field);
-    tcase_add_test(tc, test_texts_are_cut_at_characters);
-    suite_add_tcase(s, tc);
-    runner = srunner_create(s);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

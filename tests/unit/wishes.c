@@ -4,6 +4,8 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "tests/test.h"
+
 static struct wishes wishes;
 
 static void set_up(void)
@@ -15,6 +17,8 @@ static void tear_down(void)
 {
     wishes_fini(&wishes);
 }
+
+struct test_frame test_frame = { .set_up = set_up, .tear_down = tear_down };
 
 static struct parcel numbered(uint32_t number)
 {
@@ -43,7 +47,7 @@ static uint32_t take(void)
     return number;
 }
 
-START_TEST(test_a_flood_of_one_server_is_one_place)
+TEST(a_flood_of_one_server_is_one_place)
 {
     unsigned taken = 0;
 
@@ -59,9 +63,8 @@ START_TEST(test_a_flood_of_one_server_is_one_place)
     wishes_done(&wishes);
     ck_assert_uint_eq(take(), 1);
 }
-END_TEST
 
-START_TEST(test_the_leader_comes_first)
+TEST(the_leader_comes_first)
 {
     ck_assert(add(1, 7));
     ck_assert(add(2, 8));
@@ -76,9 +79,8 @@ START_TEST(test_the_leader_comes_first)
     ck_assert_uint_eq(take(), 2);
     ck_assert(wishes_is_empty(&wishes));
 }
-END_TEST
 
-START_TEST(test_one_wish_of_many_is_one_read)
+TEST(one_wish_of_many_is_one_read)
 {
     for (uint32_t server = 0; server < 10000; server++)
         ck_assert(add(3, server));
@@ -87,32 +89,11 @@ START_TEST(test_one_wish_of_many_is_one_read)
     ck_assert(add(3, 5));
     ck_assert(wishes_is_empty(&wishes));
 }
-END_TEST
 
-START_TEST(test_places_are_bounded)
+TEST(places_are_bounded)
 {
     for (uint32_t i = 0; i < WISHES_MAX; i++)
         ck_assert(add(i, i));
     ck_assert(!add(WISHES_MAX, WISHES_MAX));
     ck_assert(add(WISHES_MAX, WISHES_OWN));
-}
-END_TEST
-
-int main(void)
-{
-    Suite *s = suite_create("wishes");
-    TCase *t = tcase_create("wishes");
-    SRunner *r = srunner_create(s);
-    int failed;
-
-    tcase_add_checked_fixture(t, set_up, tear_down);
-    tcase_add_test(t, test_a_flood_of_one_server_is_one_place);
-    tcase_add_test(t, test_the_leader_comes_first);
-    tcase_add_test(t, test_one_wish_of_many_is_one_read);
-    tcase_add_test(t, test_places_are_bounded);
-    suite_add_tcase(s, t);
-    srunner_run_all(r, CK_NORMAL);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
