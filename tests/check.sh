@@ -9,8 +9,10 @@ build=${BUILD:-build} ONLY=${ONLY:-} SEED=${SEED:-} AGENTS=${AGENTS:-1000}
 passed=0 failed=0 not_run=0
 # What hangs is ended; what a busy machine makes slow is not. (Units that set a limit get five times it.)
 export CK_DEFAULT_TIMEOUT=${CK_DEFAULT_TIMEOUT:-60} CK_TIMEOUT_MULTIPLIER=${CK_TIMEOUT_MULTIPLIER:-5}
-log=$(mktemp -t lockstep-check.XXXXXX)
-trap 'rm -f "$log"' EXIT
+logs=$(mktemp -d -t lockstep-check.XXXXXX) log=$logs/log in_memory=
+trap 'rm -rf "$logs" ${in_memory:+"$in_memory"}' EXIT
+# Programs run beside each other, more than there are cores: most of them wait for something now and then.
+lanes=${LANES:-$((2 * $(nproc)))}
 
 # Add up what a program said of itself, in the words of libcheck or in ours, and its exit status: one
 # that ended badly without saying what failed, or that ran nothing, is a failure. For libcheck a test
@@ -42,6 +44,12 @@ count() { # status
 quiet() { # name command…
     local name=$1 status; shift
     "$@" >"$log" 2>&1 </dev/null; status=$?
+    told "$name" $status
+}
+
+# What the log says of a program that ended so.
+told() { # name status
+    local name=$1 status=$2
     sed -n "s|^NOT RUN: |    NOT RUN: $name: |p" "$log" | sort -u
     count $status && return 0
     echo "--- $name failed (exit status $status):"
@@ -64,19 +72,54 @@ once() { # name command…
     count $status || { echo "--- $name failed (exit status $status):"; tail -n 60 "$log" | sed 's/^/    /'; }
 }
 
-programs() { # folder: every test program of it
-    local source name
-    for source in tests/"$1"/*.c; do
+# Every test program of a folder; who gives itself much time begins first, so that none is left over at the end.
+programs() { # folder
+    local source name running=0
+    mkdir -p "$logs/$1"
+    while read -r _ source; do
         name=$(basename "$source" .c)
-        [ "$1/$name" = db/kit ] || quiet "$1/$name" "$build/tests/$1/$name"
+        [ "$1/$name" = db/kit ] && continue
+        if [ $running -ge "$lanes" ]; then wait -n; running=$((running - 1)); fi
+        { "$build/tests/$1/$name" >"$logs/$1/$name" 2>&1 </dev/null; echo $? >"$logs/$1/$name.status"; } &
+        running=$((running + 1))
+    done < <(for source in tests/"$1"/*.c; do
+        echo "$(grep -oP 'tcase_set_timeout\(\w+, \K[0-9]+' "$source" | sort -n | tail -n 1) $source"
+    done | sed 's/^ /0 /' | sort -k 1,1rn -k 2)
+    wait
+    for source in tests/"$1"/*.c; do
+        name=$(basename "$source" .c) log=$logs/$1/$name
+        [ "$1/$name" = db/kit ] || told "$1/$name" "$(cat "$log.status")"
     done
+    log=$logs/log
+}
+
+# For tests with a PostgreSQL: the folder of data that initdb makes, of which each takes a copy; and
+# a place in memory for these copies where there is room, since a disk is slow at so many files.
+pg_data() {
+    local initdb user as=() place=$logs memory
+    [ -z "${LOCKSTEP_PG_DATA:-}" ] || return 0
+    initdb=$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | tail -n 1)
+    [ -n "$initdb" ] || return 0 # the tests say what is missing
+    memory=$(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo)
+    if [ "${memory:-0}" -gt 8000000 ] && [ "$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 8000000 ]; then
+        place=$(mktemp -d -p /dev/shm lockstep-check.XXXXXX) && in_memory=$place && export LOCKSTEP_PG_FOLDER=$place
+    fi
+    chmod 1777 "$place"
+    mkdir "$place/made"
+    if [ "$(id -u)" -eq 0 ]; then
+        user=$(id -un postgres 2>/dev/null || echo nobody)
+        as=(setpriv "--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
+        chown "$user" "$place/made"
+    fi
+    (cd / && "${as[@]}" "$initdb" -D "$place/made/data" -U lockstep -A trust -E UTF8 --locale=C -N >/dev/null) || return 0
+    export LOCKSTEP_PG_DATA=$place/made/data
 }
 
 part_tidy() { quiet tidy bash tests/tidy.sh; }
 part_unit() { programs unit; }
-part_db() { programs db; }
+part_db() { pg_data; programs db; }
 part_sim() { loud sim "$build/tests/sim" ${SEED:+--seed "$SEED"}; }
-part_system() { loud system env BUILD="$build" python3 -u tests/system/run.py $ONLY; }
+part_system() { pg_data; loud system env BUILD="$build" python3 -u tests/system/run.py $ONLY; }
 
 # What only check-all does: each part builds into a folder of its own.
 asan="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"

@@ -5,6 +5,7 @@ import time
 from kit import Agent, World, check, equal, read, wait_until
 from api import put
 
+RUNS = "first"
 QUICK = {"ready_timeout": "2s", "apply_timeout": "2s"}
 STRATEGIES = {"eventual-quick": {"mode": "eventual", "stages": [{"percent": 100, **QUICK}]},
               "strict-quick": {"stages": [{"percent": 100, **QUICK}], "unreachable": "fail"}}

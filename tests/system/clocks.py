@@ -3,6 +3,7 @@ import time
 
 from kit import Agent, World, check, equal, wait_until
 
+RUNS = "first"
 SCOPE = "clocks/prod"
 BAKE = 12
 STRATEGY = {"stages": [{"count": 1, "bake": f"{BAKE}s"}, {"percent": 100}]}

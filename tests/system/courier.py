@@ -15,6 +15,7 @@ from kit import BUILD, PATIENCE, World, check, contains, equal, wait_until, writ
 from api import completed, pointers, problem
 from keyring import kill_waiting_rewrap
 
+RUNS = "first"
 ALLOW = "[courier]\nallow = 127.0.0.1\n"
 
 

@@ -174,13 +174,18 @@ class Postgres:
         self.data, self.sockets = f"{folder}/data", f"{folder}/s"
         self.user = None
         os.makedirs(folder)
+        if not is_durable and (place := os.environ.get("LOCKSTEP_PG_FOLDER")):
+            self.data = tempfile.mkdtemp(prefix="lockstep-pg-", dir=place) + "/data"
         if os.geteuid() == 0:
             names = {p.pw_name: p for p in pwd.getpwall()}
             self.user = names.get("postgres") or names["nobody"]
-            os.chown(folder, self.user.pw_uid, self.user.pw_gid)
+            for place in {folder, os.path.dirname(self.data)}:
+                os.chown(place, self.user.pw_uid, self.user.pw_gid)
         self._run(["mkdir", "-p", self.sockets])
         if source:
             self._run([f"{PG_BIN}/pg_basebackup", "-D", self.data, "-U", "lockstep", "-h", source.sockets, "-R", "-X", "stream", "-c", "fast", "-N"])
+        elif ready := os.environ.get("LOCKSTEP_PG_DATA"):  # the same, made once for all tests
+            self._run(["cp", "-a", ready, self.data])
         else:
             self._run([f"{PG_BIN}/initdb", "-D", self.data, "-U", "lockstep", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"])
         self.process = Process("postgres", [
@@ -466,6 +471,20 @@ class World:
                     WHERE service = '{service}' AND environment = '{environment}'"""
         wait_until(lambda: int(self.postgres.sql(query)[0][0]) >= count, f"{count} agents of {scope} are known", seconds)
 
+    def kill_agents(self, *names):
+        """These servers are away, for the leader and for who asks: the half minute in which they count as reachable has passed."""
+        for name in names:
+            self.agents[name].kill()
+        left = sum(a.process.is_running() for a in self.agents.values())
+        metrics = lambda: self.api("GET", "/metrics", raw_path=True).raw.decode()
+        wait_until(lambda: f"lockstep_servers_connected {left}\n" in metrics(), lambda: f"{left} servers are connected: {metrics()}")
+        listed = ", ".join(f"'{name}'" for name in names)
+
+        def is_long_gone():
+            self.postgres.sql(f"UPDATE server SET last_seen = last_seen - interval '31 s' WHERE name IN ({listed})")
+            return not any(self.ok("GET", f"/servers/{name}")["reachable"] for name in names)
+        wait_until(is_long_gone, f"{listed} are away")
+
     def servers_of(self, rollout):
         return {s["server"]: s for s in self.ok("GET", f"/rollouts/{rollout}/servers?limit=500")["servers"]}
 
@@ -500,6 +519,7 @@ class World:
             p.send(signal.SIGKILL)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(os.path.dirname(self.postgres.data), ignore_errors=True)
 
 
 class SteadyClient(threading.Thread):

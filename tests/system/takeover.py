@@ -5,6 +5,7 @@ import time
 
 from kit import Agent, World, check, equal, wait_until
 
+RUNS = "first"
 SCOPE = "demo/prod"
 LEASE = 3
 SLOW = {"stages": [{"count": 2, "bake": "1s"}, {"percent": 50, "bake": "1s"}, {"percent": 100}], "unreachable": "wait"}

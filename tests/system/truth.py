@@ -4,6 +4,7 @@ import re
 
 from kit import Agent, World, contains, equal, read, wait_until, write
 
+RUNS = "first"
 SCOPE = "web/prod"
 ALL = {"stages": [{"percent": 100, "ready_timeout": "5s"}]}
 SPREAD = {"stages": [{"count": 1, "ready_timeout": "5s"}, {"percent": 100, "ready_timeout": "5s"}], "spread_by": "rack"}
@@ -42,12 +43,6 @@ def said(world, code, *words):
     done = world.cli(*words)
     equal(done.returncode, code, f"{' '.join(words)}: {done.stdout} {done.stderr}")
     return done.stdout + done.stderr
-
-
-def away(world, *names):
-    for name in names:
-        world.agents[name].kill()
-    wait_until(lambda: not any(world.ok("GET", f"/servers/{n}")["reachable"] for n in names), f"{names} are away", 90)
 
 
 def back(world, *names):
@@ -126,7 +121,7 @@ def test_who_takes_back_means_what_was_rolled_out(world):
 
 def test_the_canary_is_somebody_who_is_there(world):
     """With servers away, plan and rollout draw the one that answers, also where each rack would have its turn"""
-    away(world, "web-1", "web-2")
+    world.kill_agents("web-1", "web-2")
     for strategy in ("fast", SPREAD):
         world.set(SCOPE, {"v": f"there {strategy == SPREAD}"})
         plan = world.ok("POST", "/rollouts?dry_run=1", {"changes": [{"service": "web", "environment": "prod"}], "strategy": strategy})
@@ -144,7 +139,7 @@ def test_what_nobody_tested_waits_for_a_person(world):
     write(strategy, json.dumps({"stages": [{"select": {"rack": "1"}, "ready_timeout": "5s"}, {"percent": 100, "ready_timeout": "5s"}]}))
     has = lambda name: read(f"{world.folder}/{name}.v")
     for value, word in (("without a canary", "resume"), ("with a canary", "retry")):
-        away(world, "web-1")
+        world.kill_agents("web-1")
         world.set(SCOPE, {"v": value})
         contains(said(world, DONE, "rollout", "plan", SCOPE, "-s", f"@{strategy}"), "nobody of stage 1 answers", "pauses there for a person")
         text = said(world, PERSON, "rollout", "start", SCOPE, "-s", f"@{strategy}", "--wait")
@@ -161,7 +156,7 @@ def test_what_nobody_tested_waits_for_a_person(world):
 
 def test_completed_and_nobody_has_it(world):
     """Nobody reached: exit 6, how many are away; who comes and fails stands in the record, until it works"""
-    away(world, "web-1", "web-2", "web-3")
+    world.kill_agents("web-1", "web-2", "web-3")
     world.set(SCOPE, {"v": "late"})
     text = said(world, BADLY, "rollout", "start", SCOPE, "-s", "fast", "--wait")
     contains(text, "0 of 3 servers have it", "of 3, 3 are unreachable now", "nobody of the stage before answered", "nobody of the stage asked last answered")
@@ -196,7 +191,7 @@ def test_why_a_server_is_away(world):
     contains(get("web-1"), "excluded by a person: lockstep server include web-1")
     said(world, DONE, "server", "include", "web-1")
     wait_until(lambda: world.ok("GET", "/servers/web-1")["away"] is None, "nothing is said of one that is there")
-    away(world, "web-2")
+    world.kill_agents("web-2")
     contains(get("web-2"), f"not heard since {world.ok('GET', '/servers/web-2')['last_seen']}")
     back(world, "web-2")
 

@@ -115,8 +115,7 @@ def test_a_pause_says_what_the_check_said(world):
 
 def test_completed_without_some_is_not_all_well(world):
     """A server that is away: completed says how many have it, names who has not, and rollout list marks what was taken back"""
-    world.agents["server-3"].kill()
-    wait_until(lambda: not world.ok("GET", "/servers/server-3")["reachable"], "server-3 is away", 120)
+    world.kill_agents("server-3")
     world.set(SCOPE, {"v": "5"})
     rollout = world.start_rollout(SCOPE, {"stages": [{"percent": 100, "ready_timeout": "20s"}], "unreachable": "skip"})
     world.wait_state(rollout, "completed", seconds=120)
