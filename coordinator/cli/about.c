@@ -31,6 +31,12 @@ int about_version(struct cli *cli, int argc, char **argv)
     return CLI_DONE;
 }
 
+int about_program(void)
+{
+    printf("lockstep %s\n", LOCKSTEP_VERSION);
+    return CLI_DONE;
+}
+
 int about_show(struct cli *cli, const char *noun, bool is_asked)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
@@ -52,6 +58,11 @@ int about_help(struct cli *cli, int argc, char **argv)
         return about_show(cli, NULL, true);
     if (strcmp(argv[0], "exit-codes") == 0) {
         help_exit_codes(&text, cli->out.is_colour);
+        output_text(&text);
+        return CLI_DONE;
+    }
+    if (strcmp(argv[0], "contexts") == 0) {
+        help_contexts(&text, cli->out.is_colour);
         output_text(&text);
         return CLI_DONE;
     }

@@ -313,6 +313,7 @@ const struct command commands[] = {
     { "version", NULL, "", "which version this is, and the coordinator's", NULL, NULL, NULL, 0, 0,
       about_version },
     { "help", NULL, "[NOUN [VERB]]", "this help, or more on one command", NULL,
-      "  lockstep help rollout start\n  lockstep help exit-codes", NULL, 0, 2, about_help },
+      "  lockstep help rollout start\n  lockstep help exit-codes\n  lockstep help contexts", NULL,
+      0, 2, about_help },
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);

@@ -144,6 +144,30 @@ void help_exit_codes(struct buffer *out, bool is_bold)
         "`rollout rollback --wait` that ends rolled back is 0: that was asked for.\n");
 }
 
+void help_contexts(struct buffer *out, bool is_bold)
+{
+    title(out, "Contexts", is_bold);
+    buffer_add_text(
+        out,
+        "  A context says which coordinator to speak to, and with which token. It is a section of\n"
+        "  ~/.config/lockstep/contexts.ini (or the file that LOCKSTEP_CONFIG names):\n\n"
+        "    [staging]\n"
+        "    addr = https://lockstep.staging.example:7780\n"
+        "    token_file = /home/me/.config/lockstep/staging.token\n"
+        "    ca_file = /home/me/.config/lockstep/staging-ca.pem\n\n"
+        "  or a folder that `lockstep dev` made. The first that is found is taken:\n\n"
+        "    --addr and --token-file\n"
+        "    --context NAME, or --context FOLDER\n"
+        "    LOCKSTEP_ADDR and LOCKSTEP_TOKEN\n"
+        "    LOCKSTEP_CONTEXT\n"
+        "    ./.lockstep/context, which `lockstep dev` leaves in its folder\n"
+        "    the section [default]\n"
+        "    http://127.0.0.1:7780\n\n"
+        "  The token of a context goes to the address of that context alone, unless the context\n"
+        "  was named on the command line. The file and those it names are for you alone: mode\n"
+        "  0600.\n");
+}
+
 static void complete_words(struct buffer *out, const struct command_option *options)
 {
     for (const struct command_option *o = options; o && o->name; o++)
@@ -214,7 +238,7 @@ void help_completion_bash(struct buffer *out, const struct command *table, size_
              "    elif [ -z \"$noun\" ]; then\n"
              "        COMPREPLY=($(compgen -W \"$nouns\" -- \"$word\"))\n"
              "    elif [ \"$noun\" = help ]; then\n"
-             "        COMPREPLY=($(compgen -W \"$nouns exit-codes\" -- \"$word\"))\n"
+             "        COMPREPLY=($(compgen -W \"$nouns exit-codes contexts\" -- \"$word\"))\n"
              "    elif [ -n \"$verbs\" ] && [ -z \"$verb\" ]; then\n"
              "        COMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n"
              "    else\n"

@@ -13,6 +13,7 @@ void help_noun(struct buffer *out, const struct command *table, size_t count, co
                bool is_bold);
 void help_command(struct buffer *out, const struct command *command, bool is_bold);
 void help_exit_codes(struct buffer *out, bool is_bold);
+void help_contexts(struct buffer *out, bool is_bold); /* as context.h looks for them */
 
 /* A bash completion script made from the table itself. */
 void help_completion_bash(struct buffer *out, const struct command *table, size_t count);

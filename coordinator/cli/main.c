@@ -43,7 +43,8 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN); /* `lockstep … | head` ends quietly, by the failed write below */
     signal(SIGCHLD, SIG_DFL); /* where it is ignored nobody learns how a program ended */
-    rc = run(&cli, argc, argv);
+    rc = argc == 2 && strcmp(argv[1], "--version") == 0 ? about_program()
+                                                        : run(&cli, argc, argv);
     client_free(cli.client);
     if (fflush(stdout) != 0 && rc == CLI_DONE)
         rc = CLI_FAILED;

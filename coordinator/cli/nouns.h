@@ -102,6 +102,7 @@ int about_version(struct cli *cli, int argc, char **argv);
 int about_help(struct cli *cli, int argc, char **argv);
 int about_completion(struct cli *cli, int argc, char **argv);
 /* A noun alone, or nothing at all: what there is. Returns the exit code. */
+int about_program(void); /* --version: no coordinator is asked */
 int about_show(struct cli *cli, const char *noun, bool is_asked);
 
 /* commands.c */

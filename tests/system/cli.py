@@ -378,6 +378,8 @@ def test_usage_and_help(dev):
     contains(dev.must(DONE, "help"), "First steps", "rollout", "--token-file")
     contains(dev.must(DONE, "rollout", "start", "--help"), "Examples", "--strategy")
     contains(dev.must(DONE, "help", "exit-codes"), "124", "130")
+    contains(dev.must(DONE, "help", "contexts"), "contexts.ini", "LOCKSTEP_CONTEXT", "[default]")
+    contains(dev.must(DONE, "--version"), "lockstep 0.1.0")
     contains(dev.must(DONE, "version", "--addr", "http://127.0.0.1:1"), "lockstep ")
     script = 'source <("$0" completion bash); COMP_WORDS=(lockstep rollout st); COMP_CWORD=2; _lockstep; echo "${COMPREPLY[@]}"'
     done = subprocess.run(["bash", "-c", script, f"{BUILD}/lockstep"], capture_output=True, text=True, check=False)
