@@ -65,6 +65,22 @@ static void leave(pid_t pid)
     leaving.pids[leaving.count++] = pid;
 }
 
+/* The supervisor is asked to end by signals: until it waits for them, none may reach a handler that
+ * it has from its parent. */
+static pid_t fork_supervisor(const struct supervise_plan *plan)
+{
+    sigset_t all, before;
+    pid_t pid;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid = fork();
+    if (pid == 0)
+        supervise_run(plan);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pid;
+}
+
 static int start(struct command *c, struct supervise_plan *plan, struct err *e)
 {
     int ends[2];
@@ -75,9 +91,7 @@ static int start(struct command *c, struct supervise_plan *plan, struct err *e)
     fcntl(c->pipe_fd, F_SETFL, O_NONBLOCK);
     plan->output = ends[1];
     plan->parent = getpid();
-    c->pid = fork();
-    if (c->pid == 0)
-        supervise_run(plan);
+    c->pid = fork_supervisor(plan);
     close(ends[1]);
     if (c->pid < 0)
         return err_code(e, ERR_SYSTEM, "io", "fork: %s", strerror(errno));

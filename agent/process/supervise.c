@@ -24,6 +24,16 @@
 
 /* ---- the shell: only what is safe after fork ---- */
 
+/* A handler of whoever forked is not for this process: a signal may be faster than execve. */
+static void forget_handlers(void)
+{
+    struct sigaction now;
+
+    for (int number = 1; number < NSIG; number++)
+        if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            signal(number, SIG_DFL);
+}
+
 static _Noreturn void become_shell(const struct supervise_plan *plan)
 {
     const char *argv[] = { "/bin/sh", "-c", plan->text, NULL };
@@ -33,6 +43,7 @@ static _Noreturn void become_shell(const struct supervise_plan *plan)
     setpgid(0, 0); /* `kill 0` of a command is about itself, not about who watches it */
     cgroup_enter(plan->cgroup);
     signal(SIGPIPE, SIG_DFL);
+    forget_handlers();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(plan->output, STDOUT_FILENO) < 0 ||
