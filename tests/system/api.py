@@ -270,7 +270,8 @@ def test_events(world):
     before_end = [e["id"] for e in timeline if int(e["id"]) <= int(live[-2][0])]  # the promotion may have come too late
     equal(before_end, [i for i, _, _ in reversed(live[:-1])], "the same events, newest first")
     equal(live[0][1], "rollout.create", "the first event")
-    equal([i for i, _, _ in stream(world, rollout, live[0][0])], [i for i, _, _ in live[1:]], "from an id on")
+    again = [i for i, _, _ in stream(world, rollout, live[0][0]) if i is None or int(i) <= int(live[-2][0])]
+    equal(again, [i for i, _, _ in live[1:]], "from an id on")
     two = world.ok("GET", f"/rollouts/{rollout}/events?limit=1")
     equal(world.ok("GET", f"/rollouts/{rollout}/events?limit=1&cursor={two['next']}")["events"][0]["id"], timeline[1]["id"], "paging")
 
