@@ -139,6 +139,15 @@ rule "a header is guarded by its path in capitals", each_of(sub {
     return $text =~ /^#define \Q$guard\E$/m ? () : $f;
 }, @sources);
 
+rule "a header declares a function once", each_of(sub {
+    my ($f) = @_;
+    my (%seen, @found);
+    return () unless $f =~ /\.h$/;
+    $seen{$1}++ and push @found, "$f: $1"
+        while $code{$f} =~ /^(?!static|typedef|return)[a-z][\w \*\n]*?\b(?!__attribute__)(\w+)\([^;{}]*;/mg;
+    return @found;
+}, @sources);
+
 rule "nothing is left open in comments: TODO, FIXME, XXX",
     grep { !m{^tests/tidy\.pl:} } in_text(qr/\b(TODO|FIXME|XXX|HACK)\b|not implemented/, @sources, @scripts);
 rule "no blanks at line ends", in_text(qr/[ \t\r\f]+$/, @sources, @scripts, "README.md");

@@ -70,9 +70,6 @@ void document_unset(struct document *d, const char *key);
 /* To write files from it: the plain value takes the place of a reference. The item stays marked as
  * a secret, document_free wipes it, and such a document is never encoded again. */
 void document_open_secret(struct document *d, const char *key, const char *text);
-/* To write files from it: the plain value takes the place of a reference. The item stays marked as
- * a secret, document_free wipes it, and such a document is never encoded again. */
-void document_open_secret(struct document *d, const char *key, const char *text);
 size_t document_count(const struct document *d);
 
 struct document_item {
