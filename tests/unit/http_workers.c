@@ -24,6 +24,7 @@ static bool run(struct exchange *ex, bool is_stopping)
         at_work++;
         if (at_work > most_at_work)
             most_at_work = at_work;
+        pthread_cond_broadcast(&changed);
         while (!is_open)
             pthread_cond_wait(&changed, &lock);
         at_work--;
@@ -68,6 +69,7 @@ TEST(one_who_asks_for_much, .from = 2, .to = 5)
         others[i].lane = workers_lane(w, name);
         ck_assert(workers_submit(w, &others[i], nothing));
     }
+    wait_for(&at_work, count - 1);
     wait_for(&others_done, 40); /* while the other holds all that he may hold */
     ck_assert_uint_le(most_at_work, count - 1);
     pthread_mutex_lock(&lock);
