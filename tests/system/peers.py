@@ -2,6 +2,7 @@
 import contextlib
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -252,6 +253,8 @@ def test_empty_connections(world):
     """three thousand connections that say nothing: they end, and honest agents come in all the while"""
     honest, all_of_them = world.agents["honest"], []
     address = ("127.0.0.1", world.coordinators[0].router)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     def connect():
         while len(all_of_them) < 3000:
