@@ -153,11 +153,15 @@ void promise_confirm(struct promise *pr, const struct order *order, const struct
 
 void promise_decline(struct promise *pr, const struct order *order)
 {
+    bool is_broken;
+
     MUST(pr->outcome != OUTCOME_APPLYING);
     if (!promise_is_newer(pr, order->gen, order->dseq))
         return; /* it failed before, and what runs since is as good as it was */
+    is_broken = pr->outcome == OUTCOME_BROKEN ||
+                (order->kind == ORDER_ROLLBACK && promise_is_moved(pr));
     obey(pr, order);
-    pr->outcome = order->kind == ORDER_ROLLBACK ? OUTCOME_BROKEN : OUTCOME_FAILED;
+    pr->outcome = is_broken ? OUTCOME_BROKEN : OUTCOME_FAILED;
 }
 
 void promise_turn_back(struct promise *pr, const struct order *order)

@@ -91,7 +91,8 @@ void promise_keep(struct promise *pr, uint64_t dseq);
 void promise_switch(struct promise *pr, const struct order *order, const struct content *content);
 /* The decision is answered without moving the pointer: content is active already. */
 void promise_confirm(struct promise *pr, const struct order *order, const struct content *content);
-/* The decision cannot be followed; what runs stays. */
+/* The decision cannot be followed; what runs stays. FAILED, for nothing was touched; BROKEN where
+ * it was so before, or where a candidate was to leave and has nowhere to go. */
 void promise_decline(struct promise *pr, const struct order *order);
 /* The decision cannot be applied: the pointer goes back to the last known good, still APPLYING. */
 void promise_turn_back(struct promise *pr, const struct order *order);

@@ -184,6 +184,46 @@ TEST(a_way_back_that_cannot_be_tried_again_is_no_worse)
     ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
 }
 
+/* The candidate failed, and what was good before runs: the way back cannot be had, and nothing is
+ * half applied for it. */
+TEST(a_way_back_that_cannot_be_had_breaks_nothing)
+{
+    start();
+    released(1, 0);
+    promised(30, 3, 1);
+    order(ORDER_ACTIVATE, 31, 30, 3);
+    saved();
+    applied(false);
+    saved();
+    applied(true);
+    saved();
+    order(ORDER_ROLLBACK, 33, 0, 2);
+    staged(false);
+    expect_save(ACK_WORD_FAILED, 33);
+    ck_assert(!must(PARTICIPANT_SAVE)->is_broken);
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_FAILED);
+    ck_assert(runs(1));
+}
+
+/* Half of something runs; that a newer decision cannot be had mends nothing. */
+TEST(what_is_broken_stays_so_until_something_is_applied)
+{
+    failed_the_release();
+    order(ORDER_FINALIZE, 22, 0, 2);
+    staged(true);
+    saved();
+    applied(false);
+    saved();
+    applied(false);
+    saved();
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_BROKEN);
+    order(ORDER_FINALIZE, 42, 0, 4);
+    staged(false);
+    expect_save(ACK_WORD_FAILED, 42);
+    ck_assert(must(PARTICIPANT_SAVE)->is_broken);
+    ck_assert_int_eq(promise(A)->outcome, OUTCOME_BROKEN);
+}
+
 /* In A there is something to take back, which fails; in B nothing of the rollout was activated. The
  * answer about B comes before A is tried again, and with every further try. */
 TEST(what_fails_in_one_scope_hides_no_answer_of_another)
