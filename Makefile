@@ -12,7 +12,7 @@ DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicroht
        libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx haproxy hey \
        curl json-schema-test-suite ca-certificates openssl pkg-config python3-jsonschema libfaketime \
        shellcheck mandoc
-DEPS_ALL = strace wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck g++
+DEPS_ALL = strace wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck g++ zsh fish
 # Whoever has an npm from elsewhere keeps it.
 DEPS_ALL += $(if $(shell command -v npm),,npm)
 
@@ -55,6 +55,7 @@ STRANGER = $(wildcard tests/stranger/*.c)
 FUZZ = $(wildcard tests/fuzz/*.c)
 PAGE = $(wildcard dashboards/web/*)
 OPENAPI = coordinator/http/openapi.json
+COMPLETION = $(wildcard coordinator/cli/completion.*)
 SQL = $(sort $(wildcard sql/*.sql))
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -123,7 +124,7 @@ $(BUILD)/liblockstep.a: $(call obj,$(CLIENT))
 $(BUILD)/liblockstep.so.$(CLIENT_VERSION): $(call obj,$(CLIENT))
 	$(call quiet,LD,$@)$(CC) -shared -Wl,-soname,$(CLIENT_SONAME) -Wl,-z,nodelete \
 	    $(filter-out -pie,$(HARDEN_LINK)) $(if $(SANITIZE),$(SANITIZE),-Wl,-z,defs) $(LDFLAGS) -pthread -o $@ $^
-$(BUILD)/libcli.a: $(call obj,$(filter-out coordinator/cli/main.c,$(CLI)))
+$(BUILD)/libcli.a: $(call obj,$(filter-out coordinator/cli/main.c,$(CLI))) $(BUILD)/obj/cli/completion.o
 $(BUILD)/lib%.a: $(BUILD)/sources
 	@rm -f $@
 	$(call quiet,AR,$@)ar rcs $@ $(filter %.o,$^)
@@ -134,7 +135,7 @@ $(BUILD)/lockstep-agent: $(call obj,$(wildcard agent/main.c)) $(BUILD)/libagent.
 $(PROGRAMS):
 	$(call quiet,LD,$@)$(LINK) -o $@ $^ $(LIBS)
 
-# Files travel inside lockstepd as rows of a table: $(call embed,HEADER,PREFIX,TYPE TABLE,NAME OF A FILE,FILES).
+# Files travel inside a program as rows of a table: $(call embed,HEADER,PREFIX,TYPE TABLE,NAME OF A FILE,FILES).
 embed = { echo '\#include "$(1)"'; n=0; rows=; for f in $(5); do n=$$((n + 1)); \
 	echo "__asm__(\".section .rodata; $(2)_$$n: .incbin \\\"$$f\\\"; $(2)_end_$$n: .byte 0; .previous\");"; \
 	echo "extern const char $(2)_$$n[], $(2)_end_$$n[];"; \
@@ -149,10 +150,14 @@ $(BUILD)/dashboards/page_files.c: $(PAGE) Makefile
 $(BUILD)/dashboards/openapi.c: $(OPENAPI) Makefile
 	@mkdir -p $(@D)
 	@$(call embed,coordinator/http/admin/openapi.h,openapi,page_file openapi_files,,$(OPENAPI)) >$@
+$(BUILD)/cli/completion.c: $(COMPLETION) Makefile
+	@mkdir -p $(@D)
+	@$(call embed,coordinator/cli/complete.h,completion,completion_script completion_scripts,,$(COMPLETION)) >$@
 $(BUILD)/obj/sql/migrations.o: $(BUILD)/sql/migrations.c $(BUILD)/command
 $(BUILD)/obj/dashboards/page_files.o: $(BUILD)/dashboards/page_files.c $(BUILD)/command
 $(BUILD)/obj/dashboards/openapi.o: $(BUILD)/dashboards/openapi.c $(BUILD)/command
-$(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/dashboards/openapi.o:
+$(BUILD)/obj/cli/completion.o: $(BUILD)/cli/completion.c $(BUILD)/command
+$(BUILD)/obj/sql/migrations.o $(BUILD)/obj/dashboards/page_files.o $(BUILD)/obj/dashboards/openapi.o $(BUILD)/obj/cli/completion.o:
 	@mkdir -p $(@D)
 	$(call quiet,CC,$<)$(COMPILE) -c -o $@ $<
 
@@ -283,13 +288,17 @@ install: all ## into $(DESTDIR)$(PREFIX)
 	install -m 644 agent/client/README.md '$(DESTDIR)$(PREFIX)/share/doc/liblockstep'
 	for page in $(MANUALS); do \
 	    install -D -m 644 $$page "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; done
+	install -D -m 644 coordinator/cli/completion.bash '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lockstep'
+	install -D -m 644 coordinator/cli/completion.zsh '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_lockstep'
+	install -D -m 644 coordinator/cli/completion.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/lockstep.fish'
 	for name in $(FUNCTIONS); do \
 	    ln -sf liblockstep.3 "$(DESTDIR)$(PREFIX)/share/man/man3/$$name.3" || exit 1; done
 
 uninstall: ## remove what install put there; settings, keys and databases stay
 	cd '$(DESTDIR)$(PREFIX)' && rm -f $(addprefix bin/,$(notdir $(PROGRAMS))) \
 	    $(addprefix lib/systemd/system/,$(notdir $(UNITS))) lib/sysusers.d/lockstep.conf include/lockstep.h \
-	    $(addprefix lib/,$(notdir $(LIBRARIES)) $(CLIENT_SONAME) liblockstep.so pkgconfig/liblockstep.pc)
+	    $(addprefix lib/,$(notdir $(LIBRARIES)) $(CLIENT_SONAME) liblockstep.so pkgconfig/liblockstep.pc) \
+	    share/bash-completion/completions/lockstep share/zsh/site-functions/_lockstep share/fish/vendor_completions.d/lockstep.fish
 	cd '$(DESTDIR)$(PREFIX)' && rm -rf share/lockstep share/doc/lockstep share/doc/liblockstep
 	for page in $(notdir $(MANUALS)); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page"; done
 	for name in $(FUNCTIONS); do rm -f "$(DESTDIR)$(PREFIX)/share/man/man3/$$name.3"; done

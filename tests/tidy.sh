@@ -23,7 +23,7 @@ rule() { # sentence, findings
     if [ -z "$2" ]; then good=$((good + 1)); return; fi
     bad=$((bad + 1)); echo "$1:"; sed 's/^/  /' <<<"$2"
 }
-mapfile -t shell < <(grep -E '\.sh$|^\.ci/run$' <<<"$files")
+mapfile -t shell < <(grep -E '\.(sh|bash)$|^\.ci/run$' <<<"$files")
 none=
 if command -v shellcheck >/dev/null; then
     rule "shell scripts are sound" "$(shellcheck -S warning "${shell[@]}" 2>&1)"

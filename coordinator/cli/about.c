@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/cli/complete.h"
 #include "coordinator/cli/help.h"
 
 #ifndef LOCKSTEP_VERSION
@@ -80,12 +81,14 @@ int about_help(struct cli *cli, int argc, char **argv)
 
 int about_completion(struct cli *cli, int argc, char **argv)
 {
-    SCOPED_BUFFER struct buffer text = { 0 };
+    char name[40];
 
     (void)argc;
-    if (strcmp(argv[0], "bash") != 0)
-        return cli_usage(cli, "completion is there for bash");
-    help_completion_bash(&text, commands, command_count);
-    output_text(&text);
-    return CLI_DONE;
+    snprintf(name, sizeof(name), "completion.%s", argv[0]);
+    for (const struct completion_script *s = completion_scripts; s->name; s++)
+        if (strcmp(s->name, name) == 0) {
+            fwrite(s->at, 1, (size_t)(s->end - s->at), stdout);
+            return CLI_DONE;
+        }
+    return cli_usage(cli, "completion is there for bash, zsh and fish, not for \"%.30s\"", argv[0]);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "coordinator/cli/context.h"
 
@@ -24,6 +25,7 @@ struct client {
     bool is_verbose;
     bool is_known; /* to be a coordinator: see client_greet */
     const volatile int *stop;
+    int64_t hurry_until_ms; /* 0: each request has its own time */
 };
 
 static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
@@ -97,6 +99,11 @@ const char *client_address(const struct client *c)
 void client_stop_on(struct client *c, const volatile int *flag)
 {
     c->stop = flag;
+}
+
+void client_hurry(struct client *c, int64_t ms)
+{
+    c->hurry_until_ms = clock_monotonic_ms() + ms;
 }
 
 void client_escape(struct buffer *out, const char *text)
@@ -272,6 +279,16 @@ static int problem(struct client *c, int status, const json_t *body, struct err 
     return -1;
 }
 
+static void limit_time(struct client *c)
+{
+    int64_t left = c->hurry_until_ms - clock_monotonic_ms();
+
+    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
+    if (c->hurry_until_ms) /* 0 would be for ever */
+        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
+}
+
 static void prepare(struct client *c, const char *method, const char *url, const char *body,
                     char error[CURL_ERROR_SIZE])
 {
@@ -290,8 +307,7 @@ static void prepare(struct client *c, const char *method, const char *url, const
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
+    limit_time(c);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, look_at_stop);

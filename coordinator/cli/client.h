@@ -4,6 +4,7 @@
 #define CLI_CLIENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/buffer.h"
 #include "common/err.h"
@@ -53,5 +54,7 @@ void client_escape(struct buffer *out, const char *text);
 
 /* A request under way ends early when *flag becomes true (a signal handler sets it). */
 void client_stop_on(struct client *c, const volatile int *flag);
+/* All that is asked from now on has to be answered within so many milliseconds together. */
+void client_hurry(struct client *c, int64_t ms);
 
 #endif

@@ -307,9 +307,14 @@ const struct command commands[] = {
       "  lockstep dev --agents 20 --scope payments/prod --scope search/prod\n"
       "  lockstep dev --dir /tmp/two --http 127.0.0.1:7790 --router 127.0.0.1:7791",
       dev_options, 0, 0, dev_run },
-    { "completion", NULL, "bash", "completion for your shell",
-      "Prints a script; load it with: source <(lockstep completion bash)", NULL, NULL, 1, 1,
-      about_completion },
+    { "completion", NULL, "bash|zsh|fish", "completion for your shell",
+      "Prints the script that `make install` puts where each shell looks for it. It completes\n"
+      "commands and options, and from the coordinator scopes, keys, rollouts, servers, strategies\n"
+      "and the like: with the address, the context and the token of the line that is completed.",
+      "  source <(lockstep completion bash)\n"
+      "  source <(lockstep completion zsh)\n"
+      "  lockstep completion fish | source",
+      NULL, 1, 1, about_completion },
     { "version", NULL, "", "which version this is, and the coordinator's", NULL, NULL, NULL, 0, 0,
       about_version },
     { "help", NULL, "[NOUN [VERB]]", "this help, or more on one command", NULL,

@@ -1,4 +1,4 @@
-/* help.c - help and completion, written from the command table so that they cannot lag behind. */
+/* help.c - help, written from the command table so that it cannot lag behind. */
 #include "coordinator/cli/help.h"
 
 #include <string.h>
@@ -166,84 +166,4 @@ void help_contexts(struct buffer *out, bool is_bold)
         "  The token of a context goes to the address of that context alone, unless the context\n"
         "  was named on the command line. The file and those it names are for you alone: mode\n"
         "  0600.\n");
-}
-
-static void complete_words(struct buffer *out, const struct command_option *options)
-{
-    for (const struct command_option *o = options; o && o->name; o++)
-        buffer_printf(out, " --%s", o->name);
-}
-
-static void complete_nouns(struct buffer *out, const struct command *table, size_t count)
-{
-    buffer_add_text(out, "    local nouns=\"");
-    for (size_t i = 0; i < count; i++)
-        if (is_first_of_noun(table, i))
-            buffer_printf(out, "%s%s", i ? " " : "", table[i].noun);
-    buffer_add_text(out, "\"\n    local globals=\"");
-    complete_words(out, command_globals);
-    buffer_add_text(out, "\"\n");
-}
-
-static void complete_cases(struct buffer *out, const struct command *table, size_t count)
-{
-    buffer_add_text(out, "    case \"$noun\" in\n");
-    for (size_t i = 0; i < count; i++) {
-        if (!is_first_of_noun(table, i) || !table[i].verb)
-            continue;
-        buffer_printf(out, "    %s) verbs=\"", table[i].noun);
-        for (size_t j = i; j < count && strcmp(table[j].noun, table[i].noun) == 0; j++)
-            buffer_printf(out, "%s%s", j > i ? " " : "", table[j].verb);
-        buffer_add_text(out, "\" ;;\n");
-    }
-    buffer_add_text(out, "    esac\n    case \"$noun $verb\" in\n");
-    for (size_t i = 0; i < count; i++) {
-        if (!table[i].options)
-            continue;
-        buffer_printf(out, "    \"%s %s\"%s) options=\"", table[i].noun,
-                      table[i].verb ? table[i].verb : "", table[i].verb ? "" : "*");
-        complete_words(out, table[i].options);
-        buffer_add_text(out, "\" ;;\n");
-    }
-    buffer_add_text(out, "    esac\n");
-}
-
-void help_completion_bash(struct buffer *out, const struct command *table, size_t count)
-{
-    buffer_add_text(out, "# bash completion for lockstep; load it with:\n"
-                         "#   source <(lockstep completion bash)\n"
-                         "_lockstep() {\n"
-                         "    local word=\"${COMP_WORDS[COMP_CWORD]}\"\n"
-                         "    local previous=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-                         "    local noun=\"\" verb=\"\" verbs=\"\" options=\"\" i\n");
-    complete_nouns(out, table, count);
-    buffer_add_text(out, "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                         "        case \"${COMP_WORDS[i]}\" in\n"
-                         "        -o|--output|--context|--addr|--*-file|--client-cert) ((i++)) ;;\n"
-                         "        -*) ;;\n"
-                         "        *) if [ -z \"$noun\" ]; then noun=\"${COMP_WORDS[i]}\"\n"
-                         "           elif [ -z \"$verb\" ]; then verb=\"${COMP_WORDS[i]}\"; fi ;;\n"
-                         "        esac\n"
-                         "    done\n");
-    complete_cases(out, table, count);
-    buffer_add_text(
-        out, "    case \"$previous\" in\n"
-             "    -o|--output) COMPREPLY=($(compgen -W \"table json yaml name\" -- \"$word\"))"
-             "; return ;;\n"
-             "    --*-file|--client-cert|--dir|--context)"
-             " COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-             "    esac\n"
-             "    if [[ \"$word\" == -* ]]; then\n"
-             "        COMPREPLY=($(compgen -W \"$options $globals\" -- \"$word\"))\n"
-             "    elif [ -z \"$noun\" ]; then\n"
-             "        COMPREPLY=($(compgen -W \"$nouns\" -- \"$word\"))\n"
-             "    elif [ \"$noun\" = help ]; then\n"
-             "        COMPREPLY=($(compgen -W \"$nouns exit-codes contexts\" -- \"$word\"))\n"
-             "    elif [ -n \"$verbs\" ] && [ -z \"$verb\" ]; then\n"
-             "        COMPREPLY=($(compgen -W \"$verbs\" -- \"$word\"))\n"
-             "    else\n"
-             "        COMPREPLY=($(compgen -f -- \"$word\"))\n"
-             "    fi\n"
-             "}\n"
-             "complete -o filenames -F _lockstep lockstep\n");
 }

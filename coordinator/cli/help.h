@@ -1,4 +1,4 @@
-/* help.h - what help says: the overview, a noun, a command; and the completion script. */
+/* help.h - what help says: the overview, a noun, a command. */
 #ifndef CLI_HELP_H
 #define CLI_HELP_H
 
@@ -14,8 +14,5 @@ void help_noun(struct buffer *out, const struct command *table, size_t count, co
 void help_command(struct buffer *out, const struct command *command, bool is_bold);
 void help_exit_codes(struct buffer *out, bool is_bold);
 void help_contexts(struct buffer *out, bool is_bold); /* as context.h looks for them */
-
-/* A bash completion script made from the table itself. */
-void help_completion_bash(struct buffer *out, const struct command *table, size_t count);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/cli/complete.h"
 #include "coordinator/cli/help.h"
 #include "coordinator/cli/nouns.h"
 
@@ -43,8 +44,12 @@ int main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN); /* `lockstep … | head` ends quietly, by the failed write below */
     signal(SIGCHLD, SIG_DFL); /* where it is ignored nobody learns how a program ended */
-    rc = argc == 2 && strcmp(argv[1], "--version") == 0 ? about_program()
-                                                        : run(&cli, argc, argv);
+    if (argc > 2 && strcmp(argv[1], "__complete") == 0)
+        rc = complete_run(&cli, argc - 2, argv + 2);
+    else if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        rc = about_program();
+    else
+        rc = run(&cli, argc, argv);
     client_free(cli.client);
     if (fflush(stdout) != 0 && rc == CLI_DONE)
         rc = CLI_FAILED;

@@ -124,6 +124,13 @@ def test_units(world):
     check(os.access(f"{world.root}/usr/local/share/lockstep/examples/reload.sh", os.X_OK), "reload.sh can be run")
 
 
+def test_completion(world):
+    """every shell finds its completion where it looks for it"""
+    for shell, path in {"bash": "bash-completion/completions/lockstep", "zsh": "zsh/site-functions/_lockstep", "fish": "fish/vendor_completions.d/lockstep.fish"}.items():
+        done = subprocess.run([f"{world.root}/usr/local/bin/lockstep", "completion", shell], capture_output=True, text=True, check=True)
+        equal(read(f"{world.root}/usr/local/share/{path}"), done.stdout, f"what is installed for {shell}")
+
+
 def test_systemd_takes_the_units(world):
     """systemd finds no mistake in the units"""
     need_program("systemd-analyze")
