@@ -54,6 +54,7 @@ int about_help(struct cli *cli, int argc, char **argv)
 {
     SCOPED_BUFFER struct buffer text = { 0 };
     const struct command *c;
+    struct err e = { 0 };
 
     if (argc == 0)
         return about_show(cli, NULL, true);
@@ -75,8 +76,8 @@ int about_help(struct cli *cli, int argc, char **argv)
     }
     if (argc == 1 && command_is_noun(commands, command_count, argv[0]))
         return about_show(cli, argv[0], true);
-    return cli_usage(cli, "there is no command \"%s%s%s\"", argv[0], argc > 1 ? " " : "",
-                     argc > 1 ? argv[1] : "");
+    (void)command_unknown(commands, command_count, argv[0], argc > 1 ? argv[1] : NULL, &e);
+    return cli_usage(cli, "%s", e.text);
 }
 
 int about_completion(struct cli *cli, int argc, char **argv)

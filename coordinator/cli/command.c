@@ -2,9 +2,14 @@
 #include "coordinator/cli/command.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/invariant.h"
+#include "coordinator/cli/suggest.h"
+
+#define WORDS_MAX 256 /* more than there are commands */
 
 const struct command_option command_globals[] = {
     { "output", 'o', "FORMAT", "table (default), json, yaml or name" },
@@ -43,6 +48,65 @@ bool command_is_noun(const struct command *table, size_t count, const char *word
     return false;
 }
 
+/* ---------------------------------------------------------------- words that are none */
+
+static const char *nearest_noun(const struct command *table, size_t count, const char *given)
+{
+    const char *words[WORDS_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < count && n < WORDS_MAX; i++)
+        if (n == 0 || strcmp(words[n - 1], table[i].noun) != 0)
+            words[n++] = table[i].noun;
+    return suggest_word(words, n, given);
+}
+
+static size_t verbs_of(const struct command *table, size_t count, const char *noun,
+                       const char *words[WORDS_MAX])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count && n < WORDS_MAX; i++)
+        if (table[i].verb && strcmp(table[i].noun, noun) == 0)
+            words[n++] = table[i].verb;
+    return n;
+}
+
+static int unknown_verb(const struct command *table, size_t count, const char *noun,
+                        const char *verb, struct err *e)
+{
+    SCOPED_BUFFER struct buffer all = { 0 };
+    const char *words[WORDS_MAX] = { NULL };
+    size_t n = verbs_of(table, count, noun, words);
+    const char *meant = suggest_word(words, n, verb);
+
+    if (meant)
+        return err_set(e, ERR_MALFORMED, "there is no command \"%s %s\".\nDid you mean %s %s?",
+                       noun, verb, noun, meant);
+    buffer_add_text(&all, "");
+    for (size_t i = 0; i < n; i++)
+        buffer_printf(&all, "%s%s", i ? ", " : "", words[i]);
+    return err_set(e, ERR_MALFORMED, "there is no command \"%s %s\": %s has %s", noun, verb, noun,
+                   all.data);
+}
+
+int command_unknown(const struct command *table, size_t count, const char *noun, const char *verb,
+                    struct err *e)
+{
+    const char *meant;
+
+    if (verb && command_is_noun(table, count, noun))
+        return unknown_verb(table, count, noun, verb, e);
+    if (verb && command_is_noun(table, count, verb) && command_find(table, count, verb, noun))
+        return err_set(e, ERR_MALFORMED, "unknown command \"%s %s\".\nDid you mean %s %s?", noun,
+                       verb, verb, noun);
+    meant = nearest_noun(table, count, noun);
+    return err_set(e, ERR_MALFORMED, "unknown command \"%s\"%s%s%s", noun,
+                   meant ? ".\nDid you mean " : "", meant ? meant : "", meant ? "?" : "");
+}
+
+/* ---------------------------------------------------------------- options */
+
 /* Everything getopt needs, built from the global options and those of one command. */
 struct grammar {
     struct option longs[COMMAND_OPTIONS_MAX];
@@ -77,7 +141,27 @@ static const struct command_option *spec_of_letter(const struct grammar *g, int 
     return NULL;
 }
 
-static int complain(int argc, char **argv, int what, struct err *e)
+static int unknown_option(const struct grammar *g, const char *word, struct err *e)
+{
+    const char *names[COMMAND_OPTIONS_MAX], *meant;
+    size_t size = strcspn(word, "=");
+    char given[64];
+
+    for (size_t i = 0; i < g->count; i++) {
+        names[i] = g->specs[i]->name;
+        if (word[size] && strlen(names[i]) + 2 == size &&
+            strncmp(word + 2, names[i], size - 2) == 0)
+            return err_set(e, ERR_MALFORMED, "option --%s takes no value", names[i]);
+    }
+    snprintf(given, sizeof(given), "%.*s", (int)size, word);
+    meant = strlen(given) > 2 ? suggest_word(names, g->count, given + 2) : NULL;
+    if (meant)
+        return err_set(e, ERR_MALFORMED, "unknown option %s; did you mean --%s?", given, meant);
+    return err_set(e, ERR_MALFORMED,
+                   "unknown option %s; a value that begins with '-' goes behind --", given);
+}
+
+static int complain(const struct grammar *g, int argc, char **argv, int what, struct err *e)
 {
     const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
 
@@ -86,9 +170,7 @@ static int complain(int argc, char **argv, int what, struct err *e)
     if (optopt)
         return err_set(e, ERR_MALFORMED,
                        "unknown option -%c; a value that begins with '-' goes behind --", optopt);
-    return err_set(e, ERR_MALFORMED,
-                   "unknown or ambiguous option %s; a value that begins with '-' goes behind --",
-                   word);
+    return unknown_option(g, word, e);
 }
 
 /* A beginning of a name is no name: what --to means must not change with the options there are. */
@@ -111,7 +193,7 @@ static int read_options(const struct grammar *g, int argc, char **argv, struct c
         const struct command_option *spec = c == 0 ? g->specs[at] : spec_of_letter(g, c);
 
         if (c == '?' || c == ':' || !spec)
-            return complain(argc, argv, c, e);
+            return complain(g, argc, argv, c, e);
         if (c == 0 && !is_whole(spec, argv))
             return err_set(e, ERR_MALFORMED,
                            "unknown option; did you mean --%s? It has to be written out",
@@ -185,11 +267,15 @@ int command_parse(const struct command *table, size_t count, int argc, char **ar
     if (words > 0)
         line->command = command_find(table, count, argv[at[0]], words > 1 ? argv[at[1]] : NULL);
     if (!line->command) {
+        /* What is behind words that are none cannot be judged; but an option may stand before. */
+        if (words > 0 && at[0] == 1 && (words > 1 || !command_is_noun(table, count, argv[1])))
+            return command_unknown(table, count, argv[1], words > 1 ? argv[at[1]] : NULL, e);
         if (read_options(&g, argc, argv, line, e) != 0)
             return -1;
         if (line->arg_count == 0 || command_is_noun(table, count, line->args[0]))
             return 0; /* the caller shows what there is */
-        return err_set(e, ERR_MALFORMED, "unknown command \"%s\"", line->args[0]);
+        return command_unknown(table, count, line->args[0],
+                               line->arg_count > 1 ? line->args[1] : NULL, e);
     }
     if (line->command->verb)
         drop_word(&argc, argv, at[1]);

@@ -77,5 +77,9 @@ size_t command_option_all(const struct command_line *line, const char *name, con
 const struct command *command_find(const struct command *table, size_t count, const char *noun,
                                    const char *verb);
 bool command_is_noun(const struct command *table, size_t count, const char *word);
+/* Fill `e` with what is wrong with these words, and with those that were probably meant, or what
+ * verbs the noun has; verb may be NULL. Always -1. */
+int command_unknown(const struct command *table, size_t count, const char *noun, const char *verb,
+                    struct err *e);
 
 #endif

@@ -31,9 +31,10 @@ static int run(struct cli *cli, int argc, char **argv)
     }
     if (c)
         return c->run(cli, cli->line.arg_count, cli->line.args);
-    if (cli->line.arg_count > 1)
-        return cli_usage(cli, "there is no command \"%s %s\"", cli->line.args[0],
-                         cli->line.args[1]);
+    if (cli->line.arg_count > 1) {
+        (void)command_unknown(commands, command_count, cli->line.args[0], cli->line.args[1], &e);
+        return cli_usage(cli, "%s", e.text);
+    }
     return about_show(cli, cli->line.arg_count ? cli->line.args[0] : NULL, wants_help);
 }
 

@@ -62,22 +62,42 @@ static size_t distance_of(const char *name, const char *given, bool is_beginning
     return suggest_distance(beginning, given);
 }
 
+/* The nearest of the names that were looked at; none while two are as near. */
+struct nearest {
+    const char *name;
+    size_t distance;
+};
+
+static void look_at(struct nearest *n, const char *name, size_t distance)
+{
+    if (distance == 0 || distance > n->distance)
+        return;
+    n->name = distance < n->distance ? name : NULL;
+    n->distance = distance;
+}
+
 const char *suggest_nearest(const json_t *names, const char *given, bool is_beginning)
 {
-    size_t least = slips_allowed(given) + 1, i;
-    const char *found = NULL;
+    struct nearest n = { .distance = slips_allowed(given) + 1 };
+    size_t i;
     json_t *one;
 
     json_array_foreach(names, i, one) {
         const char *name = json_string_value(one);
-        size_t distance = name ? distance_of(name, given, is_beginning) : SIZE_MAX;
 
-        if (distance == 0 || distance > least)
-            continue;
-        found = distance < least ? name : NULL;
-        least = distance;
+        if (name)
+            look_at(&n, name, distance_of(name, given, is_beginning));
     }
-    return found;
+    return n.name;
+}
+
+const char *suggest_word(const char *const *words, size_t count, const char *given)
+{
+    struct nearest n = { .distance = slips_allowed(given) + 1 };
+
+    for (size_t i = 0; i < count; i++)
+        look_at(&n, words[i], suggest_distance(words[i], given));
+    return n.name;
 }
 
 /* ---------------------------------------------------------------- what there is */

@@ -19,6 +19,9 @@ size_t suggest_distance(const char *a, const char *b);
  * may be the beginning of it. A text that is exactly what was given is passed over. */
 const char *suggest_nearest(const struct json_t *names, const char *given, bool is_beginning);
 
+/* The same of words that are known here: options, commands. */
+const char *suggest_word(const char *const *words, size_t count, const char *given);
+
 /* Is the text in the list? */
 bool suggest_has(const struct json_t *names, const char *given);
 

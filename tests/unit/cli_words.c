@@ -106,6 +106,28 @@ TEST_EACH(what_makes_no_sense_is_refused, wrong)
     ck_assert_uint_gt(strlen(e.text), 0);
 }
 
+static const struct {
+    const char *typed, *said;
+} slips[] = {
+    { "lockstep rolout start a/prod", "unknown command \"rolout\".\nDid you mean rollout?" },
+    { "lockstep rollout strat a/prod --wait",
+      "there is no command \"rollout strat\".\nDid you mean rollout start?" },
+    { "lockstep list server", "unknown command \"list server\".\nDid you mean server list?" },
+    { "lockstep freeze create x --until 5",
+      "there is no command \"freeze create\": freeze has set, list, delete" },
+    { "lockstep frobnicate", "unknown command \"frobnicate\"" },
+    { "lockstep rollout start a/prod --wiat", "unknown option --wiat; did you mean --wait?" },
+    { "lockstep rollout start a/prod --wait=no", "option --wait takes no value" },
+    { "lockstep rollout list --frob=1",
+      "unknown option --frob; a value that begins with '-' goes behind --" },
+};
+
+TEST_EACH(what_was_meant_is_offered, slips)
+{
+    ck_assert_int_eq(parse(slips[_i].typed), -1);
+    ck_assert_str_eq(e.text, slips[_i].said);
+}
+
 TEST(a_bare_noun_is_no_error)
 {
     ck_assert_int_eq(parse("lockstep rollout"), 0);
