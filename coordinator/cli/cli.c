@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "coordinator/cli/advice.h"
 #include "coordinator/cli/context.h"
 #include "coordinator/cli/import.h"
 #include "coordinator/cli/suggest.h"
@@ -90,6 +91,7 @@ int cli_fail(struct cli *cli, const struct err *e)
     if (cli->client)
         fputs(client_field_errors(cli->client), stderr);
     rc = cli_exit_code(cli, e); /* the next request takes the code's text away */
+    advice_after(cli, e);
     suggest_after(cli, e);
     return rc;
 }
@@ -151,6 +153,11 @@ bool cli_confirm(const struct cli *cli, const char *fmt, ...)
     va_end(ap);
     fputs(" [y/N] ", stderr);
     return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+int cli_unconfirmed(void)
+{
+    return isatty(STDIN_FILENO) ? CLI_FAILED : CLI_USAGE;
 }
 
 void cli_scope_path(struct buffer *out, const char *noun, const struct ref_scope *scope)

@@ -42,6 +42,8 @@ void cli_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Ask on the terminal; true with -y, false when there is nobody to ask. */
 bool cli_confirm(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The exit code after a false: the person said no, or the command line lacks -y. */
+int cli_unconfirmed(void);
 
 /* "/api/v1/config/payments/prod" and the like. */
 void cli_scope_path(struct buffer *out, const char *noun, const struct ref_scope *scope);

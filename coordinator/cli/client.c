@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "coordinator/cli/api_words.h"
 #include "coordinator/cli/context.h"
 
 #define CONNECT_SECONDS 5L
@@ -22,6 +23,8 @@ struct client {
     struct buffer answer;
     char code[80];        /* of the last problem */
     struct buffer fields; /* lines of the last problem's field errors */
+    size_t field_count;
+    char first_pointer[80], first_detail[320];
     bool is_verbose;
     bool is_known; /* to be a coordinator: see client_greet */
     const volatile int *stop;
@@ -88,7 +91,21 @@ void client_reply_fini(struct client_reply *r)
 
 const char *client_field_errors(const struct client *c)
 {
-    return c->fields.size ? c->fields.data : "";
+    return c->field_count > 1 ? c->fields.data : "";
+}
+
+const char *client_field(const struct client *c, const char *ending)
+{
+    size_t size = strlen(c->first_pointer), end = strlen(ending);
+
+    return c->field_count && size >= end && strcmp(c->first_pointer + size - end, ending) == 0
+               ? c->first_detail
+               : NULL;
+}
+
+const char *client_token_source(const struct client *c)
+{
+    return c->context.token_source;
 }
 
 const char *client_address(const struct client *c)
@@ -251,11 +268,17 @@ static void note_fields(struct client *c, const json_t *problem)
     size_t i;
     json_t *one;
 
+    c->field_count = 0;
     json_array_foreach(json_object_get(problem, "errors"), i, one) {
         const char *pointer = text_of(one, "pointer"), *detail = text_of(one, "detail");
 
-        buffer_printf(&c->fields, "  %s  %s\n", pointer && *pointer ? pointer : "(whole body)",
-                      detail ? detail : "");
+        buffer_printf(&c->fields, "  %s  ", pointer && *pointer ? pointer : "(whole body)");
+        api_words_add(&c->fields, detail ? detail : "");
+        buffer_add_text(&c->fields, "\n");
+        if (c->field_count++ > 0)
+            continue;
+        snprintf(c->first_pointer, sizeof(c->first_pointer), "%s", pointer ? pointer : "");
+        snprintf(c->first_detail, sizeof(c->first_detail), "%s", detail ? detail : "");
     }
 }
 
@@ -264,11 +287,16 @@ static int problem(struct client *c, int status, const json_t *body, struct err 
     const char *title = text_of(body, "title"), *detail = text_of(body, "detail");
     const char *code = text_of(body, "code");
     const char *say = detail && *detail ? detail : title;
+    SCOPED_BUFFER struct buffer words = { 0 };
 
     note_fields(c, body);
     snprintf(c->code, sizeof(c->code), "%s", code ? code : "");
     if (!say && status == 401)
         say = "the coordinator wants a token";
+    if (say) {
+        api_words_add(&words, say);
+        say = words.data;
+    }
     err_code(e, kind_of(status), code ? c->code : NULL, "%.400s%s%s%s",
              say ? say : "the coordinator gave no reason", code ? " (" : "", code ? c->code : "",
              code ? ")" : "");
@@ -295,6 +323,7 @@ static void prepare(struct client *c, const char *method, const char *url, const
     curl_easy_reset(c->curl);
     buffer_clear(&c->answer);
     buffer_clear(&c->fields);
+    c->field_count = 0;
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_PATH_AS_IS, 1L); /* a key may be called ".." */
     if (is_loopback(url))

@@ -45,8 +45,13 @@ int client_get_text(struct client *c, const char *path, struct client_reply *rep
 int client_list(struct client *c, const char *path, const char *name, struct json_t **list_out,
                 struct err *e) __attribute__((warn_unused_result));
 
-/* Lines "  pointer  detail" of the last problem; "" when it named no fields. Lent. */
+/* Lines "  pointer  detail" of the last problem when it named several fields, else "": of one the
+ * sentence speaks. Lent. */
 const char *client_field_errors(const struct client *c);
+/* What the last problem says of its first field, when the pointer ends so; else NULL. Lent. */
+const char *client_field(const struct client *c, const char *ending);
+/* Where the token was found, and how it begins; "" without one. Lent. */
+const char *client_token_source(const struct client *c);
 const char *client_address(const struct client *c);
 
 /* Append one percent-encoded path segment or query value. */

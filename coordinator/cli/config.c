@@ -72,7 +72,12 @@ static int read_value(const struct cli *cli, const char *text, struct buffer *ou
         return 0;
     }
     if (buffer_read_file(out, is_file ? text + 1 : "-", VALUE_FILE_MAX, e) != 0)
-        return -1;
+        return e->kind != ERR_TOO_LARGE
+                   ? -1
+                   : err_set(e, ERR_TOO_LARGE,
+                             "%.200s is larger than a value may be (%u bytes): keep it elsewhere, "
+                             "and its address and hash here",
+                             text, VALUE_FILE_MAX);
     buffer_add_text(out, "");
     if (drops_line_end(cli) && out->size && out->data[out->size - 1] == '\n')
         out->data[--out->size] = 0;
@@ -112,7 +117,10 @@ static int add_pair(struct cli *cli, json_t *set, const char *key, const char *v
         return -1;
     item = json_pack("{s:s%}", "config_value", text.data, text.size);
     if (!item)
-        return err_set(e, ERR_INVALID, "the value of \"%s\" is no UTF-8 text", key);
+        return err_set(e, ERR_INVALID,
+                       "the value of \"%s\" is no UTF-8 text: store it as text (base64 FILE), or "
+                       "keep the file elsewhere and its address and hash here",
+                       key);
     if (type)
         json_object_set_new(item, "value_type", json_string(type));
     if (command_flag(&cli->line, "encrypt") || command_flag(&cli->line, "plain"))

@@ -139,7 +139,7 @@ int config_destroy(struct cli *cli, int argc, char **argv)
         rc = cli_fail(cli, &e);
     else if (!cli_confirm(cli, "Destroy %s of %s %s for good, on every server?", versions, argv[0],
                           argv[1]))
-        rc = CLI_FAILED;
+        rc = cli_unconfirmed();
     else
         rc = destroy(cli, &scope, argv[1], body);
     json_decref(body);

@@ -36,12 +36,35 @@ static int take_token(const char *text, const char *from, char *out, size_t size
     text += strspn(text, blanks);
     n = strcspn(text, blanks);
     if (n == 0)
-        return err_set(e, ERR_INVALID, "%s holds no token", from);
+        return err_set(e, ERR_UNAUTHORIZED,
+                       "%s holds no token: write into it what `lockstep token create` or "
+                       "`lockstepd bootstrap-token` printed, one word, lst_…",
+                       from);
     if (n >= size || text[n + strspn(text + n, blanks)])
-        return err_set(e, ERR_INVALID, "%s holds more than one token: a token is one word, lst_…",
+        return err_set(e, ERR_UNAUTHORIZED,
+                       "%s holds more than one token: a token is one word, lst_…",
                        from);
     memcpy(out, text, n);
     out[n] = 0;
+    return 0;
+}
+
+/* For the sentence that it is not valid: of several tokens only the right one is to be replaced.
+ * Its beginning is what the coordinator lists it by; the rest is secret. */
+static void note_token(struct context *c, const char *from)
+{
+    snprintf(c->token_source, sizeof(c->token_source), "%.560s: %.12s…, %zu characters", from,
+             c->token, strlen(c->token));
+}
+
+static int take_token_file(struct context *c, const char *path, struct err *e)
+{
+    char from[600];
+
+    if (context_read_token(path, c->token, sizeof(c->token), e) != 0)
+        return -1;
+    snprintf(from, sizeof(from), "token file %.580s", path);
+    note_token(c, from);
     return 0;
 }
 
@@ -50,8 +73,10 @@ int context_read_token(const char *path, char *out, size_t size, struct err *e)
     SCOPED_BUFFER struct buffer b = { 0 };
     char from[600];
 
-    if (buffer_read_file(&b, path, TOKEN_FILE_MAX, e) != 0)
-        return err_wrap(e, "token file");
+    if (buffer_read_file(&b, path, TOKEN_FILE_MAX, e) != 0) {
+        e->kind = ERR_UNAUTHORIZED; /* as an empty one: no coordinator was asked for anything */
+        return err_wrap(e, "token file (--token-file or the context's token_file)");
+    }
     buffer_add_text(&b, "");
     snprintf(from, sizeof(from), "token file %s", path);
     return take_token(b.data, from, out, size, e);
@@ -123,7 +148,7 @@ static int take_section(struct context *c, const struct section *s, const char *
     if (!s->token_file[0])
         return 0;
     resolve(path, s->token_file, folder);
-    return context_read_token(path, c->token, sizeof(c->token), e);
+    return take_token_file(c, path, e);
 }
 
 /* The context file that `lockstep dev` leaves in its folder. false: there is none. */
@@ -224,9 +249,12 @@ static int take_given(struct context *c, const char *address, const char *source
     take_file(c->ca_file, wish->ca_file, "LOCKSTEP_CA_FILE");
     take_file(c->client_cert, wish->client_cert, "LOCKSTEP_CLIENT_CERT");
     if (wish->token_file)
-        return context_read_token(wish->token_file, c->token, sizeof(c->token), e);
-    if (token && *token && !(wish->name && c->token[0]))
-        return take_token(token, "LOCKSTEP_TOKEN", c->token, sizeof(c->token), e);
+        return take_token_file(c, wish->token_file, e);
+    if (!token || !*token || (wish->name && c->token[0]))
+        return 0;
+    if (take_token(token, "LOCKSTEP_TOKEN", c->token, sizeof(c->token), e) != 0)
+        return -1;
+    note_token(c, "LOCKSTEP_TOKEN");
     return 0;
 }
 

@@ -25,6 +25,7 @@
 struct context {
     char address[512]; /* without a slash at its end */
     char token[512];   /* "" when none is known */
+    char token_source[640]; /* where the token comes from, and how it begins; "" without one */
     char ca_file[1100];     /* PEM: trusted in place of the system's authorities; "" none */
     char client_cert[1100]; /* PEM with certificate and key, for coordinators that ask; "" none */
     char source[600];  /* where the address comes from, for -v and for errors */

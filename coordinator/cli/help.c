@@ -131,7 +131,8 @@ void help_exit_codes(struct buffer *out, bool is_bold)
         out,
         "    0  done; as asked\n"
         "    1  differences found (config diff, --plan), or any error not below\n"
-        "    2  usage: the command line was not understood\n"
+        "    2  usage: the command line was not understood, or lacks the -y that nobody can be\n"
+        "       asked for\n"
         "    3  not found\n"
         "    4  conflict: someone was first, the scope is busy, not the time for it\n"
         "    5  not permitted: no token, a wrong one, or a right is missing\n"

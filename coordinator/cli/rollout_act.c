@@ -133,7 +133,7 @@ int rollout_act(struct cli *cli, int argc, char **argv)
         (is_rollback && (go_on = check_rollback(cli, argv[0], id, &e)) < 0))
         return cli_fail(cli, &e);
     if (!go_on)
-        return CLI_FAILED;
+        return cli_unconfirmed();
     if (send_action(cli, id, verb, &reply, &e) != 0)
         return cli_fail(cli, &e);
     is_new = strcmp(cli_text(reply.body, "id"), id) != 0;

@@ -260,6 +260,16 @@ static void show_plan(const struct cli *cli, const json_t *plan)
         printf("\nplan %s\n", cli_text(plan, "plan"));
 }
 
+/* The API calls a revision that is not there a wrong field; here it is something not found. */
+static int fail(struct cli *cli, struct err *e)
+{
+    const char *revision = cli->client ? client_field(cli->client, "/to_revision") : NULL;
+
+    if (e->kind == ERR_INVALID && revision)
+        return cli_fail(cli, (err_code(e, ERR_NOT_FOUND, "unknown_revision", "%s", revision), e));
+    return cli_fail(cli, e);
+}
+
 int rollout_plan(struct cli *cli, int argc, char **argv)
 {
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -271,7 +281,7 @@ int rollout_plan(struct cli *cli, int argc, char **argv)
         rc = cli_call(cli, "POST", "/api/v1/rollouts", body, &reply, &e);
     json_decref(body);
     if (rc != 0)
-        return cli_fail(cli, &e);
+        return fail(cli, &e);
     if (cli->out.format == OUTPUT_NAME)
         printf("%s\n", cli_text(reply.body, "plan"));
     else if (!cli_print_object(cli, reply.body, ""))
@@ -376,7 +386,7 @@ int rollout_start(struct cli *cli, int argc, char **argv)
         rc = cli_call(cli, "POST", "/api/v1/rollouts", body, &reply, &e);
     json_decref(body);
     if (rc != 0)
-        return cli_fail(cli, &e);
+        return fail(cli, &e);
     for (int i = 0; i < argc; i++)
         if (ref_scope_parse(argv[i], &scope, &e) == 0)
             cli_warn_unread(cli, &scope);

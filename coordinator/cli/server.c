@@ -197,7 +197,7 @@ int server_forget(struct cli *cli, int argc, char **argv)
 {
     if (!cli_confirm(cli, "Forget %s%s for good, history and all?", argv[0],
                      argc > 1 ? " and others" : ""))
-        return CLI_FAILED;
+        return cli_unconfirmed();
     for (int i = 0; i < argc; i++) {
         SCOPED_BUFFER struct buffer path = { 0 };
         SCOPED_REPLY struct client_reply reply = { 0 };

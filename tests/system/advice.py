@@ -5,7 +5,7 @@ import os
 import re
 import threading
 
-from cli import AT_ONCE, CONFLICT, DONE, FAILED, INVALID, NOT_FOUND, USAGE, Dev
+from cli import AT_ONCE, CONFLICT, DONE, FAILED, INVALID, NOT_FOUND, NOT_PERMITTED, USAGE, Dev
 from kit import check, contains, equal, read
 
 BOB = "bob"
@@ -61,7 +61,7 @@ def test_two_people_take_back(dev):
     equal(released(dev, "mode"), "slow", "it stays taken back")
     contains(said, "was already taken back")
     undo = re.search(r"lockstep (rollout rollback (\w+) -y)", said)
-    contains(dev.must(FAILED, "rollout", "rollback", undo.group(2)), "nobody to ask")
+    contains(dev.must(USAGE, "rollout", "rollback", undo.group(2)), "nobody to ask")
     equal(released(dev, "mode"), "slow", "not without a yes")
     dev.must(DONE, *undo.group(1).split(), "--wait")
     equal(released(dev, "mode"), "bad", "who means it is obeyed")
@@ -119,7 +119,7 @@ def test_tokens_as_they_are_copied(dev):
     for text in [token + "\r", " " + token + " \n", "\ufeff" + token]:
         equal(dev.run("whoami", LOCKSTEP_TOKEN=text, **env).returncode, DONE, f"a token as {text!r}")
         equal(dev.run("whoami", "--token-file", dev.file("t", text), **env).returncode, DONE, f"a token file with {text!r}")
-    contains(dev.must(INVALID, "whoami", LOCKSTEP_TOKEN=token + "\nX-Evil: 1", **env), "LOCKSTEP_TOKEN", "more than one token")
+    contains(dev.must(NOT_PERMITTED, "whoami", LOCKSTEP_TOKEN=token + "\nX-Evil: 1", **env), "LOCKSTEP_TOKEN", "more than one token")
 
 
 def address(dev):
@@ -218,3 +218,33 @@ def test_tags_that_nobody_knows(dev):
     contains(dev.must(INVALID, "config", "import", "demo/prod", dev.file("tags.yaml", "role: !GetAtt [AppRole, Arn]\n")), "tags.yaml:1:7", "!GetAtt")
     contains(dev.must(DONE, "config", "import", "demo/prod", dev.file("hash.yaml", "image: {tag: 72044e0}\n")), "72044e0 is taken as a number")
     dev.must(NOT_FOUND, "config", "get", "demo/prod@head", "role")
+
+
+def test_an_error_speaks_of_options(dev):
+    """An error of the API names the options of this command line, what to type next, and fits its exit code"""
+    env = {"LOCKSTEP_CONTEXT": "", "LOCKSTEP_ADDR": address(dev)}
+    says = lambda code, words, *parts, **more: contains(dev.must(code, *words.split(), **more), *parts)
+    says(INVALID, "rollout list --state nonsense", "--state knows no state nonsense", "awaiting_approval")
+    says(INVALID, "rollout list --limit 100000", "--limit must be")
+    says(INVALID, "rollout start demo/prod --break-glass", "--break-glass needs a note")
+    says(INVALID, "token create x --role hook --right rollout.break_glass", "rollout.break_glass is given", "--expires")
+    says(NOT_FOUND, "rollout start demo/prod@9999", "lockstep: demo/prod has no revision 9999")
+    says(NOT_FOUND, "strategy get mine.yaml", "no strategy mine.yaml")
+    says(NOT_FOUND, f"rollout plan demo/prod -s {dev.file('own.yaml', 'stages: [{percent: 100}]')}", "--strategy @")
+    dev.must(DONE, "freeze", "set", "f", "-e", "prod", "-r", "few people")
+    dev.must(DONE, "config", "set", "demo/prod", "frozen=1")
+    says(CONFLICT, "rollout start demo/prod", "lockstep freeze delete NAME", "--break-glass")
+    dev.must(DONE, "freeze", "delete", "f")
+    says(NOT_PERMITTED, "whoami", "The token came from LOCKSTEP_TOKEN: lst_abcdefgh…, 17 characters", LOCKSTEP_TOKEN="lst_abcdefgh_xxxx", **env)
+    for name, text in (("none", None), ("empty", ""), ("blank", "\n")):
+        path = dev.file(name, text) if text is not None else f"{dev.folder}/{name}"
+        says(NOT_PERMITTED, f"whoami --token-file {path}", path, **env)
+    viewer = re.search(r"lst_[A-Za-z0-9_]+", dev.must(DONE, "token", "create", "v", "--role", "viewer")).group()
+    says(NOT_PERMITTED, "config set demo/prod a=b", "config.write for demo/prod", "lockstep whoami", LOCKSTEP_TOKEN=viewer)
+    dev.must(DONE, "schema", "set", "demo", "pool", dev.file("pool.json", '{"type": "integer"}'))
+    says(INVALID, "config set demo/prod pool=8", "not a string", "--type number")
+    says(INVALID, f"config set demo/prod bytes=@{dev.file('bytes', bytes([255, 254]))}", "no UTF-8 text", "base64")
+    says(INVALID, f"config set demo/prod bytes=@{dev.file('large', 'x' * 2100000)}", "2097152 bytes", "elsewhere")
+    says(USAGE, "server forget server-1", "give -y")
+    one = dev.must(INVALID, "strategy", "set", "mine", "-", stdin='{"stages":[{"percent":100,"bake":"soon"}]}')
+    equal(one.count("soon"), 1, f"a single mistake is told once: {one}")

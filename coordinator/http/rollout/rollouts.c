@@ -47,7 +47,10 @@ static int check_states(const char *states, struct err *e)
         size_t size = strcspn(states, ",");
 
         if (!is_known_state(states, size))
-            return err_set(e, ERR_INVALID, "?state= knows no state %.*s",
+            return err_set(e, ERR_INVALID,
+                           "?state= knows no state %.*s: open, scheduled, awaiting_approval, "
+                           "running, paused, rolling_back, completed, aborted, rolled_back, "
+                           "rejected or failed",
                            (int)(size < 40 ? size : 40), states);
         states += size + (states[size] == ',');
     }
