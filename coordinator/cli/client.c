@@ -1,73 +1,36 @@
-/* client.c - the HTTP API through libcurl; problem+json becomes a sentence and its code. */
+/* client.c - a conversation with the HTTP API; problem+json becomes a sentence and its code. */
 #include "coordinator/cli/client.h"
 
-#include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/invariant.h"
 #include "coordinator/cli/api_words.h"
 #include "coordinator/cli/context.h"
-
-#define CONNECT_SECONDS 5L
-#define REQUEST_SECONDS 60L
-#define ANSWER_MAX (64u << 20) /* a document may have 16 MiB, and JSON escapes blow it up */
+#include "coordinator/cli/exchange.h"
 
 struct client {
-    CURL *curl;
-    struct curl_slist *headers; /* of every request */
-    struct context context;
-    struct buffer answer;
+    struct exchange *x;
+    struct context context; /* without the token */
+    bool has_token;
     char code[80];        /* of the last problem */
     struct buffer fields; /* lines of the last problem's field errors */
     size_t field_count;
     char first_pointer[80], first_detail[320];
-    bool is_verbose;
-    bool is_known; /* to be a coordinator: see client_greet */
-    const volatile int *stop;
-    int64_t hurry_until_ms; /* 0: each request has its own time */
+    bool is_known; /* to be a coordinator: see greet */
 };
-
-static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
-{
-    struct client *c = ctx;
-
-    (void)one;
-    if (c->answer.size + count > ANSWER_MAX)
-        return 0;
-    buffer_add(&c->answer, data, count);
-    return count;
-}
-
-static int look_at_stop(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl_off_t f)
-{
-    const struct client *c = ctx;
-
-    (void)a, (void)b, (void)d, (void)f;
-    return c->stop && *c->stop;
-}
 
 struct client *client_new(const struct context *context, bool is_verbose)
 {
     struct client *c = calloc(1, sizeof(*c));
-    SCOPED_BUFFER struct buffer bearer = { 0 };
 
-    MUST(c && curl_global_init(CURL_GLOBAL_DEFAULT) == 0);
-    c->curl = curl_easy_init();
-    MUST(c->curl);
+    MUST(c);
+    c->x = exchange_new(context, is_verbose);
     c->context = *context;
-    c->is_verbose = is_verbose;
-    c->headers = curl_slist_append(NULL, "Accept: application/json");
-    c->headers = curl_slist_append(c->headers, "Content-Type: application/json");
-    c->headers = curl_slist_append(c->headers, "Expect:");
-    if (context->token[0]) {
-        buffer_printf(&bearer, "Authorization: Bearer %s", context->token);
-        c->headers = curl_slist_append(c->headers, bearer.data);
-    }
-    MUST(c->headers);
+    explicit_bzero(c->context.token, sizeof(c->context.token));
+    c->has_token = context->token[0];
     return c;
 }
 
@@ -75,9 +38,7 @@ void client_free(struct client *c)
 {
     if (!c)
         return;
-    curl_easy_cleanup(c->curl);
-    curl_slist_free_all(c->headers);
-    buffer_fini(&c->answer);
+    exchange_free(c->x);
     buffer_fini(&c->fields);
     free(c);
 }
@@ -115,12 +76,12 @@ const char *client_address(const struct client *c)
 
 void client_stop_on(struct client *c, const volatile int *flag)
 {
-    c->stop = flag;
+    exchange_stop_on(c->x, flag);
 }
 
 void client_hurry(struct client *c, int64_t ms)
 {
-    c->hurry_until_ms = clock_monotonic_ms() + ms;
+    exchange_hurry(c->x, ms);
 }
 
 void client_escape(struct buffer *out, const char *text)
@@ -134,89 +95,6 @@ void client_escape(struct buffer *out, const char *text)
         else
             buffer_printf(out, "%%%02X", (unsigned)(unsigned char)*text);
     }
-}
-
-/* Verification is on in any case: these only say by what, and who we are. */
-static void set_certificates(const struct client *c)
-{
-    if (c->context.ca_file[0]) {
-        curl_easy_setopt(c->curl, CURLOPT_CAINFO, c->context.ca_file);
-        curl_easy_setopt(c->curl, CURLOPT_CAPATH, NULL);
-    }
-    if (c->context.client_cert[0]) {
-        curl_easy_setopt(c->curl, CURLOPT_SSLCERT, c->context.client_cert);
-        curl_easy_setopt(c->curl, CURLOPT_SSLKEY, c->context.client_cert);
-    }
-}
-
-/* ---------------------------------------------------------------- the way there */
-
-/* A proxy of the environment is for addresses elsewhere: nobody else's 127.0.0.1 is meant. */
-static bool is_loopback(const char *address)
-{
-    static const char *const hosts[] = { "127.", "localhost", "[::1]" };
-    const char *host = strstr(address, "://");
-
-    host = host ? host + 3 : address;
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(*hosts); i++)
-        if (strncasecmp(host, hosts[i], strlen(hosts[i])) == 0)
-            return true;
-    return false;
-}
-
-/* " through the proxy HOST", without the password that such a variable may hold; "" without one. */
-static void name_proxy(const struct client *c, char *out, size_t size)
-{
-    static const char *const names[] = { "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
-    bool is_tls = strncmp(c->context.address, "https:", 6) == 0;
-    const char *proxy = is_tls ? NULL : getenv("http_proxy"), *at;
-
-    for (size_t i = is_tls ? 0 : 2; !proxy && i < sizeof(names) / sizeof(*names); i++)
-        proxy = getenv(names[i]);
-    out[0] = 0;
-    if (!proxy || !*proxy || is_loopback(c->context.address))
-        return;
-    at = strrchr(proxy, '@');
-    snprintf(out, size, " through the proxy %.100s (of the environment)", at ? at + 1 : proxy);
-}
-
-/* No answer came at all: which address, why, and what to try. */
-static int no_answer(const struct client *c, CURLcode rc, const char *text, struct err *e)
-{
-    char proxy[160];
-
-    name_proxy(c, proxy, sizeof(proxy));
-    if (rc == CURLE_ABORTED_BY_CALLBACK)
-        return err_code(e, ERR_UNAVAILABLE, "interrupted", "interrupted");
-    if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ||
-        rc == CURLE_COULDNT_RESOLVE_PROXY)
-        return err_code(e, ERR_UNAVAILABLE, "unreachable",
-                        "no coordinator answers at %s (address from %s)%s: %s.\n"
-                        "Is lockstepd running there? Another address: --addr URL, LOCKSTEP_ADDR "
-                        "or --context. One to play with: `lockstep dev`",
-                        c->context.address, c->context.source, proxy, text);
-    if (rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR ||
-        rc == CURLE_UNSUPPORTED_PROTOCOL || rc == CURLE_WEIRD_SERVER_REPLY)
-        return err_code(e, ERR_UNAVAILABLE, "unreachable",
-                        "what listens at %s (address from %s)%s does not speak %s: %s.\n"
-                        "Is it the port of the HTTP API (7780 unless set; 7781 is for agents), and "
-                        "http:// or https:// as that is set?",
-                        c->context.address, c->context.source, proxy,
-                        strncmp(c->context.address, "https:", 6) == 0 ? "HTTPS" : "HTTP", text);
-    if (rc == CURLE_SSL_CACERT_BADFILE || rc == CURLE_SSL_CERTPROBLEM)
-        return err_code(e, ERR_INVALID, "unreachable",
-                        "the certificate file %s cannot be used: %s.\n"
-                        "It is PEM text (-----BEGIN CERTIFICATE-----), named with %s",
-                        rc == CURLE_SSL_CERTPROBLEM ? c->context.client_cert : c->context.ca_file,
-                        text, rc == CURLE_SSL_CERTPROBLEM ? "--client-cert" : "--ca-file");
-    if (rc == CURLE_PEER_FAILED_VERIFICATION)
-        return err_code(e, ERR_UNAVAILABLE, "unreachable",
-                        "the certificate of %s cannot be trusted: %s.\n"
-                        "An authority of your own is named with --ca-file FILE, LOCKSTEP_CA_FILE "
-                        "or ca_file in the context",
-                        c->context.address, text);
-    return err_code(e, ERR_UNAVAILABLE, "unreachable", "the coordinator at %s%s: %s",
-                    c->context.address, proxy, text);
 }
 
 static enum err_kind kind_of(int status)
@@ -253,14 +131,6 @@ static enum err_kind kind_of(int status)
 static const char *text_of(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
-}
-
-static const char *content_type(const struct client *c)
-{
-    const char *type = NULL;
-
-    curl_easy_getinfo(c->curl, CURLINFO_CONTENT_TYPE, &type);
-    return type ? type : "no content type";
 }
 
 static void note_fields(struct client *c, const json_t *problem)
@@ -301,53 +171,10 @@ static int problem(struct client *c, int status, const json_t *body, struct err 
              say ? say : "the coordinator gave no reason", code ? " (" : "", code ? c->code : "",
              code ? ")" : "");
     if (!say || !code)
-        err_wrap(e, "HTTP %d from %.200s (%.60s)", status, c->context.address, content_type(c));
-    if (status == 401 && !c->context.token[0])
+        err_wrap(e, "HTTP %d from %.200s (%.60s)", status, c->context.address, exchange_type(c->x));
+    if (status == 401 && !c->has_token)
         err_wrap(e, "no token was sent (--token-file FILE or LOCKSTEP_TOKEN)");
     return -1;
-}
-
-static void limit_time(struct client *c)
-{
-    int64_t left = c->hurry_until_ms - clock_monotonic_ms();
-
-    curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
-    if (c->hurry_until_ms) /* 0 would be for ever */
-        curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
-}
-
-static void prepare(struct client *c, const char *method, const char *url, const char *body,
-                    char error[CURL_ERROR_SIZE])
-{
-    curl_easy_reset(c->curl);
-    buffer_clear(&c->answer);
-    buffer_clear(&c->fields);
-    c->field_count = 0;
-    curl_easy_setopt(c->curl, CURLOPT_URL, url);
-    curl_easy_setopt(c->curl, CURLOPT_PATH_AS_IS, 1L); /* a key may be called ".." */
-    if (is_loopback(url))
-        curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    set_certificates(c);
-    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
-    curl_easy_setopt(c->curl, CURLOPT_USERAGENT, "lockstep-cli");
-    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, take_bytes);
-    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
-    curl_easy_setopt(c->curl, CURLOPT_ERRORBUFFER, error);
-    limit_time(c);
-    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, look_at_stop);
-    curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
-    if (body) {
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(body));
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-    } else if (strcmp(method, "POST") == 0) {
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE, 0L);
-        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, "");
-    }
 }
 
 /* The first line of what came, for people; what is no text is left out. */
@@ -366,60 +193,47 @@ static int is_no_coordinator(struct client *c, int status, struct err *e)
 {
     char text[64];
 
-    excerpt(&c->answer, text);
+    excerpt(exchange_answer(c->x), text);
     return err_code(e, ERR_UNAVAILABLE, "no_coordinator",
                     "what answers at %s (address from %s) is no Lockstep coordinator "
                     "(HTTP %d, %.60s: %s).\n"
                     "Nothing was done. Another address: --addr URL, LOCKSTEP_ADDR or --context",
-                    c->context.address, c->context.source, status, content_type(c), text);
+                    c->context.address, c->context.source, status, exchange_type(c->x), text);
 }
 
 static int take_answer(struct client *c, bool may_be_text, struct client_reply *reply,
                        struct err *e)
 {
     bool is_good = reply->status >= 200 && reply->status < 300;
+    struct buffer *answer = exchange_answer(c->x);
     json_error_t je;
 
-    if (strstr(content_type(c), "json")) {
-        reply->body = json_loadb(c->answer.data, c->answer.size, JSON_DECODE_ANY, &je);
+    if (strstr(exchange_type(c->x), "json")) {
+        reply->body = json_loadb(answer->data, answer->size, JSON_DECODE_ANY, &je);
         if (!reply->body)
             return err_set(e, ERR_SYSTEM, "%s answered with broken JSON: %s", c->context.address,
                            je.text);
     } else if (is_good && may_be_text) {
-        reply->text = buffer_take(&c->answer);
+        reply->text = buffer_take(answer);
     } else if (is_good) {
         return is_no_coordinator(c, reply->status, e);
     }
     return 0;
 }
 
-static int perform(struct client *c, const char *method, const char *url, const char *body,
-                   int *status_out, struct err *e)
+static int perform(struct client *c, const struct exchange_ask *ask, int *status_out, struct err *e)
 {
-    char error[CURL_ERROR_SIZE] = "";
-    CURLcode rc;
-    long status = 0;
-
-    prepare(c, method, url, body, error);
-    if (!c->is_known) /* nothing that is secret, before it is known who asks */
-        curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
-    rc = curl_easy_perform(c->curl);
-    if (rc != CURLE_OK)
-        return no_answer(c, rc, *error ? error : curl_easy_strerror(rc), e);
-    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (c->is_verbose)
-        fprintf(stderr, "lockstep: %s %s: %ld\n", method, url, status);
-    *status_out = (int)status;
-    return 0;
+    buffer_clear(&c->fields);
+    c->field_count = 0;
+    return exchange_perform(c->x, ask, status_out, e);
 }
 
 /* A GET that says nothing secret. 1: the answer is JSON, in *reply. 0: it is anything else. */
 static int ask_openly(struct client *c, const char *path, struct client_reply *reply, struct err *e)
 {
-    SCOPED_BUFFER struct buffer url = { 0 };
+    struct exchange_ask ask = { "GET", c->context.address, path, .is_open = true };
 
-    buffer_printf(&url, "%s%s", c->context.address, path);
-    if (perform(c, "GET", url.data, NULL, &reply->status, e) != 0)
+    if (perform(c, &ask, &reply->status, e) != 0)
         return -1;
     return take_answer(c, false, reply, e) == 0 && json_is_object(reply->body);
 }
@@ -461,7 +275,7 @@ static int greet(struct client *c, struct err *e)
 static int call(struct client *c, const char *method, const char *path, const json_t *body,
                 bool may_be_text, struct client_reply *reply, struct err *e)
 {
-    SCOPED_BUFFER struct buffer url = { 0 };
+    struct exchange_ask ask = { method, c->context.address, path, .body = NULL };
     char *text;
     int rc;
 
@@ -470,8 +284,8 @@ static int call(struct client *c, const char *method, const char *path, const js
         return -1;
     text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     MUST(!body || text);
-    buffer_printf(&url, "%s%s", c->context.address, path);
-    rc = perform(c, method, url.data, text, &reply->status, e);
+    ask.body = text;
+    rc = perform(c, &ask, &reply->status, e);
     free(text);
     if (rc != 0 || take_answer(c, may_be_text, reply, e) != 0)
         return -1;

@@ -1,0 +1,36 @@
+/* exchange.h - one HTTP request and its answer through libcurl: the way there, and its limits. */
+#ifndef CLI_EXCHANGE_H
+#define CLI_EXCHANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/err.h"
+
+struct context;
+
+/* Token and certificates of a context, for requests to whichever of its addresses. */
+struct exchange;
+struct exchange *exchange_new(const struct context *context, bool is_verbose);
+void exchange_free(struct exchange *x);
+
+struct exchange_ask {
+    const char *method, *address, *path;
+    const char *body; /* NULL: none */
+    bool is_open;     /* without the token */
+};
+
+/* -1 says that no answer came, why, and what to try; what came is the status and exchange_answer,
+ * which the next request overwrites. */
+int exchange_perform(struct exchange *x, const struct exchange_ask *ask, int *status_out,
+                     struct err *e) __attribute__((warn_unused_result));
+struct buffer *exchange_answer(struct exchange *x);
+const char *exchange_type(const struct exchange *x); /* of the answer's content; lent */
+
+/* A request under way ends early when *flag becomes true (a signal handler sets it). */
+void exchange_stop_on(struct exchange *x, const volatile int *flag);
+/* All that is asked from now on has to be answered within so many milliseconds together. */
+void exchange_hurry(struct exchange *x, int64_t ms);
+
+#endif
