@@ -159,11 +159,19 @@ static const char *refusal(const struct consumer *who, const struct agent_settin
 
 /* ---- coming, speaking, leaving ---- */
 
+/* Who confirms over local HTTP is spoken for by this process, and his own number is in his name. */
+static const char *pid_of(const struct consumer *who, char out[24])
+{
+    return who->who.pid == getpid() ? NULL : log_number(who->who.pid, out);
+}
+
 static void part(struct consumer *who, const char *why)
 {
+    char pid[24];
+
     if (who->scope[0])
-        log_info("consumer left", "scope", who->scope, "name", who->name, "pid",
-                 LOG_NUMBER((uint64_t)who->who.pid), "reason", why);
+        log_info("consumer left", "scope", who->scope, "name", who->name, "pid", pid_of(who, pid),
+                 "reason", why);
     close(who->fd);
     *who = (struct consumer){ .fd = -1 };
 }
@@ -204,6 +212,7 @@ static void enter(struct consumers *c, struct consumer *who,
                   const struct agent_settings *settings, const struct report *r)
 {
     const char *why = who->scope[0] ? "it registered twice" : refusal(who, settings, r->scope);
+    char pid[24];
 
     if (why) {
         reject(c, who, why);
@@ -213,7 +222,7 @@ static void enter(struct consumers *c, struct consumer *who,
     snprintf(who->name, sizeof(who->name), "%s", r->name);
     name_clean_utf8(who->name, strlen(who->name));
     log_info("consumer registered", "scope", who->scope, "name", who->name, "pid",
-             LOG_NUMBER((uint64_t)who->who.pid));
+             pid_of(who, pid));
 }
 
 static void take_word(struct consumer *who, const struct report *r)
