@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/crypto/seal.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 
 #define RETRY_MAX_MS 60000 /* no coordinator may send an agent away for longer */
 
@@ -101,9 +102,11 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, intake
         skip(m, &e);
         return;
     }
-    if (!a->is_welcomed)
+    if (!a->is_welcomed) {
         log_info("welcomed", "coordinator", dealer_address(a->dealer), "epoch",
                  LOG_NUMBER(m->envelope.epoch));
+        a->welcomed_ms = clock_monotonic_ms();
+    }
     for (unsigned i = 0; i < welcome.refused_count; i++) {
         wire_text_copy(welcome.refused[i], scope, sizeof(scope));
         log_warn("this server's enrolment does not allow a scope of its settings", "scope", scope,
@@ -142,6 +145,22 @@ static const char *remedy_of(enum wire_reject why)
     return (unsigned)why < sizeof(remedies) / sizeof(remedies[0]) ? remedies[why] : NULL;
 }
 
+/* While nobody leads, each coordinator says so each second or two: the first time is told, then
+ * how often, once a minute. */
+static void tell_rejection(struct agent *a, enum wire_reject why, const char *leader)
+{
+    const char *remedy = remedy_of(why);
+    SCOPED_BUFFER struct buffer reason = { 0 };
+
+    buffer_add_text(&reason, wire_reject_name(why));
+    if (remedy)
+        buffer_printf(&reason, ": %s", remedy);
+    else if (leader[0])
+        buffer_printf(&reason, ", %s is", leader);
+    log_limit_warn(a->repeated, clock_monotonic_ms(), "rejected by a coordinator",
+                   dealer_address(a->dealer), reason.data);
+}
+
 static void hear_reject(struct agent *a, const struct dealer_message *m)
 {
     struct wire_rejection rejection;
@@ -153,9 +172,7 @@ static void hear_reject(struct agent *a, const struct dealer_message *m)
         return;
     }
     wire_text_copy(rejection.address, address, sizeof(address));
-    log_warn("rejected", "coordinator", dealer_address(a->dealer), "reason",
-             wire_reject_name(rejection.reject), "remedy", remedy_of(rejection.reject), "leader",
-             address[0] ? address : NULL);
+    tell_rejection(a, rejection.reject, address);
     dealer_move_on(a->dealer, rejection.reject == WIRE_REJECT_NOT_LEADER ? address : NULL,
                    rejection.retry_after_ms < RETRY_MAX_MS ? rejection.retry_after_ms
                                                            : RETRY_MAX_MS);
@@ -424,8 +441,10 @@ static bool begins_work(enum wire_type type)
 void intake_message(struct agent *a, const struct dealer_message *m, intake_event_fn *happen)
 {
     if (m->envelope.type == WIRE_REJECT) {
-        if (is_of_cluster(a, &m->envelope)) /* no leader, but the network is there */
+        if (is_of_cluster(a, &m->envelope)) { /* no leader, but the network is there */
             a->word_ms = clock_monotonic_ms();
+            a->is_heard = true;
+        }
         hear_reject(a, m);
         return;
     }
@@ -433,6 +452,7 @@ void intake_message(struct agent *a, const struct dealer_message *m, intake_even
         return;
     /* An old leader's heartbeat does not keep us with it. */
     a->heard_ms = a->word_ms = clock_monotonic_ms();
+    a->is_heard = true;
     if (a->is_draining && begins_work(m->envelope.type))
         return;
     switch (m->envelope.type) {

@@ -12,12 +12,34 @@
 #include "agent/tasks/secrets.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 
 /* ---- beginning and end ---- */
 
 static void remember_entry(void *ctx, uint64_t id, const void *body, size_t size)
 {
     outbox_add(ctx, id, body, size);
+}
+
+/* What the newest answer of a scope tells of a refusal or a failure, also after a restart. */
+static void remember_trouble(struct agent *a, unsigned scope)
+{
+    const struct promise *p = &a->durable[scope];
+    bool is_bad = p->outcome == OUTCOME_FAILED || p->outcome == OUTCOME_BROKEN;
+    struct scope_stats *t = &a->tallies[scope];
+    char text[SCOPE_STATS_REASON_SIZE];
+    struct wire_ack ack;
+    struct err ignored; /* what cannot be read is not told */
+
+    if (t->reason[0] || !a->answers[scope].size ||
+        wire_decode_ack(a->answers[scope].data, a->answers[scope].size, &ack, &ignored))
+        return;
+    wire_text_copy(ack.text, text, sizeof(text));
+    if (ack.type == WIRE_FAILED && is_bad)
+        scope_stats_remember(t, text,
+                             ack.step == WIRE_STEP_NONE ? NULL : wire_step_name(ack.step));
+    else if (ack.type == WIRE_REFUSED && ack.number == p->refused)
+        scope_stats_remember(t, text, wire_reason_name(ack.reason));
 }
 
 static int load(struct agent *a, struct err *e)
@@ -28,6 +50,8 @@ static int load(struct agent *a, struct err *e)
         if (cache_get_promise(a->cache, s->scopes[i]->name, &a->durable[i], e) ||
             cache_get_answer(a->cache, s->scopes[i]->name, &a->answers[i], e))
             return -1;
+        else
+            remember_trouble(a, i);
     if (secrets_open(a, e))
         return -1;
     participant_init(&a->participant, s->scope_count, a->durable);
@@ -65,6 +89,7 @@ static struct agent *new_agent(const struct agent_settings *settings)
     MUST(a);
     a->settings = settings;
     a->boot_nonce = agent_chance();
+    a->repeated = log_limit_new();
     a->word_ms = clock_monotonic_ms();
     a->started_wall_ms = a->reload.wall_ms = clock_wall_ms();
     return a;
@@ -101,6 +126,7 @@ void lifecycle_end(struct agent *a)
     secrets_close(a);
     outbox_fini(&a->outbox);
     dealer_close(a->dealer);
+    log_limit_free(a->repeated);
     consumers_close(a->consumers);
     publish_close(a->publisher);
     cache_close(a->cache);
@@ -149,15 +175,21 @@ static bool has_same_coordinators(const struct agent_settings *a, const struct a
 
 static void carry_connection(struct agent *from, struct agent *to)
 {
+    struct log_limit *fresh = to->repeated;
+
+    to->repeated = from->repeated; /* what was told stays told */
+    from->repeated = fresh;
     to->boot_nonce = from->boot_nonce; /* the same start of the same agent: no new session */
     to->message_id = from->message_id;
     to->word_ms = from->word_ms;
+    to->is_heard = from->is_heard;
     to->turn_ms = from->turn_ms; /* nobody is silent while the settings are taken over */
     if (!has_same_coordinators(from->settings, to->settings))
         return;
     to->dealer = MOVE(from->dealer);
     to->session = from->session;
     to->is_welcomed = from->is_welcomed;
+    to->welcomed_ms = from->welcomed_ms;
     to->heard_ms = from->heard_ms;
     to->heartbeat_ms = from->heartbeat_ms;
     to->hello_ms = from->hello_ms;

@@ -29,6 +29,7 @@
 #include "agent/tasks/watch.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 #include "common/service.h"
 
 #define TICK_MS 100
@@ -63,7 +64,8 @@ static void log_connection(struct agent *a)
         return;
     snprintf(a->said_trouble, sizeof(a->said_trouble), "%s", trouble);
     if (trouble[0])
-        log_warn("no coordinator", "reason", trouble);
+        log_limit_warn(a->repeated, clock_monotonic_ms(), "no coordinator",
+                       dealer_address(a->dealer), trouble);
 }
 
 static void say_hello_again(struct agent *a, int64_t now_ms)
@@ -87,7 +89,8 @@ static void connection_changed(struct agent *a, int64_t now_ms)
 
 static void move_on(struct agent *a, const char *why)
 {
-    log_warn(why, "coordinator", dealer_address(a->dealer));
+    log_limit_warn(a->repeated, clock_monotonic_ms(), "a coordinator is left",
+                   dealer_address(a->dealer), why);
     dealer_move_on(a->dealer, NULL, 0);
 }
 
@@ -149,6 +152,7 @@ static void tick(struct agent *a, int64_t now_ms)
     secrets_step(a, now_ms);
     poll_step(a, now_ms);
     keep_connection(a, now_ms);
+    log_limit_tick(a->repeated, now_ms);
     if (a->is_welcomed && outbox_is_due(&a->outbox, now_ms, agent_chance()))
         say_outbox(a);
 }

@@ -5,6 +5,7 @@
 
 #include "agent/files/files.h"
 #include "agent/tasks/apply.h"
+#include "agent/tasks/change_log.h"
 #include "agent/tasks/prepare.h"
 #include "agent/tasks/readers.h"
 #include "agent/tasks/say.h"
@@ -14,6 +15,15 @@
 #include "common/log.h"
 
 #define BIT(scope) (UINT64_C(1) << (scope))
+
+/* The rollout behind a task that a PREPARE begins, for those who read the log. */
+static void keep_rollout(struct agent *a, unsigned task)
+{
+    struct story *s = agent_story(a, task);
+
+    if (a->incoming.has_prepare && a->incoming.prepare.attempt == s->number)
+        wire_text_copy(a->incoming.prepare.rollout, s->rollout, sizeof(s->rollout));
+}
 
 /* The decision behind a task, kept as evidence once it is obeyed. */
 static void keep_decision(struct agent *a, unsigned task)
@@ -58,11 +68,11 @@ static void log_saved(const struct agent *a, unsigned scope,
 
     hash_to_hex(&p->active.hash, active);
     hash_to_hex(&p->slot.hash, slot);
-    log_info("saved", "scope", agent_scope(a, scope)->name, "gen", LOG_NUMBER(p->gen), "obeyed",
-             LOG_NUMBER(p->obeyed), "outcome", p->is_reverting ? "reverting" : names[p->outcome],
-             "revision", LOG_NUMBER(p->active.revision), "active", active, "attempt",
-             p->slot_attempt ? LOG_NUMBER(p->slot_attempt) : NULL, "slot",
-             p->slot_attempt ? slot : NULL, "answer", effect->has_ack ? "yes" : NULL);
+    log_debug("saved", "scope", agent_scope(a, scope)->name, "gen", LOG_NUMBER(p->gen), "obeyed",
+              LOG_NUMBER(p->obeyed), "outcome", p->is_reverting ? "reverting" : names[p->outcome],
+              "revision", LOG_NUMBER(p->active.revision), "active", active, "attempt",
+              p->slot_attempt ? LOG_NUMBER(p->slot_attempt) : NULL, "slot",
+              p->slot_attempt ? slot : NULL, "answer", effect->has_ack ? "yes" : NULL);
 }
 
 /* Candidates that nothing waits for any more. */
@@ -107,14 +117,16 @@ static void after_save(struct agent *a, const struct participant_effect *effect)
 {
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
         struct promise before = a->durable[i];
+        struct scope_story story;
 
         if (!(effect->scopes & BIT(i)))
             continue;
         a->durable[i] = a->participant.promises[i];
         log_saved(a, i, effect);
-        scope_stats_saved(&a->tallies[i], &before, &a->durable[i],
-                          agent_story(a, effect->task)->text, clock_monotonic_ms(),
+        story = change_log_story(a, i, effect->task);
+        scope_stats_saved(&a->tallies[i], &before, &a->durable[i], &story, clock_monotonic_ms(),
                           clock_wall_ms());
+        change_log_saved(a, i, effect->task, &before);
         sweep(a, i, &before);
     }
     secrets_saved(a);
@@ -175,6 +187,7 @@ static void obey(struct agent *a, const struct participant_effect *effect)
     case PARTICIPANT_STAGE:
         keep_decision(a, effect->task);
         prepare_begin(a, effect);
+        keep_rollout(a, effect->task);
         break;
     case PARTICIPANT_SAVE:
         save(a, effect);
@@ -210,8 +223,8 @@ static void step(struct agent *a, const struct participant_event *ev)
     a->effects.count = 0;
     because = participant_step(&a->participant, &timed, &a->effects);
     if (because && ev->type != PARTICIPANT_TICKED)
-        log_info("step", "on", participant_event_name(ev->type), "number",
-                 ev->number ? LOG_NUMBER(ev->number) : NULL, "because", because);
+        log_debug("step", "on", participant_event_name(ev->type), "number",
+                  ev->number ? LOG_NUMBER(ev->number) : NULL, "because", because);
     for (size_t i = 0; i < a->effects.count && !a->is_broken; i++)
         obey(a, &a->effects.items[i]);
 }

@@ -2,7 +2,7 @@
  *
  * The loop turns messages and ended work into participant events, and effects into transactions,
  * work and messages. Rooms, low to high: agent, say, secrets, stage, watch, drift, apply, hear,
- * loop.
+ * change_log, loop.
  */
 #ifndef AGENT_TASKS_AGENT_H
 #define AGENT_TASKS_AGENT_H
@@ -25,6 +25,7 @@
 
 #define AGENT_VERSION "0.1.0"
 #define AGENT_QUEUE_MAX 512
+#define STORY_ROLLOUT_SIZE 24
 
 /* What there is to tell about a task: kept from its staging to its acknowledgement. */
 struct story {
@@ -33,6 +34,7 @@ struct story {
     enum wire_reason reason;
     enum wire_step step;
     char text[WIRE_TEXT_MAX + 1];
+    char rollout[STORY_ROLLOUT_SIZE]; /* whose PREPARE began it; empty: not known */
     uint16_t step_count;
     struct wire_step_time steps[WIRE_STEPS_MAX];
 };
@@ -100,6 +102,7 @@ struct incoming {
     struct wire_bytes body; /* of the decision */
 };
 
+struct log_limit;
 struct publisher;
 struct consumers;
 
@@ -141,9 +144,12 @@ struct agent {
     uint64_t boot_nonce, session, message_id;
     bool is_welcomed;
     int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms; /* of this connection */
+    int64_t welcomed_ms; /* when this connection's first WELCOME came */
+    bool is_heard;       /* since the start some coordinator of the cluster was */
     int64_t word_ms; /* when any coordinator of the cluster was heard last; at first the start */
     int64_t turn_ms; /* of the loop: what lies between two turns is not silence, but absence */
     char said_trouble[512]; /* of the connection, so that it is logged once */
+    struct log_limit *repeated; /* for what coordinators would make it log again and again */
 
     struct incoming incoming;
 

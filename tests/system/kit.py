@@ -338,6 +338,7 @@ server_key_file = {self.world.folder}/router.key.pub
 key_file = {self.folder}/agent.key
 state_dir = {self.folder}/state
 labels = {self.labels}
+{"" if "log_level" in self.general else "log_level = debug"}
 {self.general}"""
         write(self.settings, general + "".join(f"[scope {s}]\n{self.scope_settings or 'check_interval = 5s'}\n" for s in self.scopes), 0o600)
 

@@ -117,26 +117,32 @@ TEST(a_long_path_is_no_socket)
 TEST(what_is_counted)
 {
     struct promise before = { 0 }, after = { .slot_attempt = 5 };
+    struct scope_story story = { .text = "" };
     struct scope_stats t = { 0 };
 
-    scope_stats_saved(&t, &before, &after, "", 10, 1000);
+    scope_stats_saved(&t, &before, &after, &story, 10, 1000);
     ck_assert_uint_eq(t.prepared, 1);
     before = after;
-    after = (struct promise){ .outcome = OUTCOME_APPLYING, .obeyed = 6 };
-    scope_stats_saved(&t, &before, &after, "", 20, 1010);
+    before.active.revision = 4;
+    after = (struct promise){ .outcome = OUTCOME_APPLYING, .obeyed = 6, .active.revision = 5 };
+    scope_stats_saved(&t, &before, &after, &story, 20, 1010);
     before = after;
     after.is_reverting = true;
-    scope_stats_saved(&t, &before, &after, "", 25, 1015);
+    scope_stats_saved(&t, &before, &after, &story, 25, 1015);
     before = after;
     after.outcome = OUTCOME_FAILED;
-    scope_stats_saved(&t, &before, &after, "check ended with 1", 50, 1040);
+    story = (struct scope_story){ .text = "check ended with 1", .step = "check" };
+    scope_stats_saved(&t, &before, &after, &story, 50, 1040);
     ck_assert(t.applied == 0 && t.failed == 1 && t.is_last_failed);
     ck_assert(t.last_took_ms == 30 && t.last_wall_ms == 1040);
     ck_assert_str_eq(t.reason, "check ended with 1");
+    ck_assert_str_eq(t.reason_step, "check");
+    ck_assert(t.was_revision == 4 && t.tried_revision == 5 && t.reason_revision == 5);
     before = after;
     after.refused = 9;
-    scope_stats_saved(&t, &before, &after, "validate", 60, 1050);
-    ck_assert(t.refused == 1 && t.failed == 1);
+    story = (struct scope_story){ .text = "validate", .revision = 7 };
+    scope_stats_saved(&t, &before, &after, &story, 60, 1050);
+    ck_assert(t.refused == 1 && t.failed == 1 && t.reason_revision == 7 && !t.reason_step);
     ck_assert_str_eq(t.reason, "validate");
 }
 
