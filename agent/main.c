@@ -11,6 +11,7 @@
 #include "agent/commands/dump.h"
 #include "agent/commands/exec.h"
 #include "agent/commands/read_commands.h"
+#include "agent/commands/status.h"
 #include "agent/link/curve_keys.h"
 #include "agent/loop.h"
 #include "agent/settings/settings.h"
@@ -29,6 +30,7 @@
 static const char help[] =
     "usage: lockstep-agent [--config FILE]             run in the foreground\n"
     "       lockstep-agent check-settings [FILE]       is the settings file right?\n"
+    "       lockstep-agent status                      what it does; exit status 0: all is well\n"
     "       lockstep-agent keygen [--key-file FILE]    make a key pair, print the public key\n"
     "       lockstep-agent show-key [--key-file FILE]  print the public key\n"
     "       lockstep-agent dump                        what the agent holds, as JSON\n"
@@ -44,6 +46,8 @@ static const char help[] =
     "  -k, --key-file FILE  the key pair, if not the one of the settings\n"
     "  -d, --document FILE  diff: of this JSON document, not of what the agent holds\n"
     "  -p, --prepared       diff: of what is prepared, not of what is active\n"
+    "  -s, --socket FILE    status: the agent's socket, if not the one of the settings\n"
+    "  -o, --output json    status: as JSON, for programs\n"
     "  -V, --version        print the version\n"
     "  -h, --help           print this\n"
     "\n"
@@ -54,6 +58,7 @@ static const char help[] =
 struct arguments {
     const char *config, *key_file, *operand;
     struct diff_wish diff;
+    const char *socket, *output;
     bool is_noop;
 };
 
@@ -130,6 +135,15 @@ static int run_diff(const struct arguments *args)
     return count ? EXIT_DIFFERENT : EXIT_SUCCESS;
 }
 
+static int run_status(const struct arguments *args)
+{
+    const struct status_wish wish = { args->config, args->socket, args->output != NULL };
+
+    if (args->output && strcmp(args->output, "json") != 0)
+        return usage("--output knows json alone, not ", args->output);
+    return status_show(&wish);
+}
+
 static int run_keygen(const struct arguments *args)
 {
     return show_or_make_keys(args, true);
@@ -202,6 +216,7 @@ static const struct verb {
     int (*run)(const struct arguments *args);
     bool takes_operand;
 } verbs[] = {
+    { "status", run_status, false },
     { "check-settings", run_check_settings, true },
     { "keygen", run_keygen, false },
     { "show-key", run_show_key, false },
@@ -251,7 +266,8 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' }, { "key-file", required_argument, NULL, 'k' },
         { "document", required_argument, NULL, 'd' }, { "prepared", no_argument, NULL, 'p' },
-        { "noop", no_argument, NULL, 'n' },
+        { "noop", no_argument, NULL, 'n' },         { "socket", required_argument, NULL, 's' },
+        { "output", required_argument, NULL, 'o' },
         { "version", no_argument, NULL, 'V' },      { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
@@ -262,7 +278,7 @@ int main(int argc, char **argv)
     c = run_reader(argc, argv);
     if (c >= 0)
         return c;
-    while ((c = getopt_long(argc, argv, "c:k:d:pnVh", options, NULL)) != -1)
+    while ((c = getopt_long(argc, argv, "c:k:d:s:o:pnVh", options, NULL)) != -1)
         switch (c) {
         case 'c':
             args.config = optarg;
@@ -272,6 +288,12 @@ int main(int argc, char **argv)
             break;
         case 'd':
             args.diff.document = optarg;
+            break;
+        case 's':
+            args.socket = optarg;
+            break;
+        case 'o':
+            args.output = optarg;
             break;
         case 'p':
             args.diff.is_prepared = true;

@@ -25,6 +25,12 @@ static void take_consumers(const struct agent *a, unsigned i, struct status_scop
     out->consumers_confirmed = tally.confirmed;
 }
 
+/* What the monotonic clock said, as time of day. */
+static int64_t wall_of(int64_t monotonic_ms)
+{
+    return clock_wall_ms() - (clock_monotonic_ms() - monotonic_ms);
+}
+
 static void take_scope(const struct agent *a, unsigned i, struct status_scope *out)
 {
     const struct promise *p = &a->durable[i];
@@ -35,6 +41,10 @@ static void take_scope(const struct agent *a, unsigned i, struct status_scope *o
     if (p->slot_attempt)
         out->promised = p->slot;
     out->outcome = p->outcome;
+    out->kept_revision = p->lkg.revision;
+    out->since_wall_ms = a->tallies[i].last_wall_ms;
+    if (p->outcome == OUTCOME_APPLYING)
+        out->since_wall_ms = a->tallies[i].began_ms ? wall_of(a->tallies[i].began_ms) : 0;
     out->is_reverting = p->is_reverting;
     out->is_finalized = p->is_finalized;
     out->is_check_failing = w->is_failing;
@@ -43,6 +53,7 @@ static void take_scope(const struct agent *a, unsigned i, struct status_scope *o
     out->check_every_ms = w->every_ms;
     out->is_drifted = a->drifts[i].is_drifted;
     cut(out->check, sizeof(out->check), w->detail);
+    cut(out->drift, sizeof(out->drift), a->drifts[i].is_drifted ? a->drifts[i].text : "");
     out->tally = a->tallies[i];
     take_consumers(a, i, out);
 }
@@ -62,6 +73,8 @@ struct status *status_take(const struct agent *a)
     cut(s->trouble, sizeof(s->trouble), dealer_trouble(a->dealer));
     s->connection = dealer_state(a->dealer);
     s->is_welcomed = a->is_welcomed;
+    s->welcomed_wall_ms = a->is_welcomed ? wall_of(a->welcomed_ms) : 0;
+    s->heard_wall_ms = a->is_heard ? wall_of(a->word_ms) : 0;
     s->outbox_length = a->outbox.count;
     s->reload = a->reload;
     s->scope_count = count;

@@ -16,12 +16,15 @@
 struct status_scope {
     char name[SCOPE_BUFFER];
     struct content active, promised; /* promised: what it can switch to; zero: nothing */
+    uint64_t kept_revision; /* the last known good, what a way back leads to; 0: none */
+    int64_t since_wall_ms;  /* when the state began; 0: before the agent started */
     enum participant_outcome outcome;
     unsigned consumers, consumers_confirmed; /* registered; that run what is active */
     bool is_reverting, is_finalized, is_check_failing, is_drifted;
     bool is_check_slow;            /* it takes too long for its interval, and comes less often */
     int64_t check_took_ms, check_every_ms; /* the newest check between rollouts; 0: none was */
     char check[SCOPE_STATS_REASON_SIZE]; /* why the check fails */
+    char drift[SCOPE_STATS_REASON_SIZE]; /* what is not as it was applied */
     struct scope_stats tally;
 };
 
@@ -31,6 +34,7 @@ struct status {
     char name[128], coordinator[256], trouble[512];
     enum dealer_state connection;
     bool is_welcomed;
+    int64_t welcomed_wall_ms, heard_wall_ms; /* heard: any coordinator, 0: none since the start */
     size_t outbox_length;
     struct agent_reload reload;
     unsigned scope_count;

@@ -165,6 +165,15 @@ static void add_time(struct buffer *out, const char *name, int64_t wall_ms)
     add_text(out, name, text);
 }
 
+/* 0: there is none. */
+static void add_revision(struct buffer *out, const char *name, uint64_t revision)
+{
+    if (revision)
+        buffer_printf(out, ",\"%s\":%" PRIu64, name, revision);
+    else
+        buffer_printf(out, ",\"%s\":null", name);
+}
+
 static const char *bool_text(bool b)
 {
     return b ? "true" : "false";
@@ -178,18 +187,21 @@ static void add_scope(struct buffer *out, const struct status_scope *scope)
 
     buffer_printf(out, "{\"service_name\":\"%.*s\",\"environment\":\"%s\",\"state\":\"%s\"",
                   (int)(slash - scope->name), scope->name, slash + 1, status_state(scope));
+    add_time(out, "since", scope->since_wall_ms);
     add_text(out, "reason", t->reason);
+    add_text(out, "reason_step", t->reason_step ? t->reason_step : "");
+    add_revision(out, "reason_revision", t->reason_revision);
+    add_time(out, "reason_at", t->reason_wall_ms);
     buffer_printf(out, ",\"revision\":%" PRIu64, scope->active.revision);
     add_text(out, "hash", hex_of(&scope->active, hex));
-    buffer_printf(out, ",\"promised_revision\":");
-    if (hash_is_zero(&scope->promised.hash))
-        buffer_add_text(out, "null");
-    else
-        buffer_printf(out, "%" PRIu64, scope->promised.revision);
+    add_revision(out, "kept_revision", scope->kept_revision);
+    add_revision(out, "promised_revision",
+                 hash_is_zero(&scope->promised.hash) ? 0 : scope->promised.revision);
     buffer_printf(out, ",\"finalized\":%s,\"drifted\":%s,\"check_failing\":%s",
                   bool_text(scope->is_finalized), bool_text(scope->is_drifted),
                   bool_text(scope->is_check_failing));
     add_text(out, "check_detail", scope->is_check_failing ? scope->check : "");
+    add_text(out, "drift_detail", scope->drift);
     buffer_printf(out, ",\"check_took_ms\":%" PRId64 ",\"check_every_ms\":%" PRId64
                   ",\"check_slow\":%s", scope->check_took_ms, scope->check_every_ms,
                   bool_text(scope->is_check_slow));
@@ -217,6 +229,8 @@ void status_json(const struct status *s, status_filter_fn *may_see, void *ctx,
     add_text(out, "connection", connection_name(s));
     add_text(out, "coordinator", s->coordinator);
     add_text(out, "trouble", s->trouble);
+    add_time(out, "connected_at", s->welcomed_wall_ms);
+    add_time(out, "heard_at", s->heard_wall_ms);
     buffer_printf(out, ",\"outbox\":%zu,\"scopes\":[", s->outbox_length);
     for (unsigned i = 0; i < s->scope_count; i++) {
         if (may_see && !may_see(ctx, s->scopes[i].name))
