@@ -324,6 +324,19 @@ static const json_t *find_planned(const json_t *plan, const json_t *change)
     return NULL;
 }
 
+/* A rollout of what nobody reads releases the revision, and a name that was mistyped keeps it. */
+static bool has_readers(const json_t *plan)
+{
+    size_t i;
+    json_t *stage;
+
+    json_array_foreach(json_object_get(plan, "stages"), i, stage)
+        if (json_array_size(json_object_get(stage, "servers")) > 0 ||
+            cli_number(stage, "servers") > 0)
+            return true;
+    return false;
+}
+
 /* What was looked at is what is started: a draft that is written meanwhile is not. */
 static void fix_revisions(json_t *body, const json_t *plan)
 {
@@ -339,7 +352,7 @@ static void fix_revisions(json_t *body, const json_t *plan)
 }
 
 /* Who starts a rollout of the head brings the drafts of others as well: they are named, and on a
- * terminal asked about. What cannot be found out is left to the start itself to refuse. */
+ * terminal asked about, as is a rollout that reaches nobody. What cannot be found out is left to the start itself to refuse. */
 static bool is_meant(struct cli *cli, json_t *body)
 {
     SCOPED_REPLY struct client_reply plan = { 0 }, self = { 0 };
@@ -359,6 +372,9 @@ static bool is_meant(struct cli *cli, json_t *body)
     if (!is_known)
         return true;
     fix_revisions(body, plan.body);
+    if (!cli->is_yes && isatty(STDIN_FILENO) && !has_readers(plan.body) &&
+        !cli_confirm(cli, "No server reads this: release it all the same?"))
+        return false;
     if ((count = name_foreign(plan.body, own, &foreign)) == 0)
         return true;
     cli_note("%zu key%s of others go%s out with it: %s", count, count == 1 ? "" : "s",

@@ -178,13 +178,48 @@ static bool read_environment(const char *word, char name[SCOPE_BUFFER], char bef
     return true;
 }
 
+enum { KIND_SERVER, KIND_SCOPE, KIND_ENVIRONMENT, KIND_STRATEGY };
+
 static const struct kind kinds[] = {
-    { "unknown_server", "/api/v1/servers?limit=500", "servers", NULL, read_plain },
-    { "unknown_scope", "/api/v1/services", "services", "scope", read_scope },
-    { "unknown_environment", "/api/v1/environments", "environments", "environment",
-      read_environment },
-    { "unknown_strategy", "/api/v1/strategies", "strategies", "strategy", read_plain },
+    [KIND_SERVER] = { "unknown_server", "/api/v1/servers?limit=500", "servers", NULL, read_plain },
+    [KIND_SCOPE] = { "unknown_scope", "/api/v1/services", "services", "scope", read_scope },
+    [KIND_ENVIRONMENT] = { "unknown_environment", "/api/v1/environments", "environments",
+                           "environment", read_environment },
+    [KIND_STRATEGY] = { "unknown_strategy", "/api/v1/strategies", "strategies", "strategy",
+                        read_plain },
 };
+
+/* Scopes that have no configuration yet, and that servers read: who writes the first one may well
+ * mean such a scope. One page of servers is enough to know them by. */
+static void add_read_scopes(struct cli *cli, json_t *names)
+{
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err e = { 0 };
+    json_t *server, *scope;
+    size_t i, k;
+
+    if (client_call(cli->client, "GET", "/api/v1/servers?limit=500", NULL, &reply, &e) != 0)
+        return;
+    json_array_foreach(json_object_get(reply.body, "servers"), i, server) {
+        json_array_foreach(json_object_get(server, "scopes"), k, scope) {
+            json_t *name = json_sprintf("%s/%s", cli_text(scope, "service"),
+                                        cli_text(scope, "environment"));
+
+            if (!suggest_has(names, json_string_value(name)))
+                json_array_append(names, name);
+            json_decref(name);
+        }
+    }
+}
+
+static json_t *scope_names(struct cli *cli)
+{
+    json_t *names = names_of(cli, "/api/v1/services", "services");
+
+    if (names)
+        add_read_scopes(cli, names);
+    return names;
+}
 
 /* True: the word names nothing there is, something is near it, and that is said. */
 static bool offer(const struct kind *k, const json_t *names, const char *word)
@@ -200,6 +235,21 @@ static bool offer(const struct kind *k, const json_t *names, const char *word)
     return meant;
 }
 
+/* Where no scope is near it may be that the environment of the one that was asked for is none. */
+static void offer_environment(struct cli *cli, const char *word)
+{
+    json_t *names = names_of(cli, "/api/v1/environments", "environments");
+    struct ref_scope scope;
+    struct err e;
+
+    if (names && strchr(word, '/') && ref_scope_parse(word, &scope, &e) == 0 &&
+        !suggest_has(names, scope.environment)) {
+        cli_note("there is no environment %s (lockstep environment list)", scope.environment);
+        offer(&kinds[KIND_ENVIRONMENT], names, word);
+    }
+    json_decref(names);
+}
+
 void suggest_after(struct cli *cli, const struct err *e)
 {
     const struct kind *k = NULL;
@@ -210,12 +260,17 @@ void suggest_after(struct cli *cli, const struct err *e)
          i++)
         if (strcmp(kinds[i].code, e->code) == 0)
             k = &kinds[i];
-    if (!k || !(names = names_of(cli, k->path, k->list)))
+    if (!k)
+        return;
+    names = k == &kinds[KIND_SCOPE] ? scope_names(cli) : names_of(cli, k->path, k->list);
+    if (!names)
         return;
     is_said = k->option && offer(k, names, command_option(&cli->line, k->option));
     for (int i = 0; !is_said && i < cli->line.arg_count; i++)
         is_said = offer(k, names, cli->line.args[i]);
     json_decref(names);
+    if (k == &kinds[KIND_SCOPE] && !is_said && cli->line.arg_count > 0)
+        offer_environment(cli, cli->line.args[0]);
 }
 
 static void warn_unknown(const char *what, json_t *names, const char *name)
@@ -260,7 +315,7 @@ void suggest_service(struct cli *cli, const char *name)
 
 void suggest_scope(struct cli *cli, const struct ref_scope *scope)
 {
-    json_t *names = names_of(cli, "/api/v1/services", "services");
+    json_t *names = scope_names(cli);
     char given[SCOPE_BUFFER];
     const char *meant;
 

@@ -104,6 +104,12 @@ def setup():
     return Dev().start()
 
 
+def test_before_the_first_write(dev):
+    """A scope that servers read and that has no configuration yet is offered as well"""
+    wait_until(lambda: len(dev.json("server", "list", "--scope", "demo/prod")["servers"]) == dev.agents, "agents read demo/prod")
+    contains(dev.must(NOT_FOUND, "config", "list", "dmeo/prod"), "Did you mean demo/prod?")
+
+
 def test_write_and_read(dev):
     """config set, get, list, diff, unset, history: drafts, released values, exit codes"""
     out = dev.must(DONE, "config", "set", "demo/prod", "greeting=hello", "workers=4", "-m", "first")
@@ -161,11 +167,11 @@ def test_schemas(dev):
     equal(json.loads(dev.run("schema", "get", "schem", "n").stdout), {"type": "number", "maximum": 5}, "as it was given")
     equal(dev.json("schema", "get", "schem", "n")["change_description"], "why", "its description")
     equal(dev.run("schema", "list", "schem", "-o", "name").stdout, "n\n", "list")
-    contains(dev.must(INVALID, "config", "set", "schem/prod", "n=8"), "/set/n", "must be at most 5", "maximum")
+    contains(dev.must(INVALID, "config", "set", "schem/prod", "n=8"), "n: must be at most 5", "maximum")
     os.makedirs(f"{dev.folder}/checked/schem")
     bad = dev.file("checked/schem/prod.yaml", "n: 7\nother: x\n")
     dev.file("checked/schem/dev.yaml", "n: 5\n")
-    contains(dev.must(INVALID, "config", "validate", "schem/prod", bad), "/set/n/config_value", "must be at most 5")
+    contains(dev.must(INVALID, "config", "validate", "schem/prod", bad), "n: must be at most 5")
     contains(dev.must(INVALID, "config", "validate", f"{dev.folder}/checked"), "schem/dev: 1 keys are valid", "must be at most 5")
     contains(dev.must(DONE, "config", "validate", "schem/prod", dev.file("good.yaml", "n: 4\na: 1\n")), "2 keys are valid")
     dev.must(NOT_FOUND, "config", "list", "schem/dev@head")
@@ -283,21 +289,38 @@ def test_a_hold_needs_a_person(dev):
     equal(dev.on_disk("server-3")["greeting"], "held", "everybody")
 
 
-def test_watch_in_a_terminal(dev):
-    """rollout watch draws bars in colour in place, and leaves the last picture"""
-    dev.must(DONE, "config", "set", "demo/prod", "greeting=watched")
-    dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE)
+def on_a_terminal(dev, *words, answer=b""):
+    """Exit code and what was drawn; the answer is typed before it is asked for."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execve(f"{BUILD}/lockstep", ["lockstep", "rollout", "watch", "demo/prod"], dev.env(LC_ALL="C.UTF-8", NO_COLOR=""))
+        os.execve(f"{BUILD}/lockstep", ["lockstep", *words], dev.env(LC_ALL="C.UTF-8", NO_COLOR=""))
+    os.write(terminal, answer)
     drawn = b""
     try:
         while piece := os.read(terminal, 65536):
             drawn += piece
     except OSError:
         pass  # the other end is closed
-    equal(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), DONE, "exit code")
-    text = drawn.decode()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), drawn.decode()
+
+
+def test_a_rollout_that_nobody_reads(dev):
+    """On a terminal the start of a rollout that no server reads is asked about; in a script it is warned of"""
+    dev.must(DONE, "config", "set", "unread/prod", "k=v")
+    code, text = on_a_terminal(dev, "rollout", "start", "unread/prod", answer=b"n\n")
+    equal(code, FAILED, text)
+    contains(text, "No server reads this: release it all the same?")
+    equal(dev.json("rollout", "list", "--scope", "unread/prod")["rollouts"], [], "nothing was started")
+    code, text = on_a_terminal(dev, "rollout", "start", "unread/prod", "--wait", answer=b"y\n")
+    equal(code, DONE, text)
+
+
+def test_watch_in_a_terminal(dev):
+    """rollout watch draws bars in colour in place, and leaves the last picture"""
+    dev.must(DONE, "config", "set", "demo/prod", "greeting=watched")
+    dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE)
+    code, text = on_a_terminal(dev, "rollout", "watch", "demo/prod")
+    equal(code, DONE, "exit code")
     contains(text, "\x1b[32m█", "completed", "3 applied", "\x1b[?25h")
     check(text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is shown again")
 
@@ -322,7 +345,7 @@ def test_strategies_and_servers(dev):
     dev.must(DONE, "server", "include", "spare")
     dev.must(DONE, "server", "revoke", "spare")
     equal(dev.json("server", "get", "spare")["state"], "revoked", "state")
-    contains(dev.must(FAILED, "server", "forget", "spare"), "-y")
+    contains(dev.must(USAGE, "server", "forget", "spare"), "-y")
     dev.must(DONE, "server", "forget", "spare", "-y")
     dev.must(NOT_FOUND, "server", "get", "spare")
     contains(dev.must(DONE, "server", "get", "server-1"), "demo/prod")
@@ -342,6 +365,8 @@ def test_did_you_mean(dev):
     says("config", "list", "dmo/prod", meant="demo/prod")
     says("config", "diff", "demo/prdo", meant="demo/prod")
     says("config", "set", "demo/stagign", "a=b", meant="demo/staging")
+    says("config", "list", "fresh/stagign", meant="fresh/staging")
+    contains(dev.must(NOT_FOUND, "config", "list", "fresh/nosuch"), "there is no environment nosuch")
     says("strategy", "get", "cannary", meant="canary")
     says("rollout", "get", "demoo/prod", meant="demo/prod")
     ident = dev.json("rollout", "list")["rollouts"][0]["id"]
