@@ -271,11 +271,24 @@ static int on_key(void *ctx, const char *section, const char *name, const char *
     return 1;
 }
 
-/* A section without keys would be dropped in silence, and with it a scope somebody counts on. */
+/* A section without keys would be dropped in silence, and with it a scope somebody counts on. One
+ * with a name behind its word says something by being there. */
 static void leave_section(struct source *s)
 {
-    if (s->is_section_empty)
-        fail(s, s->section_line, "this section has no keys");
+    char sentence[160];
+    int line = s->line;
+
+    if (!s->is_section_empty)
+        return;
+    if (s->other && s->section[strcspn(s->section, " \t")]) {
+        s->line = s->section_line;
+        (void)other_section(s, NULL, NULL);
+        s->line = line;
+        return;
+    }
+    snprintf(sentence, sizeof(sentence), "[%.100s] has no keys: give it one, or take it out",
+             s->section);
+    fail(s, s->section_line, sentence);
 }
 
 static int enter_section(struct source *s, const char *line, size_t size)

@@ -3,7 +3,8 @@
  * Every key is also an environment variable LOCKSTEP_SECTION_KEY (upper case, '-' and '.' become
  * '_'), which wins over the file; a key marked secret also LOCKSTEP_SECTION_KEY_FILE. Unknown
  * sections and keys are errors, and so are a key set twice and a section without keys. Sections
- * with a name behind the word ("[scope payments/prod]") are handed to the program with that name.
+ * with a name behind the word ("[scope payments/prod]") are handed to the program with that name,
+ * and need no keys.
  *
  * A value is the rest of its line without the blanks around it: commands contain ';' and '#', so a
  * comment has a line of its own, which begins with one of the two. No quoting, no continuation
@@ -39,7 +40,8 @@ struct settings_key {
 };
 
 /* Called for every key of a section that the table does not know; name is what follows the first
- * word of the section, "" when nothing does. Return 0, or -1 with the reason (file:line is put in
+ * word of the section, "" when nothing does. key and value are NULL for a section with a name and
+ * without keys. Return 0, or -1 with the reason (file:line is put in
  * front). */
 typedef int settings_section_fn(void *into, const char *section, const char *name, const char *key,
                                 const char *value, struct err *e);

@@ -85,7 +85,7 @@ static int on_section(void *into, const char *section, const char *name, const c
                        "[scope SERVICE/ENVIRONMENT]", section);
     if (scope_settings_open(s, name, &scope, e))
         return -1;
-    return scope_settings_key(s, scope, key, value, e);
+    return key ? scope_settings_key(s, scope, key, value, e) : 0; /* read over the socket alone */
 }
 
 /* The next item of a list, whose items commas or blanks separate; false at the end. */

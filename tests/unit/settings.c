@@ -69,9 +69,10 @@ static int on_other(void *into, const char *section, const char *name, const cha
     struct program *p = into;
     size_t n = strlen(p->others);
 
-    if (!strcmp(key, "bad"))
+    if (key && !strcmp(key, "bad"))
         return err_set(err, ERR_INVALID, "bad is not wanted");
-    snprintf(p->others + n, sizeof(p->others) - n, "%s|%s|%s|%s\n", section, name, key, value);
+    snprintf(p->others + n, sizeof(p->others) - n, "%s|%s|%s|%s\n", section, name,
+             key ? key : "-", value ? value : "-");
     return 0;
 }
 
@@ -120,6 +121,14 @@ TEST(a_value_is_the_rest_of_its_line)
     ck_assert_int_eq(got.timeout_ms, 60000);
     ck_assert(got.is_quiet);
     ck_assert_str_eq(got.listen, "tcp://[::1]:80=x:y");
+}
+
+/* Such a section says something by being there: a scope that is read over a socket alone. */
+TEST(a_section_with_a_name_needs_no_keys)
+{
+    ck_assert_msg(load("[scope a/b]\n[scope c/d]\n# nothing\n[http]\nlisten = a\n[scope e/f]") == 0,
+                  "%s", e.text);
+    ck_assert_str_eq(got.others, "scope|a/b|-|-\nscope|c/d|-|-\nscope|e/f|-|-\n");
 }
 
 TEST(long_lines_and_names_arrive_whole)
@@ -172,8 +181,8 @@ TEST(mistakes_have_their_line)
     check_refused("[http\nlisten = a\n", 1, "] is missing");
     check_refused("[http] x\nlisten = a\n", 1, "behind");
     check_refused("[]\nlisten = a\n", 1, "no name");
-    check_refused("[http]\nlisten = a\n[scope a/b]\n[run]\nquiet = on\n", 3, "no keys");
-    check_refused("[http]\nlisten = a\n[scope a/b]", 3, "no keys");
+    check_refused("[http]\nlisten = a\n[labels]\n[run]\nquiet = on\n", 3, "[labels] has no keys");
+    check_refused("[http]\nlisten = a\n[run]", 3, "[run] has no keys");
     check_refused("[http]\nlisten = \xFF\n", 2, "UTF-8");
     check_refused("[http]\nlisten = a\n  and more\n", 3, "neither KEY = VALUE");
 }
