@@ -1,6 +1,7 @@
 /* intake.c - what the coordinator says becomes participant events, or is answered at once. */
 #include "agent/intake.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/tasks/drift.h"
@@ -114,6 +115,7 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, intake
                            "among them, or take the section out of the settings");
     }
     a->is_welcomed = true;
+    a->rejection[0] = '\0';
     a->session = welcome.session;
     a->heartbeat_ms = welcome.heartbeat_ms;
     dealer_welcomed(a->dealer);
@@ -157,6 +159,8 @@ static void tell_rejection(struct agent *a, enum wire_reject why, const char *le
         buffer_printf(&reason, ": %s", remedy);
     else if (leader[0])
         buffer_printf(&reason, ", %s is", leader);
+    snprintf(a->rejection, sizeof(a->rejection), "%s rejects this agent: %s",
+             dealer_address(a->dealer), reason.data);
     log_limit_warn(a->repeated, clock_monotonic_ms(), "rejected by a coordinator",
                    dealer_address(a->dealer), reason.data);
 }

@@ -70,7 +70,8 @@ struct status *status_take(const struct agent *a)
     s->started_wall_ms = a->started_wall_ms;
     cut(s->name, sizeof(s->name), a->settings->name);
     cut(s->coordinator, sizeof(s->coordinator), dealer_address(a->dealer));
-    cut(s->trouble, sizeof(s->trouble), dealer_trouble(a->dealer));
+    cut(s->trouble, sizeof(s->trouble),
+        a->rejection[0] ? a->rejection : dealer_trouble(a->dealer));
     s->connection = dealer_state(a->dealer);
     s->is_welcomed = a->is_welcomed;
     s->welcomed_wall_ms = a->is_welcomed ? wall_of(a->welcomed_ms) : 0;

@@ -148,6 +148,7 @@ struct agent {
     bool is_heard;       /* since the start some coordinator of the cluster was */
     int64_t word_ms; /* when any coordinator of the cluster was heard last; at first the start */
     int64_t turn_ms; /* of the loop: what lies between two turns is not silence, but absence */
+    char rejection[400]; /* why this coordinator does not welcome it, as it was logged */
     char said_trouble[512]; /* of the connection, so that it is logged once */
     struct log_limit *repeated; /* for what coordinators would make it log again and again */
 

@@ -1,6 +1,7 @@
 """agent_status.py - what people of a server are told by its agent: `lockstep-agent status`, and a line per change."""
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -152,3 +153,19 @@ def test_other_users(world):
                           capture_output=True, text=True, check=False)
     equal((done.returncode, done.stdout), (5, ""), f"exit status: {done.stderr}")
     contains(done.stderr, socket, "[local] mode and group")
+
+
+def test_two_agents_one_key(world):
+    """a copied key: both agents say so in words, and what helps; both are put aside from here on"""
+    copy = Agent(world, "copy", [SCOPE])
+    copy.write_settings()
+    shutil.copy(f"{world.one.folder}/agent.key", f"{copy.folder}/agent.key")
+    world.agents["copy"] = copy
+    copy.start()
+    wait_status(world, 1, "clone: another agent runs with a copy of this server's key", "Not well: no coordinator is heard.")
+    for agent in (world.one, copy):
+        wait_until(lambda: any(line["reason"].startswith("clone: another agent") for line in log_lines(agent, "rejected by a coordinator")),
+                   lambda: f"{agent.name} says so: {agent.process.log_text()}")
+    listed = world.cli("server", "list")
+    contains(listed.stdout, "clone")
+    contains(listed.stderr, "two agents answer with the key of web-1")
