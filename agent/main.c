@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/cache/own_key.h"
+#include "agent/commands/check_settings.h"
 #include "agent/commands/diff.h"
 #include "agent/commands/dump.h"
 #include "agent/commands/exec.h"
@@ -19,7 +19,6 @@
 #include "common/core_dump.h"
 #include "common/log.h"
 #include "common/service.h"
-#include "common/settings.h"
 
 #define CONFIG_PRESET "/etc/lockstep/agent.ini"
 #define EXIT_DIFFERENT 1
@@ -156,23 +155,7 @@ static int run_show_key(const struct arguments *args)
 
 static int run_check_settings(const struct arguments *args)
 {
-    const char *path = args->operand ? args->operand : args->config;
-    struct agent_settings settings;
-    struct settings_report report;
-    bool is_fine;
-    struct err e;
-
-    agent_settings_judge(path, &settings, &report);
-    if (own_keys_check_outer(settings.secrets_key_file, &e))
-        settings_report_add(&report, e.text);
-    is_fine = report.count == 0;
-    settings_report_tell(&report, "lockstep-agent");
-    if (is_fine)
-        printf("%s: fine, %u scope%s\n", path, settings.scope_count,
-               settings.scope_count == 1 ? "" : "s");
-    settings_report_fini(&report);
-    agent_settings_fini(&settings);
-    return is_fine ? EXIT_SUCCESS : EXIT_FAILURE;
+    return check_settings(args->operand ? args->operand : args->config);
 }
 
 static int get_keys(const char *path, struct curve_keys *out, struct err *e)

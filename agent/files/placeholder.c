@@ -32,6 +32,12 @@ static const struct agent_group *find_group(const struct agent_scope *scope, con
     return scope->group_count && is_name("group", name, size) ? &scope->groups[0] : NULL;
 }
 
+bool placeholder_is(const struct agent_scope *scope, const char *name, size_t size)
+{
+    return is_name("dir", name, size) || find_file(scope, name, size) ||
+           find_group(scope, name, size);
+}
+
 /* 1: filled, 0: no placeholder. */
 static int fill_one(const struct agent_scope *scope, const struct hash *hash, const char *folder,
                     const char *name, size_t size, struct buffer *out, struct err *e)

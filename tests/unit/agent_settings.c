@@ -2,6 +2,7 @@
 #include "agent/settings/settings.h"
 
 #include "agent/cache/own_key.h"
+#include "agent/commands/check_settings.h"
 #include "tests/test.h"
 #include "tests/unit/temp_folder.h"
 
@@ -77,8 +78,19 @@ TEST(everything_is_read)
     agent_settings_fini(&settings);
 }
 
+TEST(a_scope_without_files_is_read_all_the_same)
+{
+    ck_assert_msg(load(AGENT "[scope app/prod]\n[scope web/prod]") == 0, "%s", e.text);
+    ck_assert_uint_eq(settings.scope_count, 2);
+    ck_assert_str_eq(settings.scopes[0]->name, "app/prod");
+    ck_assert(settings.scopes[0]->file_count == 0 && !settings.scopes[0]->check);
+    agent_settings_fini(&settings);
+}
+
 TEST(mistakes_are_named_with_their_line)
 {
+    refused(AGENT "[scope appprod]\n", 4, "SERVICE/ENV");
+    refused(AGENT "[scopes app/prod]\n[scope a/b]\n", 4, "unknown section [scopes]");
     static const struct {
         const char *lines, *said;
     } bad[] = {
@@ -238,4 +250,41 @@ TEST(words_of_documents)
     ck_assert(s->groups[0].access.has_owner);
     ck_assert_int_eq(s->backup_count, 3);
     agent_settings_fini(&settings);
+}
+
+/* Allowed, and most likely a mistake: said, and no reason to say no. */
+static void doubted(const char *scope, unsigned count, const char *said)
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    struct settings_report doubts = { 0 };
+
+    buffer_printf(&text, AGENT "[scope web/prod]\n%s", scope);
+    ck_assert_msg(load(text.data) == 0, "%s", e.text);
+    check_settings_doubts(&settings, &doubts);
+    ck_assert_msg(doubts.count == count, "%u doubts about\n%s\n%s", doubts.count, scope,
+                  doubts.count ? doubts.mistakes.data : "");
+    ck_assert_msg(!said || strstr(doubts.mistakes.data, said), "%s lacks %s",
+                  doubts.count ? doubts.mistakes.data : "", said);
+    settings_report_fini(&doubts);
+    agent_settings_fini(&settings);
+}
+
+TEST(what_is_most_likely_a_mistake)
+{
+    doubted("file = k -> /etc/k\nvalidate = t {file} {k} {dir}\n", 0, NULL);
+    doubted("file = k -> /nowhere/a/k\nfile = l -> /nowhere/a/l\n", 1,
+            "[scope web/prod] file: /nowhere/a/k: there is no folder /nowhere/a; make it");
+    doubted("group = /nowhere/g\nfile = k -> /nowhere/g/k\n", 1, "group: /nowhere/g: there is no");
+    doubted("document = json -> /etc/passwd/x.json\n", 1, "document: /etc/passwd/x.json: there is");
+    doubted("file = k -> /etc/k\nvalidate = t {fle}\n", 1,
+            "validate: {fle} is no placeholder of this scope and goes to the shell as it is; there "
+            "are {dir}, {file}, {k}");
+    doubted("validate = t {file}\n", 1, "{file} is no placeholder");
+    doubted("file = k -> /etc/k\nvalidate = a {b} {c} {file}\n", 2, "{c}");
+    doubted("file = k -> /etc/k\nreload = t {file}\ncheck = t {k}\n", 2,
+            "check: {k} is filled in validate alone");
+    /* What shells, formats and languages mean by braces. */
+    doubted("file = k -> /etc/k\nvalidate = t ${file} %{http_code} {} {a,b} '{ print $1 }' "
+            "{\"a\":1} \\{x}\nreload = find -exec t {} +\n"
+            "check = curl -w '%{file}' ${k}\n", 0, NULL);
 }
