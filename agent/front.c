@@ -1,4 +1,4 @@
-/* front.c - what the loop shows to its server: local HTTP and a file of metrics, told once a second. */
+/* front.c - what the loop shows to its server: local HTTP and a file of metrics, told every second. */
 #include "agent/front.h"
 
 #include <errno.h>
@@ -129,17 +129,26 @@ static void serve_desk(struct front *f, struct agent *a)
     }
 }
 
+/* Who asks right after a rollout is not told that it still goes on. */
+static bool is_due(const struct front *f, const struct agent *a, int64_t now_ms)
+{
+    return now_ms >= f->told_ms || f->told_saves != a->save_count ||
+           f->was_welcomed != a->is_welcomed;
+}
+
 void front_step(struct front *f, struct agent *a, int64_t now_ms)
 {
     struct status *status;
 
     if (f->local)
         serve_desk(f, a);
-    if (now_ms < f->told_ms || (!f->local && !f->settings->local.metrics_file))
+    if (!is_due(f, a, now_ms) || (!f->local && !f->settings->local.metrics_file))
         return;
     f->told_ms = now_ms + (f->settings->local.metrics_interval_ms < TELL_MS
                                ? f->settings->local.metrics_interval_ms
                                : TELL_MS);
+    f->told_saves = a->save_count;
+    f->was_welcomed = a->is_welcomed;
     status = status_take(a);
     write_metrics(f, status, now_ms);
     if (f->local)

@@ -1,6 +1,7 @@
-/* front.h - what the loop shows to its server: local HTTP and a file of metrics, told once a second.
+/* front.h - what the loop shows to its server: local HTTP and a file of metrics, told every second.
  *
- * Neither is what the agent lives for: what cannot be opened is said in the log, and it runs on.
+ * And after each save, so that nobody is told of what is over. Neither is what the agent lives for:
+ * what cannot be opened is said in the log, and it runs on.
  */
 #ifndef AGENT_FRONT_H
 #define AGENT_FRONT_H
@@ -11,6 +12,8 @@ struct front {
     struct local *local; /* NULL: it does not listen */
     const struct agent_settings *settings; /* that it follows */
     int64_t told_ms, written_ms;
+    uint64_t told_saves; /* what was told last was true after so many saves */
+    bool was_welcomed;
     bool is_write_failing;
 };
 

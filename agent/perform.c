@@ -129,6 +129,7 @@ static void after_save(struct agent *a, const struct participant_effect *effect)
         change_log_saved(a, i, effect->task, &before);
         sweep(a, i, &before);
     }
+    a->save_count++;
     secrets_saved(a);
 }
 

@@ -128,7 +128,7 @@ static void say_agent(struct words *w, const json_t *s)
         is_bad(w, "the settings file cannot be used", "");
     }
     if (number_of(s, "outbox"))
-        buffer_printf(w->out, "outbox       answers that wait for a coordinator: %" PRId64 "\n",
+        buffer_printf(w->out, "outbox       answers on their way to a coordinator: %" PRId64 "\n",
                       number_of(s, "outbox"));
 }
 

@@ -135,6 +135,7 @@ struct agent {
     struct buffer answers[AGENT_SCOPES_MAX]; /* newest kept acknowledgement of each scope */
     struct outbox outbox;
     struct scope_stats tallies[AGENT_SCOPES_MAX];
+    uint64_t save_count; /* since the start: who shows its state shows it anew */
     struct agent_reload reload;
     int64_t started_wall_ms;
     struct fetch repair; /* a document that a promise names and the cache lost */
