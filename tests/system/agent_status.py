@@ -57,7 +57,7 @@ def test_applied(world):
     """a change is one line at info, and status tells the revision and since when"""
     state, revision, rollout = roll(world, "good")
     equal(state, "completed", "state")
-    contains(wait_status(world, 0, f"runs revision {revision}, for"), "applied", "the check passes", "All is well.")
+    contains(wait_status(world, 0, f"applied, runs revision {revision}, for", "the check passes"), "All is well.")
     lines = list(log_lines(world.one, "applied"))
     equal([(l["scope"], l["revision"], l["was"], l["rollout"]) for l in lines], [(SCOPE, str(revision), "0", rollout)], "lines about the change")
     check(int(lines[0]["took_ms"]) < 60000, f"time it took: {lines}")
