@@ -104,6 +104,7 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, intake
         return;
     }
     if (!a->is_welcomed) {
+        log_limit_over(a->repeated, dealer_address(a->dealer));
         log_info("welcomed", "coordinator", dealer_address(a->dealer), "epoch",
                  LOG_NUMBER(m->envelope.epoch));
         a->welcomed_ms = clock_monotonic_ms();

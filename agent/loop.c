@@ -56,15 +56,18 @@ struct loop {
 
 /* ---- the connection ---- */
 
+/* A key that is not let in is another matter than an address that nobody answers at. */
 static void log_connection(struct agent *a)
 {
+    bool is_refused = dealer_state(a->dealer) == DEALER_REFUSED;
     const char *trouble = dealer_trouble(a->dealer);
 
     if (strcmp(trouble, a->said_trouble) == 0)
         return;
     snprintf(a->said_trouble, sizeof(a->said_trouble), "%s", trouble);
     if (trouble[0])
-        log_limit_warn(a->repeated, clock_monotonic_ms(), "no coordinator",
+        log_limit_warn(a->repeated, clock_monotonic_ms(),
+                       is_refused ? "this agent's key is not let in" : "no coordinator",
                        dealer_address(a->dealer), trouble);
 }
 

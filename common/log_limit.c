@@ -11,7 +11,7 @@
 #include "common/table.h"
 
 #define QUIET_MS 60000
-#define LINES_MAX 4096 /* causes and peers remembered at once: about 2 MB */
+#define LINES_MAX 4096 /* causes and peers remembered at once: 1 MB and their reasons */
 #define PEER_SIZE 128
 #define OTHERS "others"
 
@@ -22,7 +22,7 @@ struct line_key {
 
 struct line {
     struct line_key key; /* zeroed before it is filled: it is hashed as bytes */
-    char reason[256];
+    char *reason; /* the newest */
     uint64_t count; /* since the line that was written last */
     int64_t due_ms;
     UT_hash_handle hh;
@@ -47,9 +47,17 @@ static void say(const struct line *line)
              line->count ? LOG_NUMBER(line->count) : NULL);
 }
 
+static void keep_reason(struct line *line, const char *reason)
+{
+    free(line->reason);
+    line->reason = strdup(reason);
+    MUST(line->reason);
+}
+
 static void drop(struct log_limit *l, struct line *line)
 {
     HASH_DEL(l->lines, line);
+    free(line->reason);
     free(line);
 }
 
@@ -80,7 +88,7 @@ static struct line *find(struct log_limit *l, const char *message, const char *p
 static void note(struct line *line, const char *reason)
 {
     line->count++;
-    snprintf(line->reason, sizeof(line->reason), "%s", reason);
+    keep_reason(line, reason);
 }
 
 void log_limit_warn(struct log_limit *l, int64_t now_ms, const char *message, const char *peer,
@@ -101,10 +109,26 @@ void log_limit_warn(struct log_limit *l, int64_t now_ms, const char *message, co
     line = calloc(1, sizeof(*line));
     MUST(line);
     memcpy(&line->key, &key, sizeof(key));
-    snprintf(line->reason, sizeof(line->reason), "%s", reason);
+    keep_reason(line, reason);
     line->due_ms = now_ms + QUIET_MS;
     HASH_ADD(hh, l->lines, key, sizeof(line->key), line);
     say(line);
+}
+
+void log_limit_over(struct log_limit *l, const char *peer)
+{
+    struct line *line, *next;
+
+    if (!l)
+        return;
+    HASH_ITER(hh, l->lines, line, next)
+    {
+        if (strcmp(line->key.peer, peer) != 0)
+            continue;
+        if (line->count)
+            say(line);
+        drop(l, line);
+    }
 }
 
 /* A line begins a minute when it is written, so the oldest are due first. */

@@ -17,6 +17,8 @@ void log_limit_free(struct log_limit *l); /* NULL is fine; says what was counted
  * limit that is NULL writes nothing. */
 void log_limit_warn(struct log_limit *l, int64_t now_ms, const char *message, const char *peer,
                     const char *reason);
+/* This peer is well again: what is told of it next is news. Says what was counted of it. */
+void log_limit_over(struct log_limit *l, const char *peer);
 /* Now and then: says what was counted and is due. */
 void log_limit_tick(struct log_limit *l, int64_t now_ms);
 

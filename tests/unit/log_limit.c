@@ -66,6 +66,36 @@ TEST(a_flood_is_two_lines_a_minute)
     ck_assert_uint_eq(written(last), 3);
 }
 
+TEST(what_comes_after_a_peer_was_well_is_news)
+{
+    char last[512];
+
+    log_limit_warn(limit, 0, "it went wrong", "server-1", "first");
+    log_limit_warn(limit, 0, "it went wrong", "server-1", "second");
+    log_limit_warn(limit, 0, "it went wrong", "server-2", "first");
+    log_limit_warn(limit, 0, "it went wrong", "server-2", "second");
+    ck_assert_uint_eq(written(last), 2);
+    log_limit_over(limit, "server-1");
+    ck_assert_uint_eq(written(last), 3);
+    ck_assert_ptr_nonnull(strstr(last, "again=1"));
+    log_limit_warn(limit, 0, "it went wrong", "server-2", "third");
+    ck_assert_uint_eq(written(last), 3);
+    log_limit_warn(limit, 0, "it went wrong", "server-1", "third");
+    ck_assert_uint_eq(written(last), 4);
+    ck_assert_ptr_nonnull(strstr(last, "third"));
+}
+
+TEST(advice_is_not_cut_off)
+{
+    char last[512], advice[400];
+
+    memset(advice, 'a', sizeof(advice) - 1);
+    strcpy(advice + sizeof(advice) - 4, "end");
+    log_limit_warn(limit, 0, "it went wrong", "server-1", advice);
+    written(last);
+    ck_assert_ptr_nonnull(strstr(last, "end"));
+}
+
 TEST(causes_and_peers_are_apart)
 {
     static const char *const one = "one thing", *const other = "another thing";
