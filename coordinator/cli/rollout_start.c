@@ -352,7 +352,8 @@ static void fix_revisions(json_t *body, const json_t *plan)
 }
 
 /* Who starts a rollout of the head brings the drafts of others as well: they are named, and on a
- * terminal asked about, as is a rollout that reaches nobody. What cannot be found out is left to the start itself to refuse. */
+ * terminal asked about, as is a rollout that reaches nobody. What cannot be found out is left to
+ * the start itself to refuse. */
 static bool is_meant(struct cli *cli, json_t *body)
 {
     SCOPED_REPLY struct client_reply plan = { 0 }, self = { 0 };

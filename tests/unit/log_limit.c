@@ -90,7 +90,7 @@ TEST(advice_is_not_cut_off)
     char last[512], advice[400];
 
     memset(advice, 'a', sizeof(advice) - 1);
-    strcpy(advice + sizeof(advice) - 4, "end");
+    memcpy(advice + sizeof(advice) - 4, "end", 4);
     log_limit_warn(limit, 0, "it went wrong", "server-1", advice);
     written(last);
     ck_assert_ptr_nonnull(strstr(last, "end"));
