@@ -22,7 +22,7 @@ SCOPED_FREE(json_t, json_decref)
 #define WHOLE 100000u /* 100 % in thousandths of a percent */
 
 struct reader {
-    struct strategy_problems *problems;
+    struct problems *problems;
     char at[64]; /* pointer of the object being read: "" or "/stages/2" */
 };
 
@@ -30,17 +30,14 @@ struct reader {
 __attribute__((format(printf, 3, 4))) static void problem(struct reader *r, const char *field,
                                                           const char *fmt, ...)
 {
-    struct strategy_problems *p = r->problems;
+    char pointer[128], detail[256];
     va_list ap;
 
-    if (p->count == STRATEGY_PROBLEMS_MAX)
-        return;
-    snprintf(p->items[p->count].pointer, sizeof(p->items[0].pointer), "%s%s%s", r->at,
-             *field ? "/" : "", field);
+    snprintf(pointer, sizeof(pointer), "%s%s%s", r->at, *field ? "/" : "", field);
     va_start(ap, fmt);
-    vsnprintf(p->items[p->count].detail, sizeof(p->items[0].detail), fmt, ap);
+    vsnprintf(detail, sizeof(detail), fmt, ap);
     va_end(ap);
-    p->count++;
+    problems_add(r->problems, pointer, "%s", detail);
 }
 
 /* RFC 6901: a name inside a pointer writes ~ as ~0 and / as ~1. */
@@ -426,10 +423,10 @@ static void read_strategy(struct reader *r, const json_t *root, struct strategy_
             problem(r, *field, "activating at a given time is not offered by this build yet");
 }
 
-int strategy_parse(const char *json, struct strategy_spec *out, struct strategy_problems *problems,
+int strategy_parse(const char *json, struct strategy_spec *out, struct problems *problems,
                    struct err *e)
 {
-    struct strategy_problems own, *all = problems ? problems : &own;
+    struct problems own, *all = problems ? problems : &own;
     struct reader r = { .problems = all };
     json_error_t why;
     SCOPED(json_decref) json_t *root =

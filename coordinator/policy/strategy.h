@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "coordinator/core/rollout.h"
+#include "coordinator/policy/problems.h"
 
 #define STRATEGY_NAME_MAX 100
 #define SELECTORS_MAX 8
@@ -28,19 +29,12 @@ struct strategy_spec {
     struct stage_text stages[ROLLOUT_STAGES_MAX];
 };
 
-/* Problems with fields, for errors:[{pointer,detail}]. */
-#define STRATEGY_PROBLEMS_MAX 16
-struct strategy_problems {
-    unsigned count;
-    struct { char pointer[128], detail[256]; } items[STRATEGY_PROBLEMS_MAX];
-};
-
 /* Parse and check. -1: e has one sentence, problems (may be NULL) all of them. Unknown fields,
  * falling sizes, percentages above 100, a last stage that does not cover everyone: ERR_INVALID.
  * Text that is no JSON: ERR_MALFORMED with its line, and no problems. What is not offered yet
  * (checks, staged rollback, the fleet prepared at once, a time to activate, budgets per domain or
  * class of failure) is refused, never ignored. */
-int strategy_parse(const char *json, struct strategy_spec *out, struct strategy_problems *problems,
+int strategy_parse(const char *json, struct strategy_spec *out, struct problems *problems,
                    struct err *e) __attribute__((warn_unused_result));
 /* Complete JSON, every default written out; malloc'ed. */
 char *strategy_format(const struct strategy_spec *spec);

@@ -52,23 +52,24 @@ static void key_of(const struct schema_finding *f, char out[DOCUMENT_KEY_MAX + 1
 }
 
 /* `child`: SERVICE/ENV of a scope that inherits the change; NULL: it is about the scope itself. */
-static int refuse(struct reply *re, const char *child, const struct schema_findings *f,
-                  conform_point_fn *point, void *ctx, struct err *e)
+static int refuse(const struct conform *c, const char *child, const struct schema_findings *f,
+                  struct err *e)
 {
     char pointer[CONFORM_POINTER_SIZE], key[DOCUMENT_KEY_MAX + 1], text[1200];
     json_t *list = json_array(), *one;
 
     for (size_t i = 0; i < f->count; i++) {
         key_of(&f->items[i], key);
-        point(ctx, key, pointer);
+        c->point(c->ctx, key, pointer);
         schema_finding_text(&f->items[i], text, sizeof(text));
-        reply_problem(re, pointer, "%s%s%.250s", child ? child : "", child ? ": " : "", text);
+        problems_add(c->problems, pointer, "%s%s%.250s", child ? child : "", child ? ": " : "",
+                     text);
         one = finding_json(&f->items[i]);
         if (child)
             json_object_set_new(one, "scope", json_string(child));
         json_array_append_new(list, one);
     }
-    reply_extra(re, "violations", list);
+    problems_extra(c->problems, "violations", list);
     schema_finding_text(&f->items[0], text, sizeof(text));
     return err_code(e, ERR_INVALID, "schema_violation", "%s%s%.400s", child ? child : "",
              child ? ", which inherits this: " : "", text);
@@ -78,18 +79,18 @@ static int refuse(struct reply *re, const char *child, const struct schema_findi
 
 /* A secret is judged when it is written here, by its value. One that is written elsewhere, or put
  * back, was judged then. */
-static int judge_secret(struct request *rq, const struct schema *schema, enum value_type type,
+static int judge_secret(const struct conform *c, const struct schema *schema, enum value_type type,
                         const char *digest, struct schema_problems *problems, struct err *e)
 {
-    const struct sealed_value *made = rq->sealing ? sealing_look(rq->sealing, digest) : NULL;
+    const struct sealed_value *made = c->sealing ? sealing_look(c->sealing, digest) : NULL;
 
     if (!made || !made->is_made)
         return 0;
     return schema_check_secret(schema, type, made->text, problems, e);
 }
 
-static int judge_case(struct request *rq, const struct scope *scope, uint64_t revision,
-                      const struct schema_case *c, struct schema_problems *problems,
+static int judge_case(const struct conform *c, const struct scope *scope, uint64_t revision,
+                      const struct schema_case *one, struct schema_problems *problems,
                       struct err *e)
 {
     SCOPED(schema_held_give) struct schema_held *held = NULL;
@@ -97,40 +98,40 @@ static int judge_case(struct request *rq, const struct scope *scope, uint64_t re
     char digest[VALUE_DIGEST_SIZE];
     enum value_type type;
 
-    if (schema_cache_take(rq->schemas, rq->pg, scope->service, c->key, &c->schema, &held, e) < 0 ||
-        (*c->value_type && value_type_parse(c->value_type, &type, e) < 0))
+    if (schema_cache_take(c->schemas, c->pg, scope->service, one->key, &one->schema, &held, e) ||
+        (*one->value_type && value_type_parse(one->value_type, &type, e) < 0))
         return -1;
-    if (*c->value_type && value_is_reference(c->value, digest))
-        return judge_secret(rq, schema_held_get(held), type, digest, problems, e);
-    if (*c->value_type)
-        return schema_check_value(schema_held_get(held), type, c->value, problems, e);
-    if (revision_snapshot(rq->pg, scope->scope_id, revision, &document, e) < 0)
+    if (*one->value_type && value_is_reference(one->value, digest))
+        return judge_secret(c, schema_held_get(held), type, digest, problems, e);
+    if (*one->value_type)
+        return schema_check_value(schema_held_get(held), type, one->value, problems, e);
+    if (revision_snapshot(c->pg, scope->scope_id, revision, &document, e) < 0)
         return -1;
     if (document_count(document) == 0)
         return 0; /* no configuration, as revision 0 */
     return schema_check_document(schema_held_get(held), document, problems, e);
 }
 
-static int judge_cases(struct request *rq, const struct scope *scope, uint64_t revision,
+static int judge_cases(const struct conform *c, const struct scope *scope, uint64_t revision,
                        struct schema_findings *findings, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
 
-    if (schemas_cases(rq->pg, scope->service, scope->scope_id, revision, &rows, e) < 0)
+    if (schemas_cases(c->pg, scope->service, scope->scope_id, revision, &rows, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(rows) && !findings->is_cut; i++) {
         SCOPED_SCHEMA_PROBLEMS struct schema_problems problems = { 0 };
-        struct schema_case c = schema_case_at(rows, i);
+        struct schema_case one = schema_case_at(rows, i);
 
-        if (judge_case(rq, scope, revision, &c, &problems, e) < 0 && !problems.count)
-            return err_wrap(e, "the schema of %.200s", c.key);
-        schema_findings_add(findings, c.key, &problems);
+        if (judge_case(c, scope, revision, &one, &problems, e) < 0 && !problems.count)
+            return err_wrap(e, "the schema of %.200s", one.key);
+        schema_findings_add(findings, one.key, &problems);
     }
     return 0;
 }
 
-static int check_child(struct request *rq, struct reply *re, const struct rows *rows, size_t row,
-                       conform_point_fn *point, void *ctx, struct err *e)
+static int check_child(const struct conform *c, const struct rows *rows, size_t row,
+                       struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     struct scope child = { .scope_id = rows_int(rows, row, 0) };
@@ -138,33 +139,32 @@ static int check_child(struct request *rq, struct reply *re, const struct rows *
 
     snprintf(child.service, sizeof(child.service), "%s", rows_text(rows, row, 1));
     snprintf(name, sizeof(name), "%s/%s", child.service, rows_text(rows, row, 2));
-    if (judge_cases(rq, &child, (uint64_t)rows_int(rows, row, 3), &findings, e) < 0)
+    if (judge_cases(c, &child, (uint64_t)rows_int(rows, row, 3), &findings, e) < 0)
         return err_wrap(e, "%s", name);
-    return findings.count ? refuse(re, name, &findings, point, ctx, e) : 0;
+    return findings.count ? refuse(c, name, &findings, e) : 0;
 }
 
-int conform_check_written(struct request *rq, struct reply *re, const struct scope *scope,
-                               uint64_t revision, conform_point_fn *point, void *ctx,
-                               struct err *e)
+int conform_check_written(const struct conform *c, const struct scope *scope, uint64_t revision,
+                          struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(rows_free) struct rows *children = NULL;
 
-    if (judge_cases(rq, scope, revision, &findings, e) < 0)
+    if (judge_cases(c, scope, revision, &findings, e) < 0)
         return -1;
     if (findings.count)
-        return refuse(re, NULL, &findings, point, ctx, e);
-    if (inherit_caused(rq->pg, scope->scope_id, revision, &children, e) < 0)
+        return refuse(c, NULL, &findings, e);
+    if (inherit_caused(c->pg, scope->scope_id, revision, &children, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(children); i++)
-        if (check_child(rq, re, children, i, point, ctx, e) < 0)
+        if (check_child(c, children, i, e) < 0)
             return -1;
     return 0;
 }
 
 /* ---------------------------------------------------------------- a rollout that is planned */
 
-static int load_document(struct request *rq, const struct hash *hash, struct document **out,
+static int load_document(struct pg *pg, const struct hash *hash, struct document **out,
                          struct err *e)
 {
     char *bytes;
@@ -174,90 +174,90 @@ static int load_document(struct request *rq, const struct hash *hash, struct doc
     *out = NULL;
     if (hash_is_zero(hash))
         return 0;
-    if (document_load(rq->pg, hash, &bytes, &size, e) < 0)
+    if (document_load(pg, hash, &bytes, &size, e) < 0)
         return -1;
     rc = document_decode(bytes, size, out, e);
     free(bytes);
     return rc;
 }
 
-static int load_set(struct request *rq, const struct hash *hash, struct schema_set **out,
+static int load_set(struct pg *pg, const struct hash *hash, struct schema_set **out,
                     struct err *e)
 {
     char *bytes;
     size_t size;
     int rc;
 
-    if (document_load(rq->pg, hash, &bytes, &size, e) < 0)
+    if (document_load(pg, hash, &bytes, &size, e) < 0)
         return -1;
     rc = schema_set_open(bytes, size, out, e);
     free(bytes);
     return rc;
 }
 
-int conform_check_document(struct request *rq, struct reply *re, const struct scope *scope,
-                                const struct document *before, const struct document *after,
-                                conform_point_fn *point, void *ctx, struct err *e)
+int conform_check_document(const struct conform *c, const struct scope *scope,
+                           const struct document *before, const struct document *after,
+                           struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(schema_set_free) struct schema_set *set = NULL;
     struct hash hash;
 
-    if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
+    if (schemas_newest_set(c->pg, scope->service, &hash, e) < 0)
         return -1;
     if (hash_is_zero(&hash))
         return 0;
-    if (load_set(rq, &hash, &set, e) < 0 ||
+    if (load_set(c->pg, &hash, &set, e) < 0 ||
         schema_set_check(set, before, after, &findings, e) < 0)
         return -1;
-    return findings.count ? refuse(re, NULL, &findings, point, ctx, e) : 0;
+    return findings.count ? refuse(c, NULL, &findings, e) : 0;
 }
 
-int conform_check_secret(struct request *rq, struct reply *re, const struct scope *scope,
-                              const struct document_item *item, conform_point_fn *point,
-                              void *ctx, struct err *e)
+int conform_check_secret(const struct conform *c, const struct scope *scope,
+                         const struct document_item *item, struct err *e)
 {
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(schema_set_free) struct schema_set *set = NULL;
     struct hash hash;
 
-    if (schemas_newest_set(rq->pg, scope->service, &hash, e) < 0)
+    if (schemas_newest_set(c->pg, scope->service, &hash, e) < 0)
         return -1;
     if (hash_is_zero(&hash))
         return 0;
-    if (load_set(rq, &hash, &set, e) < 0 ||
+    if (load_set(c->pg, &hash, &set, e) < 0 ||
         schema_set_check_secret(set, item, &findings, e) < 0)
         return -1;
-    return findings.count ? refuse(re, NULL, &findings, point, ctx, e) : 0;
+    return findings.count ? refuse(c, NULL, &findings, e) : 0;
 }
 
-int conform_check_rollout(struct request *rq, struct reply *re, const char *service,
-                               const struct hash *from, const struct hash *to, const char *pointer,
-                               struct hash *set_out, struct err *e)
+int conform_check_rollout(struct pg *pg, struct problems *problems, const char *service,
+                          const struct hash *from, const struct hash *to, const char *pointer,
+                          struct hash *set_out, struct err *e)
 {
+    struct conform c = {
+        .problems = problems, .point = conform_point_fixed, .ctx = (void *)pointer
+    };
     SCOPED_SCHEMA_FINDINGS struct schema_findings findings = { 0 };
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
     SCOPED(schema_set_free) struct schema_set *set = NULL;
 
-    if (schemas_newest_set(rq->pg, service, set_out, e) < 0)
+    if (schemas_newest_set(pg, service, set_out, e) < 0)
         return -1;
     if (hash_equal(from, to))
         *set_out = (struct hash){ 0 }; /* what runs already is not asked again */
     if (hash_is_zero(set_out) || hash_is_zero(to))
         return 0;
-    if (load_set(rq, set_out, &set, e) < 0 || load_document(rq, from, &before, e) < 0 ||
-        load_document(rq, to, &after, e) < 0 ||
+    if (load_set(pg, set_out, &set, e) < 0 || load_document(pg, from, &before, e) < 0 ||
+        load_document(pg, to, &after, e) < 0 ||
         schema_set_check(set, before, after, &findings, e) < 0)
         return -1;
-    return findings.count
-               ? refuse(re, NULL, &findings, conform_point_fixed, (void *)pointer, e)
-               : 0;
+    return findings.count ? refuse(&c, NULL, &findings, e) : 0;
 }
 
 /* ---------------------------------------------------------------- what is there already */
 
 struct existing {
-    struct request *rq;
+    struct pg *pg;
     const char *service, *key;
     const struct schema *schema;
     size_t max;
@@ -311,7 +311,7 @@ static int list_revision(struct existing *x, int64_t scope_id, const char *envir
     SCOPED_SCHEMA_PROBLEMS struct schema_problems problems = { 0 };
     SCOPED(document_free) struct document *document = NULL;
 
-    if (revision_snapshot(x->rq->pg, scope_id, revision, &document, e) < 0)
+    if (revision_snapshot(x->pg, scope_id, revision, &document, e) < 0)
         return -1;
     if (document_count(document) == 0)
         return 0;
@@ -321,7 +321,7 @@ static int list_revision(struct existing *x, int64_t scope_id, const char *envir
     return 0;
 }
 
-/* Of a value that is the same in both, the released one alone is told of. */
+/* The head is judged by itself only where it has another value than what is released. */
 static int list_scope(struct existing *x, const struct rows *rows, size_t row, struct err *e)
 {
     int64_t id = rows_int(rows, row, 0);
@@ -331,19 +331,19 @@ static int list_scope(struct existing *x, const struct rows *rows, size_t row, s
 
     if (released > 0 && list_revision(x, id, environment, released, true, e) < 0)
         return -1;
-    if (schemas_is_written(x->rq->pg, id, x->key, released, head, &is_written, e) < 0)
+    if (schemas_is_written(x->pg, id, x->key, released, head, &is_written, e) < 0)
         return -1;
     return is_written ? list_revision(x, id, environment, head, false, e) : 0;
 }
 
-int conform_list_existing(struct request *rq, const char *service, const char *key,
-                               const struct schema *schema, size_t max, struct json_t **out,
-                               struct err *e)
+int conform_list_existing(struct pg *pg, const char *service, const char *key,
+                          const struct schema *schema, size_t max, struct json_t **out,
+                          struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
-    struct existing x = { .rq = rq, .service = service, .key = key, .schema = schema, .max = max };
+    struct existing x = { .pg = pg, .service = service, .key = key, .schema = schema, .max = max };
 
-    if (schemas_scopes(rq->pg, service, &rows, e) < 0)
+    if (schemas_scopes(pg, service, &rows, e) < 0)
         return -1;
     x.list = json_array();
     MUST(x.list);

@@ -10,20 +10,14 @@
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "coordinator/core/cohort.h"
-#include "coordinator/http/request/item.h"
-#include "coordinator/http/request/reply.h"
-#include "coordinator/http/request/rowjson.h"
 #include "coordinator/policy/selection.h"
 #include "coordinator/service/conform.h"
-#include "coordinator/store/config/config.h"
 #include "coordinator/store/config/documents.h"
-#include "coordinator/store/config/rolled_back.h"
 #include "coordinator/store/config/secrets.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/environments.h"
-#include "coordinator/store/rollout/freezes.h"
 #include "coordinator/store/rollout/servers.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 void plan_fini(struct plan *p)
 {
@@ -35,29 +29,29 @@ void plan_fini(struct plan *p)
 
 /* ---------------------------------------------------------------- contents and servers */
 
-static int find_contents(struct request *rq, struct plan *p, struct err *e)
+static int find_contents(struct pg *pg, struct plan *p, struct err *e)
 {
     for (size_t i = 0; i < p->change_count; i++) {
         struct plan_change *c = &p->changes[i];
 
-        if (scopes_check_held(rq->pg, &c->scope, e) < 0)
+        if (scopes_check_held(pg, &c->scope, e) < 0)
             return -1;
         c->from = c->scope.settled;
-        if (revision_document(rq->pg, c->scope.scope_id, c->from, &c->from_hash, NULL, NULL, e) ||
-            revision_document(rq->pg, c->scope.scope_id, c->to, &c->to_hash, NULL, NULL, e))
+        if (revision_document(pg, c->scope.scope_id, c->from, &c->from_hash, NULL, NULL, e) ||
+            revision_document(pg, c->scope.scope_id, c->to, &c->to_hash, NULL, NULL, e))
             return -1;
     }
     return 0;
 }
 
 /* The environment that asks for most decides. */
-static int find_approvals(struct request *rq, struct plan *p, struct err *e)
+static int find_approvals(struct pg *pg, struct plan *p, struct err *e)
 {
     struct environment environment;
 
     p->approvals = 0;
     for (size_t i = 0; i < p->change_count; i++) {
-        if (environments_get(rq->pg, p->changes[i].scope.environment, &environment, e) < 0)
+        if (environments_get(pg, p->changes[i].scope.environment, &environment, e) < 0)
             return -1;
         if (environment.approvals > p->approvals)
             p->approvals = environment.approvals;
@@ -66,25 +60,25 @@ static int find_approvals(struct request *rq, struct plan *p, struct err *e)
 }
 
 /* Under the schemas of this moment: those that the agents get. */
-static int check_schemas(struct request *rq, struct reply *re, struct plan *p, struct err *e)
+static int check_schemas(struct pg *pg, struct problems *problems, struct plan *p, struct err *e)
 {
     for (size_t i = 0; i < p->change_count && !p->is_going_back; i++) {
         struct plan_change *c = &p->changes[i];
 
-        if (conform_check_rollout(rq, re, c->scope.service, &c->from_hash, &c->to_hash,
+        if (conform_check_rollout(pg, problems, c->scope.service, &c->from_hash, &c->to_hash,
                                        "/changes", &c->schemas, e) < 0)
             return -1;
     }
     return 0;
 }
 
-static int find_servers(struct request *rq, struct plan *p, struct err *e)
+static int find_servers(struct pg *pg, struct plan *p, struct err *e)
 {
     int64_t ids[ROLLOUT_SCOPES_MAX];
 
     for (size_t i = 0; i < p->change_count; i++)
         ids[i] = p->changes[i].scope.scope_id;
-    if (servers_of_scopes(rq->pg, ids, p->change_count, &p->servers, e) < 0)
+    if (servers_of_scopes(pg, ids, p->change_count, &p->servers, e) < 0)
         return -1;
     p->server_count = (uint32_t)rows_count(p->servers);
     return 0;
@@ -127,9 +121,9 @@ static void note_stage(struct plan *p, unsigned stage, const struct bitset *chos
     bitset_unite(placed, chosen);
 }
 
-static int choose_stages(struct reply *re, struct plan *p, const struct selection_server *servers,
-                         struct candidate *candidates, struct bitset *placed,
-                         struct bitset *chosen)
+static int choose_stages(struct problems *problems, struct plan *p,
+                         const struct selection_server *servers, struct candidate *candidates,
+                         struct bitset *placed, struct bitset *chosen)
 {
     for (unsigned i = 0; i < p->spec.core.stage_count; i++) {
         uint32_t matching =
@@ -139,9 +133,9 @@ static int choose_stages(struct reply *re, struct plan *p, const struct selectio
 
         if (text->selector_count && !matching) {
             snprintf(pointer, sizeof(pointer), "/strategy/stages/%u/select", i);
-            reply_problem(re, pointer, "no server has the label %.80s=%.80s%s",
-                          text->selectors[0].name, text->selectors[0].value,
-                          text->selector_count > 1 ? " and the others" : "");
+            problems_add(problems, pointer, "no server has the label %.80s=%.80s%s",
+                         text->selectors[0].name, text->selectors[0].value,
+                         text->selector_count > 1 ? " and the others" : "");
         }
         for (uint32_t k = 0; k < p->server_count; k++)
             candidates[k].is_away =
@@ -150,10 +144,10 @@ static int choose_stages(struct reply *re, struct plan *p, const struct selectio
                       i + 1 == p->spec.core.stage_count, placed, chosen);
         note_stage(p, i, chosen, placed);
     }
-    return re->problem_count ? -1 : 0;
+    return problems->count ? -1 : 0;
 }
 
-static int find_stages(struct reply *re, struct plan *p, struct err *e)
+static int find_stages(struct problems *problems, struct plan *p, struct err *e)
 {
     uint32_t count = p->server_count, words = bitset_words(count ? count : 1);
     struct selection_server *servers = calloc((size_t)count + 1, sizeof(*servers));
@@ -174,26 +168,26 @@ static int find_stages(struct reply *re, struct plan *p, struct err *e)
     bitset_init(&placed, memory, words);
     bitset_init(&chosen, memory + words, words);
     selection_rank(&p->spec, p->salt, servers, count, candidates);
-    rc = choose_stages(re, p, servers, candidates, &placed, &chosen);
+    rc = choose_stages(problems, p, servers, candidates, &placed, &chosen);
     for (uint32_t i = 0; i < count; i++)
         labels_fini(&labels[i]);
     free(labels);
     free(servers);
     free(candidates);
     free(memory);
-    return rc < 0 ? err_set(e, ERR_INVALID, "%s: %s", re->problems[0].pointer + 1,
-                            re->problems[0].detail)
+    return rc < 0 ? err_set(e, ERR_INVALID, "%s: %s", problems->items[0].pointer + 1,
+                            problems->items[0].detail)
                   : 0;
 }
 
 /* An automatic way back would bring back a password that may be dead, so who said nothing about
  * failures is asked then. From here on the strategy says all. */
-static int settle_strategy(struct request *rq, struct plan *p, struct err *e)
+static int settle_strategy(struct pg *pg, struct plan *p, struct err *e)
 {
     bool is_secret = false;
 
     for (size_t i = 0; i < p->change_count && !is_secret; i++)
-        if (secrets_differ(rq->pg, p->changes[i].scope.scope_id, p->changes[i].from,
+        if (secrets_differ(pg, p->changes[i].scope.scope_id, p->changes[i].from,
                            p->changes[i].to, &is_secret, e) < 0)
             return -1;
     p->is_pausing_for_secrets =
@@ -205,173 +199,38 @@ static int settle_strategy(struct request *rq, struct plan *p, struct err *e)
     return 0;
 }
 
-int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
+int plan_make(struct pg *pg, struct problems *problems, struct plan *p, struct err *e)
 {
-    if (find_contents(rq, p, e) < 0 || settle_strategy(rq, p, e) < 0 ||
-        check_schemas(rq, re, p, e) < 0 ||
-        find_approvals(rq, p, e) < 0 || find_servers(rq, p, e) < 0)
+    if (find_contents(pg, p, e) < 0 || settle_strategy(pg, p, e) < 0 ||
+        check_schemas(pg, problems, p, e) < 0 ||
+        find_approvals(pg, p, e) < 0 || find_servers(pg, p, e) < 0)
         return -1;
     find_hash(p);
-    return find_stages(re, p, e);
-}
-
-/* ---------------------------------------------------------------- as JSON */
-
-static json_t *stage_json(const struct plan *p, unsigned stage)
-{
-    json_t *names = json_array();
-
-    for (uint32_t i = 0; i < p->server_count; i++)
-        if (p->stage_of[i] == stage)
-            json_array_append_new(names, json_string(server_planned_at(p->servers, i).name));
-    return json_pack("{s:s,s:i,s:o}", "name", p->spec.stages[stage].name, "server_count",
-                     (int)json_array_size(names), "servers", names);
-}
-
-static json_t *unreachable_json(const struct plan *p)
-{
-    json_t *names = json_array();
-
-    for (uint32_t i = 0; i < p->server_count; i++) {
-        struct server_planned s = server_planned_at(p->servers, i);
-
-        if (!s.is_reachable)
-            json_array_append_new(names, json_string(s.name));
-    }
-    return names;
-}
-
-static int change_json(struct request *rq, const struct plan_change *c, json_t **out,
-                       struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-    json_t *keys;
-
-    if (config_diff(rq->pg, c->scope.scope_id, c->from, c->to, &rows, e) < 0)
-        return -1;
-    keys = json_array();
-    for (size_t i = 0; i < rows_count(rows); i++)
-        json_array_append_new(keys, item_difference_json(rows, i));
-    *out = json_pack("{s:s,s:s,s:I,s:I,s:o}", "service", c->scope.service, "environment",
-                     c->scope.environment, "from_revision", (json_int_t)c->from, "to_revision",
-                     (json_int_t)c->to, "keys", keys);
-    return 0;
-}
-
-static int add_rolled_back(struct request *rq, const struct plan_change *c, json_t *list,
-                           struct err *e)
-{
-    SCOPED(rows_free) struct rows *rows = NULL;
-
-    if (rolled_back_between(rq->pg, c->scope.scope_id, c->from, c->to, &rows, e) < 0)
-        return -1;
-    for (size_t i = 0; i < rows_count(rows); i++) {
-        struct rolled_back b = rolled_back_at(rows, i);
-
-        json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:I,s:s}", "service", c->scope.service,
-                                              "environment", c->scope.environment, "key", b.key,
-                                              "version", (json_int_t)b.version, "rollout",
-                                              b.rollout));
-    }
-    return 0;
-}
-
-int plan_rolled_back(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < p->change_count; i++)
-        if (add_rolled_back(rq, &p->changes[i], list, e) < 0) {
-            json_decref(list);
-            return -1;
-        }
-    *out = list;
-    return 0;
-}
-
-/* The first freeze that stands against it at this moment, in words; NULL: none. */
-static int blocked_json(struct request *rq, const struct plan *p, json_t **out, struct err *e)
-{
-    *out = NULL;
-    for (size_t i = 0; i < p->change_count && !*out; i++) {
-        const struct scope *s = &p->changes[i].scope;
-
-        if (freezes_check(rq->pg, s->service, s->environment, e) == 0)
-            continue;
-        if (e->kind != ERR_CONFLICT)
-            return -1;
-        *out = json_string(e->text);
-    }
-    if (!*out)
-        *out = json_null();
-    return 0;
-}
-
-int plan_json(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
-{
-    json_t *changes, *stages, *change, *rolled_back, *blocked;
-
-    if (blocked_json(rq, p, &blocked, e) < 0)
-        return -1;
-    if (plan_rolled_back(rq, p, &rolled_back, e) < 0) {
-        json_decref(blocked);
-        return -1;
-    }
-    changes = json_array();
-    stages = json_array();
-
-    for (size_t i = 0; i < p->change_count; i++) {
-        if (change_json(rq, &p->changes[i], &change, e) < 0) {
-            json_decref(changes);
-            json_decref(stages);
-            json_decref(rolled_back);
-            json_decref(blocked);
-            return -1;
-        }
-        json_array_append_new(changes, change);
-    }
-    for (unsigned i = 0; i < p->spec.core.stage_count; i++)
-        json_array_append_new(stages, stage_json(p, i));
-    *out = json_pack("{s:b,s:s,s:o,s:o,s:s,s:i,s:o,s:o,s:o,s:i,s:b,s:o}", "dry_run", 1,
-                     "plan", p->hash, "changes", changes, "strategy",
-                     rowjson(p->strategy, "strategy of a plan", p->hash), "strategy_name",
-                     p->strategy_name, "servers", (int)p->server_count, "stages", stages,
-                     "unreachable", unreachable_json(p), "rolled_back", rolled_back,
-                     "approvals", (int)p->approvals, "pauses_for_secrets",
-                     p->is_pausing_for_secrets, "blocked_by", blocked);
-    MUST(*out);
-    return 0;
+    return find_stages(problems, p, e);
 }
 
 /* ---------------------------------------------------------------- creating */
 
-static void append_audit(struct request *rq, const struct plan *p, const char *public_id,
-                         const struct plan_origin *origin, unsigned approvals, int64_t rollout_id)
+static void note_audit(struct transaction *t, const struct plan *p, const char *public_id,
+                       const struct plan_origin *origin, unsigned approvals, int64_t rollout_id)
 {
-    json_t *changes = json_array(), *data;
-    char *text;
+    struct audit_entry entry = { .action = "rollout.create",
+                                 .note = origin->note,
+                                 .rollout_id = rollout_id };
+    json_t *changes = json_array();
 
     for (size_t i = 0; i < p->change_count; i++)
         json_array_append_new(changes,
                               json_sprintf("%s/%s@%" PRIu64, p->changes[i].scope.service,
                                            p->changes[i].scope.environment, p->changes[i].to));
-    data = json_pack("{s:s,s:o,s:s,s:s,s:s,s:i,s:b}", "rollout", public_id, "changes", changes,
-                     "strategy", p->strategy_name, "note", origin->note, "plan", p->hash,
-                     "approvals_needed", (int)approvals, "break_glass", origin->is_break_glass);
-    MUST(data);
-    text = json_dumps(data, JSON_COMPACT);
-    json_decref(data);
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = "rollout.create",
-                                      .note = origin->note,
-                                      .rollout_id = rollout_id,
-                                      .data = text });
-    free(text);
+    transaction_note(t, &entry,
+                     json_pack("{s:s,s:o,s:s,s:s,s:s,s:i,s:b}", "rollout", public_id, "changes",
+                               changes, "strategy", p->strategy_name, "note", origin->note, "plan",
+                               p->hash, "approvals_needed", (int)approvals, "break_glass",
+                               origin->is_break_glass));
 }
 
-int plan_create(struct request *rq, const struct plan *p, const struct plan_origin *origin,
+int plan_create(struct transaction *t, const struct plan *p, const struct plan_origin *origin,
                 char public_id_out[ROLLOUT_PUBLIC_ID_SIZE], struct err *e)
 {
     bool is_back = strcmp(origin->kind, "rollback") == 0;
@@ -381,7 +240,7 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
                              .strategy_name = p->strategy_name,
                              .strategy = p->strategy,
                              .note = origin->note,
-                             .actor = rq->owner.name,
+                             .actor = t->by.name,
                              .stage_count = p->spec.core.stage_count,
                              .is_break_glass = origin->is_break_glass,
                              .approvals = is_back ? 0 : p->approvals,
@@ -396,8 +255,8 @@ int plan_create(struct request *rq, const struct plan *p, const struct plan_orig
                                                     .to_hash = p->changes[i].to_hash,
                                                     .schemas = p->changes[i].schemas };
     if (rollouts_make_id(public_id_out, e) < 0 ||
-        rollouts_insert(rq->pg, &r, public_id_out, &rollout_id, e) < 0)
+        rollouts_insert(t->pg, &r, public_id_out, &rollout_id, e) < 0)
         return -1;
-    append_audit(rq, p, public_id_out, origin, r.approvals, rollout_id);
+    note_audit(t, p, public_id_out, origin, r.approvals, rollout_id);
     return 0;
 }

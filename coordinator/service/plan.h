@@ -8,14 +8,16 @@
 #define COORDINATOR_SERVICE_PLAN_H
 
 #include "common/crypto/hash.h"
-#include "coordinator/http/request/request.h"
+#include "coordinator/policy/problems.h"
 #include "coordinator/policy/strategy.h"
 #include "coordinator/store/config/scopes.h"
 #include "coordinator/store/rollout/rollouts.h"
 
 #define PLAN_SALT_SIZE 33
 
+struct pg;
 struct rows;
+struct transaction;
 
 struct plan {
     bool is_going_back; /* no schema stands in the way of that */
@@ -42,24 +44,16 @@ void plan_fini(struct plan *p);
 /* Changes (scope and to), strategy and spec are filled by the caller, the scopes locked; the rest
  * is found here. A selector that matches nobody is ERR_INVALID, noted under /strategy/stages/N; so
  * is a document that its service's schemas refuse (conform.h), noted under /changes. */
-int plan_make(struct request *rq, struct reply *re, struct plan *p, struct err *e)
+int plan_make(struct pg *pg, struct problems *problems, struct plan *p, struct err *e)
     __attribute__((warn_unused_result));
 
-/* As POST /rollouts with dry_run answers it. */
-int plan_json(struct request *rq, const struct plan *p, struct json_t **out, struct err *e)
-    __attribute__((warn_unused_result));
-
-/* What it would bring back that was rolled back before: a list, empty as a rule. */
-int plan_rolled_back(struct request *rq, const struct plan *p, struct json_t **out,
-                     struct err *e) __attribute__((warn_unused_result));
-
-/* Insert the rollout that the plan describes, with its audit row: inside the transaction. */
+/* Insert the rollout that the plan describes, with its audit row. */
 struct plan_origin {
     const char *kind, *note;
     int64_t reverts;
     bool is_break_glass;
 };
-int plan_create(struct request *rq, const struct plan *p, const struct plan_origin *origin,
+int plan_create(struct transaction *t, const struct plan *p, const struct plan_origin *origin,
                 char public_id_out[ROLLOUT_PUBLIC_ID_SIZE], struct err *e)
     __attribute__((warn_unused_result));
 

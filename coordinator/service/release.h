@@ -11,29 +11,35 @@
 #ifndef COORDINATOR_SERVICE_RELEASE_H
 #define COORDINATOR_SERVICE_RELEASE_H
 
-#include "coordinator/http/request/request.h"
 #include "coordinator/store/config/scopes.h"
+
+struct log_limit;
+struct pg;
+struct transaction;
+
+/* Who releases by itself, in the audit trail. */
+#define RELEASE_ACTOR "lockstepd"
 
 /* First thing in a write's transaction, when the scope is locked to be written: a change that was
  * rolled back leaves the head (a revert revision, later drafts on top), so that the write does not
  * bring it out again. What readers had of it they get no more: the revert revision is released.
- * Policy manual: nothing happens. `t` keeps what was taken back, also when the write is refused
- * afterwards or changes nothing: its answer speaks of the scope as it is then. NULL: it goes the
- * way of the rest, for a write that is only tried. */
-struct transaction;
-int release_take_back(struct request *rq, struct transaction *t, struct scope *scope,
-                      struct err *e) __attribute__((warn_unused_result));
+ * Policy manual: nothing happens. is_kept: what was taken back stays so, also when the write is
+ * refused afterwards or changes nothing: its answer speaks of the scope as it is then. Not for a
+ * write that is only tried. */
+int release_take_back(struct transaction *t, bool is_kept, struct scope *scope, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* Inside the write's transaction, after its audit row: readers get the head from its commit on, and
  * a rollout of it is opened unless one is open already. Policy manual, or a freeze: nothing
- * happens, the head waits. rollout_out (32 bytes): its public id or "". */
-int release_if_automatic(struct request *rq, struct scope *scope, char *rollout_out, struct err *e)
-    __attribute__((warn_unused_result));
+ * happens, the head waits. A default strategy that cannot be used is told in the log, through
+ * `limit` if there is one. rollout_out (32 bytes): its public id or "". */
+int release_if_automatic(struct transaction *t, struct log_limit *limit, struct scope *scope,
+                         char *rollout_out, struct err *e) __attribute__((warn_unused_result));
 /* After a revision with old content was written, which no freeze holds up: readers get it at once
  * where the environment releases by itself, and with it what they had of later writes, when those
  * were put back on top. */
-int release_way_back(struct request *rq, struct scope *scope, uint64_t old_head, uint64_t revision,
-                     struct err *e) __attribute__((warn_unused_result));
+int release_way_back(struct transaction *t, struct scope *scope, uint64_t old_head,
+                     uint64_t revision, struct err *e) __attribute__((warn_unused_result));
 
 struct pg_pool;
 struct releaser;

@@ -10,12 +10,12 @@
 #include "common/name.h"
 #include "common/pulse.h"
 #include "common/schema/schema.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/service/conform.h"
 #include "coordinator/service/release.h"
 #include "coordinator/store/config/auto_release.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/freezes.h"
+#include "coordinator/store/transaction.h"
 
 #define LOOK_AGAIN_MS 1000
 #define POOL_WAIT_MS 1000
@@ -32,34 +32,34 @@ struct releaser {
 };
 
 /* Another coordinator, or a write, may have been faster: asked again under the lock. */
-static int release_one(struct request *rq, const char *service, const char *environment,
-                       struct err *e)
+static int release_one(struct releaser *r, struct pg *pg, const char *service,
+                       const char *environment, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
     struct scope scope;
     char rollout[32];
     bool is_due;
 
-    if (transaction_begin(&t, rq, e) < 0 ||
-        scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
-        auto_release_is(rq->pg, &scope, &is_due, e) < 0)
+    if (transaction_begin(&t, pg, (struct actor){ .name = RELEASE_ACTOR }, e) < 0 ||
+        scopes_lock_to_write(pg, service, environment, false, &scope, e) < 0 ||
+        auto_release_is(pg, &scope, &is_due, e) < 0)
         return -1;
     if (!is_due)
         return 0;
-    if (release_take_back(rq, &t, &scope, e) < 0 ||
-        release_if_automatic(rq, &scope, rollout, e) < 0)
+    if (release_take_back(&t, true, &scope, e) < 0 ||
+        release_if_automatic(&t, r->limit, &scope, rollout, e) < 0)
         return -1;
     return transaction_commit(&t, e);
 }
 
-static void try_one(struct releaser *r, struct request *rq, const char *service,
+static void try_one(struct releaser *r, struct pg *pg, const char *service,
                     const char *environment)
 {
     char scope[SCOPE_BUFFER];
     struct err e = { 0 };
 
     schema_budget(CONFORM_WORK_MAX);
-    if (release_one(rq, service, environment, &e) == 0)
+    if (release_one(r, pg, service, environment, &e) == 0)
         return;
     snprintf(scope, sizeof(scope), "%s/%s", service, environment);
     log_limit_warn(r->limit, clock_monotonic_ms(), "not released", scope, e.text);
@@ -67,36 +67,36 @@ static void try_one(struct releaser *r, struct request *rq, const char *service,
 
 /* One lot. Those that stay due for long do not keep the ones behind them waiting: the next look
  * goes on where this one ends, and begins anew behind the last. */
-static int release_some(struct releaser *r, struct request *rq, struct err *e)
+static int release_some(struct releaser *r, struct pg *pg, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
     size_t count;
 
-    if (auto_release_list(rq->pg, r->after, &rows, e) < 0)
+    if (auto_release_list(pg, r->after, &rows, e) < 0)
         return -1;
     count = rows_count(rows);
     r->after = count < AUTO_RELEASE_LOT ? 0 : rows_int(rows, count - 1, 2);
     for (size_t i = 0; i < count; i++) {
         pulse_beat();
-        try_one(r, rq, rows_text(rows, i, 0), rows_text(rows, i, 1));
+        try_one(r, pg, rows_text(rows, i, 0), rows_text(rows, i, 1));
     }
     return 0;
 }
 
 static void release_all(struct releaser *r)
 {
-    struct request rq = { .owner.name = "lockstepd", .repeated = r->limit };
     bool was_behind = r->after > 0;
+    struct pg *pg;
     struct err e = { 0 };
 
-    if (pg_pool_take(r->pool, POOL_WAIT_MS, &rq.pg, &e) < 0)
+    if (pg_pool_take(r->pool, POOL_WAIT_MS, &pg, &e) < 0)
         return;
-    if (freezes_hold(rq.pg, &e) < 0)
+    if (freezes_hold(pg, &e) < 0)
         log_limit_warn(r->limit, clock_monotonic_ms(), "rollouts are not held back by freezes", "",
                        e.text);
-    if (release_some(r, &rq, &e) == 0 && was_behind && r->after == 0)
-        (void)!release_some(r, &rq, &e);
-    pg_pool_give(r->pool, &rq.pg);
+    if (release_some(r, pg, &e) == 0 && was_behind && r->after == 0)
+        (void)!release_some(r, pg, &e);
+    pg_pool_give(r->pool, &pg);
 }
 
 static void sleep_until_woken(struct releaser *r)

@@ -99,7 +99,8 @@ static bool is_allowed(const struct route *route, const char *grants)
         ck_assert_int_eq(e.kind, ERR_FORBIDDEN);
         ck_assert_msg(strstr(e.text, route->right), "%s names no right: %s", route->pattern,
                       e.text);
-        ck_assert_str_eq(json_string_value(json_object_get(re.extra, "right")), route->right);
+        ck_assert_str_eq(json_string_value(json_object_get(re.problems.extra, "right")),
+                         route->right);
     }
     reply_fini(&re);
     request_fini(&rq);

@@ -9,7 +9,7 @@
 #include "tests/test.h"
 
 static struct strategy_spec spec;
-static struct strategy_problems problems;
+static struct problems problems;
 static struct err err;
 
 static int parse(const char *json)
@@ -182,7 +182,7 @@ TEST(more_problems_than_there_is_room_for)
         snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s\"x%d\":1", i ? "," : "", i);
     snprintf(text + strlen(text), sizeof(text) - strlen(text), "}");
     ck_assert_int_eq(parse(text), -1);
-    ck_assert_uint_eq(problems.count, STRATEGY_PROBLEMS_MAX);
+    ck_assert_uint_eq(problems.count, PROBLEMS_MAX);
 }
 
 TEST(no_json_is_malformed_with_its_line)

@@ -10,12 +10,11 @@
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/fields.h"
 #include "coordinator/http/request/rowjson.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
 #include "coordinator/store/rollout/retries.h"
 #include "coordinator/store/rollout/servers.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 #define SCOPES_MAX 256
 #define PUBLIC_KEY_SIZE 40
@@ -164,20 +163,11 @@ static size_t read_scopes(const struct fields *f, const char *scopes[SCOPES_MAX]
     return count;
 }
 
-static void append_audit(struct request *rq, const char *action, int64_t server_id,
-                         const char *name, const char *reason)
+static void note_audit(struct transaction *t, const char *action, int64_t server_id,
+                       const char *name, const char *reason)
 {
-    json_t *data = json_pack("{s:s,s:s*}", "name", name, "reason", reason);
-    char *text = json_dumps(data, JSON_COMPACT);
-
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = action,
-                                      .server_id = server_id,
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &(struct audit_entry){ .action = action, .server_id = server_id },
+                     json_pack("{s:s,s:s*}", "name", name, "reason", reason));
 }
 
 static int enroll(struct request *rq, const char *name, const char *key,
@@ -186,10 +176,10 @@ static int enroll(struct request *rq, const char *name, const char *key,
     SCOPED(transaction_close) struct transaction t = { 0 };
     int64_t server_id;
 
-    if (transaction_begin(&t, rq, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 ||
         servers_enroll(rq->pg, name, key, scopes, count, &server_id, e) < 0)
         return -1;
-    append_audit(rq, "server.enroll", server_id, name, NULL);
+    note_audit(&t, "server.enroll", server_id, name, NULL);
     return transaction_commit(&t, e);
 }
 
@@ -231,11 +221,11 @@ static int set_state(struct request *rq, struct reply *re, const char *state, co
         return -1;
     FIELDS_ONLY(&f, "reason");
     reason = fields_text(&f, "reason", false, 1000);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (fields_done(re, e) < 0 || request_begin(rq, &t, e) < 0 ||
         servers_set_state(rq->pg, name, state, &server_id, &is_changed, e) < 0)
         return -1;
     if (is_changed)
-        append_audit(rq, action, server_id, name, reason);
+        note_audit(&t, action, server_id, name, reason);
     if (is_changed && transaction_commit(&t, e) < 0)
         return -1;
     return reply_server(rq, re, 200, name, e);
@@ -272,11 +262,11 @@ int servers_allow(struct request *rq, struct reply *re, struct err *e)
     FIELDS_ONLY(&f, "scopes", "reason");
     reason = fields_text(&f, "reason", false, 1000);
     count = read_scopes(&f, scopes);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (fields_done(re, e) < 0 || request_begin(rq, &t, e) < 0 ||
         servers_set_scopes(rq->pg, name, scopes, count, &server_id, &is_changed, e) < 0)
         return -1;
     if (is_changed)
-        append_audit(rq, "server.allow", server_id, name, reason);
+        note_audit(&t, "server.allow", server_id, name, reason);
     if (is_changed && transaction_commit(&t, e) < 0)
         return -1;
     return reply_server(rq, re, 200, name, e);
@@ -294,10 +284,10 @@ int servers_retry(struct request *rq, struct reply *re, struct err *e)
         return -1;
     FIELDS_ONLY(&f, "reason");
     reason = fields_text(&f, "reason", false, 1000);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (fields_done(re, e) < 0 || request_begin(rq, &t, e) < 0 ||
         retries_ask(rq->pg, name, &server_id, e) < 0)
         return -1;
-    append_audit(rq, "server.retry", server_id, name, reason);
+    note_audit(&t, "server.retry", server_id, name, reason);
     if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_server(rq, re, 200, name, e);
@@ -309,10 +299,10 @@ int servers_delete(struct request *rq, struct reply *re, struct err *e)
     const char *name = request_param(rq, 0);
     int64_t server_id;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || request_begin(rq, &t, e) < 0 ||
         servers_forget(rq->pg, name, &server_id, e) < 0)
         return -1;
-    append_audit(rq, "server.forget", server_id, name, NULL);
+    note_audit(&t, "server.forget", server_id, name, NULL);
     if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",

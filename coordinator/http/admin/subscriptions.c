@@ -10,7 +10,6 @@
 #include "common/schema/uri.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/fields.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/access/signing.h"
 #include "coordinator/store/access/subscriptions.h"
@@ -18,7 +17,7 @@
 #include "coordinator/store/config/secrets.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 #define KEYS_MAX 100
 #define KEY_MAX 500
@@ -199,26 +198,16 @@ static size_t origin_size(const char *url)
     return begin + strcspn(url + begin, "/?");
 }
 
-static void append_audit(struct request *rq, const char *action, const struct subscription_row *row,
-                         const char *note)
+static void note_audit(struct transaction *t, const char *action,
+                       const struct subscription_row *row, const char *note)
 {
-    json_t *keys = json_loads(row->keys, 0, NULL), *data;
-    char *text;
+    struct audit_entry entry = { .action = action, .note = note, .scope_id = row->scope_id };
+    json_t *keys = json_loads(row->keys, 0, NULL);
 
     MUST(keys);
-    data = json_pack("{s:s,s:o,s:s%}", "subscription", row->id, "keys", keys, "to", row->url,
-                     origin_size(row->url));
-    text = json_dumps(data, JSON_COMPACT);
-    MUST(text);
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = action,
-                                      .note = note,
-                                      .scope_id = row->scope_id,
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &entry,
+                     json_pack("{s:s,s:o,s:s%}", "subscription", row->id, "keys", keys, "to",
+                               row->url, origin_size(row->url)));
 }
 
 static int create(struct request *rq, struct reply *re, struct subscribing *s,
@@ -235,11 +224,11 @@ static int create(struct request *rq, struct reply *re, struct subscribing *s,
                                           .environment = s->scope.environment,
                                           .signing_key = key };
 
-    if (transaction_begin(&t, rq, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 ||
         subscriptions_create(rq->pg, &new, s->id, s->secret, e) < 0 ||
         get_row(rq, re, s->id, RIGHT_SUBSCRIPTION_WRITE, rows, row, e) < 0)
         return -1;
-    append_audit(rq, "subscription.create", row, NULL);
+    note_audit(&t, "subscription.create", row, NULL);
     return transaction_commit(&t, e);
 }
 
@@ -284,11 +273,11 @@ int subscriptions_delete_one(struct request *rq, struct reply *re, struct err *e
     const char *id = request_param(rq, 0);
     struct subscription_row row;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || request_begin(rq, &t, e) < 0 ||
         get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0 ||
         subscriptions_delete(rq->pg, id, e) < 0)
         return -1;
-    append_audit(rq, "subscription.delete", &row, NULL);
+    note_audit(&t, "subscription.delete", &row, NULL);
     if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
@@ -310,13 +299,13 @@ int subscriptions_enable_one(struct request *rq, struct reply *re, struct err *e
         return -1;
     FIELDS_ONLY(&f, "reason");
     reason = fields_text(&f, "reason", false, 1000);
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (fields_done(re, e) < 0 || request_begin(rq, &t, e) < 0 ||
         get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &old, &row, e) < 0 ||
         subscriptions_enable(rq->pg, id, &is_changed, e) < 0 ||
         get_row(rq, re, id, RIGHT_SUBSCRIPTION_WRITE, &rows, &row, e) < 0)
         return -1;
     if (is_changed)
-        append_audit(rq, "subscription.enable", &row, reason);
+        note_audit(&t, "subscription.enable", &row, reason);
     if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, row_json(&row));

@@ -11,10 +11,9 @@
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/fields.h"
 #include "coordinator/http/request/rowjson.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/store/access/tokens.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 struct making {
     const char *name, *subject, *expires_at, *note;
@@ -138,7 +137,7 @@ static int read_body(struct request *rq, struct reply *re, struct making *m, str
     m->list = fields_list(&f, "grants", true);
     if (m->list && grants_read(m->list, &m->grants, where, &why) < 0) {
         snprintf(name, sizeof(name), "/grants%s", where);
-        reply_problem(re, name, "%s", why.text);
+        problems_add(&re->problems, name, "%s", why.text);
     }
     check_glass(&f, m);
     return fields_done(re, e);
@@ -155,7 +154,7 @@ static int settle_subject(const struct request *rq, struct reply *re, struct mak
         m->subject = may_issue ? m->name : rq->owner.name;
     if (may_issue || strcmp(m->subject, rq->owner.name) == 0)
         return 0;
-    reply_extra(re, "right", json_string(right_name(RIGHT_TOKEN_ISSUE)));
+    problems_extra(&re->problems, "right", json_string(right_name(RIGHT_TOKEN_ISSUE)));
     return err_set(e, ERR_FORBIDDEN,
                    "the token of %s lacks the right token.issue: it makes tokens for %s alone; "
                    "leave subject out, or ask who may make tokens for others", rq->owner.name,
@@ -173,7 +172,7 @@ static int check_held(const struct request *rq, struct reply *re, const struct m
 
     if (right == RIGHT_COUNT)
         return 0;
-    reply_extra(re, "right", json_string(right_name(right)));
+    problems_extra(&re->problems, "right", json_string(right_name(right)));
     clock_format(until_ms, until);
     if (until_ms)
         return err_set(e, ERR_FORBIDDEN, "the token of %s has the right %s until %s: what it makes "
@@ -183,27 +182,19 @@ static int check_held(const struct request *rq, struct reply *re, const struct m
                    "got it there itself", rq->owner.name, right_name(right));
 }
 
-static int append_audit(struct request *rq, const char *action, const char *id, const char *note,
-                        struct err *e)
+static int note_audit(struct request *rq, struct transaction *t, const char *action,
+                      const char *id, const char *note, struct err *e)
 {
-    json_t *data = NULL, *shown;
-    char *text;
+    json_t *shown;
 
     if (get_token(rq, id, &shown, e) < 0)
         return -1;
-    data = json_pack("{s:s,s:O,s:O,s:O,s:O}", "token", id, "name", json_object_get(shown, "name"),
-                     "subject", json_object_get(shown, "subject"), "grants",
-                     json_object_get(shown, "grants"), "expires_at",
-                     json_object_get(shown, "expires_at"));
-    text = json_dumps(data, JSON_COMPACT);
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = action,
-                                      .note = note,
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &(struct audit_entry){ .action = action, .note = note },
+                     json_pack("{s:s,s:O,s:O,s:O,s:O}", "token", id, "name",
+                               json_object_get(shown, "name"), "subject",
+                               json_object_get(shown, "subject"), "grants",
+                               json_object_get(shown, "grants"), "expires_at",
+                               json_object_get(shown, "expires_at")));
     json_decref(shown);
     return 0;
 }
@@ -221,9 +212,9 @@ static int create(struct request *rq, struct making *m, struct err *e)
     int rc;
 
     MUST(grants);
-    rc = transaction_begin(&t, rq, e) < 0 ||
+    rc = request_begin(rq, &t, e) < 0 ||
                  tokens_create(rq->pg, &token, m->id, m->text, e) < 0 ||
-                 append_audit(rq, "token.create", m->id, m->note, e) < 0 ||
+                 note_audit(rq, &t, "token.create", m->id, m->note, e) < 0 ||
                  transaction_commit(&t, e) < 0
              ? -1
              : 0;
@@ -248,14 +239,14 @@ int tokens_post(struct request *rq, struct reply *re, struct err *e)
 }
 
 /* One row each; ended_out and issued_out get the ids. */
-static int note_revoked(struct request *rq, const struct rows *rows, json_t *ended, json_t *issued,
-                        struct err *e)
+static int note_revoked(struct request *rq, struct transaction *t, const struct rows *rows,
+                        json_t *ended, json_t *issued, struct err *e)
 {
     for (size_t i = 0; i < rows_count(rows); i++) {
         const char *id = rows_text(rows, i, 0);
 
         json_array_append_new(rows_bool(rows, i, 1) ? ended : issued, json_string(id));
-        if (rows_bool(rows, i, 1) && append_audit(rq, "token.revoke", id, NULL, e) < 0)
+        if (rows_bool(rows, i, 1) && note_audit(rq, t, "token.revoke", id, NULL, e) < 0)
             return -1;
     }
     return 0;
@@ -268,9 +259,9 @@ int tokens_delete(struct request *rq, struct reply *re, struct err *e)
     const char *id = request_param(rq, 0);
     json_t *ended = json_array(), *issued = json_array();
 
-    if (REQUEST_ONLY_QUERY(rq, e, "issued") < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e, "issued") < 0 || request_begin(rq, &t, e) < 0 ||
         tokens_revoke(rq->pg, id, request_flag(rq, "issued"), &rows, e) < 0 ||
-        note_revoked(rq, rows, ended, issued, e) < 0 ||
+        note_revoked(rq, &t, rows, ended, issued, e) < 0 ||
         (json_array_size(ended) && transaction_commit(&t, e) < 0)) {
         json_decref(ended);
         json_decref(issued);

@@ -12,14 +12,13 @@
 #include "coordinator/http/request/item.h"
 #include "coordinator/http/request/rowjson.h"
 #include "coordinator/http/request/secret_values.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/service/conform.h"
 #include "coordinator/service/release.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/schemas.h"
 #include "coordinator/store/config/secrets.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 /* ---------------------------------------------------------------- reading changes */
 
@@ -127,29 +126,33 @@ static json_t *audit_keys(const struct config_write *write, const struct config_
     return keys;
 }
 
-int config_settle(struct request *rq, struct scope *scope, const char *action,
+struct conform config_conform(const struct request *rq, struct reply *re, conform_point_fn *point,
+                              void *ctx)
+{
+    return (struct conform){ .pg = rq->pg,
+                             .schemas = rq->schemas,
+                             .sealing = rq->sealing,
+                             .problems = &re->problems,
+                             .point = point,
+                             .ctx = ctx };
+}
+
+int config_settle(struct transaction *t, struct scope *scope, const char *action,
                   const struct config_write *write, const struct config_result *result,
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
 {
-    json_t *data = json_pack("{s:I,s:o}", "revision", (json_int_t)result->revision, "keys",
-                             audit_keys(write, result));
-    char *dump = json_dumps(data, JSON_COMPACT);
-    int rc;
+    struct audit_entry entry = { .action = action,
+                                 .note = write->change_description,
+                                 .scope_id = scope->scope_id };
 
-    json_decref(data);
-    rc = inherit_audit(rq->pg, rq->trail, scope, result->revision - 1, write->actor, e);
-    if (rc == 0)
-        trail_note_revision(rq->trail,
-                            &(struct audit_entry){ .actor = write->actor,
-                                                   .address = rq->address,
-                                                   .action = action,
-                                                   .note = write->change_description,
-                                                   .scope_id = scope->scope_id,
-                                                   .data = dump },
-                            result->revision);
-    free(dump);
     rollout_out[0] = '\0';
-    return rc < 0 ? -1 : release_if_automatic(rq, scope, rollout_out, e);
+    if (inherit_audit(t->pg, &t->trail, scope, result->revision - 1, t->by.name, e) < 0)
+        return -1;
+    transaction_note_revision(t, &entry,
+                              json_pack("{s:I,s:o}", "revision", (json_int_t)result->revision,
+                                        "keys", audit_keys(write, result)),
+                              result->revision);
+    return release_if_automatic(t, NULL, scope, rollout_out, e);
 }
 
 bool config_fetch_secrets(struct request *rq, struct config_result *result, struct err *e)
@@ -166,9 +169,10 @@ bool config_fetch_secrets(struct request *rq, struct config_result *result, stru
 static void note_conflict(struct reply *re, const struct config_result *result, const struct err *e)
 {
     if (e->kind == ERR_CONFLICT || e->kind == ERR_STALE)
-        reply_extra(re, "current_version", json_integer((json_int_t)result->current_version));
+        problems_extra(&re->problems, "current_version",
+                       json_integer((json_int_t)result->current_version));
     for (unsigned i = 0; i < result->problem_count; i++)
-        reply_problem(re, "/config_value", "%s", result->problems[i].detail);
+        problems_add(&re->problems, "/config_value", "%s", result->problems[i].detail);
 }
 
 struct key_write {
@@ -185,24 +189,25 @@ struct key_write {
 static int write_inside(struct request *rq, struct reply *re, struct transaction *t,
                         struct key_write *w, struct err *e)
 {
+    struct conform conform = config_conform(rq, re, conform_point_fixed, (void *)w->pointer);
+
     if (schemas_hold(rq->pg, w->service, e) < 0 ||
         scopes_lock_to_write(rq->pg, w->service, w->environment, !w->is_delete, &w->scope, e) < 0 ||
-        release_take_back(rq, t, &w->scope, e) < 0 ||
+        release_take_back(t, true, &w->scope, e) < 0 ||
         config_write(rq->pg, &w->scope, &w->write, &w->result, e) < 0)
         return -1;
     if (!w->result.revision)
         return 0;
-    if (conform_check_written(rq, re, &w->scope, w->result.revision, conform_point_fixed,
-                                   (void *)w->pointer, e) < 0)
+    if (conform_check_written(&conform, &w->scope, w->result.revision, e) < 0)
         return -1;
-    return config_settle(rq, &w->scope, w->action, &w->write, &w->result, w->rollout, e);
+    return config_settle(t, &w->scope, w->action, &w->write, &w->result, w->rollout, e);
 }
 
 static int write_once(struct request *rq, struct reply *re, struct key_write *w, struct err *e)
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    if (transaction_begin(&t, rq, e) < 0)
+    if (request_begin(rq, &t, e) < 0)
         return -1;
     if (write_inside(rq, re, &t, w, e) < 0) {
         note_conflict(re, &w->result, e);

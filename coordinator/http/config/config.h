@@ -4,7 +4,10 @@
 
 #include "coordinator/http/request/fields.h"
 #include "coordinator/http/request/route.h"
+#include "coordinator/service/conform.h"
 #include "coordinator/store/config/config.h"
+
+struct transaction;
 
 route_handler config_get_key, config_put_key, config_delete_key, config_get_history,
     config_rollback_key;
@@ -39,10 +42,14 @@ bool config_read_base(const struct fields *f);
 /* The keys whose draft gave way to such a write. */
 struct json_t *config_dropped_json(const struct config_result *result);
 
+/* How this request's writes are judged; what is wrong goes into the reply. */
+struct conform config_conform(const struct request *rq, struct reply *re, conform_point_fn *point,
+                              void *ctx);
+
 /* What every write does after config_write: audit row, and where the environment releases by
  * itself the release and its rollout. rollout_out gets the public id, "" when none was opened. */
 #define CONFIG_ROLLOUT_ID_SIZE 32
-int config_settle(struct request *rq, struct scope *scope, const char *action,
+int config_settle(struct transaction *t, struct scope *scope, const char *action,
                   const struct config_write *write, const struct config_result *result,
                   char rollout_out[CONFIG_ROLLOUT_ID_SIZE], struct err *e)
     __attribute__((warn_unused_result));

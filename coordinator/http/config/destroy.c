@@ -7,10 +7,9 @@
 
 #include "common/invariant.h"
 #include "coordinator/http/config/config.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/store/config/secrets.h"
 #include "coordinator/store/pg.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 #define VERSIONS_MAX 1000
 
@@ -131,7 +130,7 @@ static int check_needed(struct request *rq, struct reply *re, struct destroy *d,
         return -1;
     if (d->is_forced || rows_count(d->needed) == 0)
         return 0;
-    reply_extra(re, "needed", needed_json(d));
+    problems_extra(&re->problems, "needed", needed_json(d));
     return err_code(e, ERR_CONFLICT, "secret_needed",
                     "version %" PRId64 " in %.200s %.100s%s: bring another one out first, or say "
                     "force",
@@ -149,28 +148,21 @@ static json_t *versions_json(const struct destroy *d)
     return list;
 }
 
-static void append_audit(struct request *rq, const struct destroy *d)
+static void note_audit(struct transaction *t, const struct destroy *d)
 {
-    json_t *secrets = json_array(), *data;
-    struct audit_entry entry = { .actor = rq->owner.name,
-                                 .address = rq->address,
-                                 .action = "config.destroy",
+    struct audit_entry entry = { .action = "config.destroy",
                                  .note = d->reason ? d->reason : "",
                                  .scope_id = d->scope.scope_id };
-    char *text;
+    json_t *secrets = json_array();
 
     for (size_t i = 0; i < rows_count(d->found); i++)
         json_array_append_new(secrets, json_pack("{s:I,s:s}", "version",
                                                  (json_int_t)rows_int(d->found, i, 0), "secret",
                                                  d->digests[i]));
-    data = json_pack("{s:s,s:o,s:b,s:o}", "key", d->key, "versions", secrets, "forced",
-                     d->is_forced && rows_count(d->needed) > 0, "needed", needed_json(d));
-    MUST(data);
-    text = json_dumps(data, JSON_COMPACT);
-    json_decref(data);
-    entry.data = text;
-    trail_note(rq->trail, &entry);
-    free(text);
+    transaction_note(t, &entry,
+                     json_pack("{s:s,s:o,s:b,s:o}", "key", d->key, "versions", secrets, "forced",
+                               d->is_forced && rows_count(d->needed) > 0, "needed",
+                               needed_json(d)));
 }
 
 static int destroy(struct request *rq, struct reply *re, struct destroy *d, struct err *e)
@@ -178,14 +170,14 @@ static int destroy(struct request *rq, struct reply *re, struct destroy *d, stru
     SCOPED(transaction_close) struct transaction t = { 0 };
     size_t count;
 
-    if (transaction_begin(&t, rq, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 ||
         scopes_lock(rq->pg, d->service, d->environment, false, &d->scope, e) < 0 ||
         find_versions(rq, d, e) < 0 || check_needed(rq, re, d, e) < 0 ||
         secrets_destroy(rq->pg, d->digests, rows_count(d->found), &count, e) < 0)
         return -1;
     if (count == 0) /* what is destroyed already is not told twice */
         return 0;
-    append_audit(rq, d);
+    note_audit(&t, d);
     return transaction_commit(&t, e);
 }
 

@@ -9,7 +9,6 @@
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/rowjson.h"
 #include "coordinator/http/request/secret_values.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/service/conform.h"
 #include "coordinator/service/release.h"
 #include "coordinator/store/config/inherit.h"
@@ -17,7 +16,7 @@
 #include "coordinator/store/config/schemas.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 /* ---------------------------------------------------------------- showing */
 
@@ -214,44 +213,37 @@ static int read_body(struct request *rq, struct reply *re, struct naming *n, str
     return fields_done(re, e);
 }
 
-static int append_audit(struct request *rq, const struct naming *n, const json_t *shown,
-                        struct err *e)
+static int note_audit(struct transaction *t, const struct naming *n, const json_t *shown,
+                      struct err *e)
 {
-    json_t *data = json_pack("{s:I,s:O}", "revision", (json_int_t)n->scope.head, "parents",
-                             json_object_get(shown, "parents"));
-    struct audit_entry entry = { .actor = rq->owner.name,
-                                 .address = rq->address,
-                                 .action = "config.parents",
-                                 .scope_id = n->scope.scope_id };
-    char *text = json_dumps(data, JSON_COMPACT);
-    int rc;
+    struct audit_entry entry = { .action = "config.parents", .scope_id = n->scope.scope_id };
 
-    json_decref(data);
-    entry.data = text;
-    rc = inherit_audit(rq->pg, rq->trail, &n->scope, n->old_head, rq->owner.name, e);
-    if (rc == 0)
-        trail_note(rq->trail, &entry);
-    free(text);
-    return rc;
+    if (inherit_audit(t->pg, &t->trail, &n->scope, n->old_head, t->by.name, e) < 0)
+        return -1;
+    transaction_note(t, &entry,
+                     json_pack("{s:I,s:O}", "revision", (json_int_t)n->scope.head, "parents",
+                               json_object_get(shown, "parents")));
+    return 0;
 }
 
 static int name_inside(struct request *rq, struct reply *re, struct naming *n, json_t **shown,
                        struct err *e)
 {
+    struct conform conform = config_conform(rq, re, conform_point_fixed, (void *)"/parents");
     SCOPED(transaction_close) struct transaction t = { 0 };
     char rollout[CONFIG_ROLLOUT_ID_SIZE] = "";
 
-    if (transaction_begin(&t, rq, e) < 0 || schemas_hold(rq->pg, n->service, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 || schemas_hold(rq->pg, n->service, e) < 0 ||
         inherit_set_parents(rq->pg, n->service, n->environment, &n->naming, &n->scope, &n->old_head,
                             e) < 0 ||
         describe(rq, &n->scope, shown, e) < 0)
         return -1;
     if (n->scope.head > n->old_head &&
-        conform_check_written(rq, re, &n->scope, n->scope.head, conform_point_fixed,
-                                   (void *)"/parents", e) < 0)
+        conform_check_written(&conform, &n->scope, n->scope.head, e) < 0)
         return -1;
-    if (append_audit(rq, n, *shown, e) < 0 ||
-        (n->scope.head > n->old_head && release_if_automatic(rq, &n->scope, rollout, e) < 0) ||
+    if (note_audit(&t, n, *shown, e) < 0 ||
+        (n->scope.head > n->old_head &&
+         release_if_automatic(&t, NULL, &n->scope, rollout, e) < 0) ||
         transaction_commit(&t, e) < 0)
         return -1;
     json_object_set_new(*shown, "changed", json_boolean(n->scope.head > n->old_head));

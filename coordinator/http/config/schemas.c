@@ -13,12 +13,13 @@
 #include "common/schema/schema_set.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/etag.h"
-#include "coordinator/http/request/transaction.h"
+#include "coordinator/http/request/reply.h"
+#include "coordinator/http/request/request.h"
 #include "coordinator/service/conform.h"
 #include "coordinator/store/config/schemas.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/places.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 #define EXISTING_MAX 100  /* violations that a PUT lists */
 #define AUDIT_TEXT_MAX 1024 /* longer schemas stand in the audit trail by their hash alone */
@@ -194,7 +195,7 @@ static int check_preconditions(const struct request *rq, struct reply *re, const
         : strcmp(match, "*") == 0 ? w->was_there
                                   : w->was_there && strcmp(match, etag) == 0)
         return 0;
-    reply_extra(re, "current_version", json_integer((json_int_t)version));
+    problems_extra(&re->problems, "current_version", json_integer((json_int_t)version));
     return err_set(e, ERR_STALE, "the schema of %.200s is at version %" PRIu64
                    ", which is not what was expected", w->key, version);
 }
@@ -213,34 +214,28 @@ static json_t *audit_text(const char *body)
     return json_pack("{s:s}", "sha256", hex);
 }
 
-static void append_audit(struct request *rq, const struct writing *w)
+static void note_audit(struct transaction *t, const struct writing *w)
 {
     const char *old = w->was_there ? schema_row_at(w->old, 0).body : NULL;
-    json_t *data = json_pack("{s:s,s:s,s:I,s:o,s:o}", "service", w->service, "key", w->key,
-                             "version", (json_int_t)w->version, "old", audit_text(old), "new",
-                             audit_text(w->body));
-    char *text = json_dumps(data, JSON_COMPACT);
+    struct audit_entry entry = { .action = w->body ? "schema.set" : "schema.delete",
+                                 .note = w->change_description };
 
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = w->body ? "schema.set" : "schema.delete",
-                                      .note = w->change_description,
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &entry,
+                     json_pack("{s:s,s:s,s:I,s:o,s:o}", "service", w->service, "key", w->key,
+                               "version", (json_int_t)w->version, "old", audit_text(old), "new",
+                               audit_text(w->body)));
 }
 
 static int check_existing(struct request *rq, struct reply *re, struct writing *w, struct err *e)
 {
     if (!w->body)
         return 0;
-    if (conform_list_existing(rq, w->service, w->key, w->schema, EXISTING_MAX, &w->existing,
-                                   e) < 0)
+    if (conform_list_existing(rq->pg, w->service, w->key, w->schema, EXISTING_MAX, &w->existing,
+                              e) < 0)
         return -1;
     if (!w->is_strict || json_array_size(w->existing) == 0)
         return 0;
-    reply_extra(re, "violations", json_incref(w->existing));
+    problems_extra(&re->problems, "violations", json_incref(w->existing));
     return err_code(e, ERR_CONFLICT, "values_violate",
                     "%zu value%s that %s there already would not fit: change them first, or leave "
                     "?strict=1 out",
@@ -248,18 +243,18 @@ static int check_existing(struct request *rq, struct reply *re, struct writing *
                     json_array_size(w->existing) == 1 ? "is" : "are");
 }
 
-static int append(struct request *rq, struct writing *w, struct err *e)
+static int append(struct transaction *t, struct writing *w, struct err *e)
 {
     struct schema_new n = { .service = w->service,
                             .key = w->key,
                             .body = w->body,
-                            .actor = rq->owner.name,
+                            .actor = t->by.name,
                             .change_description = w->change_description };
 
     n.version = ++w->version;
-    if (schemas_append(rq->pg, &n, e) < 0)
+    if (schemas_append(t->pg, &n, e) < 0)
         return -1;
-    append_audit(rq, w);
+    note_audit(t, w);
     return 0;
 }
 
@@ -267,7 +262,7 @@ static int write_inside(struct request *rq, struct reply *re, struct writing *w,
 {
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    if (transaction_begin(&t, rq, e) < 0 || schemas_lock(rq->pg, w->service, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 || schemas_lock(rq->pg, w->service, e) < 0 ||
         schemas_get(rq->pg, w->service, w->key, 0, &w->old, e) < 0)
         return -1;
     if (rows_count(w->old)) {
@@ -282,7 +277,7 @@ static int write_inside(struct request *rq, struct reply *re, struct writing *w,
         return -1;
     if (!w->is_changed)
         return 0;
-    return append(rq, w, e) < 0 ? -1 : transaction_commit(&t, e);
+    return append(&t, w, e) < 0 ? -1 : transaction_commit(&t, e);
 }
 
 /* What is no schema is told where, with pointers into the body. */
@@ -298,11 +293,11 @@ static int read_schema(const struct request *rq, struct reply *re, struct writin
     if (schema_compile(w->body, strlen(w->body), NULL, NULL, &w->schema, &problems, e) == 0)
         return 0;
     for (size_t i = 0; i < problems.count; i++)
-        reply_problem(re, problems.items[i].instance_path, "%s", problems.items[i].text);
+        problems_add(&re->problems, problems.items[i].instance_path, "%s", problems.items[i].text);
     if (e->kind != ERR_INVALID)
         return -1;
     if (!problems.count)
-        reply_problem(re, "", "%.255s", e->text);
+        problems_add(&re->problems, "", "%.255s", e->text);
     e->code = "invalid_schema";
     return -1;
 }

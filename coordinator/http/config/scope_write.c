@@ -10,13 +10,12 @@
 #include "common/document/canon.h"
 #include "common/invariant.h"
 #include "coordinator/http/request/secret_values.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/service/conform.h"
 #include "coordinator/service/release.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/schemas.h"
 #include "coordinator/store/config/secrets.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 void scope_write_clear(struct scope_write *m)
 {
@@ -109,7 +108,7 @@ int scope_write_read(struct request *rq, struct reply *re, struct scope_write *m
     m->is_dry_run = fields_flag(&f, "dry_run") || request_flag(rq, "dry_run");
     most = json_object_size(set) + json_array_size(list);
     if (most == 0 || most > SCOPE_WRITE_MAX)
-        reply_problem(re, "", "set and delete must name 1 to %d keys", SCOPE_WRITE_MAX);
+        problems_add(&re->problems, "", "set and delete must name 1 to %d keys", SCOPE_WRITE_MAX);
     if (fields_done(re, e) < 0)
         return -1;
     m->changes = calloc(most, sizeof(*m->changes));
@@ -131,7 +130,8 @@ void scope_write_note_problems(struct reply *re, const struct scope_write *m, co
     struct fields in = { .reply = re, .pointer = "/set" }, one = { .reply = re };
 
     if (e->kind == ERR_CONFLICT || e->kind == ERR_STALE)
-        reply_extra(re, "current_version", json_integer((json_int_t)m->result.current_version));
+        problems_extra(&re->problems, "current_version",
+                       json_integer((json_int_t)m->result.current_version));
     for (unsigned i = 0; i < m->result.problem_count; i++) {
         size_t change = m->result.problems[i].change;
         const char *key = m->changes[change].key, *detail = m->result.problems[i].detail;
@@ -219,11 +219,12 @@ int scope_write_reply(struct reply *re, const struct scope_write *m)
 
 static int write_once(struct request *rq, struct reply *re, struct scope_write *m, struct err *e)
 {
+    struct conform conform = config_conform(rq, re, scope_write_point, m);
     SCOPED(transaction_close) struct transaction t = { 0 };
 
-    if (transaction_begin(&t, rq, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 || schemas_hold(rq->pg, m->service, e) < 0 ||
         scopes_lock_to_write(rq->pg, m->service, m->environment, true, &m->scope, e) < 0 ||
-        release_take_back(rq, m->is_dry_run ? NULL : &t, &m->scope, e) < 0 ||
+        release_take_back(&t, !m->is_dry_run, &m->scope, e) < 0 ||
         (m->fill && m->fill(rq, m, e) < 0))
         return -1;
     m->write.changes = m->changes;
@@ -233,12 +234,12 @@ static int write_once(struct request *rq, struct reply *re, struct scope_write *
         return -1;
     }
     if (m->result.revision &&
-        conform_check_written(rq, re, &m->scope, m->result.revision, scope_write_point, m, e) < 0)
+        conform_check_written(&conform, &m->scope, m->result.revision, e) < 0)
         return -1;
     if (m->is_dry_run)
         return 0;
     if (m->result.revision &&
-        config_settle(rq, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
+        config_settle(&t, &m->scope, m->action, &m->write, &m->result, m->rollout, e) < 0)
         return -1;
     return m->result.revision || t.is_kept ? transaction_commit(&t, e) : 0;
 }
@@ -274,17 +275,14 @@ int scope_write_post(struct request *rq, struct reply *re, struct err *e)
 
 /* Content that today's schemas refuse does not come back this way: agents would refuse it, too.
  * Rolling a rollout back does bring it back. */
-static int revert_inside(struct request *rq, struct reply *re, uint64_t target,
+static int revert_inside(const struct conform *conform, struct transaction *t, uint64_t target,
                          const char *description, struct scope *scope, bool *is_changed,
                          char *rollout, struct err *e)
 {
-    struct audit_entry entry = { .actor = rq->owner.name,
-                                 .address = rq->address,
-                                 .action = "config.rollback",
+    struct audit_entry entry = { .action = "config.rollback",
                                  .note = description,
                                  .scope_id = scope->scope_id };
     uint64_t revision, old_head;
-    char data[100];
 
     if (target > scope->head)
         return err_code(e, ERR_NOT_FOUND, "unknown_revision",
@@ -293,23 +291,20 @@ static int revert_inside(struct request *rq, struct reply *re, uint64_t target,
     if (scope_check_kept(scope, target, e) < 0)
         return -1;
     old_head = scope->head;
-    if (config_revert(rq->pg, scope, target, false, rq->owner.name, description, &revision,
-                      is_changed, e) < 0)
+    if (config_revert(t->pg, scope, target, false, t->by.name, description, &revision, is_changed,
+                      e) < 0)
         return -1;
     if (!*is_changed)
         return 0;
-    if (secrets_check_revision(rq->pg, scope->scope_id, revision, e) < 0)
+    if (secrets_check_revision(t->pg, scope->scope_id, revision, e) < 0 ||
+        conform_check_written(conform, scope, revision, e) < 0 ||
+        inherit_audit(t->pg, &t->trail, scope, old_head, t->by.name, e) < 0)
         return -1;
-    if (conform_check_written(rq, re, scope, revision, conform_point_fixed,
-                                   (void *)"/target_revision", e) < 0)
-        return -1;
-    snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
-             revision, target);
-    entry.data = data;
-    if (inherit_audit(rq->pg, rq->trail, scope, old_head, rq->owner.name, e) < 0)
-        return -1;
-    trail_note_revision(rq->trail, &entry, revision);
-    return release_if_automatic(rq, scope, rollout, e);
+    transaction_note_revision(t, &entry,
+                              json_pack("{s:I,s:I}", "revision", (json_int_t)revision,
+                                        "target_revision", (json_int_t)target),
+                              revision);
+    return release_if_automatic(t, NULL, scope, rollout, e);
 }
 
 static int reply_reverted(struct reply *re, const struct scope *scope, uint64_t target,
@@ -330,6 +325,8 @@ static int reply_reverted(struct reply *re, const struct scope *scope, uint64_t 
 
 int scope_write_rollback(struct request *rq, struct reply *re, struct err *e)
 {
+    struct conform conform =
+        config_conform(rq, re, conform_point_fixed, (void *)"/target_revision");
     SCOPED(transaction_close) struct transaction t = { 0 };
     const char *service, *environment, *description;
     char rollout[CONFIG_ROLLOUT_ID_SIZE] = "";
@@ -345,16 +342,16 @@ int scope_write_rollback(struct request *rq, struct reply *re, struct err *e)
     FIELDS_ONLY(&f, "target_revision", "change_description");
     target = fields_number(&f, "target_revision", 0, INT64_C(1) << 53, -1);
     description = fields_text(&f, "change_description", false, 4096);
-    if (target < 0 && !re->problem_count)
+    if (target < 0 && !re->problems.count)
         fields_problem(&f, "target_revision", "target_revision is missing");
-    if (fields_done(re, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (fields_done(re, e) < 0 || request_begin(rq, &t, e) < 0 ||
         schemas_hold(rq->pg, service, e) < 0 ||
         scopes_lock_to_write(rq->pg, service, environment, false, &scope, e) < 0 ||
-        release_take_back(rq, &t, &scope, e) < 0)
+        release_take_back(&t, true, &scope, e) < 0)
         return -1;
     previous = scope.head;
-    if (revert_inside(rq, re, (uint64_t)target, description ? description : "", &scope, &is_changed,
-                      rollout, e) < 0)
+    if (revert_inside(&conform, &t, (uint64_t)target, description ? description : "", &scope,
+                      &is_changed, rollout, e) < 0)
         return -1;
     if ((is_changed || t.is_kept) && transaction_commit(&t, e) < 0)
         return -1;

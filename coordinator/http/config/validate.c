@@ -31,11 +31,11 @@ static int find_scope(struct request *rq, struct scope_write *m, struct err *e)
     return 0;
 }
 
-static int read_document(struct request *rq, int64_t scope_id, uint64_t revision,
+static int read_document(struct pg *pg, int64_t scope_id, uint64_t revision,
                          struct document **out, struct err *e)
 {
     if (scope_id)
-        return revision_snapshot(rq->pg, scope_id, revision, out, e);
+        return revision_snapshot(pg, scope_id, revision, out, e);
     *out = document_new();
     return 0;
 }
@@ -55,62 +55,60 @@ static int change(struct document *d, const char *key, const struct config_outco
 
 /* Every key that is named is judged, also one that has this value already; and the document as it
  * would be. */
-static int judge_document(struct request *rq, struct reply *re, struct scope_write *m,
-                          struct err *e)
+static int judge_document(const struct conform *c, struct scope_write *m, struct err *e)
 {
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
 
-    if (read_document(rq, m->scope.scope_id, m->scope.head, &before, e) < 0 ||
-        read_document(rq, m->scope.scope_id, m->scope.head, &after, e) < 0)
+    if (read_document(c->pg, m->scope.scope_id, m->scope.head, &before, e) < 0 ||
+        read_document(c->pg, m->scope.scope_id, m->scope.head, &after, e) < 0)
         return -1;
     for (size_t i = 0; i < m->count; i++) {
         document_unset(before, m->changes[i].key);
         if (change(after, m->changes[i].key, &m->result.outcomes[i], e) < 0)
             return -1;
     }
-    return conform_check_document(rq, re, &m->scope, before, after, scope_write_point, m, e);
+    return conform_check_document(c, &m->scope, before, after, e);
 }
 
-static int judge_secrets(struct request *rq, struct reply *re, struct scope_write *m, struct err *e)
+static int judge_secrets(const struct conform *c, struct scope_write *m, struct err *e)
 {
     for (size_t i = 0; i < m->count; i++) {
         const struct config_outcome *o = &m->result.outcomes[i];
         struct document_item item = { .key = m->changes[i].key, .type = o->type,
                                       .text = o->plain };
 
-        if (o->plain && conform_check_secret(rq, re, &m->scope, &item, scope_write_point, m, e) < 0)
+        if (o->plain && conform_check_secret(c, &m->scope, &item, e) < 0)
             return -1;
     }
     return 0;
 }
 
 /* One that inherits: keys of its own stay; the others would come from here. */
-static int judge_child(struct request *rq, struct reply *re, struct scope_write *m,
-                       const struct scope *child, struct err *e)
+static int judge_child(const struct conform *c, struct scope_write *m, const struct scope *child,
+                       struct err *e)
 {
     SCOPED(document_free) struct document *before = NULL, *after = NULL;
     SCOPED(rows_free) struct rows *own = NULL;
 
-    if (inherit_own_keys(rq->pg, child->scope_id, m->scope.scope_id, m->write.changes, m->count,
+    if (inherit_own_keys(c->pg, child->scope_id, m->scope.scope_id, m->write.changes, m->count,
                          &own, e) < 0 ||
-        revision_snapshot(rq->pg, child->scope_id, child->head, &before, e) < 0 ||
-        revision_snapshot(rq->pg, child->scope_id, child->head, &after, e) < 0)
+        revision_snapshot(c->pg, child->scope_id, child->head, &before, e) < 0 ||
+        revision_snapshot(c->pg, child->scope_id, child->head, &after, e) < 0)
         return -1;
     for (size_t i = 0; i < m->count; i++)
         if (!rows_bool(own, i, 0) &&
             change(after, m->changes[i].key, &m->result.outcomes[i], e) < 0)
             return -1;
-    return conform_check_document(rq, re, child, before, after, scope_write_point, m, e);
+    return conform_check_document(c, child, before, after, e);
 }
 
-static int judge_children(struct request *rq, struct reply *re, struct scope_write *m,
-                          struct err *e)
+static int judge_children(const struct conform *c, struct scope_write *m, struct err *e)
 {
     SCOPED(rows_free) struct rows *below = NULL;
 
     if (!m->scope.scope_id)
         return 0;
-    if (inherit_below(rq->pg, m->scope.scope_id, &below, e) < 0)
+    if (inherit_below(c->pg, m->scope.scope_id, &below, e) < 0)
         return -1;
     for (size_t i = 0; i < rows_count(below); i++) {
         struct scope child = { .scope_id = rows_int(below, i, 0),
@@ -118,7 +116,7 @@ static int judge_children(struct request *rq, struct reply *re, struct scope_wri
 
         snprintf(child.service, sizeof(child.service), "%s", rows_text(below, i, 1));
         snprintf(child.environment, sizeof(child.environment), "%s", rows_text(below, i, 2));
-        if (judge_child(rq, re, m, &child, e) < 0)
+        if (judge_child(c, m, &child, e) < 0)
             return err_wrap(e, "%s/%s, which inherits this", child.service, child.environment);
     }
     return 0;
@@ -126,6 +124,8 @@ static int judge_children(struct request *rq, struct reply *re, struct scope_wri
 
 static int validate_once(struct request *rq, struct reply *re, struct scope_write *m, struct err *e)
 {
+    struct conform c = config_conform(rq, re, scope_write_point, m);
+
     if (find_scope(rq, m, e) < 0)
         return -1;
     m->write.changes = m->changes;
@@ -134,14 +134,14 @@ static int validate_once(struct request *rq, struct reply *re, struct scope_writ
         scope_write_note_problems(re, m, e);
         return -1;
     }
-    return judge_secrets(rq, re, m, e) < 0 || judge_document(rq, re, m, e) < 0 ||
-                   judge_children(rq, re, m, e) < 0
+    return judge_secrets(&c, m, e) < 0 || judge_document(&c, m, e) < 0 ||
+                   judge_children(&c, m, e) < 0
                ? -1
                : 0;
 }
 
-/* Needs no right to write: nothing is, and nobody is kept waiting. What is released or written at
- * the same time may be seen or not, key by key: the write itself is judged again. */
+/* Asks for no right to write, as nothing is written, and takes no lock. What is released or written
+ * at the same time may be seen or not, key by key: the write itself is judged again. */
 int scope_write_validate(struct request *rq, struct reply *re, struct err *e)
 {
     struct scope_write m = { 0 };

@@ -16,7 +16,7 @@ static int refuse(const struct request *rq, struct reply *re, enum right right,
 {
     const char *name = right_name(right);
 
-    reply_extra(re, "right", json_string(name));
+    problems_extra(&re->problems, "right", json_string(name));
     if (right_reach(right) == REACH_ANY)
         return err_set(e, ERR_FORBIDDEN, "the token of %s lacks the right %s", rq->owner.name,
                        name);

@@ -44,7 +44,7 @@ void fields_problem(const struct fields *f, const char *name, const char *fmt, .
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    reply_problem(f->reply, pointer, "%s", text);
+    problems_add(&f->reply->problems, pointer, "%s", text);
 }
 
 bool fields_enter(const struct fields *outer, const char *name, struct json_t *value,
@@ -153,10 +153,10 @@ struct json_t *fields_object(const struct fields *f, const char *name, bool is_r
 
 int fields_done(const struct reply *re, struct err *e)
 {
-    const char *name = re->problems[0].pointer;
+    const char *name = re->problems.items[0].pointer;
 
-    if (!re->problem_count)
+    if (!re->problems.count)
         return 0;
     return err_set(e, ERR_INVALID, "%.200s: %s", *name ? name + 1 : "body",
-                   re->problems[0].detail);
+                   re->problems.items[0].detail);
 }

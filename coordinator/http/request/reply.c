@@ -18,7 +18,6 @@ void reply_clear(struct reply *re)
     for (unsigned i = 0; i < re->header_count; i++)
         free(re->headers[i].value);
     re->header_count = 0;
-    re->problem_count = 0;
     re->status = 0;
     re->revision = 0;
     re->is_waiting = false;
@@ -26,8 +25,7 @@ void reply_clear(struct reply *re)
     re->is_private = false;
     cached_reply_release(MOVE(re->lent));
     buffer_clear(&re->body);
-    json_decref(re->extra);
-    re->extra = NULL;
+    problems_fini(&re->problems);
     if (re->stream)
         stream_close(re->stream);
     re->stream = NULL;
@@ -83,27 +81,6 @@ int reply_wait(struct reply *re)
     return 0;
 }
 
-void reply_problem(struct reply *re, const char *pointer, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (re->problem_count == REPLY_PROBLEMS_MAX)
-        return;
-    snprintf(re->problems[re->problem_count].pointer, sizeof(re->problems[0].pointer), "%s",
-             pointer);
-    va_start(ap, fmt);
-    vsnprintf(re->problems[re->problem_count].detail, sizeof(re->problems[0].detail), fmt, ap);
-    va_end(ap);
-    re->problem_count++;
-}
-
-void reply_extra(struct reply *re, const char *name, struct json_t *value)
-{
-    if (!re->extra)
-        re->extra = json_object();
-    MUST(json_object_set_new(re->extra, name, value) == 0);
-}
-
 static const char *status_title(int status)
 {
     static const struct {
@@ -146,14 +123,14 @@ static json_t *safe_text(const char *text)
     return s ? s : json_string("");
 }
 
-static json_t *problem_list(const struct reply *re)
+static json_t *problem_list(const struct problems *p)
 {
     json_t *list = json_array();
 
-    for (unsigned i = 0; i < re->problem_count; i++)
-        json_array_append_new(list, json_pack("{s:o,s:o}", "pointer",
-                                              safe_text(re->problems[i].pointer), "detail",
-                                              safe_text(re->problems[i].detail)));
+    for (unsigned i = 0; i < p->count; i++)
+        json_array_append_new(list,
+                              json_pack("{s:o,s:o}", "pointer", safe_text(p->items[i].pointer),
+                                        "detail", safe_text(p->items[i].detail)));
     return list;
 }
 
@@ -165,10 +142,10 @@ void reply_error(struct reply *re, const struct err *e)
                              "code", err_problem_code(e));
 
     MUST(body);
-    if (re->problem_count)
-        json_object_set_new(body, "errors", problem_list(re));
-    if (re->extra)
-        json_object_update(body, re->extra);
+    if (re->problems.count)
+        json_object_set_new(body, "errors", problem_list(&re->problems));
+    if (re->problems.extra)
+        json_object_update(body, re->problems.extra);
     reply_json(re, status, body);
     re->content_type = "application/problem+json";
     if (status == 503)

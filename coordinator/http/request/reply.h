@@ -8,9 +8,9 @@
 
 #include "common/buffer.h"
 #include "common/err.h"
+#include "coordinator/policy/problems.h"
 
 #define REPLY_HEADERS_MAX 6
-#define REPLY_PROBLEMS_MAX 16
 
 struct cached_reply;
 struct json_t;
@@ -28,11 +28,7 @@ struct reply {
         const char *name; /* static */
         char *value;      /* malloc'ed */
     } headers[REPLY_HEADERS_MAX];
-    unsigned problem_count;
-    struct {
-        char pointer[256], detail[256];
-    } problems[REPLY_PROBLEMS_MAX];
-    struct json_t *extra; /* further members of a problem; NULL: none */
+    struct problems problems;
     struct stream *stream; /* an event stream instead of a body */
     bool is_secret;        /* has a secret in it: nobody keeps a copy */
     bool is_waiting;       /* the handler wants to be called again when something happened */
@@ -50,11 +46,6 @@ void reply_location(struct reply *re, const char *fmt, ...) __attribute__((forma
 /* Call this handler again when something was committed, at the latest in a second. */
 int reply_wait(struct reply *re);
 
-/* A field that is wrong. The text pointer is an RFC 6901 pointer into the body. */
-void reply_problem(struct reply *re, const char *pointer, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-/* Add a member to the problem; takes value. */
-void reply_extra(struct reply *re, const char *name, struct json_t *value);
 /* Turn err and problems into the answer. */
 void reply_error(struct reply *re, const struct err *e);
 

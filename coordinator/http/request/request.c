@@ -12,6 +12,7 @@
 #include "coordinator/http/live/watches.h"
 #include "coordinator/store/config/sealing.h"
 #include "coordinator/store/pg.h"
+#include "coordinator/store/transaction.h"
 
 #define POOL_WAIT_MS 3000
 #define WRITE_PATIENCE_MS 60000
@@ -57,6 +58,11 @@ void request_disconnect(struct request *rq)
     pg_set_patience(rq->pg, WRITE_PATIENCE_MS);
     pg_pool_give(rq->deps->pool, &rq->pg);
     rq->pg = NULL;
+}
+
+int request_begin(const struct request *rq, struct transaction *t, struct err *e)
+{
+    return transaction_begin(t, rq->pg, (struct actor){ rq->owner.name, rq->address }, e);
 }
 
 static int add_query(struct request *rq, const char *part, size_t size, struct err *e)

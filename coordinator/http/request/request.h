@@ -32,9 +32,8 @@ struct reply;
 struct schema_cache;
 struct sealing;
 struct limits;
-struct log_limit;
 struct tls;
-struct trail;
+struct transaction;
 struct watch;
 struct watches;
 
@@ -54,7 +53,6 @@ struct request {
     struct token_owner owner;
     char address[PEER_ADDRESS_SIZE]; /* of who asks, without the port */
     struct pg *pg; /* a connection for this handler; NULL for quick routes */
-    struct trail *trail; /* of the transaction that is open (transaction.h); NULL: none is */
     const struct http_deps *deps;
     const struct http_settings *settings;
     struct streams *streams;
@@ -67,7 +65,6 @@ struct request {
     struct counters *counters;
     struct limits *limits;
     struct census *census;
-    struct log_limit *repeated; /* for what would be logged again and again; NULL: nothing is */
     bool is_from_memory; /* its answer shows nothing but what memory held */
     uint64_t access_moment; /* token_cache_moment, before the token was checked */
     bool is_permitted; /* the token was checked, and it may do this */
@@ -91,6 +88,9 @@ const char *request_token(const char *header);
 int request_connect(struct request *rq, bool is_read, struct err *e)
     __attribute__((warn_unused_result));
 void request_disconnect(struct request *rq);
+/* A transaction on rq->pg in the name of who asks. */
+int request_begin(const struct request *rq, struct transaction *t, struct err *e)
+    __attribute__((warn_unused_result));
 
 /* A path parameter by its place in the pattern. */
 const char *request_param(const struct request *rq, unsigned index);

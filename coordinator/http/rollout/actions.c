@@ -94,8 +94,8 @@ static int refuse(struct reply *re, const struct act *a, const char *allowed, st
         json_array_append_new(list, json_stringn(at, size));
         at += size + (at[size] == ',');
     }
-    reply_extra(re, "allowed", list);
-    reply_extra(re, "state", json_string(shown_state(a)));
+    problems_extra(&re->problems, "allowed", list);
+    problems_extra(&re->problems, "state", json_string(shown_state(a)));
     if (strchr(allowed, ';'))
         return refuse_limit(a, strchr(allowed, ';') + 1, e);
     return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible now: rollout %s is %s%s%s",

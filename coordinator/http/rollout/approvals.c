@@ -8,14 +8,13 @@
 
 #include "common/invariant.h"
 #include "coordinator/http/request/fields.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/http/rollout/rollout_json.h"
 #include "coordinator/http/rollout/rollouts.h"
 #include "coordinator/store/access/tokens.h"
 #include "coordinator/store/rollout/approvals.h"
 #include "coordinator/store/rollout/freezes.h"
 #include "coordinator/store/rollout/rollouts.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 struct verdict_on {
     struct rollout_state_row row;
@@ -43,23 +42,15 @@ static int reply_rollout(struct request *rq, struct reply *re, int64_t rollout_i
     return rollout_json_one(rq->pg, rollout_id, &body, e) < 0 ? -1 : reply_json(re, 200, body);
 }
 
-static void append_audit(struct request *rq, const char *action,
-                         const struct rollout_state_row *row, const char *reason, json_t *data)
+static void note_audit(struct transaction *t, const char *action,
+                       const struct rollout_state_row *row, const char *reason, json_t *data)
 {
-    char *text;
-
     json_object_set_new(data, "rollout", json_string(row->public_id));
-    text = json_dumps(data, JSON_COMPACT);
-    MUST(text);
-    json_decref(data);
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = action,
-                                      .note = reason,
-                                      .rollout_id = row->rollout_id,
-                                      .data = text });
-    free(text);
+    transaction_note(t,
+                     &(struct audit_entry){ .action = action,
+                                            .note = reason,
+                                            .rollout_id = row->rollout_id },
+                     data);
 }
 
 /* ---------------------------------------------------------------- what is in the way */
@@ -69,9 +60,9 @@ static int refuse_state(struct reply *re, const struct verdict_on *v, const char
 {
     bool is_waiting = strcmp(v->waiting.state, "awaiting_approval") == 0;
 
-    reply_extra(re, "allowed",
-                is_waiting ? json_pack("[s,s,s]", "approve", "reject", "abort") : json_array());
-    reply_extra(re, "state", json_string(v->waiting.state));
+    problems_extra(&re->problems, "allowed",
+                   is_waiting ? json_pack("[s,s,s]", "approve", "reject", "abort") : json_array());
+    problems_extra(&re->problems, "state", json_string(v->waiting.state));
     return err_code(e, ERR_CONFLICT, "wrong_state", "%s is not possible: rollout %s is %s", action,
                     v->row.public_id, v->waiting.state);
 }
@@ -97,16 +88,15 @@ static int check_author(const struct request *rq, const struct verdict_on *v, co
 }
 
 /* The base moved since it was shown: committed as such, and said; who still wants it says so. */
-static int rebase(struct request *rq, struct transaction *t, const struct verdict_on *v,
-                  struct err *e)
+static int rebase(struct transaction *t, const struct verdict_on *v, struct err *e)
 {
     if (v->waiting.is_overtaken)
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
                         "a newer revision than that of rollout %s was released meanwhile, so it "
                         "cannot start any more: abort it, or reject it", v->row.public_id);
-    if (approvals_rebase(rq->pg, v->row.rollout_id, e) < 0)
+    if (approvals_rebase(t->pg, v->row.rollout_id, e) < 0)
         return -1;
-    append_audit(rq, "rollout.base_moved", &v->row, "", json_object());
+    note_audit(t, "rollout.base_moved", &v->row, "", json_object());
     if (transaction_commit(t, e) < 0)
         return -1;
     return err_code(e, ERR_CONFLICT, "base_moved",
@@ -130,7 +120,7 @@ static int start_if_complete(struct request *rq, struct reply *re, const struct 
     if (approvals_start(rq->pg, v->row.rollout_id, busy, e) == 0)
         return 0;
     if (*busy)
-        reply_extra(re, "rollout", json_string(busy));
+        problems_extra(&re->problems, "rollout", json_string(busy));
     return -1;
 }
 
@@ -148,13 +138,13 @@ static int approve_inside(struct request *rq, struct reply *re, struct transacti
     if (check_author(rq, v, "approve", e) < 0)
         return -1;
     if (v->waiting.is_base_moved || v->waiting.is_overtaken)
-        return rebase(rq, t, v, e);
+        return rebase(t, v, e);
     if (approvals_add(rq->pg, &approval, e) < 0 ||
         start_if_complete(rq, re, v, &is_started, e) < 0)
         return -1;
-    append_audit(rq, "rollout.approve", &v->row, v->reason,
-                 json_pack("{s:i,s:i,s:b}", "approvals", (int)v->waiting.given + 1,
-                           "approvals_needed", (int)v->waiting.needed, "started", is_started));
+    note_audit(t, "rollout.approve", &v->row, v->reason,
+               json_pack("{s:i,s:i,s:b}", "approvals", (int)v->waiting.given + 1,
+                         "approvals_needed", (int)v->waiting.needed, "started", is_started));
     return transaction_commit(t, e);
 }
 
@@ -165,7 +155,7 @@ int approvals_approve(struct request *rq, struct reply *re, struct err *e)
 
     if (read_body(rq, re, &v.reason, e) < 0 ||
         rollouts_find_for(rq, re, RIGHT_ROLLOUT_APPROVE, &v.row, e) < 0 ||
-        transaction_begin(&t, rq, e) < 0 ||
+        request_begin(rq, &t, e) < 0 ||
         approvals_lock(rq->pg, v.row.rollout_id, rq->owner.name, &v.waiting, e) < 0 ||
         approve_inside(rq, re, &t, &v, e) < 0)
         return -1;
@@ -174,16 +164,16 @@ int approvals_approve(struct request *rq, struct reply *re, struct err *e)
 
 /* ---------------------------------------------------------------- reject and withdraw */
 
-static int end(struct request *rq, struct transaction *t, const struct verdict_on *v,
-               const char *state, const char *action, struct err *e)
+static int end(struct transaction *t, const struct verdict_on *v, const char *state,
+               const char *action, struct err *e)
 {
     char reason[1200];
 
-    snprintf(reason, sizeof(reason), "%s by %s%s%s", state, rq->owner.name,
-             *v->reason ? ": " : "", v->reason);
-    if (approvals_end(rq->pg, v->row.rollout_id, state, reason, e) < 0)
+    snprintf(reason, sizeof(reason), "%s by %s%s%s", state, t->by.name, *v->reason ? ": " : "",
+             v->reason);
+    if (approvals_end(t->pg, v->row.rollout_id, state, reason, e) < 0)
         return -1;
-    append_audit(rq, action, &v->row, v->reason, json_object());
+    note_audit(t, action, &v->row, v->reason, json_object());
     return transaction_commit(t, e);
 }
 
@@ -194,14 +184,14 @@ int approvals_reject(struct request *rq, struct reply *re, struct err *e)
 
     if (read_body(rq, re, &v.reason, e) < 0 ||
         rollouts_find_for(rq, re, RIGHT_ROLLOUT_APPROVE, &v.row, e) < 0 ||
-        transaction_begin(&t, rq, e) < 0 ||
+        request_begin(rq, &t, e) < 0 ||
         approvals_lock(rq->pg, v.row.rollout_id, rq->owner.name, &v.waiting, e) < 0)
         return -1;
     if (strcmp(v.waiting.state, "rejected") != 0) {
         if (strcmp(v.waiting.state, "awaiting_approval") != 0)
             return refuse_state(re, &v, "reject", e);
         if (check_author(rq, &v, "reject", e) < 0 ||
-            end(rq, &t, &v, "rejected", "rollout.reject", e) < 0)
+            end(&t, &v, "rejected", "rollout.reject", e) < 0)
             return -1;
     }
     return reply_rollout(rq, re, v.row.rollout_id, e);
@@ -213,8 +203,8 @@ int approvals_withdraw(struct request *rq, struct reply *re, const struct rollou
     SCOPED(transaction_close) struct transaction t = { 0 };
     struct verdict_on v = { .row = *row, .reason = reason };
 
-    if (transaction_begin(&t, rq, e) < 0 ||
-        end(rq, &t, &v, "aborted", "rollout.withdraw", e) < 0)
+    if (request_begin(rq, &t, e) < 0 ||
+        end(&t, &v, "aborted", "rollout.withdraw", e) < 0)
         return -1;
     return reply_rollout(rq, re, row->rollout_id, e);
 }

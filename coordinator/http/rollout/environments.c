@@ -7,13 +7,12 @@
 #include "common/invariant.h"
 #include "common/name.h"
 #include "coordinator/http/request/fields.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/http/rollout/strategies.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/environments.h"
 #include "coordinator/store/rollout/retention.h"
 #include "coordinator/store/rollout/strategies.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 /* Settings that cannot be read say nothing of approvals: they are not shown as none. */
 static int environment_json(const struct rows *rows, size_t row, json_t **out_out, struct err *e)
@@ -203,24 +202,17 @@ static int read_wish(struct request *rq, struct reply *re, struct wish *w, struc
 }
 
 /* Takes old. */
-static int append_audit(struct request *rq, const char *name, json_t *old, struct err *e)
+static int note_audit(struct request *rq, struct transaction *t, const char *name, json_t *old,
+                      struct err *e)
 {
-    json_t *new = NULL, *data;
-    char *text;
+    json_t *new = NULL;
 
     if (get_environment(rq, name, &new, e) < 0) {
         json_decref(old);
         return -1;
     }
-    data = json_pack("{s:s,s:o?,s:o?}", "name", name, "old", old, "new", new);
-    text = json_dumps(data, JSON_COMPACT);
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = "environment.set",
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &(struct audit_entry){ .action = "environment.set" },
+                     json_pack("{s:s,s:o?,s:o?}", "name", name, "old", old, "new", new));
     return 0;
 }
 
@@ -230,14 +222,14 @@ static int put(struct request *rq, const struct wish *w, const char *settings, b
     SCOPED(transaction_close) struct transaction t = { 0 };
     json_t *old = NULL;
 
-    if (transaction_begin(&t, rq, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 ||
         (get_environment(rq, w->name, &old, e) < 0 && e->kind != ERR_CORRUPT))
         return -1;
     if (environments_put(rq->pg, w->name, w->policy, settings, is_new, e) < 0) {
         json_decref(old);
         return -1;
     }
-    return append_audit(rq, w->name, old, e) < 0 ? -1 : transaction_commit(&t, e);
+    return note_audit(rq, &t, w->name, old, e) < 0 ? -1 : transaction_commit(&t, e);
 }
 
 int environments_put_one(struct request *rq, struct reply *re, struct err *e)

@@ -8,12 +8,11 @@
 #include "common/name.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/fields.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/http/rollout/strategies.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/environments.h"
 #include "coordinator/store/rollout/freezes.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 static json_t *freeze_json(const struct rows *rows, size_t row)
 {
@@ -171,25 +170,15 @@ static int check_old(struct request *rq, struct reply *re, const json_t *old, st
                          json_string_value(json_object_get(old, "environment")), e);
 }
 
-static int append_audit(struct request *rq, const char *action, const char *name,
-                        const json_t *old, const char *note, struct err *e)
+static int note_audit(struct request *rq, struct transaction *t, const char *action,
+                      const char *name, const json_t *old, const char *note, struct err *e)
 {
-    json_t *new = NULL, *data;
-    char *text;
+    json_t *new = NULL;
 
     if (get_freeze(rq, name, &new, e) < 0)
         return -1;
-    data = json_pack("{s:s,s:O?,s:o?}", "name", name, "old", old, "new", new);
-    text = json_dumps(data, JSON_COMPACT);
-    MUST(text);
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = action,
-                                      .note = note,
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &(struct audit_entry){ .action = action, .note = note },
+                     json_pack("{s:s,s:O?,s:o?}", "name", name, "old", old, "new", new));
     return 0;
 }
 
@@ -200,10 +189,10 @@ static int put(struct request *rq, struct reply *re, const struct freeze *f, boo
     json_t *old = NULL;
     int rc;
 
-    if (transaction_begin(&t, rq, e) < 0 || get_freeze(rq, f->name, &old, e) < 0)
+    if (request_begin(rq, &t, e) < 0 || get_freeze(rq, f->name, &old, e) < 0)
         return -1;
     rc = check_old(rq, re, old, e) < 0 || freezes_put(rq->pg, f, is_new, e) < 0 ||
-                 append_audit(rq, "freeze.set", f->name, old, f->reason, e) < 0 ||
+                 note_audit(rq, &t, "freeze.set", f->name, old, f->reason, e) < 0 ||
                  transaction_commit(&t, e) < 0
              ? -1
              : 0;
@@ -231,11 +220,11 @@ int freezes_delete_one(struct request *rq, struct reply *re, struct err *e)
     json_t *old = NULL;
     int rc;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0 ||
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || request_begin(rq, &t, e) < 0 ||
         get_freeze(rq, name, &old, e) < 0)
         return -1;
     rc = check_old(rq, re, old, e) < 0 || freezes_delete(rq->pg, name, e) < 0 ||
-                 append_audit(rq, "freeze.lift", name, old, NULL, e) < 0 ||
+                 note_audit(rq, &t, "freeze.lift", name, old, NULL, e) < 0 ||
                  transaction_commit(&t, e) < 0
              ? -1
              : 0;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "common/invariant.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/http/rollout/rollout_json.h"
 #include "coordinator/http/rollout/rollouts.h"
 #include "coordinator/service/plan.h"
@@ -16,7 +15,7 @@
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/strategies.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 #define REVERT_STRATEGY "all-at-once"
 
@@ -41,7 +40,7 @@ static int check_superseded(struct request *rq, struct reply *re, const struct r
     later = json_array();
     for (size_t i = 0; i < rows_count(rows); i++)
         json_array_append_new(later, json_string(rows_text(rows, i, 0)));
-    reply_extra(re, "later", later);
+    problems_extra(&re->problems, "later", later);
     return err_code(e, ERR_CONFLICT, "superseded",
                     "%zu later rollout%s stand%s on %s, the first is %s: roll those back first, or "
                     "say what to take back by mode: revert (the keys that %s changed alone) or "
@@ -66,22 +65,19 @@ static int lock_all(struct request *rq, struct reply *re, struct revert *r, stru
     }
     if (rollouts_check_free(rq->pg, ids, r->count, busy, e) < 0) {
         if (*busy)
-            reply_extra(re, "rollout", json_string(busy));
+            problems_extra(&re->problems, "rollout", json_string(busy));
         return -1;
     }
     return r->order->mode == REVERT_ALONE ? check_superseded(rq, re, r, e) : 0;
 }
 
-static int write_revision(struct request *rq, const struct revert *r, size_t i,
+static int write_revision(struct transaction *t, const struct revert *r, size_t i,
                           struct plan_change *c, struct err *e)
 {
-    char description[160], data[120];
-    struct audit_entry entry = { .actor = rq->owner.name,
-                                 .address = rq->address,
-                                 .action = "config.revert",
+    struct audit_entry entry = { .action = "config.revert",
                                  .note = r->order->reason,
-                                 .scope_id = c->scope.scope_id,
-                                 .data = data };
+                                 .scope_id = c->scope.scope_id };
+    char description[160];
     uint64_t old_head = c->scope.head;
     bool is_changed;
 
@@ -89,9 +85,9 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
     if (scope_check_kept(&c->scope, r->old[i].from_revision, e) < 0)
         return -1;
     if (r->order->mode == REVERT_KEYS
-            ? config_revert_keys(rq->pg, &c->scope, r->old[i].from_revision, r->old[i].to_revision,
-                                 rq->owner.name, description, &c->to, &is_changed, e) < 0
-            : config_revert(rq->pg, &c->scope, r->old[i].from_revision, true, rq->owner.name,
+            ? config_revert_keys(t->pg, &c->scope, r->old[i].from_revision, r->old[i].to_revision,
+                                 t->by.name, description, &c->to, &is_changed, e) < 0
+            : config_revert(t->pg, &c->scope, r->old[i].from_revision, true, t->by.name,
                             description, &c->to, &is_changed, e) < 0)
         return -1;
     if (r->order->mode == REVERT_KEYS && !is_changed)
@@ -102,19 +98,20 @@ static int write_revision(struct request *rq, const struct revert *r, size_t i,
         return err_code(e, ERR_CONFLICT, "nothing_to_change",
                         "%s/%s has the content from before %s already", c->scope.service,
                         c->scope.environment, r->rollout->public_id);
-    snprintf(data, sizeof(data), "{\"revision\":%" PRIu64 ",\"target_revision\":%" PRIu64 "}",
-             c->to, r->old[i].from_revision);
-    if (release_way_back(rq, &c->scope, old_head, c->to, e) < 0)
+    if (release_way_back(t, &c->scope, old_head, c->to, e) < 0)
         return -1;
     if (!is_changed)
         return 0;
-    if (inherit_audit(rq->pg, rq->trail, &c->scope, old_head, rq->owner.name, e) < 0)
+    if (inherit_audit(t->pg, &t->trail, &c->scope, old_head, t->by.name, e) < 0)
         return -1;
-    trail_note_revision(rq->trail, &entry, c->to);
+    transaction_note_revision(t, &entry,
+                              json_pack("{s:I,s:I}", "revision", (json_int_t)c->to,
+                                        "target_revision", (json_int_t)r->old[i].from_revision),
+                              c->to);
     return 0;
 }
 
-static int write_all(struct request *rq, struct reply *re, struct revert *r,
+static int write_all(struct transaction *t, struct problems *problems, struct revert *r,
                      char public_id[ROLLOUT_PUBLIC_ID_SIZE], struct err *e)
 {
     struct plan_origin origin = { .kind = "rollback",
@@ -122,16 +119,16 @@ static int write_all(struct request *rq, struct reply *re, struct revert *r,
                                   .reverts = r->rollout->rollout_id };
 
     for (size_t i = 0; i < r->count; i++)
-        if (write_revision(rq, r, i, &r->plan.changes[i], e) < 0)
+        if (write_revision(t, r, i, &r->plan.changes[i], e) < 0)
             return -1;
     r->plan.change_count = r->count;
     r->plan.is_going_back = true;
     snprintf(r->plan.strategy_name, sizeof(r->plan.strategy_name), "%s", REVERT_STRATEGY);
-    if (strategies_get(rq->pg, REVERT_STRATEGY, &r->plan.strategy, e) < 0 ||
+    if (strategies_get(t->pg, REVERT_STRATEGY, &r->plan.strategy, e) < 0 ||
         strategy_parse(r->plan.strategy, &r->plan.spec, NULL, e) < 0 ||
-        plan_make(rq, re, &r->plan, e) < 0)
+        plan_make(t->pg, problems, &r->plan, e) < 0)
         return -1;
-    return plan_create(rq, &r->plan, &origin, public_id, e);
+    return plan_create(t, &r->plan, &origin, public_id, e);
 }
 
 static int reply_existing(struct request *rq, struct reply *re, const char *public_id,
@@ -155,8 +152,8 @@ static int revert_inside(struct request *rq, struct reply *re, struct revert *r,
         return -1;
     if (*existing)
         return reply_existing(rq, re, existing, e);
-    if (transaction_begin(&t, rq, e) < 0 || lock_all(rq, re, r, e) < 0 ||
-        write_all(rq, re, r, public_id, e) < 0 || transaction_commit(&t, e) < 0)
+    if (request_begin(rq, &t, e) < 0 || lock_all(rq, re, r, e) < 0 ||
+        write_all(&t, &re->problems, r, public_id, e) < 0 || transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);
 }

@@ -9,13 +9,14 @@
 #include "common/name.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/fields.h"
-#include "coordinator/http/request/transaction.h"
+#include "coordinator/http/rollout/plan_json.h"
 #include "coordinator/http/rollout/rollout_json.h"
 #include "coordinator/http/rollout/rollouts.h"
 #include "coordinator/service/plan.h"
 #include "coordinator/store/rollout/environments.h"
 #include "coordinator/store/rollout/freezes.h"
 #include "coordinator/store/rollout/strategies.h"
+#include "coordinator/store/transaction.h"
 
 #define HEAD UINT64_MAX /* to_revision not given */
 
@@ -84,7 +85,7 @@ static int read_strategy(const struct request *rq, const struct fields *f, struc
 
     if (!json_is_object(value)) {
         p->strategy_name = fields_text(f, "strategy", false, STRATEGY_NAME_MAX);
-        if (value && !p->strategy_name && !f->reply->problem_count)
+        if (value && !p->strategy_name && !f->reply->problems.count)
             fields_problem(f, "strategy", "must be a name or an object");
         return 0;
     }
@@ -145,9 +146,9 @@ static int check_target(struct reply *re, const struct plan_change *c, size_t in
 
     snprintf(pointer, sizeof(pointer), "/changes/%zu/to_revision", index);
     if (c->to > c->scope.head) {
-        reply_problem(re, pointer, "%s/%s has no revision %llu; its head is %llu",
-                      c->scope.service, c->scope.environment, (unsigned long long)c->to,
-                      (unsigned long long)c->scope.head);
+        problems_add(&re->problems, pointer, "%s/%s has no revision %llu; its head is %llu",
+                     c->scope.service, c->scope.environment, (unsigned long long)c->to,
+                     (unsigned long long)c->scope.head);
         return fields_done(re, e);
     }
     if (c->to == c->scope.settled)
@@ -198,7 +199,7 @@ static int lock_scopes(struct request *rq, struct reply *re, struct plan *p, boo
     }
     if (rollouts_check_free(rq->pg, ids, p->change_count, busy, e) < 0) {
         if (*busy)
-            reply_extra(re, "rollout", json_string(busy));
+            problems_extra(&re->problems, "rollout", json_string(busy));
         return -1;
     }
     return 0;
@@ -231,25 +232,26 @@ static int check_allowed(struct request *rq, struct reply *re, const struct plan
         if (environments_allow(rq->pg, environment, name, &is_allowed, e) < 0)
             return -1;
         if (!is_allowed)
-            reply_problem(re, "/strategy", "%s allows only the strategies it lists, not %s",
-                          environment, *name ? name : "one of the request's own");
+            problems_add(&re->problems, "/strategy",
+                         "%s allows only the strategies it lists, not %s", environment,
+                         *name ? name : "one of the request's own");
     }
     return fields_done(re, e);
 }
 
-static void note_problems(struct reply *re, const struct strategy_problems *problems)
+static void note_problems(struct reply *re, const struct problems *problems)
 {
     char pointer[192];
 
     for (unsigned i = 0; i < problems->count; i++) {
         snprintf(pointer, sizeof(pointer), "/strategy%s", problems->items[i].pointer);
-        reply_problem(re, pointer, "%s", problems->items[i].detail);
+        problems_add(&re->problems, pointer, "%s", problems->items[i].detail);
     }
 }
 
 static int take_strategy(struct request *rq, struct reply *re, struct post *post, struct err *e)
 {
-    struct strategy_problems problems = { 0 };
+    struct problems problems = { 0 };
     struct plan *p = &post->plan;
     char name[101] = "", *text = NULL;
     int rc;
@@ -292,13 +294,13 @@ static int check_rolled_back(struct request *rq, struct reply *re, const struct 
 
     if (p->is_including_rolled_back)
         return 0;
-    if (plan_rolled_back(rq, &p->plan, &list, e) < 0)
+    if (plan_json_rolled_back(rq->pg, &p->plan, &list, e) < 0)
         return -1;
     if (json_array_size(list) == 0) {
         json_decref(list);
         return 0;
     }
-    reply_extra(re, "rolled_back", list);
+    problems_extra(&re->problems, "rolled_back", list);
     first = json_array_get(list, 0);
     return err_code(e, ERR_CONFLICT, "rolled_back",
                     "%.200s was rolled back with %s%s: write another value, or to bring the same "
@@ -326,7 +328,7 @@ static int reply_plan(struct request *rq, struct reply *re, const struct plan *p
 {
     json_t *body;
 
-    return plan_json(rq, p, &body, e) < 0 ? -1 : reply_json(re, 200, body);
+    return plan_json(rq->pg, p, &body, e) < 0 ? -1 : reply_json(re, 200, body);
 }
 
 int rollouts_reply_created(struct request *rq, struct reply *re, const char *public_id,
@@ -361,15 +363,15 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
     char public_id[ROLLOUT_PUBLIC_ID_SIZE];
 
     origin.note = p->note ? p->note : "";
-    if (transaction_begin(&t, rq, e) < 0 ||
+    if (request_begin(rq, &t, e) < 0 ||
         lock_scopes(rq, re, &p->plan, p->is_break_glass, e) < 0 ||
-        take_strategy(rq, re, p, e) < 0 || plan_make(rq, re, &p->plan, e) < 0 ||
+        take_strategy(rq, re, p, e) < 0 || plan_make(rq->pg, &re->problems, &p->plan, e) < 0 ||
         check_plan_hash(p, e) < 0)
         return -1;
     if (p->is_dry_run)
         return reply_plan(rq, re, &p->plan, e);
     if (check_difference(&p->plan, e) < 0 || check_rolled_back(rq, re, p, e) < 0 ||
-        check_frozen(rq, p, e) < 0 || plan_create(rq, &p->plan, &origin, public_id, e) < 0 ||
+        check_frozen(rq, p, e) < 0 || plan_create(&t, &p->plan, &origin, public_id, e) < 0 ||
         transaction_commit(&t, e) < 0)
         return -1;
     return rollouts_reply_created(rq, re, public_id, e);

@@ -11,11 +11,10 @@
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
 #include "coordinator/http/request/rowjson.h"
-#include "coordinator/http/request/transaction.h"
 #include "coordinator/policy/strategy.h"
 #include "coordinator/store/pg.h"
 #include "coordinator/store/rollout/strategies.h"
-#include "coordinator/store/trail.h"
+#include "coordinator/store/transaction.h"
 
 /* ---------------------------------------------------------------- strategies */
 
@@ -105,32 +104,22 @@ static json_t *strategy_now(struct request *rq, const char *name)
 }
 
 /* Takes the old one. */
-static void append_audit(struct request *rq, const char *action, const char *name, json_t *old)
+static void note_audit(struct request *rq, struct transaction *t, const char *action,
+                       const char *name, json_t *old)
 {
-    json_t *data = json_pack("{s:s,s:o,s:o}", "name", name, "old", old, "new",
-                             strategy_now(rq, name));
-    char *text = json_dumps(data, JSON_COMPACT);
-
-    trail_note(rq->trail,
-               &(struct audit_entry){ .actor = rq->owner.name,
-                                      .address = rq->address,
-                                      .action = action,
-                                      .data = text });
-    free(text);
-    json_decref(data);
+    transaction_note(t, &(struct audit_entry){ .action = action },
+                     json_pack("{s:s,s:o,s:o}", "name", name, "old", old, "new",
+                               strategy_now(rq, name)));
 }
 
 /* The body as it was written: a strategy is read from text. */
 static int read_strategy(const struct request *rq, struct reply *re, char **out, struct err *e)
 {
-    struct strategy_problems problems = { 0 };
     struct strategy_spec *spec = calloc(1, sizeof(*spec));
     int rc;
 
     MUST(spec);
-    rc = strategy_parse(rq->body.data, spec, &problems, e);
-    for (unsigned i = 0; rc < 0 && i < problems.count; i++)
-        reply_problem(re, problems.items[i].pointer, "%s", problems.items[i].detail);
+    rc = strategy_parse(rq->body.data, spec, &re->problems, e);
     if (rc == 0)
         *out = strategy_format_said(spec);
     free(spec);
@@ -143,14 +132,14 @@ static int put_strategy(struct request *rq, const char *name, const char *body, 
     SCOPED(transaction_close) struct transaction t = { 0 };
     json_t *old;
 
-    if (transaction_begin(&t, rq, e) < 0)
+    if (request_begin(rq, &t, e) < 0)
         return -1;
     old = strategy_now(rq, name);
     if (strategies_put(rq->pg, name, body, is_new, e) < 0) {
         json_decref(old);
         return -1;
     }
-    append_audit(rq, "strategy.set", name, old);
+    note_audit(rq, &t, "strategy.set", name, old);
     return transaction_commit(&t, e);
 }
 
@@ -183,14 +172,14 @@ int strategies_delete_one(struct request *rq, struct reply *re, struct err *e)
 
     json_t *old;
 
-    if (REQUEST_ONLY_QUERY(rq, e) < 0 || transaction_begin(&t, rq, e) < 0)
+    if (REQUEST_ONLY_QUERY(rq, e) < 0 || request_begin(rq, &t, e) < 0)
         return -1;
     old = strategy_now(rq, name);
     if (strategies_delete(rq->pg, name, e) < 0) {
         json_decref(old);
         return -1;
     }
-    append_audit(rq, "strategy.delete", name, old);
+    note_audit(rq, &t, "strategy.delete", name, old);
     if (transaction_commit(&t, e) < 0)
         return -1;
     return reply_json(re, 200, json_pack("{s:b,s:o}", "success", 1, "message",
