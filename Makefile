@@ -266,6 +266,7 @@ FUNCTIONS = $$(grep -oE '\blockstep_[a-z_]+\(' agent/client/lockstep.h | tr -d '
 install: all ## into $(DESTDIR)$(PREFIX)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	install -D -m 644 coordinator/lockstep.sysusers '$(DESTDIR)$(PREFIX)/lib/sysusers.d/lockstep.conf'
+	install -D -m 644 coordinator/lockstep.tmpfiles '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/lockstep.conf'
 	install -m 755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin'
 	for unit in $(UNITS); do \
 	    $(placed) $$unit > "$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}" || exit 1; done
@@ -296,7 +297,7 @@ install: all ## into $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there; settings, keys and databases stay
 	cd '$(DESTDIR)$(PREFIX)' && rm -f $(addprefix bin/,$(notdir $(PROGRAMS))) \
-	    $(addprefix lib/systemd/system/,$(notdir $(UNITS))) lib/sysusers.d/lockstep.conf include/lockstep.h \
+	    $(addprefix lib/systemd/system/,$(notdir $(UNITS))) lib/sysusers.d/lockstep.conf lib/tmpfiles.d/lockstep.conf include/lockstep.h \
 	    $(addprefix lib/,$(notdir $(LIBRARIES)) $(CLIENT_SONAME) liblockstep.so pkgconfig/liblockstep.pc) \
 	    share/bash-completion/completions/lockstep share/zsh/site-functions/_lockstep share/fish/vendor_completions.d/lockstep.fish
 	cd '$(DESTDIR)$(PREFIX)' && rm -rf share/lockstep share/doc/lockstep share/doc/liblockstep

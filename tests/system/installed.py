@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 
-from kit import BUILD, PG_BIN, Postgres, Process, check, contains, equal, free_port, need_mounts, need_program, read, wait_until, write
+from kit import BUILD, NotRun, PG_BIN, Postgres, Process, check, contains, equal, free_port, need_mounts, need_program, read, wait_until, write
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 
@@ -60,6 +60,9 @@ STAND_IN = """
 apt-get() { [ "$1 $2" = "install -y" ]; }
 make() { [ $# = 0 ] || command make -s -C "$REPOSITORY" BUILD="$BUILT" "$@" DESTDIR="$ROOT"; }
 systemd-sysusers() { grep -q "^u lockstep " "$ROOT"/usr/local/lib/sysusers.d/lockstep.conf; }
+systemd-tmpfiles() { # makes the folder itself as root alone
+    [ "$*" = "--create lockstep.conf" ] && grep -q "^d /etc/lockstep 0755 " "$ROOT"/usr/local/lib/tmpfiles.d/lockstep.conf && mkdir -p "$ROOT"/etc/lockstep
+}
 su() { [ "$1 $2" = "postgres -c" ] && sh -c "$3"; }
 lockstepd() { [ "$1" = check-settings ] && command lockstepd check-settings "$ROOT/etc/lockstep/lockstepd.ini"; }
 install() { # the group is not there
@@ -149,6 +152,19 @@ def test_systemd_makes_the_user(world):
                           capture_output=True, text=True, timeout=60, check=False)
     equal(done.returncode, 0, f"exit code of systemd-sysusers: {done.stderr}")
     contains(read(f"{world.root}/etc/passwd"), "lockstep:", "/var/lib/lockstep", "nologin")
+
+
+def test_systemd_makes_the_folder(world):
+    """systemd makes the folder of the settings"""
+    need_program("systemd-tmpfiles")
+    if os.geteuid() != 0:
+        raise NotRun("who is not root can give nothing to root")
+    root = f"{world.folder}/made"
+    os.mkdir(root)
+    write(f"{world.folder}/tmpfiles.conf", read(f"{world.root}/usr/local/lib/tmpfiles.d/lockstep.conf"))
+    done = subprocess.run(["systemd-tmpfiles", f"--root={root}", "--create", f"{world.folder}/tmpfiles.conf"], capture_output=True, text=True, timeout=60, check=False)
+    equal(done.returncode, 0, f"exit code of systemd-tmpfiles: {done.stderr}")
+    equal(os.stat(f"{root}/etc/lockstep").st_mode & 0o777, 0o755, "mode of the folder")
 
 
 def test_examples(_):

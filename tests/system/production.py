@@ -2,7 +2,7 @@
 
 The machine is this one's root under a private overlay, in name spaces of its own for mounts, processes and network:
 users, /etc, /usr/local, /var and PostgreSQL's cluster are changed there and nowhere else. Real are make install,
-systemd-sysusers, createuser, PostgreSQL with its usual rules of access, both programs, ports, and the units' lines
+systemd-sysusers, systemd-tmpfiles, createuser, PostgreSQL with its usual rules of access, both programs, ports, and the units' lines
 (systemctl.py says which). apt-get is asked only whether the packages are there: this machine may have no network.
 """
 import json
@@ -31,7 +31,7 @@ mount --bind "$REPOSITORY" "$root$REPOSITORY"
 mount --bind "$BUILT" "$root$BUILT"
 ip link set lo up
 rm -rf "$root"/etc/lockstep "$root"/var/lib/lockstep* "$root"/usr/local/bin/lockstep* "$root"/usr/local/share/*/lockstep* \
-    "$root"/usr/local/lib/systemd "$root"/usr/local/lib/sysusers.d "$root"/etc/postgresql/* "$root"/var/lib/postgresql/*
+    "$root"/usr/local/lib/systemd "$root"/usr/local/lib/sysusers.d "$root"/usr/local/lib/tmpfiles.d "$root"/etc/postgresql/* "$root"/var/lib/postgresql/*
 sed -i '/^lockstep:/d' "$root"/etc/passwd "$root"/etc/group "$root"/etc/shadow "$root"/etc/gshadow
 cp "$HERE/systemctl.py" "$root/run/stand-in/systemctl"
 cat >"$root/run/stand-in/apt-get" <<'END'
@@ -74,7 +74,7 @@ def block():
 def need_machine():
     if os.geteuid() != 0:
         raise NotRun("only root can make a machine of its own (overlay, chroot)")
-    for name in ("unshare", "systemd-sysusers", "pg_createcluster", "ip", "setpriv", "runuser"):
+    for name in ("unshare", "systemd-sysusers", "systemd-tmpfiles", "pg_createcluster", "ip", "setpriv", "runuser"):
         need_program(name)
     done = subprocess.run(["unshare", "-mpn", "--fork", "--kill-child", "--mount-proc", "sh", "-ec",
                            "p=/mnt; mount -t tmpfs none $p; mkdir $p/u $p/w $p/m; mount -t overlay o -o lowerdir=/,upperdir=$p/u,workdir=$p/w $p/m"],
