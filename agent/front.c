@@ -133,7 +133,7 @@ static void serve_desk(struct front *f, struct agent *a)
 static bool is_due(const struct front *f, const struct agent *a, int64_t now_ms)
 {
     return now_ms >= f->told_ms || f->told_saves != a->save_count ||
-           f->was_welcomed != a->is_welcomed;
+           f->was_welcomed != a->session.is_welcomed;
 }
 
 void front_step(struct front *f, struct agent *a, int64_t now_ms)
@@ -148,7 +148,7 @@ void front_step(struct front *f, struct agent *a, int64_t now_ms)
                                ? f->settings->local.metrics_interval_ms
                                : TELL_MS);
     f->told_saves = a->save_count;
-    f->was_welcomed = a->is_welcomed;
+    f->was_welcomed = a->session.is_welcomed;
     status = status_take(a);
     write_metrics(f, status, now_ms);
     if (f->local)

@@ -103,11 +103,11 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, intake
         skip(m, &e);
         return;
     }
-    if (!a->is_welcomed) {
-        log_limit_over(a->repeated, dealer_address(a->dealer));
+    if (!a->session.is_welcomed) {
+        log_limit_over(a->session.repeated, dealer_address(a->dealer));
         log_info("welcomed", "coordinator", dealer_address(a->dealer), "epoch",
                  LOG_NUMBER(m->envelope.epoch));
-        a->welcomed_ms = clock_monotonic_ms();
+        a->session.welcomed_ms = clock_monotonic_ms();
     }
     for (unsigned i = 0; i < welcome.refused_count; i++) {
         wire_text_copy(welcome.refused[i], scope, sizeof(scope));
@@ -115,10 +115,10 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, intake
                  "remedy", "lockstep server allow NAME with every scope that it may read, this one "
                            "among them, or take the section out of the settings");
     }
-    a->is_welcomed = true;
-    a->rejection[0] = '\0';
-    a->session = welcome.session;
-    a->heartbeat_ms = welcome.heartbeat_ms;
+    a->session.is_welcomed = true;
+    a->session.rejection[0] = '\0';
+    a->session.id = welcome.session;
+    a->session.heartbeat_ms = welcome.heartbeat_ms;
     dealer_welcomed(a->dealer);
     say_outbox(a);
     outbox_restart(&a->outbox, clock_monotonic_ms(), agent_chance());
@@ -127,7 +127,7 @@ static void hear_welcome(struct agent *a, const struct dealer_message *m, intake
     fetch_wake(&a->repair);
     secrets_welcomed(a);
     drift_tell(a);
-    happen(a, &ev);
+    happen(a, &ev, NULL);
 }
 
 /* What a person at this server can do about it; NULL: nothing needs to be done. */
@@ -160,9 +160,9 @@ static void tell_rejection(struct agent *a, enum wire_reject why, const char *le
         buffer_printf(&reason, ": %s", remedy);
     else if (leader[0])
         buffer_printf(&reason, ", %s is", leader);
-    snprintf(a->rejection, sizeof(a->rejection), "%s rejects this agent: %s",
+    snprintf(a->session.rejection, sizeof(a->session.rejection), "%s rejects this agent: %s",
              dealer_address(a->dealer), reason.data);
-    log_limit_warn(a->repeated, clock_monotonic_ms(), "rejected by a coordinator",
+    log_limit_warn(a->session.repeated, clock_monotonic_ms(), "rejected by a coordinator",
                    dealer_address(a->dealer), reason.data);
 }
 
@@ -344,37 +344,36 @@ static void hear_prepare(struct agent *a, const struct dealer_message *m, intake
 {
     struct target targets[PARTICIPANT_SCOPES_MAX];
     struct participant_event ev = { .type = PARTICIPANT_PREPARE, .targets = targets };
-    struct incoming *in = &a->incoming;
+    struct wire_prepare prepare;
+    struct wire_decision decision;
+    struct incoming in = { .prepare = &prepare };
     struct err e;
 
-    if (wire_decode_prepare(m->body, m->body_size, &in->prepare, &e) ||
-        (in->prepare.is_eventual &&
-         wire_decode_decision(in->prepare.decision.at, in->prepare.decision.size, &in->decision,
-                              &e))) {
+    if (wire_decode_prepare(m->body, m->body_size, &prepare, &e) ||
+        (prepare.is_eventual &&
+         wire_decode_decision(prepare.decision.at, prepare.decision.size, &decision, &e))) {
         skip(m, &e);
         return;
     }
-    ev.number = ev.attempt = in->prepare.attempt;
-    ev.is_eventual = in->prepare.is_eventual;
-    ev.isolation_ms = in->prepare.isolation_ms;
-    ev.target_count = prepare_targets(a, &in->prepare, targets);
+    ev.number = ev.attempt = prepare.attempt;
+    ev.is_eventual = prepare.is_eventual;
+    ev.isolation_ms = prepare.isolation_ms;
+    ev.target_count = prepare_targets(a, &prepare, targets);
     if (!ev.target_count || has_double(targets, ev.target_count)) {
-        say_not_mine(a, &in->prepare);
+        say_not_mine(a, &prepare);
         return;
     }
-    if (ev.is_eventual && !decides(&in->decision, &in->prepare)) {
+    if (ev.is_eventual && !decides(&decision, &prepare)) {
         log_warn("PREPARE skipped: the decision inside is about something else");
         return;
     }
     if (ev.is_eventual) {
-        ev.gen = in->decision.gen;
-        ev.dseq = in->decision.dseq;
-        in->body = in->prepare.decision;
+        ev.gen = decision.gen;
+        ev.dseq = decision.dseq;
+        in.decision = &decision;
+        in.body = prepare.decision;
     }
-    in->has_prepare = true;
-    in->has_decision = ev.is_eventual;
-    happen(a, &ev);
-    in->has_prepare = in->has_decision = false;
+    happen(a, &ev, &in);
 }
 
 static enum order_kind order_of(enum wire_type type)
@@ -387,24 +386,23 @@ static void hear_decision(struct agent *a, const struct dealer_message *m, intak
 {
     struct target targets[PARTICIPANT_SCOPES_MAX];
     struct participant_event ev = { .type = PARTICIPANT_ORDER, .targets = targets };
-    struct wire_decision *decision = &a->incoming.decision;
+    struct wire_decision decision;
+    struct incoming in = { .decision = &decision,
+                           .body = { m->body, (uint32_t)m->body_size } };
     struct err e;
 
-    if (wire_decode_decision(m->body, m->body_size, decision, &e)) {
+    if (wire_decode_decision(m->body, m->body_size, &decision, &e)) {
         skip(m, &e);
         return;
     }
-    ev.order = order_of(decision->type);
-    ev.gen = decision->gen;
-    ev.number = decision->dseq;
-    ev.attempt = decision->attempt;
-    ev.target_count = decision_targets(a, decision, targets);
+    ev.order = order_of(decision.type);
+    ev.gen = decision.gen;
+    ev.number = decision.dseq;
+    ev.attempt = decision.attempt;
+    ev.target_count = decision_targets(a, &decision, targets);
     if (!ev.target_count || has_double(targets, ev.target_count))
         return; /* not about this agent */
-    a->incoming.body = (struct wire_bytes){ m->body, (uint32_t)m->body_size };
-    a->incoming.has_decision = true;
-    happen(a, &ev);
-    a->incoming.has_decision = false;
+    happen(a, &ev, &in);
 }
 
 static void hear_abort(struct agent *a, const struct dealer_message *m, intake_event_fn *happen)
@@ -418,7 +416,7 @@ static void hear_abort(struct agent *a, const struct dealer_message *m, intake_e
         return;
     }
     ev.number = abort_.attempt;
-    happen(a, &ev);
+    happen(a, &ev, NULL);
 }
 
 static void hear_answer(struct agent *a, const struct dealer_message *m, intake_event_fn *happen)
@@ -433,7 +431,7 @@ static void hear_answer(struct agent *a, const struct dealer_message *m, intake_
     }
     ev.number = answer.attempt;
     ev.is_known = answer.answer == WIRE_ANSWER_PENDING || answer.answer == WIRE_ANSWER_DECIDED;
-    happen(a, &ev);
+    happen(a, &ev, NULL);
 }
 
 /* Said again by the coordinator until it is answered: whoever is about to stop leaves it. */
@@ -447,8 +445,8 @@ void intake_message(struct agent *a, const struct dealer_message *m, intake_even
 {
     if (m->envelope.type == WIRE_REJECT) {
         if (is_of_cluster(a, &m->envelope)) { /* no leader, but the network is there */
-            a->word_ms = clock_monotonic_ms();
-            a->is_heard = true;
+            a->session.word_ms = clock_monotonic_ms();
+            a->session.is_heard = true;
         }
         hear_reject(a, m);
         return;
@@ -456,8 +454,8 @@ void intake_message(struct agent *a, const struct dealer_message *m, intake_even
     if (!counts(a, m))
         return;
     /* An old leader's heartbeat does not keep us with it. */
-    a->heard_ms = a->word_ms = clock_monotonic_ms();
-    a->is_heard = true;
+    a->session.heard_ms = a->session.word_ms = clock_monotonic_ms();
+    a->session.is_heard = true;
     if (a->is_draining && begins_work(m->envelope.type))
         return;
     switch (m->envelope.type) {

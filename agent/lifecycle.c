@@ -88,9 +88,9 @@ static struct agent *new_agent(const struct agent_settings *settings)
 
     MUST(a);
     a->settings = settings;
-    a->boot_nonce = agent_chance();
-    a->repeated = log_limit_new();
-    a->word_ms = clock_monotonic_ms();
+    a->session.boot_nonce = agent_chance();
+    a->session.repeated = log_limit_new();
+    a->session.word_ms = clock_monotonic_ms();
     a->started_wall_ms = a->reload.wall_ms = clock_wall_ms();
     return a;
 }
@@ -114,19 +114,19 @@ void lifecycle_end(struct agent *a)
     if (!a)
         return;
     for (unsigned i = 0; i < PARTICIPANT_TASKS_MAX; i++) {
-        agent_stop_work(&a->works[i]);
+        work_stop(&a->works[i]);
         buffer_fini(&a->works[i].decision);
     }
     for (unsigned i = 0; i < AGENT_SCOPES_MAX; i++) {
         command_free(a->watches[i].command);
         buffer_fini(&a->answers[i]);
     }
-    agent_stop_work(&a->mend);
+    work_stop(&a->mend);
     fetch_end(&a->repair);
     secrets_close(a);
     outbox_fini(&a->outbox);
     dealer_close(a->dealer);
-    log_limit_free(a->repeated);
+    log_limit_free(a->session.repeated);
     consumers_close(a->consumers);
     publish_close(a->publisher);
     cache_close(a->cache);
@@ -173,29 +173,22 @@ static bool has_same_coordinators(const struct agent_settings *a, const struct a
     return true;
 }
 
-static void carry_connection(struct agent *from, struct agent *to)
+static void carry_session(struct agent *from, struct agent *to)
 {
-    struct log_limit *fresh = to->repeated;
+    struct session kept = from->session;
 
-    to->repeated = from->repeated; /* what was told stays told */
-    from->repeated = fresh;
-    to->boot_nonce = from->boot_nonce; /* the same start of the same agent: no new session */
-    to->message_id = from->message_id;
-    to->word_ms = from->word_ms;
-    to->is_heard = from->is_heard;
+    from->session.repeated = to->session.repeated;
     to->turn_ms = from->turn_ms; /* nobody is silent while the settings are taken over */
-    if (!has_same_coordinators(from->settings, to->settings))
+    if (has_same_coordinators(from->settings, to->settings)) {
+        to->dealer = MOVE(from->dealer);
+        to->session = kept;
         return;
-    to->dealer = MOVE(from->dealer);
-    to->session = from->session;
-    to->is_welcomed = from->is_welcomed;
-    to->welcomed_ms = from->welcomed_ms;
-    to->heard_ms = from->heard_ms;
-    to->heartbeat_ms = from->heartbeat_ms;
-    to->hello_ms = from->hello_ms;
-    to->hello_wait_ms = from->hello_wait_ms;
-    to->opened_ms = from->opened_ms;
-    memcpy(to->said_trouble, from->said_trouble, sizeof(to->said_trouble));
+    }
+    to->session.repeated = kept.repeated; /* what was told stays told */
+    to->session.boot_nonce = kept.boot_nonce; /* the same start of the same agent: no new session */
+    to->session.message_id = kept.message_id;
+    to->session.word_ms = kept.word_ms;
+    to->session.is_heard = kept.is_heard;
 }
 
 /* A check that failed before still fails until it is seen to pass: that would be no news. */
@@ -223,9 +216,9 @@ int lifecycle_renew(struct agent **a, const struct agent_settings *settings,
     struct agent *to = new_agent(settings);
     const struct participant_closed closed = from->participant.closed_before;
 
-    carry_connection(from, to);
+    carry_session(from, to);
     carry_scopes(from, to);
-    if (from->dealer && from->is_welcomed)
+    if (from->dealer && from->session.is_welcomed)
         say_bye(from);
     to->cache = MOVE(from->cache);
     to->consumers = MOVE(from->consumers);

@@ -62,11 +62,11 @@ static void log_connection(struct agent *a)
     bool is_refused = dealer_state(a->dealer) == DEALER_REFUSED;
     const char *trouble = dealer_trouble(a->dealer);
 
-    if (strcmp(trouble, a->said_trouble) == 0)
+    if (strcmp(trouble, a->session.said_trouble) == 0)
         return;
-    snprintf(a->said_trouble, sizeof(a->said_trouble), "%s", trouble);
+    snprintf(a->session.said_trouble, sizeof(a->session.said_trouble), "%s", trouble);
     if (trouble[0])
-        log_limit_warn(a->repeated, clock_monotonic_ms(),
+        log_limit_warn(a->session.repeated, clock_monotonic_ms(),
                        is_refused ? "this agent's key is not let in" : "no coordinator",
                        dealer_address(a->dealer), trouble);
 }
@@ -74,17 +74,17 @@ static void log_connection(struct agent *a)
 static void say_hello_again(struct agent *a, int64_t now_ms)
 {
     say_hello(a);
-    a->hello_ms = now_ms + a->hello_wait_ms;
-    if (a->hello_wait_ms < HELLO_MAX_MS)
-        a->hello_wait_ms *= 2;
+    a->session.hello_ms = now_ms + a->session.hello_wait_ms;
+    if (a->session.hello_wait_ms < HELLO_MAX_MS)
+        a->session.hello_wait_ms *= 2;
 }
 
 static void connection_changed(struct agent *a, int64_t now_ms)
 {
-    a->is_welcomed = false;
-    a->session = 0;
-    a->opened_ms = a->heard_ms = now_ms;
-    a->hello_wait_ms = HELLO_FIRST_MS;
+    a->session.is_welcomed = false;
+    a->session.id = 0;
+    a->session.opened_ms = a->session.heard_ms = now_ms;
+    a->session.hello_wait_ms = HELLO_FIRST_MS;
     log_connection(a);
     if (dealer_state(a->dealer) == DEALER_OPEN)
         say_hello_again(a, now_ms);
@@ -92,20 +92,22 @@ static void connection_changed(struct agent *a, int64_t now_ms)
 
 static void move_on(struct agent *a, const char *why)
 {
-    log_limit_warn(a->repeated, clock_monotonic_ms(), "a coordinator is left",
+    log_limit_warn(a->session.repeated, clock_monotonic_ms(), "a coordinator is left",
                    dealer_address(a->dealer), why);
     dealer_move_on(a->dealer, NULL, 0);
 }
 
 static void keep_connection(struct agent *a, int64_t now_ms)
 {
+    const struct session *s = &a->session;
+
     if (dealer_state(a->dealer) != DEALER_OPEN)
         return;
-    if (a->is_welcomed && a->heartbeat_ms && now_ms - a->heard_ms > 3 * a->heartbeat_ms)
+    if (s->is_welcomed && s->heartbeat_ms && now_ms - s->heard_ms > 3 * s->heartbeat_ms)
         move_on(a, "three heartbeats missed");
-    else if (!a->is_welcomed && now_ms - a->opened_ms > WELCOME_MAX_MS)
+    else if (!s->is_welcomed && now_ms - s->opened_ms > WELCOME_MAX_MS)
         move_on(a, "no answer to HELLO");
-    else if (!a->is_welcomed && now_ms >= a->hello_ms)
+    else if (!s->is_welcomed && now_ms >= s->hello_ms)
         say_hello_again(a, now_ms);
 }
 
@@ -140,12 +142,12 @@ static void step_works(struct agent *a, int64_t now_ms)
 static void tick(struct agent *a, int64_t now_ms)
 {
     struct participant_event ev = { .type = PARTICIPANT_TICKED,
-                                    .silent_ms = now_ms - a->word_ms };
+                                    .silent_ms = now_ms - a->session.word_ms };
     uint64_t applying;
 
     readers_hear(a);
     step_works(a, now_ms);
-    perform_event(a, &ev); /* with what ended just now */
+    perform_event(a, &ev, NULL); /* with what ended just now */
     applying = apply_scopes(a);
     watch_step(a, applying, now_ms);
     for (unsigned i = 0; i < a->settings->scope_count; i++)
@@ -155,8 +157,8 @@ static void tick(struct agent *a, int64_t now_ms)
     secrets_step(a, now_ms);
     poll_step(a, now_ms);
     keep_connection(a, now_ms);
-    log_limit_tick(a->repeated, now_ms);
-    if (a->is_welcomed && outbox_is_due(&a->outbox, now_ms, agent_chance()))
+    log_limit_tick(a->session.repeated, now_ms);
+    if (a->session.is_welcomed && outbox_is_due(&a->outbox, now_ms, agent_chance()))
         say_outbox(a);
 }
 
@@ -235,7 +237,7 @@ static void start(struct agent *a)
     watch_start(a, clock_monotonic_ms());
     drift_start(a, clock_monotonic_ms());
     sweep_all(a);
-    perform_event(a, &started);
+    perform_event(a, &started, NULL);
 }
 
 /* Ready is an agent that serves what it should: what an earlier start left half applied has ended,
@@ -323,9 +325,9 @@ static void forgive_absence(struct agent *a, int64_t now_ms)
     if (away_ms < ABSENCE_MS)
         return;
     log_info("this agent did not run", "ms", LOG_NUMBER((uint64_t)away_ms));
-    a->word_ms += away_ms;
-    a->heard_ms += away_ms;
-    a->opened_ms += away_ms;
+    a->session.word_ms += away_ms;
+    a->session.heard_ms += away_ms;
+    a->session.opened_ms += away_ms;
 }
 
 /* Until there is a wish and nothing is under way, or a save failed. */
@@ -361,7 +363,7 @@ static int end_work(struct loop *l, struct err *e)
     struct participant_event stopping = { .type = PARTICIPANT_STOPPING };
 
     if (!l->a->is_broken)
-        perform_event(l->a, &stopping);
+        perform_event(l->a, &stopping, NULL);
     return l->a->is_broken ? broken(l, e) : 0;
 }
 
@@ -401,7 +403,7 @@ static int run(struct loop *l, struct err *e)
     }
     if (end_work(l, e))
         return -1;
-    if (l->a->is_welcomed)
+    if (l->a->session.is_welcomed)
         say_bye(l->a);
     return 0;
 }

@@ -17,27 +17,26 @@
 #define BIT(scope) (UINT64_C(1) << (scope))
 
 /* The rollout behind a task that a PREPARE begins, for those who read the log. */
-static void keep_rollout(struct agent *a, unsigned task)
+static void keep_rollout(struct agent *a, unsigned task, const struct wire_prepare *prepare)
 {
     struct story *s = agent_story(a, task);
 
-    if (a->incoming.has_prepare && a->incoming.prepare.attempt == s->number)
-        wire_text_copy(a->incoming.prepare.rollout, s->rollout, sizeof(s->rollout));
+    if (prepare && prepare->attempt == s->number)
+        wire_text_copy(prepare->rollout, s->rollout, sizeof(s->rollout));
 }
 
 /* The decision behind a task, kept as evidence once it is obeyed. */
-static void keep_decision(struct agent *a, unsigned task)
+static void keep_decision(struct agent *a, unsigned task, const struct incoming *in)
 {
-    const struct wire_decision *decision = &a->incoming.decision;
     const struct task *t = &a->participant.tasks[task];
     struct work *w = &a->works[task];
 
-    if (!a->incoming.has_decision ||
-        (t->number != decision->dseq && t->dseq != decision->dseq))
+    if (!in->decision ||
+        (t->number != in->decision->dseq && t->dseq != in->decision->dseq))
         return;
     buffer_clear(&w->decision);
-    buffer_add(&w->decision, a->incoming.body.at, a->incoming.body.size);
-    w->decision_dseq = decision->dseq;
+    buffer_add(&w->decision, in->body.at, in->body.size);
+    w->decision_dseq = in->decision->dseq;
 }
 
 /* ---- saving ---- */
@@ -143,18 +142,19 @@ static void send_saved_ack(struct agent *a, const struct participant_effect *eff
         }
     outbox_add(&a->outbox, id, a->out, size);
     outbox_restart(&a->outbox, clock_monotonic_ms(), agent_chance());
-    if (a->is_welcomed)
+    if (a->session.is_welcomed)
         agent_send_out(a, (enum wire_type)a->out[0], size);
 }
 
-static void save(struct agent *a, const struct participant_effect *effect)
+static void save(struct agent *a, const struct participant_effect *effect,
+                 const struct incoming *in)
 {
     uint64_t id = cache_facts(a->cache)->next_outbox_id;
     int64_t began_ms = clock_monotonic_ms();
     size_t size = 0;
     struct err e;
 
-    keep_decision(a, effect->task);
+    keep_decision(a, effect->task, in);
     if (effect->has_ack) {
         size = say_encode_ack(a, effect, id);
         MUST(size > 0);
@@ -178,23 +178,24 @@ static void cancel(struct agent *a, unsigned task)
 {
     if (a->works[task].phase == WORK_VALIDATING)
         prepare_clean(a, task);
-    agent_stop_work(&a->works[task]);
+    work_stop(&a->works[task]);
     agent_forget_posted(a, task);
 }
 
-static void obey(struct agent *a, const struct participant_effect *effect)
+static void obey(struct agent *a, const struct participant_effect *effect,
+                 const struct incoming *in)
 {
     switch (effect->type) {
     case PARTICIPANT_STAGE:
-        keep_decision(a, effect->task);
-        prepare_begin(a, effect);
-        keep_rollout(a, effect->task);
+        keep_decision(a, effect->task, in);
+        prepare_begin(a, effect, in);
+        keep_rollout(a, effect->task, in->prepare);
         break;
     case PARTICIPANT_SAVE:
-        save(a, effect);
+        save(a, effect, in);
         break;
     case PARTICIPANT_SAY:
-        if (a->is_welcomed)
+        if (a->session.is_welcomed)
             say_again(a, effect);
         break;
     case PARTICIPANT_APPLY:
@@ -204,17 +205,17 @@ static void obey(struct agent *a, const struct participant_effect *effect)
         cancel(a, effect->task);
         break;
     case PARTICIPANT_DIGEST:
-        if (a->is_welcomed)
+        if (a->session.is_welcomed)
             say_pong(a, &(struct wire_ping){ 0 }); /* a HELLO would be greeted with a PREPARE */
         break;
     case PARTICIPANT_ASK:
-        if (a->is_welcomed)
+        if (a->session.is_welcomed)
             say_status(a, effect->number);
         break;
     }
 }
 
-static void step(struct agent *a, const struct participant_event *ev)
+static void step(struct agent *a, const struct participant_event *ev, const struct incoming *in)
 {
     struct participant_event timed = *ev;
     const char *because;
@@ -227,15 +228,16 @@ static void step(struct agent *a, const struct participant_event *ev)
         log_debug("step", "on", participant_event_name(ev->type), "number",
                   ev->number ? LOG_NUMBER(ev->number) : NULL, "because", because);
     for (size_t i = 0; i < a->effects.count && !a->is_broken; i++)
-        obey(a, &a->effects.items[i]);
+        obey(a, &a->effects.items[i], in);
 }
 
-void perform_event(struct agent *a, const struct participant_event *ev)
+void perform_event(struct agent *a, const struct participant_event *ev, const struct incoming *in)
 {
+    struct incoming later = in ? *in : (struct incoming){ 0 };
     struct participant_event posted;
 
-    step(a, ev);
-    a->incoming.has_prepare = false; /* its documents are taken by the first step or not at all */
+    step(a, ev, &later);
+    later.prepare = NULL; /* its documents are taken by the first step or not at all */
     while (!a->is_broken && agent_next_posted(a, &posted))
-        step(a, &posted);
+        step(a, &posted, &later);
 }

@@ -71,11 +71,11 @@ struct status *status_take(const struct agent *a)
     cut(s->name, sizeof(s->name), a->settings->name);
     cut(s->coordinator, sizeof(s->coordinator), dealer_address(a->dealer));
     cut(s->trouble, sizeof(s->trouble),
-        a->rejection[0] ? a->rejection : dealer_trouble(a->dealer));
+        a->session.rejection[0] ? a->session.rejection : dealer_trouble(a->dealer));
     s->connection = dealer_state(a->dealer);
-    s->is_welcomed = a->is_welcomed;
-    s->welcomed_wall_ms = a->is_welcomed ? wall_of(a->welcomed_ms) : 0;
-    s->heard_wall_ms = a->is_heard ? wall_of(a->word_ms) : 0;
+    s->is_welcomed = a->session.is_welcomed;
+    s->welcomed_wall_ms = a->session.is_welcomed ? wall_of(a->session.welcomed_ms) : 0;
+    s->heard_wall_ms = a->session.is_heard ? wall_of(a->session.word_ms) : 0;
     s->outbox_length = a->outbox.count;
     s->reload = a->reload;
     s->scope_count = count;

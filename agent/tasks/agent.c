@@ -55,8 +55,8 @@ void agent_send(struct agent *a, enum wire_type type, const void *body, size_t s
 {
     const struct agent_facts *facts = cache_facts(a->cache);
     struct wire_envelope envelope = { .version = WIRE_VERSION, .type = type, .gen = facts->gen,
-                                      .epoch = facts->epoch, .message_id = ++a->message_id,
-                                      .session = a->session };
+                                      .epoch = facts->epoch, .message_id = ++a->session.message_id,
+                                      .session = a->session.id };
 
     memcpy(envelope.cluster_id, facts->cluster_id, sizeof(envelope.cluster_id));
     if (dealer_state(a->dealer) == DEALER_OPEN)
@@ -88,28 +88,6 @@ struct story *agent_story(struct agent *a, unsigned task)
     if (s->gen != t->gen || s->number != t->number)
         *s = (struct story){ .gen = t->gen, .number = t->number };
     return s;
-}
-
-void agent_story_step(struct story *s, enum wire_step step, int64_t took_ms)
-{
-    uint32_t took = took_ms < 0 ? 0 : took_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ms;
-
-    for (uint16_t i = 0; i < s->step_count; i++)
-        if (s->steps[i].step == step) {
-            s->steps[i].took_ms += took;
-            return;
-        }
-    if (s->step_count < WIRE_STEPS_MAX)
-        s->steps[s->step_count++] = (struct wire_step_time){ step, took };
-}
-
-void agent_stop_work(struct work *w)
-{
-    w->phase = WORK_IDLE;
-    fetch_end(&w->fetch);
-    secret_fetch_end(&w->secret_fetch);
-    command_free(w->command);
-    w->command = NULL;
 }
 
 int agent_document(struct agent *a, const struct content *content, struct document **out,

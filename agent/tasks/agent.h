@@ -1,8 +1,7 @@
 /* agent.h - what the rooms of the loop share: the agent's state, its queue of ended work, sending.
  *
  * The loop turns messages and ended work into participant events, and effects into transactions,
- * work and messages. Rooms, low to high: agent, say, secrets, stage, watch, drift, apply, hear,
- * change_log, loop.
+ * work and messages. What one room keeps is declared in that room's header.
  */
 #ifndef AGENT_TASKS_AGENT_H
 #define AGENT_TASKS_AGENT_H
@@ -14,95 +13,20 @@
 #include "agent/core/participant.h"
 #include "agent/files/render.h"
 #include "agent/link/dealer.h"
-#include "agent/link/fetch.h"
 #include "agent/link/outbox.h"
-#include "agent/link/secret_fetch.h"
+#include "agent/link/session.h"
 #include "agent/process/command.h"
 #include "agent/settings/settings.h"
+#include "agent/tasks/drift.h"
 #include "agent/tasks/scope_stats.h"
+#include "agent/tasks/watch.h"
+#include "agent/tasks/work.h"
 #include "common/buffer.h"
 #include "common/wire/wire.h"
 
 #define AGENT_VERSION "0.1.0"
 #define AGENT_QUEUE_MAX 512
-#define STORY_ROLLOUT_SIZE 24
 
-/* What there is to tell about a task: kept from its staging to its acknowledgement. */
-struct story {
-    uint32_t gen; /* whose story it is: a task's place is used again by others */
-    uint64_t number;
-    enum wire_reason reason;
-    enum wire_step step;
-    char text[WIRE_TEXT_MAX + 1];
-    char rollout[STORY_ROLLOUT_SIZE]; /* whose PREPARE began it; empty: not known */
-    uint16_t step_count;
-    struct wire_step_time steps[WIRE_STEPS_MAX];
-};
-
-enum work_phase {
-    WORK_IDLE,
-    WORK_FETCHING,
-    WORK_ASKING, /* for secrets */
-    WORK_VALIDATING,
-    WORK_RELOADING,
-    WORK_CONFIRMING, /* by the consumers */
-    WORK_CHECKING,
-};
-
-/* A task's running work. */
-struct work {
-    enum work_phase phase;
-    bool is_apply, is_forced, is_revert;
-    unsigned target_count, at; /* targets before `at` are done with this phase */
-    struct target targets[PARTICIPANT_SCOPES_MAX];
-    uint32_t sizes[PARTICIPANT_SCOPES_MAX]; /* announced; 0: not known */
-    struct {
-        struct hash hash; /* what the target is judged by; zero: nothing */
-        uint32_t size;
-    } schemas[PARTICIPANT_SCOPES_MAX];
-    struct fetch fetch;
-    struct secret_fetch secret_fetch;
-    int64_t patience_ms; /* with a coordinator that cannot read secrets; 0: the usual */
-    struct command *command;
-    int64_t began_ms, phase_began_ms, retry_ms;
-    int64_t attempts_left;
-    bool has_run; /* a command of this phase was started: only what was done is told as a step */
-    uint32_t pointer_ms;
-    struct story story;
-    struct buffer decision; /* the body of the decision behind it */
-    uint64_t decision_dseq;
-};
-
-/* The local check of a scope between rollouts. */
-struct watch {
-    struct command *command;
-    int64_t next_ms;
-    int64_t began_ms, took_ms, every_ms; /* the newest; every: between the two newest beginnings */
-    bool is_stretched; /* it takes too long for its interval */
-    uint64_t sequence;
-    bool is_failing;
-    char detail[WIRE_TEXT_MAX + 1];
-};
-
-/* Whether a scope's files and documents are as they should be. */
-struct drift {
-    int64_t verify_ms;             /* the next look */
-    int64_t mend_ms, mend_wait_ms; /* not repaired again before; 0: at once */
-    uint64_t sequence;
-    bool is_drifted, is_in_files;  /* in files: writing them anew helps */
-    char found[480];               /* what differs */
-    char text[WIRE_TEXT_MAX + 1];  /* what is told */
-};
-
-/* The message whose event is being handled; its texts and bytes are lent by the dealer. */
-struct incoming {
-    bool has_prepare, has_decision;
-    struct wire_prepare prepare;
-    struct wire_decision decision;
-    struct wire_bytes body; /* of the decision */
-};
-
-struct log_limit;
 struct publisher;
 struct consumers;
 
@@ -142,18 +66,8 @@ struct agent {
     int64_t repair_ms, readers_ms;
     unsigned readers_at; /* the scope whose published files are looked at next */
 
-    uint64_t boot_nonce, session, message_id;
-    bool is_welcomed;
-    int64_t heard_ms, heartbeat_ms, hello_ms, hello_wait_ms, opened_ms; /* of this connection */
-    int64_t welcomed_ms; /* when this connection's first WELCOME came */
-    bool is_heard;       /* since the start some coordinator of the cluster was */
-    int64_t word_ms; /* when any coordinator of the cluster was heard last; at first the start */
+    struct session session;
     int64_t turn_ms; /* of the loop: what lies between two turns is not silence, but absence */
-    char rejection[400]; /* why this coordinator does not welcome it, as it was logged */
-    char said_trouble[512]; /* of the connection, so that it is logged once */
-    struct log_limit *repeated; /* for what coordinators would make it log again and again */
-
-    struct incoming incoming;
 
     bool is_draining; /* about to stop or to follow newer settings: nothing new is begun */
     bool is_broken; /* a save failed: end, restart, verify */
@@ -176,11 +90,6 @@ const struct agent_scope *agent_scope(const struct agent *a, unsigned scope);
 unsigned agent_task_of(const struct agent *a, const struct work *w);
 /* The story of the task as it is now: emptied when the place belonged to another. */
 struct story *agent_story(struct agent *a, unsigned task);
-void agent_story_step(struct story *s, enum wire_step step, int64_t took_ms);
-
-/* End what runs; the story stays. */
-void agent_stop_work(struct work *w);
-
 /* The document of a content, with references in place of secrets (secrets_document opens them);
  * *out NULL for revision 0. */
 struct document;

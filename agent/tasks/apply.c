@@ -23,8 +23,8 @@ static struct story *story_of(struct agent *a, struct work *w)
 static void end(struct agent *a, struct work *w, bool is_ok)
 {
     if (w->is_revert)
-        agent_story_step(story_of(a, w), WIRE_STEP_REVERT, clock_monotonic_ms() - w->began_ms);
-    agent_stop_work(w);
+        story_step(story_of(a, w), WIRE_STEP_REVERT, clock_monotonic_ms() - w->began_ms);
+    work_stop(w);
     if (w == &a->mend) {
         drift_mended(a, w->targets[0].scope, is_ok, w->story.text);
         return;
@@ -37,7 +37,7 @@ static void took(struct agent *a, struct work *w, enum wire_step step)
     int64_t now_ms = clock_monotonic_ms();
 
     if (!w->is_revert)
-        agent_story_step(story_of(a, w), step, now_ms - w->phase_began_ms);
+        story_step(story_of(a, w), step, now_ms - w->phase_began_ms);
     w->phase_began_ms = now_ms;
 }
 
@@ -290,7 +290,7 @@ static void collect_targets(const struct agent *a, struct work *w, uint64_t scop
 
 static void begin(struct agent *a, struct work *w, uint64_t scopes, bool is_revert)
 {
-    agent_stop_work(w);
+    work_stop(w);
     w->is_apply = true;
     w->has_run = false;
     w->is_revert = is_revert;
@@ -327,9 +327,9 @@ void apply_begin(struct agent *a, const struct participant_effect *effect)
 
     begin(a, w, effect->scopes, effect->is_revert);
     if (a->mend.phase != WORK_IDLE && effect->scopes >> a->mend.targets[0].scope & 1)
-        agent_stop_work(&a->mend); /* this writes everything anew */
+        work_stop(&a->mend); /* this writes everything anew */
     if (!w->is_revert)
-        agent_story_step(agent_story(a, effect->task), WIRE_STEP_POINTER, w->pointer_ms);
+        story_step(agent_story(a, effect->task), WIRE_STEP_POINTER, w->pointer_ms);
     w->pointer_ms = 0;
     run(a, w);
 }

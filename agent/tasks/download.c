@@ -8,7 +8,7 @@ void download_step(struct agent *a, struct fetch *f, int64_t now_ms)
 {
     struct wire_fetch ask;
 
-    if (a->is_welcomed && fetch_is_due(f, now_ms, &ask))
+    if (a->session.is_welcomed && fetch_is_due(f, now_ms, &ask))
         say_fetch(a, &ask);
 }
 

@@ -8,7 +8,22 @@
 #ifndef AGENT_TASKS_DRIFT_H
 #define AGENT_TASKS_DRIFT_H
 
-#include "agent/tasks/agent.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/wire/wire.h"
+
+struct agent;
+
+/* Whether a scope's files and documents are as they should be. */
+struct drift {
+    int64_t verify_ms;             /* the next look */
+    int64_t mend_ms, mend_wait_ms; /* not repaired again before; 0: at once */
+    uint64_t sequence;
+    bool is_drifted, is_in_files;  /* in files: writing them anew helps */
+    char found[480];               /* what differs */
+    char text[WIRE_TEXT_MAX + 1];  /* what is told */
+};
 
 /* At start: look at every scope. */
 void drift_start(struct agent *a, int64_t now_ms);

@@ -15,7 +15,7 @@ void poll_step(struct agent *a, int64_t now_ms)
 {
     uint64_t due = 0;
 
-    if (!a->is_welcomed || is_at_work(a))
+    if (!a->session.is_welcomed || is_at_work(a))
         return;
     for (unsigned i = 0; i < a->settings->scope_count; i++) {
         int64_t interval_ms = agent_scope(a, i)->poll_ms;

@@ -38,7 +38,7 @@ static void fail(struct agent *a, struct work *w, enum wire_reason reason, const
     s->step = WIRE_STEP_NONE;
     snprintf(s->text, sizeof(s->text), "%s", text);
     prepare_clean(a, agent_task_of(a, w));
-    agent_stop_work(w);
+    work_stop(w);
     agent_post(a, PARTICIPANT_STAGED, agent_task_of(a, w), false);
 }
 
@@ -86,7 +86,7 @@ static void validate_next(struct agent *a, struct work *w)
         return;
     }
     prepare_clean(a, agent_task_of(a, w));
-    agent_stop_work(w);
+    work_stop(w);
     agent_post(a, PARTICIPANT_STAGED, agent_task_of(a, w), true);
 }
 
@@ -467,14 +467,13 @@ static struct wire_bytes open_inlined(struct agent *a, const struct wire_target 
 }
 
 /* Sizes, schemas, and what a PREPARE brought along. */
-static unsigned take_inlined(struct agent *a, struct work *w,
+static unsigned take_inlined(struct agent *a, struct work *w, const struct wire_prepare *prepare,
                              struct buffer opened[PARTICIPANT_SCOPES_MAX],
                              struct cache_document out[2 * PARTICIPANT_SCOPES_MAX])
 {
-    const struct wire_prepare *prepare = &a->incoming.prepare;
     unsigned count = 0;
 
-    for (unsigned i = 0; a->incoming.has_prepare && i < prepare->target_count; i++) {
+    for (unsigned i = 0; i < prepare->target_count; i++) {
         const struct wire_target *t = &prepare->targets[i];
 
         for (unsigned k = 0; k < w->target_count; k++)
@@ -488,11 +487,12 @@ static unsigned take_inlined(struct agent *a, struct work *w,
     return count;
 }
 
-static int keep_inlined(struct agent *a, struct work *w, struct err *e)
+static int keep_inlined(struct agent *a, struct work *w, const struct wire_prepare *prepare,
+                        struct err *e)
 {
     struct cache_document inlined[2 * PARTICIPANT_SCOPES_MAX];
     struct buffer opened[PARTICIPANT_SCOPES_MAX] = { 0 };
-    unsigned count = take_inlined(a, w, opened, inlined);
+    unsigned count = prepare ? take_inlined(a, w, prepare, opened, inlined) : 0;
     int rc = count ? cache_put_documents(a->cache, inlined, count, e) : 0;
 
     for (unsigned i = 0; i < PARTICIPANT_SCOPES_MAX; i++)
@@ -500,22 +500,21 @@ static int keep_inlined(struct agent *a, struct work *w, struct err *e)
     return rc;
 }
 
-static void take_sizes(const struct agent *a, struct work *w)
+static void take_sizes(struct work *w, const struct wire_decision *decision)
 {
-    const struct wire_decision *decision = &a->incoming.decision;
-
-    for (unsigned i = 0; a->incoming.has_decision && i < decision->scope_count; i++)
+    for (unsigned i = 0; i < decision->scope_count; i++)
         for (unsigned k = 0; k < w->target_count; k++)
             if (hash_equal(&w->targets[k].content.hash, &decision->scopes[i].hash))
                 w->sizes[k] = decision->scopes[i].size;
 }
 
-void prepare_begin(struct agent *a, const struct participant_effect *effect)
+void prepare_begin(struct agent *a, const struct participant_effect *effect,
+                   const struct incoming *in)
 {
     struct work *w = &a->works[effect->task];
     struct err e;
 
-    agent_stop_work(w);
+    work_stop(w);
     w->is_apply = false;
     w->is_forced = effect->is_forced;
     w->target_count = effect->target_count;
@@ -525,9 +524,10 @@ void prepare_begin(struct agent *a, const struct participant_effect *effect)
     w->at = 0;
     w->phase = WORK_FETCHING;
     /* A refusal with its reason comes before the stage's deadline, not after. */
-    w->patience_ms = a->incoming.has_prepare ? (int64_t)a->incoming.prepare.wait_ms * 2 / 3 : 0;
-    take_sizes(a, w);
-    if (keep_inlined(a, w, &e))
+    w->patience_ms = in->prepare ? (int64_t)in->prepare->wait_ms * 2 / 3 : 0;
+    if (in->decision)
+        take_sizes(w, in->decision);
+    if (keep_inlined(a, w, in->prepare, &e))
         fail_with(a, w, &e);
     else
         fetch_next(a, w);

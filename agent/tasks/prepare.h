@@ -3,9 +3,12 @@
 #define AGENT_TASKS_PREPARE_H
 
 #include "agent/tasks/agent.h"
+#include "agent/tasks/incoming.h"
 
-/* Ends with agent_post(STAGED); the reason of a failure is in the task's story. */
-void prepare_begin(struct agent *a, const struct participant_effect *effect);
+/* Ends with agent_post(STAGED); the reason of a failure is in the task's story. What the message
+ * brought along is taken now or not at all. */
+void prepare_begin(struct agent *a, const struct participant_effect *effect,
+                   const struct incoming *in);
 /* Ask for chunks that are due, look at the running command. */
 void prepare_take_secret(struct agent *a, const struct wire_secret *piece);
 void prepare_step(struct agent *a, struct work *w, int64_t now_ms);

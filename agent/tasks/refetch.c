@@ -27,7 +27,7 @@ void refetch_step(struct agent *a, int64_t now_ms)
     char hex[HASH_HEX_SIZE];
     const struct hash *lost;
 
-    if (!a->is_welcomed)
+    if (!a->session.is_welcomed)
         return;
     if (!a->repair.is_on && now_ms >= a->repair_ms) {
         a->repair_ms = now_ms + LOOK_MS;

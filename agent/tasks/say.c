@@ -45,7 +45,7 @@ static void fill_digest(const struct agent *a, unsigned scope, struct wire_diges
 void say_hello(struct agent *a)
 {
     const struct agent_settings *s = a->settings;
-    struct wire_hello hello = { .boot_nonce = a->boot_nonce,
+    struct wire_hello hello = { .boot_nonce = a->session.boot_nonce,
                                 .version = wire_text_of(AGENT_VERSION),
                                 .label_count = (uint16_t)s->label_count,
                                 .scope_count = (uint16_t)s->scope_count };
@@ -119,7 +119,7 @@ void say_drift(struct agent *a, unsigned scope)
         .detail = wire_text_of(d->text),
     };
 
-    if (a->is_welcomed)
+    if (a->session.is_welcomed)
         agent_send_out(a, WIRE_CHECK, wire_encode_check(&check, a->out, sizeof(a->out)));
 }
 

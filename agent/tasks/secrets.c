@@ -168,7 +168,7 @@ int secrets_fetch_step(struct agent *a, struct secret_fetch *f, int64_t now_ms, 
 
     if (secret_fetch_is_over(f, now_ms, e))
         return -1;
-    if (a->is_welcomed && secret_fetch_is_due(f, now_ms, &ask))
+    if (a->session.is_welcomed && secret_fetch_is_due(f, now_ms, &ask))
         say_ask(a, &ask);
     return 0;
 }
@@ -301,7 +301,7 @@ void secrets_step(struct agent *a, int64_t now_ms)
 
     if (s->sweep_ms && now_ms >= s->sweep_ms)
         sweep(a);
-    if (!a->is_welcomed)
+    if (!a->session.is_welcomed)
         return;
     if (now_ms >= s->kept_ms)
         say_all_kept(a, now_ms);

@@ -8,7 +8,24 @@
 #ifndef AGENT_TASKS_WATCH_H
 #define AGENT_TASKS_WATCH_H
 
-#include "agent/tasks/agent.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/wire/wire.h"
+
+struct agent;
+struct command;
+
+/* The local check of a scope between rollouts. */
+struct watch {
+    struct command *command;
+    int64_t next_ms;
+    int64_t began_ms, took_ms, every_ms; /* the newest; every: between the two newest beginnings */
+    bool is_stretched; /* it takes too long for its interval */
+    uint64_t sequence;
+    bool is_failing;
+    char detail[WIRE_TEXT_MAX + 1];
+};
 
 /* At start: check soon. */
 void watch_start(struct agent *a, int64_t now_ms);
