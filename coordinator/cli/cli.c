@@ -27,6 +27,7 @@ int cli_connect(struct cli *cli, struct err *e)
         .ca_file = command_option(&cli->line, "ca-file"),
         .client_cert = command_option(&cli->line, "client-cert"),
         .name = command_option(&cli->line, "context"),
+        .request_timeout = command_option(&cli->line, "request-timeout"),
     };
 
     if (cli->client)
@@ -34,7 +35,8 @@ int cli_connect(struct cli *cli, struct err *e)
     if (context_find(&wish, &context, e) != 0)
         return -1;
     if (cli->is_verbose)
-        cli_note("coordinator %s, from %s, %s token", context.address, context.source,
+        cli_note("coordinator %s%s, from %s, %s token", context.addresses[0],
+                 context.address_count > 1 ? " and others" : "", context.source,
                  context.token[0] ? "with a" : "without a");
     cli->client = client_new(&context, cli->is_verbose);
     explicit_bzero(context.token, sizeof(context.token));

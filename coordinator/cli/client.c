@@ -14,6 +14,8 @@
 struct client {
     struct exchange *x;
     struct context context; /* without the token */
+    const char *address;  /* of the context's, the one that is spoken to */
+    unsigned at;
     bool has_token;
     char code[80];        /* of the last problem */
     struct buffer fields; /* lines of the last problem's field errors */
@@ -30,6 +32,7 @@ struct client *client_new(const struct context *context, bool is_verbose)
     c->x = exchange_new(context, is_verbose);
     c->context = *context;
     explicit_bzero(c->context.token, sizeof(c->context.token));
+    c->address = c->context.addresses[0];
     c->has_token = context->token[0];
     return c;
 }
@@ -71,7 +74,7 @@ const char *client_token_source(const struct client *c)
 
 const char *client_address(const struct client *c)
 {
-    return c->context.address;
+    return c->address;
 }
 
 void client_stop_on(struct client *c, const volatile int *flag)
@@ -171,7 +174,7 @@ static int problem(struct client *c, int status, const json_t *body, struct err 
              say ? say : "the coordinator gave no reason", code ? " (" : "", code ? c->code : "",
              code ? ")" : "");
     if (!say || !code)
-        err_wrap(e, "HTTP %d from %.200s (%.60s)", status, c->context.address, exchange_type(c->x));
+        err_wrap(e, "HTTP %d from %.200s (%.60s)", status, c->address, exchange_type(c->x));
     if (status == 401 && !c->has_token)
         err_wrap(e, "no token was sent (--token-file FILE or LOCKSTEP_TOKEN)");
     return -1;
@@ -198,7 +201,7 @@ static int is_no_coordinator(struct client *c, int status, struct err *e)
                     "what answers at %s (address from %s) is no Lockstep coordinator "
                     "(HTTP %d, %.60s: %s).\n"
                     "Nothing was done. Another address: --addr URL, LOCKSTEP_ADDR or --context",
-                    c->context.address, c->context.source, status, exchange_type(c->x), text);
+                    c->address, c->context.source, status, exchange_type(c->x), text);
 }
 
 static int take_answer(struct client *c, bool may_be_text, struct client_reply *reply,
@@ -211,7 +214,7 @@ static int take_answer(struct client *c, bool may_be_text, struct client_reply *
     if (strstr(exchange_type(c->x), "json")) {
         reply->body = json_loadb(answer->data, answer->size, JSON_DECODE_ANY, &je);
         if (!reply->body)
-            return err_set(e, ERR_SYSTEM, "%s answered with broken JSON: %s", c->context.address,
+            return err_set(e, ERR_SYSTEM, "%s answered with broken JSON: %s", c->address,
                            je.text);
     } else if (is_good && may_be_text) {
         reply->text = buffer_take(answer);
@@ -231,7 +234,8 @@ static int perform(struct client *c, const struct exchange_ask *ask, int *status
 /* A GET that says nothing secret. 1: the answer is JSON, in *reply. 0: it is anything else. */
 static int ask_openly(struct client *c, const char *path, struct client_reply *reply, struct err *e)
 {
-    struct exchange_ask ask = { "GET", c->context.address, path, .is_open = true };
+    struct exchange_ask ask = { "GET", c->address, path, .is_open = true,
+                                .is_greeting = c->context.address_count > 1 };
 
     if (perform(c, &ask, &reply->status, e) != 0)
         return -1;
@@ -272,20 +276,81 @@ static int greet(struct client *c, struct err *e)
     return c->is_known ? 0 : is_no_coordinator(c, self.status, e);
 }
 
+/* ---------------------------------------------------------------- several addresses */
+
+static void take_next(struct client *c)
+{
+    c->at = (c->at + 1) % c->context.address_count;
+    c->address = c->context.addresses[c->at];
+    c->is_known = false;
+}
+
+static bool is_elsewhere(const struct client *c, const struct err *e)
+{
+    return c->context.address_count > 1 && e->kind == ERR_UNAVAILABLE && e->code &&
+           strcmp(e->code, "interrupted") != 0;
+}
+
+/* Why an address is left, in a few words. */
+static void note_silence(struct client *c, struct buffer *tried, const struct err *e)
+{
+    bool is_silent = strcmp(e->code, "unreachable") == 0;
+
+    buffer_printf(tried, "%s%.120s: %.120s", tried->size ? "; " : "", c->address,
+                  is_silent                                ? exchange_why(c->x)
+                  : strcmp(e->code, "no_coordinator") == 0 ? "no Lockstep coordinator"
+                                                           : e->text);
+}
+
+/* The first address from here on that is a coordinator and has time. */
+static int greet_one(struct client *c, struct err *e)
+{
+    SCOPED_BUFFER struct buffer tried = { 0 };
+
+    for (unsigned i = 0; i < c->context.address_count; i++) {
+        if (greet(c, e) == 0)
+            return 0;
+        if (!is_elsewhere(c, e))
+            return -1;
+        note_silence(c, &tried, e);
+        take_next(c);
+    }
+    return err_code(e, ERR_UNAVAILABLE, "unreachable",
+                    "none of the coordinators answers (addresses from %.100s): %.300s.\n"
+                    "Is lockstepd running there?",
+                    c->context.source, tried.data);
+}
+
+/* What a coordinator that does not answer any more was asked is asked of another one, unless it may
+ * have been done already. */
+static int perform_somewhere(struct client *c, struct exchange_ask *ask, int *status_out,
+                             struct err *e)
+{
+    for (unsigned i = 0;; i++) {
+        if (greet_one(c, e) != 0)
+            return -1;
+        ask->address = c->address;
+        if (perform(c, ask, status_out, e) == 0)
+            return 0;
+        if (!is_elsewhere(c, e) || i == c->context.address_count ||
+            (exchange_was_sent(c->x) && strcmp(ask->method, "GET") != 0))
+            return -1;
+        take_next(c);
+    }
+}
+
 static int call(struct client *c, const char *method, const char *path, const json_t *body,
                 bool may_be_text, struct client_reply *reply, struct err *e)
 {
-    struct exchange_ask ask = { method, c->context.address, path, .body = NULL };
+    struct exchange_ask ask = { .method = method, .path = path };
     char *text;
     int rc;
 
     *reply = (struct client_reply){ 0 };
-    if (greet(c, e) != 0)
-        return -1;
     text = body ? json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     MUST(!body || text);
     ask.body = text;
-    rc = perform(c, &ask, &reply->status, e);
+    rc = perform_somewhere(c, &ask, &reply->status, e);
     free(text);
     if (rc != 0 || take_answer(c, may_be_text, reply, e) != 0)
         return -1;
@@ -327,7 +392,7 @@ int client_list(struct client *c, const char *path, const char *name, json_t **l
             return err_code(e, ERR_UNAVAILABLE, "no_coordinator",
                             "%s answered without \"%s\": that is no Lockstep coordinator, or one "
                             "of another age",
-                            c->context.address, name);
+                            c->address, name);
         }
         json_array_extend(list, json_object_get(reply.body, name));
         next = text_of(reply.body, "next");

@@ -13,6 +13,8 @@
 struct context;
 struct json_t;
 
+/* Of several addresses the first that answers is spoken to. When it stops answering, the next one
+ * is asked whatever was not on its way yet, or only reads. */
 struct client;
 struct client *client_new(const struct context *context, bool is_verbose);
 void client_free(struct client *c);

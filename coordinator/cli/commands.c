@@ -294,6 +294,13 @@ const struct command commands[] = {
       token_whoami },
     { "service", "list", "", "Scopes: head, released, drafts, servers, open rollout", NULL, NULL,
       NULL, 0, 0, service_list },
+    { "context", "list", "", "The coordinators that contexts.ini names; * is the one in use",
+      "`lockstep help contexts` says how the file is written, and what wins.", NULL, NULL, 0, 0,
+      context_list },
+    { "context", "use", "CONTEXT", "Speak to this one where nothing else is said",
+      "Until another one is chosen. `context use default` goes back to the section [default].\n"
+      "--context, --addr, their variables and ./.lockstep/context still win.",
+      "  lockstep context use staging", NULL, 1, 1, context_use },
     { "dev", NULL, "", "everything on this machine, to play with",
       "Starts a private PostgreSQL, a coordinator and agents, all under one folder, and stops\n"
       "them on Ctrl-C. Started again in the same folder it goes on with what is there. The folder\n"

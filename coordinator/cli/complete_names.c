@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coordinator/cli/complete.h"
+#include "coordinator/cli/context.h"
 #include "coordinator/cli/nouns.h"
 #include "coordinator/cli/suggest.h"
 
@@ -100,6 +101,21 @@ static void offer_dirs(struct finder *f, const char *before)
     offer_files(f, before);
     if (!has_files)
         f->files = "dirs";
+}
+
+static void offer_contexts(struct finder *f, const char *only)
+{
+    struct err ignored; /* a file that cannot be read offers nothing */
+    json_t *list, *one;
+    size_t i;
+
+    if (context_list_all(&list, &ignored) == 0) {
+        json_array_foreach(list, i, one)
+            offer(f, cli_text(one, "name"), "", cli_text(one, "addr"));
+        json_decref(list);
+    }
+    if (!*only)
+        offer_dirs(f, "");
 }
 
 /* ---------------------------------------------------------------- from the coordinator */
@@ -261,7 +277,8 @@ static const struct source {
     const char *detail;
 } sources[] = {
     { "", "--output", offer_words, "table json yaml name" },
-    { "", "--context", offer_dirs, "" },
+    { "", "--context", offer_contexts, "" },
+    { "context use", "CONTEXT", offer_contexts, "only" },
     { "", "--type", offer_words, "string number boolean json yaml" },
     { "", "--format", offer_words, "json yaml env" },
     { "", "--revision", offer_words, "head released" },

@@ -1,7 +1,9 @@
 /* context.c - looks for the coordinator's address and the token in all the places they may be. */
 #include "coordinator/cli/context.h"
 
+#include <errno.h>
 #include <ini.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,19 +11,48 @@
 #include <unistd.h>
 
 #include "common/buffer.h"
+#include "common/duration.h"
 
 #define TOKEN_FILE_MAX 4096
 #define DEV_CONTEXT ".lockstep/context"
+#define PATH_SIZE 1100
+#define CONTEXT_NAME_SIZE 200
 
-static void take_address(struct context *c, const char *address)
+static int take_address(struct context *c, const char *text, size_t size, struct err *e)
 {
-    size_t n;
+    char *out = c->addresses[c->address_count];
 
-    snprintf(c->address, sizeof(c->address), "%s%s", strstr(address, "://") ? "" : "http://",
-             address);
-    n = strlen(c->address);
-    while (n > 0 && c->address[n - 1] == '/')
-        c->address[--n] = 0;
+    while (size > 0 && text[size - 1] == '/')
+        size--;
+    if (c->address_count == CONTEXT_ADDRESSES_MAX ||
+        size + sizeof("http://") > CONTEXT_ADDRESS_SIZE)
+        return err_set(e, ERR_MALFORMED,
+                       "at most %d addresses of coordinators may be given, of %d bytes each",
+                       CONTEXT_ADDRESSES_MAX, CONTEXT_ADDRESS_SIZE - 8);
+    snprintf(out, CONTEXT_ADDRESS_SIZE, "%.*s", (int)size, text);
+    if (!strstr(out, "://"))
+        snprintf(out, CONTEXT_ADDRESS_SIZE, "http://%.*s", (int)size, text);
+    c->address_count++;
+    return 0;
+}
+
+/* One address, or several with commas or blanks between them. */
+static int take_addresses(struct context *c, const char *list, struct err *e)
+{
+    static const char between[] = ", \t";
+
+    c->address_count = 0;
+    for (list += strspn(list, between); *list; list += strspn(list, between)) {
+        size_t size = strcspn(list, between);
+
+        if (take_address(c, list, size, e) != 0)
+            return -1;
+        list += size;
+    }
+    if (c->address_count == 0)
+        return err_set(e, ERR_MALFORMED, "the address of the coordinator is empty: write "
+                                         "http://HOST:7780, or leave it out");
+    return 0;
 }
 
 /* Copied on Windows or by $(cat …), a token has a byte-order mark before it, a carriage return or
@@ -71,6 +102,7 @@ static int take_token_file(struct context *c, const char *path, struct err *e)
 int context_read_token(const char *path, char *out, size_t size, struct err *e)
 {
     SCOPED_BUFFER struct buffer b = { 0 };
+    struct stat st;
     char from[600];
 
     if (buffer_read_file(&b, path, TOKEN_FILE_MAX, e) != 0) {
@@ -79,22 +111,63 @@ int context_read_token(const char *path, char *out, size_t size, struct err *e)
     }
     buffer_add_text(&b, "");
     snprintf(from, sizeof(from), "token file %s", path);
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & S_IROTH)
+        fprintf(stderr, "lockstep: warning: %s may be read by everybody here: chmod 600 it\n",
+                from);
     return take_token(b.data, from, out, size, e);
+}
+
+void context_path(char *out, size_t size)
+{
+    const char *given = getenv("LOCKSTEP_CONFIG"), *base = getenv("XDG_CONFIG_HOME");
+    const char *home = getenv("HOME");
+
+    if (given)
+        snprintf(out, size, "%s", given);
+    else if (base && *base)
+        snprintf(out, size, "%s/lockstep/contexts.ini", base);
+    else
+        snprintf(out, size, "%s/.config/lockstep/contexts.ini", home ? home : "");
+}
+
+/* The name that `lockstep context use` left beside contexts.ini; "" when it left none. */
+static void chosen_path(char *out, size_t size)
+{
+    size_t folder;
+
+    context_path(out, size);
+    folder = strrchr(out, '/') ? (size_t)(strrchr(out, '/') + 1 - out) : 0;
+    snprintf(out + folder, size - folder, "current-context");
+}
+
+static void read_chosen(char out[CONTEXT_NAME_SIZE])
+{
+    SCOPED_BUFFER struct buffer text = { 0 };
+    char path[PATH_SIZE];
+    struct err ignored; /* nothing was chosen */
+
+    chosen_path(path, sizeof(path));
+    out[0] = 0;
+    if (buffer_read_file(&text, path, CONTEXT_NAME_SIZE - 1, &ignored) != 0)
+        return;
+    buffer_add_text(&text, "");
+    snprintf(out, CONTEXT_NAME_SIZE, "%.*s", (int)strcspn(text.data, "\r\n"), text.data);
 }
 
 /* One section of an INI file. */
 struct section {
     const char *name;
-    char address[512], token_file[512], ca_file[512], client_cert[512];
-    bool is_found;
+    char address[2048], token_file[512], ca_file[512], client_cert[512];
+    bool is_found, is_early; /* early: a key stands before the first section */
 };
 
 static int read_pair(void *into, const char *section, const char *key, const char *value)
 {
     struct section *s = into;
 
+    s->is_early = !*section;
     if (strcmp(section, s->name) != 0)
-        return 1;
+        return !s->is_early;
     s->is_found = true;
     if (strcmp(key, "addr") == 0)
         snprintf(s->address, sizeof(s->address), "%s", value);
@@ -117,6 +190,11 @@ static int read_section(const char *path, struct section *s, struct err *e)
     if (access(path, R_OK) != 0)
         return 0;
     line = ini_parse(path, read_pair, s);
+    if (line != 0 && s->is_early)
+        return err_set(e, ERR_MALFORMED,
+                       "%s:%d: a key before the first section belongs to no context: write "
+                       "[default] above it, or the name of a context",
+                       path, line);
     if (line != 0)
         return err_set(e, ERR_MALFORMED,
                        "%s:%d: a context has the keys addr, token_file, ca_file and "
@@ -124,8 +202,6 @@ static int read_section(const char *path, struct section *s, struct err *e)
                        line);
     return 0;
 }
-
-#define PATH_SIZE 1100
 
 /* Relative names lie in the context's own folder. */
 static void resolve(char out[PATH_SIZE], const char *name, const char *folder)
@@ -141,8 +217,8 @@ static int take_section(struct context *c, const struct section *s, const char *
 {
     char path[PATH_SIZE];
 
-    if (s->address[0])
-        take_address(c, s->address);
+    if (s->address[0] && take_addresses(c, s->address, e) != 0)
+        return -1;
     resolve(c->ca_file, s->ca_file, folder);
     resolve(c->client_cert, s->client_cert, folder);
     if (!s->token_file[0])
@@ -168,19 +244,6 @@ static int take_folder(struct context *c, const char *folder, bool *found_out, s
     return take_section(c, &s, folder, e);
 }
 
-static void contexts_path(char *out, size_t size)
-{
-    const char *given = getenv("LOCKSTEP_CONFIG"), *base = getenv("XDG_CONFIG_HOME");
-    const char *home = getenv("HOME");
-
-    if (given)
-        snprintf(out, size, "%s", given);
-    else if (base && *base)
-        snprintf(out, size, "%s/lockstep/contexts.ini", base);
-    else
-        snprintf(out, size, "%s/.config/lockstep/contexts.ini", home ? home : "");
-}
-
 static int take_named(struct context *c, const char *name, struct err *e)
 {
     struct section s = { .name = name };
@@ -197,7 +260,7 @@ static int take_named(struct context *c, const char *name, struct err *e)
                                "of a `lockstep dev`?",
                                name, name);
     }
-    contexts_path(path, sizeof(path));
+    context_path(path, sizeof(path));
     if (read_section(path, &s, e) != 0)
         return -1;
     if (!s.is_found)
@@ -211,21 +274,23 @@ static int take_named(struct context *c, const char *name, struct err *e)
 static int take_preset(struct context *c, struct err *e)
 {
     struct section s = { .name = "default" };
-    char path[1024];
+    char path[1024], chosen[CONTEXT_NAME_SIZE];
     bool found;
 
     if (take_folder(c, ".lockstep", &found, e) != 0 || found)
         return found ? 0 : -1;
-    contexts_path(path, sizeof(path));
+    read_chosen(chosen);
+    if (chosen[0])
+        return take_named(c, chosen, e) == 0 ? 0 : err_wrap(e, "chosen by `lockstep context use`");
+    context_path(path, sizeof(path));
     if (read_section(path, &s, e) != 0)
         return -1;
     if (s.is_found) {
         snprintf(c->source, sizeof(c->source), "[default] of %.500s", path);
         return take_section(c, &s, NULL, e);
     }
-    take_address(c, CONTEXT_ADDRESS_PRESET);
     snprintf(c->source, sizeof(c->source), "the preset");
-    return 0;
+    return take_addresses(c, CONTEXT_ADDRESS_PRESET, e);
 }
 
 static void take_file(char out[PATH_SIZE], const char *wish, const char *variable)
@@ -243,7 +308,8 @@ static int take_given(struct context *c, const char *address, const char *source
     const char *token = getenv("LOCKSTEP_TOKEN");
 
     if (address) {
-        take_address(c, address);
+        if (take_addresses(c, address, e) != 0)
+            return -1;
         snprintf(c->source, sizeof(c->source), "%s", source);
     }
     take_file(c->ca_file, wish->ca_file, "LOCKSTEP_CA_FILE");
@@ -277,7 +343,101 @@ int context_find(const struct context_wish *wish, struct context *out, struct er
         if ((env_name && *env_name ? take_named(out, env_name, e) : take_preset(out, e)) != 0)
             return -1;
     }
-    if (!out->address[0] && !address)
-        take_address(out, CONTEXT_ADDRESS_PRESET);
+    if (!out->address_count && !address && take_addresses(out, CONTEXT_ADDRESS_PRESET, e) != 0)
+        return -1;
+    if (wish->request_timeout &&
+        duration_parse(wish->request_timeout, &out->patience_ms, e) != 0) {
+        e->kind = ERR_MALFORMED;
+        return err_wrap(e, "--request-timeout");
+    }
     return take_given(out, address, source, wish, e);
+}
+
+/* ---------------------------------------------------------------- all of them */
+
+struct listing {
+    json_t *list;
+    const char *chosen;
+};
+
+static json_t *entry_of(struct listing *l, const char *section)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(l->list, i, one)
+        if (strcmp(json_string_value(json_object_get(one, "name")), section) == 0)
+            return one;
+    one = json_pack("{s:s,s:s,s:s,s:b}", "name", section, "addr", CONTEXT_ADDRESS_PRESET,
+                    "token_file", "", "is_current", strcmp(section, l->chosen) == 0);
+    json_array_append_new(l->list, one);
+    return one;
+}
+
+static int list_pair(void *into, const char *section, const char *key, const char *value)
+{
+    if (*section && (strcmp(key, "addr") == 0 || strcmp(key, "token_file") == 0))
+        json_object_set_new(entry_of(into, section), key, json_string(value));
+    else if (*section)
+        entry_of(into, section);
+    return *section != 0;
+}
+
+int context_list_all(struct json_t **out, struct err *e)
+{
+    char path[PATH_SIZE], chosen[CONTEXT_NAME_SIZE];
+    struct listing l = { .list = json_array(), .chosen = chosen };
+    int line;
+
+    read_chosen(chosen);
+    if (!chosen[0])
+        snprintf(chosen, sizeof(chosen), "default");
+    context_path(path, sizeof(path));
+    *out = l.list;
+    if (access(path, R_OK) != 0)
+        return 0;
+    line = ini_parse(path, list_pair, &l);
+    if (line == 0)
+        return 0;
+    json_decref(l.list);
+    return err_set(e, ERR_MALFORMED, "%s:%d: this is no line of a context", path, line);
+}
+
+static int write_chosen(const char *name, struct err *e)
+{
+    char path[PATH_SIZE], making[PATH_SIZE + 8];
+    bool is_written;
+    FILE *f;
+
+    chosen_path(path, sizeof(path));
+    if (strcmp(name, "default") == 0)
+        return unlink(path) == 0 || errno == ENOENT
+                   ? 0
+                   : err_set(e, ERR_SYSTEM, "%s: %s", path, strerror(errno));
+    snprintf(making, sizeof(making), "%s.new", path);
+    f = fopen(making, "w");
+    if (!f)
+        return err_set(e, ERR_SYSTEM, "%s: %s", making, strerror(errno));
+    is_written = fprintf(f, "%s\n", name) > 0;
+    if (fclose(f) != 0 || !is_written || rename(making, path) != 0) {
+        err_set(e, ERR_SYSTEM, "%s: %s", path, strerror(errno));
+        unlink(making);
+        return -1;
+    }
+    return 0;
+}
+
+int context_choose(const char *name, struct err *e)
+{
+    struct section s = { .name = name };
+    char path[PATH_SIZE];
+
+    context_path(path, sizeof(path));
+    if (read_section(path, &s, e) != 0)
+        return -1;
+    if (!s.is_found && strcmp(name, "default") != 0)
+        return err_set(e, ERR_NOT_FOUND,
+                       "context \"%s\" is no section of %s; `lockstep context list` shows them",
+                       name, path);
+    return write_chosen(name, e);
 }

@@ -7,11 +7,15 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/duration.h"
 #include "common/invariant.h"
 #include "coordinator/cli/context.h"
 
-#define CONNECT_SECONDS 5L
-#define REQUEST_SECONDS 60L
+#define CONNECT_MS 5000L
+#define REQUEST_MS 60000L
+#define GREETING_CONNECT_MS 2000L
+#define GREETING_MS 5000L
+#define SILENCE_MS 5000 /* then somebody who waits is told for what */
 #define ANSWER_MAX (64u << 20) /* a document may have 16 MiB, and JSON escapes blow it up */
 
 struct exchange {
@@ -22,6 +26,11 @@ struct exchange {
     bool is_verbose;
     const volatile int *stop;
     int64_t hurry_until_ms; /* 0: each request has its own time */
+    int64_t patience_ms;
+    const struct exchange_ask *asked; /* under way; NULL: none, or its silence was told */
+    int64_t asked_ms;
+    CURLcode why;
+    char why_text[CURL_ERROR_SIZE];
 };
 
 static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
@@ -37,9 +46,18 @@ static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
 
 static int look_at_stop(void *ctx, curl_off_t a, curl_off_t b, curl_off_t d, curl_off_t f)
 {
-    const struct exchange *x = ctx;
+    struct exchange *x = ctx;
 
-    (void)a, (void)b, (void)d, (void)f;
+    (void)a, (void)d, (void)f;
+    if (x->asked && !x->asked->is_greeting && !x->hurry_until_ms && b == 0 &&
+        clock_monotonic_ms() - x->asked_ms > SILENCE_MS) {
+        char patience[32];
+
+        duration_format(x->patience_ms, patience);
+        fprintf(stderr, "lockstep: no answer from %s yet; waiting for %s (--request-timeout)\n",
+                x->asked->address, patience);
+        x->asked = NULL;
+    }
     return x->stop && *x->stop;
 }
 
@@ -55,6 +73,7 @@ struct exchange *exchange_new(const struct context *context, bool is_verbose)
     snprintf(x->client_cert, sizeof(x->client_cert), "%s", context->client_cert);
     snprintf(x->source, sizeof(x->source), "%s", context->source);
     x->is_verbose = is_verbose;
+    x->patience_ms = context->patience_ms ? context->patience_ms : REQUEST_MS;
     x->headers = curl_slist_append(NULL, "Accept: application/json");
     x->headers = curl_slist_append(x->headers, "Content-Type: application/json");
     x->headers = curl_slist_append(x->headers, "Expect:");
@@ -97,6 +116,17 @@ const char *exchange_type(const struct exchange *x)
 
     curl_easy_getinfo(x->curl, CURLINFO_CONTENT_TYPE, &type);
     return type ? type : "no content type";
+}
+
+bool exchange_was_sent(const struct exchange *x)
+{
+    return x->why != CURLE_COULDNT_CONNECT && x->why != CURLE_COULDNT_RESOLVE_HOST &&
+           x->why != CURLE_COULDNT_RESOLVE_PROXY;
+}
+
+const char *exchange_why(const struct exchange *x)
+{
+    return x->why == CURLE_OPERATION_TIMEDOUT ? "no answer in time" : x->why_text;
 }
 
 /* Verification is on in any case: these only say by what, and who we are. */
@@ -179,16 +209,25 @@ static int no_answer(const struct exchange *x, const char *address, CURLcode rc,
                         "An authority of your own is named with --ca-file FILE, LOCKSTEP_CA_FILE "
                         "or ca_file in the context",
                         address, text);
+    if (rc == CURLE_OPERATION_TIMEDOUT)
+        return err_code(e, ERR_UNAVAILABLE, "unreachable",
+                        "the coordinator at %s%s gave no answer in time: %s.\n"
+                        "Whether it did what was asked is not known; look before you ask again. "
+                        "Another coordinator of the cluster: --addr URL; more time: "
+                        "--request-timeout DURATION", address, proxy, text);
     return err_code(e, ERR_UNAVAILABLE, "unreachable", "the coordinator at %s%s: %s", address,
                     proxy, text);
 }
 
-static void limit_time(struct exchange *x)
+static void limit_time(struct exchange *x, bool is_greeting)
 {
     int64_t left = x->hurry_until_ms - clock_monotonic_ms();
 
-    curl_easy_setopt(x->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-    curl_easy_setopt(x->curl, CURLOPT_TIMEOUT, REQUEST_SECONDS);
+    curl_easy_setopt(x->curl, CURLOPT_CONNECTTIMEOUT_MS,
+                     is_greeting ? GREETING_CONNECT_MS : CONNECT_MS);
+    curl_easy_setopt(x->curl, CURLOPT_TIMEOUT_MS,
+                     is_greeting && x->patience_ms > GREETING_MS ? GREETING_MS
+                                                                 : (long)x->patience_ms);
     if (x->hurry_until_ms) /* 0 would be for ever */
         curl_easy_setopt(x->curl, CURLOPT_TIMEOUT_MS, (long)(left > 0 ? left : 1));
 }
@@ -211,7 +250,7 @@ static void prepare(struct exchange *x, const struct exchange_ask *ask, const ch
     curl_easy_setopt(x->curl, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(x->curl, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(x->curl, CURLOPT_ERRORBUFFER, error);
-    limit_time(x);
+    limit_time(x, ask->is_greeting);
     curl_easy_setopt(x->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(x->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(x->curl, CURLOPT_XFERINFOFUNCTION, look_at_stop);
@@ -235,9 +274,15 @@ int exchange_perform(struct exchange *x, const struct exchange_ask *ask, int *st
 
     buffer_printf(&url, "%s%s", ask->address, ask->path);
     prepare(x, ask, url.data, error);
+    x->asked = ask;
+    x->asked_ms = clock_monotonic_ms();
     rc = curl_easy_perform(x->curl);
-    if (rc != CURLE_OK)
-        return no_answer(x, ask->address, rc, *error ? error : curl_easy_strerror(rc), e);
+    x->asked = NULL;
+    x->why = rc;
+    if (rc != CURLE_OK) {
+        snprintf(x->why_text, sizeof(x->why_text), "%s", *error ? error : curl_easy_strerror(rc));
+        return no_answer(x, ask->address, rc, x->why_text, e);
+    }
     curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
     if (x->is_verbose)
         fprintf(stderr, "lockstep: %s %s: %ld\n", ask->method, url.data, status);

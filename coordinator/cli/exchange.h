@@ -19,6 +19,7 @@ struct exchange_ask {
     const char *method, *address, *path;
     const char *body; /* NULL: none */
     bool is_open;     /* without the token */
+    bool is_greeting; /* another address may be tried: 2 s for the way there, 5 s for the answer */
 };
 
 /* -1 says that no answer came, why, and what to try; what came is the status and exchange_answer,
@@ -27,6 +28,10 @@ int exchange_perform(struct exchange *x, const struct exchange_ask *ask, int *st
                      struct err *e) __attribute__((warn_unused_result));
 struct buffer *exchange_answer(struct exchange *x);
 const char *exchange_type(const struct exchange *x); /* of the answer's content; lent */
+/* Of the newest request that no answer came for: was anything of it on its way? In a few words, why
+ * none came. */
+bool exchange_was_sent(const struct exchange *x);
+const char *exchange_why(const struct exchange *x);
 
 /* A request under way ends early when *flag becomes true (a signal handler sets it). */
 void exchange_stop_on(struct exchange *x, const volatile int *flag);

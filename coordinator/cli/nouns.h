@@ -52,6 +52,10 @@ int server_get(struct cli *cli, int argc, char **argv);
 extern const struct command_option server_enroll_options[], server_list_options[],
     server_allow_options[], server_retry_options[];
 
+/* contexts.c */
+int context_list(struct cli *cli, int argc, char **argv);
+int context_use(struct cli *cli, int argc, char **argv);
+
 /* strategy.c */
 int strategy_read(const char *path, struct json_t **out, struct err *e)
     __attribute__((warn_unused_result)); /* a file of one, also as `strategy get` prints it */

@@ -5,11 +5,12 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
-from kit import BUILD, check, contains, equal, read, running, wait_until, write
+from kit import BUILD, check, contains, equal, free_port, read, running, wait_until, write
 
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, NOT_PERMITTED = 0, 1, 2, 3, 4, 5
 ENDED_BADLY, INVALID, NEEDS_PERSON, COMPARE_FAILED, TIMED_OUT, INTERRUPTED = 6, 7, 8, 9, 124, 130
@@ -393,6 +394,51 @@ def test_who_to_speak_to(dev):
     dev.must(USAGE, "--context", "nowhere", "rollout", "list", LOCKSTEP_CONFIG=f"{dev.folder}/contexts.ini")
     dev.file("broken.ini", "[there]\naddr = x\ncolour = red\n")
     contains(dev.must(USAGE, "--context", "there", "rollout", "list", LOCKSTEP_CONFIG=f"{dev.folder}/broken.ini"), "broken.ini:3")
+
+
+def test_several_coordinators(dev):
+    """Several addresses: the first that answers is spoken to, whoever is down or hangs; all silent: each with its reason"""
+    address = [l for l in read(f"{dev.dir}/context").splitlines() if l.startswith("addr")][0].split()[-1]
+    token = {"LOCKSTEP_TOKEN": read(f"{dev.dir}/token").strip(), "LOCKSTEP_CONTEXT": ""}
+    dead, port = "http://127.0.0.1:1", free_port()
+    with socket.create_server(("127.0.0.1", port)):  # takes connections, and says nothing
+        hung = f"http://127.0.0.1:{port}"
+        for list_ in (f"{dead},{address}", f"{address},{dead}", f"{hung}, {address}"):
+            contains(dev.must(DONE, "--addr", list_, "config", "set", "demo/prod", f"several={list_[:24]}", **token), "demo/prod@")
+        dev.file("contexts.ini", f"[there]\naddr = {dead}, {address}\ntoken_file = {dev.dir}/token\n")
+        dev.must(DONE, "--context", "there", "server", "list", LOCKSTEP_CONFIG=f"{dev.folder}/contexts.ini")
+        contains(dev.must(FAILED, "--addr", f"{dead},{hung}", "server", "list", **token), f"{dead}: ", f"{hung}: no answer in time", "from --addr")
+        contains(dev.must(FAILED, "--addr", hung, "--request-timeout", "1s", "server", "list", **token), "no answer in time", "--request-timeout")
+        contains(dev.must(FAILED, "--addr", hung, "--request-timeout", "7s", "server", "list", **token), f"no answer from {hung} yet")
+    contains(dev.must(USAGE, "--request-timeout", "soon", "server", "list", **token), "--request-timeout")
+    dev.must(USAGE, "--addr", ",".join([dead] * 9), "server", "list", **token)
+
+
+def test_contexts(dev):
+    """contexts: listed, chosen, and what wins over the choice; what is no context, and an open token, is said"""
+    address = [l for l in read(f"{dev.dir}/context").splitlines() if l.startswith("addr")][0].split()[-1]
+    os.makedirs(f"{dev.folder}/mine", exist_ok=True)
+    ini = dev.file("mine/contexts.ini", f"[default]\naddr = http://127.0.0.1:1\n[there]\naddr = {address}\ntoken_file = {dev.dir}/token\n")
+    own = {"LOCKSTEP_CONFIG": ini, "LOCKSTEP_CONTEXT": "", "cwd": f"{dev.folder}/mine"}
+    dev.must(FAILED, "server", "list", **own)
+    contains(dev.must(NOT_FOUND, "context", "use", "nowhere", **own), "nowhere", ini, "context list")
+    contains(dev.must(DONE, "context", "use", "there", **own), "there")
+    listed = {c["name"]: c for c in json.loads(dev.run("context", "list", "-o", "json", **own).stdout)["contexts"]}
+    equal({name: c["is_current"] for name, c in listed.items()}, {"default": False, "there": True}, "which one is in use")
+    equal(listed["there"]["addr"], address, "address of it")
+    contains(dev.must(DONE, "context", "list", **own), "* ", address, "127.0.0.1:1")
+    dev.must(DONE, "server", "list", **own)
+    dev.must(FAILED, "--context", "default", "server", "list", **own)
+    dev.must(DONE, "context", "use", "default", **own)
+    dev.must(FAILED, "server", "list", **own)
+    dev.must(DONE, "context", "use", "there", **own)
+    dev.file("mine/contexts.ini", "[default]\naddr = http://127.0.0.1:1\n")
+    contains(dev.must(USAGE, "server", "list", **own), "there", "lockstep context use")
+    dev.file("mine/contexts.ini", "addr = http://127.0.0.1:1\n[default]\n")
+    contains(dev.must(USAGE, "--context", "default", "server", "list", **own), "contexts.ini:1", "[default]")
+    token = dev.file("open.token", read(f"{dev.dir}/token"))
+    os.chmod(token, 0o644)
+    contains(dev.must(DONE, "--addr", address, "--token-file", token, "server", "list", **own), "open.token", "chmod 600")
 
 
 def test_usage_and_help(dev):

@@ -79,7 +79,7 @@ def test_names_of_the_coordinator(dev):
     completes(dev, "strategy get u", "urgent")
     completes(dev, "environment set st", "staging")
     completes(dev, "schema list ", "demo")
-    completes(dev, "token revoke --", *[f"--{name}" for name in ("output", "no-color", "context", "addr", "token-file", "ca-file", "client-cert", "yes", "verbose", "help")])
+    completes(dev, "token revoke --", *[f"--{name}" for name in ("output", "no-color", "context", "addr", "token-file", "ca-file", "client-cert", "request-timeout", "yes", "verbose", "help")])
     completes(dev, f"--context {dev.dir} config get ", "demo/prod", LOCKSTEP_CONTEXT="", LOCKSTEP_ADDR="127.0.0.1:1")
 
 
