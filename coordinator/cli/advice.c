@@ -10,7 +10,7 @@
 static void after_freeze(const struct cli *cli, const struct err *e)
 {
     (void)cli, (void)e;
-    fputs("Lift it: lockstep freeze delete NAME. To start all the same: --break-glass with --note, "
+    fputs("Lift it: lockstep freeze delete NAME. To start all the same: --break-glass with -m, "
           "which takes the right rollout.break_glass\n", stderr);
 }
 

@@ -295,6 +295,16 @@ const char *command_option(const struct command_line *line, const char *name)
     return NULL;
 }
 
+const char *command_message(const struct command_line *line)
+{
+    static const char *const names[] = { "message", "reason", "note" };
+    const char *said = NULL;
+
+    for (size_t i = 0; !said && i < sizeof(names) / sizeof(*names); i++)
+        said = command_option(line, names[i]);
+    return said;
+}
+
 bool command_flag(const struct command_line *line, const char *name)
 {
     return command_option(line, name) != NULL;

@@ -27,7 +27,7 @@ struct command_option {
     const char *name; /* without the dashes; NULL ends the list */
     char letter;      /* 0: none */
     const char *arg;  /* NULL: a flag */
-    const char *help;
+    const char *help; /* NULL: an old name, still taken, and shown nowhere */
 };
 
 struct cli;
@@ -68,6 +68,8 @@ int command_parse(const struct command *table, size_t count, int argc, char **ar
 
 /* The last value given, "" for a flag, NULL when absent. */
 const char *command_option(const struct command_line *line, const char *name);
+/* Why: -m, --message, or what it was called before. NULL when nothing was said. */
+const char *command_message(const struct command_line *line);
 bool command_flag(const struct command_line *line, const char *name);
 /* Every value of a repeatable option, in order; returns how many (at most max). */
 size_t command_option_all(const struct command_line *line, const char *name, const char **values,

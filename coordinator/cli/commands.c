@@ -21,6 +21,14 @@ const struct command commands[] = {
       "  lockstep config set payments/prod workers=8 --type number --plan\n"
       "  lockstep config set payments/prod db.password --encrypt",
       config_set_options, 1, -1, config_set },
+    { "config", "edit", "SERVICE/ENV [KEY]", "Change a scope, or one value, in your editor",
+      "Opens $VISUAL, $EDITOR or vi with the keys of the head as YAML, or with the one value, and\n"
+      "writes what was changed as one revision. Keys that somebody else changes meanwhile are a\n"
+      "conflict, not overwritten; what the server refuses can be edited again. Secrets stand\n"
+      "there as `!secret VERSION` and stay as they are.",
+      "  lockstep config edit payments/prod\n"
+      "  lockstep config edit payments/prod nginx.conf -m 'one worker more'",
+      config_edit_options, 1, 2, config_edit },
     { "config", "get", "SERVICE/ENV[@REV] [KEY]", "Read one value, or all of them",
       "Prints the released value as it is; -o json the whole item with versions and times.",
       "  lockstep config get payments/prod timeout\n"
@@ -166,12 +174,12 @@ const struct command commands[] = {
       "  lockstep rollout diff payments/prod", NULL, 1, 1, rollout_diff },
     { "rollout", "approve", "ROLLOUT", "Let one start that waits for it",
       ROLLOUT_NAMES "\nNever by who asked for it. It starts when enough others have approved it.",
-      "  lockstep rollout approve payments/prod --reason 'read the diff'", rollout_act_options, 1,
+      "  lockstep rollout approve payments/prod -m 'read the diff'", rollout_act_options, 1,
       1, rollout_act },
     { "rollout", "reject", "ROLLOUT", "End one that waits for approvals", ROLLOUT_NAMES, NULL,
       rollout_act_options, 1, 1, rollout_act },
     { "rollout", "pause", "ROLLOUT", "Open no further stage", ROLLOUT_NAMES,
-      "  lockstep rollout pause payments/prod --reason 'looking at latency'", rollout_act_options,
+      "  lockstep rollout pause payments/prod -m 'looking at latency'", rollout_act_options,
       1, 1, rollout_act },
     { "rollout", "resume", "ROLLOUT", "Go on after a pause", ROLLOUT_NAMES, NULL,
       rollout_act_options, 1, 1, rollout_act },
@@ -190,6 +198,13 @@ const struct command commands[] = {
       "the latest); of a rollback's own id it asks first.",
       "  lockstep rollout rollback payments/prod --wait", rollout_rollback_options, 1, 1,
       rollout_act },
+    { "rollout", "undo", "ROLLOUT", "Back to what ran before, or with --to to a revision",
+      "Without --to it is `rollout rollback`. With it, SERVICE/ENV gets the content of that\n"
+      "revision as a new one, and a rollout brings it to the servers: what changes is shown and\n"
+      "asked about first. `config history SERVICE/ENV` lists the revisions.",
+      "  lockstep rollout undo payments/prod --wait\n"
+      "  lockstep rollout undo payments/prod --to 41 -m 'as it was on Monday' --wait",
+      rollout_undo_options, 1, 1, rollout_undo },
     { "rollout", "retry", "ROLLOUT", "Try the failed servers of the open stages again",
       ROLLOUT_NAMES, NULL, rollout_act_options, 1, 1, rollout_act },
 
@@ -209,7 +224,7 @@ const struct command commands[] = {
       "--scope names all of it, in place of what the enrolment allowed before. What the server\n"
       "reads beyond that ends at once, here and for what is sent to it; what its agent was\n"
       "refused before is granted the next time it asks. Key, labels and history stay.",
-      "  lockstep server allow web-1 --scope 'payments/*' --scope web/prod --reason 'a new shop'",
+      "  lockstep server allow web-1 --scope 'payments/*' --scope web/prod -m 'a new shop'",
       server_allow_options, 1, 1, server_allow },
     { "server", "revoke", "NAME…", "Shut a server out, at once", NULL, NULL, NULL, 1, -1,
       server_act },
@@ -221,7 +236,7 @@ const struct command commands[] = {
       "For a server that failed within a rollout's budget, or could not go back: when what stood\n"
       "against it is repaired, it is told once more what it should run. A server that is away\n"
       "tries again as soon as it is back.\n",
-      "  lockstep server retry server-3 --reason 'disk is free again'", server_retry_options, 1, -1,
+      "  lockstep server retry server-3 -m 'disk is free again'", server_retry_options, 1, -1,
       server_retry },
     { "server", "forget", "NAME…", "Remove a server that is gone for good", NULL, NULL, NULL, 1, -1,
       server_forget },
@@ -259,7 +274,7 @@ const struct command commands[] = {
     { "freeze", "set", "NAME", "Let nothing new be rolled out for a while",
       "Going back and pausing stay possible, and broken glass. What an automatic environment\n"
       "writes meanwhile goes out when the freeze ends.",
-      "  lockstep freeze set holidays -e prod --until 2026-12-27T06:00:00Z -r 'few people'",
+      "  lockstep freeze set holidays -e prod --until 2026-12-27T06:00:00Z -m 'few people'",
       freeze_set_options, 1, 1, freeze_set },
     { "freeze", "list", "", "Freezes, and which are active", NULL, NULL, NULL, 0, 0, freeze_list },
     { "freeze", "delete", "NAME", "Lift a freeze", NULL, NULL, NULL, 1, 1, freeze_delete },

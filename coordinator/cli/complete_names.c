@@ -37,6 +37,8 @@ static void offer_options(struct finder *f, const struct command_option *options
     for (const struct command_option *o = options; o && o->name; o++) {
         char name[80];
 
+        if (!o->help)
+            continue;
         snprintf(name, sizeof(name), "--%s", o->name);
         offer(f, name, "", o->help);
     }

@@ -13,7 +13,8 @@
 const struct command_option freeze_set_options[] = {
     { "environment", 'e', "ENV", "which one (*, every one)" },
     { "service", 's', "GLOB", "which services (*)" },
-    { "reason", 'r', "TEXT", "why: everybody who is stopped reads it" },
+    { "message", 'm', "TEXT", "why: everybody who is stopped reads it" },
+    { "reason", 'r', "TEXT", NULL },
     { "from", 0, "TIME", "not before (now)" },
     { "until", 0, "DURATION|TIME", "until then (until it is lifted)" },
     { NULL, 0, NULL, NULL },
@@ -42,7 +43,7 @@ int freeze_set(struct cli *cli, int argc, char **argv)
 {
     const char *environment = command_option(&cli->line, "environment");
     const char *service = command_option(&cli->line, "service");
-    const char *reason = command_option(&cli->line, "reason");
+    const char *reason = command_message(&cli->line);
     SCOPED_BUFFER struct buffer path = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
     struct err e = { 0 };
@@ -51,7 +52,7 @@ int freeze_set(struct cli *cli, int argc, char **argv)
 
     (void)argc;
     if (!reason)
-        return cli_usage(cli, "say why: --reason TEXT");
+        return cli_usage(cli, "say why: -m TEXT");
     body = json_pack("{s:s,s:s,s:s}", "environment",
                      environment ? name_environment(environment) : "*", "service",
                      service ? service : "*", "reason", reason);

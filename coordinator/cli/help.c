@@ -21,6 +21,8 @@ static void list_options(struct buffer *out, const struct command_option *option
     for (const struct command_option *o = options; o && o->name; o++) {
         SCOPED_BUFFER struct buffer b = { 0 };
 
+        if (!o->help)
+            continue;
         if (o->letter)
             buffer_printf(&b, "-%c, ", o->letter);
         buffer_printf(&b, "--%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");

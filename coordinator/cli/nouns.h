@@ -6,6 +6,8 @@
 
 /* config.c, config_import.c, config_export.c, config_back.c, config_search.c,
  * config_secret.c */
+int config_edit(struct cli *cli, int argc, char **argv);
+extern const struct command_option config_edit_options[];
 int config_set(struct cli *cli, int argc, char **argv);
 int config_get(struct cli *cli, int argc, char **argv);
 int config_unset(struct cli *cli, int argc, char **argv);
@@ -37,6 +39,9 @@ int rollout_watch(struct cli *cli, int argc, char **argv);
 int rollout_servers(struct cli *cli, int argc, char **argv);
 int rollout_diff(struct cli *cli, int argc, char **argv);
 int rollout_act(struct cli *cli, int argc, char **argv); /* pause resume promote … by its verb */
+int rollout_tell(struct cli *cli, const char *reference, const char *verb);
+int rollout_undo(struct cli *cli, int argc, char **argv);
+extern const struct command_option rollout_undo_options[];
 extern const struct command_option rollout_plan_options[], rollout_start_options[],
     rollout_list_options[], rollout_status_options[], rollout_servers_options[],
     rollout_act_options[], rollout_promote_options[], rollout_rollback_options[];

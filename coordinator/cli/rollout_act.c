@@ -9,20 +9,23 @@
 #include "coordinator/cli/rollout_wait.h"
 
 const struct command_option rollout_act_options[] = {
-    { "reason", 'r', "TEXT", "why: kept in the timeline" },
+    { "message", 'm', "TEXT", "why: kept in the timeline" },
+    { "reason", 'r', "TEXT", NULL },
     { "wait", 'w', NULL, "follow it to its end" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option rollout_promote_options[] = {
     { "full", 0, NULL, "end every later bake and hold as well" },
-    { "reason", 'r', "TEXT", "why: kept in the timeline" },
+    { "message", 'm', "TEXT", "why: kept in the timeline" },
+    { "reason", 'r', "TEXT", NULL },
     { "wait", 'w', NULL, "follow it to its end" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option rollout_rollback_options[] = {
-    { "reason", 'r', "TEXT", "why: kept in the timeline" },
+    { "message", 'm', "TEXT", "why: kept in the timeline" },
+    { "reason", 'r', "TEXT", NULL },
     { "wait", 'w', NULL, "follow it to its end; rolled back is then 0" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
     { NULL, 0, NULL, NULL },
@@ -78,7 +81,7 @@ static int check_rollback(struct cli *cli, const char *reference, const char *id
 static int send_action(struct cli *cli, const char *id, const char *verb,
                        struct client_reply *reply, struct err *e)
 {
-    const char *reason = command_option(&cli->line, "reason");
+    const char *reason = command_message(&cli->line);
     SCOPED_BUFFER struct buffer path = { 0 };
     json_t *body = json_object();
     int rc;
@@ -115,9 +118,8 @@ static enum rollout_look look_of(const char *verb, bool is_new)
     return ROLLOUT_WAIT;
 }
 
-int rollout_act(struct cli *cli, int argc, char **argv)
+int rollout_tell(struct cli *cli, const char *reference, const char *verb)
 {
-    const char *verb = cli->line.command->verb;
     bool is_rollback = strcmp(verb, "rollback") == 0;
     SCOPED_BUFFER struct buffer what = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -126,11 +128,10 @@ int rollout_act(struct cli *cli, int argc, char **argv)
     bool is_new;
     int go_on = 1;
 
-    (void)argc;
     if (rollout_check_timeout(cli, &e) != 0 ||
-        (is_rollback ? rollout_find_to_take_back(cli, argv[0], id, &e)
-                     : rollout_find(cli, argv[0], id, &e)) != 0 ||
-        (is_rollback && (go_on = check_rollback(cli, argv[0], id, &e)) < 0))
+        (is_rollback ? rollout_find_to_take_back(cli, reference, id, &e)
+                     : rollout_find(cli, reference, id, &e)) != 0 ||
+        (is_rollback && (go_on = check_rollback(cli, reference, id, &e)) < 0))
         return cli_fail(cli, &e);
     if (!go_on)
         return cli_unconfirmed();
@@ -143,4 +144,10 @@ int rollout_act(struct cli *cli, int argc, char **argv)
         buffer_printf(&what, "was told to %s", is_rollback ? "roll back" : verb);
     say_outlook(cli, verb, reply.body);
     return rollout_show_and_wait(cli, reply.body, what.data, look_of(verb, is_new));
+}
+
+int rollout_act(struct cli *cli, int argc, char **argv)
+{
+    (void)argc;
+    return rollout_tell(cli, argv[0], cli->line.command->verb);
 }

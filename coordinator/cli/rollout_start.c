@@ -23,12 +23,13 @@ const struct command_option rollout_plan_options[] = {
 };
 const struct command_option rollout_start_options[] = {
     STRATEGY_OPTION,
-    { "note", 'n', "TEXT", "why: kept with the rollout" },
+    { "message", 'm', "TEXT", "why: kept with the rollout" },
+    { "note", 'n', "TEXT", NULL },
     { "wait", 'w', NULL, "follow it to its end; the exit code says how it went" },
     { "timeout", 0, "DURATION", "with --wait: stop looking after this time, exit 124" },
     { "expect-plan", 0, "HASH", "only if this is still what `rollout plan` showed" },
     { "include-rolled-back", 0, NULL, "also what was rolled back before" },
-    { "break-glass", 0, NULL, "skip approvals, windows and freezes; wants --note" },
+    { "break-glass", 0, NULL, "skip approvals, windows and freezes; wants -m" },
     { NULL, 0, NULL, NULL },
 };
 /* ---------------------------------------------------------------- the request */
@@ -67,11 +68,8 @@ static int add_strategy(const struct cli *cli, json_t *body, struct err *e)
     return json_object_set_new(body, "strategy", object);
 }
 
-static void add_text_option(const struct cli *cli, json_t *body, const char *option,
-                            const char *member)
+static void add_text(json_t *body, const char *member, const char *value)
 {
-    const char *value = command_option(&cli->line, option);
-
     if (value)
         json_object_set_new(body, member, json_string(value));
 }
@@ -80,8 +78,8 @@ static int build_request(const struct cli *cli, int argc, char **argv, json_t *b
 {
     if (add_changes(body, argc, argv, e) != 0 || add_strategy(cli, body, e) != 0)
         return -1;
-    add_text_option(cli, body, "note", "note");
-    add_text_option(cli, body, "expect-plan", "plan");
+    add_text(body, "note", command_message(&cli->line));
+    add_text(body, "plan", command_option(&cli->line, "expect-plan"));
     if (command_flag(&cli->line, "break-glass"))
         json_object_set_new(body, "break_glass", json_true());
     if (command_flag(&cli->line, "include-rolled-back"))

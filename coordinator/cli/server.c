@@ -19,11 +19,13 @@ const struct command_option server_enroll_options[] = {
 const struct command_option server_allow_options[] = {
     { "scope", 's', "SERVICE/ENV",
       "all that it may read from now on: names or globs, repeatable; '*' is everything" },
-    { "reason", 'r', "TEXT", "why: kept in the audit trail" },
+    { "message", 'm', "TEXT", "why: kept in the audit trail" },
+    { "reason", 'r', "TEXT", NULL },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option server_retry_options[] = {
-    { "reason", 'r', "TEXT", "why: kept in the audit trail" },
+    { "message", 'm', "TEXT", "why: kept in the audit trail" },
+    { "reason", 'r', "TEXT", NULL },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option server_list_options[] = {
@@ -109,7 +111,7 @@ int server_enroll(struct cli *cli, int argc, char **argv)
 
 int server_allow(struct cli *cli, int argc, char **argv)
 {
-    const char *reason = command_option(&cli->line, "reason");
+    const char *reason = command_message(&cli->line);
     SCOPED_BUFFER struct buffer path = { 0 }, list = { 0 };
     SCOPED_REPLY struct client_reply reply = { 0 };
     json_t *scopes = scopes_given(cli), *body, *one;
@@ -166,7 +168,7 @@ int server_act(struct cli *cli, int argc, char **argv)
 /* Offline is no refusal: it is told when it says hello. */
 int server_retry(struct cli *cli, int argc, char **argv)
 {
-    const char *reason = command_option(&cli->line, "reason");
+    const char *reason = command_message(&cli->line);
 
     for (int i = 0; i < argc; i++) {
         SCOPED_BUFFER struct buffer path = { 0 };

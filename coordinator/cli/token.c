@@ -20,7 +20,8 @@ const struct command_option token_create_options[] = {
     { "service", 's', "GLOB", "for which services (*)" },
     { "expires", 0, "DURATION|TIME", "until when: 12h, 90d, 2026-11-21T00:00:00Z (never)" },
     { "grants", 0, "@FILE", "all grants as a JSON list instead" },
-    { "note", 'n', "TEXT", "why: kept in the audit trail" },
+    { "message", 'm', "TEXT", "why: kept in the audit trail" },
+    { "note", 'n', "TEXT", NULL },
     { NULL, 0, NULL, NULL },
 };
 const struct command_option token_list_options[] = {
@@ -83,7 +84,7 @@ static int add_expiry(const struct cli *cli, json_t *body, struct err *e)
 static int build_body(const struct cli *cli, const char *name, json_t *body, struct err *e)
 {
     const char *file = command_option(&cli->line, "grants");
-    const char *note = command_option(&cli->line, "note");
+    const char *note = command_message(&cli->line);
     json_t *grants;
 
     if (file && cli_read_json(file, &grants, e) != 0)

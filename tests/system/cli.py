@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ from kit import BUILD, check, contains, equal, free_port, read, running, wait_un
 
 DONE, FAILED, USAGE, NOT_FOUND, CONFLICT, NOT_PERMITTED = 0, 1, 2, 3, 4, 5
 ENDED_BADLY, INVALID, NEEDS_PERSON, COMPARE_FAILED, TIMED_OUT, INTERRUPTED = 6, 7, 8, 9, 124, 130
+DIFFERS = 1
 AT_ONCE = "all-at-once"
 
 
@@ -439,6 +441,62 @@ def test_contexts(dev):
     token = dev.file("open.token", read(f"{dev.dir}/token"))
     os.chmod(token, 0o644)
     contains(dev.must(DONE, "--addr", address, "--token-file", token, "server", "list", **own), "open.token", "chmod 600")
+
+
+def test_edit(dev):
+    """config edit: what the editor changed becomes one revision; nothing changed, refused, or changed by another: said, and nothing lost"""
+    head = lambda: dev.json("service", "list")["services"]
+    dev.must(DONE, "config", "set", "demo/prod", "edit.one=hello", "edit.two=2", "edit.lines=@" + dev.file("lines", "first\nsecond\n"))
+    dev.must(DONE, "config", "set", "demo/prod", "edit.secret=@" + dev.file("secret", "hush-hush"), "--encrypt")
+    keep = dev.file("keep.sh", f"#!/bin/sh\ncp \"$1\" {dev.folder}/edited\n")
+    before = head()
+    contains(dev.must(DONE, "config", "edit", "demo/prod", VISUAL="", EDITOR=f"sh {keep}"), "nothing was changed")
+    equal(head(), before, "revisions after an edit without a change")
+    contains(read(f"{dev.folder}/edited"), '"edit.one": "hello"', "first\n", '"edit.secret": !secret 1', "# demo/prod")
+    check("hush" not in read(f"{dev.folder}/edited"), "the secret is in no file")
+    change = dev.file("change.sh", "#!/bin/sh\nsed -i -e 's/hello/bye/' -e '/edit.two/d' -e 's/second/third/' \"$1\"\necho 'edit.new: true' >>\"$1\"\n")
+    shown = dev.must(DIFFERS, "config", "edit", "demo/prod", "--plan", VISUAL=f"sh {change}")
+    contains(shown, "edit.one", "bye", "edit.new", "edit.two")
+    contains(dev.must(DONE, "config", "edit", "demo/prod", "-m", "in an editor", VISUAL=f"sh {change}"), "is a draft")
+    listed = {item["config_key"]: item for item in dev.json("config", "list", "demo/prod@head")["configs"]}
+    equal([listed.get(key, {}).get("config_value") for key in ("edit.one", "edit.two", "edit.lines", "edit.new")],
+          ["bye", None, "first\nthird\n", "true"], "values after the edit")
+    equal(listed["edit.secret"]["version"], 1, "version of the secret")
+    dev.must(DONE, "config", "edit", "demo/prod", "edit.one", VISUAL="", EDITOR="sed -i s/bye/good/")
+    contains(dev.must(DONE, "config", "get", "demo/prod@head", "edit.one"), "good")
+    contains(dev.must(INVALID, "config", "edit", "demo/prod", "edit.secret", EDITOR="true"), "is a secret", "--encrypt")
+    contains(dev.must(NOT_FOUND, "config", "edit", "demo/prod", "edit.none", EDITOR="true"), "edit.none")
+    other = dev.file("other.sh", f"#!/bin/sh\n{BUILD}/lockstep config set demo/prod edit.one=theirs >/dev/null 2>&1\necho mine >\"$1\"\n")
+    said = dev.must(CONFLICT, "config", "edit", "demo/prod", "edit.one", VISUAL=f"sh {other}")
+    kept = re.search(r"kept in (\S+)", said).group(1)
+    equal(read(kept), "mine\n", "what was typed")
+    contains(dev.must(DONE, "config", "get", "demo/prod@head", "edit.one"), "theirs")
+    broken = dev.file("broken.sh", "#!/bin/sh\necho 'a: [' >\"$1\"\n")
+    contains(dev.must(INVALID, "config", "edit", "demo/prod", VISUAL=f"sh {broken}"), "kept in", ":2:")
+    contains(dev.must(FAILED, "config", "edit", "demo/prod", VISUAL="/no/such/editor"), "VISUAL", "nothing was written")
+    dev.must(DONE, "config", "discard", "demo/prod")
+
+
+def test_undo(dev):
+    """rollout undo: back to what ran before; --to: to a revision, shown and asked about; drafts go with it"""
+    revision = lambda: [s["released"] for s in dev.json("service", "list")["services"] if s["service"] == "demo" and s["environment"] == "prod"][0]
+    for value in ("undo one", "undo two", "undo three"):
+        dev.must(DONE, "config", "set", "demo/prod", f"greeting={value}")
+        dev.must(DONE, "rollout", "start", "demo/prod", "-s", AT_ONCE, "--wait", "-m", value)
+        first = revision() if value == "undo one" else first
+    contains(dev.must(DONE, "rollout", "undo", "demo/prod", "--wait", "-m", "too much"), "takes back")
+    contains(dev.must(DONE, "config", "get", "demo/prod", "greeting"), "undo two")
+    dev.must(DONE, "config", "set", "demo/prod", "draft=waits")
+    contains(dev.must(USAGE, "rollout", "undo", "demo/prod", "--to", str(first)), "-y")
+    contains(dev.must(DONE, "config", "get", "demo/prod", "greeting"), "undo two")
+    said = dev.must(DONE, "rollout", "undo", "demo/prod", "--to", str(first), "-s", AT_ONCE, "-y", "--wait", "-m", "as on Monday")
+    contains(said, "undo two", "undo one", "completed")
+    contains(dev.must(DONE, "config", "get", "demo/prod", "greeting"), "undo one")
+    wait_until(lambda: (dev.on_disk("server-1") or {}).get("greeting") == "undo one", "the servers run it")
+    dev.must(NOT_FOUND, "config", "get", "demo/prod@head", "draft")
+    dev.must(CONFLICT, "rollout", "undo", "demo/prod", "--to", str(first), "-y")
+    contains(dev.must(NOT_FOUND, "rollout", "undo", "demo/prod", "--to", "99999", "-y"), "99999")
+    dev.must(USAGE, "rollout", "undo", "demo/prod", "-s", "canary")
 
 
 def test_usage_and_help(dev):
