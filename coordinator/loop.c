@@ -24,6 +24,7 @@
 #include "coordinator/leading.h"
 #include "coordinator/link/curve_keys.h"
 #include "coordinator/link/secret_requests.h"
+#include "coordinator/policy/knocks.h"
 #include "coordinator/store/actions.h"
 #include "coordinator/store/listener.h"
 
@@ -41,6 +42,7 @@ struct loop {
     struct key_pair keys;
     char holder[160], http_address[256], advertise[256];
     struct edges edges;
+    struct knocks *knocks;
     struct hearing *hearing;
     struct leading *leading;
     int wake_fd, signal_fd;
@@ -444,6 +446,7 @@ static int open_router(struct loop *l, struct err *e)
                                         .secret_key = l->keys.secret_key,
                                         .public_key = l->keys.public_key,
                                         .is_plain = l->settings.is_plain,
+                                        .knocks = l->knocks,
                                         .limit = l->edges.limit };
     struct descriptors descriptors;
 
@@ -494,7 +497,9 @@ int loop_open(const struct coordinator_settings *settings, const char *http_addr
     l->edges.settings = &l->settings;
     snprintf(l->http_address, sizeof(l->http_address), "%s", http_address);
     l->edges.limit = log_limit_new();
+    l->knocks = knocks_new();
     if (open_router(l, e) != 0) {
+        knocks_free(l->knocks);
         log_limit_free(l->edges.limit);
         free(l);
         return -1;
@@ -528,6 +533,7 @@ void loop_close(struct loop *l)
     secret_reader_stop(l->edges.secret_reader);
     hearing_free(l->hearing);
     router_close(l->edges.router);
+    knocks_free(l->knocks);
     roster_free(l->edges.roster);
     free(l->edges.left_out);
     document_cache_free(l->edges.contents);
@@ -536,6 +542,11 @@ void loop_close(struct loop *l)
     close(l->signal_fd);
     pthread_mutex_destroy(&l->status_lock);
     free(l);
+}
+
+struct knocks *loop_knocks(const struct loop *l)
+{
+    return l->knocks;
 }
 
 const char *loop_router_address(const struct loop *l)

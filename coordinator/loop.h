@@ -25,6 +25,8 @@ void loop_run(struct loop *l);
 
 /* An http_status_fn: what this process knows at this moment, from any thread. */
 void loop_status(void *ctx, struct http_status *out);
+/* Whose key was refused lately (policy/knocks.h); lent, for any thread, until loop_close. */
+struct knocks *loop_knocks(const struct loop *l);
 /* The address agents connect to, and the public key they need (Z85). */
 const char *loop_router_address(const struct loop *l);
 const char *loop_public_key(const struct loop *l);

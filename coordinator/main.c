@@ -276,6 +276,7 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     if (loop_open(s, s->http_listen, keyring, &loop, &e) != 0)
         rc = fail(&e);
     deps.status_ctx = loop;
+    deps.knocks = rc == 0 ? loop_knocks(loop) : NULL;
     if (rc == 0 && http_start(&http_settings, &deps, &http, &e) != 0)
         rc = fail(&e);
     if (rc == 0 && courier_start(s->database_url, s->courier_allow, keyring, &courier, &e) != 0)

@@ -210,7 +210,8 @@ const struct command commands[] = {
 
     /* ------------------------------------------------------------ the rest */
     { "server", "list", "", "Servers, when they were seen, what they run", NULL,
-      "  lockstep server list --label zone=a", server_list_options, 0, 0, server_list },
+      "  lockstep server list --label zone=a\n  lockstep server list --pending",
+      server_list_options, 0, 0, server_list },
     { "server", "get", "NAME", "One server: what it runs and what it should run", NULL,
       "  lockstep server get web-1", NULL, 1, 1, server_get },
     { "server", "enroll", "NAME KEY|@FILE", "Let a server in, by the public key of its agent",

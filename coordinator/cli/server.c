@@ -32,6 +32,7 @@ const struct command_option server_list_options[] = {
     { "scope", 's', "SERVICE/ENV", "only servers that read this scope" },
     { "label", 0, "NAME=VALUE", "only servers with this label" },
     { "wide", 'w', NULL, "also the version of each agent" },
+    { "pending", 0, NULL, "agents that ask to be let in, and what to type" },
     { NULL, 0, NULL, NULL },
 };
 
@@ -320,6 +321,52 @@ static void server_row(struct table *t, const json_t *server, bool is_wide)
     table_cell(t, TINT_PLAIN, scopes.data);
 }
 
+/* Who knocks, and the line that lets it in. */
+static void show_pending(const struct cli *cli, const json_t *list)
+{
+    static const char *const headings[] = { "ADDRESS", "LAST", ">TIMES", "!PUBLIC KEY", NULL };
+    struct table *t = table_new(headings);
+    char ago[32];
+    size_t i;
+    json_t *one;
+
+    json_array_foreach(list, i, one) {
+        cli_ago(cli_text(one, "last_seen"), ago);
+        table_cell(t, TINT_PLAIN, cli_text(one, "address"));
+        table_cell(t, TINT_DIM, ago);
+        table_cellf(t, TINT_DIM, "%lld", cli_number(one, "attempts"));
+        table_cell(t, TINT_PLAIN, cli_text(one, "public_key"));
+    }
+    output_table(&cli->out, t);
+    table_free(t);
+    json_array_foreach(list, i, one) {
+        const char *revoked = cli_text(one, "revoked_server");
+
+        if (*revoked)
+            cli_note("the key of %s was revoked; to let it in again, first: lockstep server "
+                     "forget %s", cli_text(one, "address"), revoked);
+        else
+            cli_note("lockstep server enroll NAME --scope SERVICE/ENV -- '%s'",
+                     cli_text(one, "public_key"));
+    }
+    if (json_array_size(list) == 0)
+        cli_note("nobody asked this coordinator to be let in during the last ten minutes");
+}
+
+static int list_pending(struct cli *cli)
+{
+    struct err e = { 0 };
+    json_t *list;
+
+    if (cli_connect(cli, &e) != 0 ||
+        client_list(cli->client, "/api/v1/pending-servers", "pending_servers", &list, &e) != 0)
+        return cli_fail(cli, &e);
+    if (!cli_print_list(cli, "pending_servers", list, "public_key"))
+        show_pending(cli, list);
+    json_decref(list);
+    return CLI_DONE;
+}
+
 int server_list(struct cli *cli, int argc, char **argv)
 {
     static const char *const headings[] = { "SERVER", "STATE", "SEEN", "LABELS", "RUNS", NULL };
@@ -336,6 +383,9 @@ int server_list(struct cli *cli, int argc, char **argv)
     size_t i;
 
     (void)argc, (void)argv;
+    if (command_flag(&cli->line, "pending"))
+        return label || scope || is_wide ? cli_usage(cli, "--pending stands alone")
+                                         : list_pending(cli);
     buffer_add_text(&path, "/api/v1/servers?limit=500");
     if (label) {
         buffer_add_text(&path, "&label=");

@@ -3,6 +3,7 @@
 #include "coordinator/http/admin/health.h"
 #include "coordinator/http/admin/openapi.h"
 #include "coordinator/http/admin/page.h"
+#include "coordinator/http/admin/pending_servers.h"
 #include "coordinator/http/admin/servers.h"
 #include "coordinator/http/admin/subscriptions.h"
 #include "coordinator/http/admin/tokens.h"
@@ -90,6 +91,7 @@ const struct route routes[] = {
     { "POST", V1 "/rollouts/{id}/reject", approvals_reject, "rollout.approve", SLOW, BODY },
     { "POST", V1 "/rollouts/{id}/retry", rollouts_retry, "rollout.start", SLOW, BODY },
 
+    { "GET", V1 "/pending-servers", pending_servers_get_all, "server.enroll", SLOW, NO_BODY },
     { "POST", V1 "/servers", servers_post, "server.enroll", SLOW, BODY },
     { "GET", V1 "/servers", servers_get_all, "server.read", SLOW, NO_BODY },
     { "GET", V1 "/servers/{name}", servers_get_one, "server.read", SLOW, NO_BODY },

@@ -28,6 +28,7 @@
 #include "common/err.h"
 #include "common/wire/wire.h"
 
+struct knocks;
 struct log_limit;
 
 #define ROUTER_KEY_SIZE 41 /* Z85 text with the terminating zero */
@@ -40,6 +41,7 @@ struct router_settings {
     bool is_plain;  /* no CURVE: benchmarks only, on loopback only; nothing has a
                        User-Id then: the key is the routing id the agent set (40 bytes) */
     uint32_t connections_max; /* 0: ROUTER_CONNECTIONS_MAX */
+    struct knocks *knocks;    /* lent; whose key is refused; NULL: that is not kept */
     struct log_limit *limit;  /* lent; lines about what peers do; NULL: none are written */
 };
 

@@ -9,6 +9,7 @@
 #include "coordinator/link/router_internal.h"
 #include "coordinator/link/router_proof.h"
 #include "coordinator/link/zap.h"
+#include "coordinator/policy/knocks.h"
 
 #define ZAP_ENFORCE_DOMAIN 93 /* a draft option of the header that Debian's library has */
 #define BACKLOG 4096          /* the preset of 100 makes a thousand agents 21 times as slow */
@@ -148,12 +149,15 @@ static int open_guarded(struct router *r, const struct router_settings *s, struc
 
     struct router_proof proof;
 
-    if (check_keys(s, public_key, e) != 0 || zap_open(r->context, &r->zap, e) != 0 ||
+    if (check_keys(s, public_key, e) != 0 || zap_open(r->context, s->knocks, &r->zap, e) != 0 ||
         open_socket(r, s, e) != 0)
         return -1;
     proof = (struct router_proof){ .context = r->context, .socket = r->socket, .zap = r->zap,
                                    .address = r->address, .server_key = public_key };
-    return router_prove(&proof, e);
+    if (router_prove(&proof, e) != 0)
+        return -1;
+    knocks_clear(s->knocks); /* the proof's own */
+    return 0;
 }
 
 static int open_plain(struct router *r, const struct router_settings *s, struct err *e)

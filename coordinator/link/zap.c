@@ -9,8 +9,10 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "common/clock.h"
 #include "common/invariant.h"
 #include "common/pulse.h"
+#include "coordinator/policy/knocks.h"
 
 #define ZAP_ENDPOINT "inproc://zeromq.zap.01" /* fixed by RFC 27 */
 #define CONTROL_ENDPOINT "inproc://lockstep.zap.control"
@@ -29,6 +31,7 @@ struct zap {
 /* What the thread works with, and alone. */
 struct guard {
     void *control, *requests;
+    struct knocks *knocks;
     char (*keys)[ZAP_KEY_SIZE]; /* sorted */
     size_t key_count;
 };
@@ -112,15 +115,20 @@ static bool part_is(const struct request *q, enum part part, const char *text)
 /* The key of the set that the request proves to hold, or NULL. */
 static const char *find_key(const struct guard *g, const struct request *q)
 {
-    char key[ZAP_KEY_SIZE];
+    char key[ZAP_KEY_SIZE], address[PART_MAX + 1];
+    const char *found;
 
     if (q->count != PART_COUNT || !part_is(q, VERSION, "1.0") || !part_is(q, MECHANISM, "CURVE") ||
         q->sizes[CREDENTIALS] != KEY_BYTES)
         return NULL;
     MUST(zmq_z85_encode(key, q->parts[CREDENTIALS], KEY_BYTES) != NULL);
-    if (g->key_count == 0)
-        return NULL;
-    return bsearch(key, g->keys, g->key_count, ZAP_KEY_SIZE, compare_keys);
+    found = g->key_count ? bsearch(key, g->keys, g->key_count, ZAP_KEY_SIZE, compare_keys) : NULL;
+    if (!found) {
+        memcpy(address, q->parts[ADDRESS], q->sizes[ADDRESS]);
+        address[q->sizes[ADDRESS]] = '\0';
+        knocks_note(g->knocks, key, address, clock_wall_ms());
+    }
+    return found;
 }
 
 static void put(struct guard *g, const void *data, size_t size, int flags)
@@ -181,13 +189,14 @@ static void start(struct zap *z, struct guard *g)
     MUST(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 }
 
-int zap_open(void *context, struct zap **out, struct err *e)
+int zap_open(void *context, struct knocks *knocks, struct zap **out, struct err *e)
 {
     struct zap *z = calloc(1, sizeof(*z));
     struct guard *g = calloc(1, sizeof(*g));
     int none = 0;
 
     MUST(z && g);
+    g->knocks = knocks;
     z->control = control_socket(context);
     g->control = control_socket(context);
     g->requests = zmq_socket(context, ZMQ_REP);

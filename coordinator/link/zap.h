@@ -13,11 +13,13 @@
 
 #define ZAP_KEY_SIZE 41 /* Z85 text with the terminating zero */
 
+struct knocks;
 struct zap;
 
 /* `context` is the ZeroMQ context of the sockets to guard; open before any of them binds. Nobody
- * is allowed at first. */
-int zap_open(void *context, struct zap **out, struct err *e) __attribute__((warn_unused_result));
+ * is allowed at first. Keys that are refused are noted in `knocks`, lent; NULL: nowhere. */
+int zap_open(void *context, struct knocks *knocks, struct zap **out, struct err *e)
+    __attribute__((warn_unused_result));
 /* After the guarded sockets are closed. */
 void zap_close(struct zap *z);
 /* Replaces the set; the keys are copied. One caller at a time. */

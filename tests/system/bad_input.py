@@ -322,9 +322,14 @@ def test_not_enrolled(world):
     """an agent whose key is not enrolled, or revoked: it says so and goes on trying; the coordinator keeps nothing"""
     agent = Agent(world, "stranger")
     key = agent.make_key()
-    agent.start()
     try:
+        equal(world.ok("GET", "/pending-servers")["pending_servers"], [], "pending servers")
+        agent.start()
         wait_until(lambda: agent.process.log_has("enroll"), lambda: f"says so: {agent.process.log_text()}", 20)
+        pending = world.ok("GET", "/pending-servers")["pending_servers"]
+        equal([(one["public_key"], one["address"], one["revoked_server"]) for one in pending], [(key, "127.0.0.1", None)], "who asks to be let in")
+        done = world.cli("server", "list", "--pending")
+        contains(done.stdout + done.stderr, "127.0.0.1", f"lockstep server enroll NAME --scope SERVICE/ENV -- '{key}'")
         check(agent.process.is_running(), "it goes on trying")
         contains(agent.process.log_text(), key)
         equal(world.postgres.sql("SELECT count(*) FROM server WHERE name = 'stranger'"), [["0"]], "rows of the stranger")
@@ -332,7 +337,10 @@ def test_not_enrolled(world):
         wait_until(lambda: world.postgres.sql("SELECT 1 FROM server JOIN server_scope USING (server_id) WHERE name = 'stranger'"), "it gets in once enrolled", 45)
         refused(world.api("POST", "/servers", {"name": "stranger", "public_key": key, "scopes": ["*"]}), 409, "stranger")
         said = len(agent.process.log_text())
+        equal(world.ok("GET", "/pending-servers")["pending_servers"], [], "pending servers, once it is enrolled")
         world.ok("POST", "/servers/stranger/revoke", {"reason": "test"})
+        wait_until(lambda: [one["revoked_server"] for one in world.ok("GET", "/pending-servers")["pending_servers"]] == ["stranger"], "the revoked one asks again", 45)
+        contains(world.cli("server", "list", "--pending").stderr, "lockstep server forget stranger")
         wait_until(lambda: "revoked" in agent.process.log_text()[said:], lambda: f"says that it is revoked: {agent.process.log_text()[-1500:]}", 45)
     finally:
         agent.process.stop()

@@ -92,9 +92,10 @@ TEST(a_file_that_is_mounted)
 static void unmount_all(void)
 {
     struct hash hash;
-    SCOPED(document_free) struct document *d = document_with("new", false, &hash);
+    SCOPED(document_free) struct document *made = document_with("new", false, &hash);
     char candidate[PATH_MAX], path[PATH_MAX + 8];
 
+    ck_assert_ptr_nonnull(made);
     ck_assert_int_eq(files_candidate(scope, &scope->files[0], &hash, candidate, &e), 0);
     *strrchr(candidate, '/') = '\0';
     snprintf(path, sizeof(path), "%s/sub", candidate);

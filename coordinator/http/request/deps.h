@@ -9,6 +9,7 @@
 #include "common/pulse.h"
 
 struct keyring;
+struct knocks;
 struct retention_thread;
 struct listener;
 struct pg_pool;
@@ -58,6 +59,7 @@ struct http_deps {
     struct listener *listener; /* NULL: none, waiting requests then look every second */
     http_status_fn *status;
     void *status_ctx;
+    struct knocks *knocks;     /* NULL: none are kept */
     struct retention_thread *keeper; /* NULL: none, nothing is told of it */
     const char *version; /* lent, for /version */
 };

@@ -61,6 +61,12 @@ static int check_room(struct pg *pg, const char *name, struct err *e)
                     name, (long long)servers_max);
 }
 
+int servers_find_key(struct pg *pg, const char *public_key, struct rows **out, struct err *e)
+{
+    return PG_QUERY(pg, "SELECT name, state = 'revoked' FROM server WHERE public_key = $1", out, e,
+                    PARAM_TEXT(public_key));
+}
+
 int servers_enroll(struct pg *pg, const char *name, const char *public_key,
                    const char *const *scopes, size_t scope_count, int64_t *server_id_out,
                    struct err *e)

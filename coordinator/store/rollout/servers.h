@@ -18,6 +18,10 @@ struct rows;
     "(" server ".labels ->> split_part(" text ", '=', 1) = "                                       \
     "substr(" text ", strpos(" text ", '=') + 1))"
 
+/* The server with this key: name, is it revoked; no row when there is none. */
+int servers_find_key(struct pg *pg, const char *public_key, struct rows **out, struct err *e)
+    __attribute__((warn_unused_result));
+
 /* How many servers a coordinator holds; more are refused. Once, before the first enrolment. */
 void servers_set_limit(int64_t max);
 /* ERR_CONFLICT server_exists, key_exists or limit_reached. scopes: globs of SERVICE/ENV. */
