@@ -259,7 +259,8 @@ static int load_decisions(struct leading *l, const struct snapshot *s, struct er
 {
     bool is_ending = false;
 
-    qsort(s->decisions, s->decision_count, sizeof(*s->decisions), by_dseq);
+    if (s->decision_count)
+        qsort(s->decisions, s->decision_count, sizeof(*s->decisions), by_dseq);
     for (size_t i = 0; i < s->decision_count; i++) {
         const struct decision_row *row = &s->decisions[i];
         struct wire_decision body;

@@ -81,7 +81,8 @@ int variables_of(const struct lockstep_snapshot *s, const struct variables_choic
             return -1;
         }
     }
-    qsort(out->texts, out->count, sizeof(char *), compare);
+    if (out->count)
+        qsort(out->texts, out->count, sizeof(char *), compare);
     for (size_t i = 1; i < out->count; i++) {
         size_t size = name_size(out->texts[i]);
 

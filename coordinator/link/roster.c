@@ -474,7 +474,8 @@ static int by_server_id(const void *a, const void *b)
 static void forget_missing(struct roster *r, const struct snapshot *s,
                            const struct roster_news *news)
 {
-    qsort(s->servers, s->server_count, sizeof(*s->servers), by_server_id);
+    if (s->server_count)
+        qsort(s->servers, s->server_count, sizeof(*s->servers), by_server_id);
     for (uint32_t i = 0; i < r->server_count; i++)
         if (!r->servers[i]->server.is_gone && !contains(s, r->servers[i]->server.server_id))
             forget_server(r, r->servers[i], news);
