@@ -233,11 +233,11 @@ system: $(PROGRAMS) $(BUILD)/tests/unit/roles $(BUILD)/tests/peer $(BUILD)/tests
 kills: all $(BUILD)/tests/unit/agent_kills ## a real agent, killed at KILLS=n random moments and at every system call
 	@KILLS=$(or $(KILLS),10000) CALLS=1 $(BUILD)/tests/unit/agent_kills
 
-check: all tests ## everything quick: tidy, unit, db, simulator, system
-	@$(CHECK) tidy unit db sim system
+check: all tests ## everything quick: tidy, circles of calls, unit, db, simulator, system
+	@$(CHECK) tidy circles unit db sim system
 
 check-all: deps-all all tests ## and clang, sanitizers, fuzzing, deliberate mistakes, linters, a small benchmark
-	@$(CHECK) tidy unit db sim system clang asan swaps fuzz mutants model openapi analyze kills crash writers proxies bench
+	@$(CHECK) tidy circles unit db sim system clang asan swaps fuzz mutants model openapi analyze kills crash writers proxies bench
 
 $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/libcli.a $(BUILD)/libagent.a $(BUILD)/liblockstep.a $(BUILD)/libcoordinator.a $(BUILD)/libcore.a $(BUILD)/libagentcore.a $(BUILD)/libcommon.a
 	@mkdir -p $(@D)

@@ -116,6 +116,15 @@ pg_data() {
 }
 
 part_tidy() { quiet tidy bash tests/tidy.sh; }
+# The objects' own word; and that a circle which was made on purpose is found.
+part_circles() {
+    local made=$logs/circle
+    quiet circles perl tests/circles.pl "$build"
+    mkdir -p "$made"/obj/{common,agent,coordinator/one,coordinator/two}
+    echo 'int two(void); int one(void) { return two(); }' | "${CC:-gcc}" -x c -c - -o "$made/obj/coordinator/one/one.o"
+    echo 'int one(void); int two(void) { return one(); }' | "${CC:-gcc}" -x c -c - -o "$made/obj/coordinator/two/two.o"
+    once "a circle is found" bash -c "perl tests/circles.pl '$made' | grep 'coordinator/one -> coordinator/two, by two'"
+}
 part_unit() { programs unit; }
 part_db() { pg_data; programs db; }
 part_sim() { loud sim "$build/tests/sim" ${SEED:+--seed "$SEED"}; }
