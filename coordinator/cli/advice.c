@@ -9,9 +9,15 @@
 
 static void after_freeze(const struct cli *cli, const struct err *e)
 {
-    (void)cli, (void)e;
-    fputs("Lift it: lockstep freeze delete NAME. To start all the same: --break-glass with -m, "
-          "which takes the right rollout.break_glass\n", stderr);
+    static const char before[] = " is frozen by ";
+    const char *name = strstr(e->text, before);
+
+    (void)cli;
+    name = name ? name + sizeof(before) - 1 : "NAME";
+    fprintf(stderr,
+            "Lift it: lockstep freeze delete %.*s. To start all the same: --break-glass with -m, "
+            "which takes the right rollout.break_glass\n",
+            (int)strcspn(name, " :"), name);
 }
 
 static void after_forbidden(const struct cli *cli, const struct err *e)
@@ -43,8 +49,8 @@ static void after_strategy(const struct cli *cli, const struct err *e)
 static void after_superseded(const struct cli *cli, const struct err *e)
 {
     (void)cli, (void)e;
-    fputs("To bring older content back by a rollout of its own: lockstep config rollback "
-          "SERVICE/ENV --to REVISION, then lockstep rollout start SERVICE/ENV\n", stderr);
+    fputs("To bring older content back by a rollout of its own: lockstep rollout undo SERVICE/ENV "
+          "--to REVISION\n", stderr);
 }
 
 /* What an argument means is text, unless its type is said. */

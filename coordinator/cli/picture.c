@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/duration.h"
 #include "coordinator/cli/cli.h"
 #include "coordinator/cli/table.h"
 
@@ -234,12 +235,38 @@ static bool is_mended(const json_t *rollout)
            cli_number(counts, "applied") == 0;
 }
 
+/* "bakes 0:42 of 1:00, 0 failed (1 allowed)". False: it does not bake, or does so for no time. */
+static bool add_bake(const json_t *rollout, struct buffer *out)
+{
+    size_t stage = (size_t)cli_number(rollout, "stage");
+    const json_t *rules = json_object_get(json_object_get(rollout, "strategy"), "stages");
+    const json_t *rule = json_array_get(rules, stage);
+    const json_t *allowed = json_object_get(rule, "max_failed");
+    const json_t *here = json_array_get(json_object_get(rollout, "stages"), stage);
+    char done[32], whole[32];
+    int64_t bake_ms;
+    struct err ignored;
+
+    if (strcmp(cli_text(rollout, "state"), "running") != 0 ||
+        strcmp(cli_text(rollout, "phase"), "baking") != 0 ||
+        duration_parse(cli_text(rule, "bake"), &bake_ms, &ignored) != 0 || bake_ms == 0)
+        return false;
+    picture_elapsed(cli_number(rollout, "phase_ms"), done);
+    picture_elapsed(bake_ms, whole);
+    buffer_printf(out, "bakes %s of %s, %lld failed", done, whole,
+                  cli_number(json_object_get(here, "counts"), "failed") +
+                      cli_number(here, "check_failing"));
+    if (json_is_string(allowed))
+        buffer_printf(out, " (%s allowed)", json_string_value(allowed));
+    return true;
+}
+
 static void draw_state(const json_t *rollout, const struct picture_style *st, struct buffer *out)
 {
     const char *state = picture_state(rollout), *reason = cli_text(rollout, "reason");
     size_t stages = json_array_size(json_object_get(rollout, "stages"));
     json_t *stage = json_object_get(rollout, "stage");
-    SCOPED_BUFFER struct buffer rest = { 0 };
+    SCOPED_BUFFER struct buffer rest = { 0 }, bake = { 0 };
     char time[32], word[64];
     size_t used;
 
@@ -259,6 +286,8 @@ static void draw_state(const json_t *rollout, const struct picture_style *st, st
     if (picture_is_held(rollout) && strcmp(state, "paused") != 0)
         buffer_printf(&rest, "  held until somebody promotes it: lockstep rollout promote %s",
                       cli_text(rollout, "id"));
+    else if (add_bake(rollout, &bake))
+        buffer_printf(&rest, "  %s", bake.data);
     else if (*reason)
         buffer_printf(&rest, "  %s%s",
                       is_mended(rollout) ? "every server went back since; at its end: " : "",

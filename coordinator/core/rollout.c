@@ -306,7 +306,7 @@ static void save_baking(struct rollout *r, const struct rollout_facts *f, struct
                         .attempt = r->round.attempt,
                         .number = r->round.number,
                         .failed_max = f->failed_max,
-                        .because = "the stage is applied: watch it" },
+                        .because = "the stage is applied: it bakes" },
          out);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/buffer.h"
 #include "common/duration.h"
 #include "common/invariant.h"
 #include "common/name.h"
@@ -56,23 +57,50 @@ static void escape_pointer(const char *name, char *out, size_t size)
     out[n] = 0;
 }
 
+static const char *const stage_fields[] = { "name",          "percent",       "count",
+                                            "select",        "max_failed",    "ready_timeout",
+                                            "apply_timeout", "bake",          "hold",
+                                            "checks",        NULL };
+static const char *const fields_of_all[] = { "mode",           "stages",       "prepare",
+                                             "unreachable",    "spread_by",    "on_failure",
+                                             "rollback",       "activate_at",  "activate_delay",
+                                             "on_isolation",   "isolation_timeout", NULL };
+
+static bool is_among(const char *const *names, const char *name)
+{
+    while (*names && strcmp(*names, name) != 0)
+        names++;
+    return *names;
+}
+
+/* One that belongs one level up or down is a slip that is easily mended; else the list is told. */
+static void refuse_one(struct reader *r, const char *name, const char *const *known)
+{
+    SCOPED_BUFFER struct buffer list = { 0 };
+    char escaped[64];
+
+    escape_pointer(name, escaped, sizeof(escaped));
+    if (known == fields_of_all && is_among(stage_fields, name)) {
+        problem(r, escaped, "belongs to a stage: write it inside the objects of \"stages\"");
+        return;
+    }
+    if (known == stage_fields && is_among(fields_of_all, name)) {
+        problem(r, escaped, "belongs to the whole strategy: write it beside \"stages\"");
+        return;
+    }
+    for (; *known; known++)
+        buffer_printf(&list, "%s%s", list.size ? ", " : "", *known);
+    problem(r, escaped, "is not a field that is known here: %s", list.data);
+}
+
 static void refuse_unknown(struct reader *r, const json_t *object, const char *const *known)
 {
     const char *name;
     json_t *value;
 
     json_object_foreach((json_t *)object, name, value)
-    {
-        const char *const *k = known;
-        char escaped[64];
-
-        while (*k && strcmp(*k, name) != 0)
-            k++;
-        if (*k)
-            continue;
-        escape_pointer(name, escaped, sizeof(escaped));
-        problem(r, escaped, "is not a field that is known here");
-    }
+        if (!is_among(known, name))
+            refuse_one(r, name, known);
 }
 
 /* The index of a text among `choices`; the first one when the field is absent. */
@@ -275,9 +303,6 @@ static void read_stage_name(struct reader *r, const json_t *stage, unsigned inde
 static void read_stage(struct reader *r, const json_t *stage, unsigned index,
                        struct strategy_spec *out)
 {
-    static const char *const known[] = { "name",       "percent",       "count",         "select",
-                                         "max_failed", "ready_timeout", "apply_timeout", "bake",
-                                         "hold",       "checks",        NULL };
     struct stage_rule *rule = &out->core.stages[index];
     const json_t *hold = json_object_get(stage, "hold"), *checks = json_object_get(stage, "checks");
 
@@ -285,7 +310,7 @@ static void read_stage(struct reader *r, const json_t *stage, unsigned index,
         problem(r, "", "must be an object");
         return;
     }
-    refuse_unknown(r, stage, known);
+    refuse_unknown(r, stage, stage_fields);
     read_stage_name(r, stage, index, out);
     read_size(r, stage, &rule->size, &out->stages[index]);
     read_budget(r, stage, &rule->max_failed);
@@ -390,10 +415,6 @@ static void read_isolation(struct reader *r, const json_t *root, struct strategy
 
 static void read_strategy(struct reader *r, const json_t *root, struct strategy_spec *out)
 {
-    static const char *const known[] = { "mode",       "stages",   "prepare",     "unreachable",
-                                         "spread_by",  "on_failure", "rollback",  "activate_at",
-                                         "activate_delay", "on_isolation", "isolation_timeout",
-                                         NULL };
     static const char *const modes[] = { "two-phase", "eventual", NULL };
     static const char *const prepares[] = { "stage", "fleet", NULL };
     static const char *const unreachables[] = { "skip", "wait", "fail", NULL };
@@ -402,7 +423,7 @@ static void read_strategy(struct reader *r, const json_t *root, struct strategy_
     static const enum unreachable_policy policies[] = { UNREACHABLE_SKIP, UNREACHABLE_WAIT,
                                                         UNREACHABLE_FAIL };
 
-    refuse_unknown(r, root, known);
+    refuse_unknown(r, root, fields_of_all);
     out->core.is_eventual = read_choice(r, root, "mode", modes) == 1;
     read_stages(r, root, out);
     if (read_choice(r, root, "prepare", prepares) == 1)

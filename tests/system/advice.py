@@ -233,7 +233,7 @@ def test_an_error_speaks_of_options(dev):
     says(NOT_FOUND, f"rollout plan demo/prod -s {dev.file('own.yaml', 'stages: [{percent: 100}]')}", "--strategy @")
     dev.must(DONE, "freeze", "set", "f", "-e", "prod", "-r", "few people")
     dev.must(DONE, "config", "set", "demo/prod", "frozen=1")
-    says(CONFLICT, "rollout start demo/prod", "lockstep freeze delete NAME", "--break-glass")
+    says(CONFLICT, "rollout start demo/prod", "lockstep freeze delete f.", "--break-glass")
     dev.must(DONE, "freeze", "delete", "f")
     says(NOT_PERMITTED, "whoami", "The token came from LOCKSTEP_TOKEN: lst_abcdefgh…, 17 characters", LOCKSTEP_TOKEN="lst_abcdefgh_xxxx", **env)
     for name, text in (("none", None), ("empty", ""), ("blank", "\n")):
@@ -248,3 +248,7 @@ def test_an_error_speaks_of_options(dev):
     says(USAGE, "server forget server-1", "give -y")
     one = dev.must(INVALID, "strategy", "set", "mine", "-", stdin='{"stages":[{"percent":100,"bake":"soon"}]}')
     equal(one.count("soon"), 1, f"a single mistake is told once: {one}")
+    for text, words in (('{"max_failed":1,"stages":[{"percent":100}]}', "belongs to a stage"),
+                        ('{"stages":[{"percent":100,"on_failure":"pause"}]}', "belongs to the whole strategy"),
+                        ('{"stages":[{"percent":100,"bakes":"1m"}]}', "max_failed, ready_timeout, apply_timeout, bake")):
+        contains(dev.must(INVALID, "strategy", "set", "mine", "-", stdin=text), words)

@@ -163,6 +163,22 @@ static json_t *rollout_of(const char *state)
     return r;
 }
 
+TEST(a_bake_tells_how_long_and_how_much_may_fail)
+{
+    json_t *rollout = rollout_of("running");
+    struct picture_style style = { .width = 100, .is_utf8 = true };
+    SCOPED_BUFFER struct buffer out = { 0 };
+
+    json_object_set_new(rollout, "phase", json_string("baking"));
+    json_object_set_new(rollout, "phase_ms", json_integer(42000));
+    json_object_set_new(rollout, "strategy",
+                        json_pack("{s:[{},{s:s,s:s}]}", "stages", "bake", "1m", "max_failed",
+                                  "25%"));
+    picture_draw(rollout, NULL, &style, &out);
+    ck_assert_msg(strstr(out.data, "bakes 0:42 of 1:00, 1 failed (25% allowed)"), "%s", out.data);
+    json_decref(rollout);
+}
+
 static const size_t widths[] = { 20, 40, 60, 80, 100, 200 };
 
 TEST_EACH(no_line_of_the_picture_is_too_wide, widths)

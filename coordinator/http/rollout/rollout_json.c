@@ -214,6 +214,7 @@ static json_t *picture_json(const struct picture *p, const struct rows *changes)
                   (json_int_t)p->all.failing, "unreachable",
                   (json_int_t)(v->is_final ? p->away : p->fleet.unreachable), "stages", stages,
                   "latency_ms", json_null()));
+    json_object_set_new(out, "phase_ms", has_phase(v) ? json_integer(v->phase_ms) : json_null());
     add_approvals(v, out);
     return out;
 }

@@ -32,7 +32,8 @@ int rollout_views(struct pg *pg, const int64_t *ids, size_t count, struct rows *
                     " ORDER BY a.at) FROM rollout_approval a WHERE a.rollout_id = r.rollout_id), "
                     "r.state = 'awaiting_approval' AND EXISTS (SELECT 1 FROM rollout_change c "
                     " JOIN scope s USING (scope_id) WHERE c.rollout_id = r.rollout_id "
-                    " AND c.to_revision <= s.settled) "
+                    " AND c.to_revision <= s.settled), "
+                    "greatest(0, observed_now_ms() - r.phase_began_ms) "
                     "FROM rollout r LEFT JOIN rollout o ON o.rollout_id = r.reverts "
                     "WHERE r.rollout_id = ANY ($1) ORDER BY r.rollout_id",
                     out, e, pg_array_int8(ids, count, &memory));
@@ -65,6 +66,7 @@ struct rollout_view rollout_view_at(const struct rows *rows, size_t row)
         .approvals_needed = rows_int(rows, row, 21),
         .approvals = rows_text(rows, row, 22),
         .is_overtaken = rows_bool(rows, row, 23),
+        .phase_ms = rows_int(rows, row, 24),
     };
 }
 

@@ -22,6 +22,7 @@ struct rollout_view {
     bool is_paused, is_opened, is_break_glass, is_final;
     bool is_overtaken; /* waits for approval, and what it brings was released or passed since */
     int64_t stage, stage_count, approvals_needed;
+    int64_t phase_ms; /* in which somebody led, since its phase began (sql 015) */
     const char *approvals; /* JSON list of those given: by, at, reason, void; "" none */
 };
 int rollout_views(struct pg *pg, const int64_t *ids, size_t count, struct rows **out,
