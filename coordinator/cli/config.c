@@ -316,10 +316,29 @@ static void value_cell(struct table *t, const char *value)
     table_cell(t, TINT_PLAIN, b.data);
 }
 
+static bool is_any_inherited(const json_t *items)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(items, i, item) {
+        char own[SCOPE_BUFFER];
+
+        snprintf(own, sizeof(own), "%s/%s", cli_text(item, "service_name"),
+                 cli_text(item, "environment"));
+        if (strcmp(cli_text(item, "source"), own) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Where nothing is inherited nobody has to read where it comes from. */
 static void list_items(const struct cli *cli, const json_t *body)
 {
-    static const char *const headings[] = { "KEY", "VALUE", "TYPE", ">VERSION", NULL };
-    struct table *t = table_new(headings);
+    static const char *const own[] = { "KEY", "VALUE", "TYPE", ">VERSION", NULL };
+    static const char *const with_origin[] = { "KEY", "VALUE", "TYPE", ">VERSION", "ORIGIN", NULL };
+    bool has_origin = is_any_inherited(json_object_get(body, "configs"));
+    struct table *t = table_new(has_origin ? with_origin : own);
     size_t i;
     json_t *item;
 
@@ -328,6 +347,8 @@ static void list_items(const struct cli *cli, const json_t *body)
         value_cell(t, config_secret_shown(item, "config_value"));
         table_cell(t, TINT_DIM, cli_text(item, "value_type"));
         table_cellf(t, TINT_DIM, "%lld", cli_number(item, "version"));
+        if (has_origin)
+            table_cell(t, TINT_DIM, cli_text(item, "source"));
     }
     if (table_rows(t))
         output_table(&cli->out, t);

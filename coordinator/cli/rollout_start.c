@@ -381,6 +381,46 @@ static bool is_meant(struct cli *cli, json_t *body)
     return cli->is_yes || !isatty(STDIN_FILENO) || cli_confirm(cli, "Start it?");
 }
 
+/* "shop/prod web/prod": who inherits from a scope and has drafts; what came down waits there. */
+static void find_waiting_children(struct cli *cli, const json_t *children, struct buffer *out)
+{
+    json_t *all, *one, *child;
+    struct err ignored = { 0 };
+    size_t i, k;
+
+    if (client_list(cli->client, "/api/v1/services?limit=500", "services", &all, &ignored) != 0)
+        return;
+    json_array_foreach(all, i, one) {
+        char name[SCOPE_BUFFER];
+
+        snprintf(name, sizeof(name), "%s/%s", cli_text(one, "service"),
+                 cli_text(one, "environment"));
+        json_array_foreach(children, k, child)
+            if (cli_number(one, "head") > cli_number(one, "released") &&
+                strcmp(name, json_string_value(child)) == 0)
+                buffer_printf(out, " %s", name);
+    }
+    json_decref(all);
+}
+
+/* A rollout of a parent brings nothing to the servers of its children: each has its own. */
+static void say_children(struct cli *cli, const struct ref_scope *scope)
+{
+    SCOPED_BUFFER struct buffer path = { 0 }, waiting = { 0 };
+    SCOPED_REPLY struct client_reply reply = { 0 };
+    struct err ignored = { 0 };
+
+    cli_scope_path(&path, "parents", scope);
+    if (cli_call(cli, "GET", path.data, NULL, &reply, &ignored) != 0 ||
+        json_array_size(json_object_get(reply.body, "children")) == 0)
+        return;
+    find_waiting_children(cli, json_object_get(reply.body, "children"), &waiting);
+    if (waiting.size)
+        cli_note("what inherits from %s/%s has it as a draft, and a rollout of its own: lockstep "
+                 "rollout start%s",
+                 scope->service, scope->environment, waiting.data);
+}
+
 int rollout_start(struct cli *cli, int argc, char **argv)
 {
     SCOPED_REPLY struct client_reply reply = { 0 };
@@ -403,8 +443,10 @@ int rollout_start(struct cli *cli, int argc, char **argv)
     if (rc != 0)
         return fail(cli, &e);
     for (int i = 0; i < argc; i++)
-        if (ref_scope_parse(argv[i], &scope, &e) == 0)
+        if (ref_scope_parse(argv[i], &scope, &e) == 0) {
             cli_warn_unread(cli, &scope);
+            say_children(cli, &scope);
+        }
     return rollout_show_and_wait(cli, reply.body, "started", ROLLOUT_WAIT);
 }
 

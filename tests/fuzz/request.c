@@ -15,8 +15,10 @@
 
 #include "common/invariant.h"
 #include "common/name.h"
+#include "coordinator/http/cache/reads.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
+#include "coordinator/http/request/token_cache.h"
 #include "coordinator/store/pg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +27,19 @@ enum { WITH_EXAMPLE = 1, WITH_TARGET = 2, WITH_TYPE = 4 };
 
 /* What is all zero has no connection, as one that was lost. */
 static uint64_t lost[64];
+
+/* The memory of keys of a coordinator whose database cannot be reached: it holds nothing. */
+static struct reads *no_memory(void)
+{
+    static const struct http_settings settings = { .is_cold = true };
+    static const struct reads_hands hands = { 0 };
+    static struct reads *reads;
+
+    if (!reads)
+        reads = reads_start(&settings, pg_pool_new("host=/nowhere", "fuzz", 1), token_cache_new(),
+                            &hands);
+    return reads;
+}
 
 static char *example_of(const struct route *route)
 {
@@ -117,7 +132,8 @@ static void judge(struct reply *re, const struct err *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct request rq = { .owner.name = "fuzz", .pg = (struct pg *)(void *)lost };
+    struct request rq = { .owner.name = "fuzz", .pg = (struct pg *)(void *)lost,
+                          .reads = no_memory() };
     struct reply re = { 0 };
     struct err e = { 0 };
     unsigned how;

@@ -30,7 +30,10 @@ static int take(void *into, const char *section, const char *name, const char *k
                 const char *value, struct err *e)
 {
     (void)into;
-    MUST(section[0] && key[0] && name && value);
+    MUST(section[0] && name);
+    if (!key) /* a section with a name and nothing in it */
+        return 0;
+    MUST(key[0] && value);
     return strcmp(value, "no") ? 0 : err_set(e, ERR_INVALID, "no");
 }
 

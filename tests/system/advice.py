@@ -51,6 +51,22 @@ def test_a_start_of_two_scopes(dev):
         equal(dev.run("config", "get", scope, key).stdout.strip(), value, f"{key} of {scope} is released")
 
 
+def test_a_parent_goes_out_alone(dev):
+    """A rollout of a parent names the children that wait with what came down; config list says what came from where"""
+    dev.must(DONE, "config", "set", "line/prod", "first=1")
+    dev.must(DONE, "config", "set", "heir/prod", "own=1")
+    dev.must(DONE, "config", "parents", "heir/prod", "line/prod")
+    dev.must(DONE, "rollout", "start", "heir/prod", "-s", AT_ONCE, "--wait")
+    dev.must(DONE, "config", "set", "line/prod", "shared=1")
+    said = dev.must(DONE, "rollout", "start", "line/prod", "-s", AT_ONCE, "--wait")
+    line = re.search(r"(rollout start heir/prod)$", said, re.M).group(1)
+    dev.must(DONE, *line.split(), "-s", AT_ONCE, "--wait")
+    equal(dev.run("config", "get", "heir/prod", "shared").stdout.strip(), "1", "what the child has")
+    listed = dev.must(DONE, "config", "list", "heir/prod")
+    contains(listed, "ORIGIN", "line/prod")
+    check("ORIGIN" not in dev.must(DONE, "config", "list", "line/prod"), "nothing is inherited there")
+
+
 def test_two_people_take_back(dev):
     """A second rollback of the same scope is refused and says how to undo the first; its own id asks first"""
     dev.must(DONE, "config", "set", "demo/prod", "mode=bad")
