@@ -12,7 +12,7 @@ DEPS = gcc libc6-dev libczmq-dev libzmq3-dev libpq-dev libjansson-dev libmicroht
        libxxhash-dev uthash-dev check libsubunit-dev postgresql-15 util-linux python3 nginx haproxy hey \
        curl json-schema-test-suite ca-certificates openssl pkg-config python3-jsonschema libfaketime \
        shellcheck mandoc
-DEPS_ALL = strace wrk clang spin libclang-rt-14-dev clang-format llvm cppcheck g++ zsh fish
+DEPS_ALL = strace wrk clang spin libclang-rt-14-dev llvm cppcheck g++ zsh fish
 # Whoever has an npm from elsewhere keeps it.
 DEPS_ALL += $(if $(shell command -v npm),,npm)
 
@@ -73,10 +73,10 @@ EXAMPLES = $(patsubst agent/client/%.c,$(BUILD)/%,$(wildcard agent/client/exampl
 
 .DEFAULT_GOAL := all
 .PHONY: all tests deps deps-all help map tidy unit db system sim kills mutants model fsm check check-all bench bench-read bench-client \
-        demo fuzz fuzzers analyze install uninstall clean format
+        demo fuzz fuzzers analyze install uninstall clean
 
 # Goals that compile nothing need neither the packages nor the compiler's answers.
-IDLE = deps deps-all help map tidy clean format uninstall install-packages
+IDLE = deps deps-all help map tidy clean uninstall install-packages
 ifneq ($(filter-out $(IDLE),$(or $(MAKECMDGOALS),all)),)
 include $(BUILD)/hardened-$(notdir $(CC)).mk
 # Objects depend on the command that makes them, archives on the list of sources: both are written
@@ -309,9 +309,6 @@ map: ## what every folder and every file is for
 	@echo
 	@git ls-files '*.c' '*.h' '*.sql' '*.js' '*.sh' '*.py' '*.pl' | while read -r f; do \
 	    printf '%-48s %s\n' "$$f" "$$(grep -m1 -oE '[a-z0-9_-]+\.(c|h|sql|js|sh|py|pl) - .*' "$$f" | sed 's/^[^ ]* - //; s| \*/$$||')"; done
-
-format: ## lay out the C sources as .clang-format says
-	@clang-format -i $$(git ls-files '*.c' '*.h')
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
