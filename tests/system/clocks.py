@@ -5,7 +5,7 @@ from kit import Agent, World, check, equal, wait_until
 
 RUNS = "first"
 SCOPE = "clocks/prod"
-BAKE = 12
+BAKE = 8
 STRATEGY = {"stages": [{"count": 1, "bake": f"{BAKE}s"}, {"percent": 100}]}
 
 

@@ -1,6 +1,5 @@
 """takeover.py - a second coordinator carries on when the first is stopped or killed, or PostgreSQL stops."""
 import signal
-import threading
 import time
 
 from kit import Agent, World, check, equal, wait_until
@@ -114,19 +113,18 @@ def test_postgres(world):
 
 def test_readiness_tells_no_words_of_the_database(world):
     """somebody holds the table of the leader: whoever asks for readiness hears of it in words of ours, the log has PostgreSQL's"""
-    holder = threading.Thread(target=world.postgres.sql, args=("BEGIN; LOCK TABLE leader IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(25); COMMIT",))
-    holder.start()
-    said = {}
-    while holder.is_alive():
+    said, expected = {}, "the database could not do this; the log of this coordinator says why"
+
+    def ask():
         for c in world.coordinators:
             answer = c.api("GET", "/readyz", raw_path=True, token=None)
             if answer.status == 503:
                 said.setdefault(answer["detail"], c)
-        time.sleep(0.2)
-    holder.join()
-    check("the database could not do this; the log of this coordinator says why" in said, f"what was said: {list(said)}")
+        return expected in said and any(c.process.log_has("does not answer", world.postgres.sockets) for c in world.coordinators)
+
+    with world.postgres.held("LOCK TABLE leader IN ACCESS EXCLUSIVE MODE"):
+        wait_until(ask, lambda: f"what was said: {list(said)}", 60)
     for words in said:
         check("SQLSTATE" not in words and world.folder not in words and "timeout" not in words, f"everybody hears: {words}")
-    check(any(c.process.log_has("does not answer", world.postgres.sockets) for c in world.coordinators), "the log says why")
     for c in world.coordinators:
         c.wait_ready()
