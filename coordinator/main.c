@@ -235,8 +235,18 @@ static void read_certificates(void *ctx)
     if (http_reload(ctx, &e) != 0)
         log_error("the certificates could not be read again; the old ones stay", "reason", e.text);
     else
-        log_info("certificates read again");
+        log_info("certificates read again", "remedy",
+                 "for everything else in the settings: restart lockstepd");
     service_ready("certificates read again");
+}
+
+/* Plain HTTP has no certificates. */
+static void read_nothing(void *ctx)
+{
+    (void)ctx;
+    log_warn("nothing was read again", "reason",
+             "without TLS there are no certificates, and settings are read at the start", "remedy",
+             "restart lockstepd to follow its settings file");
 }
 
 static int run(const struct coordinator_settings *s, struct keyring *keyring)
@@ -284,8 +294,7 @@ static int run(const struct coordinator_settings *s, struct keyring *keyring)
     if (rc == 0) {
         listener_add(listener, courier_hear, courier);
         loop_listen(loop, listener);
-        if (s->http_tls_cert)
-            loop_on_hangup(loop, read_certificates, http);
+        loop_on_hangup(loop, s->http_tls_cert ? read_certificates : read_nothing, http);
         log_info("ready", "http", http_address(http), "router", loop_router_address(loop),
                  "public_key", loop_public_key(loop), "version", LOCKSTEP_VERSION);
         service_ready(http_address(http));

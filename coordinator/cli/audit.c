@@ -16,6 +16,7 @@ const struct command_option audit_list_options[] = {
     { "server", 0, "NAME", "only what is about this server" },
     { "since", 0, "TIME", "from then on (2026-11-21T00:00:00Z)" },
     { "until", 0, "TIME", "before then" },
+    { "all", 'a', NULL, "also what the coordinators did by themselves" },
     { "limit", 0, "N", "at most so many, newest first (50)" },
     { NULL, 0, NULL, NULL },
 };
@@ -46,6 +47,9 @@ static int list_path(const struct cli *cli, struct buffer *path, struct err *e)
         buffer_printf(path, "&%s=", names[i]);
         client_escape(path, value);
     }
+    if (!command_flag(&cli->line, "all") && !command_option(&cli->line, "actor") &&
+        !command_option(&cli->line, "action") && !command_option(&cli->line, "rollout"))
+        buffer_add_text(path, "&people=1");
     if (!scope)
         return 0;
     if (ref_scope_parse_plain(scope, &parsed, e) != 0)
@@ -155,6 +159,23 @@ static int follow(struct cli *cli, struct chain *chain, char anchor_out[96], str
     }
 }
 
+/* why: NULL when all is sound. Returns the exit code. */
+static int say_verdict(const struct cli *cli, const struct chain *chain, const char *anchor,
+                       const char *why)
+{
+    json_t *out = json_pack("{s:b,s:I,s:s,s:s?}", "sound", !why, "rows", (json_int_t)chain->rows,
+                            "anchor", anchor, "reason", why);
+
+    if (!cli_print_object(cli, out, "anchor")) {
+        if (why)
+            printf("not sound: %s\n", why);
+        else
+            printf("%" PRIu64 " rows are sound; anchor %s\n", chain->rows, anchor);
+    }
+    json_decref(out);
+    return why ? CLI_FAILED : CLI_DONE;
+}
+
 int audit_verify(struct cli *cli, int argc, char **argv)
 {
     struct chain chain = { 0 };
@@ -163,12 +184,9 @@ int audit_verify(struct cli *cli, int argc, char **argv)
 
     (void)argc, (void)argv;
     cli->is_comparing = true;
-    if (follow(cli, &chain, anchor, &e) == 0) {
-        printf("%" PRIu64 " rows are sound; anchor %s\n", chain.rows, anchor);
-        return CLI_DONE;
-    }
+    if (follow(cli, &chain, anchor, &e) == 0)
+        return say_verdict(cli, &chain, anchor, NULL);
     if (e.kind != ERR_CORRUPT)
         return cli_fail(cli, &e);
-    printf("not sound: %s\n", e.text);
-    return CLI_FAILED;
+    return say_verdict(cli, &chain, anchor, e.text);
 }

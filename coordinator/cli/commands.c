@@ -273,8 +273,8 @@ const struct command commands[] = {
       "  lockstep environment set qa --policy auto",
       environment_set_options, 1, 1, environment_set },
     { "freeze", "set", "NAME", "Let nothing new be rolled out for a while",
-      "Going back and pausing stay possible, and broken glass. What an automatic environment\n"
-      "writes meanwhile goes out when the freeze ends.",
+      "Going back and pausing stay possible, and so does `rollout start --break-glass`. What is\n"
+      "written meanwhile in an automatic environment goes out when the freeze ends.",
       "  lockstep freeze set holidays -e prod --until 2026-12-27T06:00:00Z -m 'few people'",
       freeze_set_options, 1, 1, freeze_set },
     { "freeze", "list", "", "Freezes, and which are active", NULL, NULL, NULL, 0, 0, freeze_list },

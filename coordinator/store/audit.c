@@ -28,12 +28,13 @@ int audit_list(struct pg *pg, const struct audit_filter *f, struct rows **out, s
         "  rollout_id FROM rollout_change JOIN scope USING (scope_id) WHERE"
         "  ($6 = '' OR service = $6) AND ($7 = '' OR environment = $7)))"
         " AND ($8 = '' OR a.at >= nullif($8, '')::timestamptz)"
-        " AND ($9 = '' OR a.at < nullif($9, '')::timestamptz) ORDER BY a.number DESC LIMIT $10",
+        " AND ($9 = '' OR a.at < nullif($9, '')::timestamptz)"
+        " AND (NOT $11 OR a.actor <> 'lockstepd') ORDER BY a.number DESC LIMIT $10",
         out, e, PARAM_INT(f->before), PARAM_TEXT(or_empty(f->actor)),
         PARAM_TEXT(or_empty(f->action)), PARAM_TEXT(or_empty(f->rollout)),
         PARAM_TEXT(or_empty(f->server)), PARAM_TEXT(or_empty(f->service)),
         PARAM_TEXT(or_empty(f->environment)), PARAM_TEXT(or_empty(f->since)),
-        PARAM_TEXT(or_empty(f->until)), PARAM_INT(f->limit));
+        PARAM_TEXT(or_empty(f->until)), PARAM_INT(f->limit), PARAM_BOOL(f->is_by_people));
 }
 
 struct audit_row audit_row_at(const struct rows *rows, size_t row)

@@ -28,6 +28,7 @@ struct audit_filter {
     const char *rollout;        /* public id */
     const char *server, *service, *environment;
     const char *since, *until; /* RFC 3339 */
+    bool is_by_people;         /* not what the coordinators did by themselves */
     uint64_t before;           /* only numbers below: the cursor */
     int64_t limit;
 };

@@ -132,7 +132,8 @@ static void judge(struct reply *re, const struct err *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct request rq = { .owner.name = "fuzz", .pg = (struct pg *)(void *)lost,
+    static const struct http_deps nobody = { 0 };
+    struct request rq = { .owner.name = "fuzz", .deps = &nobody, .pg = (struct pg *)(void *)lost,
                           .reads = no_memory() };
     struct reply re = { 0 };
     struct err e = { 0 };

@@ -516,6 +516,10 @@ def test_audit(world):
     anchor = good.stdout.split()[-1]
     equal(world.cli("audit", "verify", "--anchor", anchor).returncode, 0, "by its anchor")
     contains(world.cli("audit", "list", "--actor", "writer").stdout, "writer", "config.set", "because")
+    everybody, people = (world.cli("audit", "list", "--limit", "500", *words).stdout for words in (["--all"], []))
+    check("lockstepd" in everybody and "lockstepd" not in people and "config.set" in people, f"what people did: {people}")
+    verdict = json.loads(world.cli("audit", "verify", "-o", "json").stdout)
+    equal((verdict["sound"], verdict["anchor"], verdict["reason"]), (True, anchor, None), "audit verify as JSON")
     count = int(anchor.split(":")[0])
     forged = [f"UPDATE audit SET actor = 'eve' WHERE number = {count - 1}",
               f"DELETE FROM audit WHERE number = {count // 2}",

@@ -1,6 +1,7 @@
 """bad_input.py - everything malformed is refused with a clear message, and nothing is half done."""
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -344,6 +345,14 @@ def test_not_enrolled(world):
         wait_until(lambda: "revoked" in agent.process.log_text()[said:], lambda: f"says that it is revoked: {agent.process.log_text()[-1500:]}", 45)
     finally:
         agent.process.stop()
+
+
+def test_hangup(world):
+    """SIGHUP where there is nothing to read again: it says so, and what does help"""
+    c = world.coordinators[0]
+    c.process.send(signal.SIGHUP)
+    wait_until(lambda: c.process.log_has("nothing was read again", "restart lockstepd"), lambda: f"it says so: {c.process.log_text()[-500:]}")
+    equal(c.api("GET", "/readyz", raw_path=True, token=None).status, 200, "it goes on")
 
 
 def test_corrupt_store(world):

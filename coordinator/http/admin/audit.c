@@ -43,9 +43,10 @@ static int read_filter(const struct request *rq, struct audit_filter *f, struct 
                                 .environment =
                                     name_environment(query_or_empty(rq, "environment")),
                                 .since = query_or_empty(rq, "since"),
-                                .until = query_or_empty(rq, "until") };
+                                .until = query_or_empty(rq, "until"),
+                                .is_by_people = request_flag(rq, "people") };
     if (REQUEST_ONLY_QUERY(rq, e, "actor", "action", "rollout", "server", "service", "environment",
-                           "since", "until", "canonical", "limit", "cursor") < 0 ||
+                           "since", "until", "people", "canonical", "limit", "cursor") < 0 ||
         request_limit(rq, &f->limit, e) < 0 || check_time(rq, "since", e) < 0 ||
         check_time(rq, "until", e) < 0 ||
         request_query_number(rq, "cursor", 1, INT64_MAX, &before, e) < 0)
