@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/log_limit.h"
+#include "common/memory.h"
 
 /* ---- beginning and end ---- */
 
@@ -84,9 +85,8 @@ static int open_dealer(struct agent *a, const struct lifecycle_keys *keys, struc
 
 static struct agent *new_agent(const struct agent_settings *settings)
 {
-    struct agent *a = calloc(1, sizeof(*a));
+    struct agent *a = memory_new(sizeof(*a));
 
-    MUST(a);
     a->settings = settings;
     a->session.boot_nonce = agent_chance();
     a->session.repeated = log_limit_new();

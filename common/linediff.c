@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 #define CONTEXT 2          /* equal lines shown around a change */
 #define LINE_SHOWN_MAX 240 /* bytes of a line; texts may be one long line */
@@ -28,8 +29,7 @@ static struct text split(const char *at, size_t size)
 
     for (const char *c = at; c < end; c++)
         t.count += *c == '\n';
-    t.lines = calloc(t.count + 1, sizeof(*t.lines));
-    MUST(t.lines);
+    t.lines = memory_array(t.count + 1, sizeof(*t.lines));
     t.count = 0;
     for (; at < end; at = next + 1) {
         next = memchr(at, '\n', (size_t)(end - at));
@@ -58,8 +58,7 @@ static void compare_middles(struct comparison *c, size_t from, size_t before_end
 
     if (!n || !m || n + 1 > LINEDIFF_CELLS / (m + 1))
         return;
-    length = calloc((n + 1) * (m + 1), sizeof(*length));
-    MUST(length);
+    length = memory_array((n + 1) * (m + 1), sizeof(*length));
 #define AT(x, y) length[(x) * (m + 1) + (y)]
     for (size_t x = n; x-- > 0;)
         for (size_t y = m; y-- > 0;)

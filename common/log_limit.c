@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 #define QUIET_MS 60000
@@ -34,9 +34,8 @@ struct log_limit {
 
 struct log_limit *log_limit_new(void)
 {
-    struct log_limit *l = calloc(1, sizeof(*l));
+    struct log_limit *l = memory_new(sizeof(*l));
 
-    MUST(l);
     return l;
 }
 
@@ -50,8 +49,7 @@ static void say(const struct line *line)
 static void keep_reason(struct line *line, const char *reason)
 {
     free(line->reason);
-    line->reason = strdup(reason);
-    MUST(line->reason);
+    line->reason = memory_text(reason);
 }
 
 static void drop(struct log_limit *l, struct line *line)
@@ -106,8 +104,7 @@ void log_limit_warn(struct log_limit *l, int64_t now_ms, const char *message, co
         note(line, reason);
         return;
     }
-    line = calloc(1, sizeof(*line));
-    MUST(line);
+    line = memory_new(sizeof(*line));
     memcpy(&line->key, &key, sizeof(key));
     keep_reason(line, reason);
     line->due_ms = now_ms + QUIET_MS;

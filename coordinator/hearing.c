@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log_limit.h"
+#include "common/memory.h"
 #include "coordinator/link/conditions.h"
 #include "coordinator/link/fetch_slots.h"
 #include "coordinator/link/joining.h"
@@ -51,9 +52,8 @@ struct hearing {
 
 struct hearing *hearing_new(struct edges *edges)
 {
-    struct hearing *h = calloc(1, sizeof(*h));
+    struct hearing *h = memory_new(sizeof(*h));
 
-    MUST(h);
     h->edges = edges;
     h->conditions.edges = edges;
     h->batch = ack_batch_new();

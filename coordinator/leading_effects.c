@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "coordinator/policy/selection.h"
 
 struct open_rollout *leading_open_rollout(struct leading *l, uint64_t rollout)
@@ -46,9 +47,8 @@ static int64_t *to_ids(struct leading *l, const struct bitset *set, size_t *coun
 
 static void perform_save(struct leading *l, const struct save *save)
 {
-    struct save_request *request = calloc(1, sizeof(*request));
+    struct save_request *request = memory_new(sizeof(*request));
 
-    MUST(request);
     request->save = *save;
     request->cohort = to_ids(l, save->cohort, &request->cohort_count);
     request->silent = to_ids(l, save->silent, &request->silent_count);

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "coordinator/leading_internal.h"
 
 static struct leader_limits limits_of(const struct coordinator_settings *s)
@@ -291,9 +292,8 @@ static int load_decisions(struct leading *l, const struct snapshot *s, struct er
 
 static struct leading *make(struct edges *edges)
 {
-    struct leading *l = calloc(1, sizeof(*l));
+    struct leading *l = memory_new(sizeof(*l));
 
-    MUST(l);
     l->edges = edges;
     l->limits = limits_of(edges->settings);
     l->memory = calloc(1, leader_size(&l->limits));

@@ -17,6 +17,7 @@
 #include "common/invariant.h"
 #include "common/log.h"
 #include "common/log_limit.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "common/service.h"
 #include "coordinator/descriptors.h"
@@ -489,10 +490,9 @@ static void start_threads(struct loop *l, struct keyring *keyring)
 int loop_open(const struct coordinator_settings *settings, const char *http_address,
               struct keyring *keyring, struct loop **out, struct err *e)
 {
-    struct loop *l = calloc(1, sizeof(*l));
+    struct loop *l = memory_new(sizeof(*l));
     sigset_t signals;
 
-    MUST(l);
     l->settings = *settings;
     l->edges.settings = &l->settings;
     snprintf(l->http_address, sizeof(l->http_address), "%s", http_address);

@@ -6,6 +6,7 @@
 
 #include "common/document/document.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 
 void open_rollout_free(struct open_rollout *d)
 {
@@ -45,8 +46,7 @@ static int place_members(struct open_rollout *d, const struct rollout_row *row,
 {
     uint32_t count = 0;
 
-    d->members = calloc(row->member_count + 1, sizeof(*d->members));
-    MUST(d->members);
+    d->members = memory_array(row->member_count + 1, sizeof(*d->members));
     for (size_t i = 0; i < row->member_count; i++) {
         const struct roster_server *s = roster_by_id(roster, row->members[i].server_id);
 

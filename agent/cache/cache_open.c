@@ -12,6 +12,7 @@
 #include "agent/cache/cache_internal.h"
 #include "agent/disk/disk.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 
 #define TABLES_MAX 16
 
@@ -193,9 +194,8 @@ static int open_env(struct cache *c, size_t map_size, unsigned flags, struct err
 
 int cache_open(const char *state_dir, size_t map_size, struct cache **out, struct err *e)
 {
-    struct cache *c = calloc(1, sizeof(*c));
+    struct cache *c = memory_new(sizeof(*c));
 
-    MUST(c);
     c->lock_fd = -1;
     if (!map_size)
         map_size = CACHE_MAP_SIZE;
@@ -210,9 +210,8 @@ int cache_open(const char *state_dir, size_t map_size, struct cache **out, struc
 
 int cache_peek(const char *state_dir, struct cache **out, struct err *e)
 {
-    struct cache *c = calloc(1, sizeof(*c));
+    struct cache *c = memory_new(sizeof(*c));
 
-    MUST(c);
     c->lock_fd = -1;
     snprintf(c->folder, sizeof(c->folder), "%s", state_dir);
     if (open_env(c, CACHE_MAP_SIZE, MDB_RDONLY, e) || open_tables(c, MDB_RDONLY, 0, e)) {

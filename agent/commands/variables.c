@@ -9,6 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 
 static bool is_chosen(const struct variables_choice *choice, const char *key)
@@ -153,8 +154,7 @@ char **variables_environment(const struct variables *v, const char *scope,
 
     while (environ[own])
         own++;
-    out = calloc(v->count + own + 4, sizeof(*out));
-    MUST(out);
+    out = memory_array(v->count + own + 4, sizeof(*out));
     said = n = add_said(out, scope, s);
     for (size_t i = 0; i < v->count; i++)
         if (!is_replaced(v->texts[i], out, said))

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
+
 
 #define NAME_BYTES 256
 
@@ -57,14 +58,6 @@ int user_find_owner(const char *text, uid_t *uid, gid_t *gid, struct err *e)
     return 0;
 }
 
-static char *duplicate(const char *text)
-{
-    char *copy = strdup(text);
-
-    MUST(copy);
-    return copy;
-}
-
 int user_find(const char *text, struct user **out, struct err *e)
 {
     const struct passwd *entry;
@@ -77,10 +70,9 @@ int user_find(const char *text, struct user **out, struct err *e)
         return err_set(e, ERR_INVALID, "only an agent that runs as root can run commands as "
                        "\"%s\"; this one runs as user %u: start it as root, or leave the line out",
                        text, (unsigned)geteuid());
-    u = calloc(1, sizeof(*u));
-    MUST(u);
-    u->name = duplicate(entry->pw_name);
-    u->home = duplicate(entry->pw_dir);
+    u = memory_new(sizeof(*u));
+    u->name = memory_text(entry->pw_name);
+    u->home = memory_text(entry->pw_dir);
     u->uid = entry->pw_uid;
     u->gid = gid;
     u->group_count = USER_GROUPS_MAX;

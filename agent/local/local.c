@@ -17,6 +17,7 @@
 #include "agent/local/local_watch.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 
 #define IO_THREADS 2 /* one alone can stall when many events come at once */
 #define CONNECTION_MEMORY 8192 /* request line and headers */
@@ -102,8 +103,7 @@ static struct MHD_Response *make_response(struct local_answer *answer)
     if (answer->stream)
         return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, local_stream_read,
                                                  MOVE(answer->stream), local_stream_close);
-    body = calloc(1, sizeof(*body));
-    MUST(body);
+    body = memory_new(sizeof(*body));
     *body = answer->body;
     answer->body = (struct buffer){ 0 };
     return MHD_create_response_from_buffer_with_free_callback_cls(
@@ -392,9 +392,8 @@ static void look(void *ctx, int64_t now_ms)
 
 int local_start(const struct agent_settings *settings, struct local **out, struct err *e)
 {
-    struct local *l = calloc(1, sizeof(*l));
+    struct local *l = memory_new(sizeof(*l));
 
-    MUST(l);
     *out = NULL;
     l->settings = settings->local;
     l->house = (struct local_context){ .settings = &l->settings, .own_uid = geteuid(),

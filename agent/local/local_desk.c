@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/scoped.h"
 
 #define ROOM 16
@@ -24,9 +25,8 @@ struct desk {
 
 struct desk *desk_new(void)
 {
-    struct desk *d = calloc(1, sizeof(*d));
+    struct desk *d = memory_new(sizeof(*d));
 
-    MUST(d);
     pthread_mutex_init(&d->lock, NULL);
     d->last = &d->first;
     d->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -57,8 +57,7 @@ struct desk_ask *desk_put(struct desk *d, struct MHD_Connection *connection, con
 
     pthread_mutex_lock(&d->lock);
     if (!d->is_stopped && d->count < ROOM) {
-        ask = calloc(1, sizeof(*ask));
-        MUST(ask);
+        ask = memory_new(sizeof(*ask));
         ask->connection = connection;
         snprintf(ask->scope, sizeof(ask->scope), "%s", scope);
         snprintf(ask->key, sizeof(ask->key), "%s", key);

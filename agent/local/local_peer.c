@@ -9,6 +9,7 @@
 #include "agent/local/local_owner.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 
 struct peers {
     pthread_mutex_t lock;
@@ -18,9 +19,8 @@ struct peers {
 
 struct peers *peers_new(unsigned connections_max)
 {
-    struct peers *p = calloc(1, sizeof(*p));
+    struct peers *p = memory_new(sizeof(*p));
 
-    MUST(p);
     pthread_mutex_init(&p->lock, NULL);
     p->user_max = connections_max / 2;
     return p;
@@ -66,10 +66,9 @@ static bool is_same_user(const struct peer *a, const struct peer *b)
 
 struct peer *peer_open(struct peers *p, int fd)
 {
-    struct peer *peer = calloc(1, sizeof(*peer));
+    struct peer *peer = memory_new(sizeof(*peer));
     unsigned count = 0;
 
-    MUST(peer);
     peer->fd = fd;
     ask_kernel(peer);
     peer_set_time(peer, PEER_HEADERS_MS);

@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 
 #define LOOK_MS 1000
 #define GOODBYE_MS 500 /* for answers to those who waited, at the end */
@@ -64,9 +65,8 @@ void edition_release(struct edition *e)
 /* Under the lock. */
 static void add_edition(struct local_scope *scope)
 {
-    struct edition *e = calloc(1, sizeof(*e));
+    struct edition *e = memory_new(sizeof(*e));
 
-    MUST(e);
     atomic_init(&e->holders, 1);
     e->snapshot = lockstep_hold(scope->config);
     e->revision = lockstep_held_revision(e->snapshot);
@@ -270,10 +270,9 @@ static struct local_scope *find(struct local_scopes *s, const char *service,
 
 static struct local_scope *open_scope(const struct local_scopes *s, const struct agent_scope *of)
 {
-    struct local_scope *scope = calloc(1, sizeof(*scope));
+    struct local_scope *scope = memory_new(sizeof(*scope));
     int rc;
 
-    MUST(scope);
     memcpy(scope->name, of->name, sizeof(scope->name));
     memcpy(scope->service, of->service, sizeof(scope->service));
     memcpy(scope->environment, of->environment, sizeof(scope->environment));

@@ -8,7 +8,7 @@
 
 #include "agent/publish/held.h"
 #include "common/clock.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 
 #define TIMEOUT_PRESET_S 30
 #define TIMEOUT_MAX_S 300
@@ -212,8 +212,7 @@ int local_get_events(struct local_request *rq, struct err *e)
     scope = local_request_scope(rq, e);
     if (!scope)
         return -1;
-    s = calloc(1, sizeof(*s));
-    MUST(s);
+    s = memory_new(sizeof(*s));
     s->house = rq->house;
     s->scope = scope;
     s->spoke_ms = clock_monotonic_ms();

@@ -17,6 +17,7 @@
 #include "common/duration.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/name.h"
 
 #define REAP_MS 200 /* for the supervisor to end all of it; what takes longer is left to it */
@@ -104,12 +105,11 @@ static int start(struct command *c, struct supervise_plan *plan, struct err *e)
 int command_start(const struct command_order *order, int64_t now_ms, struct command **out,
                   struct err *e)
 {
-    struct command *c = calloc(1, sizeof(*c));
+    struct command *c = memory_new(sizeof(*c));
     struct supervise_plan plan = { .text = order->text, .user = order->user, .cgroup = &c->cgroup };
     char **env = environment_of_command(order->said, order->user, order->named);
     int rc;
 
-    MUST(c);
     reap_leaving();
     (void)cgroup_open(&c->cgroup);
     c->pid_fd = c->pipe_fd = -1;

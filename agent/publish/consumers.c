@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 
 #define EVENTS_MAX 32
 #define ARRIVALS_MAX 32 /* in one step, too */
@@ -89,11 +90,10 @@ static int watch_for(const struct consumers *c, int fd, uint32_t index)
 
 int consumers_open(const char *publish_dir, struct consumers **out, struct err *e)
 {
-    struct consumers *c = calloc(1, sizeof(*c));
+    struct consumers *c = memory_new(sizeof(*c));
     struct sockaddr_un address;
     int folder = address_of(publish_dir, &address, e), rc = -1;
 
-    MUST(c);
     for (unsigned i = 0; i < AGENT_CONSUMERS_MAX; i++)
         c->all[i].fd = -1;
     c->listener = -1;

@@ -18,7 +18,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/crypto/digest.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 
 #define FILE_MODE 0640
 #define FOLDER_MODE 0750
@@ -177,11 +177,9 @@ static int open_outlet(struct publisher *p, const struct agent_scope *scope, uns
 
 int publish_open(const struct agent_settings *settings, struct publisher **out, struct err *e)
 {
-    struct publisher *p = calloc(1, sizeof(*p));
+    struct publisher *p = memory_new(sizeof(*p));
 
-    MUST(p);
-    p->root = strdup(settings->publish_dir);
-    MUST(p->root);
+    p->root = memory_text(settings->publish_dir);
     for (unsigned i = 0; i < AGENT_SCOPES_MAX; i++)
         p->outlets[i].fd = -1;
     p->count = settings->scope_count;

@@ -8,18 +8,10 @@
 #include <string.h>
 
 #include "common/document/document.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "common/variable_names.h"
 
 #define PATH_BYTES_MAX 3800 /* a candidate's name beside it still fits PATH_MAX */
-
-static char *duplicate(const char *text)
-{
-    char *copy = strdup(text);
-
-    MUST(copy);
-    return copy;
-}
 
 /* ---- paths ---- */
 
@@ -190,7 +182,7 @@ static int take_text(char **field, const char *word, const char *text, struct er
         return err_set(e, ERR_INVALID, "%s is %s; say it once, like %s", word,
                        *field ? "set twice" : "empty",
                        strcmp(word, "keys=") == 0 ? "keys=upstream.*" : "strip=upstream.");
-    *field = duplicate(text);
+    *field = memory_text(text);
     return 0;
 }
 
@@ -371,8 +363,8 @@ static int parse_file(struct agent_file *file, char *text, bool is_document, str
         return -1;
     if (parse_place(arrow + 2, &file->access, file, &path, e) || check_words(file, e))
         return -1;
-    file->key = duplicate(is_document ? AGENT_DOCUMENT_PLACEHOLDER : text);
-    file->path = duplicate(path);
+    file->key = memory_text(is_document ? AGENT_DOCUMENT_PLACEHOLDER : text);
+    file->path = memory_text(path);
     return 0;
 }
 
@@ -394,7 +386,7 @@ static int add(const struct agent_settings *s, struct agent_scope *scope, const 
 
     if (scope->file_count == AGENT_FILES_MAX)
         return err_set(e, ERR_INVALID, "a scope has at most %d files", AGENT_FILES_MAX);
-    text = duplicate(value);
+    text = memory_text(value);
     rc = parse_file(&file, text, is_document, e) || check_file(s, scope, &file, e) ? -1 : 0;
     free(text);
     if (rc)
@@ -426,11 +418,11 @@ int file_settings_add_group(const struct agent_settings *s, struct agent_scope *
 
     if (scope->group_count == AGENT_GROUPS_MAX)
         return err_set(e, ERR_INVALID, "a scope has at most %d groups", AGENT_GROUPS_MAX);
-    text = duplicate(value);
+    text = memory_text(value);
     rc = parse_place(text, &group.access, NULL, &path, e) || check_group(s, scope, path, e) ? -1
                                                                                               : 0;
     if (rc == 0) {
-        group.path = duplicate(path);
+        group.path = memory_text(path);
         scope->groups[scope->group_count++] = group;
     }
     free(text);

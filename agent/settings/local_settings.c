@@ -11,7 +11,7 @@
 #include <sys/un.h>
 
 #include "common/buffer.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 
 #define SOCKET_NAME "agent.sock"
 #define SOCKET_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
@@ -78,8 +78,7 @@ static int check_secret_users(struct local_settings *s, struct err *e)
 
     if (!s->secret_users_text)
         return 0;
-    names = strdup(s->secret_users_text);
-    MUST(names);
+    names = memory_text(s->secret_users_text);
     for (char *w = strtok_r(names, " \t,", &rest); w && rc == 0; w = strtok_r(NULL, " \t,", &rest))
         rc = add_secret_user(s, w, e);
     free(names);

@@ -12,6 +12,7 @@
 #include "agent/settings/file_settings.h"
 #include "common/duration.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/variable_names.h"
 
 #define TIMEOUT_PRESET_MS 10000
@@ -33,8 +34,7 @@ int scope_settings_open(struct agent_settings *s, const char *name, struct agent
     }
     if (s->scope_count == AGENT_SCOPES_MAX)
         return err_set(e, ERR_INVALID, "an agent reads at most %d scopes", AGENT_SCOPES_MAX);
-    scope = calloc(1, sizeof(*scope));
-    MUST(scope);
+    scope = memory_new(sizeof(*scope));
     snprintf(scope->name, sizeof(scope->name), "%s/%s", service, environment);
     memcpy(scope->service, service, sizeof(service));
     memcpy(scope->environment, environment, sizeof(environment));

@@ -11,8 +11,8 @@
 #include "common/clock.h"
 #include "common/crypto/base64.h"
 #include "common/document/document.h"
-#include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 
 #define LOOK_MS 1000
 #define FAILED_MS 30000
@@ -432,11 +432,10 @@ void secrets_destroy(struct agent *a, const struct wire_digests *destroyed)
 
 int secrets_open(struct agent *a, struct err *e)
 {
-    struct secrets *s = calloc(1, sizeof(*s));
+    struct secrets *s = memory_new(sizeof(*s));
     unsigned lost = 0;
     bool is_new;
 
-    MUST(s);
     a->secrets = s;
     if (snprintf(s->key_path, sizeof(s->key_path), "%s/secrets.key", a->settings->state_dir) >=
         (int)sizeof(s->key_path))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 
 static size_t digits(const char *text, size_t size, size_t at)
@@ -165,9 +166,8 @@ static int compare_keys(const void *a, const void *b)
 static void emit_object(const json_t *node, struct buffer *out)
 {
     size_t count = json_object_size(node), n = 0;
-    const char **keys = calloc(count + 1, sizeof(*keys));
+    const char **keys = memory_array(count + 1, sizeof(*keys));
 
-    MUST(keys);
     for (void *i = json_object_iter((json_t *)node); i;
          i = json_object_iter_next((json_t *)node, i))
         keys[n++] = json_object_iter_key(i);

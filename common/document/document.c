@@ -9,6 +9,7 @@
 #include "common/crypto/seal.h"
 #include "common/document/canon.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 struct item {
@@ -30,9 +31,8 @@ struct document {
 
 struct document *document_new(void)
 {
-    struct document *d = calloc(1, sizeof(*d));
+    struct document *d = memory_new(sizeof(*d));
 
-    MUST(d);
     d->size = 2; /* {} */
     d->is_sorted = true;
     return d;
@@ -92,14 +92,6 @@ static void emit_item(const struct document_item *item, struct buffer *out)
     buffer_add(out, "}", 1);
 }
 
-static char *copy(const char *text)
-{
-    char *made = strdup(text);
-
-    MUST(made);
-    return made;
-}
-
 static struct document_item shown(const char *key, enum value_type type, const char *text)
 {
     return (struct document_item){ key, type, text, value_is_reference(text, NULL) };
@@ -108,11 +100,10 @@ static struct document_item shown(const char *key, enum value_type type, const c
 static struct item *item_new(const char *key, enum value_type type, const char *text)
 {
     SCOPED_BUFFER struct buffer bytes = { 0 };
-    struct item *item = calloc(1, sizeof(*item));
+    struct item *item = memory_new(sizeof(*item));
 
-    MUST(item);
-    item->key = copy(key);
-    item->text = copy(text);
+    item->key = memory_text(key);
+    item->text = memory_text(text);
     item->shown = shown(item->key, type, item->text);
     emit_item(&item->shown, &bytes);
     item->size = bytes.size + 1; /* the comma */
@@ -184,7 +175,7 @@ void document_open_secret(struct document *d, const char *key, const char *text)
 
     MUST(item && item->shown.is_secret && !item->is_opened);
     free(item->text);
-    item->text = copy(text);
+    item->text = memory_text(text);
     item->shown.text = item->text;
     item->is_opened = true;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 struct variable {
     char name[ENV_NAME_SIZE];
@@ -89,10 +90,9 @@ int env_render(const struct document *d, const struct env_choice *choice, struct
 {
     static const struct env_choice plain = { 0 };
     size_t all = document_count(d), count = 0;
-    struct variable *v = calloc(all + 1, sizeof(*v));
+    struct variable *v = memory_array(all + 1, sizeof(*v));
     int rc;
 
-    MUST(v);
     if (!choice)
         choice = &plain;
     for (size_t i = 0; i < all; i++) {

@@ -9,6 +9,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 
 #define ANCHORS_MAX 10000
@@ -149,8 +150,7 @@ static struct yaml_node *node_new(struct reader *r, enum yaml_kind kind, yaml_ma
     s->all[s->all_count++] = n;
     *n = (struct yaml_node){ .kind = kind, .line = mark.line + 1, .column = mark.column + 1 };
     if (tag) {
-        n->tag = strdup((const char *)tag);
-        MUST(n->tag);
+        n->tag = memory_text((const char *)tag);
     }
     return n;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 /* ---------------------------------------------------------------- apply */
 
@@ -147,10 +148,9 @@ static int make(struct schema *s, const char *text, size_t size, struct err *e)
 static struct schema *make_meta(void)
 {
     struct schema_problems none = { 0 };
-    struct schema *s = calloc(1, sizeof(*s));
+    struct schema *s = memory_new(sizeof(*s));
     struct err e;
 
-    MUST(s);
     s->problems = &none;
     MUST(make(s, schema_meta_text, strlen(schema_meta_text), &e) == 0);
     s->problems = NULL;
@@ -162,9 +162,8 @@ int schema_compile(const char *text, size_t size, schema_resolve_fn *resolve, vo
 {
     SCOPED_SCHEMA_PROBLEMS struct schema_problems own = { 0 };
     SCOPED(schema_free) struct schema *meta = make_meta();
-    SCOPED(schema_free) struct schema *s = calloc(1, sizeof(*s));
+    SCOPED(schema_free) struct schema *s = memory_new(sizeof(*s));
 
-    MUST(s);
     s->meta = meta;
     s->resolve = resolve;
     s->ctx = ctx;

@@ -7,6 +7,7 @@
 
 #include "common/document/canon.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 
 static struct schema_node *node_new(struct schema *s, const json_t *json)
 {
@@ -87,8 +88,7 @@ static int add_children(struct schema *s, struct schema_node *n, struct schema_r
     if (r->keyword->shape == SCHEMA_NO_SCHEMAS)
         return 0;
     r->child_count = is_map ? json_object_size(r->value) : is_list ? json_array_size(r->value) : 1;
-    r->children = calloc(r->child_count + 1, sizeof(*r->children));
-    MUST(r->children);
+    r->children = memory_array(r->child_count + 1, sizeof(*r->children));
     if (is_map) {
         json_object_foreach((json_t *)r->value, key, value) {
             r->children[i++] = (struct schema_child){ .key = key + 1, .value = value };
@@ -137,8 +137,7 @@ static int fill_node(struct schema *s, struct schema_node *n, struct err *e)
         values[i] = json_object_get(n->json, schema_keywords[i].marked);
         count += values[i] != NULL;
     }
-    n->rules = calloc(count + 1, sizeof(*n->rules));
-    MUST(n->rules);
+    n->rules = memory_array(count + 1, sizeof(*n->rules));
     for (unsigned i = 0; i < SCHEMA_KEYWORD_COUNT; i++)
         if (values[i] && add_rule(s, n, &schema_keywords[i], values[i], e))
             return -1;

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
+
 
 #define PRIME UINT64_C(1099511628211)
 #define BYTES_PER_STEP 32
@@ -123,9 +124,8 @@ static int compare_hashed(const void *a, const void *b)
 struct schema_hashed *schema_hash_items(struct schema_check *c, const json_t *array)
 {
     size_t count = json_array_size(array);
-    struct schema_hashed *items = calloc(count + 1, sizeof(*items));
+    struct schema_hashed *items = memory_array(count + 1, sizeof(*items));
 
-    MUST(items);
     for (size_t i = 0; i < count; i++) {
         const json_t *value = json_array_get(array, i);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 #define PATTERN_SIZE_MAX 16384
 #define PARENTHESES_MAX 100
@@ -193,11 +194,9 @@ int schema_pattern_new(const char *text, size_t *bytes, struct schema_pattern **
     pcre2_pattern_info(code, PCRE2_INFO_SIZE, &size);
     pcre2_pattern_info(code, PCRE2_INFO_BACKREFMAX, &references);
     *bytes += size;
-    p = calloc(1, sizeof(*p));
-    MUST(p);
+    p = memory_new(sizeof(*p));
     p->code = code;
-    p->text = strdup(text);
-    MUST(p->text);
+    p->text = memory_text(text);
     p->surcharge = repeats / BYTES_PER_STEP;
     p->has_references = references > 0;
     *out = p;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/document/canon.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "common/schema/uri.h"
 
 static int refuse(const struct schema_node *n, const char *keyword, struct err *e,
@@ -30,11 +30,9 @@ static struct schema_id *find_id(struct schema *s, const char *uri)
 
 static void put_id(struct schema *s, const char *uri, struct schema_node *n)
 {
-    struct schema_id *id = calloc(1, sizeof(*id));
+    struct schema_id *id = memory_new(sizeof(*id));
 
-    MUST(id);
-    id->uri = strdup(uri);
-    MUST(id->uri);
+    id->uri = memory_text(uri);
     id->node = n;
     HASH_ADD_KEYPTR(hh, s->ids, id->uri, strlen(id->uri), id);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 struct schema_set {
     struct document *schemas;
@@ -54,9 +55,8 @@ void schema_finding_text(const struct schema_finding *f, char *out, size_t size)
 
 int schema_set_open(const char *bytes, size_t size, struct schema_set **out, struct err *e)
 {
-    struct schema_set *set = calloc(1, sizeof(*set));
+    struct schema_set *set = memory_new(sizeof(*set));
 
-    MUST(set);
     if (document_decode(bytes, size, &set->schemas, e) < 0) {
         free(set);
         return err_wrap(e, "the schemas");

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/cli/api_words.h"
 #include "coordinator/cli/context.h"
 #include "coordinator/cli/exchange.h"
@@ -26,9 +27,8 @@ struct client {
 
 struct client *client_new(const struct context *context, bool is_verbose)
 {
-    struct client *c = calloc(1, sizeof(*c));
+    struct client *c = memory_new(sizeof(*c));
 
-    MUST(c);
     c->x = exchange_new(context, is_verbose);
     c->context = *context;
     explicit_bzero(c->context.token, sizeof(c->context.token));

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/cli/context.h"
 #include "coordinator/cli/dev_files.h"
 #include "coordinator/cli/dev_port.h"
@@ -358,8 +358,7 @@ static int start_agents(struct dev *d, struct err *e)
 {
     SCOPED_BUFFER struct buffer scopes = { 0 };
 
-    d->agents = calloc(d->plan.agent_count + 1, sizeof(*d->agents));
-    MUST(d->agents);
+    d->agents = memory_array(d->plan.agent_count + 1, sizeof(*d->agents));
     for (unsigned i = 1; i <= d->plan.agent_count; i++) {
         if (interrupt_happened())
             return err_code(e, ERR_UNAVAILABLE, "interrupted", "interrupted");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 #define COLUMNS_MAX 12
 
@@ -174,9 +175,8 @@ void table_text_add(struct buffer *out, const char *text, size_t cells, bool is_
 
 struct table *table_new(const char *const *headings)
 {
-    struct table *t = calloc(1, sizeof(*t));
+    struct table *t = memory_new(sizeof(*t));
 
-    MUST(t);
     for (; headings[t->columns]; t->columns++) {
         MUST(t->columns < COLUMNS_MAX);
         t->is_right[t->columns] = headings[t->columns][0] == '>';

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/commands/rewrap_signing.h"
 #include "coordinator/commands/secrets.h"
 #include "coordinator/keyring/keyring.h"
@@ -125,11 +125,10 @@ static int run(struct rewrap *r, struct err *e)
 
 int rewrap_command(const struct coordinator_settings *s)
 {
-    struct rewrap *r = calloc(1, sizeof(*r));
+    struct rewrap *r = memory_new(sizeof(*r));
     struct err e = { 0 };
     int rc;
 
-    MUST(r);
     rc = secrets_open(s, &r->keyring, &e);
     if (rc == 0)
         rc = pg_open(s->database_url, "lockstepd rewrap", &r->pg, &e);

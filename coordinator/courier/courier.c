@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/courier/retry.h"
 #include "coordinator/courier/transfer.h"
@@ -297,9 +298,8 @@ static void *run(void *arg)
 int courier_start(const char *conninfo, const char *allow, struct keyring *keyring,
                   struct courier **out, struct err *e)
 {
-    struct courier *c = calloc(1, sizeof(*c));
+    struct courier *c = memory_new(sizeof(*c));
 
-    MUST(c);
     if (address_list_read(allow, &c->allowed, e) != 0) {
         free(c);
         return -1;

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/http/admin/health.h"
 #include "coordinator/http/cache/reads.h"
 #include "coordinator/http/dispatch.h"
@@ -39,14 +40,12 @@ void *exchange_on_target(void *cls, const char *target, struct MHD_Connection *c
 static struct exchange *open_exchange(struct http *h, const char *target,
                                       struct MHD_Connection *connection)
 {
-    struct exchange *ex = calloc(1, sizeof(*ex));
+    struct exchange *ex = memory_new(sizeof(*ex));
 
-    MUST(ex);
     ex->http = h;
     ex->connection = connection;
     ex->fd = caller_descriptor(connection);
-    ex->request.target = strdup(target);
-    MUST(ex->request.target);
+    ex->request.target = memory_text(target);
     ex->member.request = &ex->request;
     ex->member.reply = &ex->reply;
     return ex;

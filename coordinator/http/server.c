@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/scoped.h"
 #include "coordinator/http/cache/reads.h"
 #include "coordinator/http/live/streams.h"
@@ -207,11 +207,10 @@ static void http_free(struct http *h)
 int http_start(const struct http_settings *settings, const struct http_deps *deps,
                struct http **out, struct err *e)
 {
-    struct http *h = calloc(1, sizeof(*h));
+    struct http *h = memory_new(sizeof(*h));
     const struct reads_hands hands = { exchange_suspend, exchange_resume, exchange_requeue,
                                        on_access, h };
 
-    MUST(h);
     h->settings = *settings;
     h->deps = *deps;
     if (h->settings.io_threads < IO_THREADS)

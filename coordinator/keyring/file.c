@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/keyring/key_file.h"
 
 #define PREFIX "file:" /* of key ids, so that those of a Vault are told apart */
@@ -25,8 +26,7 @@ static int open_keys(const struct keyring_settings *s, void **self_out, struct e
 
     if (!s->key_file || !s->key_file[0])
         return err_set(e, ERR_INVALID, "[secrets] key_file is missing: provider file needs it");
-    k = calloc(1, sizeof(*k));
-    MUST(k);
+    k = memory_new(sizeof(*k));
     k->path = strdup(s->key_file);
     MUST(k->path && pthread_mutex_init(&k->lock, NULL) == 0);
     *self_out = k;

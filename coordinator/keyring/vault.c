@@ -10,6 +10,7 @@
 #include "common/crypto/base64.h"
 #include "common/document/canon.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/keyring/vault_http.h"
 
 /* What a Vault wraps is the text vault:vN:BASE64, N being the version of its key. It is kept as it
@@ -56,8 +57,7 @@ static int open_vault(const struct keyring_settings *s, void **self_out, struct 
         vault_http_open(s->vault_url, s->vault_token_file, s->vault_ca_file, s->vault_timeout_ms,
                         &http, e) != 0)
         return -1;
-    v = calloc(1, sizeof(*v));
-    MUST(v);
+    v = memory_new(sizeof(*v));
     v->http = http;
     snprintf(v->key, sizeof(v->key), "%s", s->vault_key);
     *self_out = v;

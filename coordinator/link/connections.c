@@ -15,6 +15,7 @@
 
 #include "common/invariant.h"
 #include "common/log_limit.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 #define FRESH_MS 1000      /* a handshake gets that long before newer ones may push it out */
@@ -74,9 +75,8 @@ struct connections {
 
 struct connections *connections_new(uint32_t count_max, uint16_t port, struct log_limit *limit)
 {
-    struct connections *c = calloc(1, sizeof(*c));
+    struct connections *c = memory_new(sizeof(*c));
 
-    MUST(c);
     c->count_max = count_max;
     c->port = port;
     c->limit = limit;
@@ -120,8 +120,7 @@ static void enter_origin(struct connections *c, struct connection *one)
     }
     HASH_FIND(hh, c->origins, bytes, sizeof(bytes), origin);
     if (!origin) {
-        origin = calloc(1, sizeof(*origin));
-        MUST(origin);
+        origin = memory_new(sizeof(*origin));
         memcpy(origin->bytes, bytes, sizeof(bytes));
         HASH_ADD(hh, c->origins, bytes, sizeof(origin->bytes), origin);
     }
@@ -150,8 +149,7 @@ static struct holder *enter_holder(struct connections *c, struct connection *one
 
     HASH_FIND(hh, c->holders, one->peer.key, strlen(one->peer.key), holder);
     if (!holder) {
-        holder = calloc(1, sizeof(*holder));
-        MUST(holder);
+        holder = memory_new(sizeof(*holder));
         memcpy(holder->key, one->peer.key, sizeof(holder->key));
         HASH_ADD_KEYPTR(hh, c->holders, holder->key, strlen(holder->key), holder);
     }
@@ -340,8 +338,7 @@ static struct connection *begin(struct connections *c, int fd)
 
     if (!is_ours(c, fd))
         return NULL;
-    one = calloc(1, sizeof(*one));
-    MUST(one);
+    one = memory_new(sizeof(*one));
     one->fd = fd;
     one->since_ms = c->now_ms;
     one->address_size = sizeof(one->address);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 struct order {
@@ -21,9 +21,8 @@ struct decision_frames {
 
 struct decision_frames *decision_frames_new(void)
 {
-    struct decision_frames *o = calloc(1, sizeof(*o));
+    struct decision_frames *o = memory_new(sizeof(*o));
 
-    MUST(o);
     return o;
 }
 
@@ -89,8 +88,7 @@ void decision_frames_put(struct decision_frames *o, uint64_t dseq, enum decision
 
     if (find(o, dseq))
         return; /* the bytes of a decision never change */
-    order = calloc(1, sizeof(*order));
-    MUST(order);
+    order = memory_new(sizeof(*order));
     order->dseq = dseq;
     order->type = type_of(kind);
     order->frame = router_frame_new(body, size);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 /* What was read for one server. */
@@ -33,9 +33,8 @@ struct document_cache {
 
 struct document_cache *document_cache_new(size_t bytes_max, size_t each_max)
 {
-    struct document_cache *c = calloc(1, sizeof(*c));
+    struct document_cache *c = memory_new(sizeof(*c));
 
-    MUST(c);
     c->bytes_max = bytes_max;
     c->each_max = each_max;
     return c;
@@ -59,8 +58,7 @@ static void enter_share(struct document_cache *c, struct entry *e, uint32_t serv
     struct share *share = share_of(c, server);
 
     if (!share) {
-        share = calloc(1, sizeof(*share));
-        MUST(share);
+        share = memory_new(sizeof(*share));
         share->server = server;
         HASH_ADD(hh, c->shares, server, sizeof(share->server), share);
     }
@@ -140,8 +138,7 @@ void document_cache_put(struct document_cache *c, const struct parcel *parcel, u
 
     if (e)
         drop(c, e);
-    e = calloc(1, sizeof(*e));
-    MUST(e);
+    e = memory_new(sizeof(*e));
     e->parcel = *parcel;
     e->bytes = *bytes;
     e->size = size;

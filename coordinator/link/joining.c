@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 
 /* What one server may have waiting for the database. An agent says the rest again; one that says
  * it without end takes no memory for it. */
@@ -101,8 +102,7 @@ static void add_told(const struct roster_server *s, struct join_request *out)
     if (!labels_equal(&s->told_labels, &s->labels))
         out->labels = labels_format(&s->told_labels);
     if (strcmp(s->told_version, s->agent_version) != 0) {
-        out->version = strdup(s->told_version);
-        MUST(out->version);
+        out->version = memory_text(s->told_version);
     }
 }
 
@@ -113,8 +113,7 @@ void joining_hear(struct edges *e, struct roster_server *s, const struct wire_di
 
     if (s->unsaved_joins == UNSAVED_JOINS_MAX)
         return;
-    request = calloc(1, sizeof(*request));
-    MUST(request);
+    request = memory_new(sizeof(*request));
     request->server_id = s->server_id;
     add_new(e, s, digests, count, request);
     add_left(e, s, digests, count, request);

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 
 #define HOLD_MS 430 /* an agent repeats after 500 ms at the earliest */
 #define IDS_MAX 4 /* more at once are sent without waiting */
@@ -31,9 +32,8 @@ struct receipts {
 
 struct receipts *receipts_new(struct edges *edges)
 {
-    struct receipts *r = calloc(1, sizeof(*r));
+    struct receipts *r = memory_new(sizeof(*r));
 
-    MUST(r);
     r->edges = edges;
     r->size = coordinator_settings_places(edges->settings);
     r->pending = calloc(r->size, sizeof(*r->pending));

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "common/table.h"
 
@@ -39,9 +40,8 @@ struct roster {
 
 struct roster *roster_new(uint32_t servers_max, uint32_t scopes_max)
 {
-    struct roster *r = calloc(1, sizeof(*r));
+    struct roster *r = memory_new(sizeof(*r));
 
-    MUST(r);
     r->servers_max = servers_max;
     r->scopes_max = scopes_max;
     r->servers = calloc(servers_max, sizeof(*r->servers));
@@ -342,10 +342,9 @@ static void copy_name(char *out, size_t size, const char *text)
 
 static struct server_entry *add_server(struct roster *r, const struct server_row *row)
 {
-    struct server_entry *entry = calloc(1, sizeof(*entry));
+    struct server_entry *entry = memory_new(sizeof(*entry));
     struct roster_server *s;
 
-    MUST(entry);
     s = &entry->server;
     s->index = r->server_count;
     s->server_id = row->server_id;
@@ -492,8 +491,7 @@ static bool update_scope(struct roster *r, const struct scope_row *row,
         leave_out(&r->left_out_scopes, row->scope_id);
         return false;
     }
-    entry = calloc(1, sizeof(*entry));
-    MUST(entry);
+    entry = memory_new(sizeof(*entry));
     entry->scope.index = r->scope_count;
     entry->scope.scope_id = row->scope_id;
     copy_name(entry->scope.service, NAME_BUFFER, row->service);

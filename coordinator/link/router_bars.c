@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 #include "coordinator/link/connections.h"
 #include "coordinator/link/router_internal.h"
@@ -46,8 +47,7 @@ void router_allow(struct router *r, const char (*keys)[ROUTER_KEY_SIZE], size_t 
     if (!r->zap)
         return;
     free(r->keys);
-    r->keys = calloc(count + 1, sizeof(*r->keys));
-    MUST(r->keys);
+    r->keys = memory_array(count + 1, sizeof(*r->keys));
     if (count)
         memcpy(r->keys, keys, count * sizeof(*r->keys));
     qsort(r->keys, count, sizeof(*r->keys), compare_keys);
@@ -64,8 +64,7 @@ void router_bar(struct router *r, const char *key, const char *why)
     connections_shut_key(r->connections, key, why);
     if (!r->zap)
         return;
-    bar = calloc(1, sizeof(*bar));
-    MUST(bar);
+    bar = memory_new(sizeof(*bar));
     memcpy(bar->key, key, strlen(key));
     bar->until_ms = r->now_ms + ROUTER_BARRED_MS;
     HASH_ADD_KEYPTR(hh, r->bars, bar->key, strlen(bar->key), bar);

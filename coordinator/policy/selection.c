@@ -6,6 +6,7 @@
 
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 
 static const char *label_value(const struct selection_server *server, const char *name)
 {
@@ -44,10 +45,9 @@ static uint32_t unique(const char **values, uint32_t count)
 static void find_domains(const struct strategy_spec *spec, const struct selection_server *servers,
                          uint32_t count, struct candidate *out)
 {
-    const char **values = calloc((size_t)count + 1, sizeof(*values));
+    const char **values = memory_array((size_t)count + 1, sizeof(*values));
     uint32_t kept;
 
-    MUST(values);
     for (uint32_t i = 0; i < count; i++)
         values[i] = label_value(&servers[i], spec->spread_by);
     kept = unique(values, count);

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/config/secrets.h"
@@ -108,9 +109,8 @@ static void *work(void *arg)
 
 struct census *census_start(struct pg_pool *pool, struct keyring *keyring)
 {
-    struct census *c = calloc(1, sizeof(*c));
+    struct census *c = memory_new(sizeof(*c));
 
-    MUST(c);
     c->pool = pool;
     c->keyring = keyring;
     pthread_mutex_init(&c->lock, NULL);

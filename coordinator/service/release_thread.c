@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log_limit.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "common/pulse.h"
 #include "common/schema/schema.h"
@@ -132,10 +133,9 @@ static void *work(void *arg)
 
 struct releaser *releaser_start(struct pg_pool *pool)
 {
-    struct releaser *r = calloc(1, sizeof(*r));
+    struct releaser *r = memory_new(sizeof(*r));
     pthread_condattr_t monotonic;
 
-    MUST(r);
     r->pool = pool;
     r->limit = log_limit_new();
     pthread_mutex_init(&r->lock, NULL);

@@ -7,6 +7,7 @@
 
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/settings.h"
 
 #define AT(field) offsetof(struct coordinator_settings, field)
@@ -92,8 +93,7 @@ static void name_database(struct coordinator_settings *s)
     s->is_database_named = s->database_url != NULL;
     if (s->is_database_named)
         return;
-    s->database_url = strdup(DATABASE_PRESET);
-    MUST(s->database_url);
+    s->database_url = memory_text(DATABASE_PRESET);
 }
 
 static int check_tls(const struct coordinator_settings *s, struct err *e)

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/store/pg_internal.h"
 
@@ -324,8 +325,7 @@ int pg_open(const char *conninfo, const char *application_name, struct pg **out,
 
     if (pg_check_conninfo(conninfo, e))
         return -1;
-    pg = calloc(1, sizeof(*pg));
-    MUST(pg);
+    pg = memory_new(sizeof(*pg));
     pg->patience_ms = PATIENCE_MS;
     pg->born = atomic_load(&demotions); /* before: news that comes meanwhile is for this one, too */
     pg->conn = PQconnectStartParams(keys, values, 1);
@@ -433,8 +433,7 @@ static void grow_prepared(struct pg *pg)
     if (pg->prepared_count * 2 < old_capacity)
         return;
     pg->prepared_capacity = old_capacity ? old_capacity * 2 : 64;
-    pg->prepared = calloc(pg->prepared_capacity, sizeof(*pg->prepared));
-    MUST(pg->prepared);
+    pg->prepared = memory_array(pg->prepared_capacity, sizeof(*pg->prepared));
     for (size_t i = 0; i < old_capacity; i++)
         if (old[i].sql)
             *find_prepared(pg, old[i].sql) = old[i];
@@ -460,8 +459,7 @@ static int prepare(struct pg *pg, const char *sql, char name[24], int64_t deadli
     if (last_result(pg, deadline_ms, &result, e) || judge(pg, result, e))
         return -1;
     p->sql = sql;
-    p->copy = strdup(sql);
-    MUST(p->copy);
+    p->copy = memory_text(sql);
     pg->prepared_count++;
     return 0;
 }
@@ -561,8 +559,7 @@ char *pg_next_notification(struct pg *pg)
 
     if (!n)
         return NULL;
-    payload = strdup(n->extra);
-    MUST(payload);
+    payload = memory_text(n->extra);
     PQfreemem(n);
     return payload;
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/pg.h"
 
 struct pg_pool {
@@ -24,8 +25,7 @@ struct pg_pool *pg_pool_new(const char *conninfo, const char *application_name, 
     pool->conninfo = conninfo;
     pool->application_name = application_name;
     pool->max = max;
-    pool->idle = calloc(max, sizeof(*pool->idle));
-    MUST(pool->idle);
+    pool->idle = memory_array(max, sizeof(*pool->idle));
     MUST(pthread_mutex_init(&pool->lock, NULL) == 0);
     MUST(pthread_condattr_init(&attr) == 0);
     MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);

@@ -6,6 +6,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/pg.h"
 
 enum { ACTOR, ACTION, DATA, ADDRESS, NOTE, TEXT_COUNT };
@@ -32,10 +33,7 @@ void trail_fini(struct trail *t)
 
 static char *copy_or(const char *text, const char *otherwise)
 {
-    char *copy = strdup(text ? text : otherwise);
-
-    MUST(copy);
-    return copy;
+    return memory_text(text ? text : otherwise);
 }
 
 void trail_note_revision(struct trail *t, const struct audit_entry *entry, uint64_t revision)
@@ -65,10 +63,9 @@ void trail_note(struct trail *t, const struct audit_entry *entry)
 
 static struct param texts_of(const struct trail *t, size_t which, struct buffer *memory)
 {
-    const char **texts = calloc(t->count, sizeof(*texts));
+    const char **texts = memory_array(t->count, sizeof(*texts));
     struct param array;
 
-    MUST(texts);
     for (size_t i = 0; i < t->count; i++)
         texts[i] = t->items[i].texts[which];
     array = pg_array_text(texts, t->count, memory);
@@ -78,10 +75,9 @@ static struct param texts_of(const struct trail *t, size_t which, struct buffer 
 
 static struct param numbers_of(const struct trail *t, size_t which, struct buffer *memory)
 {
-    int64_t *numbers = calloc(t->count, sizeof(*numbers));
+    int64_t *numbers = memory_array(t->count, sizeof(*numbers));
     struct param array;
 
-    MUST(numbers);
     for (size_t i = 0; i < t->count; i++)
         numbers[i] = t->items[i].numbers[which];
     array = pg_array_int8(numbers, t->count, memory);

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "common/pulse.h"
 #include "common/table.h"
@@ -329,10 +330,9 @@ struct invalidation *invalidation_start(struct pg_pool *pool, struct reply_cache
                                         struct token_cache *passes,
                                         void (*access_changed)(void *ctx), void *ctx)
 {
-    struct invalidation *f = calloc(1, sizeof(*f));
+    struct invalidation *f = memory_new(sizeof(*f));
     pthread_condattr_t monotonic;
 
-    MUST(f);
     f->pool = pool;
     f->answers = answers;
     f->passes = passes;

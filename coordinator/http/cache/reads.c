@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "common/scoped.h"
 #include "coordinator/http/cache/invalidation.h"
@@ -35,9 +36,8 @@ struct reads *reads_start(const struct http_settings *settings, struct pg_pool *
                           struct token_cache *passes, const struct reads_hands *hands)
 {
     const struct reply_cache_limits limits = { settings->cache_entries, settings->cache_bytes };
-    struct reads *r = calloc(1, sizeof(*r));
+    struct reads *r = memory_new(sizeof(*r));
 
-    MUST(r);
     r->hands = *hands;
     r->answers = reply_cache_new(&limits);
     r->passes = passes;

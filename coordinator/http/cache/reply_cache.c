@@ -11,6 +11,7 @@
 #include "common/scoped.h"
 /* Short chains: every link is a miss of the processor's cache. */
 #define HASH_BKT_CAPACITY_THRESH 4U
+#include "common/memory.h"
 #include "common/table.h"
 #include "coordinator/http/request/cached_reply.h"
 
@@ -304,9 +305,8 @@ static struct cached_reply *look(struct reply_cache *a, struct shard *s,
 static struct flight *start_flight(struct reply_cache *a, struct shard *s,
                                    const struct reply_cache_name *name, unsigned hash)
 {
-    struct flight *f = calloc(1, sizeof(*f));
+    struct flight *f = memory_new(sizeof(*f));
 
-    MUST(f);
     f->hash = hash;
     f->name = *name;
     f->since = mark_take(a, name);

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/http/cache/invalidation.h"
 #include "coordinator/http/cache/reply_cache.h"
@@ -145,9 +146,8 @@ struct warmup *warmup_start(struct pg_pool *pool, struct reply_cache *answers,
                             const struct reply_cache_limits *limits,
                             const struct invalidation *freshness)
 {
-    struct warmup *w = calloc(1, sizeof(*w));
+    struct warmup *w = memory_new(sizeof(*w));
 
-    MUST(w);
     w->pool = pool;
     w->answers = answers;
     w->limits = *limits;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "coordinator/http/cache/reads.h"
 #include "coordinator/http/config/config.h"
@@ -223,10 +224,9 @@ static int answer_batch(struct request *rq, struct reply *re, struct batch *b, s
 
 int batch_get(struct request *rq, struct reply *re, struct err *e)
 {
-    struct batch *b = calloc(1, sizeof(*b));
+    struct batch *b = memory_new(sizeof(*b));
     int rc;
 
-    MUST(b);
     rc = answer_batch(rq, re, b, e);
     batch_free(b);
     return rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "coordinator/http/config/scope_write.h"
 #include "coordinator/http/request/access.h"
@@ -159,8 +160,7 @@ static int add_secret(struct request *rq, const struct copy *c, const struct con
         return err_wrap(e, "%.200s", item->key);
     }
     free((char *)change->text);
-    change->text = strdup(plain);
-    MUST(change->text);
+    change->text = memory_text(plain);
     change->size = strlen(plain);
     change->encrypt = CONFIG_SECRET;
     return 0;
@@ -238,10 +238,9 @@ static int fill(struct request *rq, struct scope_write *m, struct err *e)
 
 int copy_post(struct request *rq, struct reply *re, struct err *e)
 {
-    struct copy *c = calloc(1, sizeof(*c));
+    struct copy *c = memory_new(sizeof(*c));
     int rc = -1;
 
-    MUST(c);
     c->many.action = "config.copy";
     c->many.fill = fill;
     if (read_body(rq, re, c, e) == 0 && find_source(rq, re, c, e) == 0)

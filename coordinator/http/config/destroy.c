@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/http/config/config.h"
 #include "coordinator/store/config/secrets.h"
 #include "coordinator/store/pg.h"
@@ -105,8 +105,7 @@ static int find_versions(struct request *rq, struct destroy *d, struct err *e)
     if (check_own(d, e) < 0)
         return -1;
     count = rows_count(d->found);
-    d->digests = calloc(count + 1, sizeof(*d->digests));
-    MUST(d->digests);
+    d->digests = memory_array(count + 1, sizeof(*d->digests));
     for (size_t i = 0; i < count; i++)
         d->digests[i] = rows_text(d->found, i, 1);
     return 0;
@@ -183,9 +182,8 @@ static int destroy(struct request *rq, struct reply *re, struct destroy *d, stru
 
 int destroy_post(struct request *rq, struct reply *re, struct err *e)
 {
-    SCOPED(destroy_free) struct destroy *d = calloc(1, sizeof(*d));
+    SCOPED(destroy_free) struct destroy *d = memory_new(sizeof(*d));
 
-    MUST(d);
     if (read_body(rq, re, d, e) < 0 || destroy(rq, re, d, e) < 0)
         return -1;
     return reply_json(re, 200,

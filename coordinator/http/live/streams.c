@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/http/live/events.h"
 #include "coordinator/http/live/listening.h"
@@ -96,9 +97,8 @@ void stream_close(void *ctx)
 struct stream *stream_open(struct streams *owner, int64_t rollout_id, uint64_t after,
                            bool is_behind, const char *token, const struct token_owner *owner_of)
 {
-    struct stream *s = calloc(1, sizeof(*s));
+    struct stream *s = memory_new(sizeof(*s));
 
-    MUST(s);
     pthread_mutex_init(&s->lock, NULL);
     s->owner = owner;
     s->rollout_id = rollout_id;
@@ -299,10 +299,9 @@ static void *pump(void *arg)
 
 struct streams *streams_start(struct pg_pool *pool)
 {
-    struct streams *s = calloc(1, sizeof(*s));
+    struct streams *s = memory_new(sizeof(*s));
     pthread_condattr_t monotonic;
 
-    MUST(s);
     s->pool = pool;
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);

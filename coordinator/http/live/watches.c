@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/store/config/scopes.h"
 #include "coordinator/store/pg.h"
@@ -54,8 +55,7 @@ static struct watched *find(struct watches *w, int64_t scope_id)
         link = &(*link)->next;
     if (*link && (*link)->scope_id == scope_id)
         return *link;
-    scope = calloc(1, sizeof(*scope));
-    MUST(scope);
+    scope = memory_new(sizeof(*scope));
     scope->scope_id = scope_id;
     scope->next = *link;
     *link = scope;
@@ -66,9 +66,8 @@ static struct watched *find(struct watches *w, int64_t scope_id)
 /* The thread looks at once: what was committed since the caller looked must not be missed. */
 struct watch *watch_open(struct watches *w, int64_t scope_id, uint64_t since, int64_t until_ms)
 {
-    struct watch *watch = calloc(1, sizeof(*watch));
+    struct watch *watch = memory_new(sizeof(*watch));
 
-    MUST(watch);
     watch->owner = w;
     watch->since = since;
     watch->until_ms = until_ms;
@@ -206,10 +205,9 @@ static void *look(void *arg)
 
 struct watches *watches_start(struct pg_pool *pool, void (*wake)(void *ctx), void *ctx)
 {
-    struct watches *w = calloc(1, sizeof(*w));
+    struct watches *w = memory_new(sizeof(*w));
     pthread_condattr_t monotonic;
 
-    MUST(w);
     w->pool = pool;
     w->wake = wake;
     w->ctx = ctx;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/http/request/etag.h"
 #include "coordinator/http/request/reply.h"
 
@@ -32,8 +33,7 @@ struct cached_reply *cached_reply_of(const struct reply *re)
 
     if (re->stream || re->header_count > CACHED_REPLY_HEADERS_MAX)
         return NULL;
-    a = calloc(1, sizeof(*a));
-    MUST(a);
+    a = memory_new(sizeof(*a));
     a->text = malloc(sizeof(*a->text) + text_size(re));
     MUST(a->text);
     atomic_init(&a->text->holders, 1);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 #define SHARDS 16
@@ -33,9 +34,8 @@ struct limits {
 
 struct limits *limits_new(uint32_t per_token, uint32_t per_address)
 {
-    struct limits *l = calloc(1, sizeof(*l));
+    struct limits *l = memory_new(sizeof(*l));
 
-    MUST(l);
     l->per_token = per_token;
     l->per_address = per_address;
     for (unsigned i = 0; i < SHARDS; i++)
@@ -84,8 +84,7 @@ static struct bucket *bucket_of(struct shard *s, const char key[KEY_SIZE], int64
     if (b)
         return b;
     make_room(s, now_us);
-    b = calloc(1, sizeof(*b));
-    MUST(b);
+    b = memory_new(sizeof(*b));
     memcpy(b->key, key, KEY_SIZE);
     HASH_ADD(hh, s->table, key, KEY_SIZE, b);
     return b;

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 #define GOOD_FOR_MS 5000
@@ -75,10 +76,9 @@ uint64_t token_cache_moment(struct token_cache *p)
 
 static struct pass *make(const struct hash *token, const struct token_owner *owner, uint64_t moment)
 {
-    struct pass *pass = calloc(1, sizeof(*pass));
+    struct pass *pass = memory_new(sizeof(*pass));
     int64_t until_ms = clock_monotonic_ms() + GOOD_FOR_MS;
 
-    MUST(pass);
     atomic_init(&pass->holders, 1);
     pass->token = *token;
     pass->drops = moment;

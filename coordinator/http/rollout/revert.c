@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/http/rollout/rollout_json.h"
 #include "coordinator/http/rollout/rollouts.h"
 #include "coordinator/service/plan.h"
@@ -161,10 +161,9 @@ static int revert_inside(struct request *rq, struct reply *re, struct revert *r,
 int revert_rollout(struct request *rq, struct reply *re, const struct rollout_state_row *rollout,
                    const struct revert_order *order, struct err *e)
 {
-    struct revert *r = calloc(1, sizeof(*r));
+    struct revert *r = memory_new(sizeof(*r));
     int rc;
 
-    MUST(r);
     r->rollout = rollout;
     r->order = order;
     rc = revert_inside(rq, re, r, e);

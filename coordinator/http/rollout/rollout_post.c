@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/document/canon.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "coordinator/http/request/access.h"
 #include "coordinator/http/request/fields.h"
@@ -379,10 +379,9 @@ static int post_rollout(struct request *rq, struct reply *re, struct post *p, st
 
 int rollouts_post(struct request *rq, struct reply *re, struct err *e)
 {
-    struct post *p = calloc(1, sizeof(*p));
+    struct post *p = memory_new(sizeof(*p));
     int rc;
 
-    MUST(p);
     rc = read_body(rq, re, p, e) < 0 ? -1 : post_rollout(rq, re, p, e);
     plan_fini(&p->plan);
     free(p->strategy_text);

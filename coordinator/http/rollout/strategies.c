@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/document/canon.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "common/name.h"
 #include "coordinator/http/request/reply.h"
 #include "coordinator/http/request/request.h"
@@ -79,8 +79,7 @@ int strategies_get_all(struct request *rq, struct reply *re, struct err *e)
         return -1;
     while (names[count])
         count++;
-    items = calloc(count + rows_count(rows), sizeof(json_t *));
-    MUST(items);
+    items = memory_array(count + rows_count(rows), sizeof(json_t *));
     for (size_t i = 0; i < count; i++) {
         items[n++] = strategy_json(names[i], strategy_built_in(names[i]), true);
     }
@@ -115,10 +114,9 @@ static void note_audit(struct request *rq, struct transaction *t, const char *ac
 /* The body as it was written: a strategy is read from text. */
 static int read_strategy(const struct request *rq, struct reply *re, char **out, struct err *e)
 {
-    struct strategy_spec *spec = calloc(1, sizeof(*spec));
+    struct strategy_spec *spec = memory_new(sizeof(*spec));
     int rc;
 
-    MUST(spec);
     rc = strategy_parse(rq->body.data, spec, &re->problems, e);
     if (rc == 0)
         *out = strategy_format_said(spec);

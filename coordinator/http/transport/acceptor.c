@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/http/transport/seats.h"
 
@@ -162,9 +163,8 @@ static void *run(void *arg)
 struct acceptor *acceptor_start(struct MHD_Daemon *daemon, int listening, struct seats *seats,
                                 bool is_plain)
 {
-    struct acceptor *a = calloc(1, sizeof(*a));
+    struct acceptor *a = memory_new(sizeof(*a));
 
-    MUST(a);
     a->daemon = daemon;
     a->seats = seats;
     a->is_plain = is_plain;

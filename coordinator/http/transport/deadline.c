@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/http/transport/seats.h"
 
@@ -66,10 +67,9 @@ static void *watch(void *arg)
 
 struct deadlines *deadlines_start(struct seats *seats)
 {
-    struct deadlines *d = calloc(1, sizeof(*d));
+    struct deadlines *d = memory_new(sizeof(*d));
     pthread_condattr_t monotonic;
 
-    MUST(d);
     d->seats = seats;
     pthread_mutex_init(&d->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -97,9 +97,8 @@ void deadlines_stop(struct deadlines *d)
 
 struct deadline *deadline_add(struct deadlines *d, int fd)
 {
-    struct deadline *of = calloc(1, sizeof(*of));
+    struct deadline *of = memory_new(sizeof(*of));
 
-    MUST(of);
     of->fd = fd;
     deadline_set(of, DEADLINE_FIRST_MS);
     atomic_store(&of->idle_ms, clock_monotonic_ms());

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/scoped.h"
 #include "coordinator/http/live/streams.h"
 #include "coordinator/http/request/cached_reply.h"
@@ -77,9 +78,8 @@ static void free_body(void *body)
 
 static struct MHD_Response *make_own(struct reply *re)
 {
-    struct buffer *body = calloc(1, sizeof(*body));
+    struct buffer *body = memory_new(sizeof(*body));
 
-    MUST(body);
     *body = re->body;
     re->body = (struct buffer){ 0 };
     if (re->is_secret)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 /* IPv4 in the form it has in IPv6, so that a machine has one key however it comes. */
@@ -86,8 +87,7 @@ static struct guest *guest_of(struct seats *s, const struct key *key)
     HASH_FIND(hh, s->guests, key, sizeof(*key), g);
     if (g)
         return g;
-    g = calloc(1, sizeof(*g));
-    MUST(g);
+    g = memory_new(sizeof(*g));
     g->key = *key;
     HASH_ADD(hh, s->guests, key, sizeof(*key), g);
     return g;

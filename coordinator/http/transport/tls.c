@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/scoped.h"
 
 #define CHAIN_MAX 16
@@ -233,10 +234,9 @@ static void take_over(struct tls *t, struct material *m)
 
 int tls_load(struct tls *t, struct err *e)
 {
-    struct material *m = calloc(1, sizeof(*m));
+    struct material *m = memory_new(sizeof(*m));
     int rc;
 
-    MUST(m);
     pthread_mutex_lock(&t->lock);
     rc = load_chain(m, t->files.cert, e) < 0 || load_key(m, t->files.key, e) < 0 ||
                  check_pair(t, m, e) < 0 || load_authorities(t, m, e) < 0 ||

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/advisory.h"
 #include "coordinator/store/pg.h"
 
@@ -55,8 +55,7 @@ static int take_kept(const struct rows *rows, const struct hash *request, struct
                         "what it made");
     out->claim_id = rows_int(rows, 0, 0);
     out->status = (int)rows_int(rows, 0, 3);
-    out->location = strdup(rows_text(rows, 0, 4));
-    MUST(out->location);
+    out->location = memory_text(rows_text(rows, 0, 4));
     if (!rows_is_null(rows, 0, 5))
         out->body = rows_bytes(rows, 0, 5, &out->size);
     return 0;

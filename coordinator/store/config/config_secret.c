@@ -6,6 +6,7 @@
 
 #include "common/crypto/seal.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/config/sealing.h"
 #include "coordinator/store/config/secrets.h"
 
@@ -49,8 +50,7 @@ int config_judge_secret(const struct config_write *write, const struct config_ch
     *is_changed = false;
     seal_free(o->plain, o->plain_size);
     o->plain = NULL;
-    o->value = strdup(o->old_value);
-    MUST(o->value);
+    o->value = memory_text(o->old_value);
     return 0;
 }
 

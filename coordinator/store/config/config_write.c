@@ -5,7 +5,7 @@
 
 #include "common/buffer.h"
 #include "common/crypto/seal.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/config/config_internal.h"
 #include "coordinator/store/config/inherit.h"
 #include "coordinator/store/config/inherit_grants.h"
@@ -23,22 +23,13 @@ void config_result_fini(struct config_result *r)
     memset(r, 0, sizeof(*r));
 }
 
-static char *copy(const char *text)
-{
-    char *c = strdup(text);
-
-    MUST(c);
-    return c;
-}
-
 /* ---------------------------------------------------------------- what is there */
 
 static struct param keys_of(const struct config_write *write, struct buffer *memory)
 {
-    const char **keys = calloc(write->count + 1, sizeof(*keys));
+    const char **keys = memory_array(write->count + 1, sizeof(*keys));
     struct param array;
 
-    MUST(keys);
     for (size_t i = 0; i < write->count; i++)
         keys[i] = write->changes[i].key;
     array = pg_array_text(keys, write->count, memory);
@@ -85,7 +76,7 @@ static int take_present(const struct rows *rows, size_t i, struct config_outcome
     o->is_at_head = o->version > 0 && !rows_bool(rows, i, 1);
     o->type = VALUE_STRING;
     o->is_secret = rows_bool(rows, i, 12);
-    o->description = copy(rows_text(rows, i, 6));
+    o->description = memory_text(rows_text(rows, i, 6));
     if (rows_int(rows, i, 2) == 0)
         return 0;
     if (value_type_parse(rows_text(rows, i, 4), &o->type, e) < 0)
@@ -94,7 +85,7 @@ static int take_present(const struct rows *rows, size_t i, struct config_outcome
     o->old_type = o->type;
     o->was_inherited = o->was_present && *rows_text(rows, i, 7);
     if (o->was_present)
-        o->old_value = copy(rows_text(rows, i, 5));
+        o->old_value = memory_text(rows_text(rows, i, 5));
     return 0;
 }
 
@@ -142,9 +133,9 @@ static int judge_delete(const struct config_change *c, const struct rows *rows, 
     o->origin_id = rows_int(rows, i, 11);
     if (!o->origin_id)
         return 0;
-    o->value = copy(rows_text(rows, i, 9));
+    o->value = memory_text(rows_text(rows, i, 9));
     free(o->description);
-    o->description = copy(rows_text(rows, i, 10));
+    o->description = memory_text(rows_text(rows, i, 10));
     return value_type_parse(rows_text(rows, i, 8), &o->type, e);
 }
 
@@ -193,7 +184,7 @@ static int judge(const struct config_write *write, const struct rows *rows, size
     if (c->encrypt != CONFIG_AS_IT_IS || c->is_reference)
         o->is_secret = c->encrypt == CONFIG_SECRET || c->is_reference;
     if (c->is_reference)
-        normal = copy(c->text);
+        normal = memory_text(c->text);
     else if (document_check_key(c->key, strlen(c->key), e) < 0 ||
              value_normalize(o->type, c->text, c->size, &normal, e) < 0)
         return refuse_value(c, index, o, result, e);
@@ -203,7 +194,7 @@ static int judge(const struct config_write *write, const struct rows *rows, size
                     (c->description && strcmp(c->description, o->description) != 0);
     if (c->description) {
         free(o->description);
-        o->description = copy(c->description);
+        o->description = memory_text(c->description);
     }
     return 0;
 }
@@ -384,8 +375,7 @@ int config_look(struct pg *pg, const struct scope *scope, const struct config_wr
     if (read_present(pg, scope, write, &rows, e) < 0)
         return -1;
     result->count = write->count;
-    result->outcomes = calloc(write->count + 1, sizeof(*result->outcomes));
-    MUST(result->outcomes);
+    result->outcomes = memory_array(write->count + 1, sizeof(*result->outcomes));
     for (size_t i = 0; i < write->count; i++)
         if (take_present(rows, i, &result->outcomes[i], e) < 0 ||
             judge(write, rows, i, result, e) < 0)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "common/buffer.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/advisory.h"
 #include "coordinator/store/config/config_internal.h"
 #include "coordinator/store/config/inherit_grants.h"
@@ -149,10 +149,9 @@ static int refresh(struct pg *pg, struct scope *child, struct param keys,
 
 static struct param keys_in(const struct rows *rows, struct buffer *memory)
 {
-    const char **keys = calloc(rows_count(rows) + 1, sizeof(*keys));
+    const char **keys = memory_array(rows_count(rows) + 1, sizeof(*keys));
     struct param array;
 
-    MUST(keys);
     for (size_t i = 0; i < rows_count(rows); i++)
         keys[i] = rows_text(rows, i, 0);
     array = pg_array_text(keys, rows_count(rows), memory);
@@ -219,10 +218,9 @@ int inherit_own_keys(struct pg *pg, int64_t child_id, int64_t scope_id,
                      struct err *e)
 {
     SCOPED_BUFFER struct buffer memory = { 0 };
-    const char **keys = calloc(count + 1, sizeof(*keys));
+    const char **keys = memory_array(count + 1, sizeof(*keys));
     struct param array;
 
-    MUST(keys);
     for (size_t i = 0; i < count; i++)
         keys[i] = changes[i].key;
     array = pg_array_text(keys, count, &memory);

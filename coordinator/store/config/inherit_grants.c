@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/policy/grants.h"
 #include "coordinator/store/config/config_internal.h"
 
@@ -99,8 +99,7 @@ int inherit_closed(struct pg *pg, int64_t scope_id, struct closed_ways *out, str
     *out = (struct closed_ways){ 0 };
     if (PG_QUERY(pg, WAYS, &rows, e, PARAM_INT(scope_id)) < 0)
         return -1;
-    out->items = calloc(rows_count(rows) + 1, sizeof(*out->items));
-    MUST(out->items);
+    out->items = memory_array(rows_count(rows) + 1, sizeof(*out->items));
     for (size_t i = 0; i < rows_count(rows); i++) {
         struct closed_way *closed = &out->items[out->count];
         struct way w = way_at(rows, i);
@@ -123,10 +122,9 @@ void closed_ways_fini(struct closed_ways *ways)
 
 static struct param array_of(const struct closed_ways *ways, bool is_origin, struct buffer *memory)
 {
-    int64_t *ids = calloc(ways->count + 1, sizeof(*ids));
+    int64_t *ids = memory_array(ways->count + 1, sizeof(*ids));
     struct param array;
 
-    MUST(ids);
     for (size_t i = 0; i < ways->count; i++)
         ids[i] = is_origin ? ways->items[i].origin_id : ways->items[i].parent_id;
     array = pg_array_int8(ids, ways->count, memory);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 #include "coordinator/store/config/schemas.h"
 
@@ -26,9 +27,8 @@ struct schema_cache {
 
 struct schema_cache *schema_cache_new(size_t count_max, size_t bytes_max)
 {
-    struct schema_cache *c = calloc(1, sizeof(*c));
+    struct schema_cache *c = memory_new(sizeof(*c));
 
-    MUST(c);
     MUST(pthread_mutex_init(&c->lock, NULL) == 0);
     c->count_max = count_max;
     c->bytes_max = bytes_max;

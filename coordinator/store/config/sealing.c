@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/config/secrets.h"
@@ -30,9 +31,8 @@ struct sealing {
 
 struct sealing *sealing_new(void)
 {
-    struct sealing *s = calloc(1, sizeof(*s));
+    struct sealing *s = memory_new(sizeof(*s));
 
-    MUST(s);
     return s;
 }
 
@@ -64,9 +64,8 @@ static struct entry *find(const struct sealing *s, const char *digest)
 
 static struct entry *add(struct sealing *s, const char *digest)
 {
-    struct entry *entry = calloc(1, sizeof(*entry));
+    struct entry *entry = memory_new(sizeof(*entry));
 
-    MUST(entry);
     snprintf(entry->shown.digest, sizeof(entry->shown.digest), "%s", digest);
     HASH_ADD_KEYPTR(hh, s->entries, entry->shown.digest, strlen(entry->shown.digest), entry);
     return entry;
@@ -109,8 +108,7 @@ static int fetch_keys(struct sealing *s, struct keyring *keyring, struct pg *pg,
         return 0;
     if (secret_keys_compare(pg, keyring, e) < 0)
         return -1;
-    keys = calloc(count, sizeof(*keys));
-    MUST(keys);
+    keys = memory_array(count, sizeof(*keys));
     if (s->key_count)
         memcpy(keys, s->keys, s->key_count * sizeof(*keys));
     seal_free(s->keys, s->key_count * sizeof(*keys));
@@ -193,8 +191,7 @@ int sealing_fetch(struct sealing *s, struct keyring *keyring, struct pg *pg, str
         return -1;
     if (s->wanted == 0)
         return 0;
-    digests = calloc(s->wanted, sizeof(*digests));
-    MUST(digests);
+    digests = memory_array(s->wanted, sizeof(*digests));
     for (const struct entry *entry = s->entries; entry; entry = entry->hh.next)
         if (!entry->is_known)
             digests[count++] = entry->shown.digest;

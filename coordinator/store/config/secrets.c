@@ -8,6 +8,7 @@
 #include "common/buffer.h"
 #include "common/document/document.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/keyring/keyring.h"
 #include "coordinator/store/pg.h"
 
@@ -34,14 +35,6 @@ struct envelope_place secret_place(const struct secret *s)
     "SELECT s.digest, s.destroyed_at IS NOT NULL, c.service, c.environment, s.key, s.version, "    \
     "s.iv, s.tag, s.ciphertext, k.key_id, k.wrapped_key FROM secret s "                            \
     "JOIN scope c USING (scope_id) LEFT JOIN secret_key k USING (digest) "
-
-static char *copy(const char *text)
-{
-    char *made = strdup(text);
-
-    MUST(made);
-    return made;
-}
 
 static int corrupt(const char *digest, struct err *e)
 {
@@ -84,9 +77,9 @@ bool secrets_envelope_at(const struct rows *rows, size_t row, int column, struct
 static int take(const struct rows *rows, size_t row, struct secret *out, struct err *e)
 {
     *out = (struct secret){ .is_destroyed = rows_bool(rows, row, 1),
-                            .service = copy(rows_text(rows, row, 2)),
-                            .environment = copy(rows_text(rows, row, 3)),
-                            .key = copy(rows_text(rows, row, 4)),
+                            .service = memory_text(rows_text(rows, row, 2)),
+                            .environment = memory_text(rows_text(rows, row, 3)),
+                            .key = memory_text(rows_text(rows, row, 4)),
                             .version = (uint64_t)rows_int(rows, row, 5) };
     snprintf(out->digest, sizeof(out->digest), "%s", rows_text(rows, row, 0));
     if (out->is_destroyed)

@@ -8,6 +8,7 @@
 #include "common/crypto/digest.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "coordinator/store/leader/acks_internal.h"
 
 /* ---------------------------------------------------------------- sorting */
@@ -55,8 +56,7 @@ static struct counted *count_in(struct ack_batch *const *batches, size_t batch_c
 
     for (size_t b = 0; b < batch_count; b++)
         total += batches[b]->count;
-    items = calloc(total + 1, sizeof(*items));
-    MUST(items);
+    items = memory_array(total + 1, sizeof(*items));
     for (size_t b = 0; b < batch_count; b++)
         for (size_t i = 0; i < batches[b]->count; i++) {
             struct ack_record *r = &batches[b]->records[i];
@@ -113,8 +113,7 @@ static char *column_text(const struct counted *c)
 
     if (c->record->ack.kind == ACK_REFUSED || c->record->ack.kind == ACK_FAILED)
         return acks_reason(c);
-    text = strdup(c->record->steps);
-    MUST(text);
+    text = memory_text(c->record->steps);
     return text;
 }
 
@@ -495,8 +494,7 @@ int acks_write(struct pg *pg, struct ack_batch *const *batches, size_t batch_cou
         return -1;
     }
     items = count_in(batches, batch_count, known, known_count, &count);
-    tallies.items = calloc(known_count + 1, sizeof(*tallies.items));
-    MUST(tallies.items);
+    tallies.items = memory_array(known_count + 1, sizeof(*tallies.items));
     status = acks_write_scopes(pg, items, count, &scopes, e) ||
                      acks_write_kept(pg, items, count, &scopes, e) ||
                      write_members(pg, items, count, &tallies, e) /* it asks the scopes */

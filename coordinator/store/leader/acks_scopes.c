@@ -4,6 +4,7 @@
 
 #include "common/buffer.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/leader/acks_internal.h"
 
 /* One row to be written. */
@@ -80,8 +81,7 @@ static struct entry *entries_of(const struct counted *items, size_t count, size_
 
     for (size_t i = 0; i < count; i++)
         total += items[i].record->held_count;
-    list = calloc(total + 1, sizeof(*list));
-    MUST(list);
+    list = memory_array(total + 1, sizeof(*list));
     for (size_t i = 0; i < count; i++)
         if (is_outcome(items[i].record->ack.kind))
             add_entries(list, &n, &items[i]);
@@ -107,9 +107,8 @@ struct columns {
 
 static void fill_numbers(struct columns *c, const struct entry *list, size_t count)
 {
-    int64_t *numbers = calloc(count, sizeof(*numbers));
+    int64_t *numbers = memory_array(count, sizeof(*numbers));
 
-    MUST(numbers);
     for (int column = COLUMN_SERVER; column <= COLUMN_REVISION; column++) {
         for (size_t i = 0; i < count; i++)
             numbers[i] = column == COLUMN_SERVER  ? list[i].server_id

@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/clock.h"
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/store/mailbox.h"
 #include "coordinator/store/pg.h"
@@ -63,9 +64,8 @@ static int64_t third(const struct lease *l)
 
 static struct lease_news *news_of(enum lease_news_kind kind)
 {
-    struct lease_news *n = calloc(1, sizeof(*n));
+    struct lease_news *n = memory_new(sizeof(*n));
 
-    MUST(n);
     n->kind = kind;
     return n;
 }

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "coordinator/store/config/documents.h"
 #include "coordinator/store/leader/load_internal.h"
 
@@ -21,9 +22,8 @@ void *load_array(size_t count, size_t size)
 
 char *load_text(const struct rows *rows, size_t row, int column)
 {
-    char *text = strdup(rows_text(rows, row, column));
+    char *text = memory_text(rows_text(rows, row, column));
 
-    MUST(text);
     return text;
 }
 

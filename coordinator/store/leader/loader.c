@@ -9,6 +9,7 @@
 #include "common/buffer.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/store/mailbox.h"
 #include "coordinator/store/pg.h"
@@ -261,12 +262,10 @@ static void *run_documents(void *arg)
 
 struct loader *loader_start(const char *conninfo)
 {
-    struct loader *l = calloc(1, sizeof(*l));
+    struct loader *l = memory_new(sizeof(*l));
 
-    MUST(l);
-    l->conninfo = strdup(conninfo);
+    l->conninfo = memory_text(conninfo);
     l->news = mailbox_new();
-    MUST(l->conninfo);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->wake, NULL);
     MUST(pthread_create(&l->work_thread, NULL, run_work, l) == 0);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "coordinator/store/advisory.h"
 #include "coordinator/store/config/scopes.h"
 #include "coordinator/store/pg.h"
@@ -36,9 +37,8 @@ static int compare_waves(const void *a, const void *b)
 /* malloc'ed, wave by wave. */
 static struct arrival *arrange(struct join_request *const *joins, size_t count)
 {
-    struct arrival *list = calloc(count + 1, sizeof(*list));
+    struct arrival *list = memory_array(count + 1, sizeof(*list));
 
-    MUST(list);
     for (size_t i = 0; i < count; i++)
         list[i] = (struct arrival){ .join = joins[i], .order = i };
     qsort(list, count, sizeof(*list), compare_arrivals);
@@ -302,11 +302,10 @@ int memberships_write(struct pg *pg, struct join_request *const *joins, size_t c
                       struct memberships_summary *out, struct err *e)
 {
     struct arrival *list = arrange(joins, count);
-    struct join_request **wave = calloc(count + 1, sizeof(*wave));
+    struct join_request **wave = memory_array(count + 1, sizeof(*wave));
     int status = 0;
 
     *out = (struct memberships_summary){ 0 };
-    MUST(wave);
     for (size_t i = 0, n = 0; i < count && status == 0; i++) {
         wave[n++] = list[i].join;
         if (i + 1 < count && list[i + 1].wave == list[i].wave)

@@ -10,6 +10,7 @@
 #include "common/document/document.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "coordinator/store/config/documents.h"
 #include "coordinator/store/config/secrets.h"
 #include "coordinator/store/pg.h"
@@ -49,9 +50,8 @@ struct found {
 struct secret_answers *secret_answers_new(struct keyring *keyring, secret_answer_fn *put,
                                           void *ctx)
 {
-    struct secret_answers *a = calloc(1, sizeof(*a));
+    struct secret_answers *a = memory_new(sizeof(*a));
 
-    MUST(a);
     a->keyring = keyring;
     a->put = put;
     a->ctx = ctx;
@@ -302,9 +302,8 @@ static void give_one(struct secret_answers *a, struct pg *pg, const struct secre
 void secret_answers_give(struct secret_answers *a, struct pg *pg,
                          const struct secret_wish *wishes, unsigned count)
 {
-    bool *done = calloc(count + 1, sizeof(*done));
+    bool *done = memory_array(count + 1, sizeof(*done));
 
-    MUST(done);
     for (unsigned i = 0; i < count; i++)
         if (!done[i])
             give_one(a, pg, &wishes[i], &done[i], count - i);

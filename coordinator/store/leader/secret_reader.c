@@ -9,6 +9,7 @@
 #include "common/crypto/seal.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/store/leader/secret_answers.h"
 #include "coordinator/store/mailbox.h"
@@ -147,11 +148,9 @@ static void *run(void *arg)
 
 struct secret_reader *secret_reader_start(const char *conninfo, struct keyring *keyring)
 {
-    struct secret_reader *r = calloc(1, sizeof(*r));
+    struct secret_reader *r = memory_new(sizeof(*r));
 
-    MUST(r);
-    r->conninfo = strdup(conninfo);
-    MUST(r->conninfo);
+    r->conninfo = memory_text(conninfo);
     r->wishes.max = SECRET_WISHES_MAX;
     r->mail = mailbox_new();
     r->answers = secret_answers_new(keyring, put_answer, r);

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/table.h"
 
 struct waiting {
@@ -53,8 +54,7 @@ static struct secret_asker *asker_of(struct secret_wishes *w, uint32_t server)
     HASH_FIND(hh, w->by_server, &server, sizeof(server), a);
     if (a)
         return a;
-    a = calloc(1, sizeof(*a));
-    MUST(a);
+    a = memory_new(sizeof(*a));
     a->server = server;
     HASH_ADD(hh, w->by_server, server, sizeof(a->server), a);
     DL_APPEND(w->turns, a);

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/invariant.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 #include "coordinator/store/leader/acks.h"
 #include "coordinator/store/leader/fence.h"
@@ -49,9 +50,8 @@ struct writer {
 
 static struct writer_result *result_of(enum writer_result_kind kind, uint64_t epoch)
 {
-    struct writer_result *r = calloc(1, sizeof(*r));
+    struct writer_result *r = memory_new(sizeof(*r));
 
-    MUST(r);
     r->kind = kind;
     r->epoch = epoch;
     return r;
@@ -454,9 +454,8 @@ static void *run(void *arg)
 
 struct writer *writer_start(const char *conninfo, struct lease *lease)
 {
-    struct writer *w = calloc(1, sizeof(*w));
+    struct writer *w = memory_new(sizeof(*w));
 
-    MUST(w);
     w->conninfo = conninfo;
     w->lease = lease;
     w->results = mailbox_new();
@@ -535,9 +534,8 @@ void writer_join(struct writer *w, struct join_request **request)
 
 void writer_answer(struct writer *w, int64_t command_id, bool is_done, const char *answer)
 {
-    char *text = strdup(answer ? answer : "");
+    char *text = memory_text(answer ? answer : "");
 
-    MUST(text);
     writer_queue_answer(w->queue,
                         (struct cached_reply){ .command_id = command_id, .is_done = is_done,
                                          .text = text });

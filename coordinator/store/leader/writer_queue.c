@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/invariant.h"
+#include "common/memory.h"
 #include "common/pulse.h"
 
 /* So many acknowledgements and joins in one transaction; above LARGE it gets more time. */
@@ -426,9 +427,8 @@ void ack_batch_forget(struct ack_batch *b)
 
 struct ack_batch *ack_batch_new(void)
 {
-    struct ack_batch *b = calloc(1, sizeof(*b));
+    struct ack_batch *b = memory_new(sizeof(*b));
 
-    MUST(b);
     return b;
 }
 
