@@ -282,7 +282,8 @@ static bool is_probe(const struct route *route)
     return route->handler == health_alive || route->handler == health_ready;
 }
 
-/* Before it costs a worker, or gathers others. */
+/* Rate limits are asked before a worker takes the request, and before other requests wait for its
+ * reply. */
 static void throttle(struct exchange *ex)
 {
     struct http *h = ex->http;

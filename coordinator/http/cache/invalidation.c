@@ -305,7 +305,7 @@ static void look_once(struct invalidation *f, struct pg **pg)
     if (rc < 0)
         log_debug("what is kept in memory could not be compared with the database", "reason",
                   e.text);
-    /* A new connection that failed has to look anew again. */
+    /* After a failed first look the next connection begins with a full look again. */
     if (rc < 0 && (is_new || pg_is_broken(*pg)))
         pg_pool_give(f->pool, pg);
     else if (is_new)

@@ -139,7 +139,7 @@ static int name_retries(struct request *rq, const struct act *a, struct err *e)
                     right_name(RIGHT_SERVER_ENROLL));
 }
 
-/* Nothing will happen to it any more: what was asked is so already, or cannot be. */
+/* The rollout has ended: the action is what became of it already (200), or not possible (409). */
 static int answer_final(struct request *rq, struct reply *re, const struct act *a, struct err *e)
 {
     bool is_abort = strcmp(a->action, "abort") == 0;
