@@ -247,7 +247,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
     struct ack_record record = { 0 };
     struct err e;
 
-    /* Of a disk or a life that is over; what still holds is said again in the new session. */
+    /* An acknowledgement of an earlier session: what still holds is said again in the new one. */
     if (!session_is_of(s, &m->envelope) || s->unsaved_acks == UNSAVED_ACKS_MAX)
         return;
     if (wire_decode_ack(m->body, m->body_size, &ack, &e) != 0) {
@@ -260,7 +260,7 @@ static void on_ack(struct hearing *h, struct roster_server *s, const struct rout
         leading_base_refused(h->leading, s, ack.number);
         return;
     }
-    /* It reads none of the scopes: no vote about their content. Its digest names what it reads. */
+    /* A server that reads none of the scopes has no vote; its digest names what it reads. */
     if (ack.type == WIRE_REFUSED && ack.reason == WIRE_REASON_POLICY) {
         ping(h, s);
         return;

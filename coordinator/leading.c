@@ -72,7 +72,7 @@ struct open_rollout *leading_open(struct leading *l, const struct rollout_row *r
     return d;
 }
 
-/* Nobody was asked yet: what cannot be read ends at once, and holds nobody up. */
+/* A new rollout that cannot be read ends at once: no server was asked yet. */
 static void open_new(struct leading *l, const struct rollout_row *row)
 {
     struct err e = { 0 };

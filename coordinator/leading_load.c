@@ -42,7 +42,7 @@ static void load_roster(struct leading *l)
 
 /* ---------------------------------------------------------------- rollouts */
 
-/* Somebody asked for its end: then it need not be understood. */
+/* A rollout whose end was asked for need not be understood. */
 static int64_t end_command(const struct snapshot *s, int64_t rollout_id)
 {
     for (size_t i = 0; i < s->command_count; i++)
@@ -225,7 +225,8 @@ static const struct rollout_row *row_of(const struct snapshot *s, int64_t rollou
     return NULL;
 }
 
-/* Of an open rollout it is its end; of one that is over nobody can be told any more. */
+/* A decision that cannot be read ends its rollout if that is open; of one that is over it is
+ * passed over. */
 static void pass_over(struct leading *l, const struct snapshot *s, const struct decision_row *row,
                       const char *why, bool *is_ending_out)
 {

@@ -196,7 +196,8 @@ static void drain_lease(struct loop *l)
 
 /* ---------------------------------------------------------------- writer and loader */
 
-/* Something was not written: the next leader, most likely this process, reads the truth. */
+/* A failed write ends the leadership: the next leader, most likely this process, reads the
+ * truth. */
 static void abdicate(struct loop *l, const struct writer_result *r)
 {
     log_error("a write failed: leadership is given up", "epoch", LOG_NUMBER(r->epoch), "reason",

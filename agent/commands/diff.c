@@ -19,7 +19,7 @@ SCOPED_FREE(json_t, json_decref)
 
 /* ---- a document out of a file ---- */
 
-/* Of a tree of canon_parse: scalars are texts behind a mark. */
+/* A member of a tree of canon_parse, whose scalars are texts behind a mark. */
 static int take_member(struct document *d, const char *key, const json_t *value, struct err *e)
 {
     SCOPED_BUFFER struct buffer json = { 0 };

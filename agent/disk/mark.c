@@ -29,7 +29,7 @@ static void make_key(void)
     has_key = true;
 }
 
-/* One of another size is none of the agent's: what it marked before stays as if it were others'. */
+/* A mark key of another size is none of the agent's: files it marked are then taken for others'. */
 int mark_open(const char *state_dir, struct err *e)
 {
     const struct disk_access access = { .mode = 0600, .uid = geteuid(), .gid = getegid() };

@@ -420,7 +420,8 @@ static int reserve_original(const struct seat *s, const char *state_dir, struct 
     return 0;
 }
 
-/* There was no folder: it goes at once, by its name, and its files after it. */
+/* Where there was no folder before, the folder is renamed away at once and its files are removed
+ * after. */
 static int restore_absence(const struct seat *s, const char *state_dir, struct err *e)
 {
     struct err ignored;

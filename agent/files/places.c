@@ -135,7 +135,7 @@ static void forget_former(const char *before, const struct buffer *now, struct b
             buffer_printf(left_out, "%s\n", line);
 }
 
-/* Of so many it is not likely that they come back. */
+/* A list of former places that is too long loses its older half. */
 static const char *newest_half(const struct buffer *left)
 {
     const char *at = left->data;

@@ -23,7 +23,7 @@ static const char *remedy(int trouble)
     }
 }
 
-/* Nothing was promised, so that what the folder's owner made of it meanwhile is put back. */
+/* The proof leaves everything as it was: a rename that went wrong is undone. */
 static int moved(const struct spot *from, const struct spot *to, struct err *e)
 {
     (void)renameat2(to->at, to->name, from->at, from->name, RENAME_NOREPLACE);

@@ -220,7 +220,7 @@ int single_file_reserve(const struct render_source *source, const struct agent_f
     return reserve_return(&s, file, state_dir, e);
 }
 
-/* Nothing is touched where it is so already. */
+/* A file that has the content already is not touched. */
 static int apply(const struct seat *s, const struct agent_file *file, const struct rendering *r,
                  struct err *e)
 {

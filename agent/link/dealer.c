@@ -203,8 +203,8 @@ static int64_t attempt_ms(const struct dealer *d)
     return half < least ? least : least_of(half, ATTEMPT_MS);
 }
 
-/* Exponential back-off with jitter: 250 ms, doubled up to 20 s or to what the address's share of the
- * cycle leaves; of that a random part of at least a half. */
+/* Exponential back-off with jitter: 250 ms, doubled up to 20 s or to what the address's share of
+ * the cycle leaves; of that a random part of at least a half. */
 static int64_t backoff_ms(const struct dealer *d)
 {
     unsigned doublings = d->failures > 0 ? d->failures - 1 : 0;

@@ -57,7 +57,7 @@ static void answer_items(struct local_answer *answer, const struct local_scope *
     buffer_add_text(out, "]}\n");
 }
 
-/* Of ?format=env. */
+/* The query parameters of ?format=env. */
 static int read_choice(const struct local_request *rq, struct env_choice *out, struct err *e)
 {
     *out = (struct env_choice){

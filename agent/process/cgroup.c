@@ -67,7 +67,7 @@ static void find_base(void)
                         strcmp(own + size, "/") == 0 ? "" : own + size);
 }
 
-/* Of a command that runs, or that is about to enter: it may still be empty. */
+/* A cgroup of a command that runs, or that is about to enter it and finds it empty. */
 static bool is_in_use(const char *name)
 {
     for (const struct cgroup *g = in_use; g; g = g->next)

@@ -116,7 +116,7 @@ static pid_t parent_of(int proc, const char *pid)
     return behind && sscanf(behind, ") %*c %d", &parent) == 1 ? parent : 0;
 }
 
-/* Those right below: a pid among them is nobody else's before it is reaped here. */
+/* Signal the direct children: their pids are not given to others before they are reaped here. */
 static void signal_children(const struct supervisor *s, int number)
 {
     DIR *folder = opendir("/proc");
@@ -157,7 +157,7 @@ static void ask_to_end(struct supervisor *s)
     signal_children(s, SIGTERM);
 }
 
-/* Nothing of the agent's stays open, but the cgroup. */
+/* Close all descriptors of the agent but that of the cgroup. */
 static void close_others(struct supervisor *s, const struct supervise_plan *plan)
 {
     s->cgroup = (struct cgroup){ .procs_fd = -1, .kill_fd = -1 };

@@ -451,7 +451,7 @@ static bool is_asked_for(const struct agent_scope *scope, const char *name)
     return scope->validate && strstr(scope->validate, placeholder) && !is_key(scope, name);
 }
 
-/* Of two places with one name, {NAME} would judge the first and leave the other unseen. */
+/* Two files with one name are refused: {NAME} would show the validation the first one alone. */
 static int check_names(const struct agent_scope *scope, struct err *e)
 {
     const char *paths[AGENT_FILES_MAX + AGENT_GROUPS_MAX];

@@ -70,7 +70,7 @@ struct decimal decimal_read(const char *text)
     return d;
 }
 
-/* Of the absolute values. */
+/* Compare absolute values. */
 static int compare_sizes(const struct decimal *a, const struct decimal *b)
 {
     if (a->count == 0 || b->count == 0)

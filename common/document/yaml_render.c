@@ -133,7 +133,7 @@ static void emit_json(yaml_emitter_t *to, const json_t *node)
     }
 }
 
-/* Of canonical JSON. */
+/* The depth of nesting of canonical JSON. */
 static unsigned depth_of(const char *json)
 {
     unsigned depth = 0, deepest = 0;

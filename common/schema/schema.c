@@ -22,7 +22,7 @@ static bool apply_rules(struct schema_check *c, const struct schema_node *n,
             continue;
         if (!schema_charge(c, 1) || !r->keyword->check(c, n, r, at))
             fits = false;
-        /* One reason is enough for an answer. */
+        /* The first problem is enough where none is reported. */
         if (!fits && c->quiet > 0)
             break;
     }

@@ -306,7 +306,7 @@ int schema_tree_of_document(const struct document *d, json_t **out, struct err *
         int result;
 
         document_at(d, i, &item);
-        /* Of a secret one knows that it is there. A tree has no numbers, so one stands for it. */
+        /* Of a secret a schema may know that it is there: a placeholder stands for its value. */
         if (item.is_secret)
             value = json_real(0);
         result = item.is_secret ? 0 : schema_tree_of_value(item.type, item.text, &value, e);

@@ -19,7 +19,7 @@ struct finder {
     char before_file[80]; /* what of the typed word stands in front of the file's name */
 };
 
-/* One candidate, when the word begins it. */
+/* Offer a candidate if the word typed so far is its beginning. */
 static void offer(struct finder *f, const char *name, const char *behind, const char *what)
 {
     size_t before = (size_t)(f->at.word - f->at.typed);

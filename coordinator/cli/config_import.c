@@ -181,7 +181,7 @@ static int import_folder(struct cli *cli, const char *folder)
     return worst;
 }
 
-/* It is no name of a scope either: a folder was meant. */
+/* The argument is no name of a scope either, so a folder was meant. */
 static int fail_folder(struct cli *cli, const char *folder)
 {
     struct err e;

@@ -142,7 +142,7 @@ static bool is_failed_still(struct cli *cli, const char *server)
 
 #define RETRIES_SHOWN 5
 
-/* Of a rollout that is over: whoever failed in it has a way back in of its own. */
+/* After the end of a rollout a server that failed in it is tried again by `server retry`. */
 static void say_retries(struct cli *cli, const json_t *rollout)
 {
     SCOPED_BUFFER struct buffer path = { 0 }, names = { 0 };

@@ -44,7 +44,7 @@ size_t suggest_distance(const char *a, const char *b)
     return last[b_size];
 }
 
-/* One slip in four letters. */
+/* A mistyped word may differ in one letter of four. */
 static size_t slips_allowed(const char *given)
 {
     size_t allowed = (strlen(given) + 2) / 4;

@@ -98,7 +98,7 @@ static int build_body(const struct cli *cli, const char *name, json_t *body, str
     return add_expiry(cli, body, e);
 }
 
-/* Of its options; who brings a file of grants has looked at them. */
+/* Mistyped names in --service and --environment; a file of grants was looked at by its author. */
 static void warn_of_names(struct cli *cli)
 {
     const char *environment = command_option(&cli->line, "environment");

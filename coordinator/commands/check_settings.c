@@ -81,7 +81,7 @@ static int check_advertise(const struct coordinator_settings *s, struct err *e)
     return s->router_advertise ? check_endpoint("advertise", s->router_advertise, e) : 0;
 }
 
-/* One that is not there is made at the first start. */
+/* A key file that is not there is made at the first start. */
 static int check_key_file(const struct coordinator_settings *s, struct err *e)
 {
     struct key_pair keys;

@@ -112,7 +112,7 @@ static void supersede(struct delivery *d, const struct duty *by)
     }
 }
 
-/* Of the duties that only servers which are away still owe: the oldest. */
+/* The oldest duty that only servers which are away still owe. */
 static struct duty *oldest_settled(struct delivery *d)
 {
     struct duty *oldest = NULL;

@@ -144,7 +144,7 @@ void leader_look(struct leader *l, struct rollout *r, int64_t now_ms, uint64_t c
     tally(r, &l->fleet, now_ms, l->limits.rollback_timeout_ms, chance, view, facts);
 }
 
-/* Some rule would fire; nearly every one leads to a save. */
+/* Would a rule fire? Nearly every one leads to a save. */
 static bool would_step(const struct rollout *r, const struct round_view *view,
                        const struct rollout_facts *facts)
 {

@@ -16,7 +16,7 @@ static void on_refusal(struct rollout *r, const struct ack *a)
     note_no(r, a);
 }
 
-/* Of an attempt that a retry replaced: the server is asked again already, and said no before. */
+/* A refusal of an attempt that a retry replaced: the server is asked again already. */
 static void on_old_refusal(struct leader *l, const struct ack *a)
 {
     struct rollout *r = leader_find(l, a->rollout);
@@ -64,7 +64,7 @@ static void take_back(struct rollout *r, uint32_t server)
     bitset_remove(&r->round.ready, server);
 }
 
-/* It went back: what its checks said was about the candidate. */
+/* A server that went back: its checks spoke of the candidate. */
 static void forget_checks(struct leader *l, const struct rollout *r, uint32_t server)
 {
     for (unsigned s = 0; s < r->scope_count; s++)
@@ -200,7 +200,7 @@ static void excuse(struct leader *l, const struct ack *a)
         delivery_excuse(&l->delivery, a->number, a->server, a->scopes[i]);
 }
 
-/* Of an attempt: the slot is gone. */
+/* ABORTED of an attempt: the server's slot is free. */
 static void on_aborted(struct leader *l, const struct ack *a)
 {
     const struct duty *duty = find_duty(l, a);

@@ -7,7 +7,7 @@ static const enum rollout_event action_events[ROLLOUT_ACTION_COUNT] = {
     [ROLLOUT_ACTION_ROLLBACK] = ROLLOUT_EV_ROLLBACK, [ROLLOUT_ACTION_RETRY] = ROLLOUT_EV_RETRY,
 };
 
-/* It is so already, or on its way. */
+/* The action was taken already, or is on its way. */
 static bool is_repeated(const struct rollout *r, enum rollout_action action)
 {
     bool is_aborting = r->state == ROLLOUT_ABORTING || r->state == ROLLOUT_STOPPING;
@@ -30,7 +30,7 @@ static bool is_repeated(const struct rollout *r, enum rollout_action action)
     return false;
 }
 
-/* Not now, but soon: a save is on its way. */
+/* The command waits for a save that is on its way. */
 static bool is_for_later(const struct rollout *r)
 {
     return r->save_count > 0 || r->state == ROLLOUT_CHOOSING || r->state == ROLLOUT_ENDING;

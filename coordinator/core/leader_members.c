@@ -23,7 +23,7 @@ void leader_joined(struct leader *l, const struct leader_event *ev, struct effec
     leader_pump_touched(l, ev, out);
 }
 
-/* It has no part in a rollout any more of whose scopes it reads none. */
+/* A server leaves a rollout when it reads none of its scopes any more. */
 static void leave_rollout(struct leader *l, struct rollout *r, uint32_t server)
 {
     r->is_touched = true;

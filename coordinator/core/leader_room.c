@@ -24,7 +24,7 @@ static bool is_stage_decided(const struct rollout *r)
     return r->round.is_decided && r->state != ROLLOUT_CHOOSING;
 }
 
-/* Of the present stage and all after it, and of the end. */
+/* How many decisions are still to come: of the present stage, all after it, and the end. */
 static uint32_t still_to_come(const struct rollout *r)
 {
     uint32_t stages = r->strategy.stage_count - r->stage - is_stage_decided(r);

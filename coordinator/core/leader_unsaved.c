@@ -36,7 +36,7 @@ void leader_ack_sent(struct leader *l, const struct leader_event *ev)
     bitset_add(&l->unsaved, ev->server);
 }
 
-/* It is on its way no more; who waited for that looks again. */
+/* An acknowledgement was saved; rollouts that waited for it look again. */
 static void arrive(struct leader *l, uint32_t server)
 {
     if (l->unsaved_count[server] == 0 || --l->unsaved_count[server] > 0)

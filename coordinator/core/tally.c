@@ -42,7 +42,7 @@ static uint32_t tolerated(const struct rollout *r, unsigned stage, const struct 
     return allowed(r, stage, fleet) + apart;
 }
 
-/* Of the stage that was opened before the present one; stages that added nobody are passed over. */
+/* The budget of the stage before the present one; stages that added nobody are passed over. */
 static uint32_t previous_allowed(const struct rollout *r, const struct fleet *fleet)
 {
     for (unsigned s = r->stage; s > 0; s--)
@@ -77,7 +77,7 @@ static bool is_any_stage_over_when_late(const struct rollout *r, const struct fl
     return false;
 }
 
-/* One of these failed or refused, whoever said retry since, and did not apply after that. */
+/* A member failed or refused and did not apply since, whatever retries were asked for. */
 static bool has_failed_before(const struct rollout *r, const struct bitset *members)
 {
     for (uint32_t w = 0; w < members->word_count; w++)
@@ -103,7 +103,7 @@ static bool is_any_stage_deserted(const struct rollout *r)
     return false;
 }
 
-/* Somebody said no, or the check of somebody does: it is not only that time ran out. */
+/* A server refused, or a check fails: it is not only that time ran out. */
 static bool is_any_refusing(const struct rollout *r)
 {
     for (uint32_t w = 0; w < r->opened.word_count; w++)

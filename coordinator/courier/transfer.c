@@ -16,7 +16,7 @@
 
 _Static_assert(sizeof(((struct transfer *)0)->error) >= CURL_ERROR_SIZE, "libcurl writes there");
 
-/* Nobody reads the answer's body; one without end must not keep us. */
+/* The body of a receiver's answer is not read, and an endless one must not hold the thread. */
 static size_t take_bytes(char *data, size_t one, size_t count, void *ctx)
 {
     struct transfer *t = ctx;

@@ -248,7 +248,7 @@ static void nothing(struct exchange *ex)
     (void)ex;
 }
 
-/* It waited for an answer that cannot be given to it; suspended as it is, a worker takes it. */
+/* A suspended request that waited for another one's reply and may not share it goes to a worker. */
 void exchange_requeue(struct reads_member *m)
 {
     struct exchange *ex = exchange_of(m);

@@ -64,7 +64,7 @@ int vault_check_url(const char *url, struct err *e)
     return why ? err_set(e, ERR_INVALID, "[secrets] vault_url %s", why) : 0;
 }
 
-/* One line of printable ASCII: it becomes a header. */
+/* A token is one line of printable ASCII, since it becomes a header. */
 static int check_token(const char *path, char *text, size_t size, struct err *e)
 {
     size_t n = strcspn(text, "\r\n");

@@ -179,7 +179,7 @@ bool connections_gone(struct connections *c, struct router_peer *out)
     return false;
 }
 
-/* Nothing is sent to it from now on. */
+/* Forget the name of a connection: nothing is sent to it from now on. */
 static void unname(struct connections *c, struct connection *one)
 {
     if (!one->peer.id_size)
@@ -282,7 +282,8 @@ void connections_shut(struct connections *c, const struct router_peer *peer, con
         shut(c, found, why);
 }
 
-/* One address pushes out its own; of all addresses, the one with the most of them. */
+/* An address that has its share loses its own oldest; else the address with the most connections
+ * loses one. */
 static void make_room(struct connections *c, struct connection *newest)
 {
     struct origin *one, *spare, *fullest = newest->origin;

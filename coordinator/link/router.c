@@ -218,7 +218,7 @@ static bool note_heard(struct router *r, zmq_msg_t *envelope, const struct route
     return connections_heard(r->connections, peer, fd, r->taken);
 }
 
-/* Its handshake was over at the moment when its key was barred. */
+/* A peer whose handshake ended at the moment when its key was barred is kept out, too. */
 static bool is_kept_out(struct router *r, const struct router_peer *peer)
 {
     if (!router_is_barred(r, peer->key))

@@ -77,7 +77,7 @@ static void end_bar(struct router *r, struct router_bar *bar)
     free(bar);
 }
 
-/* They were put up in the order of their ends. */
+/* Bars are kept in the order of their ends. */
 void router_end_bars(struct router *r)
 {
     bool is_changed = false;

@@ -34,7 +34,7 @@ static void set_int(void *socket, int option, int value)
     MUST(zmq_setsockopt(socket, option, &value, sizeof(value)) == 0);
 }
 
-/* Nobody may write to a plain router but this machine. */
+/* A router without CURVE is for this machine alone. */
 static bool is_loopback(const char *address)
 {
     return strncmp(address, "tcp://127.", 10) == 0 || strncmp(address, "tcp://[::1]:", 12) == 0 ||

@@ -73,7 +73,8 @@ static bool is_among(const char *const *names, const char *name)
     return *names;
 }
 
-/* One that belongs one level up or down is a slip that is easily mended; else the list is told. */
+/* A field on the wrong level is told where it belongs; of any other unknown one the list is
+ * told. */
 static void refuse_one(struct reader *r, const char *name, const char *const *known)
 {
     SCOPED_BUFFER struct buffer list = { 0 };

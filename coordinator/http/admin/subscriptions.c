@@ -55,7 +55,7 @@ static json_t *row_json(const struct subscription_row *s)
     return out;
 }
 
-/* One of them, if the caller has the right for its scope. */
+/* A subscription, if the caller has the right for its scope. */
 static int get_row(struct request *rq, struct reply *re, const char *id, enum right right,
                    struct rows **rows, struct subscription_row *out, struct err *e)
 {

@@ -238,7 +238,7 @@ int tokens_post(struct request *rq, struct reply *re, struct err *e)
     return reply_json(re, 201, body);
 }
 
-/* One row each; ended_out and issued_out get the ids. */
+/* An audit entry for each revoked token; ended and issued get their ids. */
 static int note_revoked(struct request *rq, struct transaction *t, const struct rows *rows,
                         json_t *ended, json_t *issued, struct err *e)
 {

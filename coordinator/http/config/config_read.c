@@ -109,7 +109,7 @@ static int reply_raw(struct reply *re, const char *value)
     return 0;
 }
 
-/* Of the bare value. */
+/* The entity tag of ?raw=1, which is of the bare value. */
 static const char *raw_tag(const struct config_item *item, char out[48])
 {
     snprintf(out, 48, "\"%" PRIu64 "-raw\"", item->version);

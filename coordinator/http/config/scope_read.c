@@ -124,7 +124,7 @@ static bool is_unchanged(const struct request *rq, struct reply *re, uint64_t re
     return true;
 }
 
-/* Of ?format=env. */
+/* The query parameters of ?format=env. */
 static int read_choice(const struct request *rq, struct env_choice *out, struct err *e)
 {
     *out = (struct env_choice){

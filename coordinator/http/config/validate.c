@@ -16,7 +16,7 @@
  * there, which is all that a schema of the whole may know. */
 #define NO_DIGEST "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
-/* One that nobody wrote yet is empty; its environment must be there, as for a write. */
+/* A scope that nobody wrote yet is empty; its environment must be there, as for a write. */
 static int find_scope(struct request *rq, struct scope_write *m, struct err *e)
 {
     struct environment environment;
@@ -83,7 +83,7 @@ static int judge_secrets(const struct conform *c, struct scope_write *m, struct 
     return 0;
 }
 
-/* One that inherits: keys of its own stay; the others would come from here. */
+/* A child that inherits: its own keys stay, the others would get the values of this write. */
 static int judge_child(const struct conform *c, struct scope_write *m, const struct scope *child,
                        struct err *e)
 {

@@ -22,7 +22,7 @@ struct act {
     struct rollout_state_row rollout;
 };
 
-/* Of a completed rollout, when others stand on it; an open one goes back as a whole. */
+/* mode is for a completed rollout on which later ones stand; an open one goes back as a whole. */
 static void read_mode(const struct fields *f, struct act *a)
 {
     const char *mode = fields_text(f, "mode", false, 20);
@@ -68,7 +68,7 @@ static int reply_rollout(struct request *rq, struct reply *re, const struct act 
                : reply_json(re, 200, body);
 }
 
-/* It would be possible if there were fewer of them. */
+/* The action is refused because a table of the leader is full. */
 static int refuse_limit(const struct act *a, const char *why, struct err *e)
 {
     return err_code(e, ERR_CONFLICT, "limit_reached",
@@ -157,7 +157,7 @@ static int answer_final(struct request *rq, struct reply *re, const struct act *
     return strcmp(a->action, "retry") == 0 ? name_retries(rq, a, e) : -1;
 }
 
-/* Not started: nothing was done that could be paused or taken back. */
+/* A rollout that waits for approval has done nothing that could be paused or taken back. */
 static int answer_waiting(struct request *rq, struct reply *re, const struct act *a, struct err *e)
 {
     if (strcmp(a->action, "abort") == 0 || strcmp(a->action, "rollback") == 0)
@@ -191,7 +191,7 @@ static int begin(struct request *rq, struct reply *re, const struct act *a, stru
     return reply_wait(re);
 }
 
-/* Nobody took it: it must not be carried out hours later, when a leader comes. */
+/* Withdraw a command that no leader took: it must not be carried out hours later. */
 static int give_up(struct request *rq, bool *is_withdrawn, struct err *e)
 {
     if (commands_withdraw(rq->pg, rq->waiting_for, is_withdrawn, e) < 0 || !*is_withdrawn)

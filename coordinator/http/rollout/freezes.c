@@ -100,7 +100,7 @@ static const char *read_time(const struct fields *f, const char *name)
     return text ? text : "";
 }
 
-/* One that is over already freezes nothing, and whoever set it believes in it. */
+/* A freeze whose end has passed freezes nothing, while whoever set it relies on it. */
 static void check_end(const struct fields *f, const struct freeze *freeze)
 {
     int64_t from_ms, until_ms;
@@ -114,7 +114,7 @@ static void check_end(const struct fields *f, const struct freeze *freeze)
         fields_problem(f, "ends_at", "must be later than starts_at");
 }
 
-/* It would freeze nothing, most likely because of a typing mistake. */
+/* A freeze of an environment that does not exist is most likely a typing mistake. */
 static int check_environment(struct request *rq, const char *name, struct err *e)
 {
     struct environment ignored;

@@ -344,7 +344,7 @@ int rollouts_reply_created(struct request *rq, struct reply *re, const char *pub
     return reply_json(re, 201, body);
 }
 
-/* One that waits for approvals is looked at again when it has them. */
+/* Freezes are asked again when a rollout that waits for approvals has them. */
 static int check_frozen(struct request *rq, const struct post *p, struct err *e)
 {
     if (p->is_break_glass || p->plan.approvals)

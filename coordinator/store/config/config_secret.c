@@ -10,7 +10,7 @@
 #include "coordinator/store/config/sealing.h"
 #include "coordinator/store/config/secrets.h"
 
-/* Of a secret that is damaged or destroyed nothing can be the same. */
+/* A value is never the same as a secret that is damaged or destroyed. */
 static int is_same(const struct config_write *write, const char *reference, const char *plain,
                    bool *out, struct err *e)
 {

@@ -80,7 +80,7 @@ static int refuse_more(const char *service, const char *environment, struct err 
                     service, environment, (long long)scopes_max);
 }
 
-/* Those that were made first are held. */
+/* The scopes that were made first are held by a leader, up to its limit. */
 int scopes_check_held(struct pg *pg, const struct scope *scope, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;

@@ -230,7 +230,7 @@ int secret_key_at(const struct rows *rows, size_t row, struct secret_key *out, s
     return take_wrapped(rows, row, 1, &out->wrapped) ? 0 : corrupt(out->of, e);
 }
 
-/* Of secrets, and of what signs webhooks. */
+/* The data keys of secrets and of webhook signatures. */
 #define DATA_KEYS                                                                                  \
     "SELECT digest, key_id, wrapped_key FROM secret_key UNION ALL "                                \
     "SELECT subscription_id, key_id, wrapped_key FROM subscription WHERE key_id IS NOT NULL"

@@ -47,7 +47,7 @@ static bool is_same(const struct counted *a, const struct counted *b)
     return compare_counted(a, b) == 0;
 }
 
-/* Those that count, each once; malloc'ed. */
+/* The acknowledgements that count, each once; malloc'ed. */
 static struct counted *count_in(struct ack_batch *const *batches, size_t batch_count,
                                 const struct known *known, size_t known_count, size_t *count_out)
 {
@@ -208,7 +208,7 @@ static int write_refused(struct pg *pg, const struct known *k, const struct colu
                     PARAM_INT(outcome_rank((uint64_t)k->number, true)));
 }
 
-/* Of an attempt that was replaced for it: it is asked again already, and said no before. */
+/* A refusal of an attempt that a retry replaced: the server is asked again already. */
 static int write_refused_before(struct pg *pg, const struct known *k, const struct columns *c,
                                 struct err *e)
 {
@@ -280,12 +280,12 @@ static int write_taken_back(struct pg *pg, const struct known *k, const struct c
                     PARAM_INT(k->attempt_number));
 }
 
-/* Some scope of this decision says that it could not go back there. */
+/* Some scope of this decision was reported as one that could not go back. */
 #define IS_STUCK(dseq)                                                                             \
     "EXISTS (SELECT 1 FROM server_scope AS s WHERE s.server_id = m.server_id"                      \
     " AND s.obeyed = " dseq " AND s.outcome <> 'ok')"
 
-/* It cannot go back. Whoever did go back before, in every scope, is not counted again. */
+/* A server that cannot go back; one that did so before, in every scope, is not counted again. */
 static int write_stuck(struct pg *pg, const struct known *k, const struct columns *c,
                        struct rows **rows, struct err *e)
 {
@@ -303,7 +303,7 @@ static int write_stuck(struct pg *pg, const struct known *k, const struct column
                     PARAM_INT(k->number));
 }
 
-/* Its stage was never told to activate: it went back from nothing. */
+/* The server's stage was never told to activate, so it had nothing to go back from. */
 #define IS_UNTOUCHED                                                                               \
     "NOT EXISTS (SELECT 1 FROM attempt AS t WHERE t.rollout_id = m.rollout_id"                     \
     " AND t.stage = m.stage AND t.outcome = 'activate')"

@@ -21,7 +21,8 @@ static void lineup_fini(struct lineup *l)
     free(l->aborts);
 }
 
-/* Those with a known number; of the others it is noted whether that was issued at all. */
+/* Line up the acknowledgements whose number is known; of the others note whether it was ever
+ * issued. */
 static void line_up(struct ack_batch *const *batches, size_t batch_count,
                     const struct known *known, size_t known_count, uint64_t issued,
                     struct lineup *out)

@@ -317,7 +317,7 @@ static bool is_loaded(struct lease *l)
     return is_so;
 }
 
-/* Of a leadership that is over meanwhile nothing is said. */
+/* Announce the leadership, unless it ended meanwhile. */
 static int announce(struct lease *l, struct err *e)
 {
     SCOPED(snapshot_free) struct snapshot *s = end_loading(l, e);

@@ -4,7 +4,7 @@
 #include "common/invariant.h"
 #include "coordinator/store/leader/load_internal.h"
 
-/* Of a scope's decisions those count that were drawn since the one that settled it (FINALIZE). */
+/* A scope's live decisions: those since the one that settled it (FINALIZE). */
 #define LIVE                                                                                       \
     "live AS (SELECT DISTINCT ds.dseq FROM scope AS s JOIN decision_scope AS ds"                    \
     " ON ds.scope_id = s.scope_id AND ds.dseq >= s.released_dseq)"

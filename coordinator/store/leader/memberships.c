@@ -238,7 +238,8 @@ static int make_scopes(struct pg *pg, const struct wishes *w, struct err *e)
                     NULL, e, w->params[0], w->params[1], PARAM_INT(scopes_limit()));
 }
 
-/* One that the enrolment does not allow any more is left out; the loop may not know that yet. */
+/* A membership that the enrolment does not allow any more is left out; the loop may not know
+ * yet. */
 static int write_memberships(struct pg *pg, const struct wishes *w, struct rows **out,
                              struct err *e)
 {

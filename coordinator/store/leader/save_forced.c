@@ -41,7 +41,8 @@ static int look(struct saving *s, struct standing *at, struct err *e)
     return 0;
 }
 
-/* Its servers may run what it activated: they are told to go back, now or when they answer. */
+/* Servers may run what a rollout activated that is ended by force: they are told to go back, now or
+ * when they answer. */
 static int decide_way_back(struct saving *s, struct err *e)
 {
     if (load_changes(s->pg, (int64_t)s->save->rollout, s->out->changes, &s->out->change_count, e))

@@ -273,7 +273,7 @@ static void hand_back(struct writer *w, struct writing *x)
     }
 }
 
-/* Nothing that was asked for in this epoch's name will be written any more. */
+/* The epoch is over for this writer: nothing that was asked for in its name is written any more. */
 static void fail(struct writer *w, uint64_t epoch, const struct err *reason)
 {
     struct writer_result *r = result_of(WRITER_FAILED, epoch);
@@ -296,7 +296,7 @@ static int write_one(struct writer *w, struct gathering *g, struct err *e)
 
 static int write_by_itself(struct writer *w, struct gathering *one, struct err *e);
 
-/* Somewhere in it is what the database will not have: the others are as good as ever. */
+/* One entry of the batch is refused by the database: bisect, so that the others are written. */
 static int write_halves(struct writer *w, struct gathering *one, struct err *e)
 {
     struct ack_batch *rest = ack_batch_halve(one->batches[0]);

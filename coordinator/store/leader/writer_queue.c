@@ -327,7 +327,7 @@ static void wait_for_more(struct writer_queue *q)
     pthread_mutex_lock(&q->lock);
 }
 
-/* Of what waits, which is not nothing: as much as may go together. */
+/* Take as much of the queue (not empty) as one transaction may hold. */
 static void gather(struct writer_queue *q, struct gathering *out)
 {
     size_t weight = 0;

@@ -11,7 +11,7 @@
     "server_scope s JOIN decision d ON d.dseq = s.obeyed LEFT JOIN rollout r USING (rollout_id) "  \
     "WHERE s.server_id = v.server_id AND s.outcome IN ('failed', 'broken') "
 
-/* Those that are told once more. */
+/* The scopes whose decision is told once more. */
 #define TOLD_SCOPES FAILED_SCOPES " AND r.finished_at IS NOT NULL AND d.kind <> 'activate' "
 
 static int refuse(const char *name, const struct rows *rows, struct err *e)

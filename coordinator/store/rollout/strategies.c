@@ -63,7 +63,7 @@ int strategies_put(struct pg *pg, const char *name, const char *body, bool *is_n
     return 0;
 }
 
-/* Its next rollout would find no strategy. */
+/* A strategy that is some environment's default is kept: its next rollout would find none. */
 static int refuse_default(struct pg *pg, const char *name, struct err *e)
 {
     SCOPED(rows_free) struct rows *rows = NULL;
