@@ -367,7 +367,8 @@ void leading_joined(struct leading *l, const struct join_request *join)
             roster_scope_by_name(roster, wire_text_of(join->scopes[i].service),
                                  wire_text_of(join->scopes[i].environment));
 
-        if (scope && roster_add_member(roster, s, scope->index))
+        if (scope && join->scopes[i].is_recorded &&
+            roster_add_member(roster, s, scope->index))
             on_joined(l, s->index, scope->index);
     }
 }

@@ -60,6 +60,9 @@ TEST(the_last_scope_is_made_once)
     ck_assert_int_eq(make_scope(second, "one"), 0);
 }
 
+/* Of the newest join: is the new scope a membership, and the one that was there? */
+static bool is_recorded[2];
+
 static size_t join(struct pg *pg, const char *service)
 {
     struct join_scope scopes[2] = { { .environment = "prod" },
@@ -70,6 +73,8 @@ static size_t join(struct pg *pg, const char *service)
 
     snprintf(scopes[0].service, NAME_BUFFER, "%s", service);
     ck_assert_msg(memberships_write(pg, list, 1, &summary, &err) == 0, "%s", err.text);
+    for (size_t i = 0; i < 2; i++)
+        is_recorded[i] = scopes[i].is_recorded;
     return summary.joined_count;
 }
 
@@ -82,10 +87,13 @@ TEST(a_server_does_not_make_one_scope_too_many)
     ck_assert_int_eq(make_scope(first, "one"), 0);
     kit_sql(second, "BEGIN");
     ck_assert_uint_eq(join(second, "two"), 1); /* payments */
+    ck_assert(!is_recorded[0] && is_recorded[1]);
     kit_sql(second, "COMMIT");
     kit_sql(first, "COMMIT");
     ck_assert_uint_eq(join(second, "two"), 0);
+    ck_assert(!is_recorded[0] && is_recorded[1]); /* it was there before */
     ck_assert_uint_eq(join(second, "one"), 1);
+    ck_assert(is_recorded[0] && is_recorded[1]);
     ck_assert_int_eq(kit_int(first, "SELECT count(*) FROM scope"), 2);
     leave_one_place();
     ck_assert_uint_eq(join(second, "two"), 1);

@@ -169,3 +169,28 @@ TEST(who_floods_is_kept_out_for_a_while)
         say_ready(i);
     ck_assert(router_is_barred(edges.router, KEY));
 }
+
+/* The writer leaves a scope out while somebody else makes it; by the time that it says so the
+ * loader may have brought the scope. Taken for a membership it would be waited for, and its words
+ * would not count in the database. */
+TEST(what_the_writer_left_out_is_no_membership)
+{
+    struct scope_row scopes[] = { { .scope_id = 1, .service = "app", .environment = "prod" } };
+    struct server_row row = { .server_id = 1, .name = "server-1", .public_key = KEY,
+                              .labels = labels, .scopes = globs };
+    struct snapshot s = {
+        .servers = &row, .server_count = 1, .scopes = scopes, .scope_count = 1
+    };
+    struct join_scope asked[] = { { .service = "app", .environment = "prod" } };
+    struct join_request join = { .server_id = 1, .scope_count = 1, .scopes = asked };
+    struct roster_server *server = roster_server(edges.roster, 0);
+
+    leading_roster(leading, &s);
+    server->unsaved_joins = 2;
+    leading_joined(leading, &join);
+    ck_assert_uint_eq(server->scope_count, 0);
+    asked[0].is_recorded = true;
+    leading_joined(leading, &join);
+    ck_assert_uint_eq(server->scope_count, 1);
+    ck_assert_uint_eq(server->unsaved_joins, 0);
+}

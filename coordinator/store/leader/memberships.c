@@ -149,6 +149,7 @@ static int delete_memberships(struct pg *pg, struct join_request *const *joins, 
 /* What the joins of one gathering ask for, row by row. */
 struct wishes {
     size_t count;
+    struct join_scope **scopes;
     int64_t *servers;
     int64_t *obeyed, *revisions;
     const char **services, **environments, **outcomes;
@@ -157,10 +158,12 @@ struct wishes {
     struct param params[WISH_COLUMNS];
 };
 
-static void add_wish(struct wishes *w, int64_t server, const struct join_scope *scope)
+static void add_wish(struct wishes *w, int64_t server, struct join_scope *scope)
 {
     size_t i = w->count++;
 
+    scope->is_recorded = false;
+    w->scopes[i] = scope;
     w->servers[i] = server;
     w->services[i] = scope->service;
     w->environments[i] = scope->environment;
@@ -176,7 +179,8 @@ static void gather_wishes(struct join_request *const *joins, size_t count, struc
 
     for (size_t i = 0; i < count; i++)
         total += joins[i]->scope_count;
-    *w = (struct wishes){ .servers = calloc(total + 1, sizeof(*w->servers)),
+    *w = (struct wishes){ .scopes = memory_array(total + 1, sizeof(struct join_scope *)),
+                          .servers = calloc(total + 1, sizeof(*w->servers)),
                           .obeyed = calloc(total + 1, sizeof(*w->obeyed)),
                           .revisions = calloc(total + 1, sizeof(*w->revisions)),
                           .services = calloc(total + 1, sizeof(*w->services)),
@@ -199,6 +203,7 @@ static void gather_wishes(struct join_request *const *joins, size_t count, struc
 
 static void free_wishes(struct wishes *w)
 {
+    free(w->scopes);
     free(w->servers);
     free(w->obeyed);
     free(w->revisions);
@@ -267,6 +272,24 @@ static int write_memberships(struct pg *pg, const struct wishes *w, struct rows 
                     w->params, WISH_COLUMNS, out, e);
 }
 
+/* What is a membership now. A scope that was left out is none: whoever took it for one would wait
+ * for acknowledgements that the database does not count. */
+static int mark_recorded(struct pg *pg, const struct wishes *w, struct err *e)
+{
+    SCOPED(rows_free) struct rows *rows = NULL;
+
+    if (PG_QUERY(pg,
+                 "SELECT a.place FROM unnest($1::text[], $2::text[], $3::bigint[])"
+                 " WITH ORDINALITY AS a(service, environment, server_id, place)"
+                 " JOIN scope AS s ON s.service = a.service AND s.environment = a.environment"
+                 " JOIN server_scope AS v ON v.server_id = a.server_id AND v.scope_id = s.scope_id",
+                 &rows, e, w->params[0], w->params[1], w->params[2]))
+        return -1;
+    for (size_t i = 0; i < rows_count(rows); i++)
+        w->scopes[rows_int(rows, i, 0) - 1]->is_recorded = true;
+    return 0;
+}
+
 static int insert_memberships(struct pg *pg, struct join_request *const *joins, size_t count,
                               struct memberships_summary *out, struct err *e)
 {
@@ -275,7 +298,10 @@ static int insert_memberships(struct pg *pg, struct join_request *const *joins, 
     int status;
 
     gather_wishes(joins, count, &wishes);
-    status = wishes.count ? write_memberships(pg, &wishes, &rows, e) : 0;
+    status = wishes.count && (write_memberships(pg, &wishes, &rows, e) ||
+                              mark_recorded(pg, &wishes, e))
+                 ? -1
+                 : 0;
     free_wishes(&wishes);
     if (status || !rows)
         return status;

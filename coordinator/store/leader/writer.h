@@ -89,6 +89,7 @@ struct join_scope {
     int64_t obeyed, revision;
     struct hash hash;
     const char *outcome; /* static: "ok", "failed", "broken" */
+    bool is_recorded; /* said by the writer: it is a membership now, as others may have made it */
 };
 struct join_request {
     int64_t server_id;
@@ -102,7 +103,7 @@ struct join_request {
 enum writer_result_kind {
     WRITER_SAVED,  /* save, number, dseq, body: of the request */
     WRITER_ACKS,   /* acks: all of them are recorded (or obsolete); receipts may go out */
-    WRITER_JOINED, /* join: what is left of it is recorded: all, or nothing when it was refused */
+    WRITER_JOINED, /* join: what is left of it was tried; each scope says whether it is recorded */
     WRITER_ENDED,  /* rollout_id: ended as it stood, or to be left out */
     WRITER_FAILED, /* reason; ERR_FENCED when a newer leader is there */
 };
