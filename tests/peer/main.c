@@ -119,7 +119,10 @@ static void listen_to(struct line *l, unsigned most)
            (size = zmq_recv(l->socket, bytes, sizeof(bytes), ZMQ_DONTWAIT)) >= 0) {
         if (wire_decode_envelope(bytes, (size_t)size, &envelope, &e) != 0)
             continue;
-        l->heard[envelope.type]++;
+        if (l->heard[envelope.type]++ == 0) {
+            printf("first %s\n", wire_type_name(envelope.type));
+            fflush(stdout);
+        }
         size = zmq_recv(l->socket, bytes, sizeof(bytes), 0);
         if (size < 0)
             return;

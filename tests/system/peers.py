@@ -197,7 +197,7 @@ def test_foreign_scope(world):
     document = world.postgres.sql("""SELECT encode(hash, 'hex') FROM revision JOIN scope USING (scope_id)
         WHERE service = 'demo' AND hash IS NOT NULL ORDER BY revision DESC LIMIT 1""")[0][0]
     peer = start_peer(world, "foreigner", enroll_peer(world, "foreigner"), "foreign", SCOPE, document)
-    written = endure_peer(world, peer)
+    written = endure_peer(world, peer, lambda: wait_until(lambda: peer.log_has("first CHUNK"), lambda: f"the attack has begun: {peer.log_text()}"))
     check(written < 200_000, f"it wrote {written} bytes of log")
     contains(peer.log_text(), "WELCOME", "CHUNK")
     check("PREPARE" not in peer.log_text(), f"it heard {peer.log_text()}")
@@ -220,7 +220,7 @@ def test_fetches(world):
     """every difference between large documents, again and again: work is read as quickly as before, and few of them are kept"""
     hashes = release_large(world, 5, 2, 350_000)
     peer = start_peer(world, "fetcher", enroll_peer(world, "fetcher"), "fetch", *hashes)
-    endure_peer(world, peer)
+    endure_peer(world, peer, lambda: wait_until(lambda: peer.log_has("first CHUNK"), lambda: f"the attack has begun: {peer.log_text()}"))
     contains(peer.log_text(), "CHUNK")
 
 

@@ -4,8 +4,7 @@ A file with functions test_… is a test file; they run in order, and the first 
 is the sentence that is printed. With setup() in the file its World is handed to every test and closed at the end.
 A test that raises kit.NotRun is told with its reason and counted apart.
 
-Files run in lanes beside each other, one more than there are cores since half of their time is waiting: LANES=n
-says how many (1: one after the other). Each lane has ports of its own; folders are temporary ones anyway. A file
+Files run in lanes beside each other, one for each core: LANES=n says how many (1: one after the other). Each lane has ports of its own; folders are temporary ones anyway. A file
 says of itself with `RUNS = "first"` that it takes long, and with `RUNS = "alone"` that it compares
 times or fills the machine: it waits until nothing else runs.
 """
@@ -146,7 +145,7 @@ def main(names):
     if len(names) == 1:
         return 0 if run_file(names[0]) else 1
     run = Run(names or FILES)
-    lanes = max(1, min(LANES_MAX, int(os.environ.get("LANES") or len(os.sched_getaffinity(0)) + 1)))
+    lanes = max(1, min(LANES_MAX, int(os.environ.get("LANES") or len(os.sched_getaffinity(0)))))
     workers = [threading.Thread(target=run.work, args=(lane,)) for lane in range(lanes)]
     for worker in workers:
         worker.start()

@@ -227,7 +227,9 @@ def test_the_timeline_says_what_was_refused(world):
     """A refused command stands in the timeline with its name, who and what was possible; a stage that adds nobody is not called unreached"""
     world.set(SCOPE, {"v": "quarter"})
     rollout = world.start_rollout(SCOPE, {"stages": [{"count": 1, "name": "one"}, {"percent": 25, "name": "quarter"}, {"percent": 100, "hold": True}]})
-    wait_until(lambda: world.rollout(rollout)["phase"] == "baking" and world.rollout(rollout)["stage"] == 2, "it holds")
+    def holds(r):
+        return r["phase"] == "baking" and r["stage"] == 2 and r["counts"]["applied"] == len(world.agents)
+    wait_until(lambda: holds(world.rollout(rollout)), lambda: f"it holds: {world.rollout(rollout)}")
     said(world, CONFLICT, "rollout", "retry", rollout)
     world.ok("POST", f"/rollouts/{rollout}/promote", {})
     world.wait_state(rollout, "completed")
