@@ -519,7 +519,8 @@ def test_audit(world):
     everybody, people = (world.cli("audit", "list", "--limit", "500", *words).stdout for words in (["--all"], []))
     check("lockstepd" in everybody and "lockstepd" not in people and "config.set" in people, f"what people did: {people}")
     verdict = json.loads(world.cli("audit", "verify", "-o", "json").stdout)
-    equal((verdict["sound"], verdict["anchor"], verdict["reason"]), (True, anchor, None), "audit verify as JSON")
+    equal((verdict["sound"], verdict["reason"]), (True, None), "audit verify as JSON")
+    check(int(verdict["anchor"].split(":")[0]) >= int(anchor.split(":")[0]), f"its anchor: {verdict}, {anchor} before")
     count = int(anchor.split(":")[0])
     forged = [f"UPDATE audit SET actor = 'eve' WHERE number = {count - 1}",
               f"DELETE FROM audit WHERE number = {count // 2}",
