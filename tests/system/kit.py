@@ -21,6 +21,8 @@ import urllib.parse
 
 BUILD = os.path.abspath(os.environ.get("BUILD", "build"))
 PG_BIN = os.environ.get("PG_BIN", "/usr/lib/postgresql/15/bin")
+# Where nginx and haproxy are, which an ordinary user's PATH leaves out.
+os.environ["PATH"] = os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 PATIENCE = float(os.environ.get("PATIENCE", "60"))  # how long anything may take before a test gives up on it
 
 
