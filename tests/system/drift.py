@@ -37,7 +37,8 @@ def events(world, action):
 def test_reported(world):
     """a file changed by hand is told with its line, on the server, in the metrics and as an event; it stays"""
     path = f"{world.files}/reports"
-    write(path, "workers 9\nport 80\n")
+    write(f"{path}.new", "workers 9\nport 80\n")
+    os.replace(f"{path}.new", path)  # the agent may look at any moment
     seen = wait_until(lambda: (lambda s: s if s["detail"] == "drifted" else None)(scope_of(world, "reports")), "it is told")
     contains(seen["reason"], path, "\n-workers 9\n+workers 2\n")
     equal(seen["state"], "applied", "state")
